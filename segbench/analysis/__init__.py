@@ -1,0 +1,1 @@
+"""Reading what runs left behind: statistics, profiling, features, plots, reports."""

@@ -1,0 +1,1 @@
+"""Data sets, class sets, transforms and loaders."""

@@ -1,0 +1,183 @@
+"""The classes of a data set: names, colours, and the conversions between colours and ids.
+
+A `ClassSet` is the only source of `num_classes` and `ignore_index`: no model, loss or
+metric states them again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+RGB = tuple[int, int, int]
+
+
+class DataError(Exception):
+    """Something is wrong with the data: the message names the file, the value and the remedy."""
+
+
+@dataclass(frozen=True)
+class ClassSet:
+    """The classes of a segmentation task, in id order.
+
+    Args:
+        names: class names; position = class id, `0..num_classes-1`.
+        colors: one RGB triple (0-255) per class, all different.
+        ignore_index: the id of unlabelled pixels in memory; it is never predicted or scored.
+        void_color: RGB of unlabelled pixels, different from every class colour.
+
+    Raises:
+        ValueError: names or colours repeat, differ in number, are out of range, or there are
+            more classes than ids below `ignore_index`.
+    """
+
+    names: tuple[str, ...]
+    colors: tuple[RGB, ...]
+    ignore_index: int = 255
+    void_color: RGB = (0, 0, 0)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "names", tuple(str(name) for name in self.names))
+        object.__setattr__(self, "colors", tuple(_rgb(color) for color in self.colors))
+        object.__setattr__(self, "void_color", _rgb(self.void_color))
+        problems = []
+        if not self.names:
+            problems.append("there is no class")
+        if len(self.names) != len(self.colors):
+            problems.append(f"{len(self.names)} names but {len(self.colors)} colours")
+        for kind, values in (("name", self.names), ("colour", (*self.colors, self.void_color))):
+            repeated = sorted({v for v in values if values.count(v) > 1})
+            if repeated:
+                problems.append(f"the same {kind} twice: {', '.join(map(str, repeated))}")
+        if not len(self.names) <= self.ignore_index <= 255:
+            problems.append(
+                f"ignore_index {self.ignore_index} must lie between the number of classes "
+                f"({len(self.names)}) and 255"
+            )
+        if problems:
+            raise ValueError("not a valid class set: " + "; ".join(problems))
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, without the ignored one."""
+        return len(self.names)
+
+    def encode(self, rgb: np.ndarray, where: str = "mask") -> np.ndarray:
+        """Turns a colour mask into class ids.
+
+        Args:
+            rgb: uint8 `[H, W, 3]`.
+            where: what to call the mask in an error, usually its path.
+
+        Returns:
+            uint8 `[H, W]`; `void_color` becomes `ignore_index`.
+
+        Raises:
+            DataError: a colour belongs to no class; the three nearest classes are named.
+        """
+        ids = _id_of_color(self)[_pack(rgb)]
+        unknown = ids < 0
+        if unknown.any():
+            colors, counts = np.unique(rgb[unknown].reshape(-1, 3), axis=0, return_counts=True)
+            color = colors[counts.argmax()]
+            distance = np.linalg.norm(np.array(self.colors, float) - color, axis=1)
+            nearest = ", ".join(
+                f"{self.names[i]} {self.colors[i]}" for i in distance.argsort(kind="stable")[:3]
+            )
+            raise DataError(
+                f"{where}: {unknown.mean():.2%} of the pixels have a colour of no class "
+                f"({len(colors)} such colours, most often {tuple(int(v) for v in color)}). "
+                f"Nearest classes: {nearest}. Save masks without anti-aliasing or JPEG "
+                "compression, or map these colours."
+            )
+        return ids.astype(np.uint8)
+
+    def decode(self, ids: np.ndarray) -> np.ndarray:
+        """Paints class ids.
+
+        Args:
+            ids: integer `[..., H, W]`; ids outside the class set get `void_color`.
+
+        Returns:
+            uint8 `[..., H, W, 3]`.
+        """
+        palette = np.full((256, 3), self.void_color, np.uint8)
+        palette[: self.num_classes] = self.colors
+        return palette[np.where((ids < 0) | (ids > 255), 255, ids).astype(np.uint8)]
+
+    def check(self, ids: np.ndarray, where: str = "mask") -> None:
+        """Raises `DataError` naming `where` and the values if `ids` holds a stranger."""
+        present = np.unique(ids)
+        bad = present[((present < 0) | (present >= self.num_classes)) & (present != self.ignore_index)]
+        if bad.size:
+            raise DataError(
+                f"{where}: label {', '.join(map(str, bad[:8].tolist()))} is outside the class set "
+                f"(0..{self.num_classes - 1}, {self.ignore_index} = ignore). Map it to a class or "
+                "to ignore in the data config."
+            )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain types only, for checkpoints and result files."""
+        return {
+            "names": list(self.names),
+            "colors": [list(color) for color in self.colors],
+            "ignore_index": self.ignore_index,
+            "void_color": list(self.void_color),
+        }
+
+    @classmethod
+    def from_dict(cls, state: Mapping[str, Any]) -> ClassSet:
+        """Inverse of `to_dict`."""
+        return cls(**state)
+
+
+def remap(ids: np.ndarray, table: Mapping[int, int], where: str = "mask") -> np.ndarray:
+    """Replaces raw label values by class ids.
+
+    Args:
+        ids: integer `[H, W]` as read from a file.
+        table: raw value -> class id or `ignore_index`.
+        where: what to call the mask in an error.
+
+    Returns:
+        uint8 `[H, W]`.
+
+    Raises:
+        DataError: a value that is not in `table`.
+    """
+    values, inverse = np.unique(ids, return_inverse=True)
+    unknown = [int(v) for v in values if int(v) not in table]
+    if unknown:
+        share = np.isin(ids, unknown).mean()
+        raise DataError(
+            f"{where}: label {', '.join(map(str, unknown[:8]))} ({share:.2%} of the pixels) is not "
+            f"in the label map (known: {', '.join(map(str, sorted(table)))}). Add it to the map, "
+            "as a class or as ignore."
+        )
+    return np.array([table[int(v)] for v in values], np.uint8)[inverse].reshape(ids.shape)
+
+
+def _rgb(color: Sequence[int]) -> RGB:
+    red, green, blue = (int(channel) for channel in color)
+    if not all(0 <= channel <= 255 for channel in (red, green, blue)):
+        raise ValueError(f"colour {tuple(color)} is not RGB in 0..255")
+    return red, green, blue
+
+
+@lru_cache(maxsize=4)
+def _id_of_color(classes: ClassSet) -> np.ndarray:
+    """Lookup table over all 2^24 colours: class id, `ignore_index`, or -1 for a stranger."""
+    table = np.full(1 << 24, -1, np.int16)
+    table[_pack(np.array(classes.void_color))] = classes.ignore_index
+    for class_id, color in enumerate(classes.colors):
+        table[_pack(np.array(color))] = class_id
+    return table
+
+
+def _pack(rgb: np.ndarray) -> np.ndarray:
+    channels = rgb.astype(np.uint32)
+    return (channels[..., 0] << 16) | (channels[..., 1] << 8) | channels[..., 2]

@@ -1,0 +1,1 @@
+"""Losses: one file per family, all `loss(logits, mask) -> scalar`."""

@@ -1,0 +1,1 @@
+"""The Lightning side: task, metrics, optimisers, callbacks, run directory."""
