@@ -17,7 +17,12 @@ RGB = tuple[int, int, int]
 
 
 class DataError(Exception):
-    """Something is wrong with the data: the message names the file, the value and the remedy."""
+    """Something is wrong with the data: the message names the file, the value and the remedy.
+
+    Verbs print the message without a traceback and end with `exit_code`.
+    """
+
+    exit_code = 2
 
 
 @dataclass(frozen=True)
