@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from typing import Any
 
 import cv2
+import numpy as np
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader
 
+from segbench.data.balance import class_weights, count_pixels
 from segbench.data.classes import DataError
-from segbench.data.dataset import EpochSampler, Record, SegmentationDataset, Source, collate
+from segbench.data.dataset import SPLITS, EpochSampler, Record, SegmentationDataset, Source, collate
 from segbench.data.files import SourceFrames
 from segbench.data.transforms import Augmentation
 
@@ -98,6 +101,7 @@ class SegmentationData(pl.LightningDataModule):
             ignore_index=source.classes.ignore_index,
         )
         self._datasets: dict[str, SegmentationDataset] = {}
+        self._class_pixels: tuple[np.ndarray, np.ndarray] | None = None
 
     def records(self, split: str) -> list[Record]:
         """The images of a split, in the order of `index`."""
@@ -115,6 +119,27 @@ class SegmentationData(pl.LightningDataModule):
                 records, frames, self.augmentation if train else None, self.seed
             )
         return self._datasets[split]
+
+    def class_weights(self, rule: str) -> list[float]:
+        """Class weights from the masks of the training set; see `balance.class_weights`."""
+        if self._class_pixels is None:
+            frames = self.dataset("train").frames
+            masks = (frames.read(index)[1] for index in range(len(frames)))
+            self._class_pixels = count_pixels(masks, self.classes.num_classes)
+        return class_weights(rule, *self._class_pixels)
+
+    def fingerprint(self) -> str:
+        """Identifies the data: label protocol, names, groups and file sizes of all splits.
+
+        Two runs with equal fingerprints saw the same images, wherever the files lie.
+        """
+        digest = hashlib.sha256(self.source.fingerprint_key().encode())
+        for split in SPLITS:
+            for record in self.records(split):
+                files = [f for f in (record.image, record.mask) if f is not None]
+                sizes = [file.stat().st_size for file in files]
+                digest.update(f"{split}/{record.name}/{record.group}/{sizes}\n".encode())
+        return digest.hexdigest()[:16]
 
     def train_dataloader(self) -> DataLoader:
         """Shuffled, augmented; the last incomplete batch is dropped."""
