@@ -23,9 +23,22 @@ from segbench.training.run_directory import RunDirectory
 
 # Keys that change neither the weights nor the scores, so that a run may be resumed under others.
 VOLATILE = (
-    "resume", "overwrite", "logger", "samples", "samples_every", "log_every", "run_dir",
-    "allow_targets", "tuning_trials", "data.num_workers", "data.cache", "data.cache_dir",
-    "data.pin_memory", "data.preview", "data.root", "trainer.enable_progress_bar",
+    "resume",
+    "overwrite",
+    "logger",
+    "samples",
+    "samples_every",
+    "log_every",
+    "run_dir",
+    "allow_targets",
+    "tuning_trials",
+    "data.num_workers",
+    "data.cache",
+    "data.cache_dir",
+    "data.pin_memory",
+    "data.preview",
+    "data.root",
+    "trainer.enable_progress_bar",
 )
 
 
@@ -76,7 +89,8 @@ def _check_same_config(new: dict[str, Any], old: dict[str, Any], run: RunDirecto
             for key in changed
         ]
         raise ConfigError(
-            f"{run.path} was made with another config:\n" + "\n".join(lines)
+            f"{run.path} was made with another config:\n"
+            + "\n".join(lines)
             + "\nGive this run another place (study=NAME or name=NAME), or start it anew with "
             "overwrite=true."
         )

@@ -7,7 +7,7 @@ group (`model`, `data`, ...) is checked against the signature of its `_target_` 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -73,10 +73,10 @@ def register() -> None:
         ConfigStore.instance().store(f"{verb}_schema", schema)
 
 
-def wrong_choices(config: Mapping[str, Any], schema: type) -> list[str]:
+def wrong_choices(config: Mapping[str, Any], schema: type | None) -> list[str]:
     """One sentence for each key whose value is none of the options of its `choice`."""
     problems = []
-    for entry in fields(schema):
+    for entry in fields(schema) if is_dataclass(schema) else ():
         options = entry.metadata.get("choices", ())
         if options and config.get(entry.name) not in options:
             value = config.get(entry.name)

@@ -137,8 +137,11 @@ def _from_class(node: ast.ClassDef, tree: ast.Module) -> Signature | None:
     if any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
         fields = [item for item in node.body if isinstance(item, ast.AnnAssign)]
         return Signature(
-            {f.target.id: Parameter(f.annotation, f.value is None)
-             for f in fields if isinstance(f.target, ast.Name)}
+            {
+                f.target.id: Parameter(f.annotation, f.value is None)
+                for f in fields
+                if isinstance(f.target, ast.Name)
+            }
         )
     for base in node.bases:
         for other in tree.body:

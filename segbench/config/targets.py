@@ -54,6 +54,7 @@ def check_node(
     if signature is None:
         return []
     if beside and (second := signature_of(beside)):
+        injected = injected - set(signature.parameters)  # the target's own argument comes first
         joined = {**second.parameters, **signature.parameters}
         signature = Signature(joined, signature.is_open)
     known = set(signature.parameters)

@@ -48,7 +48,11 @@ class Speed(pl.Callback):
         self._images += len(batch["name"])
 
     def on_train_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any,
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
         batch_idx: int,
     ) -> None:
         """Adds up, and at the end of the epoch logs."""
@@ -115,9 +119,7 @@ class Samples(pl.Callback):
         every: after every so many epochs, and after the last.
     """
 
-    def __init__(
-        self, folder: Path, classes: ClassSet, indices: Sequence[int], every: int
-    ) -> None:
+    def __init__(self, folder: Path, classes: ClassSet, indices: Sequence[int], every: int) -> None:
         self.folder = folder
         self.classes = classes
         self.indices = set(indices)
@@ -129,20 +131,27 @@ class Samples(pl.Callback):
         return bool(self.indices) and (epoch % self.every == 0 or epoch == trainer.max_epochs)
 
     def on_validation_batch_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any,
-        batch_idx: int, dataloader_idx: int = 0,
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         """Keeps the chosen images of this batch."""
         if trainer.sanity_checking or not self._is_due(trainer):
             return
         for position, index in enumerate(batch["index"].tolist()):
             if index in self.indices:
-                self._shown.append({
-                    "name": batch["name"][position],
-                    "image": _to_numpy(batch["image"][position].permute(1, 2, 0)),
-                    "mask": _to_numpy(batch["mask"][position]),
-                    "pred": _to_numpy(outputs[position]),
-                })
+                self._shown.append(
+                    {
+                        "name": batch["name"][position],
+                        "image": _to_numpy(batch["image"][position].permute(1, 2, 0)),
+                        "mask": _to_numpy(batch["mask"][position]),
+                        "pred": _to_numpy(outputs[position]),
+                    }
+                )
 
     def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes the picture, and hands the panels to W&B."""
@@ -171,7 +180,8 @@ class EpochLines(pl.Callback):
         parts = [
             f"{label} {float(found[key]):{form}}"
             for key, label, form in (
-                ("train/loss", "train/loss", ".4f"), ("val/mIoU", "val/mIoU", ".4f"),
+                ("train/loss", "train/loss", ".4f"),
+                ("val/mIoU", "val/mIoU", ".4f"),
                 ("train/images_per_s", "images/s", ".1f"),
             )
             if key in found

@@ -28,11 +28,15 @@ def print_report(result: dict[str, Any], run: RunDirectory) -> None:
     mean = [found["mIoU"], found["mDice"], found["mean_acc"], val["mIoU"] if val else None]
     table.add_row("mean", *map(_percent, mean), style="bold")
     console.print(table)
-    console.print(f"test mIoU {_percent(found['mIoU'])} %, pixel_acc "
-                  f"{_percent(found['pixel_acc'])} % (absent classes excluded)")
+    console.print(
+        f"test mIoU {_percent(found['mIoU'])} %, pixel_acc "
+        f"{_percent(found['pixel_acc'])} % (absent classes excluded)"
+    )
     timings = result["timings"]
-    console.print(f"{timings['images_per_s']:.1f} images/s, {timings['waiting_for_data']:.1%} of the "
-                  f"training time waiting for data, {timings['total_seconds']:.0f} s in all")
+    console.print(
+        f"{timings['images_per_s']:.1f} images/s, {timings['waiting_for_data']:.1%} of the "
+        f"training time waiting for data, {timings['total_seconds']:.0f} s in all"
+    )
     console.print(f"\nrun directory  {run.path}")
     pictures = sorted(run.samples.glob("*.png"))
     if pictures:

@@ -50,8 +50,10 @@ def sample_sheet(shown: Sequence[dict[str, Any]], classes: ClassSet, title: str)
 def legend(classes: ClassSet, width: int) -> np.ndarray:
     """The colours and names of the classes in as many lines as they need, `[h, width, 3]`."""
     line_height, x, lines = 24, 8, [[]]
-    for name, color in [*zip(classes.names, classes.colors, strict=True),
-                        ("void", classes.void_color)]:
+    for name, color in [
+        *zip(classes.names, classes.colors, strict=True),
+        ("void", classes.void_color),
+    ]:
         needed = 30 + cv2.getTextSize(name, cv2.FONT_HERSHEY_SIMPLEX, 0.45, 1)[0][0]
         if x + needed > width:
             lines.append([])

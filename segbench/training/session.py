@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 import time
 import warnings
-from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
@@ -92,9 +91,7 @@ def _build(config: Config, run: RunDirectory) -> tuple[SegmentationTask, Any, pl
         print(load_weights(model, config["weights"]))
     data = build.build_datamodule(config["data"], source, config["seed"])
     names = {split: [r.name for r in data.records(split)] for split in ("train", "val", "test")}
-    weights = {
-        name: data.class_weights(name) for name in build.class_weight_names(config["loss"])
-    }
+    weights = {name: data.class_weights(name) for name in build.class_weight_names(config["loss"])}
     loss = build.build_loss(config["loss"], source.classes, weights)
     if config["compile"]:
         model.compile()
@@ -126,10 +123,14 @@ def _build(config: Config, run: RunDirectory) -> tuple[SegmentationTask, Any, pl
 def _build_trainer(
     config: Config, run: RunDirectory, task: SegmentationTask, data: Any
 ) -> pl.Trainer:
-    loggers: list[Logger] = [
-        build.instantiate(node, save_dir=str(run.path), **wandb_arguments(node, run))
-        for node in config["logger"].values()
-    ] if config["logger"] else []
+    loggers: list[Logger] = (
+        [
+            build.instantiate(node, save_dir=str(run.path), **wandb_arguments(node, run))
+            for node in config["logger"].values()
+        ]
+        if config["logger"]
+        else []
+    )
     for logger in loggers:
         logger.log_hyperparams(config)
     return build.instantiate(
@@ -155,8 +156,13 @@ def _callbacks(config: Config, run: RunDirectory, data: Any, has_logger: bool) -
         Samples(run.samples, data.classes, positions, config["samples_every"]),
         # Written when the epoch is over, so that a resume starts with a whole one.
         ModelCheckpoint(
-            run.checkpoints, filename="best", monitor="val/mIoU", mode="max",
-            every_n_epochs=every, save_on_train_epoch_end=True, enable_version_counter=False,
+            run.checkpoints,
+            filename="best",
+            monitor="val/mIoU",
+            mode="max",
+            every_n_epochs=every,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
         ),
         Curves(run.metrics_file),
         EpochLines(),
@@ -166,16 +172,18 @@ def _callbacks(config: Config, run: RunDirectory, data: Any, has_logger: bool) -
     if config["ema"] is not None:
         callbacks.append(EMAWeightAveraging(decay=config["ema"]))
     if config["early_stopping"] is not None:
-        callbacks.append(
-            EarlyStopping("val/mIoU", mode="max", patience=config["early_stopping"])
-        )
+        callbacks.append(EarlyStopping("val/mIoU", mode="max", patience=config["early_stopping"]))
     if config["trainer"]["enable_progress_bar"]:
         callbacks.append(Bar())
     # Last, so that it holds the final state of the others.
     callbacks.append(
         ModelCheckpoint(
-            run.checkpoints, filename="last", save_top_k=1, every_n_epochs=1,
-            save_on_train_epoch_end=True, enable_version_counter=False,
+            run.checkpoints,
+            filename="last",
+            save_top_k=1,
+            every_n_epochs=1,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
         )
     )
     return callbacks
@@ -192,21 +200,29 @@ def _protocol(config: Config, data: Any) -> dict[str, Any]:
         "selection": config["selection"],
         "num_classes": data.classes.num_classes,
         "labels": data.source.protocol,
-        "precision": build.resolve_precision(
-            config["precision"], config["trainer"]["accelerator"]
-        ),
+        "precision": build.resolve_precision(config["precision"], config["trainer"]["accelerator"]),
     }
 
 
 def _first_result(config: Config) -> dict[str, Any]:
     commit, dirty = provenance.commit()
     return {
-        "status": "running", "reason": "", "kind": "train",
-        "study": config["study"], "name": config["name"], "seed": config["seed"],
-        "model": config["model"]["_target_"], "data": config["data"]["_target_"],
-        "config": config, "versions": provenance.versions(), "commit": commit, "dirty": dirty,
-        "command": provenance.command(), "hardware": provenance.hardware(),
-        "timings": {}, "scores": {},
+        "status": "running",
+        "reason": "",
+        "kind": "train",
+        "study": config["study"],
+        "name": config["name"],
+        "seed": config["seed"],
+        "model": config["model"]["_target_"],
+        "data": config["data"]["_target_"],
+        "config": config,
+        "versions": provenance.versions(),
+        "commit": commit,
+        "dirty": dirty,
+        "command": provenance.command(),
+        "hardware": provenance.hardware(),
+        "timings": {},
+        "scores": {},
     }
 
 
@@ -241,7 +257,11 @@ def _describe(
 
 
 def _test(
-    config: Config, run: RunDirectory, task: SegmentationTask, data: Any, trainer: pl.Trainer,
+    config: Config,
+    run: RunDirectory,
+    task: SegmentationTask,
+    data: Any,
+    trainer: pl.Trainer,
     result: dict[str, Any],
 ) -> None:
     """Tests the selected weights as they stand in their checkpoint."""
@@ -284,9 +304,12 @@ def _quiet_libraries() -> None:
     """Leaves out hints that say nothing about this run."""
     for name in ("pytorch_lightning", "lightning_fabric", "pytorch_lightning.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.WARNING)
-    for text in (".*does not have many workers.*", ".*Checkpoint directory.*exists.*",
-                 ".*number of training batches.*", ".*`isinstance.treespec.*",
-                 ".*LeafSpec.*", ".*lr_scheduler.step.*before.*"):
+    for text in (
+        ".*does not have many workers.*",
+        ".*Checkpoint directory.*exists.*",
+        ".*number of training batches.*",
+        ".*`isinstance.treespec.*",
+        ".*LeafSpec.*",
+        ".*lr_scheduler.step.*before.*",
+    ):
         warnings.filterwarnings("ignore", text)
-
-

@@ -155,11 +155,18 @@ class SegmentationTask(pl.LightningModule):
             self.confusion[split].update(pred, mask, index)
             predictions += pred
             if with_loss:
-                full = logits if logits.shape[-2:] == mask.shape[-2:] else F.interpolate(
-                    logits.float(), size, mode="bilinear", align_corners=False
+                full = (
+                    logits
+                    if logits.shape[-2:] == mask.shape[-2:]
+                    else F.interpolate(logits.float(), size, mode="bilinear", align_corners=False)
                 )
-                self.log(f"{split}/loss", self.loss(full, mask), batch_size=len(mask),
-                         on_epoch=True, sync_dist=True)
+                self.log(
+                    f"{split}/loss",
+                    self.loss(full, mask),
+                    batch_size=len(mask),
+                    on_epoch=True,
+                    sync_dist=True,
+                )
         return predictions
 
     def on_validation_epoch_end(self) -> None:
@@ -203,7 +210,9 @@ class SegmentationTask(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Makes the checkpoint self-contained, and leaves only the network among the weights."""
         checkpoint["state_dict"] = {
-            key: value for key, value in checkpoint["state_dict"].items() if key.startswith("model.")
+            key: value
+            for key, value in checkpoint["state_dict"].items()
+            if key.startswith("model.")
         }
         checkpoint["segbench"] = {**self.checkpoint_meta, "scores": dict(self.latest_scores)}
         checkpoint["segbench_rng"] = rng_state()

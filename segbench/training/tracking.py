@@ -1,4 +1,4 @@
-"""Weights & Biases: one run per job, offline unless logged in, resumed under its id, always finished."""
+"""Weights & Biases: one run per job, offline unless logged in, resumed, always finished."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def wandb_arguments(node: Mapping[str, Any], run: RunDirectory) -> dict[str, Any
     id_file = run.path / "wandb-id.txt"
     if not id_file.exists():
         id_file.write_text(secrets.token_hex(4))
-    offline = not _logged_in()
     os.environ.setdefault("WANDB_SILENT", "true")
+    offline = not _logged_in()
     if offline:
         print(
             f"W&B is offline (not logged in): `wandb leet {run.path}/wandb/offline-run-*` shows the "
@@ -39,11 +39,9 @@ def wandb_arguments(node: Mapping[str, Any], run: RunDirectory) -> dict[str, Any
 def _logged_in() -> bool:
     if os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun"):
         return False
-    if os.environ.get("WANDB_API_KEY"):
-        return True
     import wandb
 
-    return bool(wandb.api.api_key)
+    return wandb.login(prompt=False)
 
 
 def finish_wandb(failed: bool) -> None:
@@ -73,9 +71,7 @@ def log_samples(
     panels = []
     for entry in shown:
         height, width = entry["mask"].shape
-        masks = {
-            key: {"mask_data": entry[key], "class_labels": labels} for key in ("mask", "pred")
-        }
+        masks = {key: {"mask_data": entry[key], "class_labels": labels} for key in ("mask", "pred")}
         image = cv2.resize(entry["image"], (width, height))
         panels.append(wandb.Image(image, masks=masks, caption=entry["name"]))
     for logger in loggers:
