@@ -58,7 +58,7 @@ def check_encoder_weights(name: str, weights: str) -> None:
         cached = try_to_load_from_cache(repository, filename, revision=revision)
         if isinstance(cached, str):
             return
-    problem = _unreachable(constants.ENDPOINT)
+    problem = unreachable(constants.ENDPOINT)
     if problem is not None:
         raise ValueError(
             f"encoder_weights={weights!r} of {name!r}: {repository!r} is not in the cache "
@@ -89,7 +89,7 @@ def _location(name: str, weights: str) -> tuple[str, str | None]:
     return sets[weights]["repo_id"], sets[weights]["revision"]
 
 
-def _unreachable(address: str) -> str | None:
+def unreachable(address: str) -> str | None:
     """Why a web address cannot be reached within `CONNECT_SECONDS`; None if it answers."""
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set"
