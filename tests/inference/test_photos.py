@@ -53,7 +53,10 @@ def test_what_cannot_be_read_is_refused_by_name(tmp_path):
     floats = save(tmp_path / "f.tif", Image.fromarray(np.zeros((2, 2), np.float32)))
     with pytest.raises(DataError, match=r"f\.tif: holds floats"):
         read_photo(floats)
-    whole = save(tmp_path / "a.png", Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 50, 3), np.uint8)))
+    whole = save(
+        tmp_path / "a.png",
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 50, 3), np.uint8)),
+    )
     (tmp_path / "cut.png").write_bytes(whole.read_bytes()[:-500])
     with pytest.raises(DataError, match=r"cut\.png: cannot be read"):
         read_photo(tmp_path / "cut.png")
