@@ -17,7 +17,12 @@ RGB = tuple[int, int, int]
 
 
 class DataError(Exception):
-    """Something is wrong with the data: the message names the file, the value and the remedy."""
+    """Something is wrong with the data: the message names the file, the value and the remedy.
+
+    Verbs print the message without a traceback and end with `exit_code`.
+    """
+
+    exit_code = 2
 
 
 @dataclass(frozen=True)
@@ -112,7 +117,9 @@ class ClassSet:
     def check(self, ids: np.ndarray, where: str = "mask") -> None:
         """Raises `DataError` naming `where` and the values if `ids` holds a stranger."""
         present = np.unique(ids)
-        bad = present[((present < 0) | (present >= self.num_classes)) & (present != self.ignore_index)]
+        bad = present[
+            ((present < 0) | (present >= self.num_classes)) & (present != self.ignore_index)
+        ]
         if bad.size:
             raise DataError(
                 f"{where}: label {', '.join(map(str, bad[:8].tolist()))} is outside the class set "

@@ -1,1 +1,1 @@
-"""Networks: one file per architecture, adapters for the libraries. They know nothing of Hydra or the data."""
+"""Networks: one file per architecture, adapters for libraries; they know no Hydra, no data."""

@@ -1,0 +1,40 @@
+"""Configuration: where it lies, how it is composed and checked, how a verb is started."""
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parents[1]
+
+
+class ConfigError(Exception):
+    """The command or a config file asks for something impossible; the message says what to do.
+
+    Verbs print the message without a traceback and end with `exit_code`.
+    """
+
+    exit_code = 2
+
+
+def config_dir() -> Path:
+    """The directory of `train.yaml` and the config groups, in a checkout or in a wheel."""
+    return _shipped("conf")
+
+
+def studies_dir() -> Path:
+    """The directory of the study files, in a checkout or in a wheel."""
+    return _shipped("experiments")
+
+
+def did_you_mean(word: str, options: Iterable[str]) -> str:
+    """A hint like `; did you mean 'width'?`, or the list of options where nothing is close."""
+    options = sorted(options)
+    close = difflib.get_close_matches(word, options, n=1, cutoff=0.6)
+    if close:
+        return f"; did you mean '{close[0]}'?"
+    return f"; known: {', '.join(options)}" if options else ""
+
+
+def _shipped(name: str) -> Path:
+    inside_wheel = _PACKAGE / name
+    return inside_wheel if inside_wheel.is_dir() else _PACKAGE.parent / name

@@ -1,0 +1,167 @@
+"""Starts a verb: checks the command before anything heavy is imported, runs it, reports errors.
+
+A sweep runs each of its jobs in a process of its own, so that one that fails, runs out of memory
+or is killed takes no other with it, and ends with a table of all jobs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from segbench.config import ConfigError, config_dir
+from segbench.config.compose import compose_checked, register
+
+_OUTCOME_FILE = "SEGBENCH_OUTCOME_FILE"
+
+
+@dataclass
+class Outcome:
+    """How a job ended.
+
+    Args:
+        status: finished, unchanged (it was finished before), failed or killed.
+        score: the number to compare jobs by, a fraction, or None.
+        reason: why it failed, in one line.
+        run_dir: where it wrote.
+    """
+
+    status: str = "finished"
+    score: float | None = None
+    reason: str = ""
+    run_dir: str = ""
+
+
+def run_verb(verb: str, task: Callable[[DictConfig], Outcome | int | None]) -> None:
+    """Runs a verb from the command line and ends the process.
+
+    The exit code is 0 when all went well, 1 when the work failed, 2 when the command, its config or
+    the data is wrong. An exception with an `exit_code` attribute is printed without a traceback.
+
+    Args:
+        verb: the name of the module and of its config, `train` for `conf/train.yaml`.
+        task: does the work; may return an `Outcome` or an exit code.
+    """
+    register()
+    module = f"segbench.{verb}"
+    arguments = get_args_parser().parse_args()
+    config_name = arguments.config_name or verb
+    codes: list[int] = []
+    sweep_dir = None
+    try:
+        if not (arguments.help or arguments.hydra_help or arguments.info or arguments.cfg
+                or arguments.shell_completion):
+            config = compose_checked(config_name, arguments.overrides, arguments.multirun)
+            if arguments.multirun or config.hydra.mode == RunMode.MULTIRUN:
+                sweep_dir = Path(config.hydra.sweep.dir)
+                for old in sweep_dir.glob(".jobs/*.json"):
+                    old.unlink()
+    except ConfigError as error:
+        sys.exit(_report(module, error))
+
+    def guarded(config: DictConfig) -> float | None:
+        if HydraConfig.get().mode == RunMode.MULTIRUN:
+            return _run_job(module)
+        try:
+            outcome = task(config)
+        except Exception as error:
+            _write_outcome(Outcome("failed", reason=_first_line(error)))
+            if not hasattr(error, "exit_code"):
+                raise
+            codes.append(_report(module, error))
+            return None
+        if isinstance(outcome, Outcome):
+            _write_outcome(outcome)
+            return outcome.score
+        codes.append(outcome or 0)
+        return None
+
+    # Hydra names the job and its log after the module that defines the task.
+    guarded.__module__ = module
+    hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=verb)(guarded)()
+    if sweep_dir is not None:
+        codes.append(_print_jobs(sweep_dir))
+    sys.exit(max(codes, default=0))
+
+
+def _report(module: str, error: Exception) -> int:
+    """Prints an error as a person would want to read it; returns the exit code."""
+    print(f"{module}: error: {error}", file=sys.stderr)
+    return int(getattr(error, "exit_code", 1))
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    text = lines[0] if lines else ""
+    return text if hasattr(error, "exit_code") else f"{type(error).__name__}: {text}"
+
+
+def _run_job(module: str) -> float | None:
+    """Runs the current job of a sweep in a fresh process and files its outcome."""
+    job = HydraConfig.get()
+    passed_on = [
+        text for text in job.overrides.hydra
+        if not text.startswith(("hydra.mode", "hydra.sweeper", "hydra/sweeper", "hydra/launcher"))
+    ]
+    overrides = [*job.overrides.task, *passed_on, "hydra.mode=RUN"]
+    command = [sys.executable, "-m", module, "-cn", str(job.job.config_name), *overrides]
+    print(f"\n[job {job.job.num}] {shlex.join(job.overrides.task)}", flush=True)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder) / "outcome.json"
+        process = subprocess.run(command, env={**os.environ, _OUTCOME_FILE: str(file)}, check=False)
+        outcome = Outcome(**json.loads(file.read_text())) if file.exists() else Outcome("failed")
+    if process.returncode < 0:
+        name = signal.Signals(-process.returncode).name
+        outcome = Outcome("killed", reason=f"ended by {name}", run_dir=outcome.run_dir)
+    elif process.returncode and not outcome.reason:
+        outcome = Outcome("failed", reason=f"exit code {process.returncode}")
+    record = {**asdict(outcome), "overrides": list(job.overrides.task)}
+    record_file = Path(job.sweep.dir) / ".jobs" / f"{job.job.num:05d}.json"
+    record_file.parent.mkdir(parents=True, exist_ok=True)
+    record_file.write_text(json.dumps(record))
+    return outcome.score
+
+
+def _write_outcome(outcome: Outcome) -> None:
+    if file := os.environ.get(_OUTCOME_FILE):
+        Path(file).write_text(json.dumps(asdict(outcome)))
+
+
+def _print_jobs(sweep_dir: Path) -> int:
+    """Prints the table of all jobs of the sweep; returns 1 if any of them failed."""
+    from rich.console import Console
+    from rich.table import Table
+
+    records: list[dict[str, Any]] = [
+        json.loads(file.read_text()) for file in sorted(sweep_dir.glob(".jobs/*.json"))
+    ]
+    table = Table(title=f"jobs of {sweep_dir}", title_justify="left")
+    for column in ("job", "overrides", "status", "score", "run directory or reason"):
+        table.add_column(column, overflow="fold")
+    for number, record in enumerate(records):
+        color = "green" if record["status"] in ("finished", "unchanged") else "red"
+        score = "" if record["score"] is None else f"{record['score']:.4f}"
+        table.add_row(
+            str(number), " ".join(record["overrides"]), f"[{color}]{record['status']}[/]",
+            score, record["reason"] or record["run_dir"],
+        )
+    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    failed = sum(record["status"] in ("failed", "killed") for record in records)
+    if failed:
+        print(f"{failed} of {len(records)} jobs failed; the same command trains only what is left")
+    return int(failed > 0)

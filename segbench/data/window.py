@@ -1,0 +1,133 @@
+"""Crop windows of resized frames, cut without resizing the rest of the frame.
+
+Choosing the window first makes the cost of a crop independent of the size of the frame. The
+window keeps the phase that the full resize would have had: labels equal those of resize-then-crop
+exactly, image values within 1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+Size = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Window:
+    """A crop of a resized frame, and where it lies in the output.
+
+    Args:
+        frame: `(H, W)` of the frame in pixels.
+        resized: `(H, W)` of the whole frame after resizing.
+        origin: `(row, column)` of the crop in the resized frame.
+        size: `(H, W)` of the crop, inside `resized`.
+        output: `(H, W)` of the result; what the crop does not cover is padding.
+        offset: `(row, column)` of the crop in the result.
+    """
+
+    frame: Size
+    resized: Size
+    origin: Size
+    size: Size
+    output: Size
+    offset: Size
+
+    def nearest(self, axis: int) -> np.ndarray:
+        """Source row (axis 0) or column (1) of every crop row or column; int64 `[size[axis]]`.
+
+        OpenCV's own rule for INTER_NEAREST, in its own arithmetic: `H / h` and `1 / (h / H)` are
+        different floats, and only the second gives its labels.
+        """
+        step = 1.0 / (self.resized[axis] / self.frame[axis])
+        position = np.arange(self.origin[axis], self.origin[axis] + self.size[axis])
+        return np.minimum((position * step).astype(np.int64), self.frame[axis] - 1)
+
+    def crop_mask(self, mask: np.ndarray) -> np.ndarray:
+        """The crop of a mask, identical to nearest resize, then crop.
+
+        Args:
+            mask: uint8 `frame`.
+
+        Returns:
+            uint8 `size`.
+        """
+        rows, cols = self.nearest(0), self.nearest(1)
+        if self.frame == self.resized:
+            return mask[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+        return mask[rows[0] : rows[-1] + 1].take(rows - rows[0], axis=0).take(cols, axis=1)
+
+    def crop_image(self, image: np.ndarray) -> np.ndarray:
+        """The crop of an image, within 1 of bilinear resize, then crop.
+
+        Args:
+            image: uint8 `[*frame, 3]`.
+
+        Returns:
+            uint8 `[*size, 3]`.
+        """
+        (top, left), (height, width) = self.origin, self.size
+        if self.frame == self.resized:
+            return image[top : top + height, left : left + width]
+        (y0, y1, step_y, shift_y), (x0, x1, step_x, shift_x) = self._span(0), self._span(1)
+        return cv2.warpAffine(
+            image[y0:y1, x0:x1],
+            np.array([[step_x, 0.0, shift_x], [0.0, step_y, shift_y]]),
+            (width, height),
+            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
+
+    def pad(self, crop: np.ndarray, fill: int | tuple[int, int, int]) -> np.ndarray:
+        """Puts a crop into an output filled with `fill`; uint8 `[*output, ...]`."""
+        if self.size == self.output:
+            return crop
+        padded = np.empty((*self.output, *crop.shape[2:]), crop.dtype)
+        padded[:] = fill
+        (top, left), (height, width) = self.offset, self.size
+        padded[top : top + height, left : left + width] = crop
+        return padded
+
+    def _span(self, axis: int) -> tuple[int, int, float, float]:
+        """First and end source position that bilinear weights touch, step, and shift."""
+        step = self.frame[axis] / self.resized[axis]
+        start = (self.origin[axis] + 0.5) * step - 0.5
+        first = max(0, int(start))
+        end = min(self.frame[axis], int(start + (self.size[axis] - 1) * step) + 3)
+        return first, end, step, start - first
+
+
+def place(
+    frame: Size,
+    resized: Size,
+    output: Size,
+    free: tuple[float, float],
+    centre: tuple[float, float] | None = None,
+) -> Window:
+    """Places a crop of size `output` in the resized frame.
+
+    Args:
+        frame: `(H, W)` of the frame.
+        resized: `(H, W)` after resizing.
+        output: `(H, W)` wanted; a smaller resized frame is padded.
+        free: two draws from [0, 1): position of the crop (or of the frame in its padding).
+        centre: `(row, column)` in the resized frame that the crop must contain; `free` then
+            places that point within the crop.
+    """
+    origin, offset, size = [0, 0], [0, 0], [0, 0]
+    for axis in (0, 1):
+        size[axis] = min(resized[axis], output[axis])
+        room = resized[axis] - size[axis]
+        if centre is None:
+            origin[axis] = int(free[axis] * (room + 1))
+        else:
+            wanted = int(centre[axis]) - int(free[axis] * size[axis])
+            origin[axis] = min(max(wanted, 0), room)
+        offset[axis] = int(free[axis] * (output[axis] - size[axis] + 1))
+    return Window(frame, resized, _pair(origin), _pair(size), output, _pair(offset))
+
+
+def _pair(values: list[int]) -> Size:
+    return values[0], values[1]

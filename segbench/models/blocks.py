@@ -1,0 +1,133 @@
+"""Small parts that several networks share: padding to the stride, conv-norm-activation."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+
+def pad_to_stride(image: Tensor, stride: int, at_least: int | None = None) -> Tensor:
+    """Pad an image on the right and at the bottom until a network of this stride can take it.
+
+    The border is repeated, so that no artificial edge appears. Networks crop their logits back
+    to the size of the image.
+
+    Args:
+        image: [N, C, H, W], H and W >= 1.
+        stride: both sides of the result are multiples of it.
+        at_least: smallest side of the result; twice the stride by default, so that the deepest
+            map has several pixels and batch norm can be trained on a batch of one.
+
+    Returns:
+        [N, C, H', W'] with H' >= H and W' >= W.
+    """
+    smallest = 2 * stride if at_least is None else at_least
+    height, width = image.shape[-2:]
+    bottom = -(-max(height, smallest) // stride) * stride - height
+    right = -(-max(width, smallest) // stride) * stride - width
+    if not bottom and not right:
+        return image
+    return F.pad(image, (0, right, 0, bottom), mode="replicate")
+
+
+def resize(x: Tensor, like: Tensor) -> Tensor:
+    """Resize [N, C, h, w] bilinearly to the height and width of `like`."""
+    return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
+
+
+class ConvNormAct(nn.Sequential):
+    """Convolution without bias, batch norm, ReLU; [N, in, H, W] -> [N, out, H/stride, W/stride]."""
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel_size: int = 3,
+        stride: int = 1,
+    ) -> None:
+        super().__init__(
+            nn.Conv2d(
+                in_channels,
+                out_channels,
+                kernel_size,
+                stride=stride,
+                padding=kernel_size // 2,
+                bias=False,
+            ),
+            nn.BatchNorm2d(out_channels),
+            nn.ReLU(inplace=True),
+        )
+
+
+class FCNHead(nn.Sequential):
+    """The usual auxiliary classifier: 3x3 convolution, dropout, 1x1 convolution.
+
+    Zhao et al., "Pyramid Scene Parsing Network", CVPR 2017, section 3.3.
+    """
+
+    def __init__(
+        self, in_channels: int, channels: int, num_classes: int, dropout: float = 0.1
+    ) -> None:
+        super().__init__(
+            ConvNormAct(in_channels, channels),
+            nn.Dropout2d(dropout),
+            nn.Conv2d(channels, num_classes, 1),
+        )
+
+
+class PooledBatchNorm2d(nn.BatchNorm2d):
+    """Batch norm behind global pooling, which also trains on a batch of one.
+
+    A single value per channel has no variance: torch refuses it. Such a step is normalised with
+    the running statistics, which it leaves as they are; any larger batch is ordinary batch norm.
+    """
+
+    def forward(self, input: Tensor) -> Tensor:
+        if self.training and input.numel() == input.shape[1]:
+            return F.batch_norm(
+                input, self.running_mean, self.running_var, self.weight, self.bias, eps=self.eps
+            )
+        return super().forward(input)
+
+
+def train_pooling_on_one(network: nn.Module) -> None:
+    """Replace every batch norm behind a global pooling, in place, by `PooledBatchNorm2d`.
+
+    For networks of other libraries (ASPP, UPerNet, PAN), before they are trained or loaded.
+    """
+    for branch in list(network.modules()):
+        if not isinstance(branch, nn.Sequential) or not _pools_to_one(branch):
+            continue
+        for parent in list(branch.modules()):
+            for name, child in list(parent.named_children()):
+                if type(child) is nn.BatchNorm2d:
+                    setattr(parent, name, PooledBatchNorm2d(child.num_features, child.eps))
+
+
+def _pools_to_one(branch: nn.Sequential) -> bool:
+    first = next(branch.children(), None)
+    return isinstance(first, nn.AdaptiveAvgPool2d) and first.output_size in (1, (1, 1))
+
+
+def fill_bilinear(deconvolution: nn.ConvTranspose2d) -> None:
+    """Set a transposed convolution to bilinear interpolation of each channel by itself.
+
+    Long et al., "Fully Convolutional Networks", CVPR 2015, section 3.3.
+
+    Raises:
+        ValueError: in and out channels differ (nothing to interpolate one to one).
+    """
+    if deconvolution.in_channels != deconvolution.out_channels or deconvolution.groups != 1:
+        raise ValueError(
+            "bilinear filling needs as many output as input channels in one group, got "
+            f"{deconvolution.in_channels} -> {deconvolution.out_channels}"
+        )
+    size = deconvolution.kernel_size[0]
+    factor = (size + 1) // 2
+    centre = factor - 1 if size % 2 else factor - 0.5
+    ramp = 1 - (torch.arange(size, dtype=torch.float32) - centre).abs() / factor
+    with torch.no_grad():
+        deconvolution.weight.zero_()
+        for channel in range(deconvolution.in_channels):
+            deconvolution.weight[channel, channel] = ramp[:, None] * ramp[None, :]

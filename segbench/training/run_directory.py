@@ -1,0 +1,121 @@
+"""The directory of a run: what stands where, written so that it is never found half-written.
+
+    runs/STUDY/NAME/seedN/
+        config.yaml        the resolved config
+        result.json        status, config, data fingerprint, protocol, budget, versions, scores
+        confusion.npz      names [N], groups [N], matrices int64 [N, C, C + 1] of the test images
+        metrics.csv        the curves: one row per epoch
+        checkpoints/       last.ckpt, best.ckpt
+        samples/           pictures: image, mask, pred, error
+        train.log
+
+The path holds no time, so the same command finds its run again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+SCHEMA_VERSION = 1
+
+
+class RunDirectory:
+    """Paths, atomic writing and reading of one run.
+
+    Args:
+        path: the directory; it need not exist yet.
+    """
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(path)
+        self.config_file = self.path / "config.yaml"
+        self.result_file = self.path / "result.json"
+        self.confusion_file = self.path / "confusion.npz"
+        self.metrics_file = self.path / "metrics.csv"
+        self.log_file = self.path / "train.log"
+        self.checkpoints = self.path / "checkpoints"
+        self.samples = self.path / "samples"
+
+    @property
+    def last_checkpoint(self) -> Path:
+        """The checkpoint that training resumes from."""
+        return self.checkpoints / "last.ckpt"
+
+    @property
+    def best_checkpoint(self) -> Path:
+        """The checkpoint with the best validation mIoU."""
+        return self.checkpoints / "best.ckpt"
+
+    def read_result(self) -> dict[str, Any] | None:
+        """The content of result.json; None if there is none or it cannot be read."""
+        try:
+            return json.loads(self.result_file.read_text(encoding="utf-8"))
+        except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
+            return None
+
+    def write_result(self, result: dict[str, Any]) -> None:
+        """Replaces result.json in one step."""
+        text = json.dumps({"schema_version": SCHEMA_VERSION, **result}, indent=2, allow_nan=False)
+        with _replacing(self.result_file) as file:
+            file.write_text(text + "\n", encoding="utf-8")
+
+    def write_confusion(
+        self, names: Sequence[str], groups: Sequence[str], matrices: np.ndarray
+    ) -> None:
+        """Replaces confusion.npz in one step.
+
+        Args:
+            names: N image names.
+            groups: N group names.
+            matrices: int64 `[N, C, C + 1]`.
+        """
+        with _replacing(self.confusion_file, suffix=".npz") as file:
+            np.savez_compressed(
+                file, names=np.array(names), groups=np.array(groups), matrices=matrices
+            )
+
+    def read_confusion(self) -> tuple[list[str], list[str], np.ndarray]:
+        """Names, groups and matrices as `write_confusion` got them."""
+        with np.load(self.confusion_file) as file:
+            return file["names"].tolist(), file["groups"].tolist(), file["matrices"]
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[bool]:
+        """Yields whether this process alone holds the run; a killed process lets go by itself."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        with (self.path / ".lock").open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                yield False
+                return
+            yield True
+
+    def clear(self) -> None:
+        """Removes what an earlier run left here."""
+        for file in sorted(self.path.rglob("*"), reverse=True):
+            if file.name != ".lock":
+                file.rmdir() if file.is_dir() and not file.is_symlink() else file.unlink()
+
+
+@contextlib.contextmanager
+def _replacing(target: Path, suffix: str = "") -> Iterator[Path]:
+    """Yields a temporary path that replaces `target` when the block ends without an error."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-", suffix=suffix)
+    os.close(handle)
+    try:
+        yield Path(name)
+        os.chmod(name, 0o644)
+        os.replace(name, target)
+    finally:
+        Path(name).unlink(missing_ok=True)

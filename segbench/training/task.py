@@ -1,0 +1,233 @@
+"""The LightningModule: what happens in a training step, a validation step and a test."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
+
+from segbench.data.classes import ClassSet
+from segbench.inference.labels import upsample_argmax
+from segbench.training.metrics import ConfusionPerImage
+from segbench.training.scores import scores
+
+Batch = dict[str, Any]
+
+
+class NonFiniteLossError(Exception):
+    """The loss became NaN or infinite; training stopped."""
+
+    exit_code = 1
+
+
+class SegmentationTask(pl.LightningModule):
+    """Trains a network and scores it at the original resolution of the masks.
+
+    Args:
+        model: `image [N, 3, H, W] -> logits [N, C, H, W]`; with `forward_with_aux` if it has
+            auxiliary heads.
+        loss: `(logits, mask) -> scalar`; with `terms` if it is a sum.
+        classes: the class set.
+        mean, std: of RGB in 0..1, three values each.
+        make_optimizer: builds the optimiser of a network.
+        make_scheduler: builds the schedule from the optimiser and the number of steps.
+        image_names: for each split, the names of its images by index.
+        channels_last: memory format of network and images.
+        log_every: curves of the training step are logged every so many steps.
+        checkpoint_meta: what the checkpoint carries besides the weights; plain types.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        loss: nn.Module,
+        classes: ClassSet,
+        mean: Sequence[float],
+        std: Sequence[float],
+        make_optimizer: Callable[[nn.Module], Optimizer],
+        make_scheduler: Callable[[Optimizer, int], LRScheduler | ReduceLROnPlateau],
+        image_names: dict[str, list[str]],
+        channels_last: bool = True,
+        log_every: int = 20,
+        checkpoint_meta: dict[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
+        self.model = model.to(memory_format=self.memory_format)
+        self.loss = loss
+        self.classes = classes
+        # (image / 255 - mean) / std as one multiplication and one addition
+        scale = 1 / (255 * torch.tensor(std, dtype=torch.float32))
+        shift = -torch.tensor(mean, dtype=torch.float32) / torch.tensor(std, dtype=torch.float32)
+        self.register_buffer("scale", scale.view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("shift", shift.view(1, 3, 1, 1), persistent=False)
+        self.make_optimizer = make_optimizer
+        self.make_scheduler = make_scheduler
+        self.confusion = nn.ModuleDict(
+            {s: ConfusionPerImage(classes, image_names[s]) for s in ("val", "test")}
+        )
+        self.log_every = log_every
+        self.checkpoint_meta = checkpoint_meta or {}
+        self.latest_scores: dict[str, dict[str, Any]] = {}
+        self._unchecked: tuple[Tensor, int, list[str], Batch] | None = None
+
+    def normalize(self, image: Tensor) -> Tensor:
+        """uint8 `[N, 3, H, W]` -> float32, normalised, in the memory format of the network."""
+        return torch.addcmul(
+            self.shift, image.to(memory_format=self.memory_format).float(), self.scale
+        )
+
+    def forward(self, image: Tensor) -> Tensor:
+        """uint8 `[N, 3, H, W]` RGB -> logits `[N, C, H, W]`."""
+        return self.model(self.normalize(image))
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """One step; logs each term of the loss."""
+        self.check_finite()
+        image, mask = self.normalize(batch["image"]), batch["mask"]
+        terms: dict[str, Tensor] = {}
+        if getattr(self.model, "aux_weight", 0):
+            logits, auxiliary = self.model.forward_with_aux(image)
+            aux = sum(self.loss(aux_logits, mask) for aux_logits in auxiliary)
+            terms["aux"] = self.model.aux_weight * aux
+        else:
+            logits = self.model(image)
+        if hasattr(self.loss, "terms"):
+            terms |= self.loss.terms(logits, mask)
+        else:
+            terms["main"] = self.loss(logits, mask)
+        loss = torch.stack(list(terms.values())).sum()
+        self._unchecked = (loss.detach(), self.global_step, batch["name"], batch)
+        if loss.device.type == "cpu":
+            self.check_finite()
+        if batch_idx % self.log_every == 0:
+            self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(mask))
+            if len(terms) > 1:
+                values = {f"train/loss/{name}": value.detach() for name, value in terms.items()}
+                self.log_dict(values, batch_size=len(mask))
+        return loss
+
+    def check_finite(self) -> None:
+        """Raises NonFiniteLossError if the loss of the step before was NaN or infinite.
+
+        On a GPU a step is checked when the next one starts, so that the host need not wait.
+        """
+        if self._unchecked is None:
+            return
+        loss, step, names, batch = self._unchecked
+        self._unchecked = None
+        if torch.isfinite(loss):
+            return
+        dump = f"{self.trainer.default_root_dir}/non_finite_step{step}.pt"
+        torch.save({"step": step, "loss": loss, "batch": batch}, dump)
+        raise NonFiniteLossError(
+            f"the loss became {loss.item()} at step {step} on {', '.join(names)}. The batch is in "
+            f"{dump} (torch.load). Usual causes: a learning rate that is too high, fp16 without "
+            "head-room (precision=bf16-mixed or 32-true), broken images."
+        )
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> list[Tensor]:
+        """Counts a batch and logs the validation loss; returns the predicted label maps."""
+        return self._evaluation_step(batch, "val", with_loss=True)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> list[Tensor]:
+        """Counts a batch; returns the predicted label maps."""
+        return self._evaluation_step(batch, "test", with_loss=False)
+
+    def _evaluation_step(self, batch: Batch, split: str, with_loss: bool) -> list[Tensor]:
+        """Images are whole batches, or lists where sizes differ; masks likewise."""
+        if isinstance(batch["image"], Tensor) and isinstance(batch["mask"], Tensor):
+            parts = [(batch["image"], batch["mask"], batch["index"])]
+        else:
+            items = zip(batch["image"], batch["mask"], batch["index"], strict=True)
+            parts = [(image[None], mask[None], index[None]) for image, mask, index in items]
+        predictions: list[Tensor] = []
+        for image, mask, index in parts:
+            logits = self(image)
+            size = (mask.shape[-2], mask.shape[-1])
+            pred = upsample_argmax(logits.float(), size)
+            self.confusion[split].update(pred, mask, index)
+            predictions += pred
+            if with_loss:
+                full = logits if logits.shape[-2:] == mask.shape[-2:] else F.interpolate(
+                    logits.float(), size, mode="bilinear", align_corners=False
+                )
+                self.log(f"{split}/loss", self.loss(full, mask), batch_size=len(mask),
+                         on_epoch=True, sync_dist=True)
+        return predictions
+
+    def on_validation_epoch_end(self) -> None:
+        """Logs the scores of the validation set."""
+        self.check_finite()
+        self._log_scores("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Logs the scores of the test set."""
+        self._log_scores("test")
+
+    def _log_scores(self, split: str) -> None:
+        _, matrices = self.confusion[split].compute()
+        found = scores(matrices.sum(0), self.classes.names)
+        self.latest_scores[split] = found
+        for key in ("mIoU", "mDice", "pixel_acc", "mean_acc"):
+            if found[key] is not None:
+                self.log(f"{split}/{key}", found[key], prog_bar=key == "mIoU", rank_zero_only=True)
+        for name, value in found["IoU"].items():
+            if value is not None:
+                self.log(f"{split}/IoU/{name}", value, rank_zero_only=True)
+
+    def on_validation_epoch_start(self) -> None:
+        """Forgets the counts of the epoch before."""
+        self.confusion["val"].reset()
+
+    def on_test_epoch_start(self) -> None:
+        """Forgets the counts of an earlier test."""
+        self.confusion["test"].reset()
+
+    def configure_optimizers(self) -> Any:
+        """Optimiser, and a schedule that moves every step (or every epoch, if on plateaus)."""
+        optimizer = self.make_optimizer(self.model)
+        scheduler = self.make_scheduler(optimizer, int(self.trainer.estimated_stepping_batches))
+        if isinstance(scheduler, ReduceLROnPlateau):
+            schedule = {"scheduler": scheduler, "interval": "epoch", "monitor": "val/mIoU"}
+        else:
+            schedule = {"scheduler": scheduler, "interval": "step"}
+        return {"optimizer": optimizer, "lr_scheduler": schedule}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Makes the checkpoint self-contained, and leaves only the network among the weights."""
+        checkpoint["state_dict"] = {
+            key: value for key, value in checkpoint["state_dict"].items() if key.startswith("model.")
+        }
+        checkpoint["segbench"] = {**self.checkpoint_meta, "scores": dict(self.latest_scores)}
+        checkpoint["segbench_rng"] = rng_state()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Remembers the random state; it is restored when training starts."""
+        self.latest_scores = dict(checkpoint["segbench"].get("scores", {}))
+        self._rng = checkpoint.get("segbench_rng")
+
+    def on_train_epoch_start(self) -> None:
+        """After a resume, goes on with the random numbers where the checkpoint was written."""
+        if getattr(self, "_rng", None) is not None:
+            set_rng_state(self._rng)
+            self._rng = None
+
+
+def rng_state() -> dict[str, Any]:
+    """The random state that a network can draw from (dropout): torch on CPU and GPUs."""
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    return {"cpu": torch.get_rng_state(), "cuda": cuda}
+
+
+def set_rng_state(state: dict[str, Any]) -> None:
+    """Inverse of `rng_state`; GPU states only if there are as many GPUs as then."""
+    torch.set_rng_state(state["cpu"].cpu())
+    if len(state["cuda"]) == torch.cuda.device_count() and state["cuda"]:
+        torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])
