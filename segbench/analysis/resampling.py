@@ -138,7 +138,7 @@ def plan(
     return Plan(unit, length, position, strata, note)
 
 
-def choose_block_length(series: np.ndarray, sizes: Sequence[int]) -> int:
+def choose_block_length(series: np.ndarray, sizes: np.ndarray) -> int:
     """Block length from the data: `LENGTHEN` times that of Politis & White.
 
     Their rule (2004; corrected by Patton et al. 2009) estimates the length that minimises the mean
@@ -168,7 +168,7 @@ def choose_block_length(series: np.ndarray, sizes: Sequence[int]) -> int:
     return int(np.clip(math.ceil(best), min(math.ceil(count ** (1 / 3)), longest), longest))
 
 
-def _autocorrelation(series: np.ndarray, sizes: Sequence[int], lags: int) -> np.ndarray:
+def _autocorrelation(series: np.ndarray, sizes: np.ndarray, lags: int) -> np.ndarray:
     """Autocorrelation `[lags + 1]` within groups, averaged over the series."""
     ends = np.cumsum(sizes)
     total = np.zeros((len(series), lags + 1))
@@ -184,7 +184,7 @@ def _autocorrelation(series: np.ndarray, sizes: Sequence[int], lags: int) -> np.
     return (total[usable] / variance[usable]).mean(axis=0)
 
 
-def _strata(sizes: Sequence[int], block: int) -> tuple[tuple[int, int, int], ...]:
+def _strata(sizes: np.ndarray, block: int) -> tuple[tuple[int, int, int], ...]:
     """One stratum per group; neighbours are joined until two blocks fit into each."""
     lengths: list[int] = []
     open_length = 0

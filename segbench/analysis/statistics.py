@@ -27,6 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from scipy.special import stdtr, stdtrit
@@ -112,8 +113,8 @@ class Sample:
         return scores.std(axis=0, ddof=1)
 
     def _estimate(self, terms: Sequence[tuple[int, int]]) -> Estimate:
-        value = sum(sign * _nan_mean(self.scores[i]) for i, sign in terms)
-        draws = sum(sign * self.means[:, i] for i, sign in terms)
+        value = np.sum([sign * _nan_mean(self.scores[i]) for i, sign in terms], axis=0)
+        draws = np.sum([sign * self.means[:, i] for i, sign in terms], axis=0)
         number = {i: len(self.scores[i]) for i, _ in terms}
         parts = {i: np.nan_to_num(self.seed_sd(i)) ** 2 / number[i] for i, _ in terms}
         twice = sum(self.noise[i] / number[i] for i, _ in terms)
@@ -124,7 +125,7 @@ class Sample:
             weight = weight + part**2 / max(number[i] - 1, 1)
         with np.errstate(invalid="ignore", divide="ignore"):
             dof = np.where(weight > 0, (seeds + images) ** 2 / weight, np.inf)
-        return Estimate(np.asarray(value), np.asarray(seeds), images, np.maximum(dof, 1.0))
+        return Estimate(value, np.asarray(seeds), images, np.maximum(dof, 1.0))
 
 
 def sample(
@@ -153,7 +154,7 @@ def sample(
     """
     check_same_images(entrants)
     bounds = np.cumsum([0, *(len(entrant.seeds) for entrant in entrants)])
-    parts = [slice(int(a), int(b)) for a, b in zip(bounds, bounds[1:], strict=False)]
+    parts = [slice(int(a), int(b)) for a, b in pairwise(bounds)]
     counts = np.concatenate([entrant.counts for entrant in entrants])
     observed = with_mean(iou(counts.sum(axis=1), absent))
     series = np.stack([influence(entrant.counts).mean(axis=0) for entrant in entrants])
@@ -188,7 +189,7 @@ def sample(
     )
 
 
-def holm(p_values: Sequence[float]) -> np.ndarray:
+def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
     """Holm's step-down correction (1979): adjusted p values in the given order, NaN kept."""
     p = np.asarray(p_values, float)
     out = np.full(p.shape, np.nan)

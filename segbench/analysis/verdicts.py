@@ -91,8 +91,8 @@ def _improvement(sample: Sample, a: int, b: int, level: float) -> tuple[float, f
     rng = np.random.default_rng(0)
     observed = _wins(sample.scores[a][None, :, -1], sample.scores[b][None, :, -1])
     redrawn = _wins(
-        _redraw(sample.runs[a], rng, len(sample.runs[a])),
-        _redraw(sample.runs[b], rng, len(sample.runs[b])),
+        _redraw(sample.runs[a], rng, len(sample.scores[a])),
+        _redraw(sample.runs[b], rng, len(sample.scores[b])),
     )
     low, high = np.quantile(redrawn, [level / 2, 1 - level / 2])
     return float(observed[0]), float(low), float(high)

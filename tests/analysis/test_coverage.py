@@ -1,4 +1,4 @@
-"""Simulated experiments prove the statistics: 1,000 in the slow tests, fewer with honest bounds here.
+"""Simulated experiments prove the statistics: 1,000 in the slow tests, fewer in the fast ones.
 
 Every setting is a world with a known truth (see `simulation`). The bounds of the fast tests leave
 room for three standard errors of their own number of trials, so that they fail for a broken method
@@ -70,14 +70,22 @@ def test_single_frames_are_overconfident_on_correlated_images():
     assert found.model_covered < 0.80
 
 
+def detected(world, trials=60, seeds=5) -> float:
+    """How often a truly better model is found at the 5% level."""
+    found = 0
+    for trial in range(trials):
+        study = world.study(np.random.default_rng(trial), seeds, (0.15, 0.0))
+        difference = sample(study, world.names(), replicates=200, seed=trial).difference(0, 1)
+        found += difference.p_value()[-1] < 0.05 and difference.value[-1] > 0
+    return found / trials
+
+
 def test_power_grows_with_seeds_and_with_images():
-    few_seeds = rates(World(seed_sd=0.2), 60, seeds=3, skill=0.15)
-    more_seeds = rates(World(seed_sd=0.2), 60, seeds=8, skill=0.15)
-    assert more_seeds.rejected > few_seeds.rejected + 0.15
-    world = World(seed_sd=0.02, taste_sd=0.6)
-    few_images = rates(world, 60, skill=0.15)
-    more_images = rates(World(seed_sd=0.02, taste_sd=0.6, frames=240), 60, skill=0.15)
-    assert more_images.rejected > few_images.rejected + 0.15
+    by_seeds = [detected(World(frames=30, seed_sd=0.2), seeds=seeds) for seeds in (3, 8)]
+    assert by_seeds[1] > by_seeds[0] + 0.15
+    worlds = [World(frames=frames, seed_sd=0.02, taste_sd=0.6) for frames in (20, 120)]
+    by_images = [detected(world, seeds=3) for world in worlds]
+    assert by_images[1] > by_images[0] + 0.15
 
 
 @pytest.mark.slow

@@ -65,7 +65,9 @@ def test_the_variance_of_a_mean_is_unbiased_even_for_few_units():
 
 
 def test_block_length_grows_with_the_memory_of_the_frames():
-    lengths = [resampling.choose_block_length(noise(m, 600), [200] * 3) for m in (0, 0.7, 0.9)]
+    lengths = [
+        resampling.choose_block_length(noise(m, 600), np.array([200] * 3)) for m in (0, 0.7, 0.9)
+    ]
     assert lengths[0] < lengths[1] < lengths[2]
     assert lengths[0] <= 25
     assert lengths[2] >= 38  # two correlation times (1 + m) / (1 - m)
