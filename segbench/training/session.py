@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 import warnings
 from typing import Any
@@ -139,6 +140,7 @@ def _build_trainer(
         deterministic=config["deterministic"],
         logger=loggers or False,
         callbacks=_callbacks(config, run, data, bool(loggers)),
+        enable_progress_bar=config["trainer"]["enable_progress_bar"] and sys.stdout.isatty(),
         default_root_dir=str(run.path),
         use_distributed_sampler=False,
         enable_model_summary=False,
@@ -148,9 +150,7 @@ def _build_trainer(
 
 def _callbacks(config: Config, run: RunDirectory, data: Any, has_logger: bool) -> list[Callback]:
     every = config["trainer"]["check_val_every_n_epoch"]
-    num_val = len(data.records("val"))
-    wanted = min(config["samples"], num_val)
-    positions = [round((i + 0.5) * num_val / wanted - 0.5) for i in range(wanted)]
+    positions = _spread(config["samples"], _num_evaluated(config, data))
     callbacks: list[Callback] = [
         Speed(),
         Samples(run.samples, data.classes, positions, config["samples_every"]),
@@ -165,7 +165,6 @@ def _callbacks(config: Config, run: RunDirectory, data: Any, has_logger: bool) -
             enable_version_counter=False,
         ),
         Curves(run.metrics_file),
-        EpochLines(),
     ]
     if has_logger:
         callbacks.append(LearningRateMonitor(logging_interval="step"))
@@ -174,7 +173,7 @@ def _callbacks(config: Config, run: RunDirectory, data: Any, has_logger: bool) -
     if config["early_stopping"] is not None:
         callbacks.append(EarlyStopping("val/mIoU", mode="max", patience=config["early_stopping"]))
     if config["trainer"]["enable_progress_bar"]:
-        callbacks.append(Bar())
+        callbacks.append(Bar() if sys.stdout.isatty() else EpochLines())
     # Last, so that it holds the final state of the others.
     callbacks.append(
         ModelCheckpoint(
@@ -187,6 +186,21 @@ def _callbacks(config: Config, run: RunDirectory, data: Any, has_logger: bool) -
         )
     )
     return callbacks
+
+
+def _num_evaluated(config: Config, data: Any) -> int:
+    """Number of validation images that an epoch sees."""
+    limit, num_val = config["trainer"]["limit_val_batches"], len(data.records("val"))
+    if limit is None:
+        return num_val
+    batches = limit if isinstance(limit, int) else limit * num_val / data.eval_batch_size
+    return min(num_val, max(1, int(batches * data.eval_batch_size)))
+
+
+def _spread(wanted: int, length: int) -> list[int]:
+    """At most `wanted` positions, evenly spread over `length`."""
+    wanted = min(wanted, length)
+    return [round((i + 0.5) * length / wanted - 0.5) for i in range(wanted)]
 
 
 def _protocol(config: Config, data: Any) -> dict[str, Any]:

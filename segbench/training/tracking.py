@@ -33,7 +33,8 @@ def wandb_arguments(node: Mapping[str, Any], run: RunDirectory) -> dict[str, Any
             f"W&B is offline (not logged in): `wandb leet {run.path}/wandb/offline-run-*` shows the "
             "run, `wandb sync` on the same uploads it"
         )
-    return {"id": id_file.read_text().strip(), "offline": offline, "resume": "allow"}
+    mode = "offline" if offline else "online"
+    return {"id": id_file.read_text().strip(), "mode": mode, "resume": "allow"}
 
 
 def _logged_in() -> bool:
