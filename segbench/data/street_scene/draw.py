@@ -12,10 +12,10 @@ from itertools import pairwise
 import cv2
 import numpy as np
 
+from segbench.data.street_scene import shapes, textures
 from segbench.data.street_scene.look import Key, Layout, Light, Palette, look
 from segbench.data.street_scene.shapes import Polygons
 from segbench.data.street_scene.world import SIGHT, around
-from segbench.data.street_scene import shapes, textures
 
 NEAR = 1.0  # metres; nothing is drawn nearer to the camera
 _SHIFT = 4  # fractional bits of the coordinates handed to OpenCV
