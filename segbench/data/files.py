@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import io
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import cv2
@@ -16,7 +17,7 @@ IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 
 
-def read_rgb(path: Path) -> np.ndarray:
+def read_rgb(path: Path | None) -> np.ndarray:
     """Decodes an image file.
 
     EXIF orientation is ignored: masks carry none, so pixels must stay where they are.
@@ -36,7 +37,7 @@ def read_rgb(path: Path) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
 
 
-def read_raw_mask(path: Path) -> np.ndarray:
+def read_raw_mask(path: Path | None) -> np.ndarray:
     """Decodes a mask file without interpreting it.
 
     Returns:
@@ -49,7 +50,7 @@ def read_raw_mask(path: Path) -> np.ndarray:
     data = _bytes(path)
     if data.startswith(_PNG_MAGIC) and (data[24] < 8 or data[25] == 3):
         # OpenCV expands palettes to colours and stretches 1-bit masks to 0/255.
-        with Image.open(path) as opened:
+        with Image.open(io.BytesIO(data)) as opened:
             return np.asarray(opened).astype(np.uint8)
     mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if mask is None:
@@ -59,7 +60,7 @@ def read_raw_mask(path: Path) -> np.ndarray:
     return np.ascontiguousarray(mask[..., 2::-1])
 
 
-def read_ids(path: Path) -> np.ndarray:
+def read_ids(path: Path | None) -> np.ndarray:
     """Decodes a mask of label ids; a colour mask is refused.
 
     Returns:
@@ -73,6 +74,25 @@ def read_ids(path: Path) -> np.ndarray:
             "Use the label-id version of the masks, or a source that reads colours."
         )
     return mask
+
+
+def check_ids(ids: np.ndarray, known: np.ndarray, path: Path | None, expected: str) -> None:
+    """Raises DataError naming the file, the values and their share if `ids` holds a stranger.
+
+    Args:
+        ids: raw label values, integer `[H, W]`.
+        known: bool `[256]`, which values are legal.
+        path: the file.
+        expected: the legal values in words.
+    """
+    in_range = ids if ids.dtype == np.uint8 else np.clip(ids, 0, 255)
+    fine = known[in_range] & (ids == in_range)
+    if not fine.all():
+        values = np.unique(ids[~fine])
+        raise DataError(
+            f"{path}: label {', '.join(map(str, values[:8].tolist()))} on {(~fine).mean():.2%} of "
+            f"the pixels; expected {expected}. Map these values, or repair the mask."
+        )
 
 
 def same_size(image: np.ndarray, mask: np.ndarray, record: Record) -> None:
@@ -112,38 +132,58 @@ def require_folders(root: Path, folders: Iterable[str], layout: str, how: str) -
     )
 
 
-def pair_by_stem(images: list[Path], masks: list[Path], mask_suffix: str = "") -> list[Path]:
-    """The mask of every image, matched by file name without extension.
+class UnpairedError(DataError):
+    """Images without mask or masks without image.
 
     Args:
-        images: image paths.
-        masks: mask paths.
-        mask_suffix: what a mask's stem has after the image's stem, e.g. `_L`.
-
-    Raises:
-        DataError: an image without a mask, a mask without an image, or two masks of one name.
+        problems: one sentence per kind of problem, with files.
+        records: what could be paired; the check of a data set goes on with these.
     """
-    by_stem: dict[str, Path] = {}
-    for mask in masks:
-        if mask.stem in by_stem:
-            raise DataError(f"{mask}: a second mask of the same name as {by_stem[mask.stem]}")
-        by_stem[mask.stem] = mask
-    paired = {image.stem + mask_suffix: image for image in images}
-    if len(paired) < len(images):
-        raise DataError(f"{images[0].parent}: two images share one name but for the extension")
-    lonely = [str(paired[s]) for s in sorted(paired.keys() - by_stem.keys())]
-    orphans = [str(by_stem[s]) for s in sorted(by_stem.keys() - paired.keys())]
+
+    def __init__(self, problems: list[str], records: list[Record]) -> None:
+        super().__init__("; ".join(problems) + ". Add the missing files or remove their partners.")
+        self.problems = problems
+        self.records = records
+
+
+def pair(
+    images: dict[str, Path], masks: Mapping[str, Path | None]
+) -> tuple[list[tuple[str, Path, Path | None]], list[str]]:
+    """Pairs images with masks of the same key; a mask of None says that none is expected.
+
+    Returns:
+        `(key, image, mask)` in the order of `images`, and one sentence per kind of problem.
+    """
     problems = [
-        f"{len(paths)} {what}: {', '.join(paths[:3])}{', ...' if len(paths) > 3 else ''}"
-        for what, paths in (("image(s) without mask", lonely), ("mask(s) without image", orphans))
+        f"{len(paths)} {what}: {', '.join(paths[:5])}{', ...' if len(paths) > 5 else ''}"
+        for what, paths in (
+            ("image(s) without mask", [str(p) for key, p in images.items() if key not in masks]),
+            ("mask(s) without image", [str(p) for key, p in masks.items() if key not in images]),
+        )
         if paths
     ]
+    return [(key, path, masks[key]) for key, path in images.items() if key in masks], problems
+
+
+def by_stem(paths: list[Path], suffix: str = "") -> dict[str, Path]:
+    """Paths by file name without extension and without `suffix` (e.g. `_L`).
+
+    Raises:
+        DataError: two files that differ by the extension alone.
+    """
+    found: dict[str, Path] = {}
+    for path in paths:
+        if (key := path.stem.removesuffix(suffix)) in found:
+            raise DataError(f"{path}: a second file of the name of {found[key]}. Remove one.")
+        found[key] = path
+    return found
+
+
+def all_paired(records: list[Record], problems: list[str]) -> list[Record]:
+    """The records, or an UnpairedError if there are problems."""
     if problems:
-        raise DataError(
-            "; ".join(problems) + f". A mask is named like its image, plus '{mask_suffix}'. "
-            "Add or remove the files."
-        )
-    return [by_stem[image.stem + mask_suffix] for image in images]
+        raise UnpairedError(problems, records)
+    return records
 
 
 class SourceFrames(Frames):
@@ -204,7 +244,9 @@ def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     )
 
 
-def _bytes(path: Path) -> bytes:
+def _bytes(path: Path | None) -> bytes:
+    if path is None:
+        raise DataError("a record without a file cannot be read from disk")
     try:
         data = path.read_bytes()
     except OSError as error:
