@@ -101,7 +101,7 @@ def _parse(overrides: list[str]) -> tuple[list[Override], list[str]]:
 
 
 def _expand(parsed: list[Override], multirun: bool) -> tuple[list[str], list[str]]:
-    """The overrides of the first job, and every other value of a sweep as an override of its own."""
+    """The overrides of the first job, and each further value of a sweep as its own override."""
     first, alternatives = [], []
     for override in parsed:
         if multirun and override.is_sweep_override() and override.is_choice_sweep():
@@ -116,7 +116,7 @@ def _expand(parsed: list[Override], multirun: bool) -> tuple[list[str], list[str
 def _study_sweep(config: DictConfig, parsed: list[Override]) -> list[str]:
     """The values that a study sweeps over, as overrides, but for what the command line sets."""
     given = {override.get_key_element() for override in parsed}
-    params = OmegaConf.to_container(config.hydra.sweeper).get("params") or {}
+    params = config.hydra.sweeper.get("params") or {}
     lines = [f"{key}={value}" for key, value in params.items() if key not in given]
     first, others = _expand(_parse(lines)[0], multirun=True)
     return first + others
@@ -192,7 +192,7 @@ def _check_values(config: DictConfig) -> list[str]:
     """
     HydraConfig.instance().set_config(config)
     verb_schema = OmegaConf.get_type(config)
-    config = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     problems = [
         f"{key}: is not set; give it on the command line as {key}=VALUE"
         for key in sorted(OmegaConf.missing_keys(config))

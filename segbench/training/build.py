@@ -215,6 +215,8 @@ def load_checkpoint(
         model.load_state_dict(state)
     except RuntimeError as error:
         raise ConfigError(f"ckpt={path}: weights and network do not match: {error}") from None
+    if meta["config"].get("channels_last"):  # the layout can change the last bits of a result
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model.eval(), meta
 
 

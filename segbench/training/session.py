@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 import warnings
@@ -19,6 +20,7 @@ from pytorch_lightning.callbacks import (
     ModelCheckpoint,
 )
 from pytorch_lightning.loggers import Logger
+from torch import nn
 
 from segbench.config import ConfigError
 from segbench.training import build, provenance
@@ -45,7 +47,7 @@ def run_training(config: Config, run: RunDirectory) -> dict[str, Any]:
     started = time.time()
     _quiet_libraries()
     result = _first_result(config)
-    if pl.utilities.rank_zero_only.rank == 0:
+    if os.environ.get("LOCAL_RANK", "0") == "0":
         run.path.mkdir(parents=True, exist_ok=True)
         run.config_file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
         run.write_result(result)
@@ -100,8 +102,7 @@ def _build(config: Config, run: RunDirectory) -> tuple[SegmentationTask, Any, pl
         model=model,
         loss=loss,
         classes=source.classes,
-        mean=data.mean,
-        std=data.std,
+        predictor=_build_predictor(config, model, data),
         make_optimizer=lambda m: build.instantiate(config["optimizer"], model=m),
         make_scheduler=lambda o, steps: build.instantiate(
             config["scheduler"], optimizer=o, total_steps=steps
@@ -119,6 +120,14 @@ def _build(config: Config, run: RunDirectory) -> tuple[SegmentationTask, Any, pl
         },
     )
     return task, data, _build_trainer(config, run, task, data)
+
+
+def _build_predictor(config: Config, model: nn.Module, data: Any) -> Any:
+    if config["inference"].get("drop_class"):
+        raise ConfigError("inference.drop_class is for prediction; in training it must be null")
+    return build.instantiate(
+        config["inference"], model=model, classes=data.classes, mean=data.mean, std=data.std
+    )
 
 
 def _build_trainer(
@@ -279,7 +288,8 @@ def _test(
     result: dict[str, Any],
 ) -> None:
     """Tests the selected weights as they stand in their checkpoint."""
-    speed = next(c for c in trainer.callbacks if isinstance(c, Speed)).totals
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    speed = next(c for c in callbacks if isinstance(c, Speed)).totals
     result["budget"] |= {
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
@@ -304,7 +314,7 @@ def _test(
     result["scores"]["val"] = checkpoint["segbench"]["scores"].get("val")
     result["selected_epoch"] = int(checkpoint["epoch"]) + 1
     trainer.test(task, data, verbose=False)
-    index, matrices = task.confusion["test"].compute()
+    index, matrices = task.counts("test")
     records = data.records("test")
     result["scores"]["test"] = scores(matrices.sum(0), data.classes.names)
     if trainer.is_global_zero:

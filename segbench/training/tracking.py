@@ -30,8 +30,8 @@ def wandb_arguments(node: Mapping[str, Any], run: RunDirectory) -> dict[str, Any
     offline = not _logged_in()
     if offline:
         print(
-            f"W&B is offline (not logged in): `wandb leet {run.path}/wandb/offline-run-*` shows the "
-            "run, `wandb sync` on the same uploads it"
+            "W&B is offline (not logged in): `wandb leet DIR` shows the run, `wandb sync DIR` "
+            f"uploads it; DIR is {run.path}/wandb/latest-run"
         )
     mode = "offline" if offline else "online"
     return {"id": id_file.read_text().strip(), "mode": mode, "resume": "allow"}
