@@ -37,6 +37,8 @@ INJECTED = {
 }
 # Beside its source's own arguments, a data config holds those of the loaders.
 PIPELINE = "segbench.data.datamodule.SegmentationData"
+# Names that stand for class weights, computed from the training masks (data/balance.py).
+CLASS_WEIGHT_RULES = ("median_frequency", "enet", "effective_number")
 COMPOSE_ERRORS = (HydraException, OmegaConfBaseException)
 
 
@@ -202,9 +204,19 @@ def _check_values(config: DictConfig) -> list[str]:
         values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore
     except OmegaConfBaseException as error:
         return [*problems, str(error).splitlines()[0]]
+    _forget_class_weight_rules(values.get("loss"))
     found = check_targets(values, INJECTED, beside={"data": PIPELINE})
     problems += [text for text in found if text.split(":")[0] not in missing]
     return problems + schema.wrong_choices(values, verb_schema)
+
+
+def _forget_class_weight_rules(loss: Any) -> None:
+    """Puts null for the name of a rule, which the signature of the loss does not know."""
+    if isinstance(loss, dict):
+        if str(loss.get("class_weights")) in CLASS_WEIGHT_RULES:
+            loss["class_weights"] = None
+        for value in loss.values():
+            _forget_class_weight_rules(value)
 
 
 def _unknown_study(name: str) -> str:

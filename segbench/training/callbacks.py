@@ -153,7 +153,7 @@ class Samples(pl.Callback):
                     }
                 )
 
-    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes the picture, and hands the panels to W&B."""
         if not self._shown:
             return
