@@ -48,9 +48,10 @@ class Shapes:
     """Collects polygons in the order in which they hide each other; `pack` makes arrays of them."""
 
     def __init__(self) -> None:
-        self._points: list[np.ndarray] = []
-        self._colors: list[np.ndarray] = []
-        self._rest: list[tuple[int, int, float, float]] = []
+        # Lists of floats: one large conversion in the end is faster than many small arrays.
+        self._points: list[Sequence[Point]] = []
+        self._colors: list[Iterable[float]] = []
+        self._rest: list[tuple[int, float, float]] = []
 
     def add(
         self,
@@ -61,32 +62,25 @@ class Shapes:
         speed: float = 0.0,
     ) -> None:
         """Adds one polygon of at most `VERTICES` corners."""
-        padded = [*points, *[points[-1]] * (VERTICES - len(points))]
-        self.add_many(class_id, np.array([color]), np.array([padded]), depth, speed)
+        self._points.append([*points, *[points[-1]] * (VERTICES - len(points))])
+        self._colors.append(color)
+        self._rest.append((class_id, depth, speed))
 
-    def add_many(
-        self,
-        class_id: int,
-        colors: np.ndarray,
-        points: np.ndarray,
-        depth: float,
-        speed: float = 0.0,
-    ) -> None:
+    def add_many(self, class_id: int, colors: np.ndarray, points: np.ndarray, depth: float) -> None:
         """Adds K polygons of one object: colours `[K, 3]`, points `[K, VERTICES, 3]`."""
-        self._points.append(points)
-        self._colors.append(colors)
-        self._rest.append((len(points), class_id, depth, speed))
+        self._points += points.tolist()
+        self._colors += colors.tolist()
+        self._rest += [(class_id, depth, 0.0)] * len(points)
 
     def pack(self) -> Polygons:
         """The polygons as arrays."""
-        rest = np.array(self._rest, np.float64).reshape(-1, 4)
-        rest = np.repeat(rest[:, 1:], rest[:, 0].astype(int), axis=0)
+        class_id, depth, speed = np.array(self._rest, np.float32).reshape(-1, 3).T
         return Polygons(
-            np.concatenate([*self._points, np.empty((0, VERTICES, 3))]).astype(np.float32),
-            np.concatenate([*self._colors, np.empty((0, 3))]).astype(np.float32),
-            rest[:, 0].astype(np.uint8),
-            rest[:, 1].astype(np.float32),
-            rest[:, 2].astype(np.float32),
+            np.array(self._points, np.float32).reshape(-1, VERTICES, 3),
+            np.array(self._colors, np.float32).reshape(-1, 3),
+            class_id.astype(np.uint8),
+            depth,
+            speed,
         )
 
 
