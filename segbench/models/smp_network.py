@@ -63,7 +63,6 @@ class SmpNetwork(nn.Module):
 
     def translate_key(self, key: str) -> str | None:
         """Name here of a key of an smp checkpoint; None: a part that is not used here."""
-        key = key.removeprefix("module.")
         if key.startswith("segmentation_head."):
             return f"head.{key.removeprefix('segmentation_head.')}"
         unused = ("classification_head.", "encoder.model.norm.", "encoder.model.head.")

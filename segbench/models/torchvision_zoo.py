@@ -17,7 +17,7 @@ from torchvision import models
 from torchvision.models import segmentation
 
 from segbench.models.blocks import pad_to_stride, resize, train_pooling_on_one
-from segbench.models.encoders import unreachable
+from segbench.models.hub import unreachable
 
 SMALLEST = 32
 
@@ -33,8 +33,8 @@ class TorchvisionNetwork(nn.Module):
     def __init__(self, network: nn.Module, aux_weight: float = 0.0) -> None:
         super().__init__()
         train_pooling_on_one(network)
-        self.backbone = network.backbone
-        self.head = network.classifier
+        self.backbone = network.get_submodule("backbone")
+        self.head = network.get_submodule("classifier")
         self.aux_head = getattr(network, "aux_classifier", None)
         self.aux_weight = aux_weight
         # The LR-ASPP head takes both of its maps, the others take the last one.
@@ -56,6 +56,14 @@ class TorchvisionNetwork(nn.Module):
             maps.append(self.aux_head(features["aux"]))
         full = [resize(x, like=padded)[..., : image.shape[-2], : image.shape[-1]] for x in maps]
         return full[0], full[1:]
+
+    @staticmethod
+    def translate_key(key: str) -> str:
+        """Name here of a key of torchvision's own checkpoints."""
+        for theirs, ours in (("classifier.", "head."), ("aux_classifier.", "aux_head.")):
+            if key.startswith(theirs):
+                return ours + key.removeprefix(theirs)
+        return key
 
 
 def fcn_resnet50(
