@@ -13,7 +13,7 @@ from segbench.data.classes import ClassSet
 from segbench.inference.labels import argmax_labels, upsample_argmax
 from segbench.inference.windows import slide
 
-WHOLE_LIMIT = 1 << 23  # pixels of one image that the network gets in one piece
+WHOLE_LIMIT = 1 << 22  # pixels of one image that the network gets in one piece
 
 
 class Predictor:

@@ -180,6 +180,6 @@ def test_impossible_requests_say_what_to_do(model):
     with pytest.raises(ValueError, match="no class 'backgroud'"):
         Predictor(model, CLASSES, MEAN, STD, drop_class="backgroud")
     with pytest.raises(ValueError, match="inference=slide"):
-        Predictor(model, CLASSES, MEAN, STD).labels(torch.zeros(1, 3, 3000, 3000).byte())
+        Predictor(model, CLASSES, MEAN, STD).labels(torch.zeros(1, 3, 2100, 2100).byte())
     with pytest.raises(ValueError, match=r"model\.eval"):
         Predictor(model.train(), CLASSES, MEAN, STD).labels(image(4, 4))
