@@ -7,23 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-# category -> {class: label ID}; classes in trainId order
-CATEGORIES: dict[str, dict[str, int]] = {
-    "flat": {"road": 7, "sidewalk": 8},
-    "construction": {"building": 11, "wall": 12, "fence": 13},
-    "object": {"pole": 17, "traffic light": 19, "traffic sign": 20},
-    "nature": {"vegetation": 21, "terrain": 22},
-    "sky": {"sky": 23},
-    "human": {"person": 24, "rider": 25},
-    "vehicle": {"car": 26, "truck": 27, "bus": 28, "train": 31, "motorcycle": 32, "bicycle": 33},
+from segbench.data.cityscapes import LABELS
+
+# label IDs in trainId order, their names, and category -> names
+LABEL_IDS = tuple(sorted((i for i, e in LABELS.items() if e[1] != 255), key=lambda i: LABELS[i][1]))
+CLASS_NAMES = tuple(LABELS[label][0] for label in LABEL_IDS)
+CATEGORIES = {
+    category: [LABELS[label][0] for label in LABEL_IDS if LABELS[label][2] == category]
+    for category in dict.fromkeys(LABELS[label][2] for label in LABEL_IDS)
 }
-LABEL_IDS = tuple(label for group in CATEGORIES.values() for label in group.values())
-CLASS_NAMES = tuple(name for group in CATEGORIES.values() for name in group)
-NUM_LABELS = 34
+NUM_LABELS = len(LABELS)
 # Mean size of an instance in pixels; each instance weighs this over its own size.
 AVERAGE_SIZES = {
     "person": 3462.4756337644,
@@ -36,7 +34,10 @@ AVERAGE_SIZES = {
     "bicycle": 4672.3249222261,
 }
 # Categories of which every label has instances, with their ignored labels (caravan, trailer).
-INSTANCE_CATEGORIES = {"human": (24, 25), "vehicle": (26, 27, 28, 29, 30, 31, 32, 33)}
+INSTANCE_CATEGORIES = {
+    name: tuple(label for label, entry in LABELS.items() if entry[2] == name)
+    for name in ("human", "vehicle")
+}
 
 
 def is_cityscapes(names: Sequence[str]) -> bool:
@@ -44,10 +45,18 @@ def is_cityscapes(names: Sequence[str]) -> bool:
     return tuple(name.replace("_", " ").lower() for name in names) == CLASS_NAMES
 
 
-def category_names(names: Sequence[str]) -> dict[str, list[str]]:
-    """The categories with the classes spelled as in `names` (19, in trainId order)."""
+def categories_for(names: Sequence[str]) -> dict[str, list[str]]:
+    """The categories, with the classes spelled as in `names` (19, in trainId order)."""
     spelling = dict(zip(CLASS_NAMES, names, strict=True))
     return {category: [spelling[n] for n in group] for category, group in CATEGORIES.items()}
+
+
+def instance_file(mask: Path | None) -> Path | None:
+    """The `*_instanceIds.png` beside a mask file, if there is one."""
+    if mask is None or "_gtFine_" not in mask.name:
+        return None
+    file = mask.with_name(mask.name.partition("_gtFine_")[0] + "_gtFine_instanceIds.png")
+    return file if file.is_file() else None
 
 
 def to_label_ids(pred: np.ndarray) -> np.ndarray:

@@ -10,7 +10,7 @@ from segbench.training.cityscapes import (
     CATEGORIES,
     CLASS_NAMES,
     LABEL_IDS,
-    category_names,
+    categories_for,
     instance_counts,
     is_cityscapes,
     to_label_ids,
@@ -69,7 +69,7 @@ def test_class_category_and_instance_scores_agree(tmp_path, structured, monkeypa
         assert value == pytest.approx(expected["classScores"][name], abs=1e-6)
     assert np.nanmean(iou) == pytest.approx(expected["averageScoreClasses"], abs=1e-6)
 
-    by_category = class_iou(category_matrix(matrix, CLASS_NAMES, category_names(CLASS_NAMES)))
+    by_category = class_iou(category_matrix(matrix, CLASS_NAMES, categories_for(CLASS_NAMES)))
     for name, value in zip(CATEGORIES, by_category, strict=True):
         assert value == pytest.approx(expected["categoryScores"][name], abs=1e-6)
     assert np.nanmean(by_category) == pytest.approx(expected["averageScoreCategories"], abs=1e-6)
