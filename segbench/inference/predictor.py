@@ -13,7 +13,7 @@ from segbench.data.classes import ClassSet
 from segbench.inference.labels import argmax_labels, upsample_argmax
 from segbench.inference.windows import slide
 
-WHOLE_LIMIT = 1 << 23  # pixels of one image that the network gets in one piece
+WHOLE_LIMIT = 1 << 22  # pixels of one image that the network gets in one piece
 
 
 class Predictor:
@@ -109,16 +109,16 @@ class Predictor:
         return total / passes
 
     @torch.inference_mode()
-    def labels_and_confidence(
+    def labels_and_probs(
         self, image: Tensor, size: tuple[int, int] | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The labels of `labels`, and the largest probability, float32 `[N, *size]`."""
+        """Both, in one run of the network: the answers of `labels` and of `probs`."""
         size = size or (image.shape[2], image.shape[3])
         if self._averages:
             probs = self.probs(image, size)
-            return argmax_labels(probs), probs.amax(1)
+            return argmax_labels(probs), probs
         logits = _resize(self._logits(self.normalize(image)), size)
-        return argmax_labels(logits), (logits.amax(1) - logits.logsumexp(1)).exp()
+        return argmax_labels(logits), logits.softmax(1)
 
     @property
     def _averages(self) -> bool:
