@@ -195,6 +195,6 @@ def _id_of_color(classes: ClassSet) -> np.ndarray:
 
 
 def pack(rgb: np.ndarray) -> np.ndarray:
-    """Positions of colours, uint8 `[..., 3]`, in a table of 2^24: R + 2^8 G + 2^16 B; uint32 `[N]`."""
+    """Position of uint8 `[..., 3]` colours in a table of 2^24, R + 2^8 G + 2^16 B; uint32 `[N]`."""
     flat = np.ascontiguousarray(rgb, np.uint8).reshape(1, -1, 3)
     return (cv2.cvtColor(flat, cv2.COLOR_RGB2RGBA).view("<u4") & 0xFFFFFF).ravel()
