@@ -96,7 +96,7 @@ def _judge_ckpt(config: Config) -> tuple[Judged, Source, Config]:
         "model": trained["model"]["_target_"],
         "data": node["_target_"],
         "params": segmenter.num_params,
-        "data_info": {"fingerprint": data.fingerprint()},
+        "data_info": {"fingerprint": {config["split"]: data.fingerprint(config["split"])}},
         "protocol": {
             **segmenter.meta["protocol"],
             "inference": segmenter.inference,
@@ -130,7 +130,7 @@ def _judge_folder(config: Config) -> tuple[Judged, Source, Config]:
         "model": None,
         "data": config["data"]["_target_"],
         "params": None,
-        "data_info": {"fingerprint": data.fingerprint()},
+        "data_info": {"fingerprint": {config["split"]: data.fingerprint(config["split"])}},
         "protocol": {
             "resolution": "original",
             "inference": None,
