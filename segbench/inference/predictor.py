@@ -13,8 +13,6 @@ from segbench.data.classes import ClassSet
 from segbench.inference.labels import argmax_labels, upsample_argmax
 from segbench.inference.windows import slide
 
-WHOLE_LIMIT = 1 << 22  # pixels of one image that the network gets in one piece
-
 
 class Predictor:
     """Runs a network on whole images or on sliding windows, with or without TTA.
@@ -137,12 +135,6 @@ class Predictor:
         """float32 logits of normalised pixels, at their size."""
         if self._windows:
             return torch.cat([band / weight for band, weight in self._bands(pixels)], dim=2)
-        height, width = pixels.shape[2:]
-        if height * width > WHOLE_LIMIT:
-            raise ValueError(
-                f"an image of {height}x{width} pixels is too large to predict in one piece (limit "
-                f"{WHOLE_LIMIT} pixels); use inference=slide"
-            )
         return self._forward(pixels).float()
 
     def _bands(self, pixels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

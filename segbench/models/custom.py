@@ -1,6 +1,6 @@
 """The custom network: small, quick to learn from scratch, and fine enough for poles and signs.
 
-    image ─ stem ─┬─ down ─ 2 blocks ─┬─ down ─ 8 blocks, dilations 1..16 ─ pyramid pooling ─┐
+    image ─ stem ─┬─ down ─ 2 blocks ─┬─ down ─ 8 blocks, dilations 1..16 ─ pooled context ──┐
              1/2  │       1/4         │                 1/8        └ auxiliary head          │
                   │                   └───────────────── project ──── + ── conv ─────────────┘ up
                   └───────────────────────────────────── project ──── + ── conv ── head ── up
@@ -11,8 +11,8 @@ What it takes from others, and why:
 - Two dilations side by side in each block (DABNet; RegSeg, Gao 2021): near and far context at
   each depth. Here each half of the channels is a dense 3x3 convolution, not a depthwise one, which
   CPUs and GPUs run far below their speed.
-- Pooled context at the end of the 1/8 stage (PSPNet, Zhao 2017), in which each bin adds to the
-  map instead of widening it.
+- Pooled context at the end of the 1/8 stage (DDRNet, Hong 2021), in which each pooling adds to
+  the map instead of widening it.
 - A decoder that adds projected skips at 1/4 and 1/2 (LinkNet, Chaurasia 2017): classes a few
   pixels wide are lost at 1/8.
 - An auxiliary head at 1/8 (PSPNet), for training only.
@@ -27,7 +27,7 @@ from torch.nn import functional as F
 from segbench.models.blocks import ConvNormAct, FCNHead, pad_to_stride, resize
 
 STRIDE = 8
-BINS = (1, 2, 4, 8)
+REACHES = (2, 4, 8)
 
 
 class Custom(nn.Module):
@@ -148,18 +148,28 @@ class Block(nn.Module):
 
 
 class Context(nn.Module):
-    """Pyramid pooling whose bins add to the map: 1x1 per bin, bilinear back, sum, 3x3."""
+    """Means over four neighbourhoods, from 5x5 to the whole map, added to it; then 3x3.
+
+    The neighbourhoods are fixed in pixels (DDRNet's DAPPM; Hong 2021), not in shares of the image
+    as in PSPNet, so training on crops and testing on whole images see the same; only the last
+    one, the mean of the map, does not.
+    """
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.bins = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in BINS)
+        self.project = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in (*REACHES, "all"))
         self.fuse = ConvNormAct(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, channels, H, W], unchanged in shape."""
+        means = [
+            F.avg_pool2d(x, 2 * reach + 1, reach, padding=reach, count_include_pad=False)
+            for reach in REACHES
+        ]
+        means.append(x.mean(dim=(2, 3), keepdim=True))
         total = x
-        for bins, conv in zip(BINS, self.bins, strict=True):
-            total = total + resize(F.relu(conv(F.adaptive_avg_pool2d(x, bins))), like=x)
+        for mean, project in zip(means, self.project, strict=True):
+            total = total + resize(F.relu(project(mean)), like=x)
         return self.fuse(total)
 
 

@@ -24,10 +24,11 @@ from segbench.config import ConfigError
 from segbench.data.classes import ClassSet
 from segbench.data.files import resize_image
 from segbench.inference.photos import read_photo
-from segbench.inference.predictor import WHOLE_LIMIT, Predictor
+from segbench.inference.predictor import Predictor
 from segbench.training.build import check_allowed, instantiate, load_checkpoint
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
+WHOLE_LIMIT = 1 << 22  # pixels of a picture that the network gets in one piece
 LARGE_WINDOW, LARGE_STRIDE = (1024, 1024), (768, 768)
 
 

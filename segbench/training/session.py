@@ -257,7 +257,7 @@ def _describe(
     result["protocol"] = task.checkpoint_meta["protocol"]
     result["params"] = sum(p.numel() for p in task.model.parameters())
     result["data_info"] = {
-        "fingerprint": data.fingerprint(),
+        "fingerprint": {s: data.fingerprint(s) for s in ("train", "val", "test")},
         "protocol": data.source.protocol,
         "comparable": data.source.comparable,
         "split": "test",

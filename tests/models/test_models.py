@@ -6,11 +6,15 @@ import importlib
 from pathlib import Path
 
 import pytest
+import segmentation_models_pytorch as smp
 import torch
 import yaml
 from torch import nn
+from torchvision.models import segmentation
 
 from segbench.models.blocks import train_pooling_on_one
+from segbench.models.smp_network import SmpNetwork
+from segbench.models.weights import load_weights
 
 CONF = Path(__file__).parents[2] / "conf" / "model"
 NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
@@ -158,6 +162,29 @@ def test_number_of_classes_of_every_model(name: str, num_classes: int) -> None:
 def test_a_typo_is_an_error() -> None:
     with pytest.raises(TypeError, match="decoder_chanels"):
         build("unet_resnet34", decoder_chanels=[1, 2, 3, 4, 5])
+
+
+def test_smp_adapter_computes_what_smp_computes() -> None:
+    theirs = smp.Unet("resnet18", encoder_weights=None, classes=CLASSES).eval()
+    ours = SmpNetwork(theirs).eval()
+    x = image(2, 64, 96)
+    with torch.inference_mode():
+        torch.testing.assert_close(ours(x), theirs(x))
+
+
+def test_torchvision_adapter_computes_what_torchvision_computes(tmp_path: Path) -> None:
+    theirs = segmentation.fcn_resnet50(
+        weights=None, weights_backbone=None, num_classes=CLASSES, aux_loss=True
+    ).eval()
+    torch.save(theirs.state_dict(), tmp_path / "fcn.pth")
+    ours = build("fcn_resnet50").eval()
+    report = load_weights(ours, str(tmp_path / "fcn.pth"))
+    assert report.loaded == len(theirs.state_dict())
+    x = image(1, 45, 61)
+    with torch.inference_mode():
+        logits, (aux,) = ours.forward_with_aux(x)
+        torch.testing.assert_close(logits, theirs(x)["out"])
+        torch.testing.assert_close(aux, theirs(x)["aux"])
 
 
 def test_unet_is_bigger_with_width_and_depth() -> None:
