@@ -1,6 +1,6 @@
 """Imports run downward only; this reads every import of the package from its source.
 
-    verbs > analysis > training > inference > data | models | losses > config, data.classes
+verbs > analysis > training > inference > data | models | losses > config, data.classes
 """
 
 from __future__ import annotations

@@ -118,9 +118,7 @@ class PredictConfig:
     drop_class: str | None = None
 
     # What to write, and how it looks
-    write: list[str] = field(
-        default_factory=lambda: ["ids", "color", "overlay", "side_by_side"]
-    )
+    write: list[str] = field(default_factory=lambda: ["ids", "color", "overlay", "side_by_side"])
     classes: list[str] | None = None
     alpha: float = 0.5
     legend: bool = True
