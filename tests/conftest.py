@@ -1,4 +1,4 @@
-"""What all tests share: one thread, no network, and a training small enough to run in a test."""
+"""What all tests share: no network, a tiny training, and a checkpoint as `segbench.train` writes it."""
 
 from __future__ import annotations
 
@@ -15,10 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 
 from segbench.config.compose import compose_checked, register
+from segbench.data.streets import CLASSES, Streets
+from segbench.models.custom import Custom
 
 # Two epochs of two steps on 48x64 pixels: about a second.
 TINY = (
@@ -43,11 +46,25 @@ TINY = (
 )
 
 
-@pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> None:
-    import torch
+# The checkpoint of `ckpt`: a network that was never trained.
+DATA = {
+    "_target_": "segbench.data.streets.Streets",
+    "size": [24, 33],
+    "train": 8,
+    "val": 2,
+    "test": 5,
+    "frames_per_drive": 2,
+    "seed": 0,
+    "num_workers": 0,
+}
+MODEL = {"_target_": "segbench.models.custom.Custom", "width": 8, "dilations": [2]}
 
+
+@pytest.fixture(autouse=True, scope="session")
+def _frugal(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """One thread, and caches that end with the tests."""
     torch.set_num_threads(1)
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(autouse=True)
@@ -84,3 +101,40 @@ def train_tiny(tiny_config: Callable[..., Any]) -> Callable[..., Any]:
         return train(OmegaConf.masked_copy(config, [key for key in config if key != "hydra"]))
 
     return run
+
+
+@pytest.fixture(scope="session")
+def make_checkpoint(tmp_path_factory):
+    """Writes a checkpoint; keywords replace entries of its `segbench` part."""
+
+    def make(**changes):
+        torch.manual_seed(0)
+        model = Custom(num_classes=11, width=8, dilations=[2])
+        inference = {"_target_": "segbench.inference.predictor.Predictor", "mode": "whole"}
+        meta = {
+            "format": 1,
+            "config": {"data": DATA, "model": MODEL, "inference": inference,
+                       "name": "custom-streets", "seed": 3},
+            "classes": CLASSES.to_dict(),
+            "mean": [0.4, 0.4, 0.4],
+            "std": [0.3, 0.3, 0.3],
+            "protocol": {"resize": None, "precision": "32-true"},
+            "scores": {},
+        }  # fmt: skip
+        state = {f"model.{key}": value for key, value in model.state_dict().items()}
+        file = tmp_path_factory.mktemp("ckpt") / "best.ckpt"
+        torch.save({"state_dict": state, "segbench": meta | changes}, file)
+        return file
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def ckpt(make_checkpoint):
+    return make_checkpoint()
+
+
+@pytest.fixture(scope="session")
+def small_streets():
+    """The data set of that checkpoint."""
+    return Streets((24, 33), train=8, val=2, test=5, frames_per_drive=2, seed=0)
