@@ -1,4 +1,4 @@
-"""What all tests share: no network, a tiny training, and a checkpoint as `segbench.train` writes it."""
+"""What all tests share: no network, a tiny training, a checkpoint as `segbench.train` writes it."""
 
 from __future__ import annotations
 
