@@ -1,4 +1,4 @@
-"""What all tests share: one thread, no network, and a training small enough to run in a test."""
+"""What all tests share: no network, a tiny training, a checkpoint as `segbench.train` writes it."""
 
 from __future__ import annotations
 
@@ -46,9 +46,25 @@ TINY = (
 )
 
 
+# The checkpoint of `ckpt`: a network that was never trained.
+DATA = {
+    "_target_": "segbench.data.streets.Streets",
+    "size": [24, 33],
+    "train": 8,
+    "val": 2,
+    "test": 5,
+    "frames_per_drive": 2,
+    "seed": 0,
+    "num_workers": 0,
+}
+MODEL = {"_target_": "segbench.models.custom.Custom", "width": 8, "dilations": [2]}
+
+
 @pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> None:
+def _frugal(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """One thread, and caches that end with the tests."""
     torch.set_num_threads(1)
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(autouse=True)
@@ -85,20 +101,6 @@ def train_tiny(tiny_config: Callable[..., Any]) -> Callable[..., Any]:
         return train(OmegaConf.masked_copy(config, [key for key in config if key != "hydra"]))
 
     return run
-
-
-# A checkpoint as `segbench.train` writes it, of a tiny network that was never trained.
-DATA = {
-    "_target_": "segbench.data.streets.Streets",
-    "size": [24, 33],
-    "train": 8,
-    "val": 2,
-    "test": 5,
-    "frames_per_drive": 2,
-    "seed": 0,
-    "num_workers": 0,
-}
-MODEL = {"_target_": "segbench.models.custom.Custom", "width": 8, "dilations": [2]}
 
 
 @pytest.fixture(scope="session")
