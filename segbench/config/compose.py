@@ -20,6 +20,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from segbench.config import ConfigError, config_dir, did_you_mean, schema, studies_dir
 from segbench.config.targets import check_targets
@@ -37,7 +38,9 @@ INJECTED = {
 }
 # Beside its source's own arguments, a data config holds those of the loaders.
 PIPELINE = "segbench.data.datamodule.SegmentationData"
-COMPOSE_ERRORS = (HydraException, OmegaConfBaseException)
+# Names that stand for class weights, computed from the training masks (data/balance.py).
+CLASS_WEIGHT_RULES = ("median_frequency", "enet", "effective_number")
+COMPOSE_ERRORS = (HydraException, OmegaConfBaseException, YAMLError)
 
 
 class StudySearchPath(SearchPathPlugin):
@@ -83,7 +86,10 @@ def compose_checked(config_name: str, overrides: list[str], multirun: bool = Fal
             key = override.split("=", 1)[0]
             rest = [item for item in accepted if item.split("=", 1)[0] != key]
             single, _, found = _compose_what_fits(config_name, [*rest, override])
-            problems += found or _check_values(single)
+            for problem in found or _check_values(single):
+                if problem not in problems:
+                    about_it = problem.startswith((f"{key}:", f"{key}="))
+                    problems.append(problem if about_it else f"{problem} (with {override})")
         if problems:
             raise ConfigError(_listing(list(dict.fromkeys(problems))))
         return config
@@ -101,7 +107,7 @@ def _parse(overrides: list[str]) -> tuple[list[Override], list[str]]:
 
 
 def _expand(parsed: list[Override], multirun: bool) -> tuple[list[str], list[str]]:
-    """The overrides of the first job, and every other value of a sweep as an override of its own."""
+    """The overrides of the first job, and each further value of a sweep as its own override."""
     first, alternatives = [], []
     for override in parsed:
         if multirun and override.is_sweep_override() and override.is_choice_sweep():
@@ -116,7 +122,7 @@ def _expand(parsed: list[Override], multirun: bool) -> tuple[list[str], list[str
 def _study_sweep(config: DictConfig, parsed: list[Override]) -> list[str]:
     """The values that a study sweeps over, as overrides, but for what the command line sets."""
     given = {override.get_key_element() for override in parsed}
-    params = OmegaConf.to_container(config.hydra.sweeper).get("params") or {}
+    params = config.hydra.sweeper.get("params") or {}
     lines = [f"{key}={value}" for key, value in params.items() if key not in given]
     first, others = _expand(_parse(lines)[0], multirun=True)
     return first + others
@@ -143,6 +149,9 @@ def _compose_what_fits(
                 raise ConfigError(f"{config_name}.yaml: {_root_cause(error)}") from None
             accepted.remove(culprit)
             rejected.append((culprit, error))
+            if isinstance(error, MissingConfigException):  # its keys belong to no other option
+                group = culprit.split("=", 1)[0]
+                accepted = [item for item in accepted if not item.startswith(f"{group}.")]
     return config, accepted, [_explain(config, override, error) for override, error in rejected]
 
 
@@ -156,11 +165,12 @@ def _culprit(config_name: str, overrides: list[str], error: Exception) -> str | 
             return override
         if f"'{bare}'" in text or f"override {override}" in text:
             return override
-    for override in overrides:  # the message does not say: try each alone
+    # The message does not say: try without any, then each alone.
+    for attempt in ([], *([override] for override in overrides)):
         try:
-            compose(config_name, [override], return_hydra_config=True)
+            compose(config_name, attempt, return_hydra_config=True)
         except COMPOSE_ERRORS:
-            return override
+            return attempt[0] if attempt else None
     return overrides[-1] if overrides else None
 
 
@@ -169,19 +179,31 @@ def _explain(config: DictConfig, override: str, error: Exception) -> str:
     bare = key.lstrip("+~")
     if isinstance(error, MissingConfigException) and error.options:
         return f"{key}: there is no {bare} '{value}'{did_you_mean(value, error.options)}"
-    parent, _, leaf = bare.rpartition(".")
-    node = OmegaConf.select(config, parent) if parent else config
-    if isinstance(node, DictConfig) and leaf not in node:
-        where = f"'{parent}'" if parent else "the config"
-        options = {str(option) for option in node} - {"hydra", "_target_"}
-        return f"{key}: there is no key '{leaf}' in {where}{did_you_mean(leaf, options)}"
+    if "Ambiguous value" in str(error):
+        return (
+            f"{override}: several values are a sweep, which needs -m; a text that holds a comma "
+            f"needs quotes: '{key}=\"A,B\"'"
+        )
+    path, node = "", config
+    for part in bare.split("."):
+        if not isinstance(node, DictConfig):
+            break
+        if part not in node:
+            where = f"'{path}'" if path else "the config"
+            options = {str(option) for option in node} - {"hydra", "_target_"}
+            return f"{key}: there is no key '{part}' in {where}{did_you_mean(part, options)}"
+        path = f"{path}.{part}".lstrip(".")
+        node = OmegaConf.select(config, path)
     return f"{override}: {_root_cause(error)}"
 
 
 def _root_cause(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
-    return str(error).splitlines()[0]
+    if isinstance(error, YAMLError):
+        return " ".join(str(error).split())
+    first, *rest = str(error).splitlines()
+    return rest[0].strip() if rest and first.endswith("composing config:") else first
 
 
 def _check_values(config: DictConfig) -> list[str]:
@@ -192,7 +214,7 @@ def _check_values(config: DictConfig) -> list[str]:
     """
     HydraConfig.instance().set_config(config)
     verb_schema = OmegaConf.get_type(config)
-    config = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     problems = [
         f"{key}: is not set; give it on the command line as {key}=VALUE"
         for key in sorted(OmegaConf.missing_keys(config))
@@ -202,9 +224,19 @@ def _check_values(config: DictConfig) -> list[str]:
         values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore
     except OmegaConfBaseException as error:
         return [*problems, str(error).splitlines()[0]]
+    _forget_class_weight_rules(values.get("loss"))
     found = check_targets(values, INJECTED, beside={"data": PIPELINE})
     problems += [text for text in found if text.split(":")[0] not in missing]
     return problems + schema.wrong_choices(values, verb_schema)
+
+
+def _forget_class_weight_rules(loss: Any) -> None:
+    """Puts null for the name of a rule, which the signature of the loss does not know."""
+    if isinstance(loss, dict):
+        if str(loss.get("class_weights")) in CLASS_WEIGHT_RULES:
+            loss["class_weights"] = None
+        for value in loss.values():
+            _forget_class_weight_rules(value)
 
 
 def _unknown_study(name: str) -> str:

@@ -143,11 +143,10 @@ def _from_class(node: ast.ClassDef, tree: ast.Module) -> Signature | None:
                 if isinstance(f.target, ast.Name)
             }
         )
-    for base in node.bases:
-        for other in tree.body:
-            if isinstance(other, ast.ClassDef) and isinstance(base, ast.Name):
-                if other.name == base.id and other is not node:
-                    return _from_class(other, tree)
+    bases = {base.id for base in node.bases if isinstance(base, ast.Name)}
+    for other in tree.body:
+        if isinstance(other, ast.ClassDef) and other.name in bases and other is not node:
+            return _from_class(other, tree)
     return None
 
 

@@ -2,64 +2,61 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from segbench.data.dataset import Frames
+from segbench.data.files import cores
 
-def count_pixels(masks: Iterable[np.ndarray], num_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Counts the pixels of each class.
+WEIGHTINGS = ("median_frequency", "enet", "effective_number")
 
-    Args:
-        masks: uint8 `[H, W]` each, in class ids.
-        num_classes: C.
+
+def pixel_counts(frames: Frames, num_classes: int) -> np.ndarray:
+    """Pixels of every class in every frame.
 
     Returns:
-        int64 `[C]` pixels of each class, and int64 `[C]` labelled and unlabelled pixels of the
-        masks in which the class occurs.
+        int64 `[N, num_classes + 1]`; the last column counts ignored pixels.
     """
-    pixels = np.zeros(num_classes, np.int64)
-    of_images_with_it = np.zeros(num_classes, np.int64)
-    for mask in masks:
-        counts = np.bincount(mask.ravel(), minlength=256)[:num_classes]
-        pixels += counts
-        of_images_with_it += np.where(counts > 0, mask.size, 0)
-    return pixels, of_images_with_it
+
+    def count(index: int) -> np.ndarray:
+        counts = np.bincount(frames.read(index)[1].ravel(), minlength=256)
+        return np.append(counts[:num_classes], counts[num_classes:].sum())
+
+    with ThreadPoolExecutor(cores()) as pool:
+        return np.stack(list(pool.map(count, range(len(frames)))))
 
 
-def class_weights(rule: str, pixels: np.ndarray, of_images_with_it: np.ndarray) -> list[float]:
-    """Weights for a loss, from the counts of `count_pixels` over the training set.
+def class_weights(weighting: str, counts: np.ndarray) -> list[float]:
+    """Class weights of the training set; a class that never occurs gets 0.
 
     Args:
-        rule: one of
-            median_frequency: median(f) / f, f = share of a class in the images that hold it
-                (Eigen and Fergus 2015, arXiv:1411.4734, section 6.3.1);
-            enet: 1 / ln(1.02 + p), p = share of a class in all labelled pixels
-                (Paszke et al. 2016, arXiv:1606.02147, section 5);
-            effective_number: (1 - b) / (1 - b^n), b = 1 - 1/N, over N labelled pixels, scaled to
-                mean 1 (Cui et al. 2019, arXiv:1901.05555, eq. 2).
-        pixels: int64 `[C]`.
-        of_images_with_it: int64 `[C]`.
+        weighting: `median_frequency` (Eigen & Fergus, 2015, as SegNet uses it: pixels of the
+            class / pixels of the images that have it, median over classes / that); `enet`
+            (Paszke et al., 2016: 1 / ln(1.02 + share of all pixels)); `effective_number` (Cui
+            et al., 2019: (1 - b) / (1 - b^n) with b = 0.99 and n in images' worth of pixels,
+            scaled to mean 1).
+        counts: as from `pixel_counts`.
 
     Returns:
-        C weights; a class without a training pixel gets 0, it has nothing to weigh.
+        One weight per class.
 
     Raises:
-        ValueError: an unknown rule.
+        ValueError: no such weighting.
     """
-    present = pixels > 0
-    safe = np.where(present, pixels, 1).astype(float)
-    if rule == "median_frequency":
-        frequency = safe / np.maximum(of_images_with_it, 1)
-        weights = np.median(frequency[present]) / frequency
-    elif rule == "enet":
-        weights = 1 / np.log(1.02 + safe / pixels.sum())
-    elif rule == "effective_number":
-        beta = 1 - 1 / pixels.sum()
-        weights = (1 - beta) / -np.expm1(safe * np.log(beta))
-        weights /= weights[present].mean()
+    per_image = counts.sum(axis=1, keepdims=True)
+    pixels = counts[:, :-1].sum(axis=0)
+    seen = pixels > 0
+    if weighting == "median_frequency":
+        around = ((counts[:, :-1] > 0) * per_image).sum(axis=0)
+        frequency = pixels / np.maximum(around, 1)
+        weights = np.median(frequency[seen]) / np.where(seen, frequency, 1.0)
+    elif weighting == "enet":
+        weights = 1 / np.log(1.02 + pixels / per_image.sum())
+    elif weighting == "effective_number":
+        images_worth = pixels / per_image.mean()
+        weights = (1 - 0.99) / np.maximum(1 - 0.99**images_worth, 1e-12)
+        weights = weights / weights[seen].mean()
     else:
-        raise ValueError(
-            f"class_weights: '{rule}' is not one of median_frequency, enet, effective_number"
-        )
-    return np.where(present, weights, 0.0).tolist()
+        raise ValueError(f"class_weights is '{weighting}'; expected one of {', '.join(WEIGHTINGS)}")
+    return [float(weight) for weight in np.where(seen, weights, 0.0)]

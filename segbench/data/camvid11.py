@@ -12,9 +12,18 @@ from pathlib import Path
 
 import numpy as np
 
-from segbench.data.classes import ClassSet, DataError
+from segbench.data.classes import ClassSet
 from segbench.data.dataset import Arrays, Record, check_split
-from segbench.data.files import list_images, pair_by_stem, read_ids, read_rgb, require_folders
+from segbench.data.files import (
+    all_paired,
+    by_stem,
+    check_ids,
+    list_images,
+    pair,
+    read_ids,
+    read_rgb,
+    require_folders,
+)
 
 CLASSES = ClassSet(
     names=(
@@ -67,23 +76,20 @@ class CamVid11:
         """See `Source`. The group is the drive: 0001TP, 0006R0, 0016E5 or Seq05VD."""
         check_split(split)
         require_folders(self.root, (split, f"{split}annot"), _LAYOUT, _HOW)
-        images = list_images(self.root / split)
-        masks = pair_by_stem(images, list_images(self.root / f"{split}annot"))
-        return [
-            Record(image.stem, image.stem.split("_")[0], image, mask, index)
-            for index, (image, mask) in enumerate(zip(images, masks, strict=True))
+        pairs, problems = pair(
+            by_stem(list_images(self.root / split)),
+            by_stem(list_images(self.root / f"{split}annot")),
+        )
+        records = [
+            Record(name, name.split("_")[0], image, mask, index)
+            for index, (name, image, mask) in enumerate(pairs)
         ]
+        return all_paired(records, problems)
 
     def read(self, record: Record) -> Arrays:
         """See `Source`."""
-        assert record.image is not None and record.mask is not None
         ids = read_ids(record.mask)
-        if ids.max(initial=0) > _VOID:
-            values = np.unique(ids[ids > _VOID])
-            raise DataError(
-                f"{record.mask}: label {', '.join(map(str, values[:8].tolist()))} on "
-                f"{(ids > _VOID).mean():.2%} of the pixels; expected 0..10 and {_VOID} = void."
-            )
+        check_ids(ids, _KNOWN, record.mask, f"0..10 and {_VOID} = void")
         return read_rgb(record.image), _LUT[ids]
 
     def fingerprint_key(self) -> str:
@@ -93,3 +99,4 @@ class CamVid11:
 
 _LUT = np.arange(256, dtype=np.uint8)
 _LUT[_VOID] = CLASSES.ignore_index
+_KNOWN = np.arange(256) <= _VOID

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
+import cv2
 import numpy as np
 
 RGB = tuple[int, int, int]
+_BAND = 1 << 15  # pixels encoded at a time, so that temporaries stay in the processor's cache
 
 
 class DataError(Exception):
@@ -84,22 +86,29 @@ class ClassSet:
         Raises:
             DataError: a colour belongs to no class; the three nearest classes are named.
         """
-        ids = _id_of_color(self)[_pack(rgb)]
-        unknown = ids < 0
-        if unknown.any():
-            colors, counts = np.unique(rgb[unknown].reshape(-1, 3), axis=0, return_counts=True)
-            color = colors[counts.argmax()]
-            distance = np.linalg.norm(np.array(self.colors, float) - color, axis=1)
-            nearest = ", ".join(
-                f"{self.names[i]} {self.colors[i]}" for i in distance.argsort(kind="stable")[:3]
-            )
-            raise DataError(
-                f"{where}: {unknown.mean():.2%} of the pixels have a colour of no class "
-                f"({len(colors)} such colours, most often {tuple(int(v) for v in color)}). "
-                f"Nearest classes: {nearest}. Save masks without anti-aliasing or JPEG "
-                "compression, or map these colours."
-            )
-        return ids.astype(np.uint8)
+        table = _id_of_color(self)
+        flat = np.ascontiguousarray(rgb, np.uint8).reshape(-1, 3)
+        ids = np.empty(len(flat), np.uint8)
+        for start in range(0, len(flat), _BAND):
+            band = table.take(pack(flat[start : start + _BAND]))
+            if band.min() < 0:
+                raise DataError(self._strangers(flat[table.take(pack(flat)) < 0], len(flat), where))
+            ids[start : start + _BAND] = band
+        return ids.reshape(rgb.shape[:-1])
+
+    def _strangers(self, pixels: np.ndarray, total: int, where: str) -> str:
+        colors, counts = np.unique(pixels, axis=0, return_counts=True)
+        color = colors[counts.argmax()]
+        distance = np.linalg.norm(np.array(self.colors, float) - color, axis=1)
+        nearest = ", ".join(
+            f"{self.names[i]} {self.colors[i]}" for i in distance.argsort(kind="stable")[:3]
+        )
+        return (
+            f"{where}: {len(pixels) / total:.2%} of the pixels have a colour of no class "
+            f"({len(colors)} such colours, most often {tuple(int(v) for v in color)}). "
+            f"Nearest classes: {nearest}. Save masks without anti-aliasing or JPEG "
+            "compression, or map these colours."
+        )
 
     def decode(self, ids: np.ndarray) -> np.ndarray:
         """Paints class ids.
@@ -179,12 +188,13 @@ def _rgb(color: Sequence[int]) -> RGB:
 def _id_of_color(classes: ClassSet) -> np.ndarray:
     """Lookup table over all 2^24 colours: class id, `ignore_index`, or -1 for a stranger."""
     table = np.full(1 << 24, -1, np.int16)
-    table[_pack(np.array(classes.void_color))] = classes.ignore_index
+    table[pack(np.array(classes.void_color))] = classes.ignore_index
     for class_id, color in enumerate(classes.colors):
-        table[_pack(np.array(color))] = class_id
+        table[pack(np.array(color))] = class_id
     return table
 
 
-def _pack(rgb: np.ndarray) -> np.ndarray:
-    channels = rgb.astype(np.uint32)
-    return (channels[..., 0] << 16) | (channels[..., 1] << 8) | channels[..., 2]
+def pack(rgb: np.ndarray) -> np.ndarray:
+    """Position of uint8 `[..., 3]` colours in a table of 2^24, R + 2^8 G + 2^16 B; uint32 `[N]`."""
+    flat = np.ascontiguousarray(rgb, np.uint8).reshape(1, -1, 3)
+    return (cv2.cvtColor(flat, cv2.COLOR_RGB2RGBA).view("<u4") & 0xFFFFFF).ravel()

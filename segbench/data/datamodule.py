@@ -2,43 +2,47 @@
 
 from __future__ import annotations
 
-import hashlib
-import os
-from typing import Any
+from pathlib import Path
+from typing import Literal
 
-import cv2
-import numpy as np
 import pytorch_lightning as pl
-from torch.utils.data import DataLoader
 
-from segbench.data.balance import class_weights, count_pixels
+from segbench.data.balance import class_weights, pixel_counts
+from segbench.data.cache import cached_in_memory, cached_on_disk, default_folder
 from segbench.data.classes import DataError
-from segbench.data.dataset import SPLITS, EpochSampler, Record, SegmentationDataset, Source, collate
-from segbench.data.files import SourceFrames
+from segbench.data.dataset import EpochSampler, Frames, Record, SegmentationDataset, Source
+from segbench.data.device import DeviceLoader
+from segbench.data.files import cores
+from segbench.data.fingerprint import fingerprint
+from segbench.data.frames import SourceFrames
+from segbench.data.loader import ProcessLoader, ThreadLoader
+from segbench.data.preview import save_sheet, sheet
 from segbench.data.transforms import Augmentation
 
-Size = tuple[int, int]
+Loader = ThreadLoader | ProcessLoader | DeviceLoader
 
 
 class SegmentationData(pl.LightningDataModule):
     """Train, val and test loaders of a source.
 
     Batches are uint8 (see `collate`): the task normalises with `mean` and `std` and widens the
-    masks on the device. Use `Trainer(use_distributed_sampler=False)`: the sampler of this module
-    already splits the images among the ranks.
+    masks on the device. Use `Trainer(use_distributed_sampler=False)`: the samplers of this module
+    already split the images among the ranks.
 
     Args:
         source: the data set.
         seed: seed of the run; draws depend on (seed, epoch, index) alone.
         batch_size: images per step and device.
         eval_batch_size: images per step and device in val and test.
-        num_workers: loading processes per rank; None = as many as there are cores to spare.
+        num_workers: loading threads or processes per rank; 0 loads in the training process; None
+            takes the cores to spare.
+        workers: `thread` or `process`; `auto` takes threads once frames come from a cache.
         crop_size: `(H, W)` of training images in pixels; None = whole frames.
         scale_range: random scale factors of training frames.
-        cat_max_ratio: see `ScaleCrop`, as for `class_uniform`.
+        cat_max_ratio: see `ScaleCrop`, as for the next two.
         class_uniform: see `ScaleCrop`.
-        hflip: see `Augmentation`, as for the next four.
-        color_jitter: see `Augmentation`.
+        hflip: see `ScaleCrop`.
+        color_jitter: see `Augmentation`, as for the next three.
         blur: see `Augmentation`.
         noise: see `Augmentation`.
         cutout: see `Augmentation`.
@@ -46,10 +50,15 @@ class SegmentationData(pl.LightningDataModule):
             them. Scores are still taken at original resolution: val and test masks keep theirs.
         mean: RGB mean, of values in 0..1.
         std: RGB standard deviation, of values in 0..1.
-        pin_memory: page-locked batches, for CUDA.
+        cache: where decoded frames of train and val are kept: `disk`, `ram` or `none`.
+        cache_dir: folder of disk caches; None = `default_folder()`.
+        cache_limit_gb: what all caches together may take, in 10^9 bytes.
+        frames_on_device: keep the training frames on the GPU and augment there.
+        pin_memory: page-locked batches; None = with CUDA.
+        preview: whether the verb that trains is to call `write_preview`.
 
     Raises:
-        ValueError: arguments out of range.
+        ValueError: arguments out of range, all of them named.
     """
 
     def __init__(
@@ -59,7 +68,8 @@ class SegmentationData(pl.LightningDataModule):
         batch_size: int = 8,
         eval_batch_size: int = 1,
         num_workers: int | None = None,
-        crop_size: Size | None = None,
+        workers: Literal["auto", "thread", "process"] = "auto",
+        crop_size: tuple[int, int] | None = None,
         scale_range: tuple[float, float] = (0.5, 2.0),
         cat_max_ratio: float = 1.0,
         class_uniform: float = 0.0,
@@ -68,27 +78,37 @@ class SegmentationData(pl.LightningDataModule):
         blur: float = 0.0,
         noise: float = 0.0,
         cutout: float = 0.0,
-        resize: Size | None = None,
+        resize: tuple[int, int] | None = None,
         mean: tuple[float, float, float] = (0.485, 0.456, 0.406),
         std: tuple[float, float, float] = (0.229, 0.224, 0.225),
-        pin_memory: bool = False,
+        cache: Literal["disk", "ram", "none"] = "disk",
+        cache_dir: str | None = None,
+        cache_limit_gb: float = 50.0,
+        frames_on_device: bool = False,
+        pin_memory: bool | None = None,
+        preview: bool = False,
     ) -> None:
         super().__init__()
-        if batch_size < 1 or eval_batch_size < 1:
-            raise ValueError("data: batch_size and eval_batch_size must be at least 1")
         self.source = source
         self.classes = source.classes
         self.seed = seed
         self.batch_size = batch_size
         self.eval_batch_size = eval_batch_size
-        self.num_workers = _spare_cores() if num_workers is None else num_workers
-        self.resize = _size(resize)
+        self.num_workers = min(8, max(1, cores() - 1)) if num_workers is None else num_workers
+        self.workers = workers
+        self.resize = (int(resize[0]), int(resize[1])) if resize is not None else None
         self.mean = tuple(float(v) for v in mean)
         self.std = tuple(float(v) for v in std)
+        self.cache = cache
+        self.cache_dir = Path(cache_dir).expanduser() if cache_dir else default_folder()
+        self.cache_limit = int(cache_limit_gb * 1e9)
+        self.frames_on_device = frames_on_device
         self.pin_memory = pin_memory
+        self.preview = preview
+        self._check()
         red, green, blue = (round(255 * v) for v in self.mean)
         self.augmentation = Augmentation(
-            crop_size=_size(crop_size),
+            crop_size=(int(crop_size[0]), int(crop_size[1])) if crop_size is not None else None,
             scale_range=(float(scale_range[0]), float(scale_range[1])),
             cat_max_ratio=cat_max_ratio,
             class_uniform=class_uniform,
@@ -101,96 +121,109 @@ class SegmentationData(pl.LightningDataModule):
             ignore_index=source.classes.ignore_index,
         )
         self._datasets: dict[str, SegmentationDataset] = {}
-        self._class_pixels: tuple[np.ndarray, np.ndarray] | None = None
+        self._train_loader: Loader | None = None
 
     def records(self, split: str) -> list[Record]:
-        """The images of a split, in the order of `index`."""
+        """The images of a split; their order is that of `index` in the batches."""
         return self.dataset(split).records
 
+    def fingerprint(self, split: str) -> str:
+        """Fingerprint of a split by content; see `fingerprint`."""
+        return fingerprint(self.source, self.records(split), self.cache_dir / "fingerprints")
+
+    def class_weights(self, weighting: str) -> list[float]:
+        """Weights of the classes in the training set; see `balance.class_weights`."""
+        counts = pixel_counts(self.dataset("train").frames, self.classes.num_classes)
+        return class_weights(weighting, counts)
+
+    def write_preview(self, path: Path, count: int = 12) -> None:
+        """Writes a sheet of augmented training samples as PNG."""
+        dataset = self.dataset("train")
+        samples = []
+        for index in range(0, len(dataset), max(1, len(dataset) // count))[:count]:
+            sample = dataset[0, index]
+            arrays = (sample["image"].permute(1, 2, 0).numpy(), sample["mask"].numpy())
+            samples.append((sample["name"], arrays))
+        save_sheet(path, sheet(samples, self.classes))
+
     def dataset(self, split: str) -> SegmentationDataset:
-        """The data set of train (augmented), val or test."""
+        """The data set of train (augmented), val or test; builds its cache when first asked."""
         if split not in self._datasets:
             records = self.source.records(split)
             if not records:
                 raise DataError(f"the {split} split of {self.source.protocol} is empty")
-            train = split == "train"
-            frames = SourceFrames(self.source, records, self.resize, resize_mask=train)
-            self._datasets[split] = SegmentationDataset(
-                records, frames, self.augmentation if train else None, self.seed
-            )
+            transform = self.augmentation if split == "train" else None
+            frames = self._frames(split, records)
+            self._datasets[split] = SegmentationDataset(records, frames, transform, self.seed)
         return self._datasets[split]
 
-    def class_weights(self, rule: str) -> list[float]:
-        """Class weights from the masks of the training set; see `balance.class_weights`."""
-        if self._class_pixels is None:
-            frames = self.dataset("train").frames
-            masks = (frames.read(index)[1] for index in range(len(frames)))
-            self._class_pixels = count_pixels(masks, self.classes.num_classes)
-        return class_weights(rule, *self._class_pixels)
-
-    def fingerprint(self) -> str:
-        """Identifies the data: label protocol, names, groups and file sizes of all splits.
-
-        Two runs with equal fingerprints saw the same images, wherever the files lie.
-        """
-        digest = hashlib.sha256(self.source.fingerprint_key().encode())
-        for split in SPLITS:
-            for record in self.records(split):
-                files = [f for f in (record.image, record.mask) if f is not None]
-                sizes = [file.stat().st_size for file in files]
-                digest.update(f"{split}/{record.name}/{record.group}/{sizes}\n".encode())
-        return digest.hexdigest()[:16]
-
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> Loader:
         """Shuffled, augmented; the last incomplete batch is dropped."""
-        return self._loader("train", self.batch_size, train=True)
+        if self._train_loader is None:
+            self._train_loader = self._loader("train")
+        return self._train_loader
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> Loader:
         """In order; every image exactly once over all ranks."""
-        return self._loader("val", self.eval_batch_size, train=False)
+        return self._loader("val")
 
-    def test_dataloader(self) -> DataLoader:
+    def test_dataloader(self) -> Loader:
         """In order; every image exactly once over all ranks."""
-        return self._loader("test", self.eval_batch_size, train=False)
+        return self._loader("test")
 
-    def _loader(self, split: str, batch_size: int, train: bool) -> DataLoader:
-        dataset = self.dataset(split)
-        rank, world_size = _ranks(self.trainer)
+    def _frames(self, split: str, records: list[Record]) -> Frames:
+        train = split == "train"
+        frames = SourceFrames(self.source, records, self.resize, resize_mask=train)
+        label = f"{self.source.protocol}/{split}"
+        if self.cache == "none" or split == "test":  # test is read once
+            return frames
+        if self.cache == "ram":
+            return cached_in_memory(frames, self.cache_limit, label)
+        content = fingerprint(self.source, records, self.cache_dir / "fingerprints")
+        size = "x".join(map(str, self.resize or ()))
+        key = f"{content}-{split}{size}"
+        return cached_on_disk(frames, key, self.cache_dir, self.cache_limit, label)
+
+    def _loader(self, split: str) -> Loader:
+        dataset, train = self.dataset(split), split == "train"
+        trainer = self.trainer
+        rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         sampler = EpochSampler(len(dataset), self.seed, train, rank, world_size, even=train)
+        batch_size = self.batch_size if train else self.eval_batch_size
         if train and len(sampler) < batch_size:
             raise DataError(
                 f"data.batch_size={batch_size} x {world_size} device(s) exceeds the "
                 f"{len(dataset)} training images. Lower data.batch_size."
             )
-        return DataLoader(
+        device = trainer.strategy.root_device if trainer else None
+        if train and self.frames_on_device and device is not None:
+            return DeviceLoader(dataset, batch_size, sampler, device)
+        threads = not isinstance(dataset.frames, SourceFrames)
+        if self.workers != "auto":
+            threads = self.workers == "thread"
+        on_cuda = device is not None and device.type == "cuda"
+        return (ThreadLoader if threads or self.num_workers == 0 else ProcessLoader)(
             dataset,
             batch_size=batch_size,
             sampler=sampler,
             num_workers=self.num_workers,
-            collate_fn=collate,
             drop_last=train,
-            pin_memory=self.pin_memory,
-            persistent_workers=train and self.num_workers > 0,
-            worker_init_fn=_one_thread if self.num_workers else None,
+            pin_memory=on_cuda if self.pin_memory is None else self.pin_memory,
         )
 
-
-def _one_thread(worker: int) -> None:
-    """Workers x threads must not exceed the cores: one thread per worker."""
-    cv2.setNumThreads(0)
-
-
-def _spare_cores() -> int:
-    """All cores but one, which trains; at most 8."""
-    return min(8, max(1, len(os.sched_getaffinity(0)) - 1))
-
-
-def _ranks(trainer: Any) -> tuple[int, int]:
-    return (0, 1) if trainer is None else (trainer.global_rank, trainer.world_size)
-
-
-def _size(size: Any) -> Size | None:
-    if size is None:
-        return None
-    height, width = (int(v) for v in size)
-    return height, width
+    def _check(self) -> None:
+        problems = []
+        if self.batch_size < 1 or self.eval_batch_size < 1:
+            problems.append("batch_size and eval_batch_size must be at least 1")
+        if self.num_workers < 0:
+            problems.append(f"num_workers is {self.num_workers}; expected 0 or more")
+        if self.workers not in ("auto", "thread", "process"):
+            problems.append(f"workers is {self.workers}; expected auto, thread or process")
+        if self.cache not in ("disk", "ram", "none"):
+            problems.append(f"cache is {self.cache}; expected disk, ram or none")
+        if self.resize is not None and min(self.resize) < 1:
+            problems.append(f"resize is {self.resize}; expected (height, width) in pixels")
+        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
+            problems.append("mean and std need three values, std above 0")
+        if problems:
+            raise ValueError("data: " + "; ".join(problems))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import io
+import os
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import cv2
@@ -10,13 +12,19 @@ import numpy as np
 from PIL import Image
 
 from segbench.data.classes import DataError
-from segbench.data.dataset import Arrays, Frames, Record, Source
+from segbench.data.dataset import Record
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 _PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 
 
-def read_rgb(path: Path) -> np.ndarray:
+def cores() -> int:
+    """The processor cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def read_rgb(path: Path | None) -> np.ndarray:
     """Decodes an image file.
 
     EXIF orientation is ignored: masks carry none, so pixels must stay where they are.
@@ -36,7 +44,7 @@ def read_rgb(path: Path) -> np.ndarray:
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
 
 
-def read_raw_mask(path: Path) -> np.ndarray:
+def read_raw_mask(path: Path | None) -> np.ndarray:
     """Decodes a mask file without interpreting it.
 
     Returns:
@@ -49,7 +57,7 @@ def read_raw_mask(path: Path) -> np.ndarray:
     data = _bytes(path)
     if data.startswith(_PNG_MAGIC) and (data[24] < 8 or data[25] == 3):
         # OpenCV expands palettes to colours and stretches 1-bit masks to 0/255.
-        with Image.open(path) as opened:
+        with Image.open(io.BytesIO(data)) as opened:
             return np.asarray(opened).astype(np.uint8)
     mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if mask is None:
@@ -59,7 +67,7 @@ def read_raw_mask(path: Path) -> np.ndarray:
     return np.ascontiguousarray(mask[..., 2::-1])
 
 
-def read_ids(path: Path) -> np.ndarray:
+def read_ids(path: Path | None) -> np.ndarray:
     """Decodes a mask of label ids; a colour mask is refused.
 
     Returns:
@@ -73,6 +81,25 @@ def read_ids(path: Path) -> np.ndarray:
             "Use the label-id version of the masks, or a source that reads colours."
         )
     return mask
+
+
+def check_ids(ids: np.ndarray, known: np.ndarray, path: Path | None, expected: str) -> None:
+    """Raises DataError naming the file, the values and their share if `ids` holds a stranger.
+
+    Args:
+        ids: raw label values, integer `[H, W]`.
+        known: bool `[256]`, which values are legal.
+        path: the file.
+        expected: the legal values in words.
+    """
+    in_range = ids if ids.dtype == np.uint8 else np.clip(ids, 0, 255)
+    fine = known[in_range] & (ids == in_range)
+    if not fine.all():
+        values = np.unique(ids[~fine])
+        raise DataError(
+            f"{path}: label {', '.join(map(str, values[:8].tolist()))} on {(~fine).mean():.2%} of "
+            f"the pixels; expected {expected}. Map these values, or repair the mask."
+        )
 
 
 def same_size(image: np.ndarray, mask: np.ndarray, record: Record) -> None:
@@ -112,99 +139,63 @@ def require_folders(root: Path, folders: Iterable[str], layout: str, how: str) -
     )
 
 
-def pair_by_stem(images: list[Path], masks: list[Path], mask_suffix: str = "") -> list[Path]:
-    """The mask of every image, matched by file name without extension.
+class UnpairedError(DataError):
+    """Images without mask or masks without image.
 
     Args:
-        images: image paths.
-        masks: mask paths.
-        mask_suffix: what a mask's stem has after the image's stem, e.g. `_L`.
-
-    Raises:
-        DataError: an image without a mask, a mask without an image, or two masks of one name.
-    """
-    by_stem: dict[str, Path] = {}
-    for mask in masks:
-        if mask.stem in by_stem:
-            raise DataError(f"{mask}: a second mask of the same name as {by_stem[mask.stem]}")
-        by_stem[mask.stem] = mask
-    paired = {image.stem + mask_suffix: image for image in images}
-    if len(paired) < len(images):
-        raise DataError(f"{images[0].parent}: two images share one name but for the extension")
-    lonely = [str(paired[s]) for s in sorted(paired.keys() - by_stem.keys())]
-    orphans = [str(by_stem[s]) for s in sorted(by_stem.keys() - paired.keys())]
-    problems = [
-        f"{len(paths)} {what}: {', '.join(paths[:3])}{', ...' if len(paths) > 3 else ''}"
-        for what, paths in (("image(s) without mask", lonely), ("mask(s) without image", orphans))
-        if paths
-    ]
-    if problems:
-        raise DataError(
-            "; ".join(problems) + f". A mask is named like its image, plus '{mask_suffix}'. "
-            "Add or remove the files."
-        )
-    return [by_stem[image.stem + mask_suffix] for image in images]
-
-
-class SourceFrames(Frames):
-    """Frames decoded from the source's files at every read.
-
-    Args:
-        source: the data set.
-        records: the images.
-        resize: `(H, W)` the image is resized to, or None.
-        resize_mask: resize the mask too (training); evaluation keeps it as it is.
+        problems: one sentence per kind of problem, with files.
+        records: what could be paired; the check of a data set goes on with these.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        records: list[Record],
-        resize: tuple[int, int] | None = None,
-        resize_mask: bool = False,
-    ) -> None:
-        self.source = source
+    def __init__(self, problems: list[str], records: list[Record]) -> None:
+        super().__init__("; ".join(problems) + ". Add the missing files or remove their partners.")
+        self.problems = problems
         self.records = records
-        self.resize = resize
-        self.resize_mask = resize_mask
-        self._known = np.zeros(256, bool)
-        self._known[: source.classes.num_classes] = True
-        self._known[source.classes.ignore_index] = True
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    def read(self, index: int) -> Arrays:
-        """Image uint8 `[H, W, 3]`, mask uint8 `[h, w]`; see `Frames`."""
-        record = self.records[index]
-        image, mask = self.source.read(record)
-        same_size(image, mask, record)
-        if not self._known[mask].all():
-            self.source.classes.check(mask, str(record.mask or record.name))
-        if self.resize is not None:
-            image = resize_image(image, self.resize)
-            if self.resize_mask:
-                mask = cv2.resize(mask, self.resize[::-1], interpolation=cv2.INTER_NEAREST)
-        return image, mask
 
 
-def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resizes to `(H, W)`: area average when shrinking, so nothing aliases, else bilinear.
-
-    Args:
-        image: uint8 `[h, w, 3]`.
-        size: target height and width in pixels.
+def pair(
+    images: dict[str, Path], masks: Mapping[str, Path | None]
+) -> tuple[list[tuple[str, Path, Path | None]], list[str]]:
+    """Pairs images with masks of the same key; a mask of None says that none is expected.
 
     Returns:
-        uint8 `[H, W, 3]`.
+        `(key, image, mask)` in the order of `images`, and one sentence per kind of problem.
     """
-    shrinks = size[0] <= image.shape[0] and size[1] <= image.shape[1]
-    return cv2.resize(
-        image, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    )
+    problems = [
+        f"{len(paths)} {what}: {', '.join(paths[:5])}{', ...' if len(paths) > 5 else ''}"
+        for what, paths in (
+            ("image(s) without mask", [str(p) for key, p in images.items() if key not in masks]),
+            ("mask(s) without image", [str(p) for key, p in masks.items() if key not in images]),
+        )
+        if paths
+    ]
+    return [(key, path, masks[key]) for key, path in images.items() if key in masks], problems
 
 
-def _bytes(path: Path) -> bytes:
+def by_stem(paths: list[Path], suffix: str = "") -> dict[str, Path]:
+    """Paths by file name without extension and without `suffix` (e.g. `_L`).
+
+    Raises:
+        DataError: two files that differ by the extension alone.
+    """
+    found: dict[str, Path] = {}
+    for path in paths:
+        if (key := path.stem.removesuffix(suffix)) in found:
+            raise DataError(f"{path}: a second file of the name of {found[key]}. Remove one.")
+        found[key] = path
+    return found
+
+
+def all_paired(records: list[Record], problems: list[str]) -> list[Record]:
+    """The records, or an UnpairedError if there are problems."""
+    if problems:
+        raise UnpairedError(problems, records)
+    return records
+
+
+def _bytes(path: Path | None) -> bytes:
+    if path is None:
+        raise DataError("a record without a file cannot be read from disk")
     try:
         data = path.read_bytes()
     except OSError as error:

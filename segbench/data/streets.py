@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from segbench.data import street_scene
 from segbench.data.classes import ClassSet, DataError
 from segbench.data.dataset import Record
+from segbench.data.street_scene.draw import draw
 
 VERSION = 1  # rises whenever the same arguments draw different pictures
 SPLITS = ("train", "val", "test")
@@ -103,7 +103,7 @@ class Streets:
         try:
             split, drive, frame = record.name.split("_")
             key = (self.seed, SPLITS.index(split), int(drive))
-            return street_scene.draw(key, int(frame), self.height, self.width)
+            return draw(key, int(frame), self.height, self.width)
         except ValueError as error:
             raise DataError(
                 f"record '{record.name}' is not one of data=streets: expected SPLIT_DRIVE_FRAME, "

@@ -24,7 +24,7 @@ _CROP_TRIES = 10
 
 
 class ScaleCrop(A.DualTransform):
-    """Random scale, random crop and padding in one step.
+    """Random scale, random crop, left-right flip and padding in one step.
 
     Args:
         crop_size: output `(H, W)` in pixels; None keeps each frame's own size.
@@ -33,6 +33,7 @@ class ScaleCrop(A.DualTransform):
             this share of its labelled pixels; 1 never draws again.
         class_uniform: probability that the crop is put around a pixel of a class drawn uniformly
             from those in the frame, so that rare classes are seen more often.
+        hflip: probability of a left-right flip.
         image_fill: RGB of padding in the image.
         ignore_index: value of padding in the mask: padding is never a class.
     """
@@ -43,6 +44,7 @@ class ScaleCrop(A.DualTransform):
         scale_range: tuple[float, float],
         cat_max_ratio: float,
         class_uniform: float,
+        hflip: float,
         image_fill: tuple[int, int, int],
         ignore_index: int,
     ) -> None:
@@ -51,6 +53,7 @@ class ScaleCrop(A.DualTransform):
         self.scale_range = scale_range
         self.cat_max_ratio = cat_max_ratio
         self.class_uniform = class_uniform
+        self.hflip = hflip
         self.image_fill = image_fill
         self.ignore_index = ignore_index
 
@@ -63,20 +66,21 @@ class ScaleCrop(A.DualTransform):
         self, params: dict[str, Any], data: dict[str, Any]
     ) -> dict[str, Any]:
         """Draws the window for `data["mask"]`."""
-        return {"window": self.draw(data["mask"])}
+        return {"window": self.draw(data["mask"], self.py_random)}
 
-    def draw(self, mask: np.ndarray) -> Window:
+    def draw(self, mask: np.ndarray, draws: random.Random) -> Window:
         """Draws a window for a frame with this mask (uint8 `[H, W]`)."""
         frame = (mask.shape[0], mask.shape[1])
-        scale = self.py_random.uniform(*self.scale_range)
+        flip = draws.random() < self.hflip
+        scale = draws.uniform(*self.scale_range)
         resized = (max(1, round(frame[0] * scale)), max(1, round(frame[1] * scale)))
         output = self.crop_size or frame
         centre = None
-        if self.class_uniform and self.py_random.random() < self.class_uniform:
-            centre = self._pixel_of_some_class(mask, scale)
+        if self.class_uniform and draws.random() < self.class_uniform:
+            centre = self._pixel_of_some_class(mask, scale, draws)
         for _ in range(_CROP_TRIES):
-            free = (self.py_random.random(), self.py_random.random())
-            window = place(frame, resized, output, free, centre)
+            free = (draws.random(), draws.random())
+            window = place(frame, resized, output, free, centre, flip)
             if centre or self.cat_max_ratio >= 1 or self._mixed(window.crop_mask(mask)):
                 break
         return window
@@ -93,13 +97,15 @@ class ScaleCrop(A.DualTransform):
         counts = self._labelled(crop)
         return bool(counts.max() <= self.cat_max_ratio * counts.sum())
 
-    def _pixel_of_some_class(self, mask: np.ndarray, scale: float) -> tuple[float, float] | None:
+    def _pixel_of_some_class(
+        self, mask: np.ndarray, scale: float, draws: random.Random
+    ) -> tuple[float, float] | None:
         counts = self._labelled(mask)
         present = np.flatnonzero(counts)
         if not present.size:
             return None
-        wanted = present[self.py_random.randrange(present.size)]
-        nth = self.py_random.randrange(int(counts[wanted]))
+        wanted = present[draws.randrange(present.size)]
+        nth = draws.randrange(int(counts[wanted]))
         row, column = divmod(int(np.flatnonzero(mask.ravel() == wanted)[nth]), mask.shape[1])
         return (row + 0.5) * scale, (column + 0.5) * scale
 
@@ -114,12 +120,12 @@ class Augmentation:
 
     Args:
         crop_size: output `(H, W)` in pixels; None keeps each frame's own size.
-        scale_range: see `ScaleCrop`, as for the next two.
+        scale_range: see `ScaleCrop`, as for the next three.
         cat_max_ratio: see `ScaleCrop`.
         class_uniform: see `ScaleCrop`.
-        hflip: probability of a left-right flip.
+        hflip: see `ScaleCrop`.
         color_jitter: strength in 0..1: brightness, contrast and saturation change by up to this
-            share, hue by up to a tenth of it; 0 switches it off.
+            share; 0 switches it off. Hue stays: it costs most and means something outdoors.
         blur: probability of a light Gaussian blur.
         noise: probability of Gaussian noise.
         cutout: probability that 1-4 rectangles are blanked; there the mask becomes ignored.
@@ -154,12 +160,11 @@ class Augmentation:
         }
         _check(crop_size, scale_range, cat_max_ratio, shares)
         self.scale_crop = ScaleCrop(
-            crop_size, scale_range, cat_max_ratio, class_uniform, image_fill, ignore_index
+            crop_size, scale_range, cat_max_ratio, class_uniform, hflip, image_fill, ignore_index
         )
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # albumentations only warns of an unknown argument
             steps = [
-                A.HorizontalFlip(p=hflip),
                 _color_jitter(color_jitter),
                 A.GaussianBlur(blur_limit=0, sigma_limit=(0.1, 1.5), p=blur),
                 A.GaussNoise(std_range=(0.01, 0.05), p=noise),
@@ -172,6 +177,8 @@ class Augmentation:
                     p=cutout,
                 ),
             ]
+        self.color_jitter = color_jitter
+        self.cpu_only = max(blur, noise, cutout) > 0
         self._steps = [self.scale_crop, *(step for step in steps if step.p > 0)]
         self._idle: list[A.Compose] = []
 
@@ -188,11 +195,29 @@ class Augmentation:
         """
         # A pipeline holds its current draw, so every thread borrows one of its own.
         pipeline = self._idle.pop() if self._idle else A.Compose(copy.deepcopy(self._steps))
-        generator = np.random.default_rng(key)
-        pipeline.set_random_state(generator, random.Random(int(generator.integers(1 << 62))))
+        pipeline.set_random_state(np.random.default_rng(key), random.Random(f"colours {key}"))
+        pipeline.transforms[0].set_random_state(np.random.default_rng(key), window_draws(key))
         out = pipeline(image=image, mask=mask)
         self._idle.append(pipeline)
         return out["image"], out["mask"]
+
+    def draw(
+        self, mask: np.ndarray, key: tuple[int, int, int]
+    ) -> tuple[Window, tuple[float, float, float]]:
+        """The window that `__call__` cuts for this key, and factors to change colours by.
+
+        For `DeviceLoader`, which has no albumentations: its factors of brightness, contrast and
+        saturation are of the same range as those of `__call__`, but drawn apart.
+        """
+        draws = random.Random(f"device colours {key}")
+        low, high = 1 - self.color_jitter, 1 + self.color_jitter
+        factors = (draws.uniform(low, high), draws.uniform(low, high), draws.uniform(low, high))
+        return self.scale_crop.draw(mask, window_draws(key)), factors
+
+
+def window_draws(key: tuple[int, int, int]) -> random.Random:
+    """The stream of draws that decides the window of a sample."""
+    return random.Random(f"window {key}")
 
 
 def _color_jitter(strength: float) -> A.BasicTransform:
@@ -201,7 +226,7 @@ def _color_jitter(strength: float) -> A.BasicTransform:
         brightness=amount,
         contrast=amount,
         saturation=amount,
-        hue=(-strength / 10, strength / 10),
+        hue=(0.0, 0.0),
         p=1.0 if strength else 0.0,
     )
 

@@ -26,6 +26,7 @@ class Window:
         size: `(H, W)` of the crop, inside `resized`.
         output: `(H, W)` of the result; what the crop does not cover is padding.
         offset: `(row, column)` of the crop in the result.
+        flip: the crop is mirrored left-right.
     """
 
     frame: Size
@@ -34,6 +35,7 @@ class Window:
     size: Size
     output: Size
     offset: Size
+    flip: bool = False
 
     def nearest(self, axis: int) -> np.ndarray:
         """Source row (axis 0) or column (1) of every crop row or column; int64 `[size[axis]]`.
@@ -43,7 +45,15 @@ class Window:
         """
         step = 1.0 / (self.resized[axis] / self.frame[axis])
         position = np.arange(self.origin[axis], self.origin[axis] + self.size[axis])
-        return np.minimum((position * step).astype(np.int64), self.frame[axis] - 1)
+        source = np.minimum((position * step).astype(np.int64), self.frame[axis] - 1)
+        return source[::-1] if self.flip and axis == 1 else source
+
+    def bilinear(self, axis: int) -> np.ndarray:
+        """Source position that every crop row (axis 0) or column (1) takes; float64 `[size]`."""
+        step = self.frame[axis] / self.resized[axis]
+        position = np.arange(self.origin[axis], self.origin[axis] + self.size[axis])
+        source = (position + 0.5) * step - 0.5
+        return source[::-1] if self.flip and axis == 1 else source
 
     def crop_mask(self, mask: np.ndarray) -> np.ndarray:
         """The crop of a mask, identical to nearest resize, then crop.
@@ -54,9 +64,9 @@ class Window:
         Returns:
             uint8 `size`.
         """
-        rows, cols = self.nearest(0), self.nearest(1)
         if self.frame == self.resized:
-            return mask[rows[0] : rows[-1] + 1, cols[0] : cols[-1] + 1]
+            return self._cut(mask)
+        rows, cols = self.nearest(0), self.nearest(1)
         return mask[rows[0] : rows[-1] + 1].take(rows - rows[0], axis=0).take(cols, axis=1)
 
     def crop_image(self, image: np.ndarray) -> np.ndarray:
@@ -68,14 +78,13 @@ class Window:
         Returns:
             uint8 `[*size, 3]`.
         """
-        (top, left), (height, width) = self.origin, self.size
         if self.frame == self.resized:
-            return image[top : top + height, left : left + width]
+            return self._cut(image)
         (y0, y1, step_y, shift_y), (x0, x1, step_x, shift_x) = self._span(0), self._span(1)
         return cv2.warpAffine(
             image[y0:y1, x0:x1],
             np.array([[step_x, 0.0, shift_x], [0.0, step_y, shift_y]]),
-            (width, height),
+            self.size[::-1],
             flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
             borderMode=cv2.BORDER_REPLICATE,
         )
@@ -90,13 +99,19 @@ class Window:
         padded[top : top + height, left : left + width] = crop
         return padded
 
+    def _cut(self, array: np.ndarray) -> np.ndarray:
+        (top, left), (height, width) = self.origin, self.size
+        part = array[top : top + height, left : left + width]
+        return part[:, ::-1] if self.flip else part
+
     def _span(self, axis: int) -> tuple[int, int, float, float]:
-        """First and end source position that bilinear weights touch, step, and shift."""
+        """First and end source position that bilinear weights touch, signed step, and shift."""
+        source = self.bilinear(axis)
+        low, high = min(source[0], source[-1]), max(source[0], source[-1])
+        first = max(0, int(low))
+        end = min(self.frame[axis], int(high) + 3)
         step = self.frame[axis] / self.resized[axis]
-        start = (self.origin[axis] + 0.5) * step - 0.5
-        first = max(0, int(start))
-        end = min(self.frame[axis], int(start + (self.size[axis] - 1) * step) + 3)
-        return first, end, step, start - first
+        return first, end, -step if source[0] > source[-1] else step, source[0] - first
 
 
 def place(
@@ -105,6 +120,7 @@ def place(
     output: Size,
     free: tuple[float, float],
     centre: tuple[float, float] | None = None,
+    flip: bool = False,
 ) -> Window:
     """Places a crop of size `output` in the resized frame.
 
@@ -115,6 +131,7 @@ def place(
         free: two draws from [0, 1): position of the crop (or of the frame in its padding).
         centre: `(row, column)` in the resized frame that the crop must contain; `free` then
             places that point within the crop.
+        flip: mirror the crop left-right.
     """
     origin, offset, size = [0, 0], [0, 0], [0, 0]
     for axis in (0, 1):
@@ -126,7 +143,7 @@ def place(
             wanted = int(centre[axis]) - int(free[axis] * size[axis])
             origin[axis] = min(max(wanted, 0), room)
         offset[axis] = int(free[axis] * (output[axis] - size[axis] + 1))
-    return Window(frame, resized, _pair(origin), _pair(size), output, _pair(offset))
+    return Window(frame, resized, _pair(origin), _pair(size), output, _pair(offset), flip)
 
 
 def _pair(values: list[int]) -> Size:

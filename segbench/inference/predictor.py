@@ -13,15 +13,6 @@ from segbench.data.classes import ClassSet
 from segbench.inference.labels import argmax_labels, upsample_argmax
 from segbench.inference.windows import slide
 
-WHOLE_LIMIT = 1 << 23  # pixels of one image that the network gets in one piece
-
-
-def normalize(image: Tensor, mean: Sequence[float], std: Sequence[float]) -> Tensor:
-    """uint8 `[N, 3, H, W]` to float32 `(image / 255 - mean) / std`, where the image lives."""
-    scale = torch.tensor([1 / (255 * s) for s in std], device=image.device)
-    shift = torch.tensor([m / s for m, s in zip(mean, std, strict=True)], device=image.device)
-    return image.float().mul_(scale[:, None, None]).sub_(shift[:, None, None])
-
 
 class Predictor:
     """Runs a network on whole images or on sliding windows, with or without TTA.
@@ -70,12 +61,20 @@ class Predictor:
         if not scales or min(scales) <= 0:
             raise ValueError(f"scales must be positive and at least one, not {list(scales)}")
         self.model = model
-        self.mean, self.std = list(mean), list(std)
+        # (image / 255 - mean) / std, as one factor and one shift of a channel
+        self._factor = torch.tensor([1 / (255 * s) for s in std])[:, None, None]
+        self._shift = torch.tensor([m / s for m, s in zip(mean, std, strict=True)])[:, None, None]
         self._windows = _checked_windows(crop_size, stride) if mode == "slide" else None
         self.window_batch, self.blend = window_batch, blend
         self.scales, self.flip, self.divisor = list(scales), flip, divisor
         self.classes, self._kept = _without(classes, drop_class)
         self._num_channels = classes.num_classes
+
+    def normalize(self, image: Tensor) -> Tensor:
+        """uint8 `[N, 3, H, W]` to float32 `(image / 255 - mean) / std`, where the image lives."""
+        if self._factor.device != image.device:  # once: a copy at every step would make it wait
+            self._factor, self._shift = self._factor.to(image.device), self._shift.to(image.device)
+        return image.float().mul_(self._factor).sub_(self._shift)
 
     @torch.inference_mode()
     def labels(self, image: Tensor, size: tuple[int, int] | None = None) -> Tensor:
@@ -91,7 +90,7 @@ class Predictor:
         size = size or (image.shape[2], image.shape[3])
         if self._averages:
             return argmax_labels(self.probs(image, size))
-        pixels = normalize(image, self.mean, self.std)
+        pixels = self.normalize(image)
         if self._windows and size == tuple(image.shape[2:]):
             # All channels of a pixel share one weight: the argmax needs no division.
             return torch.cat([argmax_labels(band) for band, _ in self._bands(pixels)], dim=1)
@@ -102,22 +101,22 @@ class Predictor:
         """Predicts probabilities, float32 `[N, C, *size]`; arguments as `labels`."""
         size = size or (image.shape[2], image.shape[3])
         total, passes = torch.zeros(()), 0
-        for logits in self._passes(normalize(image, self.mean, self.std)):
+        for logits in self._passes(self.normalize(image)):
             total = total.to(logits.device) + _resize(logits, size).softmax(1)
             passes += 1
         return total / passes
 
     @torch.inference_mode()
-    def labels_and_confidence(
+    def labels_and_probs(
         self, image: Tensor, size: tuple[int, int] | None = None
     ) -> tuple[Tensor, Tensor]:
-        """The labels of `labels`, and the largest probability, float32 `[N, *size]`."""
+        """Both, in one run of the network: the answers of `labels` and of `probs`."""
         size = size or (image.shape[2], image.shape[3])
         if self._averages:
             probs = self.probs(image, size)
-            return argmax_labels(probs), probs.amax(1)
-        logits = _resize(self._logits(normalize(image, self.mean, self.std)), size)
-        return argmax_labels(logits), (logits.amax(1) - logits.logsumexp(1)).exp()
+            return argmax_labels(probs), probs
+        logits = _resize(self._logits(self.normalize(image)), size)
+        return argmax_labels(logits), logits.softmax(1)
 
     @property
     def _averages(self) -> bool:
@@ -136,12 +135,6 @@ class Predictor:
         """float32 logits of normalised pixels, at their size."""
         if self._windows:
             return torch.cat([band / weight for band, weight in self._bands(pixels)], dim=2)
-        height, width = pixels.shape[2:]
-        if height * width > WHOLE_LIMIT:
-            raise ValueError(
-                f"an image of {height}x{width} pixels is too large to predict in one piece (limit "
-                f"{WHOLE_LIMIT} pixels); use inference=slide"
-            )
         return self._forward(pixels).float()
 
     def _bands(self, pixels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:

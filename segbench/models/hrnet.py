@@ -76,15 +76,8 @@ class HRNet(nn.Module):
         return logits[..., : image.shape[-2], : image.shape[-1]]
 
     @staticmethod
-    def translate_key(key: str) -> str | None:
-        """Name here of a key of an official checkpoint; None: the key is not a parameter.
-
-        The official training wraps the network as `model` beside the loss.
-        """
-        key = key.removeprefix("module.")
-        if key.startswith("loss."):
-            return None
-        key = key.removeprefix("model.")
+    def translate_key(key: str) -> str:
+        """Name here of a key of an official checkpoint."""
         return f"head.{key.removeprefix('last_layer.')}" if key.startswith("last_layer.") else key
 
 
@@ -141,7 +134,10 @@ class Exchange(nn.Module):
         fused = []
         for target, layers in enumerate(self.fuse_layers):
             parts = [layer(x) for layer, x in zip(layers, maps, strict=True)]  # type: ignore
-            fused.append(F.relu(sum(resize(part, like=maps[target]) for part in parts)))
+            total = resize(parts[0], like=maps[target])
+            for part in parts[1:]:
+                total = total + resize(part, like=maps[target])
+            fused.append(F.relu(total))
         return fused
 
 

@@ -24,8 +24,6 @@ import segmentation_models_pytorch as smp
 
 from segbench.models.smp_network import SmpNetwork, build_smp
 
-Interpolation = Literal["nearest", "bilinear", "bicubic"]
-
 
 def unet(
     num_classes: int,
@@ -34,7 +32,7 @@ def unet(
     encoder_depth: int = 5,
     decoder_channels: list[int] | None = None,
     decoder_attention_type: Literal["scse"] | None = None,
-    decoder_interpolation: Interpolation = "nearest",
+    decoder_interpolation: Literal["nearest", "bilinear", "bicubic"] = "nearest",
 ) -> SmpNetwork:
     """U-Net decoder on any encoder; Ronneberger et al., MICCAI 2015.
 
@@ -65,7 +63,7 @@ def unetplusplus(
     encoder_depth: int = 5,
     decoder_channels: list[int] | None = None,
     decoder_attention_type: Literal["scse"] | None = None,
-    decoder_interpolation: Interpolation = "nearest",
+    decoder_interpolation: Literal["nearest", "bilinear", "bicubic"] = "nearest",
 ) -> SmpNetwork:
     """U-Net++ without deep supervision; Zhou et al., DLMIA 2018. Arguments as in `unet`."""
     channels = _decoder_channels(decoder_channels, encoder_depth)

@@ -24,7 +24,9 @@ def build_smp(build: Build, encoder_name: str, weights: str | None) -> smp.base.
         # timm's weights are a yes or no: the set is a part of the model's name.
         network = build(None if packaged or weights is None else of_timm or weights)
     except Exception as error:
-        raise ValueError(f"encoder_name={encoder_name!r} cannot be used here: {error}") from None
+        raise ValueError(
+            f"segmentation_models_pytorch refuses this model on {encoder_name!r}: {error}"
+        ) from None
     if packaged:
         encoders.load_packaged_lite0(network.encoder)
     return network
@@ -63,7 +65,6 @@ class SmpNetwork(nn.Module):
 
     def translate_key(self, key: str) -> str | None:
         """Name here of a key of an smp checkpoint; None: a part that is not used here."""
-        key = key.removeprefix("module.")
         if key.startswith("segmentation_head."):
             return f"head.{key.removeprefix('segmentation_head.')}"
         unused = ("classification_head.", "encoder.model.norm.", "encoder.model.head.")

@@ -1,6 +1,6 @@
 """Torchvision's segmentation models, behind explicit arguments.
 
-    image -> backbone -> head -> bilinear to the size of the image -> logits
+    image -> encoder -> head -> bilinear to the size of the image -> logits
                 └ stage 3 -> auxiliary head (FCN and DeepLabV3, training only)
 
 The networks are torchvision's own. `encoder_weights: imagenet` starts the backbone from
@@ -17,13 +17,13 @@ from torchvision import models
 from torchvision.models import segmentation
 
 from segbench.models.blocks import pad_to_stride, resize, train_pooling_on_one
-from segbench.models.encoders import unreachable
+from segbench.models.hub import unreachable
 
 SMALLEST = 32
 
 
 class TorchvisionNetwork(nn.Module):
-    """Backbone, head and auxiliary head of a torchvision segmentation model.
+    """Encoder, head and auxiliary head of a torchvision segmentation model.
 
     Args:
         network: the model; its auxiliary classifier, if any, is kept.
@@ -33,8 +33,8 @@ class TorchvisionNetwork(nn.Module):
     def __init__(self, network: nn.Module, aux_weight: float = 0.0) -> None:
         super().__init__()
         train_pooling_on_one(network)
-        self.backbone = network.backbone
-        self.head = network.classifier
+        self.encoder = network.get_submodule("backbone")
+        self.head = network.get_submodule("classifier")
         self.aux_head = getattr(network, "aux_classifier", None)
         self.aux_weight = aux_weight
         # The LR-ASPP head takes both of its maps, the others take the last one.
@@ -43,19 +43,26 @@ class TorchvisionNetwork(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """[N, 3, H, W] float, normalised -> logits [N, num_classes, H, W]."""
         padded = pad_to_stride(image, 1, at_least=SMALLEST)
-        features = self.backbone(padded)
+        features = self.encoder(padded)
         logits = self.head(features if self.takes_all else features["out"])
         return resize(logits, like=padded)[..., : image.shape[-2], : image.shape[-1]]
 
     def forward_with_aux(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Logits and the auxiliary logits, all [N, num_classes, H, W]."""
         padded = pad_to_stride(image, 1, at_least=SMALLEST)
-        features = self.backbone(padded)
+        features = self.encoder(padded)
         maps = [self.head(features if self.takes_all else features["out"])]
         if self.aux_head is not None:
             maps.append(self.aux_head(features["aux"]))
         full = [resize(x, like=padded)[..., : image.shape[-2], : image.shape[-1]] for x in maps]
         return full[0], full[1:]
+
+    @staticmethod
+    def translate_key(key: str) -> str:
+        """Name here of a key of torchvision's own checkpoints."""
+        part, _, rest = key.partition(".")
+        ours = {"backbone": "encoder", "classifier": "head", "aux_classifier": "aux_head"}
+        return f"{ours.get(part, part)}.{rest}"
 
 
 def fcn_resnet50(

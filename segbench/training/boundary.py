@@ -120,10 +120,8 @@ def _near_outline(labels: np.ndarray, distance: int) -> np.ndarray:
     This is what eroding the mask of every class by `distance` would take away, for all classes at
     once: a pixel stays if the smallest and the largest label around it are the same.
     """
-    padded = cv2.copyMakeBorder(labels, *[distance] * 4, cv2.BORDER_CONSTANT, value=255)
-    outside = cv2.copyMakeBorder(labels, *[distance] * 4, cv2.BORDER_CONSTANT, value=0)
     square = np.ones((2 * distance + 1, 2 * distance + 1), np.uint8)
-    largest, smallest = cv2.dilate(padded, square), cv2.erode(outside, square)
-    inner = slice(distance, -distance)
-    differs = largest[inner, inner] != smallest[inner, inner]
-    return differs
+    constant = cv2.BORDER_CONSTANT
+    largest = cv2.dilate(labels, square, borderType=constant, borderValue=255)
+    smallest = cv2.erode(labels, square, borderType=constant, borderValue=0)
+    return largest != smallest

@@ -86,7 +86,7 @@ class Curves(pl.Callback):
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Rewrites the file with the row of this epoch; it is small."""
-        row = {"epoch": trainer.current_epoch, "step": trainer.global_step}
+        row: dict[str, float] = {"epoch": trainer.current_epoch, "step": trainer.global_step}
         row["lr"] = trainer.optimizers[0].param_groups[-1]["lr"]
         for key, value in trainer.callback_metrics.items():
             row[key] = float(value)
@@ -149,17 +149,17 @@ class Samples(pl.Callback):
                         "name": batch["name"][position],
                         "image": _to_numpy(batch["image"][position].permute(1, 2, 0)),
                         "mask": _to_numpy(batch["mask"][position]),
-                        "pred": _to_numpy(outputs[position]),
+                        "pred": _to_numpy(outputs["pred"][position]),
                     }
                 )
 
-    def on_validation_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Writes the picture, and hands the panels to W&B."""
         if not self._shown:
             return
         if trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
-            score = pl_module.latest_scores.get("val", {}).get("mIoU")
+            score = trainer.callback_metrics.get("val/mIoU")
             title = f"epoch {trainer.current_epoch + 1}"
             title += "" if score is None else f", val/mIoU {score:.3f}"
             sheet = sample_sheet(self._shown, self.classes, title)

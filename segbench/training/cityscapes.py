@@ -6,22 +6,22 @@ Source: cityscapesScripts, helpers/labels.py and evaluation/evalPixelLevelSemant
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-# category -> {class: label ID}; classes in trainId order
-CATEGORIES: dict[str, dict[str, int]] = {
-    "flat": {"road": 7, "sidewalk": 8},
-    "construction": {"building": 11, "wall": 12, "fence": 13},
-    "object": {"pole": 17, "traffic light": 19, "traffic sign": 20},
-    "nature": {"vegetation": 21, "terrain": 22},
-    "sky": {"sky": 23},
-    "human": {"person": 24, "rider": 25},
-    "vehicle": {"car": 26, "truck": 27, "bus": 28, "train": 31, "motorcycle": 32, "bicycle": 33},
+from segbench.data.cityscapes import LABELS
+
+# label IDs in trainId order, their names, and category -> names
+LABEL_IDS = tuple(sorted((i for i, e in LABELS.items() if e[1] != 255), key=lambda i: LABELS[i][1]))
+CLASS_NAMES = tuple(LABELS[label][0] for label in LABEL_IDS)
+CATEGORIES = {
+    category: [LABELS[label][0] for label in LABEL_IDS if LABELS[label][2] == category]
+    for category in dict.fromkeys(LABELS[label][2] for label in LABEL_IDS)
 }
-LABEL_IDS = tuple(label for group in CATEGORIES.values() for label in group.values())
-CLASS_NAMES = tuple(name for group in CATEGORIES.values() for name in group)
-NUM_LABELS = 34
+NUM_LABELS = len(LABELS)
 # Mean size of an instance in pixels; each instance weighs this over its own size.
 AVERAGE_SIZES = {
     "person": 3462.4756337644,
@@ -34,7 +34,10 @@ AVERAGE_SIZES = {
     "bicycle": 4672.3249222261,
 }
 # Categories of which every label has instances, with their ignored labels (caravan, trailer).
-INSTANCE_CATEGORIES = {"human": (24, 25), "vehicle": (26, 27, 28, 29, 30, 31, 32, 33)}
+INSTANCE_CATEGORIES = {
+    name: tuple(label for label, entry in LABELS.items() if entry[2] == name)
+    for name in ("human", "vehicle")
+}
 
 
 def is_cityscapes(names: Sequence[str]) -> bool:
@@ -42,10 +45,18 @@ def is_cityscapes(names: Sequence[str]) -> bool:
     return tuple(name.replace("_", " ").lower() for name in names) == CLASS_NAMES
 
 
-def category_names(names: Sequence[str]) -> dict[str, list[str]]:
-    """The categories with the classes spelled as in `names` (19, in trainId order)."""
+def categories_for(names: Sequence[str]) -> dict[str, list[str]]:
+    """The categories, with the classes spelled as in `names` (19, in trainId order)."""
     spelling = dict(zip(CLASS_NAMES, names, strict=True))
     return {category: [spelling[n] for n in group] for category, group in CATEGORIES.items()}
+
+
+def instance_file(mask: Path | None) -> Path | None:
+    """The `*_instanceIds.png` beside a mask file, if there is one."""
+    if mask is None or "_gtFine_" not in mask.name:
+        return None
+    file = mask.with_name(mask.name.partition("_gtFine_")[0] + "_gtFine_instanceIds.png")
+    return file if file.is_file() else None
 
 
 def to_label_ids(pred: np.ndarray) -> np.ndarray:
@@ -55,83 +66,83 @@ def to_label_ids(pred: np.ndarray) -> np.ndarray:
     return table[pred]
 
 
-class InstanceScores:
-    """iIoU: like IoU, but each instance weighs the same whatever its size.
+@dataclass(frozen=True)
+class InstanceCounts:
+    """iIoU: like IoU, but each instance weighs the same whatever its size. `a + b` adds up.
 
     Hits and misses within an instance are weighted by the mean size of its class over its own size;
     false alarms, which belong to no instance, are not.
+
+    Args:
+        confusion: int64 `[34, 34]` in label IDs.
+        weighted: float64 `[4, 34]` by label ID: hits and misses of the class, hits and misses of
+            its category.
     """
 
-    def __init__(self) -> None:
-        self._confusion = np.zeros((NUM_LABELS, NUM_LABELS), np.int64)
-        self._hits = np.zeros(NUM_LABELS)
-        self._misses = np.zeros(NUM_LABELS)
-        self._category_hits = np.zeros(NUM_LABELS)
-        self._category_misses = np.zeros(NUM_LABELS)
+    confusion: np.ndarray
+    weighted: np.ndarray
 
-    def update(self, pred: np.ndarray, mask: np.ndarray, instances: np.ndarray) -> None:
-        """Counts one image.
+    def __add__(self, other: InstanceCounts) -> InstanceCounts:
+        return InstanceCounts(self.confusion + other.confusion, self.weighted + other.weighted)
 
-        Args:
-            pred: uint8 `[H, W]` in label IDs (see `to_label_ids`).
-            mask: uint8 `[H, W]` in trainIds; others are ignored.
-            instances: integer `[H, W]` of the `*_instanceIds.png`: label ID * 1000 + number for an
-                instance, a label ID elsewhere.
-
-        Raises:
-            ValueError: an ID outside 0..33.
-        """
-        if pred.max(initial=0) >= NUM_LABELS or instances.max(initial=0) >= NUM_LABELS * 1000:
-            raise ValueError("label IDs must be 0..33, and instance IDs below 34000")
-        truth = to_label_ids(mask)
-        joint = truth.astype(np.int64) * NUM_LABELS + pred
-        counts = np.bincount(joint.ravel(), minlength=NUM_LABELS**2)
-        self._confusion += counts.reshape(NUM_LABELS, NUM_LABELS)
-
-        ids = instances[instances > 1000].astype(np.int64)
-        found, label = pred[instances > 1000], ids // 1000
-        category = np.zeros(NUM_LABELS, np.int64)
-        for number, group in enumerate(INSTANCE_CATEGORIES.values(), 1):
-            category[list(group)] = number
-        number_of_ids = NUM_LABELS * 1000
-        size = np.bincount(ids, minlength=number_of_ids)
-        hits = np.bincount(ids[found == label], minlength=number_of_ids)
-        category_hits = np.bincount(
-            ids[category[found] == category[label]], minlength=number_of_ids
-        )
-        for instance in np.flatnonzero(size):
-            number = int(instance) // 1000
-            name = dict(zip(LABEL_IDS, CLASS_NAMES, strict=True)).get(number)
-            if name not in AVERAGE_SIZES:
-                continue
-            weight = AVERAGE_SIZES[name] / size[instance]
-            self._hits[number] += hits[instance] * weight
-            self._misses[number] += (size[instance] - hits[instance]) * weight
-            self._category_hits[number] += category_hits[instance] * weight
-            self._category_misses[number] += (size[instance] - category_hits[instance]) * weight
-
-    def scores(self) -> dict[str, dict[str, float | None] | float | None]:
-        """`iIoU` by class and `category_iIoU` by category, each with its mean."""
-        labels = dict(zip(CLASS_NAMES, LABEL_IDS, strict=True))
+    def scores(self) -> dict[str, Any]:
+        """`iIoU` by class and `category_iIoU` by category, each with its mean; None if absent."""
+        hits, misses, category_hits, category_misses = self.weighted
         by_class = {}
         for name in AVERAGE_SIZES:
-            others = [other for other in LABEL_IDS if other != labels[name]]
-            false_alarms = self._confusion[others, labels[name]].sum()
-            label = labels[name]
-            by_class[name] = _ratio(self._hits[label], self._misses[label] + false_alarms)
+            label = LABEL_IDS[CLASS_NAMES.index(name)]
+            others = [other for other in LABEL_IDS if other != label]
+            false_alarms = self.confusion[others, label].sum()
+            by_class[name] = _ratio(hits[label], misses[label] + false_alarms)
         by_category = {}
         for category, group in INSTANCE_CATEGORIES.items():
             members = list(group)
             others = [other for other in LABEL_IDS if other not in group]
-            false_alarms = self._confusion[np.ix_(others, members)].sum()
-            hits, misses = self._category_hits[members].sum(), self._category_misses[members].sum()
-            by_category[category] = _ratio(hits, misses + false_alarms)
+            false_alarms = self.confusion[np.ix_(others, members)].sum()
+            wrong = category_misses[members].sum() + false_alarms
+            by_category[category] = _ratio(category_hits[members].sum(), wrong)
         return {
             "iIoU": by_class,
             "mean_iIoU": _mean(list(by_class.values())),
             "category_iIoU": by_category,
             "mean_category_iIoU": _mean(list(by_category.values())),
         }
+
+
+def instance_counts(pred: np.ndarray, mask: np.ndarray, instances: np.ndarray) -> InstanceCounts:
+    """Counts one image.
+
+    Args:
+        pred: uint8 `[H, W]` in label IDs (see `to_label_ids`).
+        mask: uint8 `[H, W]` in trainIds; others are ignored.
+        instances: integer `[H, W]` of the `*_instanceIds.png`: label ID * 1000 + number for an
+            instance, a label ID elsewhere.
+
+    Raises:
+        ValueError: an ID outside 0..33.
+    """
+    if pred.max(initial=0) >= NUM_LABELS or instances.max(initial=0) >= NUM_LABELS * 1000:
+        raise ValueError("label IDs must be 0..33, and instance IDs below 34000")
+    joint = to_label_ids(mask).astype(np.int64) * NUM_LABELS + pred
+    confusion = np.bincount(joint.ravel(), minlength=NUM_LABELS**2).reshape(NUM_LABELS, NUM_LABELS)
+
+    ids = instances[instances > 1000].astype(np.int64)
+    found, label = pred[instances > 1000], ids // 1000
+    category = np.zeros(NUM_LABELS, np.int64)
+    for number, group in enumerate(INSTANCE_CATEGORIES.values(), 1):
+        category[list(group)] = number
+    size = np.bincount(ids)
+    hits = np.bincount(ids[found == label], minlength=size.size)
+    category_hits = np.bincount(ids[category[found] == category[label]], minlength=size.size)
+    weighted = np.zeros((4, NUM_LABELS))
+    for instance in np.flatnonzero(size):
+        number = int(instance) // 1000
+        name = CLASS_NAMES[LABEL_IDS.index(number)] if number in LABEL_IDS else ""
+        if name in AVERAGE_SIZES:
+            counts = [hits[instance], size[instance] - hits[instance]]
+            counts += [category_hits[instance], size[instance] - category_hits[instance]]
+            weighted[:, number] += np.array(counts) * AVERAGE_SIZES[name] / size[instance]
+    return InstanceCounts(confusion, weighted)
 
 
 def _ratio(hits: float, others: float) -> float | None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import sys
 import time
 import warnings
 from typing import Any
@@ -18,6 +20,7 @@ from pytorch_lightning.callbacks import (
     ModelCheckpoint,
 )
 from pytorch_lightning.loggers import Logger
+from torch import nn
 
 from segbench.config import ConfigError
 from segbench.training import build, provenance
@@ -44,7 +47,7 @@ def run_training(config: Config, run: RunDirectory) -> dict[str, Any]:
     started = time.time()
     _quiet_libraries()
     result = _first_result(config)
-    if pl.utilities.rank_zero_only.rank == 0:
+    if os.environ.get("LOCAL_RANK", "0") == "0":
         run.path.mkdir(parents=True, exist_ok=True)
         run.config_file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
         run.write_result(result)
@@ -99,8 +102,7 @@ def _build(config: Config, run: RunDirectory) -> tuple[SegmentationTask, Any, pl
         model=model,
         loss=loss,
         classes=source.classes,
-        mean=data.mean,
-        std=data.std,
+        predictor=_build_predictor(config, model, data),
         make_optimizer=lambda m: build.instantiate(config["optimizer"], model=m),
         make_scheduler=lambda o, steps: build.instantiate(
             config["scheduler"], optimizer=o, total_steps=steps
@@ -118,6 +120,14 @@ def _build(config: Config, run: RunDirectory) -> tuple[SegmentationTask, Any, pl
         },
     )
     return task, data, _build_trainer(config, run, task, data)
+
+
+def _build_predictor(config: Config, model: nn.Module, data: Any) -> Any:
+    if config["inference"].get("drop_class"):
+        raise ConfigError("inference.drop_class is for prediction; in training it must be null")
+    return build.instantiate(
+        config["inference"], model=model, classes=data.classes, mean=data.mean, std=data.std
+    )
 
 
 def _build_trainer(
@@ -139,6 +149,7 @@ def _build_trainer(
         deterministic=config["deterministic"],
         logger=loggers or False,
         callbacks=_callbacks(config, run, data, bool(loggers)),
+        enable_progress_bar=config["trainer"]["enable_progress_bar"] and sys.stdout.isatty(),
         default_root_dir=str(run.path),
         use_distributed_sampler=False,
         enable_model_summary=False,
@@ -148,9 +159,7 @@ def _build_trainer(
 
 def _callbacks(config: Config, run: RunDirectory, data: Any, has_logger: bool) -> list[Callback]:
     every = config["trainer"]["check_val_every_n_epoch"]
-    num_val = len(data.records("val"))
-    wanted = min(config["samples"], num_val)
-    positions = [round((i + 0.5) * num_val / wanted - 0.5) for i in range(wanted)]
+    positions = _spread(config["samples"], _num_evaluated(config, data))
     callbacks: list[Callback] = [
         Speed(),
         Samples(run.samples, data.classes, positions, config["samples_every"]),
@@ -165,7 +174,6 @@ def _callbacks(config: Config, run: RunDirectory, data: Any, has_logger: bool) -
             enable_version_counter=False,
         ),
         Curves(run.metrics_file),
-        EpochLines(),
     ]
     if has_logger:
         callbacks.append(LearningRateMonitor(logging_interval="step"))
@@ -174,7 +182,7 @@ def _callbacks(config: Config, run: RunDirectory, data: Any, has_logger: bool) -
     if config["early_stopping"] is not None:
         callbacks.append(EarlyStopping("val/mIoU", mode="max", patience=config["early_stopping"]))
     if config["trainer"]["enable_progress_bar"]:
-        callbacks.append(Bar())
+        callbacks.append(Bar() if sys.stdout.isatty() else EpochLines())
     # Last, so that it holds the final state of the others.
     callbacks.append(
         ModelCheckpoint(
@@ -187,6 +195,21 @@ def _callbacks(config: Config, run: RunDirectory, data: Any, has_logger: bool) -
         )
     )
     return callbacks
+
+
+def _num_evaluated(config: Config, data: Any) -> int:
+    """Number of validation images that an epoch sees."""
+    limit, num_val = config["trainer"]["limit_val_batches"], len(data.records("val"))
+    if limit is None:
+        return num_val
+    batches = limit if isinstance(limit, int) else limit * num_val / data.eval_batch_size
+    return min(num_val, max(1, int(batches * data.eval_batch_size)))
+
+
+def _spread(wanted: int, length: int) -> list[int]:
+    """At most `wanted` positions, evenly spread over `length`."""
+    wanted = min(wanted, length)
+    return [round((i + 0.5) * length / wanted - 0.5) for i in range(wanted)]
 
 
 def _protocol(config: Config, data: Any) -> dict[str, Any]:
@@ -234,7 +257,7 @@ def _describe(
     result["protocol"] = task.checkpoint_meta["protocol"]
     result["params"] = sum(p.numel() for p in task.model.parameters())
     result["data_info"] = {
-        "fingerprint": data.fingerprint(),
+        "fingerprint": {s: data.fingerprint(s) for s in ("train", "val", "test")},
         "protocol": data.source.protocol,
         "comparable": data.source.comparable,
         "split": "test",
@@ -265,7 +288,8 @@ def _test(
     result: dict[str, Any],
 ) -> None:
     """Tests the selected weights as they stand in their checkpoint."""
-    speed = next(c for c in trainer.callbacks if isinstance(c, Speed)).totals
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    speed = next(c for c in callbacks if isinstance(c, Speed)).totals
     result["budget"] |= {
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
@@ -290,7 +314,7 @@ def _test(
     result["scores"]["val"] = checkpoint["segbench"]["scores"].get("val")
     result["selected_epoch"] = int(checkpoint["epoch"]) + 1
     trainer.test(task, data, verbose=False)
-    index, matrices = task.confusion["test"].compute()
+    index, matrices = task.counts("test")
     records = data.records("test")
     result["scores"]["test"] = scores(matrices.sum(0), data.classes.names)
     if trainer.is_global_zero:

@@ -30,10 +30,11 @@ def wandb_arguments(node: Mapping[str, Any], run: RunDirectory) -> dict[str, Any
     offline = not _logged_in()
     if offline:
         print(
-            f"W&B is offline (not logged in): `wandb leet {run.path}/wandb/offline-run-*` shows the "
-            "run, `wandb sync` on the same uploads it"
+            "W&B is offline (not logged in): `wandb leet DIR` shows the run, `wandb sync DIR` "
+            f"uploads it; DIR is {run.path}/wandb/latest-run"
         )
-    return {"id": id_file.read_text().strip(), "offline": offline, "resume": "allow"}
+    mode = "offline" if offline else "online"
+    return {"id": id_file.read_text().strip(), "mode": mode, "resume": "allow"}
 
 
 def _logged_in() -> bool:

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from segbench.data.classes import ClassSet
-from segbench.inference.predictor import Predictor, normalize
+from segbench.inference.predictor import Predictor
 from segbench.inference.windows import slide, window_starts
 
 CLASSES = ClassSet(("background", "sky", "road"), ((9, 9, 9), (0, 0, 255), (128, 64, 128)))
@@ -42,10 +42,11 @@ def plain(model, pixels):
                      / torch.tensor(STD)[:, None, None])  # fmt: skip
 
 
-def test_normalize_is_the_textbook_formula():
+def test_normalize_is_the_textbook_formula(model):
     pixels = image(5, 7)
     expected = (pixels / 255 - torch.tensor(MEAN)[:, None, None]) / torch.tensor(STD)[:, None, None]
-    torch.testing.assert_close(normalize(pixels, MEAN, STD), expected)
+    predictor = Predictor(model, CLASSES, MEAN, STD)
+    torch.testing.assert_close(predictor.normalize(pixels), expected)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (37, 53), (64, 20)])
@@ -106,7 +107,7 @@ def test_tta_averages_probabilities(model):
     # The network sees single pixels: the mirrored pass is the plain one, mirrored back.
     torch.testing.assert_close(tta.probs(pixels), plain(model, pixels).softmax(1))
     scaled = Predictor(model, CLASSES, MEAN, STD, scales=[0.5, 1.0])
-    half = F.interpolate(normalize(pixels, MEAN, STD), (12, 18), mode="bilinear", antialias=True)
+    half = F.interpolate(scaled.normalize(pixels), (12, 18), mode="bilinear", antialias=True)
     with torch.no_grad():
         first = F.interpolate(model(half), (24, 36), mode="bilinear").softmax(1)
     expected = (first + plain(model, pixels).softmax(1)) / 2
@@ -126,12 +127,12 @@ def test_every_way_agrees_on_a_constant_image(model, options):
 
 
 @pytest.mark.parametrize("options", [{}, {"flip": True}])
-def test_labels_and_confidence_go_with_labels_and_probs(model, options):
+def test_one_run_gives_the_same_labels_and_probs(model, options):
     pixels = image(13, 9)
     predictor = Predictor(model, CLASSES, MEAN, STD, **options)
-    labels, confidence = predictor.labels_and_confidence(pixels, (26, 31))
+    labels, probs = predictor.labels_and_probs(pixels, (26, 31))
     assert torch.equal(labels, predictor.labels(pixels, (26, 31)))
-    torch.testing.assert_close(confidence, predictor.probs(pixels, (26, 31)).amax(1))
+    torch.testing.assert_close(probs, predictor.probs(pixels, (26, 31)))
 
 
 def test_labels_at_another_size_are_upsampled_logits(model):
@@ -179,7 +180,5 @@ def test_impossible_requests_say_what_to_do(model):
         Predictor(model, CLASSES, MEAN, STD, "slide", crop_size=(8, 8), stride=(9, 8))
     with pytest.raises(ValueError, match="no class 'backgroud'"):
         Predictor(model, CLASSES, MEAN, STD, drop_class="backgroud")
-    with pytest.raises(ValueError, match="inference=slide"):
-        Predictor(model, CLASSES, MEAN, STD).labels(torch.zeros(1, 3, 3000, 3000).byte())
     with pytest.raises(ValueError, match=r"model\.eval"):
         Predictor(model.train(), CLASSES, MEAN, STD).labels(image(4, 4))

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from segbench.data.street_objects import (
+from segbench.data.street_scene.shapes import (
     BICYCLIST,
     CAR,
     PEDESTRIAN,

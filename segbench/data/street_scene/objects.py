@@ -1,103 +1,23 @@
-"""What stands in a street: every object as flat polygons in metres.
-
-Axes: x to the right of the middle of the road, y up from the ground, s along the road. Each
-function adds the polygons of one object in the order in which they hide each other.
-"""
+"""What stands in a street. Each function adds one object to `out`, far parts before near ones."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-
 import numpy as np
 
-SKY, BUILDING, POLE, ROAD, PAVEMENT, TREE, SIGN, FENCE, CAR, PEDESTRIAN, BICYCLIST = range(11)
-VOID = 255
-
-VERTICES = 8
-Point = tuple[float, float, float]
-_TURN = [(float(np.cos(a)), float(np.sin(a))) for a in (np.arange(8) + 0.5) * np.pi / 4]
-
-
-@dataclass(frozen=True)
-class Polygons:
-    """P polygons; those with fewer corners repeat their last one.
-
-    Args:
-        points: float32 `[P, VERTICES, 3]`, x, y, s in metres.
-        colors: float32 `[P, 3]`, RGB 0-255.
-        ids: uint8 `[P]`, class ids.
-        depth: float32 `[P]`, the s an object is sorted by, equal for all its polygons.
-        speed: float32 `[P]`, metres per frame along s.
-    """
-
-    points: np.ndarray
-    colors: np.ndarray
-    ids: np.ndarray
-    depth: np.ndarray
-    speed: np.ndarray
-
-    @classmethod
-    def concatenate(cls, parts: Sequence[Polygons]) -> Polygons:
-        """All polygons of `parts`, in order."""
-        fields = ("points", "colors", "ids", "depth", "speed")
-        return cls(*(np.concatenate([getattr(part, field) for part in parts]) for field in fields))
-
-
-class Shapes:
-    """Collects polygons; `pack` turns them into arrays."""
-
-    def __init__(self) -> None:
-        self._points: list[list[Point]] = []
-        self._colors: list[np.ndarray] = []
-        self._ids: list[int] = []
-        self._depth: list[float] = []
-        self._speed: list[float] = []
-
-    def add(
-        self,
-        class_id: int,
-        color: Iterable[float],
-        points: Sequence[Point],
-        depth: float,
-        speed: float = 0.0,
-    ) -> None:
-        """Adds one polygon of at most `VERTICES` corners."""
-        self._points.append([*points, *[points[-1]] * (VERTICES - len(points))])
-        self._colors.append(np.asarray(color, np.float32))
-        self._ids.append(class_id)
-        self._depth.append(depth)
-        self._speed.append(speed)
-
-    def pack(self) -> Polygons:
-        """The polygons as arrays."""
-        return Polygons(
-            np.array(self._points, np.float32).reshape(-1, VERTICES, 3),
-            np.array(self._colors, np.float32).reshape(-1, 3),
-            np.array(self._ids, np.uint8),
-            np.array(self._depth, np.float32),
-            np.array(self._speed, np.float32),
-        )
-
-
-def facing(x0: float, x1: float, y0: float, y1: float, s: float) -> list[Point]:
-    """A rectangle that faces the camera."""
-    return [(x0, y0, s), (x1, y0, s), (x1, y1, s), (x0, y1, s)]
-
-
-def along(x: float, y0: float, y1: float, s0: float, s1: float) -> list[Point]:
-    """An upright rectangle that runs along the road."""
-    return [(x, y0, s0), (x, y1, s0), (x, y1, s1), (x, y0, s1)]
-
-
-def flat(x0: float, x1: float, s0: float, s1: float, y: float = 0.0) -> list[Point]:
-    """A level rectangle."""
-    return [(x0, y, s0), (x1, y, s0), (x1, y, s1), (x0, y, s1)]
-
-
-def disc(x: float, y: float, rx: float, ry: float, s: float) -> list[Point]:
-    """An ellipse that faces the camera."""
-    return [(x + rx * u, y + ry * v, s) for u, v in _TURN]
+from segbench.data.street_scene.shapes import (
+    BUILDING,
+    FENCE,
+    OCTAGON,
+    POLE,
+    SIGN,
+    TREE,
+    VERTICES,
+    VOID,
+    Shapes,
+    along,
+    disc,
+    facing,
+)
 
 
 def building(
@@ -131,18 +51,8 @@ def building(
     out.add(BUILDING, color * front_light, along(x, 0, top, s0, s1), s1)
     out.add(BUILDING, color * front_light * 1.15, along(x, top - 0.3, top, s0, s1), s1)
     glass = np.array([70, 80, 95]) * rng.uniform(0.4, 1.9)
-    columns = max(2, int((s1 - s0) / rng.uniform(2.2, 3.4)))
-    pitch = (s1 - s0) / columns
-    wide, tall = rng.uniform(0.4, 0.6) * pitch, rng.uniform(0.45, 0.6) * floor
     shop = rng.random() < 0.4
-    for level in range(int(shop), floors):
-        sill = level * floor + 0.9
-        for column in range(columns):
-            near = s0 + (column + 0.5) * pitch - wide / 2
-            pane = (
-                np.array([235, 205, 140]) if rng.random() < lit else glass * rng.uniform(0.8, 1.2)
-            )
-            out.add(BUILDING, pane, along(x, sill, sill + tall, near, near + wide), s1)
+    _windows(out, rng, (x, s0, s1), glass, range(int(shop), floors), floor, lit)
     if shop:
         out.add(BUILDING, glass * 0.9, along(x, 0.5, 2.3, s0 + 0.6, s1 - 0.6), s1)
         board = rng.uniform(30, 230, 3)
@@ -151,29 +61,51 @@ def building(
     out.add(BUILDING, rng.uniform(30, 170, 3), along(x, 0, 2.1, door, door + 1.0), s1)
 
 
-def tree(out: Shapes, rng: np.random.Generator, x: float, s: float, leaf: np.ndarray) -> None:
-    """A trunk under a crown of leaf clumps."""
-    height, spread = rng.uniform(5.0, 9.0), rng.uniform(1.3, 2.4)
-    fork = rng.uniform(1.8, 2.6)
-    bark = np.array([85, 70, 58]) * rng.uniform(0.6, 1.4)
-    radius = rng.uniform(0.12, 0.26)
-    trunk = [(x - radius, 0.0, s), (x + radius, 0.0, s)]
-    out.add(
-        TREE, bark, [*trunk, (x + radius * 0.7, fork + 1, s), (x - radius * 0.7, fork + 1, s)], s
+def _windows(
+    out: Shapes,
+    rng: np.random.Generator,
+    wall: tuple[float, float, float],
+    glass: np.ndarray,
+    levels: range,
+    floor: float,
+    lit: float,
+) -> None:
+    """A grid of windows on the wall `(x, s0, s1)`, for each of `levels`, `floor` metres apart."""
+    x, s0, s1 = wall
+    columns = max(2, int((s1 - s0) / rng.uniform(2.2, 3.4)))
+    pitch = (s1 - s0) / columns
+    wide, tall = rng.uniform(0.4, 0.6) * pitch, rng.uniform(0.45, 0.6) * floor
+    sill, near = np.meshgrid(
+        np.array(levels) * floor + 0.9, s0 + (np.arange(columns) + 0.5) * pitch - wide / 2
     )
-    middle, half = (height + fork) / 2, (height - fork) / 2
-    tone = leaf * rng.uniform(0.8, 1.2)
-    for size, count, light in ((0.62, 5, 0.7), (0.26, 12, 0.95), (0.17, 14, 1.35)):
-        for _ in range(count):
-            turn, reach = rng.uniform(0, 2 * np.pi), np.sqrt(rng.random()) * (0.95 - size)
-            u = x + np.cos(turn) * reach * spread
-            v = middle + np.sin(turn) * reach * half + (light - 0.9) * 0.5
-            clump = disc(0, 0, size * spread, size * half, s)
-            jagged = rng.uniform(0.7, 1.2, VERTICES)
-            points = [
-                (u + px * j, v + py * j, s) for (px, py, _), j in zip(clump, jagged, strict=True)
-            ]
-            out.add(TREE, tone * light * rng.uniform(0.85, 1.15), points, s)
+    corner = np.array(along(x, 0, tall, 0, wide) + [(x, 0, wide)] * (VERTICES - 4))
+    origin = np.stack([np.zeros(sill.size), sill.ravel(), near.ravel()], axis=1)
+    colors = glass * rng.uniform(0.8, 1.2, (sill.size, 1))
+    colors[rng.random(sill.size) < lit] = (235, 205, 140)
+    out.add_many(BUILDING, colors, corner + origin[:, None], s1)
+
+
+def tree(out: Shapes, rng: np.random.Generator, x: float, s: float, leaf: np.ndarray) -> None:
+    """A trunk under a crown of leaf clumps: large dark ones behind, small light ones in front."""
+    height, spread = rng.uniform(5.0, 9.0), rng.uniform(1.3, 2.4)
+    fork, radius = rng.uniform(1.8, 2.6), rng.uniform(0.12, 0.26)
+    bark = np.array([85, 70, 58]) * rng.uniform(0.6, 1.4)
+    trunk = [(x - radius, 0.0, s), (x + radius, 0.0, s)]
+    trunk += [(x + radius * 0.7, fork + 1, s), (x - radius * 0.7, fork + 1, s)]
+    out.add(TREE, bark, trunk, s)
+    size = np.repeat([0.62, 0.26, 0.17], [5, 12, 14])
+    light = np.repeat([0.7, 0.95, 1.35], [5, 12, 14])
+    count = len(size)
+    turn = rng.uniform(0, 2 * np.pi, count)
+    reach = np.sqrt(rng.random(count)) * (0.95 - size)
+    extent = np.array([spread, (height - fork) / 2])
+    center = np.stack([np.cos(turn), np.sin(turn)], axis=1) * reach[:, None] * extent
+    center += np.stack([np.full(count, x), (height + fork) / 2 + (light - 0.9) * 0.5], axis=1)
+    jagged = rng.uniform(0.7, 1.2, (count, VERTICES, 1)) * size[:, None, None]
+    outline = center[:, None] + OCTAGON * extent * jagged
+    points = np.concatenate([outline, np.full((count, VERTICES, 1), s)], axis=2)
+    shades = light * rng.uniform(0.85, 1.15, count) * rng.uniform(0.8, 1.2)
+    out.add_many(TREE, leaf * shades[:, None], points, s)
 
 
 def hedge(
@@ -204,8 +136,8 @@ def fence(
 def lamp(out: Shapes, rng: np.random.Generator, x: float, s: float, color: np.ndarray) -> None:
     """A lamp post whose arm reaches over the road."""
     height, reach = rng.uniform(5.0, 8.0), -np.sign(x) * rng.uniform(0.8, 2.0)
-    out.add(POLE, color, facing(x - 0.1, x + 0.1, 0, height, s), s)
-    out.add(POLE, color * 0.8, facing(x - 0.16, x + 0.16, 0, 1.0, s), s)
+    out.add(POLE, color, facing(x - 0.11, x + 0.11, 0, height, s), s)
+    out.add(POLE, color * 0.8, facing(x - 0.17, x + 0.17, 0, 1.0, s), s)
     arm = [(x, height - 0.1, s), (x, height + 0.05, s)]
     out.add(POLE, color, [*arm, (x + reach, height + 0.4, s), (x + reach, height + 0.25, s)], s)
     out.add(
@@ -219,7 +151,7 @@ def lamp(out: Shapes, rng: np.random.Generator, x: float, s: float, color: np.nd
 def sign(out: Shapes, rng: np.random.Generator, x: float, s: float, color: np.ndarray) -> None:
     """A pole with a round, triangular or rectangular plate."""
     height, radius = rng.uniform(2.3, 3.1), rng.uniform(0.36, 0.55)
-    out.add(POLE, color, facing(x - 0.07, x + 0.07, 0, height, s), s)
+    out.add(POLE, color, facing(x - 0.085, x + 0.085, 0, height, s), s)
     rim = np.array([(190, 40, 40), (40, 70, 160), (210, 180, 60), (60, 120, 70), (200, 200, 200)])
     rim_color = rng.permutation(rim)[0] * rng.uniform(0.7, 1.1)
     field = rng.choice([215.0, 190.0, 90.0]) * np.ones(3)
@@ -242,7 +174,7 @@ def traffic_light(
     out: Shapes, rng: np.random.Generator, x: float, s: float, color: np.ndarray
 ) -> None:
     """A pole with a box of three lamps, one of them on."""
-    out.add(POLE, color, facing(x - 0.08, x + 0.08, 0, 2.6, s), s)
+    out.add(POLE, color, facing(x - 0.11, x + 0.11, 0, 2.6, s), s)
     out.add(SIGN, np.full(3, 40.0), facing(x - 0.25, x + 0.25, 2.3, 3.5, s), s)
     on = rng.integers(3)
     for lens, glow in enumerate(((70, 220, 120), (240, 180, 60), (240, 60, 50))):

@@ -1,0 +1,284 @@
+"""Decoded frames kept as raw bytes: on disk, read by memory map and shared by all runs, or in RAM.
+
+A cache is a folder named after a fingerprint of what it holds, with `frames.bin` (image, mask,
+image, mask, ... as uint8) and `meta.json`. It is built in a folder beside it under a lock, and
+renamed when complete, so a reader never sees half of one. Whatever goes wrong, training goes on
+without a cache, with a warning.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import logging
+import os
+import shutil
+import zlib
+from collections import deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+from rich.progress import track
+
+from segbench.data.dataset import Arrays, Frames
+from segbench.data.files import cores
+
+FORMAT = 1
+_VERIFIED_BYTES = 1 << 28  # at most so much is compared with its checksums on opening
+_SPARE_BYTES = 1 << 28  # left free on the disk, and in memory
+_log = logging.getLogger(__name__)
+
+
+class CacheError(Exception):
+    """A cache cannot be built or read; the message says why."""
+
+
+class DiskFrames(Frames):
+    """Frames of a complete cache folder; reads are views of a memory map.
+
+    Args:
+        folder: the cache.
+        key: fingerprint it must carry.
+
+    Raises:
+        CacheError: it is missing, of another format or key, cut short, or damaged.
+    """
+
+    def __init__(self, folder: Path, key: str) -> None:
+        self.folder = folder
+        try:
+            meta = json.loads((folder / "meta.json").read_text())
+            if (meta["format"], meta["key"]) != (FORMAT, key):
+                raise CacheError("another format or data set")
+            self.shapes = [(tuple(image), tuple(mask)) for image, mask in meta["shapes"]]
+            sizes = [int(np.prod(image)) + int(np.prod(mask)) for image, mask in self.shapes]
+            self.offsets = [0, *np.cumsum(sizes).tolist()]
+            self._open()
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise CacheError(f"unreadable ({error})") from error
+        if len(self._bytes) != self.offsets[-1]:
+            raise CacheError(f"{len(self._bytes)} bytes instead of {self.offsets[-1]}")
+        self._verify(meta["checksums"])
+        os.utime(folder)  # the least recently used cache is the first to go
+
+    def __len__(self) -> int:
+        return len(self.shapes)
+
+    def read(self, index: int) -> Arrays:
+        """Read-only views; see `Frames`."""
+        image_shape, mask_shape = self.shapes[index]
+        start, end = self.offsets[index], self.offsets[index + 1]
+        middle = end - mask_shape[0] * mask_shape[1]
+        image = self._bytes[start:middle].reshape(image_shape)
+        return image, self._bytes[middle:end].reshape(mask_shape)
+
+    def _open(self) -> None:
+        self._bytes = np.asarray(np.memmap(self.folder / "frames.bin", np.uint8, "r"))
+
+    def _verify(self, checksums: list[int]) -> None:
+        """Compares frames with their checksums: all of a small cache, a sample of a large one."""
+        count = len(self)
+        wanted = max(1, min(count, count * _VERIFIED_BYTES // max(1, self.offsets[-1])))
+        for index in np.linspace(0, count - 1, wanted).astype(int).tolist():
+            frame = self._bytes[self.offsets[index] : self.offsets[index + 1]]
+            if zlib.crc32(frame.data) != checksums[index]:
+                raise CacheError(f"frame {index} is damaged")
+
+    def __getstate__(self) -> dict[str, object]:
+        return {k: v for k, v in self.__dict__.items() if k != "_bytes"}
+
+    def __setstate__(self, state: dict[str, object]) -> None:
+        self.__dict__.update(state)
+        self._open()
+
+
+class MemoryFrames(Frames):
+    """Frames decoded once into memory.
+
+    Args:
+        arrays: image and mask of every frame.
+    """
+
+    def __init__(self, arrays: list[Arrays]) -> None:
+        self._arrays = arrays
+
+    def __len__(self) -> int:
+        return len(self._arrays)
+
+    def read(self, index: int) -> Arrays:
+        """See `Frames`."""
+        return self._arrays[index]
+
+
+def default_folder() -> Path:
+    """`$XDG_CACHE_HOME/segbench`, usually `~/.cache/segbench`."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "segbench"
+
+
+def cached_in_memory(frames: Frames, limit: int, label: str) -> Frames:
+    """Decodes all frames into RAM; returns `frames` with a warning if they exceed `limit` bytes
+    or the free memory."""
+    room = min(limit, _free_memory() - _SPARE_BYTES)
+    arrays: list[Arrays] = []
+    total = 0
+    for image, mask in _decoded(frames, label):
+        total += image.nbytes + mask.nbytes
+        if total + _estimate(frames, len(arrays) + 1, total) > room:
+            _log.warning(
+                "cache=ram for %s: needs about %s, %s allowed; going on without a cache",
+                label,
+                _size(total + _estimate(frames, len(arrays) + 1, total)),
+                _size(room),
+            )
+            return frames
+        arrays.append((image, mask))
+    _log.info("cache=ram for %s: %d frames, %s", label, len(arrays), _size(total))
+    return MemoryFrames(arrays)
+
+
+def cached_on_disk(frames: Frames, key: str, folder: Path, limit: int, label: str) -> Frames:
+    """Opens the cache of `key` in `folder`, building it first if need be.
+
+    Runs that want the same cache at once wait for the one that builds it; should that one die,
+    the next builds it.
+
+    Args:
+        frames: where the frames come from.
+        key: fingerprint of what `frames` reads.
+        folder: holds all caches.
+        limit: bytes that all caches in `folder` may take; the least recently used are deleted.
+        label: what to call the frames in messages.
+
+    Returns:
+        The cached frames, or `frames` with a warning when there is no room or no right to write.
+    """
+    target = folder / key
+    try:
+        try:
+            return DiskFrames(target, key)
+        except CacheError as error:
+            if target.exists():
+                _log.warning("cache %s: %s; building it again", target, error)
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder / f"{key}.lock"):
+            try:
+                return DiskFrames(target, key)  # another run may have built it meanwhile
+            except CacheError:
+                _build(frames, key, folder, limit, label)
+                return DiskFrames(target, key)
+    except (OSError, CacheError) as error:
+        _log.warning("cache=disk for %s: %s; going on without a cache", label, error)
+        return frames
+
+
+def _build(frames: Frames, key: str, folder: Path, limit: int, label: str) -> None:
+    for leftover in folder.glob(f"{key}.part-*"):  # of a run that died; we hold the lock
+        shutil.rmtree(leftover, ignore_errors=True)
+    target = folder / key
+    shutil.rmtree(target, ignore_errors=True)
+    partial = folder / f"{key}.part-{os.getpid()}"
+    partial.mkdir()
+    try:
+        total = _write(frames, key, partial, limit, label)
+        partial.rename(target)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    _log.info("cache=disk for %s: %d frames, %s in %s", label, len(frames), _size(total), target)
+
+
+def _write(frames: Frames, key: str, folder: Path, limit: int, label: str) -> int:
+    shapes: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
+    checksums, total = [], 0
+    with (folder / "frames.bin").open("wb") as file:
+        for image, mask in _decoded(frames, label):
+            if not shapes:
+                _make_room(folder.parent, (image.nbytes + mask.nbytes) * len(frames), limit)
+            file.write(image.data)
+            file.write(mask.data)
+            shapes.append((image.shape, mask.shape))
+            checksums.append(zlib.crc32(mask.data, zlib.crc32(image.data)))
+            total += image.nbytes + mask.nbytes
+            if total > limit:
+                raise CacheError(f"exceeds cache_limit_gb ({_size(limit)})")
+        file.flush()
+        os.fsync(file.fileno())
+    meta = {"format": FORMAT, "key": key, "shapes": shapes, "checksums": checksums}
+    (folder / "meta.json").write_text(json.dumps(meta))
+    return total
+
+
+def _make_room(folder: Path, needed: int, limit: int) -> None:
+    """Deletes the least recently used caches until `needed` bytes fit.
+
+    Raises:
+        CacheError: they cannot fit.
+    """
+    if needed > limit:
+        raise CacheError(f"needs about {_size(needed)}, cache_limit_gb allows {_size(limit)}")
+    caches = sorted((p.parent for p in folder.glob("*/meta.json")), key=lambda p: p.stat().st_mtime)
+    sizes = {cache: (cache / "frames.bin").stat().st_size for cache in caches}
+    while caches and sum(sizes.values()) + needed > limit:
+        oldest = caches.pop(0)
+        _log.info("cache %s: deleted to make room (%s)", oldest, _size(sizes.pop(oldest)))
+        shutil.rmtree(oldest, ignore_errors=True)
+    free = shutil.disk_usage(folder).free
+    if needed + _SPARE_BYTES > free:
+        raise CacheError(f"needs about {_size(needed)}, the disk has {_size(free)} free")
+
+
+def _decoded(frames: Frames, label: str) -> Iterator[Arrays]:
+    """All frames in order, decoded by as many threads as there are cores, few at a time."""
+    workers = cores()
+    ahead: deque[Future[Arrays]] = deque()
+    with ThreadPoolExecutor(workers) as pool:
+        positions = iter(range(len(frames)))
+        try:
+            for _ in track(range(len(frames)), f"Decoding {label} once", transient=True):
+                while len(ahead) < 2 * workers and (position := next(positions, None)) is not None:
+                    ahead.append(pool.submit(frames.read, position))
+                image, mask = ahead.popleft().result()
+                yield np.ascontiguousarray(image), np.ascontiguousarray(mask)
+        finally:
+            for future in ahead:
+                future.cancel()
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Holds an exclusive lock that the system releases should this process die."""
+    while True:
+        with path.open("w") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                _log.info("waiting for another run that builds %s", path.with_suffix(""))
+                fcntl.flock(file, fcntl.LOCK_EX)
+            # The holder before us deletes the file; a lock on a deleted file locks nobody out.
+            if not path.exists() or os.fstat(file.fileno()).st_ino != path.stat().st_ino:
+                continue
+            try:
+                yield
+            finally:
+                path.unlink(missing_ok=True)
+            return
+
+
+def _free_memory() -> int:
+    """Bytes of memory that can be had without swapping."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        return int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]) << 10
+    except (OSError, StopIteration):  # not Linux
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+
+
+def _estimate(frames: Frames, done: int, total: int) -> int:
+    """Bytes still to come, judged by the frames so far."""
+    return total // done * (len(frames) - done)
+
+
+def _size(count: int) -> str:
+    return f"{count / 1e9:.2f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -1,0 +1,75 @@
+"""A fingerprint of a split by content: the same on every machine, another after any change."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+from segbench.data.classes import DataError
+from segbench.data.dataset import Record, Source
+from segbench.data.files import cores
+
+
+def fingerprint(source: Source, records: Sequence[Record], memo: Path | None = None) -> str:
+    """Hash of everything that decides what the records read as.
+
+    Covers the source's `fingerprint_key`, its classes, and of every record the name, group and
+    the bytes of its files (not where they lie). Reading them all takes a while for a large set, so
+    the result is remembered for files of the same path, size and modification time.
+
+    Args:
+        source: the data set.
+        records: the images, in order.
+        memo: folder in which results are remembered; None, or one that cannot be written, does
+            without.
+
+    Returns:
+        16 hexadecimal digits.
+
+    Raises:
+        DataError: a file that cannot be read.
+    """
+    head = [source.fingerprint_key(), repr(source.classes)]
+    try:
+        stats = [_stat(path) for record in records for path in (record.image, record.mask)]
+    except OSError as error:
+        raise DataError(f"{error.filename}: cannot be read ({error.strerror}).") from error
+    remembered = memo / _digest([*head, *map(repr, records), *stats]) if memo else None
+    if remembered is not None and remembered.is_file():
+        return remembered.read_text()
+    with ThreadPoolExecutor(cores()) as pool:
+        contents = list(pool.map(_content, records))
+    result = _digest([*head, *contents])
+    if remembered is not None:
+        try:
+            remembered.parent.mkdir(parents=True, exist_ok=True)
+            partial = remembered.with_suffix(f".{os.getpid()}")
+            partial.write_text(result)
+            partial.replace(remembered)
+        except OSError:
+            pass  # only costs reading the files again next time
+    return result
+
+
+def _content(record: Record) -> str:
+    files = (_file_digest(path) for path in (record.image, record.mask) if path is not None)
+    return f"{record.name}\t{record.group}\t{record.index}\t" + "\t".join(files)
+
+
+def _file_digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()
+
+
+def _stat(path: Path | None) -> str:
+    if path is None:
+        return "-"
+    stat = path.stat()
+    return f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+
+
+def _digest(parts: Sequence[str]) -> str:
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

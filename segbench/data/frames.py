@@ -1,0 +1,67 @@
+"""Frames decoded from the files of a source, and the one way images are resized."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+
+from segbench.data.dataset import Arrays, Frames, Record, Source
+from segbench.data.files import same_size
+
+
+class SourceFrames(Frames):
+    """Frames decoded from the source's files at every read.
+
+    Args:
+        source: the data set.
+        records: the images.
+        resize: `(H, W)` the image is resized to, or None.
+        resize_mask: resize the mask too (training); evaluation keeps it as it is.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        records: list[Record],
+        resize: tuple[int, int] | None = None,
+        resize_mask: bool = False,
+    ) -> None:
+        self.source = source
+        self.records = records
+        self.resize = resize
+        self.resize_mask = resize_mask
+        self._known = np.zeros(256, bool)
+        self._known[: source.classes.num_classes] = True
+        self._known[source.classes.ignore_index] = True
+
+    def __len__(self) -> int:
+        return len(self.records)
+
+    def read(self, index: int) -> Arrays:
+        """Image uint8 `[H, W, 3]`, mask uint8 `[h, w]`; see `Frames`."""
+        record = self.records[index]
+        image, mask = self.source.read(record)
+        same_size(image, mask, record)
+        if not self._known[mask].all():
+            self.source.classes.check(mask, str(record.mask or record.name))
+        if self.resize is not None:
+            image = resize_image(image, self.resize)
+            if self.resize_mask:
+                mask = cv2.resize(mask, self.resize[::-1], interpolation=cv2.INTER_NEAREST)
+        return image, mask
+
+
+def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resizes to `(H, W)`: area average when shrinking, so nothing aliases, else bilinear.
+
+    Args:
+        image: uint8 `[h, w, 3]`.
+        size: target height and width in pixels.
+
+    Returns:
+        uint8 `[H, W, 3]`.
+    """
+    shrinks = size[0] <= image.shape[0] and size[1] <= image.shape[1]
+    return cv2.resize(
+        image, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    )

@@ -1,0 +1,163 @@
+"""From what is in a mask file to class ids: tables for ids, binary masks and colours."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from segbench.data.classes import RGB, ClassSet, DataError, pack
+from segbench.data.files import read_ids, read_raw_mask
+
+IGNORE = 255
+_MOST_VALUES = 255
+
+
+class LabelMap:
+    """Raw value (label ID or packed colour) -> class id, for all values a mask may hold.
+
+    Args:
+        table: raw value -> class id, or 255 for ignore.
+        colored: raw values are packed colours (see `pack`), masks are read as RGB.
+    """
+
+    def __init__(self, table: Mapping[int, int], colored: bool) -> None:
+        self.table = dict(sorted(table.items()))
+        self.colored = colored
+        self._lut: np.ndarray | None = None
+
+    def read(self, path: Path | None) -> np.ndarray:
+        """Decodes a mask file to class ids, uint8 `[H, W]`.
+
+        Raises:
+            DataError: a value outside the table, with its share and the remedy.
+        """
+        raw = read_values(path, self.colored)
+        if self._lut is None:
+            size = 1 << 24 if self.colored else 1 << 16
+            self._lut = np.full(size, -1, np.int16)
+            self._lut[list(self.table)] = list(self.table.values())
+        ids = self._lut.take(raw)
+        if ids.min(initial=0) < 0:
+            strange = ids < 0
+            shown = ", ".join(self._show(v) for v in np.unique(raw[strange])[:6].tolist())
+            known = ", ".join(self._show(v) for v in list(self.table)[:40])
+            raise DataError(
+                f"{path}: label {shown} on {strange.mean():.2%} of the pixels is not in the label "
+                f"map (known: {known}). Add it to data.label_map, as a class or under ignore; if "
+                "the mask was resized with interpolation or saved as JPEG, export it again."
+            )
+        return ids.astype(np.uint8)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_lut": None}
+
+    def _show(self, value: int) -> str:
+        return str(unpack(value)) if self.colored else str(value)
+
+
+def read_values(path: Path | None, colored: bool) -> np.ndarray:
+    """Raw values of a mask: label IDs, or packed colours; integer `[H, W]`."""
+    if not colored:
+        return read_ids(path)
+    rgb = read_raw_mask(path)
+    if rgb.ndim == 2:
+        assert path is not None
+        with Image.open(path) as opened:
+            if opened.mode != "P":
+                raise DataError(f"{path}: a grey mask where RGB was expected; use mask_type: ids.")
+            rgb = np.asarray(opened.convert("RGB"))
+    return pack(rgb).reshape(rgb.shape[:2])
+
+
+def declared_map(
+    label_map: Mapping[str, Sequence[Any]], names: Sequence[str], colored: bool
+) -> LabelMap:
+    """The map that a config declares: `{road: [7], ignore: [0, 1]}`.
+
+    Args:
+        label_map: class name, or `ignore`, to the raw values (colours for RGB masks) it takes.
+        names: class names in id order.
+        colored: raw values are colours.
+
+    Raises:
+        ValueError: a name that is no class, a class without values, a value given twice.
+    """
+    problems = [f"'{n}' is no class" for n in label_map if n not in names and n != "ignore"]
+    problems += [f"class '{n}' has no values" for n in names if not label_map.get(n)]
+    table: dict[int, int] = {}
+    for name, values in label_map.items():
+        for value in values:
+            raw = _packed(value) if colored else int(value)
+            if raw in table:
+                problems.append(f"{value} is given twice")
+            table[raw] = names.index(name) if name in names else IGNORE
+    if problems:
+        raise ValueError(f"label_map: {'; '.join(problems)} (classes: {', '.join(names)})")
+    return LabelMap(table, colored)
+
+
+def identity_map(num_classes: int) -> LabelMap:
+    """Masks that already hold class ids, with 255 for ignore."""
+    return LabelMap({**{i: i for i in range(num_classes)}, IGNORE: IGNORE}, colored=False)
+
+
+def color_map(classes: ClassSet, with_void: bool) -> LabelMap:
+    """Masks painted in the colours of the classes; `with_void` ignores the void colour too."""
+    table = {_packed(color): i for i, color in enumerate(classes.colors)}
+    void = {_packed(classes.void_color): IGNORE} if with_void else {}
+    return LabelMap(table | void, colored=True)
+
+
+def found_map(masks: Iterable[Path], ignore_values: Sequence[Any], colored: bool) -> LabelMap:
+    """`label_map: auto`: the distinct values of all masks, in order, become 0..K-1.
+
+    Args:
+        masks: all mask files.
+        ignore_values: raw values (or colours) that become ignore instead.
+        colored: raw values are colours.
+
+    Raises:
+        DataError: too many values for classes, or a 255 that may mean either thing.
+    """
+    found: set[int] = set()
+    for path in masks:
+        found |= set(np.unique(read_values(path, colored)).tolist())
+        if len(found) > _MOST_VALUES:
+            raise DataError(
+                f"{path}: more than {_MOST_VALUES} distinct values so far; these masks were "
+                "interpolated or saved as JPEG. Export them again, or use mask_type: binary."
+            )
+    ignored = {_packed(v) if colored else int(v) for v in ignore_values}
+    kept = sorted(found - ignored, key=unpack if colored else None)
+    if not colored and IGNORE in kept and kept != [0, IGNORE]:
+        raise DataError(
+            f"label_map=auto found the values {', '.join(map(str, kept))}: is 255 a class or "
+            "ignore? Say ignore_values: [255], or write the label_map out."
+        )
+    table = {value: class_id for class_id, value in enumerate(kept)}
+    return LabelMap(table | dict.fromkeys(sorted(ignored), IGNORE), colored)
+
+
+def unpack(value: int) -> RGB:
+    """The colour of a packed value."""
+    return value & 255, (value >> 8) & 255, value >> 16
+
+
+def distinct_colors(count: int) -> tuple[RGB, ...]:
+    """Colours for classes without any: the bit-shuffled palette of PASCAL VOC, without black."""
+    colors = []
+    for index in range(1, count + 1):
+        channels = [0, 0, 0]
+        for bit in range(8):
+            for channel in range(3):
+                channels[channel] |= ((index >> (3 * bit + channel)) & 1) << (7 - bit)
+        colors.append((channels[0], channels[1], channels[2]))
+    return tuple(colors)
+
+
+def _packed(color: Sequence[int]) -> int:
+    return int(pack(np.array(color, np.uint8))[0])

@@ -1,0 +1,157 @@
+"""Finding the images and masks of `data=folder`, and dividing them into splits."""
+
+from __future__ import annotations
+
+import csv
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from segbench.data.classes import DataError
+from segbench.data.files import IMAGE_SUFFIXES
+
+Row = tuple[str, Path, Path | None, str | None]  # name, image, mask, group
+
+
+def find_files(root: Path, pattern: str, split_folder: str = "") -> dict[str, Path]:
+    """Files below `root` that match a pattern, by name.
+
+    Args:
+        root: root folder.
+        pattern: path with `{name}` for what an image and its mask share, `{split}` for the folder
+            of the split, `*` for any text within a folder and `**/` for any folders. A pattern
+            without `{name}` is a folder whose files are named by their stems.
+        split_folder: what `{split}` stands for.
+
+    Raises:
+        DataError: no such folder, or two files of one name.
+    """
+    pattern = pattern.replace("{split}", split_folder)
+    if "{name}" not in pattern:
+        pattern = pattern.rstrip("/") + "/{name}.*"
+    fixed = Path(*_parts_before_wildcards(pattern))
+    if not (root / fixed).is_dir():
+        raise DataError(
+            f"{root / fixed}: no such folder. It comes from the pattern '{pattern}' below "
+            "data.root; correct data.root, data.images or data.masks."
+        )
+    expression = re.escape(pattern).replace(r"\{name\}", r"(?P<name>[^/]+?)")
+    expression = expression.replace(r"\*\*/", r"(?:.*/)?").replace(r"\*", r"[^/]*")
+    regex = re.compile(expression)
+    found: dict[str, Path] = {}
+    walk = (
+        (root / fixed).rglob("*") if "**" in pattern else (root / fixed).glob(_glob(pattern, fixed))
+    )
+    for path in sorted(walk):
+        match = regex.fullmatch(path.relative_to(root).as_posix())
+        if match is None or path.suffix.lower() not in IMAGE_SUFFIXES:
+            continue
+        if match["name"] in found:
+            raise DataError(f"{path}: has the name '{match['name']}' of {found[match['name']]}.")
+        found[match["name"]] = path
+    return found
+
+
+def read_list(path: Path, names: Mapping[str, Path]) -> list[str]:
+    """The names in a list file: one name, file name or path (then perhaps its mask's) a line.
+
+    Raises:
+        DataError: no file, or lines that name no image.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such list file; correct data.lists.")
+    wanted: list[str] = []
+    unknown: list[str] = []
+    for line in path.read_text().splitlines():
+        if not line.strip():
+            continue
+        first = line.split()[0]
+        candidates = (line.strip(), first, Path(line.strip()).stem, Path(first).stem)
+        name = next((c for c in candidates if c in names), None)
+        (unknown if name is None else wanted).append(name or line.strip())
+    if unknown:
+        raise DataError(
+            f"{path}: {len(unknown)} line(s) name no image, e.g. '{unknown[0]}'. Expected names "
+            f"like '{next(iter(names), 'NAME')}'."
+        )
+    return list(dict.fromkeys(wanted))
+
+
+def read_table(path: Path, root: Path, split: str) -> list[Row]:
+    """The rows of one split in a CSV table of pairs: columns image, mask, split and group.
+
+    Paths are relative to `root`; an empty mask means unlabelled; the group column is optional, as
+    is a name column. `python -m segbench.check_data` writes such a table.
+
+    Raises:
+        DataError: no file, a missing column, or two rows of one name.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such table of pairs; correct data.table.")
+    with path.open(newline="") as file:
+        reader = csv.DictReader(file, skipinitialspace=True)
+        missing = {"image", "mask", "split"} - set(reader.fieldnames or ())
+        if missing:
+            raise DataError(
+                f"{path}: no column {', '.join(sorted(missing))}; expected image, mask, split and "
+                f"perhaps group, name. Found: {', '.join(reader.fieldnames or ())}."
+            )
+        rows = [row for row in reader if row["split"].strip() == split]
+    found: dict[str, Row] = {}
+    for row in rows:
+        image = root / row["image"].strip()
+        name = (row.get("name") or "").strip() or image.stem
+        if name in found:
+            raise DataError(f"{path}: two rows of the name '{name}'; add a column name.")
+        mask = row["mask"].strip()
+        group = (row.get("group") or "").strip() or None
+        found[name] = (name, image, root / mask if mask else None, group)
+    return list(found.values())
+
+
+def split_groups(groups: Sequence[str], ratio: Sequence[float], seed: int) -> dict[str, str]:
+    """Divides groups among train, val and test so that none straddles two splits.
+
+    Args:
+        groups: group of every image.
+        ratio: shares of train, val and test; they sum to 1.
+        seed: decides the division, together with the groups' names alone.
+
+    Returns:
+        group -> split.
+
+    Raises:
+        DataError: too few groups for the splits.
+    """
+    names, counts = np.unique(np.array(groups), return_counts=True)
+    if len(names) < sum(share > 0 for share in ratio):
+        raise DataError(
+            f"ratio {list(ratio)} needs a group per split, but there are only {len(names)}: "
+            f"{', '.join(names[:5])}. Change data.group_regex or list the splits."
+        )
+    order = np.random.default_rng(seed).permutation(len(names))
+    goal = np.array(ratio) * counts.sum()
+    got = np.zeros(3)
+    division = {}
+    for position in order[np.argsort(-counts[order], kind="stable")]:
+        # The largest groups first, each to the split that lacks most, keeps close to the ratio.
+        lack = np.where(goal > 0, (goal - got) / np.maximum(goal, 1e-9), -np.inf)
+        chosen = int(lack.argmax())
+        got[chosen] += counts[position]
+        division[str(names[position])] = ("train", "val", "test")[chosen]
+    return division
+
+
+def _parts_before_wildcards(pattern: str) -> list[str]:
+    parts = pattern.split("/")[:-1]
+    for position, part in enumerate(parts):
+        if "*" in part or "{name}" in part:
+            return parts[:position]
+    return parts
+
+
+def _glob(pattern: str, fixed: Path) -> str:
+    rest = pattern[len(fixed.as_posix()) :].lstrip("/") if fixed.parts else pattern
+    return rest.replace("{name}", "*")
