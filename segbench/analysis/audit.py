@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from segbench.analysis.study import Run, lookup
+from segbench.analysis.study import Run, lookup, scored_data
 
 INVALIDATES, WEAKENS, NOTE = "invalidates", "weakens", "note"
 GRADES = (INVALIDATES, WEAKENS, NOTE)
@@ -82,13 +82,18 @@ def _pretraining(result: Mapping[str, Any]) -> Any:
     return " + ".join(str(part) for part in (encoder, weights) if part) or "from scratch"
 
 
-def _versions(result: Mapping[str, Any]) -> Any:
-    return lookup(result, "versions")
+def _training_data(result: Mapping[str, Any]) -> Any:
+    prints = lookup(result, "data_info.fingerprint")
+    if not isinstance(prints, Mapping):
+        return None
+    return {split: prints[split] for split in ("train", "val") if split in prints}
 
 
 FIELDS = (
-    Field("data fingerprint", _at("data_info.fingerprint"), INVALIDATES,
+    Field("data fingerprint", scored_data, INVALIDATES,
           "they were not scored on the same images", trained=False),
+    Field("training data", _training_data, INVALIDATES,
+          "one model saw other images in training, or was selected on others"),
     Field("split", _at("data_info.split"), INVALIDATES,
           "they were not scored on the same images", trained=False),
     Field("label protocol", _at("data_info.protocol"), INVALIDATES,
@@ -131,7 +136,7 @@ FIELDS = (
     Field("params", _at("params"), NOTE, "a larger network may simply hold more"),
     Field("hardware", _at("hardware"), NOTE,
           "times and memory of different machines are not ranked together"),
-    Field("versions", _versions, NOTE, "libraries differ", trained=False),
+    Field("versions", _at("versions"), NOTE, "libraries differ", trained=False),
 )  # fmt: skip
 
 

@@ -83,7 +83,11 @@ def compare_runs(study: Study, options: Options) -> dict[str, Any]:
         "headline": None,
         "audit": findings,
         "left_out": [
-            {"path": str(entry.path), "reason": entry.reason, "broken": entry.broken}
+            {
+                "path": str(entry.path.relative_to(study.path)),
+                "reason": entry.reason,
+                "broken": entry.broken,
+            }
             for entry in study.left_out
         ],
         "costs": costs,
@@ -99,7 +103,7 @@ def compare_runs(study: Study, options: Options) -> dict[str, Any]:
             )
             estimate = near.difference(shown.a, shown.b)
             result["boundary"] = _estimate(estimate, -1, options.confidence)
-    result["verdict"] = wording.verdict(result)
+    result["verdict"], result["evidence"] = wording.verdict(result)
     return _jsonable(result)
 
 
@@ -117,12 +121,12 @@ def headline(drawn: Sample, found: Sequence[Pair], baseline: str | None) -> Pair
 def read_costs(study: Study) -> list[dict[str, Any]]:
     """Measured costs: `benchmark.json` of the study, or the parameter counts of its runs.
 
-    Each entry has `model` and any of `device`, `params`, `macs`, `latency_ms` (median), `latency_p95_ms`,
-    `throughput` (images/s), `peak_memory_mib`, `batch_size`, `input` ([H, W]).
+    Each entry has `model` and any of `device`, `params`, `macs`, `latency_ms` (median),
+    `peak_memory_mib`; times and memory belong to their `device`.
 
     Raises:
         DataError: benchmark.json is not such a list (under the key `models`).
-    """  # noqa: E501
+    """
     counted = [
         {"model": label, "params": runs[0].result.get("params")}
         for label, runs in study.runs.items()

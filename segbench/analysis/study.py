@@ -23,7 +23,6 @@ from segbench.training.run_directory import SCHEMA_VERSION, RunDirectory
 
 # What two runs must share to stand in one table: where it is in result.json, what it is called.
 TABLE_KEYS = {
-    "data fingerprint": "data_info.fingerprint",
     "label protocol": "data_info.protocol",
     "comparable with published numbers": "data_info.comparable",
     "split": "data_info.split",
@@ -45,7 +44,8 @@ class Run:
         result: the content of result.json.
         names, groups: `[N]`, of each image.
         matrices: int64 `[N, C, C + 1]`.
-        boundary: the same, of the pixels near class boundaries; None if they were not counted.
+        boundary: int64 `[N, 2, C]`; intersection and union of the boundary bands (Boundary IoU,
+            Cheng et al. 2021) of each image and class; None if they were not counted.
     """
 
     path: Path
@@ -95,11 +95,15 @@ class Study:
         return str(self.first.result["protocol"]["absent_classes"])
 
     def entrants(self, boundary: bool = False) -> list[Entrant]:
-        """The counts of each label's runs, of all pixels or of those near class boundaries."""
+        """The counts of each label's runs, of all pixels or of the bands along boundaries."""
         found = []
         for label, runs in self.runs.items():
-            matrices = [run.boundary if boundary else run.matrices for run in runs]
-            counts = np.stack([count(part) for part in matrices if part is not None])
+            if boundary:
+                # Union in the place of the labelled pixels makes `iou` intersection over union.
+                bands = [run.boundary[:, (0, 1, 0)] for run in runs if run.boundary is not None]
+                counts = np.stack(bands)
+            else:
+                counts = np.stack([count(run.matrices) for run in runs])
             found.append(Entrant(label, tuple(run.seed for run in runs), counts))
         return found
 
@@ -115,6 +119,11 @@ def lookup(result: Mapping[str, Any], path: str) -> Any:
     for key in path.split("."):
         value = value.get(key) if isinstance(value, Mapping) else None
     return value
+
+
+def scored_data(result: Mapping[str, Any]) -> Any:
+    """The fingerprint of the images that were scored."""
+    return lookup(result, f"data_info.fingerprint.{lookup(result, 'data_info.split')}")
 
 
 def read_study(path: Path, only: Iterable[str] = ()) -> Study:
@@ -190,8 +199,9 @@ def _read_run(folder: Path) -> Run | LeftOut:
 def _read_boundary(folder: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     with np.load(RunDirectory(folder).confusion_file) as file:
         boundary = file.get("boundary")
-    if boundary is not None and boundary.shape != shape:
-        raise ValueError(f"boundary matrices {boundary.shape}, expected {shape}")
+    expected = (shape[0], 2, shape[1])
+    if boundary is not None and boundary.shape != expected:
+        raise ValueError(f"boundary counts {boundary.shape}, expected {expected}")
     return boundary
 
 
@@ -237,10 +247,11 @@ def _without_duplicates(runs: list[Run], left_out: list[LeftOut]) -> list[Run]:
 
 def _refuse_mixed_tables(path: Path, runs: list[Run]) -> None:
     problems = []
-    for title, key in TABLE_KEYS.items():
+    for title, read in {"data fingerprint": scored_data, **TABLE_KEYS}.items():
         found = defaultdict(list)
         for run in runs:
-            found[json.dumps(lookup(run.result, key))].append(run)
+            value = lookup(run.result, read) if isinstance(read, str) else read(run.result)
+            found[json.dumps(value)].append(run)
         if len(found) > 1:
             parts = [f"{value} ({_labels(group)})" for value, group in found.items()]
             problems.append(f"{title}: {'; '.join(parts)}")

@@ -77,11 +77,10 @@ def class_rows(comparison: Mapping[str, Any]) -> list[Row]:
 def markdown(comparison: Mapping[str, Any]) -> str:
     """The comparison for a README or an issue."""
     parts = [f"# {comparison['study']}", f"**{comparison['verdict']}**"]
+    parts += [comparison["evidence"]]
     for finding in comparison["audit"]:
         values = "; ".join(f"{label}: {value}" for label, value in finding["values"].items())
-        parts.append(
-            f"- *{finding['grade']}*: {finding['field']} ({values}): {finding['why']}"
-        )
+        parts.append(f"- *{finding['grade']}*: {finding['field']} ({values}): {finding['why']}")
     for entry in comparison["left_out"]:
         parts.append(f"- *left out*: `{entry['path']}`: {entry['reason']}")
     parts += ["## Leaderboard", _markdown_table(leaderboard_rows(comparison))]
@@ -109,7 +108,9 @@ def latex(comparison: Mapping[str, Any]) -> str:
     rows = leaderboard_rows(comparison)
     text = _latex_table(rows, f"{comparison['study']}: {method(comparison)}")
     if comparison["pairs"]:
-        text += "\n" + _latex_table(pair_rows(comparison), comparison["verdict"])
+        text += "\n" + _latex_table(
+            pair_rows(comparison), f"{comparison['verdict']} {comparison['evidence']}"
+        )
     return text
 
 

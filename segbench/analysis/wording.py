@@ -33,52 +33,47 @@ def p_value(p: float | None) -> str:
     return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
 
 
-def verdict(comparison: Mapping[str, Any]) -> str:
-    """The whole comparison in one sentence (two where the answer is not to be trusted)."""
+def verdict(comparison: Mapping[str, Any]) -> tuple[str, str]:
+    """The whole comparison: one sentence, and the evidence for it in another."""
     if comparison["headline"] is None:
         best = comparison["leaderboard"][0]
         return (
-            f"Only {best['label']} has finished runs ({percent(best['value'])}% mIoU): "
-            "there is nothing to compare it with."
+            f"Only {best['label']} has finished runs: there is nothing to compare it with.",
+            f"It scores {percent(best['value'])}% mIoU ({bounds(best['interval'])}).",
         )
     pair = comparison["pairs"][comparison["headline"]]
-    sentence = _pair_sentence(pair, comparison)
+    sentence, evidence = _pair_sentences(pair, comparison)
     broken = [
         finding["field"] for finding in comparison["audit"] if finding["grade"] == "invalidates"
     ]
     if broken:
         sentence += f" But the comparison does not hold: the runs differ in {join(broken)}."
-    return sentence
+    return sentence, evidence
 
 
-def _pair_sentence(pair: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
+def _pair_sentences(pair: Mapping[str, Any], comparison: Mapping[str, Any]) -> tuple[str, str]:
     a, b = pair["a"], pair["b"]
     seeds = {row["label"]: len(row["seeds"]) for row in comparison["leaderboard"]}
-    level = f"{100 * comparison['confidence']:.0f}% interval"
     size = f"{abs(100 * pair['value']):.1f} points of mIoU"
+    number = len(comparison["pairs"])
+    evidence = (
+        f"Difference {points(pair['value'])} points, {100 * comparison['confidence']:.0f}% "
+        f"interval {bounds(pair['interval'], signed=True)}; {p_value(pair['p_holm'])}"
+        + (f" after correction for {number} pairs" if number > 1 else "")
+        + f"; {seeds[a]} and {seeds[b]} seeds."
+    )
     if pair["verdict"] in (BETTER, WORSE):
-        return (
-            f"{a} is {pair['verdict']} than {b}, by {size} ({level} "
-            f"{bounds(pair['interval'], signed=True)}; {_evidence(pair, comparison)}; "
-            f"{seeds[a]} and {seeds[b]} seeds)."
-        )
+        return f"{a} is {pair['verdict']} than {b}, by {size}.", evidence
     if pair["verdict"] == ONE_SEED:
         single = join([label for label in (a, b) if seeds[label] < 2])
         return (
-            f"No verdict: {single} has one seed, and one seed proves nothing. "
-            f"{a} scored {size} more than {b}."
+            f"No verdict: one seed of {single} proves nothing. {a} scored {size} more than {b}.",
+            f"{evidence} The interval knows nothing of the seeds it has not seen.",
         )
     return (
-        f"{a} and {b} are not distinguishable: {a} scored {size} more, but the {level} of the "
-        f"difference is {bounds(pair['interval'], signed=True)} "
-        f"({_evidence(pair, comparison)}). {needed(pair)}"
+        f"{a} and {b} are not distinguishable: {a} scored {size} more, which is within the noise.",
+        f"{evidence} {needed(pair)}",
     )
-
-
-def _evidence(pair: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
-    number = len(comparison["pairs"])
-    text = p_value(pair["p_holm"])
-    return text + (f" after correction for {number} pairs" if number > 1 else "")
 
 
 def needed(pair: Mapping[str, Any]) -> str:
