@@ -134,7 +134,38 @@ class PredictConfig:
     allow_targets: list[str] = field(default_factory=list)
 
 
-SCHEMAS = {"train": TrainConfig, "evaluate": EvaluateConfig, "predict": PredictConfig}
+@dataclass
+class CompareConfig:
+    """Everything that `python -m segbench.compare` understands at the top level."""
+
+    # Which runs: RUNS/STUDY/*/seed*, all of them or only those of these names (MODEL-DATA)
+    study: str = MISSING
+    runs: str = "runs"
+    only: list[str] = field(default_factory=list)
+    # null: the runner-up
+    baseline: str | None = None
+
+    # Statistics. What is resampled; auto: groups where there are ten or more, else blocks of frames
+    unit: str = choice("auto", "image", "block", "group")
+    # images per block; null: chosen from the autocorrelation of the images
+    block_length: int | None = None
+    replicates: int = 10_000
+    confidence: float = 0.95
+
+    # Audit: fields that the study varies on purpose; strict: anything graver than a note fails
+    varies: list[str] = field(default_factory=list)
+    strict: bool = False
+
+    gallery: int = 4
+    wandb: bool = True
+
+
+SCHEMAS = {
+    "train": TrainConfig,
+    "evaluate": EvaluateConfig,
+    "predict": PredictConfig,
+    "compare": CompareConfig,
+}
 
 
 def register() -> None:
