@@ -31,6 +31,7 @@ UNITS = ("auto", "image", "block", "group")
 MIN_GROUPS = 10
 MIN_BLOCKS = 8
 LENGTHEN = 3
+LARGEST_CORRECTION = 2.0
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ class Plan:
             same position always stay together.
         strata: `(start, length, block)` of each stretch of positions that is resampled by itself.
         note: one sentence for the reader: what was chosen and why.
+        correction: factor for image variances: what blocks of this length still miss.
     """
 
     unit: str
@@ -51,6 +53,7 @@ class Plan:
     position: np.ndarray
     strata: tuple[tuple[int, int, int], ...]
     note: str
+    correction: float = 1.0
 
     @property
     def dof(self) -> int:
@@ -126,46 +129,59 @@ def plan(
         note = f"Single images are resampled ({len(order)} images, taken as independent)."
         return Plan(unit, 1, position, ((0, len(order), 1),), note)
     sizes = np.bincount(member)
-    chosen = block_length or choose_block_length(series[:, order], sizes)
+    memory = memory_length(series[:, order], sizes)
+    chosen = block_length or choose_block_length(memory, len(order))
     length = min(chosen, max(1, len(order) // 2))
-    how = "as asked" if block_length else "chosen from the autocorrelation of the images"
+    missed = min(memory / length, 1 - 1 / LARGEST_CORRECTION)
     strata = _strata(sizes, length)
-    result = Plan(unit, length, position, strata, "")
+    blocks = sum(_draws(size, block) + 1 for _, size, block in strata)
+    how = "as asked" if block_length else "chosen from the autocorrelation of the images"
     note = (
         f"Blocks of {length} neighbouring images are resampled within {len(names)} "
-        f"{'group' if len(names) == 1 else 'groups'} ({result.units} blocks, {how})."
+        f"{'group' if len(names) == 1 else 'groups'} ({blocks} blocks, {how})."
     )
-    return Plan(unit, length, position, strata, note)
+    return Plan(unit, length, position, strata, note, 1 / (1 - missed))
 
 
-def choose_block_length(series: np.ndarray, sizes: np.ndarray) -> int:
-    """Block length from the data: `LENGTHEN` times that of Politis & White.
+def memory_length(series: np.ndarray, sizes: np.ndarray) -> float:
+    """How far images remember: sum |k| R(k) / sum R(k) over all lags k, in images.
 
-    Their rule (2004; corrected by Patton et al. 2009) estimates the length that minimises the mean
-    squared error of the bootstrap variance, from the autocovariances within groups, here averaged
-    over the models. Intervals need longer blocks than that: what short blocks miss makes every
-    interval too narrow, while the unrest of few long blocks is paid for by Student's t (Sun,
-    Phillips & Jin 2008). Three times restored the coverage in the simulations of the tests.
-    At least N^(1/3) images, because correlation in short groups is hard to see; at most
-    N / `MIN_BLOCKS`.
+    R is the autocovariance within groups, averaged over the series, cut off by the flat-top window
+    of Politis & White (2004). A mean over blocks of L images has its variance underestimated by
+    about memory / L.
 
     Args:
         series: float `[K, N]`, images sorted by group, then time.
         sizes: images in each group, in the same order.
     """
     count = series.shape[1]
-    longest = max(1, count // MIN_BLOCKS)
-    rho = _autocorrelation(series, sizes, min(count - 1, 2 * longest + 5))
+    rho = _autocorrelation(series, sizes, min(count - 1, 2 * (count // MIN_BLOCKS) + 5))
     bound = 2 * math.sqrt(math.log10(count) / count)
     run = max(5, math.ceil(math.sqrt(math.log10(count))))
     quiet = np.abs(rho[1:]) < bound
     last = next((m for m in range(len(quiet)) if quiet[m : m + run].all()), len(quiet))
     lags = np.arange(1, min(2 * max(last, 1), len(rho) - 1) + 1)
     taper = np.clip(2 * (1 - lags / (lags[-1] + 1)), 0, 1)
-    spread = 2 * float((taper * lags * rho[lags]).sum())
     long_run = max(1 + 2 * float((taper * rho[lags]).sum()), 1e-6)
-    best = LENGTHEN * (1.5 * (spread / long_run) ** 2 * count) ** (1 / 3)
-    return int(np.clip(math.ceil(best), min(math.ceil(count ** (1 / 3)), longest), longest))
+    return max(0.0, 2 * float((taper * lags * rho[lags]).sum()) / long_run)
+
+
+def choose_block_length(memory: float, count: int) -> int:
+    """Block length from the data: `LENGTHEN` times that of Politis & White.
+
+    Their rule (2004; corrected by Patton et al. 2009) is the length (1.5 memory^2 N)^(1/3), which
+    minimises the mean squared error of the bootstrap variance. Intervals need longer blocks: what
+    short blocks miss makes every interval too narrow, while the unrest of few long blocks is paid
+    for by Student's t (Sun, Phillips & Jin 2008). At least 1.3 N^(1/2) images, the rule of Lazarus
+    et al. (2018) for when the correlation is not trusted to show; at most N / `MIN_BLOCKS`.
+
+    Args:
+        memory: see `memory_length`.
+        count: N, the number of images.
+    """
+    longest = max(1, count // MIN_BLOCKS)
+    best = math.ceil(LENGTHEN * (1.5 * memory**2 * count) ** (1 / 3))
+    return int(np.clip(best, min(math.ceil(1.3 * count**0.5), longest), longest))
 
 
 def _autocorrelation(series: np.ndarray, sizes: np.ndarray, lags: int) -> np.ndarray:

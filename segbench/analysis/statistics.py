@@ -118,7 +118,7 @@ class Sample:
         number = {i: len(self.scores[i]) for i, _ in terms}
         parts = {i: np.nan_to_num(self.seed_sd(i)) ** 2 / number[i] for i, _ in terms}
         twice = sum(self.noise[i] / number[i] for i, _ in terms)
-        images = np.maximum(_nan_var(draws) - twice, 0.0)
+        images = self.plan.correction * np.maximum(_nan_var(draws) - twice, 0.0)
         seeds = sum(parts.values())
         weight = images**2 / self.plan.dof
         for i, part in parts.items():

@@ -20,6 +20,7 @@ from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from segbench.config import ConfigError, config_dir, did_you_mean, schema, studies_dir
 from segbench.config.targets import check_targets
@@ -39,7 +40,7 @@ INJECTED = {
 PIPELINE = "segbench.data.datamodule.SegmentationData"
 # Names that stand for class weights, computed from the training masks (data/balance.py).
 CLASS_WEIGHT_RULES = ("median_frequency", "enet", "effective_number")
-COMPOSE_ERRORS = (HydraException, OmegaConfBaseException)
+COMPOSE_ERRORS = (HydraException, OmegaConfBaseException, YAMLError)
 
 
 class StudySearchPath(SearchPathPlugin):
@@ -85,7 +86,10 @@ def compose_checked(config_name: str, overrides: list[str], multirun: bool = Fal
             key = override.split("=", 1)[0]
             rest = [item for item in accepted if item.split("=", 1)[0] != key]
             single, _, found = _compose_what_fits(config_name, [*rest, override])
-            problems += found or _check_values(single)
+            for problem in found or _check_values(single):
+                if problem not in problems:
+                    about_it = problem.startswith((f"{key}:", f"{key}="))
+                    problems.append(problem if about_it else f"{problem} (with {override})")
         if problems:
             raise ConfigError(_listing(list(dict.fromkeys(problems))))
         return config
@@ -145,6 +149,9 @@ def _compose_what_fits(
                 raise ConfigError(f"{config_name}.yaml: {_root_cause(error)}") from None
             accepted.remove(culprit)
             rejected.append((culprit, error))
+            if isinstance(error, MissingConfigException):  # its keys belong to no other option
+                group = culprit.split("=", 1)[0]
+                accepted = [item for item in accepted if not item.startswith(f"{group}.")]
     return config, accepted, [_explain(config, override, error) for override, error in rejected]
 
 
@@ -158,11 +165,12 @@ def _culprit(config_name: str, overrides: list[str], error: Exception) -> str | 
             return override
         if f"'{bare}'" in text or f"override {override}" in text:
             return override
-    for override in overrides:  # the message does not say: try each alone
+    # The message does not say: try without any, then each alone.
+    for attempt in ([], *([override] for override in overrides)):
         try:
-            compose(config_name, [override], return_hydra_config=True)
+            compose(config_name, attempt, return_hydra_config=True)
         except COMPOSE_ERRORS:
-            return override
+            return attempt[0] if attempt else None
     return overrides[-1] if overrides else None
 
 
@@ -171,19 +179,31 @@ def _explain(config: DictConfig, override: str, error: Exception) -> str:
     bare = key.lstrip("+~")
     if isinstance(error, MissingConfigException) and error.options:
         return f"{key}: there is no {bare} '{value}'{did_you_mean(value, error.options)}"
-    parent, _, leaf = bare.rpartition(".")
-    node = OmegaConf.select(config, parent) if parent else config
-    if isinstance(node, DictConfig) and leaf not in node:
-        where = f"'{parent}'" if parent else "the config"
-        options = {str(option) for option in node} - {"hydra", "_target_"}
-        return f"{key}: there is no key '{leaf}' in {where}{did_you_mean(leaf, options)}"
+    if "Ambiguous value" in str(error):
+        return (
+            f"{override}: several values are a sweep, which needs -m; a text that holds a comma "
+            f"needs quotes: '{key}=\"A,B\"'"
+        )
+    path, node = "", config
+    for part in bare.split("."):
+        if not isinstance(node, DictConfig):
+            break
+        if part not in node:
+            where = f"'{path}'" if path else "the config"
+            options = {str(option) for option in node} - {"hydra", "_target_"}
+            return f"{key}: there is no key '{part}' in {where}{did_you_mean(part, options)}"
+        path = f"{path}.{part}".lstrip(".")
+        node = OmegaConf.select(config, path)
     return f"{override}: {_root_cause(error)}"
 
 
 def _root_cause(error: BaseException) -> str:
     while error.__cause__ is not None:
         error = error.__cause__
-    return str(error).splitlines()[0]
+    if isinstance(error, YAMLError):
+        return " ".join(str(error).split())
+    first, *rest = str(error).splitlines()
+    return rest[0].strip() if rest and first.endswith("composing config:") else first
 
 
 def _check_values(config: DictConfig) -> list[str]:

@@ -118,9 +118,8 @@ class PredictConfig:
     drop_class: str | None = None
 
     # What to write, and how it looks
-    write: list[str] = field(
-        default_factory=lambda: ["ids", "color", "overlay", "side_by_side"]
-    )
+    # null: ids, color, overlay and side_by_side of images; overlay of videos
+    write: list[str] | None = None
     classes: list[str] | None = None
     alpha: float = 0.5
     legend: bool = True

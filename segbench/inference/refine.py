@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import cv2
 import numpy as np
+import torch
 from scipy import ndimage
-from torch import Tensor
 
 from segbench.inference.labels import argmax_labels
 
@@ -61,21 +61,25 @@ def majority_filter(labels: np.ndarray, window: int) -> np.ndarray:
     return result
 
 
-def refine_edges(image: Tensor, probs: Tensor, radius: int = 8, eps: float = 1e-3) -> Tensor:
+def refine_edges(
+    image: np.ndarray, probs: np.ndarray, radius: int = 8, eps: float = 1e-3
+) -> np.ndarray:
     """Moves outlines onto the edges of the image: a guided filter on the probabilities.
 
     He et al., "Guided image filtering", ECCV 2010, as implemented by kornia.
 
     Args:
-        image: uint8 `[N, 3, H, W]`.
-        probs: float32 `[N, C, H, W]`.
+        image: uint8 `[H, W, 3]`.
+        probs: float32 `[C, H, W]`.
         radius: of the filter in pixels.
         eps: how much contrast makes an edge; smaller follows weaker edges.
 
     Returns:
-        uint8 `[N, H, W]` labels.
+        uint8 `[H, W]` labels.
     """
     from kornia.filters import guided_blur
 
-    window = 2 * radius + 1
-    return argmax_labels(guided_blur(image.float() / 255, probs, (window, window), eps))
+    window = (2 * radius + 1, 2 * radius + 1)
+    guide = torch.from_numpy(image).permute(2, 0, 1)[None].float() / 255
+    smooth = guided_blur(guide, torch.from_numpy(probs)[None], window, eps)
+    return argmax_labels(smooth)[0].numpy()

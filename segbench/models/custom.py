@@ -9,7 +9,7 @@ What it takes from others, and why:
 - Fast loss of resolution and a deep 1/8 stage of dilated blocks (ERFNet, Romera 2018; DABNet, Li
   2019): most of the depth costs 1/64 of the pixels, and nothing needs ImageNet to start.
 - Two dilations side by side in each block (DABNet; RegSeg, Gao 2021): near and far context at
-  each depth. Here each half of the channels is a dense 3x3 convolution, not a depthwise one, which
+  each depth. Here both are dense 3x3 convolutions to half the channels, not depthwise ones, which
   CPUs and GPUs run far below their speed.
 - Pooled context at the end of the 1/8 stage (DDRNet, Hong 2021), in which each pooling adds to
   the map instead of widening it.
@@ -37,8 +37,8 @@ class Custom(nn.Module):
         num_classes: channels of the logits.
         width: channels at 1/2; 1/4 has twice and 1/8 four times as many. A multiple of 4.
         shallow_blocks: residual blocks at 1/4.
-        dilations: of the blocks at 1/8, one each; half of a block's channels use it, the other
-            half half of it.
+        dilations: of the blocks at 1/8, one each; half of a block's channels are made with it, the
+            other half with half of it.
         drop_path_rate: stochastic depth of the last block, rising linearly from 0; 0..1.
         dropout: share of dropped channels in front of the head, 0..1.
         aux_weight: weight of the auxiliary loss; 0 builds no auxiliary head.
@@ -51,7 +51,7 @@ class Custom(nn.Module):
         self,
         num_classes: int,
         width: int = 32,
-        shallow_blocks: int = 3,
+        shallow_blocks: int = 2,
         dilations: tuple[int, ...] = (2, 2, 4, 4, 8, 8, 16, 16),
         drop_path_rate: float = 0.0,
         dropout: float = 0.1,
@@ -115,7 +115,8 @@ class Down(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, in, H, W] -> [N, out, H/2, W/2]."""
-        return F.relu(self.norm(torch.cat([self.conv(x), F.max_pool2d(x, 2)], dim=1)))
+        y = torch.cat([self.conv(x), F.max_pool2d(x, 2)], dim=1)
+        return F.relu(self.norm(y), inplace=True)
 
 
 class Block(nn.Module):
@@ -123,13 +124,10 @@ class Block(nn.Module):
 
     def __init__(self, channels: int, dilation: int, drop_path: float = 0.0) -> None:
         super().__init__()
-        inner = channels // 2
-        near = max(1, dilation // 2)
+        inner, near = channels // 2, max(1, dilation // 2)
         self.reduce = ConvNormAct(channels, inner)
-        self.near = nn.Conv2d(inner // 2, inner // 2, 3, padding=near, dilation=near, bias=False)
-        self.far = nn.Conv2d(
-            inner // 2, inner // 2, 3, padding=dilation, dilation=dilation, bias=False
-        )
+        self.near = nn.Conv2d(inner, inner // 2, 3, padding=near, dilation=near, bias=False)
+        self.far = nn.Conv2d(inner, inner // 2, 3, padding=dilation, dilation=dilation, bias=False)
         self.norm = nn.BatchNorm2d(inner)
         self.expand = nn.Sequential(
             nn.Conv2d(inner, channels, 1, bias=False), nn.BatchNorm2d(channels)
@@ -138,13 +136,13 @@ class Block(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[N, channels, H, W], unchanged in shape."""
-        near, far = self.reduce(x).chunk(2, dim=1)
-        y = F.relu(self.norm(torch.cat([self.near(near), self.far(far)], dim=1)))
+        y = self.reduce(x)
+        y = F.relu(self.norm(torch.cat([self.near(y), self.far(y)], dim=1)), inplace=True)
         y = self.expand(y)
         if self.training and self.drop_path:
             keep = 1 - self.drop_path
             y = y * (torch.rand(len(y), 1, 1, 1, device=y.device, dtype=y.dtype) < keep) / keep
-        return F.relu(x + y)
+        return F.relu(x + y, inplace=True)
 
 
 class Context(nn.Module):
@@ -188,4 +186,5 @@ class Merge(nn.Module):
 
     def forward(self, deep: Tensor, skip: Tensor) -> Tensor:
         """[N, deep, h, w] and [N, skip, H, W] -> [N, out, H, W]."""
-        return self.conv(F.relu(self.skip(skip) + resize(self.deep(deep), like=skip)))
+        total = self.skip(skip) + resize(self.deep(deep), like=skip)
+        return self.conv(F.relu(total, inplace=True))

@@ -21,8 +21,8 @@ import torch
 from torch import Tensor
 
 from segbench.config import ConfigError
-from segbench.data.classes import ClassSet
-from segbench.data.files import resize_image
+from segbench.data.classes import ClassSet, DataError
+from segbench.data.frames import resize_image
 from segbench.inference.photos import read_photo
 from segbench.inference.predictor import Predictor
 from segbench.training.build import check_allowed, instantiate, load_checkpoint
@@ -30,6 +30,7 @@ from segbench.training.build import check_allowed, instantiate, load_checkpoint
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 WHOLE_LIMIT = 1 << 22  # pixels of a picture that the network gets in one piece
 LARGE_WINDOW, LARGE_STRIDE = (1024, 1024), (768, 768)
+PROBS_LIMIT = 1 << 28  # probabilities of a picture that fit into memory: 1 GiB, three times over
 
 
 @dataclass(frozen=True)
@@ -102,7 +103,7 @@ class Segmenter:
             with_probs: also return the probabilities (C times the memory of the picture).
 
         Raises:
-            DataError: the file cannot be read.
+            DataError: the file cannot be read, or is too large for probabilities.
         """
         pixels = image if isinstance(image, np.ndarray) else read_photo(Path(image))
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
@@ -110,6 +111,11 @@ class Segmenter:
                 f"the image must be uint8 [H, W, 3] RGB, not {pixels.dtype} {list(pixels.shape)}"
             )
         size = (pixels.shape[0], pixels.shape[1])
+        if with_probs and size[0] * size[1] * self.classes.num_classes > PROBS_LIMIT:
+            raise DataError(
+                f"a picture of {size[1]}x{size[0]} pixels is too large for the probabilities of "
+                f"{self.classes.num_classes} classes; predict labels only, or cut it into parts"
+            )
         seen = self._seen_size(size)
         resized = pixels if seen == size else resize_image(pixels, seen)
         batch = torch.from_numpy(np.ascontiguousarray(resized)).permute(2, 0, 1)[None]

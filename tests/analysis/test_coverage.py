@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from simulation import World
+from tests.analysis.simulation import World
 
 from segbench.analysis.statistics import sample
 
@@ -92,15 +92,13 @@ def test_power_grows_with_seeds_and_with_images():
 @pytest.mark.parametrize("seeds", [3, 5])
 @pytest.mark.parametrize("setting", list(SETTINGS))
 def test_the_rates_claimed_in_the_documentation(setting, seeds):
+    """At most 7% false verdicts; 93-97% coverage, give or take one standard error of a rate."""
     found = rates(SETTINGS[setting], FULL, seeds=seeds, first=10_000)
     print(f"\n{setting}, {seeds} seeds: {found}")
     assert found.rejected <= 0.07
-    assert 0.93 <= found.difference_covered <= 0.975
-    if seeds == 5:
-        assert 0.93 <= found.model_covered <= 0.97
-    else:
-        # Three seeds and as much seed as image variance: Satterthwaite's t is a little short.
-        assert 0.915 <= found.model_covered <= 0.975
+    margin = slack(0.93, FULL) / 3
+    assert 0.93 - margin <= found.model_covered <= 0.97 + margin
+    assert 0.93 - margin <= found.difference_covered <= 0.97 + margin
 
 
 @pytest.mark.slow

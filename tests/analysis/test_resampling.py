@@ -65,13 +65,16 @@ def test_the_variance_of_a_mean_is_unbiased_even_for_few_units():
 
 
 def test_block_length_grows_with_the_memory_of_the_frames():
-    lengths = [
-        resampling.choose_block_length(noise(m, 600), np.array([200] * 3)) for m in (0, 0.7, 0.9)
-    ]
-    assert lengths[0] < lengths[1] < lengths[2]
-    assert lengths[0] <= 25
-    assert lengths[2] >= 38  # two correlation times (1 + m) / (1 - m)
-    assert lengths[2] <= 600 // resampling.MIN_BLOCKS
+    plans = [resampling.plan(["a"] * 600, noise(m, 600)) for m in (0.0, 0.7, 0.95)]
+    lengths = [plan.block_length for plan in plans]
+    assert lengths[0] == 32  # 1.3 sqrt(600): the least, however independent the images look
+    assert lengths[0] < lengths[1] < lengths[2] == 600 // resampling.MIN_BLOCKS
+    assert plans[0].correction < plans[1].correction < plans[2].correction < 1.5
+
+
+def test_memory_of_an_autoregressive_series_is_known_in_closed_form():
+    found = resampling.memory_length(noise(0.7, 20_000), np.array([10_000, 10_000]))
+    assert found == pytest.approx(2 * 0.7 / (1 - 0.7**2), rel=0.1)
 
 
 def test_long_blocks_join_short_groups():
