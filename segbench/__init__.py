@@ -1,3 +1,27 @@
 """segbench: a fair referee for semantic-segmentation architectures."""
 
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from segbench.training.segmenter import Segmenter
+
 __version__ = "0.1.0"
+
+
+def load(ckpt: Path | str | None = None, device: str = "auto") -> Segmenter:
+    """Loads a checkpoint for prediction; nothing else is needed, and nothing is downloaded.
+
+    Args:
+        ckpt: a file written by `python -m segbench.train`; None takes the one that is shipped.
+        device: `auto`, `cpu`, `cuda`, ...
+
+    Returns:
+        `load(...).predict("photo.jpg")` gives `labels`, `probs` and `classes`; for more options
+        build a `segbench.training.segmenter.Segmenter`.
+    """
+    from segbench.training.segmenter import Segmenter  # torch takes seconds to import
+
+    return Segmenter(ckpt, device=device)

@@ -64,8 +64,13 @@ def run_verb(verb: str, task: Callable[[DictConfig], Outcome | int | None]) -> N
     codes: list[int] = []
     sweep_dir = None
     try:
-        if not (arguments.help or arguments.hydra_help or arguments.info or arguments.cfg
-                or arguments.shell_completion):
+        if not (
+            arguments.help
+            or arguments.hydra_help
+            or arguments.info
+            or arguments.cfg
+            or arguments.shell_completion
+        ):
             config = compose_checked(config_name, arguments.overrides, arguments.multirun)
             if arguments.multirun or config.hydra.mode == RunMode.MULTIRUN:
                 sweep_dir = Path(config.hydra.sweep.dir)
@@ -115,7 +120,8 @@ def _run_job(module: str) -> float | None:
     """Runs the current job of a sweep in a fresh process and files its outcome."""
     job = HydraConfig.get()
     passed_on = [
-        text for text in job.overrides.hydra
+        text
+        for text in job.overrides.hydra
         if not text.startswith(("hydra.mode", "hydra.sweeper", "hydra/sweeper", "hydra/launcher"))
     ]
     overrides = [*job.overrides.task, *passed_on, "hydra.mode=RUN"]
@@ -157,8 +163,11 @@ def _print_jobs(sweep_dir: Path) -> int:
         color = "green" if record["status"] in ("finished", "unchanged") else "red"
         score = "" if record["score"] is None else f"{record['score']:.4f}"
         table.add_row(
-            str(number), " ".join(record["overrides"]), f"[{color}]{record['status']}[/]",
-            score, record["reason"] or record["run_dir"],
+            str(number),
+            " ".join(record["overrides"]),
+            f"[{color}]{record['status']}[/]",
+            score,
+            record["reason"] or record["run_dir"],
         )
     Console(width=None if sys.stdout.isatty() else 120).print(table)
     failed = sum(record["status"] in ("failed", "killed") for record in records)

@@ -7,18 +7,20 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_search_path import ConfigSearchPath
+from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
 from hydra.errors import (
-    ConfigCompositionException,
     HydraException,
     MissingConfigException,
     OverrideParseException,
 )
 from hydra.plugins.search_path_plugin import SearchPathPlugin
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from yaml import YAMLError
 
 from segbench.config import ConfigError, config_dir, did_you_mean, schema, studies_dir
 from segbench.config.targets import check_targets
@@ -36,7 +38,9 @@ INJECTED = {
 }
 # Beside its source's own arguments, a data config holds those of the loaders.
 PIPELINE = "segbench.data.datamodule.SegmentationData"
-COMPOSE_ERRORS = (HydraException, OmegaConfBaseException)
+# Names that stand for class weights, computed from the training masks (data/balance.py).
+CLASS_WEIGHT_RULES = ("median_frequency", "enet", "effective_number")
+COMPOSE_ERRORS = (HydraException, OmegaConfBaseException, YAMLError)
 
 
 class StudySearchPath(SearchPathPlugin):
@@ -73,24 +77,21 @@ def compose_checked(config_name: str, overrides: list[str], multirun: bool = Fal
     """
     with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
         parsed, problems = _parse(overrides)
-        if not _exists(config_name):
-            raise ConfigError(_unknown_config(config_name))
-        first, alternatives = _expand(parsed, multirun)
-        accepted, found = _accept(config_name, first)
-        problems += found
-        config = compose(config_name, accepted, return_hydra_config=True)
-        problems += _check_values(config)
-        if multirun or config.hydra.mode and config.hydra.mode.name == "MULTIRUN":
-            alternatives += _study_sweep(config, parsed)
-        for override in alternatives:
+        first, others = _expand(parsed, multirun)
+        config, accepted, found = _compose_what_fits(config_name, first)
+        problems += found + _check_values(config)
+        if multirun or config.hydra.mode == RunMode.MULTIRUN:
+            others += _study_sweep(config, parsed)
+        for override in others:
             key = override.split("=", 1)[0]
-            others = [item for item in accepted if item.split("=", 1)[0] != key]
-            single, found = _accept(config_name, others, [override])
-            problems += found
-            if not found:
-                problems += _check_values(compose(config_name, single))
+            rest = [item for item in accepted if item.split("=", 1)[0] != key]
+            single, _, found = _compose_what_fits(config_name, [*rest, override])
+            for problem in found or _check_values(single):
+                if problem not in problems:
+                    about_it = problem.startswith((f"{key}:", f"{key}="))
+                    problems.append(problem if about_it else f"{problem} (with {override})")
         if problems:
-            raise ConfigError(_listing(problems))
+            raise ConfigError(_listing(list(dict.fromkeys(problems))))
         return config
 
 
@@ -106,7 +107,7 @@ def _parse(overrides: list[str]) -> tuple[list[Override], list[str]]:
 
 
 def _expand(parsed: list[Override], multirun: bool) -> tuple[list[str], list[str]]:
-    """The overrides of the first job, and every other value of a sweep as an override of its own."""
+    """The overrides of the first job, and each further value of a sweep as its own override."""
     first, alternatives = [], []
     for override in parsed:
         if multirun and override.is_sweep_override() and override.is_choice_sweep():
@@ -121,62 +122,99 @@ def _expand(parsed: list[Override], multirun: bool) -> tuple[list[str], list[str
 def _study_sweep(config: DictConfig, parsed: list[Override]) -> list[str]:
     """The values that a study sweeps over, as overrides, but for what the command line sets."""
     given = {override.get_key_element() for override in parsed}
-    params = OmegaConf.to_container(config.hydra.sweeper).get("params") or {}
+    params = config.hydra.sweeper.get("params") or {}
     lines = [f"{key}={value}" for key, value in params.items() if key not in given]
     first, others = _expand(_parse(lines)[0], multirun=True)
     return first + others
 
 
-def _accept(
-    config_name: str, candidates: list[str], last: list[str] | None = None
-) -> tuple[list[str], list[str]]:
-    """Splits overrides into those that compose and a problem for each that does not."""
-    try:
-        accepted = [*candidates, *(last or [])]
-        compose(config_name, accepted, return_hydra_config=True)
-        return accepted, []
-    except COMPOSE_ERRORS:
-        pass
-    accepted, problems = ([], []) if last is None else (list(candidates), [])
-    todo = last if last is not None else sorted(candidates, key=_is_value)
-    for override in todo:
+def _compose_what_fits(
+    config_name: str, overrides: list[str]
+) -> tuple[DictConfig, list[str], list[str]]:
+    """Composes with those overrides that can be applied.
+
+    Returns:
+        The config, the overrides in it, and a problem for each of the others.
+    """
+    accepted, rejected = list(overrides), []
+    while True:
         try:
-            compose(config_name, [*accepted, override], return_hydra_config=True)
-            accepted.append(override)
+            config = compose(config_name, accepted, return_hydra_config=True)
+            break
         except COMPOSE_ERRORS as error:
-            problems.append(_explain(config_name, accepted, override, error))
-    return accepted, problems
+            if isinstance(error, MissingConfigException) and error.missing_cfg_file == config_name:
+                raise ConfigError(_unknown_study(config_name)) from None
+            culprit = _culprit(config_name, accepted, error)
+            if culprit is None:
+                raise ConfigError(f"{config_name}.yaml: {_root_cause(error)}") from None
+            accepted.remove(culprit)
+            rejected.append((culprit, error))
+            if isinstance(error, MissingConfigException):  # its keys belong to no other option
+                group = culprit.split("=", 1)[0]
+                accepted = [item for item in accepted if not item.startswith(f"{group}.")]
+    return config, accepted, [_explain(config, override, error) for override, error in rejected]
 
 
-def _is_value(override: str) -> bool:
-    """Orders choices of a group before values, which may depend on the choice."""
-    return not (config_dir() / override.split("=", 1)[0].split("@")[0].lstrip("+~")).is_dir()
+def _culprit(config_name: str, overrides: list[str], error: Exception) -> str | None:
+    """The override that an error of Hydra is about."""
+    text = str(error)
+    for override in overrides:
+        key, _, value = override.partition("=")
+        bare = key.lstrip("+~")
+        if getattr(error, "missing_cfg_file", None) == f"{bare}/{value}":
+            return override
+        if f"'{bare}'" in text or f"override {override}" in text:
+            return override
+    # The message does not say: try without any, then each alone.
+    for attempt in ([], *([override] for override in overrides)):
+        try:
+            compose(config_name, attempt, return_hydra_config=True)
+        except COMPOSE_ERRORS:
+            return attempt[0] if attempt else None
+    return overrides[-1] if overrides else None
 
 
-def _explain(config_name: str, accepted: list[str], override: str, error: Exception) -> str:
+def _explain(config: DictConfig, override: str, error: Exception) -> str:
     key, _, value = override.partition("=")
     bare = key.lstrip("+~")
     if isinstance(error, MissingConfigException) and error.options:
         return f"{key}: there is no {bare} '{value}'{did_you_mean(value, error.options)}"
-    cause: BaseException = error
-    while cause.__cause__ is not None:
-        cause = cause.__cause__
-    reason = str(cause).splitlines()[0]
-    if isinstance(error, ConfigCompositionException) and "not in" in str(error):
-        config = compose(config_name, accepted)
-        parent, _, leaf = bare.rpartition(".")
-        node = OmegaConf.select(config, parent) if parent else config
-        if isinstance(node, DictConfig):
-            where = f"'{parent}'" if parent else "the config"
-            options = [str(option) for option in node]
-            return f"{key}: there is no key '{leaf}' in {where}{did_you_mean(leaf, options)}"
-        return f"{key}: there is no such key{did_you_mean(bare.split('.')[0], map(str, config))}"
-    return f"{override}: {reason}"
+    if "Ambiguous value" in str(error):
+        return (
+            f"{override}: several values are a sweep, which needs -m; a text that holds a comma "
+            f"needs quotes: '{key}=\"A,B\"'"
+        )
+    path, node = "", config
+    for part in bare.split("."):
+        if not isinstance(node, DictConfig):
+            break
+        if part not in node:
+            where = f"'{path}'" if path else "the config"
+            options = {str(option) for option in node} - {"hydra", "_target_"}
+            return f"{key}: there is no key '{part}' in {where}{did_you_mean(part, options)}"
+        path = f"{path}.{part}".lstrip(".")
+        node = OmegaConf.select(config, path)
+    return f"{override}: {_root_cause(error)}"
+
+
+def _root_cause(error: BaseException) -> str:
+    while error.__cause__ is not None:
+        error = error.__cause__
+    if isinstance(error, YAMLError):
+        return " ".join(str(error).split())
+    first, *rest = str(error).splitlines()
+    return rest[0].strip() if rest and first.endswith("composing config:") else first
 
 
 def _check_values(config: DictConfig) -> list[str]:
-    """Missing values, broken interpolations and wrong arguments of targets."""
-    config = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+    """Missing values, broken interpolations and wrong arguments of targets.
+
+    Args:
+        config: as composed, with Hydra's own node, to which `${hydra:...}` refers.
+    """
+    HydraConfig.instance().set_config(config)
+    verb_schema = OmegaConf.get_type(config)
+    config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     problems = [
         f"{key}: is not set; give it on the command line as {key}=VALUE"
         for key in sorted(OmegaConf.missing_keys(config))
@@ -186,25 +224,22 @@ def _check_values(config: DictConfig) -> list[str]:
         values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore
     except OmegaConfBaseException as error:
         return [*problems, str(error).splitlines()[0]]
+    _forget_class_weight_rules(values.get("loss"))
     found = check_targets(values, INJECTED, beside={"data": PIPELINE})
     problems += [text for text in found if text.split(":")[0] not in missing]
-    for verb_schema in schema.SCHEMAS.values():
-        if OmegaConf.get_type(config) is verb_schema:
-            problems += schema.wrong_choices(values, verb_schema)
-    return problems
+    return problems + schema.wrong_choices(values, verb_schema)
 
 
-def _exists(config_name: str) -> bool:
-    try:
-        compose(config_name)
-    except MissingConfigException as error:
-        return error.missing_cfg_file is not None and str(error.missing_cfg_file) != config_name
-    except COMPOSE_ERRORS:
-        return True
-    return True
+def _forget_class_weight_rules(loss: Any) -> None:
+    """Puts null for the name of a rule, which the signature of the loss does not know."""
+    if isinstance(loss, dict):
+        if str(loss.get("class_weights")) in CLASS_WEIGHT_RULES:
+            loss["class_weights"] = None
+        for value in loss.values():
+            _forget_class_weight_rules(value)
 
 
-def _unknown_config(name: str) -> str:
+def _unknown_study(name: str) -> str:
     places = {studies_dir(), Path.cwd() / "experiments"}
     studies = {file.stem for place in places if place.is_dir() for file in place.glob("*.yaml")}
     return f"there is no study '{name}'{did_you_mean(name, studies)}\nstudies: " + ", ".join(

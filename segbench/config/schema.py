@@ -7,7 +7,7 @@ group (`model`, `data`, ...) is checked against the signature of its `_target_` 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
@@ -64,7 +64,77 @@ class TrainConfig:
     allow_targets: list[str] = field(default_factory=list)
 
 
-SCHEMAS = {"train": TrainConfig}
+@dataclass
+class EvaluateConfig:
+    """Everything that `python -m segbench.evaluate` understands at the top level."""
+
+    # What to score: a checkpoint, or a folder of label maps by any program
+    ckpt: str | None = None
+    predictions: str | None = None
+    # On what: a checkpoint knows its data set; `root` says where it lies on this machine
+    data: Any = None
+    root: str | None = None
+    split: str = choice("test", "val")
+    # null: as the checkpoint was tested
+    inference: Any = None
+
+    # Where the result goes: run_dir, or runs/STUDY/NAME/seedN
+    study: str = "evaluations"
+    name: str | None = None
+    seed: int | None = None
+    run_dir: str | None = None
+
+    # Scores
+    absent_classes: str = choice("exclude", "zero", "one")
+    boundary: bool = True
+    calibration: bool = True
+
+    # Reading predictions
+    format: str = choice("auto", "ids", "color", "label_ids")
+    void_values: list[int] = field(default_factory=list)
+    partial: bool = False
+
+    # Pictures of the worst images, and the predictions themselves
+    gallery: int = 6
+    save: str = choice("none", "ids", "cityscapes")
+
+    device: str = "auto"
+    batch_size: int | None = None
+    num_workers: int | None = None
+    allow_targets: list[str] = field(default_factory=list)
+
+
+@dataclass
+class PredictConfig:
+    """Everything that `python -m segbench.predict` understands at the top level."""
+
+    source: str = MISSING
+    ckpt: str | None = None
+    output: str = "predictions"
+    # null: as the checkpoint was tested
+    inference: Any = None
+    # auto: as high as in training; null: as the picture is; [H, W]
+    resize: Any = "auto"
+    drop_class: str | None = None
+
+    # What to write, and how it looks
+    # null: ids, color, overlay and side_by_side of images; overlay of videos
+    write: list[str] | None = None
+    classes: list[str] | None = None
+    alpha: float = 0.5
+    legend: bool = True
+
+    # Post-processing, in this order
+    refine_edges: bool = False
+    majority_window: int = 1
+    min_region: int = 0
+
+    device: str = "auto"
+    writers: int = 2
+    allow_targets: list[str] = field(default_factory=list)
+
+
+SCHEMAS = {"train": TrainConfig, "evaluate": EvaluateConfig, "predict": PredictConfig}
 
 
 def register() -> None:
@@ -73,10 +143,10 @@ def register() -> None:
         ConfigStore.instance().store(f"{verb}_schema", schema)
 
 
-def wrong_choices(config: Mapping[str, Any], schema: type) -> list[str]:
+def wrong_choices(config: Mapping[str, Any], schema: type | None) -> list[str]:
     """One sentence for each key whose value is none of the options of its `choice`."""
     problems = []
-    for entry in fields(schema):
+    for entry in fields(schema) if is_dataclass(schema) else ():
         options = entry.metadata.get("choices", ())
         if options and config.get(entry.name) not in options:
             value = config.get(entry.name)

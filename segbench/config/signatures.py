@@ -137,14 +137,16 @@ def _from_class(node: ast.ClassDef, tree: ast.Module) -> Signature | None:
     if any("dataclass" in ast.unparse(decorator) for decorator in node.decorator_list):
         fields = [item for item in node.body if isinstance(item, ast.AnnAssign)]
         return Signature(
-            {f.target.id: Parameter(f.annotation, f.value is None)
-             for f in fields if isinstance(f.target, ast.Name)}
+            {
+                f.target.id: Parameter(f.annotation, f.value is None)
+                for f in fields
+                if isinstance(f.target, ast.Name)
+            }
         )
-    for base in node.bases:
-        for other in tree.body:
-            if isinstance(other, ast.ClassDef) and isinstance(base, ast.Name):
-                if other.name == base.id and other is not node:
-                    return _from_class(other, tree)
+    bases = {base.id for base in node.bases if isinstance(base, ast.Name)}
+    for other in tree.body:
+        if isinstance(other, ast.ClassDef) and other.name in bases and other is not node:
+            return _from_class(other, tree)
     return None
 
 

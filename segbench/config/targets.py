@@ -54,6 +54,7 @@ def check_node(
     if signature is None:
         return []
     if beside and (second := signature_of(beside)):
+        injected = injected - set(signature.parameters)  # the target's own argument comes first
         joined = {**second.parameters, **signature.parameters}
         signature = Signature(joined, signature.is_open)
     known = set(signature.parameters)
@@ -71,8 +72,7 @@ def check_node(
         elif key in known and (annotation := signature.parameters[str(key)].annotation):
             is_target = isinstance(value, Mapping) and "_target_" in value
             if not is_target and value != "???" and not matches(value, annotation):
-                expected = ast.unparse(annotation)
-                problems.append(f"{path}.{key}: expected {expected}, got {value!r}")
+                problems.append(f"{path}.{key}: expected {in_yaml(annotation)}, got {value!r}")
     for key, parameter in signature.parameters.items():
         if parameter.required and key not in node and key not in injected:
             problems.append(f"{path}.{key}: {target} needs this argument, and it is not set")
@@ -104,6 +104,30 @@ def matches(value: Any, annotation: ast.expr) -> bool:
             return _matches_generic(value, name, inner)
         case _:
             return True
+
+
+def in_yaml(annotation: ast.expr) -> str:
+    """An annotation in the words of a config file: `[int, int] or null`."""
+    match annotation:
+        case ast.Constant(value=None):
+            return "null"
+        case ast.Constant(value=str() as text):  # a quoted annotation
+            return in_yaml(ast.parse(text, mode="eval").body)
+        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
+            return f"{in_yaml(left)} or {in_yaml(right)}"
+        case ast.Subscript(value=ast.Name(id="Optional"), slice=inner):
+            return f"{in_yaml(inner)} or null"
+        case ast.Subscript(value=ast.Name(id="Union" | "Literal"), slice=ast.Tuple(elts=options)):
+            return " or ".join(
+                str(option.value) if isinstance(option, ast.Constant) else in_yaml(option)
+                for option in options
+            )
+        case ast.Subscript(value=ast.Name(id="list" | "Sequence"), slice=inner):
+            return f"a list of {in_yaml(inner)}"
+        case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=items)):
+            return f"[{', '.join(map(in_yaml, items))}]"
+        case _:
+            return ast.unparse(annotation)
 
 
 def _matches_generic(value: Any, name: str, inner: ast.expr) -> bool:

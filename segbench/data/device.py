@@ -34,6 +34,8 @@ class DeviceLoader:
         ValueError: an augmentation that only the CPU has.
     """
 
+    batch_sampler = None  # Lightning looks for one wherever it finds a sampler
+
     def __init__(
         self,
         dataset: SegmentationDataset,

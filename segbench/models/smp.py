@@ -5,8 +5,8 @@
 The networks are smp's own (Iakubovskii, github.com/qubvel-org/segmentation_models.pytorch), so
 they may differ from the papers where smp does: its U-Net upsamples by nearest neighbour into
 decoder channels 256..16, whatever the encoder. Written here: padding to any size, refused typos
-(smp swallows unknown arguments), weights that fail fast, batches of one behind global pooling,
-and PSPNet as in its paper (all stages at output stride 8, with the auxiliary head).
+(smp swallows unknown arguments), weights that fail fast, batches of one behind global pooling.
+PSPNet has its own file, for its auxiliary head, and so have the transformers.
 
 Every function takes `num_classes` and
     encoder_name: an encoder of smp, or `tu-` and a timm model (`tu-convnext_tiny`).
@@ -18,108 +18,11 @@ and raises ValueError for an unknown encoder, missing weights, or sizes that do 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Literal
 
 import segmentation_models_pytorch as smp
-from torch import Tensor, nn
 
-from segbench.models import encoders
-from segbench.models.blocks import FCNHead, pad_to_stride, resize, train_pooling_on_one
-
-Interpolation = Literal["nearest", "bilinear", "bicubic"]
-
-
-class SmpNetwork(nn.Module):
-    """Encoder, decoder and head of an smp model, for images of any size.
-
-    Args:
-        network: any smp model without a classification head.
-        at_least: smallest height and width that the network can take; smaller images are padded.
-    """
-
-    def __init__(self, network: smp.base.SegmentationModel, at_least: int | None = None) -> None:
-        super().__init__()
-        train_pooling_on_one(network)
-        self.encoder = network.encoder
-        self.decoder = network.decoder
-        self.head = network.segmentation_head
-        self.stride = int(network.encoder.output_stride)
-        self.at_least = at_least
-
-    def forward(self, image: Tensor) -> Tensor:
-        """[N, 3, H, W] float, normalised -> logits [N, num_classes, H, W]."""
-        padded = pad_to_stride(image, self.stride, self.at_least)
-        features = self.encoder(padded)
-        # A ViT encoder returns (maps, prefix tokens), all others a list of maps.
-        decoded = self.decoder(*features) if isinstance(features, tuple) else self.decoder(features)
-        return self.head(decoded)[..., : image.shape[-2], : image.shape[-1]]
-
-
-class PSPNet(nn.Module):
-    """PSPNet: pyramid pooling over 1, 2, 3, 6 bins at output stride 8, auxiliary head on stage 4.
-
-    Zhao et al., "Pyramid Scene Parsing Network", CVPR 2017. smp's decoder; its bin of 1 has no
-    batch norm, and a 1x1 (not 3x3) convolution fuses the pyramid.
-
-    Args:
-        num_classes: channels of the logits.
-        encoder_name: see the module; it must support dilation (the ResNets do).
-        encoder_weights: see the module.
-        encoder_output_stride: 8 (the paper) or 16 (a quarter of the cost in the last stages).
-        psp_out_channels: channels behind the pyramid.
-        psp_dropout: share of dropped channels before the head.
-        aux_weight: weight of the auxiliary loss (0.4 in the paper); 0 builds no auxiliary head.
-    """
-
-    def __init__(
-        self,
-        num_classes: int,
-        encoder_name: str = "resnet50",
-        encoder_weights: str | None = None,
-        encoder_output_stride: Literal[8, 16] = 8,
-        psp_out_channels: int = 512,
-        psp_dropout: float = 0.1,
-        aux_weight: float = 0.4,
-    ) -> None:
-        super().__init__()
-        network = _build(
-            lambda weights: smp.PSPNet(
-                encoder_name,
-                weights,
-                encoder_depth=5,
-                psp_out_channels=psp_out_channels,
-                psp_dropout=psp_dropout,
-                classes=num_classes,
-                upsampling=encoder_output_stride,
-                output_stride=encoder_output_stride,
-            ),
-            encoder_name,
-            encoder_weights,
-        )
-        self.encoder = network.encoder
-        self.decoder = network.decoder
-        self.head = network.segmentation_head
-        self.stride = encoder_output_stride
-        self.aux_weight = aux_weight
-        width = self.encoder.out_channels[-2]
-        self.aux_head = FCNHead(width, width // 4, num_classes) if aux_weight else None
-
-    def forward(self, image: Tensor) -> Tensor:
-        """[N, 3, H, W] float, normalised -> logits [N, num_classes, H, W]."""
-        features = self.encoder(pad_to_stride(image, self.stride))
-        logits = self.head(self.decoder(features))
-        return logits[..., : image.shape[-2], : image.shape[-1]]
-
-    def forward_with_aux(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Logits and the auxiliary logits, all [N, num_classes, H, W]."""
-        padded = pad_to_stride(image, self.stride)
-        features = self.encoder(padded)
-        maps = [self.head(self.decoder(features))]
-        if self.aux_head is not None:
-            maps.append(resize(self.aux_head(features[-2]), like=padded))
-        logits, *aux = [x[..., : image.shape[-2], : image.shape[-1]] for x in maps]
-        return logits, aux
+from segbench.models.smp_network import SmpNetwork, build_smp
 
 
 def unet(
@@ -129,7 +32,7 @@ def unet(
     encoder_depth: int = 5,
     decoder_channels: list[int] | None = None,
     decoder_attention_type: Literal["scse"] | None = None,
-    decoder_interpolation: Interpolation = "nearest",
+    decoder_interpolation: Literal["nearest", "bilinear", "bicubic"] = "nearest",
 ) -> SmpNetwork:
     """U-Net decoder on any encoder; Ronneberger et al., MICCAI 2015.
 
@@ -137,7 +40,7 @@ def unet(
     256, 128, 64, 32, 16.
     """
     channels = _decoder_channels(decoder_channels, encoder_depth)
-    network = _build(
+    network = build_smp(
         lambda weights: smp.Unet(
             encoder_name,
             encoder_depth,
@@ -160,11 +63,11 @@ def unetplusplus(
     encoder_depth: int = 5,
     decoder_channels: list[int] | None = None,
     decoder_attention_type: Literal["scse"] | None = None,
-    decoder_interpolation: Interpolation = "nearest",
+    decoder_interpolation: Literal["nearest", "bilinear", "bicubic"] = "nearest",
 ) -> SmpNetwork:
     """U-Net++ without deep supervision; Zhou et al., DLMIA 2018. Arguments as in `unet`."""
     channels = _decoder_channels(decoder_channels, encoder_depth)
-    network = _build(
+    network = build_smp(
         lambda weights: smp.UnetPlusPlus(
             encoder_name,
             encoder_depth,
@@ -191,7 +94,7 @@ def fpn(
     decoder_dropout: float = 0.2,
 ) -> SmpNetwork:
     """Semantic FPN; Kirillov et al., "Panoptic Feature Pyramid Networks", CVPR 2019."""
-    network = _build(
+    network = build_smp(
         lambda weights: smp.FPN(
             encoder_name,
             encoder_depth,
@@ -215,8 +118,104 @@ def linknet(
     encoder_depth: int = 5,
 ) -> SmpNetwork:
     """LinkNet; Chaurasia and Culurciello, VCIP 2017 (with ResNet-18 there)."""
-    network = _build(
+    network = build_smp(
         lambda weights: smp.Linknet(encoder_name, encoder_depth, weights, classes=num_classes),
+        encoder_name,
+        encoder_weights,
+    )
+    return SmpNetwork(network)
+
+
+def deeplabv3(
+    num_classes: int,
+    encoder_name: str = "resnet50",
+    encoder_weights: str | None = None,
+    encoder_output_stride: Literal[8, 16] = 8,
+    decoder_channels: int = 256,
+    decoder_atrous_rates: tuple[int, int, int] = (12, 24, 36),
+    decoder_aspp_dropout: float = 0.5,
+) -> SmpNetwork:
+    """DeepLabV3; Chen et al., arXiv 1706.05587."""
+    network = build_smp(
+        lambda weights: smp.DeepLabV3(
+            encoder_name,
+            encoder_weights=weights,
+            encoder_output_stride=encoder_output_stride,
+            decoder_channels=decoder_channels,
+            decoder_atrous_rates=tuple(decoder_atrous_rates),
+            decoder_aspp_dropout=decoder_aspp_dropout,
+            classes=num_classes,
+        ),
+        encoder_name,
+        encoder_weights,
+    )
+    return SmpNetwork(network)
+
+
+def deeplabv3plus(
+    num_classes: int,
+    encoder_name: str = "resnet50",
+    encoder_weights: str | None = None,
+    encoder_output_stride: Literal[8, 16] = 16,
+    decoder_channels: int = 256,
+    decoder_atrous_rates: tuple[int, int, int] = (12, 24, 36),
+    decoder_aspp_dropout: float = 0.5,
+) -> SmpNetwork:
+    """DeepLabV3+ with separable ASPP; Chen et al., ECCV 2018."""
+    network = build_smp(
+        lambda weights: smp.DeepLabV3Plus(
+            encoder_name,
+            encoder_weights=weights,
+            encoder_output_stride=encoder_output_stride,
+            decoder_channels=decoder_channels,
+            decoder_atrous_rates=tuple(decoder_atrous_rates),
+            decoder_aspp_dropout=decoder_aspp_dropout,
+            classes=num_classes,
+        ),
+        encoder_name,
+        encoder_weights,
+    )
+    return SmpNetwork(network)
+
+
+def pan(
+    num_classes: int,
+    encoder_name: str = "resnet34",
+    encoder_weights: str | None = None,
+    encoder_output_stride: Literal[16, 32] = 16,
+    decoder_channels: int = 32,
+) -> SmpNetwork:
+    """PAN; Li et al., "Pyramid Attention Network", BMVC 2018.
+
+    Its pyramid halves the deepest map three times, so small images are padded to 16 times the
+    output stride.
+    """
+    network = build_smp(
+        lambda weights: smp.PAN(
+            encoder_name,
+            encoder_weights=weights,
+            encoder_output_stride=encoder_output_stride,
+            decoder_channels=decoder_channels,
+            classes=num_classes,
+        ),
+        encoder_name,
+        encoder_weights,
+    )
+    return SmpNetwork(network, at_least=16 * encoder_output_stride)
+
+
+def upernet(
+    num_classes: int,
+    encoder_name: str = "resnet34",
+    encoder_weights: str | None = None,
+    encoder_depth: int = 5,
+    decoder_channels: int = 256,
+) -> SmpNetwork:
+    """UPerNet; Xiao et al., "Unified Perceptual Parsing", ECCV 2018."""
+    network = build_smp(
+        lambda weights: smp.UPerNet(
+            encoder_name, encoder_depth, weights, decoder_channels, classes=num_classes
+        ),
         encoder_name,
         encoder_weights,
     )
@@ -232,23 +231,3 @@ def _decoder_channels(channels: list[int] | None, depth: int) -> list[int]:
             f"expected one for each of the {depth} stages (encoder_depth)"
         )
     return list(channels)
-
-
-Build = Callable[[str | bool | None], smp.base.SegmentationModel]
-
-
-def _build(build: Build, encoder_name: str, weights: str | None) -> smp.base.SegmentationModel:
-    """Check the encoder's name and weights, build, and turn smp's errors into ValueError."""
-    encoders.check_encoder_name(encoder_name)
-    packaged = weights == "package" and encoder_name == encoders.LITE0
-    if weights is not None and not packaged:
-        encoders.check_encoder_weights(encoder_name, weights)
-    of_timm = encoder_name.startswith("tu-")
-    try:
-        # timm's weights are a yes or no: the set is a part of the model's name.
-        network = build(None if packaged or weights is None else of_timm or weights)
-    except Exception as error:
-        raise ValueError(f"encoder_name={encoder_name!r} cannot be used here: {error}") from None
-    if packaged:
-        encoders.load_packaged_lite0(network.encoder)
-    return network

@@ -26,12 +26,16 @@ CHECKPOINT_FORMAT = 1
 def instantiate(node: Mapping[str, Any], **injected: Any) -> Any:
     """Calls the `_target_` of a config node with its other keys and the injected arguments.
 
-    Nested nodes with a `_target_` are built first; an injected argument reaches those of them that
-    take it.
+    Nested nodes with a `_target_` are built first; an injected argument reaches whatever names it
+    among its parameters, and the outermost target also if it takes any keyword.
 
     Raises:
         ConfigError: the target cannot be imported, does not take an argument, or refuses a value.
     """
+    return _instantiate(node, injected, outermost=True)
+
+
+def _instantiate(node: Mapping[str, Any], injected: Mapping[str, Any], outermost: bool) -> Any:
     target = str(node["_target_"])
     factory = locate(target)
     signature = inspect.signature(factory)
@@ -40,7 +44,9 @@ def instantiate(node: Mapping[str, Any], **injected: Any) -> Any:
         for key, value in node.items()
         if key != "_target_"
     }
-    arguments |= {key: value for key, value in injected.items() if key in signature.parameters}
+    kinds = {parameter.kind for parameter in signature.parameters.values()}
+    takes_all = outermost and inspect.Parameter.VAR_KEYWORD in kinds
+    arguments |= {k: v for k, v in injected.items() if takes_all or k in signature.parameters}
     try:
         signature.bind(**arguments)
     except TypeError as error:
@@ -54,7 +60,7 @@ def instantiate(node: Mapping[str, Any], **injected: Any) -> Any:
 def _instantiate_nested(value: Any, injected: Mapping[str, Any]) -> Any:
     if isinstance(value, Mapping):
         if "_target_" in value:
-            return instantiate(value, **injected)
+            return _instantiate(value, injected, outermost=False)
         return {key: _instantiate_nested(item, injected) for key, item in value.items()}
     if isinstance(value, list):
         return [_instantiate_nested(item, injected) for item in value]
@@ -209,6 +215,8 @@ def load_checkpoint(
         model.load_state_dict(state)
     except RuntimeError as error:
         raise ConfigError(f"ckpt={path}: weights and network do not match: {error}") from None
+    if meta["config"].get("channels_last"):  # the layout can change the last bits of a result
+        model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model.eval(), meta
 
 

@@ -38,7 +38,7 @@ def adam(
 ) -> Optimizer:
     """Adam (Kingma and Ba 2015), weight decay as an L2 term; arguments as `adamw`."""
     groups = parameter_groups(model, lr, weight_decay, encoder_lr_factor)
-    return Adam(groups, lr=lr, betas=tuple(betas), fused=_on_cuda(model))
+    return Adam(groups, lr=lr, betas=(betas[0], betas[1]), fused=_on_cuda(model))
 
 
 def adamw(
@@ -58,7 +58,7 @@ def adamw(
         encoder_lr_factor: learning rate of `model.encoder` as a factor of `lr`.
     """
     groups = parameter_groups(model, lr, weight_decay, encoder_lr_factor)
-    return AdamW(groups, lr=lr, betas=tuple(betas), fused=_on_cuda(model))
+    return AdamW(groups, lr=lr, betas=(betas[0], betas[1]), fused=_on_cuda(model))
 
 
 def parameter_groups(

@@ -47,7 +47,10 @@ def commit() -> tuple[str | None, bool | None]:
     def git(*arguments: str) -> str:
         return subprocess.run(
             ["git", "-C", str(folder), *arguments],
-            capture_output=True, text=True, check=True, timeout=20,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=20,
         ).stdout.strip()
 
     try:

@@ -21,9 +21,10 @@ import os
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
+if TYPE_CHECKING:
+    import numpy as np
 
 SCHEMA_VERSION = 1
 
@@ -78,6 +79,8 @@ class RunDirectory:
             groups: N group names.
             matrices: int64 `[N, C, C + 1]`.
         """
+        import numpy as np
+
         with _replacing(self.confusion_file, suffix=".npz") as file:
             np.savez_compressed(
                 file, names=np.array(names), groups=np.array(groups), matrices=matrices
@@ -85,6 +88,8 @@ class RunDirectory:
 
     def read_confusion(self) -> tuple[list[str], list[str], np.ndarray]:
         """Names, groups and matrices as `write_confusion` got them."""
+        import numpy as np
+
         with np.load(self.confusion_file) as file:
             return file["names"].tolist(), file["groups"].tolist(), file["matrices"]
 

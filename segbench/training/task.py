@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
@@ -14,6 +15,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from segbench.data.classes import ClassSet
 from segbench.inference.labels import upsample_argmax
+from segbench.inference.predictor import Predictor
 from segbench.training.metrics import ConfusionPerImage
 from segbench.training.scores import scores
 
@@ -34,7 +36,7 @@ class SegmentationTask(pl.LightningModule):
             auxiliary heads.
         loss: `(logits, mask) -> scalar`; with `terms` if it is a sum.
         classes: the class set.
-        mean, std: of RGB in 0..1, three values each.
+        predictor: predicts the label maps of the test set, from the same `model`.
         make_optimizer: builds the optimiser of a network.
         make_scheduler: builds the schedule from the optimiser and the number of steps.
         image_names: for each split, the names of its images by index.
@@ -43,13 +45,16 @@ class SegmentationTask(pl.LightningModule):
         checkpoint_meta: what the checkpoint carries besides the weights; plain types.
     """
 
+    model: Any
+    loss: Any
+    confusion: Any
+
     def __init__(
         self,
         model: nn.Module,
         loss: nn.Module,
         classes: ClassSet,
-        mean: Sequence[float],
-        std: Sequence[float],
+        predictor: Predictor,
         make_optimizer: Callable[[nn.Module], Optimizer],
         make_scheduler: Callable[[Optimizer, int], LRScheduler | ReduceLROnPlateau],
         image_names: dict[str, list[str]],
@@ -62,11 +67,7 @@ class SegmentationTask(pl.LightningModule):
         self.model = model.to(memory_format=self.memory_format)
         self.loss = loss
         self.classes = classes
-        # (image / 255 - mean) / std as one multiplication and one addition
-        scale = 1 / (255 * torch.tensor(std, dtype=torch.float32))
-        shift = -torch.tensor(mean, dtype=torch.float32) / torch.tensor(std, dtype=torch.float32)
-        self.register_buffer("scale", scale.view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("shift", shift.view(1, 3, 1, 1), persistent=False)
+        self.predictor = predictor
         self.make_optimizer = make_optimizer
         self.make_scheduler = make_scheduler
         self.confusion = nn.ModuleDict(
@@ -75,17 +76,12 @@ class SegmentationTask(pl.LightningModule):
         self.log_every = log_every
         self.checkpoint_meta = checkpoint_meta or {}
         self.latest_scores: dict[str, dict[str, Any]] = {}
+        self._rng: dict[str, Any] | None = None
         self._unchecked: tuple[Tensor, int, list[str], Batch] | None = None
 
     def normalize(self, image: Tensor) -> Tensor:
         """uint8 `[N, 3, H, W]` -> float32, normalised, in the memory format of the network."""
-        return torch.addcmul(
-            self.shift, image.to(memory_format=self.memory_format).float(), self.scale
-        )
-
-    def forward(self, image: Tensor) -> Tensor:
-        """uint8 `[N, 3, H, W]` RGB -> logits `[N, C, H, W]`."""
-        return self.model(self.normalize(image))
+        return self.predictor.normalize(image.to(memory_format=self.memory_format))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step; logs each term of the loss."""
@@ -132,35 +128,30 @@ class SegmentationTask(pl.LightningModule):
             "head-room (precision=bf16-mixed or 32-true), broken images."
         )
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> list[Tensor]:
-        """Counts a batch and logs the validation loss; returns the predicted label maps."""
-        return self._evaluation_step(batch, "val", with_loss=True)
-
-    def test_step(self, batch: Batch, batch_idx: int) -> list[Tensor]:
-        """Counts a batch; returns the predicted label maps."""
-        return self._evaluation_step(batch, "test", with_loss=False)
-
-    def _evaluation_step(self, batch: Batch, split: str, with_loss: bool) -> list[Tensor]:
-        """Images are whole batches, or lists where sizes differ; masks likewise."""
-        if isinstance(batch["image"], Tensor) and isinstance(batch["mask"], Tensor):
-            parts = [(batch["image"], batch["mask"], batch["index"])]
-        else:
-            items = zip(batch["image"], batch["mask"], batch["index"], strict=True)
-            parts = [(image[None], mask[None], index[None]) for image, mask, index in items]
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """Counts a batch, seen in one piece, logs the loss; returns the label maps as `pred`."""
         predictions: list[Tensor] = []
-        for image, mask, index in parts:
-            logits = self(image)
+        for image, mask, index in _parts(batch):
+            logits = self.model(self.normalize(image))
             size = (mask.shape[-2], mask.shape[-1])
             pred = upsample_argmax(logits.float(), size)
-            self.confusion[split].update(pred, mask, index)
+            self.confusion["val"].update(pred, mask, index)
             predictions += pred
-            if with_loss:
-                full = logits if logits.shape[-2:] == mask.shape[-2:] else F.interpolate(
-                    logits.float(), size, mode="bilinear", align_corners=False
-                )
-                self.log(f"{split}/loss", self.loss(full, mask), batch_size=len(mask),
-                         on_epoch=True, sync_dist=True)
-        return predictions
+            if logits.shape[-2:] != mask.shape[-2:]:
+                logits = F.interpolate(logits.float(), size, mode="bilinear", align_corners=False)
+            loss = self.loss(logits, mask)
+            self.log("val/loss", loss, batch_size=len(mask), on_epoch=True, sync_dist=True)
+        return {"pred": predictions}
+
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+        """Counts a batch, predicted as `inference` says; returns the label maps as `pred`."""
+        predictions: list[Tensor] = []
+        for image, mask, index in _parts(batch):
+            image = image.to(memory_format=self.memory_format)
+            pred = self.predictor.labels(image, (mask.shape[-2], mask.shape[-1]))
+            self.confusion["test"].update(pred, mask, index)
+            predictions += pred
+        return {"pred": predictions}
 
     def on_validation_epoch_end(self) -> None:
         """Logs the scores of the validation set."""
@@ -171,8 +162,12 @@ class SegmentationTask(pl.LightningModule):
         """Logs the scores of the test set."""
         self._log_scores("test")
 
+    def counts(self, split: str) -> tuple[np.ndarray, np.ndarray]:
+        """Indices int64 `[N]` and confusion matrices int64 `[N, C, C + 1]` of val or test."""
+        return self.confusion[split].compute()
+
     def _log_scores(self, split: str) -> None:
-        _, matrices = self.confusion[split].compute()
+        _, matrices = self.counts(split)
         found = scores(matrices.sum(0), self.classes.names)
         self.latest_scores[split] = found
         for key in ("mIoU", "mDice", "pixel_acc", "mean_acc"):
@@ -203,7 +198,9 @@ class SegmentationTask(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Makes the checkpoint self-contained, and leaves only the network among the weights."""
         checkpoint["state_dict"] = {
-            key: value for key, value in checkpoint["state_dict"].items() if key.startswith("model.")
+            key: value
+            for key, value in checkpoint["state_dict"].items()
+            if key.startswith("model.")
         }
         checkpoint["segbench"] = {**self.checkpoint_meta, "scores": dict(self.latest_scores)}
         checkpoint["segbench_rng"] = rng_state()
@@ -215,9 +212,18 @@ class SegmentationTask(pl.LightningModule):
 
     def on_train_epoch_start(self) -> None:
         """After a resume, goes on with the random numbers where the checkpoint was written."""
-        if getattr(self, "_rng", None) is not None:
+        if self._rng is not None:
             set_rng_state(self._rng)
             self._rng = None
+
+
+def _parts(batch: Batch) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Image, mask and index of a batch: all at once, or one by one where the sizes differ."""
+    if isinstance(batch["image"], Tensor) and isinstance(batch["mask"], Tensor):
+        yield batch["image"], batch["mask"], batch["index"]
+        return
+    for image, mask, index in zip(batch["image"], batch["mask"], batch["index"], strict=True):
+        yield image[None], mask[None], index[None]
 
 
 def rng_state() -> dict[str, Any]:

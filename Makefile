@@ -1,0 +1,39 @@
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+BIN := .venv/bin
+ARGS ?=
+
+.PHONY: help setup train test test-all lint format clean
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
+
+setup: .venv/ready  ## make .venv with everything that is needed
+
+# uv takes torch and torchvision as a matching pair from the registry.
+.venv/ready: pyproject.toml
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable ".[dev]"
+	touch $@
+
+train: setup  ## set up, then train U-Net on the built-in data; ARGS="model=unet seed=1"
+	$(BIN)/python -m segbench.train $(ARGS)
+
+test: setup  ## set up, then run the tests, without those marked slow
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-all: setup  ## all tests, the slow ones too
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup  ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: setup  ## let ruff rewrite the sources
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:  ## remove .venv and caches, keep runs
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

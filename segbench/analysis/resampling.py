@@ -1,0 +1,233 @@
+"""Resampling correlated images: which unit is redrawn, how long a block is, which weights result.
+
+Neighbouring frames of a drive are nearly copies of each other, so redrawing single frames
+pretends to more evidence than there is. The unit that is redrawn is therefore
+
+- `block`: runs of neighbouring frames within a group, wrapped at its end (the circular block
+  bootstrap: Künsch 1989; Politis & Romano 1992). It speaks about other moments of these groups.
+- `group`: whole groups (the cluster bootstrap: Davison & Hinkley 1997, 3.8; Field & Welsh 2007).
+  It speaks about other groups, and needs many of them.
+- `image`: single images, right only where images are independent.
+
+`auto` takes `group` from `MIN_GROUPS` groups on and `block` below.
+
+Two corrections for few units. From k units, k - 1 are drawn and weighted by k / (k - 1), which
+makes the variance of a resampled mean unbiased (Rao & Wu 1988; plain resampling is too narrow by
+the factor (k - 1) / k in every stratum). And the number of units is handed on as degrees of
+freedom, so that the intervals use Student's t.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+Unit = Literal["auto", "image", "block", "group"]
+UNITS = ("auto", "image", "block", "group")
+MIN_GROUPS = 10
+MIN_BLOCKS = 8
+LENGTHEN = 3
+LARGEST_CORRECTION = 2.0
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How the images are redrawn.
+
+    Args:
+        unit: `image`, `block` or `group`.
+        block_length: images per block (1 unless `unit` is `block`).
+        position: int64 `[N]`; the position of each image in the resampled series. Images with the
+            same position always stay together.
+        strata: `(start, length, block)` of each stretch of positions that is resampled by itself.
+        note: one sentence for the reader: what was chosen and why.
+        correction: factor for image variances: what blocks of this length still miss.
+    """
+
+    unit: str
+    block_length: int
+    position: np.ndarray
+    strata: tuple[tuple[int, int, int], ...]
+    note: str
+    correction: float = 1.0
+
+    @property
+    def dof(self) -> int:
+        """Degrees of freedom of a variance estimated from the units."""
+        return sum(_draws(length, block) for _, length, block in self.strata)
+
+    @property
+    def units(self) -> int:
+        """Number of units (blocks, groups or images) the evidence consists of."""
+        return self.dof + len(self.strata)
+
+    def gather(self, values: np.ndarray) -> np.ndarray:
+        """Sums `values` `[N, ...]` over the images of each position: `[positions, ...]`."""
+        out = np.zeros((int(self.position.max()) + 1, *values.shape[1:]), values.dtype)
+        np.add.at(out, self.position, values)
+        return out
+
+    def weights(self, replicates: int, rng: np.random.Generator) -> np.ndarray:
+        """Draws how often each position counts in each replicate.
+
+        Returns:
+            float64 `[replicates, positions]`, each with expectation 1.
+        """
+        size = sum(length for _, length, _ in self.strata)
+        out = np.empty((replicates, size))
+        rows = np.arange(replicates)[:, None]
+        for start, length, block in self.strata:
+            draws = _draws(length, block)
+            first = rng.integers(length, size=(replicates, draws)) + rows * length
+            hits = np.bincount(first.ravel(), minlength=replicates * length)
+            counts = _moving_sum(hits.reshape(replicates, length), block)
+            out[:, start : start + length] = counts * (length / (draws * block))
+        return out
+
+
+def plan(
+    groups: Sequence[str],
+    series: np.ndarray,
+    unit: Unit = "auto",
+    block_length: int | None = None,
+) -> Plan:
+    """Decides what is redrawn.
+
+    Args:
+        groups: the group of each image, images in order of time within a group.
+        series: float `[K, N]`; what each image adds to the score of K models. Its autocorrelation
+            decides the default block length.
+        unit: see the module.
+        block_length: images per block; None lets `choose_block_length` decide.
+
+    Raises:
+        ValueError: fewer than two units, or an impossible option.
+    """
+    if unit not in UNITS:
+        raise ValueError(f"unit {unit!r} is not one of {', '.join(UNITS)}")
+    if block_length is not None and block_length < 1:
+        raise ValueError(f"block_length {block_length} must be at least 1 image")
+    names, member = np.unique(np.asarray(groups, str), return_inverse=True)
+    if len(member) < 2 or (unit == "group" and len(names) < 2):
+        raise ValueError(
+            f"cannot resample {len(member)} images in {len(names)} groups by {unit}: "
+            "at least two units are needed"
+        )
+    if unit == "auto":
+        unit = "group" if len(names) >= MIN_GROUPS else "block"
+    if unit == "group":
+        note = f"Whole groups are resampled ({len(names)} groups)."
+        return Plan(unit, 1, member, ((0, len(names), 1),), note)
+    order = np.argsort(member, kind="stable")
+    position = np.empty_like(order)
+    position[order] = np.arange(len(order))
+    if unit == "image":
+        note = f"Single images are resampled ({len(order)} images, taken as independent)."
+        return Plan(unit, 1, position, ((0, len(order), 1),), note)
+    sizes = np.bincount(member)
+    memory = memory_length(series[:, order], sizes)
+    chosen = block_length or choose_block_length(memory, len(order))
+    length = min(chosen, max(1, len(order) // 2))
+    missed = min(memory / length, 1 - 1 / LARGEST_CORRECTION)
+    strata = _strata(sizes, length)
+    blocks = sum(_draws(size, block) + 1 for _, size, block in strata)
+    how = "as asked" if block_length else "chosen from the autocorrelation of the images"
+    note = (
+        f"Blocks of {length} neighbouring images are resampled within {len(names)} "
+        f"{'group' if len(names) == 1 else 'groups'} ({blocks} blocks, {how})."
+    )
+    return Plan(unit, length, position, strata, note, 1 / (1 - missed))
+
+
+def memory_length(series: np.ndarray, sizes: np.ndarray) -> float:
+    """How far images remember: sum |k| R(k) / sum R(k) over all lags k, in images.
+
+    R is the autocovariance within groups, averaged over the series, cut off by the flat-top window
+    of Politis & White (2004). A mean over blocks of L images has its variance underestimated by
+    about memory / L.
+
+    Args:
+        series: float `[K, N]`, images sorted by group, then time.
+        sizes: images in each group, in the same order.
+    """
+    count = series.shape[1]
+    rho = _autocorrelation(series, sizes, min(count - 1, 2 * (count // MIN_BLOCKS) + 5))
+    bound = 2 * math.sqrt(math.log10(count) / count)
+    run = max(5, math.ceil(math.sqrt(math.log10(count))))
+    quiet = np.abs(rho[1:]) < bound
+    last = next((m for m in range(len(quiet)) if quiet[m : m + run].all()), len(quiet))
+    lags = np.arange(1, min(2 * max(last, 1), len(rho) - 1) + 1)
+    taper = np.clip(2 * (1 - lags / (lags[-1] + 1)), 0, 1)
+    long_run = max(1 + 2 * float((taper * rho[lags]).sum()), 1e-6)
+    return max(0.0, 2 * float((taper * lags * rho[lags]).sum()) / long_run)
+
+
+def choose_block_length(memory: float, count: int) -> int:
+    """Block length from the data: `LENGTHEN` times that of Politis & White.
+
+    Their rule (2004; corrected by Patton et al. 2009) is the length (1.5 memory^2 N)^(1/3), which
+    minimises the mean squared error of the bootstrap variance. Intervals need longer blocks: what
+    short blocks miss makes every interval too narrow, while the unrest of few long blocks is paid
+    for by Student's t (Sun, Phillips & Jin 2008). At least 1.3 N^(1/2) images, the rule of Lazarus
+    et al. (2018) for when the correlation is not trusted to show; at most N / `MIN_BLOCKS`.
+
+    Args:
+        memory: see `memory_length`.
+        count: N, the number of images.
+    """
+    longest = max(1, count // MIN_BLOCKS)
+    best = math.ceil(LENGTHEN * (1.5 * memory**2 * count) ** (1 / 3))
+    return int(np.clip(best, min(math.ceil(1.3 * count**0.5), longest), longest))
+
+
+def _autocorrelation(series: np.ndarray, sizes: np.ndarray, lags: int) -> np.ndarray:
+    """Autocorrelation `[lags + 1]` within groups, averaged over the series."""
+    ends = np.cumsum(sizes)
+    total = np.zeros((len(series), lags + 1))
+    for end, size in zip(ends, sizes, strict=True):
+        part = series[:, end - size : end]
+        part = part - part.mean(axis=1, keepdims=True)
+        for lag in range(min(lags, size - 1) + 1):
+            total[:, lag] += (part[:, : size - lag] * part[:, lag:]).sum(axis=1)
+    variance = total[:, :1]
+    usable = variance[:, 0] > 0
+    if not usable.any():
+        return np.eye(1, lags + 1)[0]
+    return (total[usable] / variance[usable]).mean(axis=0)
+
+
+def _strata(sizes: np.ndarray, block: int) -> tuple[tuple[int, int, int], ...]:
+    """One stratum per group; neighbours are joined until two blocks fit into each."""
+    lengths: list[int] = []
+    open_length = 0
+    for size in sizes:
+        open_length += int(size)
+        if open_length >= 2 * block:
+            lengths.append(open_length)
+            open_length = 0
+    if open_length:
+        lengths[-1] += open_length
+    starts = np.cumsum([0, *lengths[:-1]])
+    # A block length that divides the stratum keeps "k - 1 of k blocks" exact.
+    return tuple(
+        (int(start), length, max(1, round(length / round(length / block))))
+        for start, length in zip(starts, lengths, strict=True)
+    )
+
+
+def _draws(length: int, block: int) -> int:
+    return max(1, round(length / block) - 1)
+
+
+def _moving_sum(hits: np.ndarray, block: int) -> np.ndarray:
+    """Number of blocks covering each position, blocks wrapping around the end of the series."""
+    if block == 1:
+        return hits
+    wrapped = np.concatenate([hits[:, hits.shape[1] - block + 1 :], hits], axis=1)
+    total = np.cumsum(wrapped, axis=1)
+    total[:, block:] -= total[:, :-block].copy()
+    return total[:, block - 1 :]

@@ -1,0 +1,1 @@
+"""How the streets data set is drawn: shapes, things made of them, a world, and its picture."""

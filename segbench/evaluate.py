@@ -1,0 +1,203 @@
+"""Score a checkpoint, or a folder of label maps by any program, at original resolution.
+
+    python -m segbench.evaluate ckpt=runs/.../best.ckpt              as the checkpoint was tested
+    python -m segbench.evaluate ckpt=... inference=tta root=PATH     another way, data elsewhere
+    python -m segbench.evaluate predictions=DIR data=cityscapes data.root=PATH format=label_ids
+
+Writes result.json and confusion.npz, which `segbench.compare` reads, tables, a confusion figure and
+the worst images to runs/STUDY/NAME/seedN.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from segbench.config import ConfigError
+from segbench.config.app import Outcome, run_verb
+from segbench.training.run_directory import RunDirectory
+
+if TYPE_CHECKING:
+    from segbench.data.dataset import Source
+    from segbench.training.judge import Judged
+
+Config = dict[str, Any]
+
+
+def evaluate(config: DictConfig) -> Outcome:
+    """Scores, writes the run directory, prints the table."""
+    plain: Config = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    _check(plain)
+    started = time.time()
+    judged, source, result = _judge_ckpt(plain) if plain["ckpt"] else _judge_folder(plain)
+    run = RunDirectory(plain["run_dir"] or f"runs/{result['study']}/{result['name']}/"
+                       f"seed{result['seed']}")  # fmt: skip
+    previous = run.read_result()
+    if previous is not None and previous.get("kind") != "evaluate":
+        raise ConfigError(f"{run.path} holds a training; choose another study, name or run_dir")
+    _complete(result, plain, judged, source, started)
+    _write(run, result, plain, judged, source)
+    return Outcome("finished", result["scores"][plain["split"]]["mIoU"], run_dir=str(run.path))
+
+
+def _check(config: Config) -> None:
+    problems = []
+    if (config["ckpt"] is None) == (config["predictions"] is None):
+        problems.append("give one of ckpt=FILE and predictions=FOLDER")
+    if config["predictions"] and config["data"] is None:
+        problems.append("predictions need data=NAME, the data set they are scored on")
+    if config["data"] is not None and config["root"] is not None:
+        problems.append("root is for the data set of a checkpoint; with data=NAME set data.root")
+    if config["predictions"] and config["inference"]:
+        problems.append("inference is for checkpoints; predictions are made already")
+    if config["gallery"] < 0 or config["batch_size"] == 0:
+        problems.append("gallery must be at least 0 and batch_size at least 1")
+    if problems:
+        raise ConfigError("; ".join(problems))
+
+
+def _judge_ckpt(config: Config) -> tuple[Judged, Source, Config]:
+    from segbench.training import build
+    from segbench.training.judge import judge_checkpoint
+    from segbench.training.segmenter import Segmenter
+
+    segmenter = Segmenter(
+        config["ckpt"],
+        config["inference"],
+        config["device"],
+        allow_targets=config["allow_targets"],
+    )
+    trained = segmenter.meta["config"]
+    node = dict(config["data"] or trained["data"])
+    build.check_allowed(node, config["ckpt"], config["allow_targets"])
+    node |= {"root": config["root"]} if config["root"] else {}
+    if config["data"] is not None:  # another data set, but seen as in training
+        node["resize"] = segmenter.meta["protocol"].get("resize")
+    for key, value in (("eval_batch_size", "batch_size"), ("num_workers", "num_workers")):
+        node |= {key: config[value]} if config[value] is not None else {}
+    source = build.build_source(node)
+    if source.classes.names != segmenter.classes.names:
+        raise ConfigError(
+            f"the classes differ: the network predicts {', '.join(segmenter.classes.names)}; "
+            f"the data set has {', '.join(source.classes.names)}"
+        )
+    data = build.build_datamodule(node, source, trained["seed"])
+    judged = judge_checkpoint(
+        segmenter, data, config["split"], config["boundary"], config["calibration"], _progress
+    )
+    return judged, source, {
+        "study": config["study"],
+        "name": config["name"] or trained["name"],
+        "seed": trained["seed"] if config["seed"] is None else config["seed"],
+        "model": trained["model"]["_target_"],
+        "data": node["_target_"],
+        "params": segmenter.num_params,
+        "data_info": {"fingerprint": {config["split"]: data.fingerprint(config["split"])}},
+        "protocol": {
+            **segmenter.meta["protocol"],
+            "inference": segmenter.inference,
+            "source": f"ckpt={config['ckpt']}",
+        },
+    }  # fmt: skip
+
+
+def _judge_folder(config: Config) -> tuple[Judged, Source, Config]:
+    from segbench.training import build
+    from segbench.training.judge import judge_predictions
+
+    source = build.build_source(config["data"])
+    folder = Path(config["predictions"])
+    judged = judge_predictions(
+        folder,
+        source,
+        config["split"],
+        config["format"],
+        config["void_values"],
+        config["partial"],
+        config["boundary"],
+        config["num_workers"] or 2,
+        _progress,
+    )
+    data = build.build_datamodule(config["data"], source, 0)
+    return judged, source, {
+        "study": config["study"],
+        "name": config["name"] or folder.resolve().name,
+        "seed": config["seed"] or 0,
+        "model": None,
+        "data": config["data"]["_target_"],
+        "params": None,
+        "data_info": {"fingerprint": {config["split"]: data.fingerprint(config["split"])}},
+        "protocol": {
+            "resolution": "original",
+            "inference": None,
+            "source": f"predictions={folder}",
+            "format": config["format"],
+            "void_values": config["void_values"],
+        },
+    }  # fmt: skip
+
+
+def _complete(
+    result: Config, config: Config, judged: Judged, source: Source, started: float
+) -> None:
+    """Adds what both ways have in common: scores, protocol, provenance."""
+    from segbench.training import provenance
+    from segbench.training.evaluation import summarize
+
+    groups = [record.group for record in judged.records]
+    commit, dirty = provenance.commit()
+    result["scores"] = {
+        config["split"]: summarize(
+            judged.matrices, judged.extras, groups, source.classes, config["absent_classes"]
+        )
+    }
+    result["protocol"] |= {
+        "absent_classes": config["absent_classes"],
+        "void_prediction": "miss",
+        "num_classes": source.classes.num_classes,
+        "labels": source.protocol,
+        "partial": judged.left_out,
+    }
+    result["data_info"] |= {
+        "protocol": source.protocol,
+        "comparable": source.comparable,
+        "split": config["split"],
+        "num_images": {config["split"]: len(judged.records)},
+    }
+    result |= {
+        "status": "finished", "reason": "", "kind": "evaluate", "config": config, "budget": {},
+        "classes": source.classes.to_dict(), "commit": commit, "dirty": dirty,
+        "versions": provenance.versions(), "command": provenance.command(),
+        "hardware": provenance.hardware(), "timings": {"total_seconds": time.time() - started},
+    }  # fmt: skip
+
+
+def _write(
+    run: RunDirectory, result: Config, config: Config, judged: Judged, source: Source
+) -> None:
+    from segbench.analysis import evaluation_report as report
+
+    found = result["scores"][config["split"]]
+    names = [record.name for record in judged.records]
+    run.write_confusion(names, [record.group for record in judged.records], judged.matrices)
+    report.write_tables(run.path, result, judged.matrices, names)
+    report.draw_confusion(run.path / "confusion.png", judged.matrices.sum(0), source.classes.names)
+    report.draw_worst(run.path / "worst.png", judged, source, config["gallery"])
+    if config["save"] != "none":
+        report.save_predictions(run.path / "predictions", judged, source.classes, config["save"])
+    run.write_result(result)
+    report.print_scores(found, result, run)
+
+
+def _progress(done: int, total: int) -> None:
+    """A line that counts up, where someone is watching."""
+    if sys.stderr.isatty():
+        print(f"\r{done}/{total} images", end="\n" if done == total else "", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    run_verb("evaluate", evaluate)

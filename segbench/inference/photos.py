@@ -1,0 +1,57 @@
+"""Reads pictures as people have them: any orientation, bit depth and colour model."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from segbench.data.classes import DataError
+
+SUFFIXES = (".bmp", ".gif", ".jpeg", ".jpg", ".png", ".ppm", ".tif", ".tiff", ".webp")
+
+
+def read_photo(path: Path) -> np.ndarray:
+    """Reads a picture the right way up.
+
+    The EXIF orientation is applied; 16-bit grey becomes 8-bit; grey, palette and CMYK become RGB;
+    transparent parts are laid over white, as picture viewers do. Of an animation, the first frame
+    is read.
+
+    Returns:
+        uint8 `[H, W, 3]` RGB.
+
+    Raises:
+        DataError: the file is missing, damaged, no picture, has more than 178 million pixels, or
+            holds floats or 32-bit integers, whose range is unknown.
+    """
+    try:
+        with warnings.catch_warnings(), Image.open(path) as opened:
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
+            picture = ImageOps.exif_transpose(opened)
+            return np.array(_to_rgb(picture, path))
+    except UnidentifiedImageError as error:
+        raise DataError(f"{path}: not a picture that can be read") from error
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{path}: too large ({error}); cut it into parts") from error
+    except (OSError, ValueError, SyntaxError) as error:
+        raise DataError(f"{path}: cannot be read ({error})") from error
+
+
+def _to_rgb(picture: Image.Image, path: Path) -> Image.Image:
+    if picture.mode.startswith("I;16"):
+        # 65535 / 255 = 257: the brightest 16-bit value is the brightest 8-bit value.
+        return Image.fromarray(np.array(picture).astype(np.uint16) // 257).convert("RGB")
+    if picture.mode in ("I", "F"):
+        raise DataError(
+            f"{path}: holds {'floats' if picture.mode == 'F' else '32-bit integers'}, whose range "
+            "is unknown; save it with 8 or 16 bits per channel"
+        )
+    if picture.has_transparency_data:
+        picture = picture.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", picture.size, "white"), picture).convert(
+            "RGB"
+        )
+    return picture.convert("RGB")

@@ -1,0 +1,188 @@
+"""From images to label maps and probabilities, for any network and any image size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segbench.data.classes import ClassSet
+from segbench.inference.labels import argmax_labels, upsample_argmax
+from segbench.inference.windows import slide
+
+
+class Predictor:
+    """Runs a network on whole images or on sliding windows, with or without TTA.
+
+    One pass gives logits, which are upsampled to the size asked for; the argmax of the logits is
+    the prediction. Several passes (scales, flip) give probabilities, which are averaged.
+
+    Args:
+        model: any network `[N, 3, H, W] -> [N, C, H, W]`, in eval mode.
+        classes: the classes of its C channels.
+        mean: of the RGB channels in 0..1.
+        std: likewise.
+        mode: `whole`: the image in one piece; `slide`: overlapping windows.
+        crop_size: `(H, W)` of a window; needed by `slide`.
+        stride: `(rows, columns)` between windows; needed by `slide`.
+        window_batch: windows in one call on a GPU; on a CPU it is always one.
+        blend: how overlapping windows are weighted, see `windows.slide`.
+        scales: sizes relative to the image at which the network sees it.
+        flip: also run on the mirrored image.
+        divisor: for networks that do not pad themselves: height and width are padded with the
+            mean colour, below and to the right, to a multiple of this; the logits are cut back.
+        drop_class: name of a class that is never predicted (a background class); `classes` of
+            the predictor is then the class set without it.
+
+    Raises:
+        ValueError: `slide` without window or stride, a stride larger than the window, or an
+            unknown class.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        classes: ClassSet,
+        mean: Sequence[float],
+        std: Sequence[float],
+        mode: Literal["whole", "slide"] = "whole",
+        crop_size: tuple[int, int] | None = None,
+        stride: tuple[int, int] | None = None,
+        window_batch: int = 8,
+        blend: Literal["uniform", "gaussian"] = "uniform",
+        scales: Sequence[float] = (1.0,),
+        flip: bool = False,
+        divisor: int = 1,
+        drop_class: str | None = None,
+    ) -> None:
+        if not scales or min(scales) <= 0:
+            raise ValueError(f"scales must be positive and at least one, not {list(scales)}")
+        self.model = model
+        # (image / 255 - mean) / std, as one factor and one shift of a channel
+        self._factor = torch.tensor([1 / (255 * s) for s in std])[:, None, None]
+        self._shift = torch.tensor([m / s for m, s in zip(mean, std, strict=True)])[:, None, None]
+        self._windows = _checked_windows(crop_size, stride) if mode == "slide" else None
+        self.window_batch, self.blend = window_batch, blend
+        self.scales, self.flip, self.divisor = list(scales), flip, divisor
+        self.classes, self._kept = _without(classes, drop_class)
+        self._num_channels = classes.num_classes
+
+    def normalize(self, image: Tensor) -> Tensor:
+        """uint8 `[N, 3, H, W]` to float32 `(image / 255 - mean) / std`, where the image lives."""
+        if self._factor.device != image.device:  # once: a copy at every step would make it wait
+            self._factor, self._shift = self._factor.to(image.device), self._shift.to(image.device)
+        return image.float().mul_(self._factor).sub_(self._shift)
+
+    @torch.inference_mode()
+    def labels(self, image: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+        """Predicts label maps.
+
+        Args:
+            image: uint8 `[N, 3, H, W]` RGB, on the model's device.
+            size: `(H, W)` of the label maps; None keeps the image's.
+
+        Returns:
+            uint8 `[N, *size]`.
+        """
+        size = size or (image.shape[2], image.shape[3])
+        if self._averages:
+            return argmax_labels(self.probs(image, size))
+        pixels = self.normalize(image)
+        if self._windows and size == tuple(image.shape[2:]):
+            # All channels of a pixel share one weight: the argmax needs no division.
+            return torch.cat([argmax_labels(band) for band, _ in self._bands(pixels)], dim=1)
+        return upsample_argmax(self._logits(pixels), size)
+
+    @torch.inference_mode()
+    def probs(self, image: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+        """Predicts probabilities, float32 `[N, C, *size]`; arguments as `labels`."""
+        size = size or (image.shape[2], image.shape[3])
+        total, passes = torch.zeros(()), 0
+        for logits in self._passes(self.normalize(image)):
+            total = total.to(logits.device) + _resize(logits, size).softmax(1)
+            passes += 1
+        return total / passes
+
+    @torch.inference_mode()
+    def labels_and_probs(
+        self, image: Tensor, size: tuple[int, int] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Both, in one run of the network: the answers of `labels` and of `probs`."""
+        size = size or (image.shape[2], image.shape[3])
+        if self._averages:
+            probs = self.probs(image, size)
+            return argmax_labels(probs), probs
+        logits = _resize(self._logits(self.normalize(image)), size)
+        return argmax_labels(logits), logits.softmax(1)
+
+    @property
+    def _averages(self) -> bool:
+        return self.flip or self.scales != [1.0]
+
+    def _passes(self, pixels: Tensor) -> Iterator[Tensor]:
+        """The logits of every scale and flip, each at its own scale, all facing one way."""
+        for scale in self.scales:
+            height, width = (max(1, round(side * scale)) for side in pixels.shape[2:])
+            scaled = _resize(pixels, (height, width), antialias=scale < 1)
+            yield self._logits(scaled)
+            if self.flip:
+                yield self._logits(scaled.flip(3)).flip(3)
+
+    def _logits(self, pixels: Tensor) -> Tensor:
+        """float32 logits of normalised pixels, at their size."""
+        if self._windows:
+            return torch.cat([band / weight for band, weight in self._bands(pixels)], dim=2)
+        return self._forward(pixels).float()
+
+    def _bands(self, pixels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+        assert self._windows
+        batch = self.window_batch if pixels.device.type != "cpu" else 1
+        return slide(self._forward, pixels, *self._windows, batch, self.blend)
+
+    def _forward(self, pixels: Tensor) -> Tensor:
+        if self.model.training:
+            raise ValueError("the model is in training mode; call model.eval() before predicting")
+        height, width = pixels.shape[2:]
+        below, right = -height % self.divisor, -width % self.divisor
+        logits = self.model(F.pad(pixels, (0, right, 0, below)) if below or right else pixels)
+        if logits.shape[1] != self._num_channels:
+            raise ValueError(
+                f"the model has {logits.shape[1]} output channels for {self._num_channels} classes"
+            )
+        logits = logits[:, :, :height, :width]
+        return logits if self._kept is None else logits[:, self._kept]
+
+
+def _resize(image: Tensor, size: tuple[int, int], antialias: bool = False) -> Tensor:
+    if tuple(image.shape[2:]) == size:
+        return image
+    return F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=antialias)
+
+
+def _without(classes: ClassSet, name: str | None) -> tuple[ClassSet, list[int] | None]:
+    """The class set without a class, and the channels that stay (None: all)."""
+    if name is None:
+        return classes, None
+    if name not in classes.names:
+        raise ValueError(f"drop_class: no class '{name}' among {', '.join(classes.names)}")
+    kept = [i for i, other in enumerate(classes.names) if other != name]
+    colors = tuple(classes.colors[i] for i in kept)
+    names = tuple(classes.names[i] for i in kept)
+    return ClassSet(names, colors, classes.ignore_index, classes.void_color), kept
+
+
+def _checked_windows(
+    crop_size: Sequence[int] | None, stride: Sequence[int] | None
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    if crop_size is None or stride is None:
+        raise ValueError("slide inference needs crop_size and stride, both as [H, W]")
+    window, step = (crop_size[0], crop_size[1]), (stride[0], stride[1])
+    if not (0 < step[0] <= window[0] and 0 < step[1] <= window[1]):
+        raise ValueError(
+            f"stride {list(step)} must be at least 1 and at most crop_size {list(window)}, or "
+            "parts of the image are never seen"
+        )
+    return window, step

@@ -1,0 +1,89 @@
+"""Sliding windows over an image, finished from top to bottom in bounded memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+
+def window_starts(length: int, window: int, stride: int) -> list[int]:
+    """Where windows start so that they cover `length`; the last one ends at the border.
+
+    Args:
+        length: pixels of the image along one axis.
+        window: pixels of a window, at most `length`.
+        stride: distance of neighbouring windows.
+    """
+    return [*range(0, length - window, stride), length - window]
+
+
+def slide(
+    forward: Callable[[Tensor], Tensor],
+    image: Tensor,
+    window: tuple[int, int],
+    stride: tuple[int, int],
+    batch: int,
+    blend: Literal["uniform", "gaussian"] = "uniform",
+) -> Iterator[tuple[Tensor, Tensor]]:
+    """Runs `forward` on overlapping windows and adds their logits up.
+
+    Only the rows that a later window can still reach are kept, so the memory needed is that of
+    one row of windows, however high the image is.
+
+    Args:
+        forward: float `[B, 3, h, w]` -> logits `[B, C, h, w]`.
+        image: float `[N, 3, H, W]`.
+        window: `(h, w)`; cut down to the image where it is larger.
+        stride: `(rows, columns)` between windows.
+        batch: windows per call of `forward`; the images of a batch count separately.
+        blend: weight of a pixel in its window: `uniform` as in mmsegmentation, or `gaussian`,
+            which trusts the centre of a window more (nnU-Net; sigma an eighth of the window).
+
+    Yields:
+        Bands from top to bottom that make up the image: the weighted sum of logits
+        `[N, C, rows, W]` and the weights `[1, 1, rows, W]` to divide it by.
+    """
+    num_images, _, height, width = image.shape
+    rows, columns = min(window[0], height), min(window[1], width)
+    tops = window_starts(height, rows, stride[0])
+    lefts = window_starts(width, columns, stride[1])
+    weight = _weight(rows, columns, blend, image.device)
+    per_call = max(1, batch // num_images)
+    canvas = weights = torch.empty(0)
+    for top, following in zip(tops, [*tops[1:], height], strict=True):
+        for first in range(0, len(lefts), per_call):
+            part = lefts[first : first + per_call]
+            crops = [image[:, :, top : top + rows, x : x + columns] for x in part]
+            logits = forward(torch.cat(crops) if len(crops) > 1 else crops[0]).float()
+            if not canvas.numel():
+                canvas = logits.new_zeros(num_images, logits.shape[1], rows, width)
+                weights = logits.new_zeros(1, 1, rows, width)
+            for x, crop_logits in zip(part, logits.split(num_images), strict=True):
+                canvas[..., x : x + columns].addcmul_(crop_logits, weight)
+                weights[..., x : x + columns].add_(weight)
+        done = following - top
+        yield canvas[:, :, :done], weights[:, :, :done]
+        canvas, weights = _scrolled(canvas, done), _scrolled(weights, done)
+
+
+def _scrolled(canvas: Tensor, rows: int) -> Tensor:
+    """Moves the canvas up by `rows`; the new rows are zero."""
+    moved = torch.zeros_like(canvas)
+    moved[:, :, : canvas.shape[2] - rows] = canvas[:, :, rows:]
+    return moved
+
+
+def _weight(
+    rows: int, columns: int, blend: Literal["uniform", "gaussian"], device: torch.device
+) -> Tensor:
+    if blend == "uniform":
+        return torch.ones(rows, columns, device=device)
+    down, across = (
+        torch.exp(-0.5 * ((torch.arange(n, device=device) - (n - 1) / 2) / (n / 8)).square())
+        for n in (rows, columns)
+    )
+    # A floor, so that the corners of the image, which only one window sees, keep their digits.
+    return (down[:, None] * across).clamp(min=1e-3)

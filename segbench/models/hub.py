@@ -1,0 +1,68 @@
+"""Weights from a hub: in the cache, reachable, or an error within seconds.
+
+The hub's own client retries an unreachable server for half a minute and prints each failure; here
+one short request decides.
+"""
+
+from __future__ import annotations
+
+import urllib.error
+import urllib.request
+
+from huggingface_hub import constants, hf_hub_download, try_to_load_from_cache
+
+CONNECT_SECONDS = 3.0
+FILES = ("model.safetensors", "pytorch_model.bin")
+
+
+def problem(repository: str, revision: str | None = None) -> str | None:
+    """What keeps the weights of a repository from being loaded, and what to do; None if nothing."""
+    if _cached(repository, revision) is not None:
+        return None
+    reason = unreachable(constants.ENDPOINT)
+    if reason is None:
+        return None
+    return (
+        f"{repository!r} is not in the cache ({constants.HF_HUB_CACHE}) and its hub cannot be "
+        f"reached ({reason}). Set HF_HOME to a cache that has it, or run once with a network"
+    )
+
+
+def weights_file(repository: str) -> str:
+    """Path of a repository's weights, downloaded if they are not cached.
+
+    Raises:
+        ValueError: neither cached nor reachable, or there are no such weights.
+    """
+    cached = _cached(repository, None)
+    if cached is not None:
+        return cached
+    trouble = problem(repository)
+    if trouble is not None:
+        raise ValueError(trouble)
+    try:
+        return hf_hub_download(repository, FILES[0])
+    except Exception as error:
+        raise ValueError(f"{repository!r} has no {FILES[0]} on its hub: {error}") from None
+
+
+def unreachable(address: str) -> str | None:
+    """Why a web address does not answer within `CONNECT_SECONDS`; None if it does."""
+    if constants.HF_HUB_OFFLINE:
+        return "HF_HUB_OFFLINE is set"
+    request = urllib.request.Request(address, method="HEAD")
+    try:
+        urllib.request.urlopen(request, timeout=CONNECT_SECONDS).close()
+    except urllib.error.HTTPError:
+        return None
+    except OSError as error:
+        return str(getattr(error, "reason", error))
+    return None
+
+
+def _cached(repository: str, revision: str | None) -> str | None:
+    for filename in FILES:
+        path = try_to_load_from_cache(repository, filename, constants.HF_HUB_CACHE, revision)
+        if isinstance(path, str):
+            return path
+    return None

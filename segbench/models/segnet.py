@@ -1,0 +1,63 @@
+"""SegNet.
+
+Badrinarayanan, Kendall, Cipolla: "SegNet: A Deep Convolutional Encoder-Decoder Architecture for
+Image Segmentation", TPAMI 2017.
+
+    image ─ convs ─ pool ─ ... 5 stages of VGG16 ... ─ pool ┐
+                      └───── indices of the maxima ─────┐   │
+    logits ─ head ─ convs ─ unpool ─ ... mirrored ... ─ unpool
+
+A max-unpooling puts each value where the encoder found its maximum and zeros elsewhere, so only
+the indices are handed across, not the maps.
+
+Differences from the paper: no bias in front of batch norm; from scratch by default, where the
+paper starts from VGG16's ImageNet weights. 29.4 M parameters, as the paper's.
+"""
+
+from __future__ import annotations
+
+from torch import Tensor, nn
+
+from segbench.models.blocks import ConvNormAct, pad_to_stride
+from segbench.models.vgg import CONVS, WIDTHS, vgg16_stages
+
+STRIDE = 32
+
+
+class SegNet(nn.Module):
+    """SegNet from scratch.
+
+    Args:
+        num_classes: channels of the logits.
+        dropout: share of dropped channels behind the three deepest encoder and decoder stages,
+            0..1; 0 is SegNet, 0.5 the published Bayesian SegNet.
+    """
+
+    def __init__(self, num_classes: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.encoder = vgg16_stages()
+        self.decoder = nn.ModuleList()
+        for level in range(4, -1, -1):
+            stage = nn.Sequential()
+            for _ in range(CONVS[level] - 1):
+                stage.append(ConvNormAct(WIDTHS[level], WIDTHS[level]))
+            if level:
+                stage.append(ConvNormAct(WIDTHS[level], WIDTHS[level - 1]))
+            self.decoder.append(stage)
+        self.pool = nn.MaxPool2d(2, return_indices=True)
+        self.unpool = nn.MaxUnpool2d(2)
+        self.dropout = nn.Dropout2d(dropout)
+        self.head = nn.Conv2d(WIDTHS[0], num_classes, 3, padding=1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """[N, 3, H, W] float, normalised -> logits [N, num_classes, H, W]."""
+        x = pad_to_stride(image, STRIDE)
+        indices = []
+        for level, stage in enumerate(self.encoder):
+            x, where = self.pool(stage(x))
+            indices.append(where)
+            x = self.dropout(x) if level >= 2 else x
+        for level, stage in zip(range(4, -1, -1), self.decoder, strict=True):
+            x = stage(self.unpool(x, indices[level]))
+            x = self.dropout(x) if level >= 2 else x
+        return self.head(x)[..., : image.shape[-2], : image.shape[-1]]

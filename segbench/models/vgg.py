@@ -1,0 +1,28 @@
+"""The 13 convolutions of VGG16, as five stages without their pooling.
+
+Simonyan and Zisserman: "Very Deep Convolutional Networks for Large-Scale Image Recognition",
+ICLR 2015, configuration D. Batch norm behind each convolution is an addition of later years;
+without it the network does not train from scratch.
+"""
+
+from __future__ import annotations
+
+from torch import nn
+
+from segbench.models.blocks import ConvNormAct
+
+WIDTHS = (64, 128, 256, 512, 512)
+CONVS = (2, 2, 3, 3, 3)
+
+
+def vgg16_stages() -> nn.ModuleList:
+    """Five stages; stage `i` maps [N, C, H, W] to [N, WIDTHS[i], H, W]. Pool 2x2 between them."""
+    stages = nn.ModuleList()
+    channels = 3
+    for width, convs in zip(WIDTHS, CONVS, strict=True):
+        stage = nn.Sequential()
+        for _ in range(convs):
+            stage.append(ConvNormAct(channels, width))
+            channels = width
+        stages.append(stage)
+    return stages

@@ -1,0 +1,176 @@
+"""Initial weights: from a checkpoint, a state_dict, a safetensors file or a hub.
+
+All or nothing: weights of another architecture are refused before anything is written. Only the
+classifiers (`head`, `aux_head`) may differ, for another number of classes: what does not fit there
+keeps its fresh values and is reported.
+"""
+
+from __future__ import annotations
+
+import pickle
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from segbench.models import hub
+
+CLASSIFIERS = ("head.", "aux_head.")
+ROWS = 20
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What `load_weights` did; `str()` of it is the message to show.
+
+    Args:
+        source: as given.
+        loaded: number of tensors taken over.
+        reinitialised: classifier keys of another shape, with both shapes; fresh values stay.
+        missing: keys of the model that the weights have not; fresh values stay.
+        unexpected: keys of the weights that the model has not; ignored.
+    """
+
+    source: str
+    loaded: int
+    reinitialised: tuple[str, ...]
+    missing: tuple[str, ...]
+    unexpected: tuple[str, ...]
+
+    def __str__(self) -> str:
+        lines = [f"weights {self.source}: {self.loaded} tensors loaded"]
+        for title, keys in (
+            ("head re-initialised, the number of classes differs", self.reinitialised),
+            ("missing in the weights, fresh values kept", self.missing),
+            ("unexpected in the weights, ignored", self.unexpected),
+        ):
+            if keys:
+                lines.append(f"  {title}:")
+                lines.extend(f"    {key}" for key in keys)
+        return "\n".join(lines)
+
+
+def load_weights(model: nn.Module, source: str) -> LoadReport:
+    """Load parameters and buffers into a model, in place.
+
+    A model may offer `translate_key(key) -> str | None` for the names of foreign checkpoints
+    (None: ignored). `module.` in front of keys (DataParallel) is removed; so is `model.`, and then
+    keys without it (the loss of a training module) are not the model's.
+
+    Args:
+        model: any model of segbench, freshly built.
+        source: path of a segbench checkpoint (.ckpt), of a state_dict (.pt, .pth, read without
+            running code) or of a .safetensors file; or a hub name `owner/name` (smp's hub).
+
+    Returns:
+        what was loaded and what was not; the caller shows it.
+
+    Raises:
+        ValueError: no such file or hub name, unreadable, or of another architecture; the message
+            lists what does not match, and the model is as before.
+    """
+    given, ignored = _translate(model, read_state(source))
+    own = model.state_dict()
+    common = own.keys() & given.keys()
+    differing = {key for key in common if own[key].shape != given[key].shape}
+    missing = [k for k in own if k not in given and not k.endswith("num_batches_tracked")]
+    unexpected = [key for key in given if key not in own]
+    parts = {name for name, _ in model.named_children()}
+    fatal = [k for k in own if k in differing and not k.startswith(CLASSIFIERS)]
+    fatal += [key for key in missing if not key.startswith(CLASSIFIERS)]
+    # Keys of an unknown part (an ImageNet classifier) are harmless, extra layers of a known part
+    # mean another architecture.
+    fatal += [k for k in unexpected if k.split(".")[0] in parts and not k.startswith(CLASSIFIERS)]
+    if fatal:
+        raise ValueError(_mismatch(source, fatal, given, own))
+    model.load_state_dict({key: given[key] for key in common - differing}, strict=False)
+    return LoadReport(
+        source=source,
+        loaded=len(common - differing),
+        reinitialised=tuple(
+            f"{key}: {_shape(given.get(key))} -> {_shape(own.get(key))}"
+            for key in own
+            if key in differing
+        ),
+        missing=tuple(missing),
+        unexpected=(*unexpected, *ignored),
+    )
+
+
+def read_state(source: str) -> dict[str, Tensor]:
+    """The state_dict in a file or on a hub, its keys as they are.
+
+    Raises:
+        ValueError: no such file or hub name, truncated, or not a state_dict.
+    """
+    path = Path(source)
+    if not path.is_file():
+        if source.count("/") != 1 or path.suffix or source.startswith(("/", ".")):
+            raise ValueError(
+                f"weights={source!r}: there is no such file. Expected a .ckpt, .pt, .pth or "
+                ".safetensors file, or a hub name owner/name"
+            )
+        path = Path(hub.weights_file(source))
+    try:
+        if path.suffix == ".safetensors":
+            content: Any = load_file(path)
+        else:
+            content = torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        reason = str(error).splitlines()[0]
+        raise ValueError(
+            f"weights={source!r}: not loaded, since the file is damaged or holds Python objects "
+            f"that could run code ({reason}). Save a plain state_dict"
+        ) from None
+    except (SafetensorError, RuntimeError, EOFError, OSError, ValueError, KeyError) as error:
+        raise ValueError(
+            f"weights={source!r}: cannot be read, truncated or not a file of weights ({error})"
+        ) from None
+    for wrapper in ("state_dict", "model"):
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+    if not isinstance(content, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
+    ):
+        raise ValueError(f"weights={source!r}: expected a state_dict, names to tensors")
+    return content
+
+
+def _translate(model: nn.Module, state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
+    """Keys as the model names them, and the keys that are not the model's."""
+    translate = getattr(model, "translate_key", lambda key: key)
+    state = {key.removeprefix("module."): value for key, value in state.items()}
+    wrapped = any(key.startswith("model.") for key in state)
+    given: dict[str, Tensor] = {}
+    ignored: list[str] = []
+    for key, value in state.items():
+        inner = key.removeprefix("model.")
+        name = None if wrapped and inner == key else translate(inner)
+        if name is None:
+            ignored.append(key)
+        else:
+            given[name] = value
+    return given, ignored
+
+
+def _mismatch(
+    source: str, keys: list[str], given: dict[str, Tensor], own: dict[str, Tensor]
+) -> str:
+    shown = [(k, _shape(given.get(k)), _shape(own.get(k))) for k in keys[:ROWS]]
+    rows = [("key", "weights", "model"), *shown]
+    wide, middle = (max(len(row[column]) for row in rows) for column in (0, 1))
+    table = "\n".join(f"  {a:<{wide}}  {b:<{middle}}  {c}" for a, b, c in rows)
+    rest = f"\n  ... and {len(keys) - ROWS} more" if len(keys) > ROWS else ""
+    return (
+        f"weights={source!r} are of another architecture, nothing was loaded: {len(keys)} of "
+        f"{len(own.keys() | given.keys())} keys do not match. Expected weights of the same model "
+        f"and arguments\n{table}{rest}"
+    )
+
+
+def _shape(tensor: Tensor | None) -> str:
+    return "absent" if tensor is None else "x".join(map(str, tensor.shape)) or "scalar"

@@ -1,0 +1,270 @@
+"""Predict an image, a folder, a glob or a video: id maps, colour maps, overlays, probabilities.
+
+python -m segbench.predict source=photo.jpg                    the checkpoint that is shipped
+python -m segbench.predict ckpt=best.ckpt source=photos/ classes=[Road,Sky] alpha=0.7
+python -m segbench.predict ckpt=best.ckpt source=drive.mp4
+"""
+
+from __future__ import annotations
+
+import glob
+import os
+import sys
+import time
+from collections import Counter, deque
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from segbench.config import ConfigError, did_you_mean
+from segbench.config.app import run_verb
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from segbench.inference.outputs import Outputs
+    from segbench.training.segmenter import Prediction, Segmenter
+
+Config = dict[str, Any]
+
+
+def predict(config: DictConfig) -> int:
+    """Predicts everything that `source` names; returns the exit code."""
+    plain: Config = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    _check(plain)
+    files = find_sources(plain["source"])
+    from segbench.inference import video
+    from segbench.training.segmenter import Segmenter
+
+    segmenter = Segmenter(
+        plain["ckpt"],
+        plain["inference"],
+        plain["device"],
+        plain["resize"],
+        plain["drop_class"],
+        plain["allow_targets"],
+    )
+    shown = _class_ids(plain["classes"], segmenter.classes.names)
+    is_video = {file for file in files.values() if file.suffix.lower() in video.SUFFIXES}
+    pictures = {name: file for name, file in files.items() if file not in is_video}
+    failures = _predict_pictures(pictures, segmenter, plain, shown) if pictures else []
+    for name, file in files.items():
+        if file in is_video:
+            failures += _predict_video(name, file, segmenter, plain, shown)
+    for failure in failures:
+        print(f"not predicted: {failure}", file=sys.stderr)
+    return 1 if failures else 0
+
+
+def find_sources(source: str) -> dict[str, Path]:
+    """The files that a path, a folder (with its subfolders) or a glob names.
+
+    Returns:
+        name -> file; the name is the path below the folder without suffix, with it where two files
+        would get the same name.
+
+    Raises:
+        ConfigError: nothing is there, or nothing that could be an image or a video.
+    """
+    from segbench.inference import photos, video
+
+    path = Path(source)
+    if path.is_file():
+        found = [path]
+    elif path.is_dir():
+        suffixes = (*photos.SUFFIXES, *video.SUFFIXES)
+        found = [f for f in path.rglob("*") if f.is_file() and f.suffix.lower() in suffixes]
+        if not found:
+            raise ConfigError(f"source: the folder {source} holds no image and no video")
+    else:
+        found = [Path(f) for f in glob.glob(source, recursive=True) if Path(f).is_file()]
+        if not found:
+            raise ConfigError(f"source: there is no file or folder '{source}', as a glob neither")
+    found.sort()
+    base = path if path.is_dir() else Path(os.path.commonpath([f.parent for f in found]))
+    stems = Counter(file.relative_to(base).with_suffix("") for file in found)
+    names = [file.relative_to(base) for file in found]
+    return {
+        str(name if stems[name.with_suffix("")] > 1 else name.with_suffix("")): file
+        for name, file in zip(names, found, strict=True)
+    }
+
+
+def _check(config: Config) -> None:
+    kinds = ("ids", "color", "overlay", "side_by_side", "probs")
+    problems = [
+        f"write: there is no '{kind}'{did_you_mean(kind, kinds)}"
+        for kind in config["write"] or []
+        if kind not in kinds
+    ]
+    if not 0 <= config["alpha"] <= 1:
+        problems.append(f"alpha: must be between 0 and 1, not {config['alpha']}")
+    if config["majority_window"] < 1 or config["majority_window"] % 2 == 0:
+        problems.append(f"majority_window: must be odd, not {config['majority_window']}")
+    if config["writers"] < 1:
+        problems.append("writers: must be at least 1")
+    resize = config["resize"]
+    if resize not in ("auto", None) and not (
+        isinstance(resize, list) and len(resize) == 2 and all(isinstance(n, int) for n in resize)
+    ):
+        problems.append(f"resize: must be auto, null or [H, W], not {resize}")
+    if config["refine_edges"]:
+        from importlib.util import find_spec
+
+        if find_spec("kornia") is None:
+            problems.append("refine_edges: needs the package kornia; pip install kornia")
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def _class_ids(names: list[str] | None, known: tuple[str, ...]) -> list[int] | None:
+    if names is None:
+        return None
+    if unknown := [name for name in names if name not in known]:
+        hints = [f"there is no class '{name}'{did_you_mean(name, known)}" for name in unknown]
+        raise ConfigError("classes: " + "; ".join(hints))
+    return [known.index(name) for name in names]
+
+
+def _outputs(config: Config, segmenter: Segmenter, shown: list[int] | None, kinds: list[str]
+             ) -> Outputs:  # fmt: skip
+    from segbench.inference.outputs import Outputs
+
+    folder = Path(config["output"])
+    return Outputs(folder, segmenter.classes, kinds, shown, config["alpha"], config["legend"])
+
+
+def _predict_pictures(
+    files: dict[str, Path], segmenter: Segmenter, config: Config, shown: list[int] | None
+) -> list[str]:
+    """Reads the next picture and writes the last ones while the network runs."""
+    from segbench.data.classes import DataError
+    from segbench.inference.photos import read_photo
+
+    kinds = config["write"] or ["ids", "color", "overlay", "side_by_side"]
+    outputs = _outputs(config, segmenter, shown, kinds)
+    failures: list[str] = []
+    done, started = 0, time.perf_counter()
+    with ThreadPoolExecutor(config["writers"]) as writers, ThreadPoolExecutor(1) as reader:
+        pending: deque[Future[None]] = deque()
+        for name, image in _ahead(reader, read_photo, files, failures):
+            try:
+                found = _predict_one(image, segmenter, config, "probs" in kinds)
+            except DataError as error:
+                failures.append(f"{files[name]}: {error}")
+                continue
+            pending.append(writers.submit(outputs.write, name, image, found.labels, found.probs))
+            while len(pending) > 2 * config["writers"]:  # bounds the memory
+                pending.popleft().result()
+            done += 1
+            _progress(done, len(files), started)
+        for written in pending:
+            written.result()
+    seconds = time.perf_counter() - started
+    print(f"{done} of {len(files)} images, {done / seconds:.1f} images/s -> {config['output']}/"
+          f"{{{','.join(kinds)}}}")  # fmt: skip
+    return failures
+
+
+def _ahead(
+    reader: ThreadPoolExecutor, read: Any, files: dict[str, Path], failures: list[str]
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Yields the pictures in order, the next one being read meanwhile; notes unreadable ones."""
+    from segbench.data.classes import DataError
+
+    names = list(files)
+    coming = reader.submit(read, files[names[0]])
+    for position, name in enumerate(names):
+        current = coming
+        if position + 1 < len(names):
+            coming = reader.submit(read, files[names[position + 1]])
+        try:
+            image = current.result()
+        except DataError as error:
+            failures.append(str(error))
+            continue
+        yield name, image
+
+
+def _predict_video(
+    name: str, file: Path, segmenter: Segmenter, config: Config, shown: list[int] | None
+) -> list[str]:
+    """Writes one video for each kind of picture, and id maps and probabilities as images."""
+    from segbench.data.classes import DataError
+    from segbench.inference.outputs import PICTURES
+    from segbench.inference.video import VideoReader, VideoWriter
+
+    kinds = config["write"] or ["overlay"]
+    outputs = _outputs(config, segmenter, shown, [kind for kind in kinds if kind not in PICTURES])
+    try:
+        video = VideoReader(file)
+    except DataError as error:
+        return [str(error)]
+    done, started = 0, time.perf_counter()
+    with ExitStack() as stack:
+        videos = {
+            kind: stack.enter_context(
+                VideoWriter(Path(config["output"]) / kind / f"{name}.mp4", video.frames_per_second)
+            )
+            for kind in kinds
+            if kind in PICTURES
+        }
+        writer = stack.enter_context(ThreadPoolExecutor(1))  # one, to keep the frames in order
+        pending: deque[Future[None]] = deque()
+
+        def write(number: int, frame: np.ndarray, found: Prediction) -> None:
+            outputs.write(f"{name}/{number:06d}", frame, found.labels, found.probs)
+            for kind, target in videos.items():
+                target.write(outputs.picture(kind, frame, found.labels, all_names=True))
+
+        for frame in video:
+            found = _predict_one(frame, segmenter, config, "probs" in kinds)
+            pending.append(writer.submit(write, done, frame, found))
+            while len(pending) > 2:
+                pending.popleft().result()
+            done += 1
+            _progress(done, video.num_frames, started)
+        for written in pending:
+            written.result()
+    if not done:
+        return [f"{file}: holds no frame that can be read"]
+    seconds = time.perf_counter() - started
+    print(f"{file}: {done} frames, {done / seconds:.1f} frames/s -> {config['output']}/"
+          f"{{{','.join(kinds)}}}/{name}")  # fmt: skip
+    return []
+
+
+def _predict_one(
+    image: np.ndarray, segmenter: Segmenter, config: Config, wants_probs: bool
+) -> Prediction:
+    """Predicts and cleans up one picture."""
+    import dataclasses
+
+    from segbench.inference import refine
+
+    found = segmenter.predict(image, with_probs=wants_probs or config["refine_edges"])
+    labels = found.labels
+    if config["refine_edges"] and found.probs is not None:
+        labels = refine.refine_edges(image, found.probs)
+    if config["majority_window"] > 1:
+        labels = refine.majority_filter(labels, config["majority_window"])
+    if config["min_region"] > 1:
+        labels = refine.remove_small_regions(labels, config["min_region"])
+    return dataclasses.replace(found, labels=labels)
+
+
+def _progress(done: int, total: int, started: float) -> None:
+    """A line that counts up, where someone is watching."""
+    if sys.stderr.isatty():
+        rate = done / (time.perf_counter() - started)
+        of = f"/{total}" if total else ""
+        end = "\n" if done == total else ""
+        print(f"\r{done}{of}, {rate:.1f}/s ", end=end, file=sys.stderr, flush=True)
+
+
+if __name__ == "__main__":
+    run_verb("predict", predict)

@@ -1,0 +1,112 @@
+"""Train a model on a data set, test it, and leave a run that can be read, resumed and repeated.
+
+    python -m segbench.train                                        built-in data, U-Net ResNet34
+    python -m segbench.train model=unet data=camvid11 data.root=PATH
+    python -m segbench.train -m model=unet,unet_resnet34 seed=0,1   a sweep
+    python -m segbench.train -cn STUDY                              a study of experiments/
+    python -m segbench.train --help                                 every group and the usual keys
+
+The run stands in runs/STUDY/MODEL-DATA/seedN. The same command again continues an unfinished run
+and leaves a finished one alone.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from segbench.config import ConfigError
+from segbench.config.app import Outcome, run_verb
+from segbench.training.run_directory import RunDirectory
+
+# Keys that change neither the weights nor the scores, so that a run may be resumed under others.
+VOLATILE = (
+    "resume",
+    "overwrite",
+    "logger",
+    "samples",
+    "samples_every",
+    "log_every",
+    "run_dir",
+    "allow_targets",
+    "tuning_trials",
+    "data.num_workers",
+    "data.cache",
+    "data.cache_dir",
+    "data.pin_memory",
+    "data.preview",
+    "data.root",
+    "trainer.enable_progress_bar",
+)
+
+
+def train(config: DictConfig) -> Outcome:
+    """Trains one run, unless it is finished already."""
+    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore
+    run = RunDirectory(plain["run_dir"])
+    if os.environ.get("LOCAL_RANK", "0") != "0":  # a further process of a multi-device run
+        return _train_locked(plain, run)
+    with run.locked() as alone:
+        if not alone:
+            raise ConfigError(f"{run.path}: another process is training this run; wait for it")
+        previous = run.read_result()
+        if plain["overwrite"]:
+            run.clear()
+        elif previous is not None:
+            _check_same_config(plain, previous["config"], run)
+            if previous["status"] == "finished":
+                score = previous["scores"]["test"]["mIoU"]
+                print(
+                    f"{run.path} is finished already: test mIoU {score:.4f}. Nothing to do; "
+                    "overwrite=true trains it anew."
+                )
+                return Outcome("unchanged", score, run_dir=str(run.path))
+            if plain["resume"] == "never":
+                raise ConfigError(
+                    f"{run.path} holds an unfinished run and resume=never; use resume=auto to "
+                    "continue it or overwrite=true to start anew"
+                )
+        return _train_locked(plain, run)
+
+
+def _train_locked(config: dict[str, Any], run: RunDirectory) -> Outcome:
+    from segbench.training.session import run_training
+
+    result = run_training(config, run)
+    return Outcome("finished", result["scores"]["test"]["mIoU"], run_dir=str(run.path))
+
+
+def _check_same_config(new: dict[str, Any], old: dict[str, Any], run: RunDirectory) -> None:
+    """Raises ConfigError with the differences if the run was made with another config."""
+    new_flat, old_flat = _flatten(new), _flatten(old)
+    keys = sorted(set(new_flat) | set(old_flat))
+    changed = [key for key in keys if new_flat.get(key) != old_flat.get(key)]
+    if changed:
+        lines = [
+            f"  {key}: there {old_flat.get(key, 'not set')}, now {new_flat.get(key, 'not set')}"
+            for key in changed
+        ]
+        raise ConfigError(
+            f"{run.path} was made with another config:\n"
+            + "\n".join(lines)
+            + "\nGive this run another place (study=NAME or name=NAME), or start it anew with "
+            "overwrite=true."
+        )
+
+
+def _flatten(value: Any, path: str = "") -> dict[str, Any]:
+    """Leaves by dotted path, without the volatile ones."""
+    if any(path == key or path.startswith(f"{key}.") for key in VOLATILE):
+        return {}
+    if isinstance(value, dict):
+        leaves: dict[str, Any] = {}
+        for key, item in value.items():
+            leaves |= _flatten(item, f"{path}.{key}" if path else str(key))
+        return leaves
+    return {path: value}
+
+
+if __name__ == "__main__":
+    run_verb("train", train)

@@ -1,0 +1,64 @@
+"""Does a confidence of 80% mean right four times out of five? Expected calibration error."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+BINS = 15
+
+
+@dataclass(frozen=True)
+class CalibrationCounts:
+    """Pixels by confidence, of one image or several: `a + b` adds up.
+
+    Bin m holds confidences in (m / 15, (m + 1) / 15].
+
+    Args:
+        pixels: int64 `[15]`.
+        right: int64 `[15]`, those whose prediction is right.
+        confidence: float64 `[15]`, the sum of their confidences.
+    """
+
+    pixels: np.ndarray
+    right: np.ndarray
+    confidence: np.ndarray
+
+    def __add__(self, other: CalibrationCounts) -> CalibrationCounts:
+        return CalibrationCounts(
+            self.pixels + other.pixels,
+            self.right + other.right,
+            self.confidence + other.confidence,
+        )
+
+    def error(self) -> float:
+        """Expected calibration error: the gap between confidence and accuracy, over all pixels.
+
+        Guo et al., "On calibration of modern neural networks", ICML 2017, equation 3. NaN without a
+        pixel.
+        """
+        total = self.pixels.sum()
+        return float(np.abs(self.right - self.confidence).sum() / total) if total else np.nan
+
+
+def calibration_counts(
+    pred: np.ndarray, confidence: np.ndarray, mask: np.ndarray, ignore_index: int = 255
+) -> CalibrationCounts:
+    """Counts one image.
+
+    Args:
+        pred: uint8 `[H, W]`.
+        confidence: float32 `[H, W]` in 0..1, the probability of the predicted class.
+        mask: uint8 `[H, W]`; pixels of `ignore_index` are left out.
+        ignore_index: the id of unlabelled pixels.
+    """
+    labelled = mask != ignore_index
+    confidence = confidence[labelled].astype(np.float64)
+    right = pred[labelled] == mask[labelled]
+    place = np.clip(np.ceil(confidence * BINS) - 1, 0, BINS - 1).astype(np.int64)
+    return CalibrationCounts(
+        np.bincount(place, minlength=BINS),
+        np.bincount(place[right], minlength=BINS),
+        np.bincount(place, confidence, minlength=BINS),
+    )

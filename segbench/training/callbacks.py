@@ -1,0 +1,202 @@
+"""What is shown and kept while a run goes on: curves, speed, pictures."""
+
+from __future__ import annotations
+
+import csv
+import os
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import TQDMProgressBar
+from torch import Tensor
+
+from segbench.data.classes import ClassSet
+from segbench.training.samples import sample_sheet
+from segbench.training.tracking import log_samples
+
+
+class Speed(pl.Callback):
+    """Logs images/s, the share of time that training waits for data, and peak GPU memory.
+
+    Waiting is the time between the end of a step and the start of the next. On a GPU, whose steps
+    run on while the host waits, it is an upper bound.
+    """
+
+    def __init__(self) -> None:
+        self.totals = {"images": 0, "seconds": 0.0, "waiting": 0.0}
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Starts the clock."""
+        self._started = self._last_end = time.perf_counter()
+        self._waiting = 0.0
+        self._images = 0
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """The batch is here: what passed since the last step was waiting."""
+        if batch_idx:  # the first batch also starts the workers
+            self._waiting += time.perf_counter() - self._last_end
+        else:
+            self._started = time.perf_counter()
+        self._images += len(batch["name"])
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Adds up, and at the end of the epoch logs."""
+        self._last_end = time.perf_counter()
+        if not trainer.is_last_batch:
+            return
+        if pl_module.device.type == "cuda":
+            torch.cuda.synchronize()
+            self._last_end = time.perf_counter()
+            peak = torch.cuda.max_memory_allocated() / 2**20
+            pl_module.log("train/peak_memory_MiB", peak)
+        seconds = max(self._last_end - self._started, 1e-9)
+        images = self._images * trainer.world_size
+        pl_module.log("train/images_per_s", images / seconds)
+        pl_module.log("train/waiting_for_data", self._waiting / seconds)
+        self.totals["images"] += images
+        self.totals["seconds"] += seconds
+        self.totals["waiting"] += self._waiting
+
+
+class Curves(pl.Callback):
+    """One row per epoch in `metrics.csv`; after a resume the file goes on where it stopped.
+
+    Args:
+        file: the CSV file.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.rows: list[dict[str, float]] = []
+        self.file = file
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Rewrites the file with the row of this epoch; it is small."""
+        row: dict[str, float] = {"epoch": trainer.current_epoch, "step": trainer.global_step}
+        row["lr"] = trainer.optimizers[0].param_groups[-1]["lr"]
+        for key, value in trainer.callback_metrics.items():
+            row[key] = float(value)
+        self.rows.append(row)
+        if trainer.is_global_zero:
+            columns = list(dict.fromkeys(key for entry in self.rows for key in entry))
+            partial = self.file.with_suffix(".partial")
+            with partial.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.DictWriter(file, columns)
+                writer.writeheader()
+                writer.writerows(self.rows)
+            os.replace(partial, self.file)
+
+    def state_dict(self) -> dict[str, Any]:
+        """The rows so far, for the checkpoint."""
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The rows of the run that is resumed."""
+        self.rows = list(state_dict["rows"])
+
+
+class Samples(pl.Callback):
+    """Pictures of image, mask, pred and error of a few validation images, the same every time.
+
+    Args:
+        folder: where `epoch0007.png` goes.
+        classes: the class set.
+        indices: positions in the validation set.
+        every: after every so many epochs, and after the last.
+    """
+
+    def __init__(self, folder: Path, classes: ClassSet, indices: Sequence[int], every: int) -> None:
+        self.folder = folder
+        self.classes = classes
+        self.indices = set(indices)
+        self.every = every
+        self._shown: list[dict[str, Any]] = []
+
+    def _is_due(self, trainer: pl.Trainer) -> bool:
+        epoch = trainer.current_epoch + 1
+        return bool(self.indices) and (epoch % self.every == 0 or epoch == trainer.max_epochs)
+
+    def on_validation_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        """Keeps the chosen images of this batch."""
+        if trainer.sanity_checking or not self._is_due(trainer):
+            return
+        for position, index in enumerate(batch["index"].tolist()):
+            if index in self.indices:
+                self._shown.append(
+                    {
+                        "name": batch["name"][position],
+                        "image": _to_numpy(batch["image"][position].permute(1, 2, 0)),
+                        "mask": _to_numpy(batch["mask"][position]),
+                        "pred": _to_numpy(outputs["pred"][position]),
+                    }
+                )
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Writes the picture, and hands the panels to W&B."""
+        if not self._shown:
+            return
+        if trainer.is_global_zero:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            score = trainer.callback_metrics.get("val/mIoU")
+            title = f"epoch {trainer.current_epoch + 1}"
+            title += "" if score is None else f", val/mIoU {score:.3f}"
+            sheet = sample_sheet(self._shown, self.classes, title)
+            file = self.folder / f"epoch{trainer.current_epoch + 1:04d}.png"
+            cv2.imwrite(str(file), sheet[..., ::-1])
+            log_samples(trainer.loggers, self._shown, self.classes, trainer.global_step)
+        self._shown = []
+
+
+class EpochLines(pl.Callback):
+    """One line per epoch where there is no terminal to draw a progress bar on."""
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Prints loss and val/mIoU."""
+        if not trainer.is_global_zero:
+            return
+        found = trainer.callback_metrics
+        parts = [
+            f"{label} {float(found[key]):{form}}"
+            for key, label, form in (
+                ("train/loss", "train/loss", ".4f"),
+                ("val/mIoU", "val/mIoU", ".4f"),
+                ("train/images_per_s", "images/s", ".1f"),
+            )
+            if key in found
+        ]
+        epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        print("  ".join([epoch, *parts]), flush=True)
+
+
+class Bar(TQDMProgressBar):
+    """Lightning's progress bar without the version number, which means nothing here."""
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        """Loss and val/mIoU."""
+        return {k: v for k, v in super().get_metrics(trainer, pl_module).items() if k != "v_num"}
+
+
+def _to_numpy(tensor: Tensor) -> np.ndarray:
+    return np.ascontiguousarray(tensor.cpu().numpy())

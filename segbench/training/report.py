@@ -1,0 +1,55 @@
+"""What the terminal shows when a training is over: scores, where they are, what to do next."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from segbench.training.run_directory import RunDirectory
+
+
+def print_report(result: dict[str, Any], run: RunDirectory) -> None:
+    """Prints the test scores by class, the run directory, and the next commands to try."""
+    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    found, val = result["scores"]["test"], result["scores"]["val"]
+    selection = result["protocol"]["selection"]
+    title = f"test, {selection} weights (epoch {result['selected_epoch']})"
+    table = Table(title=title, title_justify="left")
+    table.add_column("class")
+    for column in ("IoU", "Dice", "recall", "val IoU"):
+        table.add_column(column, justify="right")
+    for name in found["IoU"]:
+        values = [found[key][name] for key in ("IoU", "Dice", "recall")]
+        table.add_row(name, *map(_percent, values), _percent(val["IoU"].get(name) if val else None))
+    table.add_section()
+    mean = [found["mIoU"], found["mDice"], found["mean_acc"], val["mIoU"] if val else None]
+    table.add_row("mean", *map(_percent, mean), style="bold")
+    console.print(table)
+    console.print(
+        f"test mIoU {_percent(found['mIoU'])} %, pixel_acc "
+        f"{_percent(found['pixel_acc'])} % (absent classes excluded)"
+    )
+    timings = result["timings"]
+    console.print(
+        f"{timings['images_per_s']:.1f} images/s, {timings['waiting_for_data']:.1%} of the "
+        f"training time waiting for data, {timings['total_seconds']:.0f} s in all"
+    )
+    console.print(f"\nrun directory  {run.path}")
+    pictures = sorted(run.samples.glob("*.png"))
+    if pictures:
+        console.print(f"picture        {pictures[-1]}")
+    checkpoint = run.best_checkpoint if selection == "best" else run.last_checkpoint
+    console.print("\nnext:")
+    for text in (
+        f"python -m segbench.predict ckpt={checkpoint} source=PHOTO_OR_FOLDER",
+        f"python -m segbench.evaluate ckpt={checkpoint}",
+        "python -m segbench.train -m model=unet,unet_resnet34 seed=0,1,2     a sweep",
+    ):
+        console.print(f"  {text}", soft_wrap=True)
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{100 * value:.1f}"

@@ -1,0 +1,339 @@
+"""One training from config to result: build, fit, test, write down."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import time
+import warnings
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+import yaml
+from pytorch_lightning.callbacks import (
+    Callback,
+    EarlyStopping,
+    EMAWeightAveraging,
+    LearningRateMonitor,
+    ModelCheckpoint,
+)
+from pytorch_lightning.loggers import Logger
+from torch import nn
+
+from segbench.config import ConfigError
+from segbench.training import build, provenance
+from segbench.training.callbacks import Bar, Curves, EpochLines, Samples, Speed
+from segbench.training.report import print_report
+from segbench.training.run_directory import RunDirectory
+from segbench.training.scores import scores
+from segbench.training.task import SegmentationTask
+from segbench.training.tracking import finish_wandb, log_confusion, wandb_arguments
+
+Config = dict[str, Any]
+
+
+def run_training(config: Config, run: RunDirectory) -> dict[str, Any]:
+    """Trains, tests and writes the run directory.
+
+    Args:
+        config: the resolved config of `segbench.train`.
+        run: where to write; a `last.ckpt` in it is resumed.
+
+    Returns:
+        The content of result.json.
+    """
+    started = time.time()
+    _quiet_libraries()
+    result = _first_result(config)
+    if os.environ.get("LOCAL_RANK", "0") == "0":
+        run.path.mkdir(parents=True, exist_ok=True)
+        run.config_file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+        run.write_result(result)
+    log_file = logging.FileHandler(run.log_file)
+    logging.getLogger().addHandler(log_file)
+    failed = True
+    try:
+        task, data, trainer = _build(config, run)
+        _describe(result, task, data, trainer, config)
+        resume = run.last_checkpoint if run.last_checkpoint.is_file() else None
+        if resume:
+            print(f"resuming {resume}")
+        trainer.fit(task, data, ckpt_path=resume, weights_only=True)
+        task.check_finite()
+        _test(config, run, task, data, trainer, result)
+        result["timings"] |= {"total_seconds": time.time() - started}
+        result["status"] = "finished"
+        if trainer.is_global_zero:
+            run.write_result(result)
+            print_report(result, run)
+        failed = False
+    except BaseException as error:
+        result["status"] = "failed"
+        result["reason"] = f"{type(error).__name__}: {error}"[:2000]
+        run.write_result(result)
+        raise
+    finally:
+        finish_wandb(failed)
+        logging.getLogger().removeHandler(log_file)
+        log_file.close()
+    return result
+
+
+def _build(config: Config, run: RunDirectory) -> tuple[SegmentationTask, Any, pl.Trainer]:
+    """Network first: pretrained weights that cannot be had fail before any data is read."""
+    pl.seed_everything(config["seed"], workers=True, verbose=False)
+    torch.set_float32_matmul_precision("high")  # TF32 on the GPUs that have it
+    source = build.build_source(config["data"])
+    build.check_num_classes(source.classes)
+    model = build.build_model(config["model"], source.classes.num_classes)
+    if config["weights"]:
+        from segbench.models.weights import load_weights
+
+        print(load_weights(model, config["weights"]))
+    data = build.build_datamodule(config["data"], source, config["seed"])
+    names = {split: [r.name for r in data.records(split)] for split in ("train", "val", "test")}
+    weights = {name: data.class_weights(name) for name in build.class_weight_names(config["loss"])}
+    loss = build.build_loss(config["loss"], source.classes, weights)
+    if config["compile"]:
+        model.compile()
+    task = SegmentationTask(
+        model=model,
+        loss=loss,
+        classes=source.classes,
+        predictor=_build_predictor(config, model, data),
+        make_optimizer=lambda m: build.instantiate(config["optimizer"], model=m),
+        make_scheduler=lambda o, steps: build.instantiate(
+            config["scheduler"], optimizer=o, total_steps=steps
+        ),
+        image_names=names,
+        channels_last=config["channels_last"],
+        log_every=config["log_every"],
+        checkpoint_meta={
+            "format": build.CHECKPOINT_FORMAT,
+            "config": config,
+            "classes": source.classes.to_dict(),
+            "mean": list(data.mean),
+            "std": list(data.std),
+            "protocol": _protocol(config, data),
+        },
+    )
+    return task, data, _build_trainer(config, run, task, data)
+
+
+def _build_predictor(config: Config, model: nn.Module, data: Any) -> Any:
+    if config["inference"].get("drop_class"):
+        raise ConfigError("inference.drop_class is for prediction; in training it must be null")
+    return build.instantiate(
+        config["inference"], model=model, classes=data.classes, mean=data.mean, std=data.std
+    )
+
+
+def _build_trainer(
+    config: Config, run: RunDirectory, task: SegmentationTask, data: Any
+) -> pl.Trainer:
+    loggers: list[Logger] = (
+        [
+            build.instantiate(node, save_dir=str(run.path), **wandb_arguments(node, run))
+            for node in config["logger"].values()
+        ]
+        if config["logger"]
+        else []
+    )
+    for logger in loggers:
+        logger.log_hyperparams(config)
+    return build.instantiate(
+        config["trainer"],
+        precision=build.resolve_precision(config["precision"], config["trainer"]["accelerator"]),
+        deterministic=config["deterministic"],
+        logger=loggers or False,
+        callbacks=_callbacks(config, run, data, bool(loggers)),
+        enable_progress_bar=config["trainer"]["enable_progress_bar"] and sys.stdout.isatty(),
+        default_root_dir=str(run.path),
+        use_distributed_sampler=False,
+        enable_model_summary=False,
+        log_every_n_steps=config["log_every"],
+    )
+
+
+def _callbacks(config: Config, run: RunDirectory, data: Any, has_logger: bool) -> list[Callback]:
+    every = config["trainer"]["check_val_every_n_epoch"]
+    positions = _spread(config["samples"], _num_evaluated(config, data))
+    callbacks: list[Callback] = [
+        Speed(),
+        Samples(run.samples, data.classes, positions, config["samples_every"]),
+        # Written when the epoch is over, so that a resume starts with a whole one.
+        ModelCheckpoint(
+            run.checkpoints,
+            filename="best",
+            monitor="val/mIoU",
+            mode="max",
+            every_n_epochs=every,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        ),
+        Curves(run.metrics_file),
+    ]
+    if has_logger:
+        callbacks.append(LearningRateMonitor(logging_interval="step"))
+    if config["ema"] is not None:
+        callbacks.append(EMAWeightAveraging(decay=config["ema"]))
+    if config["early_stopping"] is not None:
+        callbacks.append(EarlyStopping("val/mIoU", mode="max", patience=config["early_stopping"]))
+    if config["trainer"]["enable_progress_bar"]:
+        callbacks.append(Bar() if sys.stdout.isatty() else EpochLines())
+    # Last, so that it holds the final state of the others.
+    callbacks.append(
+        ModelCheckpoint(
+            run.checkpoints,
+            filename="last",
+            save_top_k=1,
+            every_n_epochs=1,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+    )
+    return callbacks
+
+
+def _num_evaluated(config: Config, data: Any) -> int:
+    """Number of validation images that an epoch sees."""
+    limit, num_val = config["trainer"]["limit_val_batches"], len(data.records("val"))
+    if limit is None:
+        return num_val
+    batches = limit if isinstance(limit, int) else limit * num_val / data.eval_batch_size
+    return min(num_val, max(1, int(batches * data.eval_batch_size)))
+
+
+def _spread(wanted: int, length: int) -> list[int]:
+    """At most `wanted` positions, evenly spread over `length`."""
+    wanted = min(wanted, length)
+    return [round((i + 0.5) * length / wanted - 0.5) for i in range(wanted)]
+
+
+def _protocol(config: Config, data: Any) -> dict[str, Any]:
+    """How the scores are measured: what two runs must share to be compared."""
+    return {
+        "resolution": "original",
+        "resize": list(data.resize) if data.resize else None,
+        "inference": config["inference"],
+        "absent_classes": "exclude",
+        "void_prediction": "miss",
+        "selection": config["selection"],
+        "num_classes": data.classes.num_classes,
+        "labels": data.source.protocol,
+        "precision": build.resolve_precision(config["precision"], config["trainer"]["accelerator"]),
+    }
+
+
+def _first_result(config: Config) -> dict[str, Any]:
+    commit, dirty = provenance.commit()
+    return {
+        "status": "running",
+        "reason": "",
+        "kind": "train",
+        "study": config["study"],
+        "name": config["name"],
+        "seed": config["seed"],
+        "model": config["model"]["_target_"],
+        "data": config["data"]["_target_"],
+        "config": config,
+        "versions": provenance.versions(),
+        "commit": commit,
+        "dirty": dirty,
+        "command": provenance.command(),
+        "hardware": provenance.hardware(),
+        "timings": {},
+        "scores": {},
+    }
+
+
+def _describe(
+    result: dict[str, Any], task: SegmentationTask, data: Any, trainer: pl.Trainer, config: Config
+) -> None:
+    """Fills in what is known before the first step."""
+    result["classes"] = data.classes.to_dict()
+    result["protocol"] = task.checkpoint_meta["protocol"]
+    result["params"] = sum(p.numel() for p in task.model.parameters())
+    result["data_info"] = {
+        "fingerprint": {s: data.fingerprint(s) for s in ("train", "val", "test")},
+        "protocol": data.source.protocol,
+        "comparable": data.source.comparable,
+        "split": "test",
+        "num_images": {s: len(data.records(s)) for s in ("train", "val", "test")},
+    }
+    batch = data.batch_size * trainer.world_size * trainer.accumulate_grad_batches
+    result["budget"] = {
+        "effective_batch_size": batch,
+        "precision": task.checkpoint_meta["protocol"]["precision"],
+        "ema": config["ema"],
+        "tuning_trials": config["tuning_trials"],
+    }
+    if trainer.is_global_zero:
+        print(
+            f"{config['name']} seed {config['seed']}: {result['params'] / 1e6:.2f} M parameters, "
+            f"{result['data_info']['num_images']['train']} training images, batch {batch}, "
+            f"{result['budget']['precision']}, {result['hardware']['device']}",
+            flush=True,
+        )
+
+
+def _test(
+    config: Config,
+    run: RunDirectory,
+    task: SegmentationTask,
+    data: Any,
+    trainer: pl.Trainer,
+    result: dict[str, Any],
+) -> None:
+    """Tests the selected weights as they stand in their checkpoint."""
+    callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
+    speed = next(c for c in callbacks if isinstance(c, Speed)).totals
+    result["budget"] |= {
+        "epochs": trainer.current_epoch,
+        "steps": trainer.global_step,
+        "images_seen": trainer.global_step * result["budget"]["effective_batch_size"],
+    }
+    seconds = max(speed["seconds"], 1e-9)
+    result["timings"] = {
+        "train_seconds": speed["seconds"],
+        "images_per_s": speed["images"] / seconds,
+        "waiting_for_data": speed["waiting"] / seconds,
+    }
+    if torch.cuda.is_available():
+        result["timings"]["peak_memory_MiB"] = torch.cuda.max_memory_allocated() / 2**20
+    file = run.best_checkpoint if config["selection"] == "best" else run.last_checkpoint
+    if not file.is_file():
+        raise ConfigError(
+            f"selection={config['selection']}, but no checkpoint was written: no epoch with a "
+            "validation was completed (trainer.max_epochs, trainer.check_val_every_n_epoch)"
+        )
+    checkpoint = build.read_checkpoint(file)
+    task.load_state_dict(checkpoint["state_dict"])
+    result["scores"]["val"] = checkpoint["segbench"]["scores"].get("val")
+    result["selected_epoch"] = int(checkpoint["epoch"]) + 1
+    trainer.test(task, data, verbose=False)
+    index, matrices = task.counts("test")
+    records = data.records("test")
+    result["scores"]["test"] = scores(matrices.sum(0), data.classes.names)
+    if trainer.is_global_zero:
+        run.write_confusion(
+            [records[i].name for i in index], [records[i].group for i in index], matrices
+        )
+        log_confusion(trainer.loggers, matrices.sum(0), data.classes.names)
+
+
+def _quiet_libraries() -> None:
+    """Leaves out hints that say nothing about this run."""
+    for name in ("pytorch_lightning", "lightning_fabric", "pytorch_lightning.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for text in (
+        ".*does not have many workers.*",
+        ".*Checkpoint directory.*exists.*",
+        ".*number of training batches.*",
+        ".*`isinstance.treespec.*",
+        ".*LeafSpec.*",
+        ".*lr_scheduler.step.*before.*",
+    ):
+        warnings.filterwarnings("ignore", text)

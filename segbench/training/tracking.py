@@ -1,0 +1,98 @@
+"""Weights & Biases: one run per job, offline unless logged in, resumed, always finished."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cv2
+import numpy as np
+from pytorch_lightning.loggers import Logger, WandbLogger
+
+from segbench.data.classes import ClassSet
+from segbench.training.run_directory import RunDirectory
+
+
+def wandb_arguments(node: Mapping[str, Any], run: RunDirectory) -> dict[str, Any]:
+    """What a W&B logger needs besides its config: its id, and whether it is offline.
+
+    The id is drawn once and kept in the run directory, so that a resumed run goes on in W&B too.
+    """
+    if not str(node["_target_"]).endswith("WandbLogger"):
+        return {}
+    id_file = run.path / "wandb-id.txt"
+    if not id_file.exists():
+        id_file.write_text(secrets.token_hex(4))
+    os.environ.setdefault("WANDB_SILENT", "true")
+    offline = not _logged_in()
+    if offline:
+        print(
+            "W&B is offline (not logged in): `wandb leet DIR` shows the run, `wandb sync DIR` "
+            f"uploads it; DIR is {run.path}/wandb/latest-run"
+        )
+    mode = "offline" if offline else "online"
+    return {"id": id_file.read_text().strip(), "mode": mode, "resume": "allow"}
+
+
+def _logged_in() -> bool:
+    if os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun"):
+        return False
+    import wandb
+
+    return wandb.login(prompt=False)
+
+
+def finish_wandb(failed: bool) -> None:
+    """Ends the W&B run of this process, if there is one, with the exit code of the job."""
+    wandb = sys.modules.get("wandb")
+    if wandb is not None and wandb.run is not None:
+        wandb.finish(exit_code=int(failed))
+
+
+def log_samples(
+    loggers: Sequence[Any], shown: Sequence[dict[str, Any]], classes: ClassSet, step: int
+) -> None:
+    """Logs panels with mask and pred as overlays that can be switched by class.
+
+    Args:
+        loggers: those of them that are W&B's get the panels.
+        shown: dicts of `name`, `image` uint8 `[h, w, 3]`, `mask` and `pred` uint8 `[H, W]`.
+        classes: gives the names.
+        step: optimiser steps so far.
+    """
+    loggers = _of_wandb(loggers)
+    if not loggers:
+        return
+    import wandb
+
+    labels = {**dict(enumerate(classes.names)), classes.ignore_index: "void"}
+    panels = []
+    for entry in shown:
+        height, width = entry["mask"].shape
+        masks = {key: {"mask_data": entry[key], "class_labels": labels} for key in ("mask", "pred")}
+        image = cv2.resize(entry["image"], (width, height))
+        panels.append(wandb.Image(image, masks=masks, caption=entry["name"]))
+    for logger in loggers:
+        logger.experiment.log({"val/samples": panels, "trainer/global_step": step})
+
+
+def log_confusion(loggers: Sequence[Any], matrix: np.ndarray, names: Sequence[str]) -> None:
+    """Logs a confusion matrix `[C, C + 1]` as a table, with the share of each true class."""
+    loggers = _of_wandb(loggers)
+    if not loggers:
+        return
+    import wandb
+
+    table = wandb.Table(columns=["true", "pred", "pixels", "share"])
+    for true, row in zip(names, matrix, strict=True):
+        for pred, count in zip([*names, "void"], row, strict=True):
+            table.add_data(true, pred, int(count), float(count) / max(int(row.sum()), 1))
+    for logger in loggers:
+        logger.experiment.log({"test/confusion": table})
+
+
+def _of_wandb(loggers: Sequence[Logger]) -> list[WandbLogger]:
+    return [logger for logger in loggers if isinstance(logger, WandbLogger)]

@@ -1,0 +1,138 @@
+"""What all tests share: one thread, no network, and a training small enough to run in a test."""
+
+from __future__ import annotations
+
+import os
+
+# Before torch or wandb are imported, and inherited by the processes that tests start.
+os.environ["OMP_NUM_THREADS"] = "1"
+os.environ["WANDB_MODE"] = "offline"
+os.environ["WANDB_SILENT"] = "true"
+os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.hydra_config import HydraConfig
+
+from segbench.config.compose import compose_checked, register
+from segbench.data.streets import CLASSES, Streets
+from segbench.models.custom import Custom
+
+# Two epochs of two steps on 48x64 pixels: about a second.
+TINY = (
+    "model=unet",
+    "model.width=4",
+    "model.depth=2",
+    "data=streets",
+    "data.size=[48,64]",
+    "data.train=8",
+    "data.val=4",
+    "data.test=4",
+    "data.frames_per_drive=2",
+    "data.batch_size=4",
+    "data.num_workers=0",
+    "trainer=cpu",
+    "trainer.max_epochs=2",
+    "trainer.enable_progress_bar=false",
+    "logger=csv",
+    "samples=0",
+    "log_every=1",
+    "deterministic=true",
+)
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _one_thread() -> None:
+    torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _no_hydra_leftovers() -> Iterator[None]:
+    yield
+    GlobalHydra.instance().clear()
+    HydraConfig.instance().cfg = None
+
+
+@pytest.fixture
+def tiny_config(tmp_path: Path) -> Callable[..., Any]:
+    """`tiny_config("seed=1", ...)` composes the config of a tiny run below `tmp_path`."""
+
+    def build(*overrides: str) -> Any:
+        register()
+        # Later overrides win, as on a command line; Hydra refuses the same key twice.
+        keys = {text.split("=", 1)[0]: text for text in (f"run_dir={tmp_path}/run", *TINY)}
+        keys |= {text.split("=", 1)[0]: text for text in overrides}
+        config = compose_checked("train", list(keys.values()))
+        return config
+
+    return build
+
+
+@pytest.fixture
+def train_tiny(tiny_config: Callable[..., Any]) -> Callable[..., Any]:
+    """`train_tiny("seed=1", ...)` trains in this process; returns its Outcome."""
+    from omegaconf import OmegaConf
+
+    from segbench.train import train
+
+    def run(*overrides: str) -> Any:
+        config = tiny_config(*overrides)
+        return train(OmegaConf.masked_copy(config, [key for key in config if key != "hydra"]))
+
+    return run
+
+
+# A checkpoint as `segbench.train` writes it, of a tiny network that was never trained.
+DATA = {
+    "_target_": "segbench.data.streets.Streets",
+    "size": [24, 33],
+    "train": 8,
+    "val": 2,
+    "test": 5,
+    "frames_per_drive": 2,
+    "seed": 0,
+    "num_workers": 0,
+}
+MODEL = {"_target_": "segbench.models.custom.Custom", "width": 8, "dilations": [2]}
+
+
+@pytest.fixture(scope="session")
+def make_checkpoint(tmp_path_factory):
+    """Writes a checkpoint; keywords replace entries of its `segbench` part."""
+
+    def make(**changes):
+        torch.manual_seed(0)
+        model = Custom(num_classes=11, width=8, dilations=[2])
+        inference = {"_target_": "segbench.inference.predictor.Predictor", "mode": "whole"}
+        meta = {
+            "format": 1,
+            "config": {"data": DATA, "model": MODEL, "inference": inference,
+                       "name": "custom-streets", "seed": 3},
+            "classes": CLASSES.to_dict(),
+            "mean": [0.4, 0.4, 0.4],
+            "std": [0.3, 0.3, 0.3],
+            "protocol": {"resize": None, "precision": "32-true"},
+            "scores": {},
+        }  # fmt: skip
+        state = {f"model.{key}": value for key, value in model.state_dict().items()}
+        file = tmp_path_factory.mktemp("ckpt") / "best.ckpt"
+        torch.save({"state_dict": state, "segbench": meta | changes}, file)
+        return file
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def ckpt(make_checkpoint):
+    return make_checkpoint()
+
+
+@pytest.fixture(scope="session")
+def small_streets():
+    """The data set of that checkpoint."""
+    return Streets((24, 33), train=8, val=2, test=5, frames_per_drive=2, seed=0)

@@ -1,0 +1,67 @@
+"""Pictures of every kind are read the right way up, or refused with a reason."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segbench.data.classes import DataError
+from segbench.inference.photos import read_photo
+
+RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
+
+
+def save(path, picture, **options):
+    picture.save(path, **options)
+    return path
+
+
+def test_rgb_and_a_single_pixel_come_back_unchanged(tmp_path):
+    for pixels in (RGB, RGB[:1, :1]):
+        file = save(tmp_path / "a.png", Image.fromarray(pixels))
+        assert np.array_equal(read_photo(file), pixels)
+
+
+def test_a_photo_taken_sideways_stands_upright(tmp_path):
+    exif = Image.Exif()
+    exif[0x0112] = 6  # the camera was turned: rotate by 90 degrees clockwise to view
+    file = save(tmp_path / "a.png", Image.fromarray(RGB), exif=exif)
+    assert np.array_equal(read_photo(file), np.rot90(RGB, -1))
+
+
+def test_grey_16_bit_keeps_its_range(tmp_path):
+    grey = np.array([[0, 257, 65535]], np.uint16)
+    file = save(tmp_path / "a.png", Image.fromarray(grey))
+    assert read_photo(file)[0, :, 0].tolist() == [0, 1, 255]
+
+
+@pytest.mark.parametrize("mode", ["L", "1", "P", "LA", "RGBA", "CMYK"])
+def test_other_colour_models_become_rgb(tmp_path, mode):
+    suffix = ".tif" if mode == "CMYK" else ".png"
+    pixels = read_photo(save(tmp_path / f"a{suffix}", Image.fromarray(RGB).convert(mode)))
+    assert pixels.shape == RGB.shape
+    assert pixels.dtype == np.uint8
+    if mode in ("RGBA", "CMYK"):
+        assert np.abs(pixels.astype(int) - RGB).max() <= 1
+
+
+def test_transparent_parts_are_white(tmp_path):
+    rgba = np.dstack([RGB, np.zeros(RGB.shape[:2], np.uint8)])
+    assert (read_photo(save(tmp_path / "a.png", Image.fromarray(rgba))) == 255).all()
+
+
+def test_what_cannot_be_read_is_refused_by_name(tmp_path):
+    floats = save(tmp_path / "f.tif", Image.fromarray(np.zeros((2, 2), np.float32)))
+    with pytest.raises(DataError, match=r"f\.tif: holds floats"):
+        read_photo(floats)
+    whole = save(
+        tmp_path / "a.png",
+        Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 50, 3), np.uint8)),
+    )
+    (tmp_path / "cut.png").write_bytes(whole.read_bytes()[:-500])
+    with pytest.raises(DataError, match=r"cut\.png: cannot be read"):
+        read_photo(tmp_path / "cut.png")
+    (tmp_path / "text.jpg").write_text("hello")
+    with pytest.raises(DataError, match=r"text\.jpg: not a picture"):
+        read_photo(tmp_path / "text.jpg")
+    with pytest.raises(DataError, match=r"none\.png: cannot be read"):
+        read_photo(tmp_path / "none.png")

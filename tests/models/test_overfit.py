@@ -1,0 +1,72 @@
+"""Each model learns four street frames by heart, which proves that it can learn at all."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segbench.data.streets import Streets
+
+CONF = Path(__file__).parents[2] / "conf" / "model"
+NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
+CELL = 8
+STEPS = 300
+
+
+def build(name: str, num_classes: int) -> nn.Module:
+    config = yaml.safe_load((CONF / f"{name}.yaml").read_text())
+    module, _, attribute = config.pop("_target_").rpartition(".")
+    torch.manual_seed(0)
+    return getattr(importlib.import_module(module), attribute)(num_classes=num_classes, **config)
+
+
+def four_frames() -> tuple[Tensor, Tensor, int]:
+    """Frames of four drives, each pixel enlarged to 8x8: half of the models predict at stride 8."""
+    source = Streets(size=(16, 24), train=32, frames_per_drive=8)
+    pairs = [source.read(record) for record in source.records("train")[::8]]
+    images, masks = (torch.from_numpy(np.stack(arrays)) for arrays in zip(*pairs, strict=True))
+    image = images.permute(0, 3, 1, 2).float() / 127.5 - 1
+    cells = np.ones((1, CELL, CELL), np.uint8)
+    mask = torch.from_numpy(np.kron(masks.numpy(), cells)).long()
+    return F.interpolate(image, scale_factor=CELL, mode="nearest"), mask, source.classes.num_classes
+
+
+def mean_iou(pred: Tensor, mask: Tensor, num_classes: int) -> float:
+    known = mask < num_classes
+    pairs = mask[known] * num_classes + pred[known]
+    matrix = torch.bincount(pairs, minlength=num_classes**2).view(num_classes, -1).double()
+    union = matrix.sum(0) + matrix.sum(1) - matrix.diag()
+    return float((matrix.diag() / union)[union > 0].mean())
+
+
+def train(model: nn.Module, image: Tensor, mask: Tensor, steps: int) -> None:
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, total_steps=steps)
+    model.train()
+    for _ in range(steps):
+        loss = F.cross_entropy(model(image), mask, ignore_index=255)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NAMES)
+def test_learns_four_frames_by_heart(name: str) -> None:
+    image, mask, num_classes = four_frames()
+    model = build(name, num_classes)
+    with torch.inference_mode():
+        untrained = mean_iou(model.eval()(image).argmax(1), mask, num_classes)
+    train(model, image, mask, STEPS)
+    with torch.inference_mode():
+        trained = mean_iou(model.eval()(image).argmax(1), mask, num_classes)
+    assert untrained < 0.2
+    assert trained > 0.95

@@ -1,0 +1,255 @@
+"""Every config of the project fits the code; a wrong one is explained, all of it, and at once."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from segbench.config import ConfigError, config_dir, did_you_mean, studies_dir
+from segbench.config.compose import compose_checked, register
+
+ROOT = Path(__file__).resolve().parents[1]
+STUDIES = sorted(file.stem for file in studies_dir().glob("*.yaml"))
+VERBS = sorted(file.stem for file in config_dir().glob("*.yaml"))
+HEAVY = {
+    "albumentations",
+    "cv2",
+    "numpy",
+    "pytorch_lightning",
+    "segmentation_models_pytorch",
+    "torch",
+    "wandb",
+}
+
+
+def _groups_of(verb: str) -> list[str]:
+    """The groups in the defaults list of a verb."""
+    text = (config_dir() / f"{verb}.yaml").read_text(encoding="utf-8")
+    return [g.name for g in sorted(config_dir().iterdir()) if f"\n  - {g.name}:" in text]
+
+
+CHOICES = [
+    (verb, f"{group}={file.stem}")
+    for verb in VERBS
+    for group in _groups_of(verb)
+    for file in sorted((config_dir() / group).glob("*.yaml"))
+]
+
+
+@pytest.fixture(autouse=True)
+def _registered() -> None:
+    register()
+
+
+def problems(*overrides: str, name: str = "train", multirun: bool = False) -> list[str]:
+    """The problems that a command is told of, without the bullets."""
+    with pytest.raises(ConfigError) as caught:
+        compose_checked(name, list(overrides), multirun)
+    first, *rest = str(caught.value).splitlines()
+    return [line.removeprefix("  - ") for line in rest] if rest else [first]
+
+
+def _mandatory_only(config_name: str, overrides: list[str]) -> None:
+    """Composes; the only problem allowed is a value that the user has to give."""
+    try:
+        compose_checked(config_name, overrides)
+    except ConfigError as error:
+        told = [text for text in str(error).splitlines() if "problems in the config" not in text]
+        assert all("is not set; give it on the command line" in text for text in told), told
+
+
+@pytest.mark.parametrize(("verb", "choice"), CHOICES, ids=[f"{v} {c}" for v, c in CHOICES])
+def test_every_option_of_every_group_fits_its_code(verb: str, choice: str) -> None:
+    _mandatory_only(verb, [choice])
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_composes(verb: str) -> None:
+    _mandatory_only(verb, [])
+
+
+@pytest.mark.parametrize("study", STUDIES)
+def test_every_study_fits_its_code_with_all_values_it_sweeps_over(study: str) -> None:
+    compose_checked(study, [])
+
+
+def test_every_group_is_used_by_a_verb() -> None:
+    folders = {folder.name for folder in config_dir().iterdir() if folder.is_dir()}
+    used = {group for verb in VERBS for group in _groups_of(verb)}
+    assert folders - used <= {"pipeline"}, "pipeline is what every data config includes"
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("modle=unet", "modle: there is no key 'modle' in the config; did you mean 'model'?"),
+        ("model=unett", "model: there is no model 'unett'; did you mean 'unet'?"),
+        ("sede=3", "sede: there is no key 'sede' in the config; did you mean 'seed'?"),
+        (
+            "data.batchsize=3",
+            "data.batchsize: there is no key 'batchsize' in 'data'; did you mean 'batch_size'?",
+        ),
+        (
+            "optimzer.lr=3",
+            "optimzer.lr: there is no key 'optimzer' in the config; did you mean 'optimizer'?",
+        ),
+        ("seed=abc", "seed=abc: Value 'abc' of type 'str' could not be converted to Integer"),
+        ("model.encoder_depth=deep", "model.encoder_depth: expected int, got 'deep'"),
+        ("optimizer.lr=true", "optimizer.lr: expected float, got True"),
+        ("data.crop_size=256", "data.crop_size: expected [int, int] or null, got 256"),
+        ("trainer.max_epochs=3.5", "trainer.max_epochs: expected int or null, got 3.5"),
+        ("selection=frist", "selection: 'frist' is not one of best, last"),
+        (
+            "+trainer.max_epoch=3",
+            "trainer.max_epoch: pytorch_lightning.Trainer takes no argument 'max_epoch'; "
+            "did you mean 'max_epochs'?",
+        ),
+        (
+            "+model.decoder_chanels=[1]",
+            "model.decoder_chanels: segbench.models.smp.unet takes no argument "
+            "'decoder_chanels'; did you mean 'decoder_channels'?",
+        ),
+        (
+            "+model.num_classes=3",
+            "model.num_classes: must not be set here, it comes from the data set; remove it",
+        ),
+        (
+            "+loss.ignore_index=0",
+            "loss.ignore_index: must not be set here, it comes from the data set; remove it",
+        ),
+        ("data=folder", "data.root: is not set; give it on the command line as data.root=VALUE"),
+        (
+            "model._target_=segbench.models.unet.Unet",
+            "model._target_: 'segbench.models.unet' has no 'Unet'; did you mean 'UNet'?",
+        ),
+        (
+            "model._target_=segbenhc.models.unet.UNet",
+            "model._target_: there is no package 'segbenhc'; is it installed?",
+        ),
+    ],
+)
+def test_one_mistake_is_explained(override: str, message: str) -> None:
+    assert message in problems(override)[0]
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    told = problems("seed=x", "model=unett", "data.batch_size=two", "+loss.ignore_index=0", "seed")
+    assert len(told) == 5
+    for word in ("seed=x", "unett", "data.batch_size", "ignore_index", "KEY=VALUE"):
+        assert any(word in text for text in told), f"{word} is not in {told}"
+
+
+def test_keys_of_a_group_whose_option_is_unknown_are_not_held_against_another_option() -> None:
+    assert problems("model=unett", "model.width=16") == [
+        "model: there is no model 'unett'; did you mean 'unet'?"
+    ]
+
+
+def test_the_verb_prints_the_problems_without_a_traceback_and_ends_with_2() -> None:
+    done = _run("segbench.train", "model=unett", "sede=1")
+    assert done.returncode == 2
+    assert done.stderr.startswith("segbench.train: error: 2 problems in the config:\n")
+    assert "Traceback" not in done.stderr
+
+
+def test_every_value_of_a_sweep_is_checked() -> None:
+    told = problems("model=unet,unett", "seed=0,one", "data.batch_size=2,two", multirun=True)
+    assert len(told) == 3
+    for word in ("unett", "one", "two"):
+        assert any(word in text for text in told), f"{word} is not in {told}"
+
+
+def test_a_sweep_without_m_is_explained() -> None:
+    assert "seed=0,1: several values are a sweep, which needs -m" in problems("seed=0,1")[0]
+
+
+def test_the_keys_of_a_swept_option_are_checked_with_each_option() -> None:
+    (told,) = problems("model=unet,unet_resnet34", "model.width=8", multirun=True)
+    assert told.startswith("model.width: there is no key 'width' in 'model'; known: ")
+    assert told.endswith("(with model=unet_resnet34)")
+
+
+def test_an_unknown_study_lists_the_studies() -> None:
+    with pytest.raises(ConfigError) as caught:
+        compose_checked("custom_vs_unett", [])
+    assert "there is no study 'custom_vs_unett'; did you mean 'custom_vs_unet'?" in str(
+        caught.value
+    )
+    for study in STUDIES:
+        assert study in str(caught.value)
+
+
+def test_studies_of_the_working_directory_are_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "experiments").mkdir()
+    study = tmp_path / "experiments" / "mine.yaml"
+    study.write_text("defaults: [train, _self_]\nstudy: mine\nseed: 7\n")
+    monkeypatch.chdir(tmp_path)
+    assert compose_checked("mine", []).seed == 7
+    assert "mine" in problems(name="other")[-1]
+
+
+def test_a_mistake_inside_a_study_is_explained_with_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "experiments").mkdir()
+    monkeypatch.chdir(tmp_path)
+    study = tmp_path / "experiments" / "mine.yaml"
+    study.write_text("defaults: [train, _self_]\nsede: 7\n")
+    assert "sede" in problems(name="mine")[0]
+    study.write_text("defaults: [train, {override model: unett}, _self_]\n")
+    assert "unett" in problems(name="mine")[0]
+    study.write_text("defaults: [train, _self_]\nseed: [7\n")
+    assert "mine.yaml" in problems(name="mine")[0]
+
+
+def test_did_you_mean() -> None:
+    assert did_you_mean("wdith", ["width", "depth"]) == "; did you mean 'width'?"
+    assert did_you_mean("xyz", ["width", "depth"]) == "; known: depth, width"
+    assert did_you_mean("xyz", []) == ""
+
+
+def test_help_lists_every_group_and_imports_nothing_heavy() -> None:
+    done = _run("segbench.train", "--help", report_modules=True)
+    assert done.returncode == 0, done.stderr
+    for group in _groups_of("train"):
+        assert f"\n{group}: " in done.stdout, f"--help does not list {group}"
+    assert not _modules(done) & HEAVY
+
+
+def test_a_config_error_imports_nothing_heavy() -> None:
+    done = _run("segbench.train", "model.width=x", "seed=y", report_modules=True)
+    assert done.returncode == 2
+    assert not _modules(done) & HEAVY
+
+
+def test_the_package_lists_its_verbs() -> None:
+    done = _run("segbench", report_modules=True)
+    assert done.returncode == 0
+    for verb in VERBS:
+        assert f"  {verb} " in done.stdout
+    assert not _modules(done) & HEAVY
+
+
+def _run(module: str, *arguments: str, report_modules: bool = False) -> subprocess.CompletedProcess:
+    """Runs a module as a command; `-X importtime` reports on stderr what it imports."""
+    options = ["-X", "importtime"] if report_modules else []
+    return subprocess.run(
+        [sys.executable, *options, "-m", module, *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+    )
+
+
+def _modules(done: subprocess.CompletedProcess) -> set[str]:
+    lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
+    assert lines, "python did not report its imports"
+    return {line.rpartition("|")[2].strip().split(".")[0] for line in lines}
