@@ -180,7 +180,8 @@ def main() -> None:
     times = median_times({n: losses[n] for n in names}, logits, mask, arguments.repeats)
 
     size = " x ".join(map(str, arguments.size))
-    print(f"{size} float32, {arguments.device}, {arguments.threads} threads, {torch.__version__=}")
+    version = torch.__version__
+    print(f"{size} float32, {arguments.device}, {arguments.threads} threads, torch {version}")
     print(
         f"{'loss':12} {'ms':>8} {'x':>6} {'MiB':>6} {'memory':>7} {'value err':>10} {'grad err':>9}"
     )
