@@ -233,7 +233,8 @@ class SegmentationTask(pl.LightningModule):
             for key, value in checkpoint["state_dict"].items()
             if key.startswith("model.")
         }
-        checkpoint["segbench"] = {**self.checkpoint_meta, "scores": dict(self.latest_scores)}
+        found = dict(self.latest_scores) if self.is_validated else {}
+        checkpoint["segbench"] = {**self.checkpoint_meta, "scores": found}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Takes up the latest scores."""
