@@ -134,7 +134,23 @@ class PredictConfig:
     allow_targets: list[str] = field(default_factory=list)
 
 
-SCHEMAS = {"train": TrainConfig, "evaluate": EvaluateConfig, "predict": PredictConfig}
+@dataclass
+class CheckDataConfig:
+    """Everything that `python -m segbench.check_data` understands at the top level."""
+
+    data: Any = MISSING
+    # where the report goes
+    output: str = MISSING
+    # exit 1 on warnings too
+    strict: bool = False
+
+
+SCHEMAS = {
+    "train": TrainConfig,
+    "evaluate": EvaluateConfig,
+    "predict": PredictConfig,
+    "check_data": CheckDataConfig,
+}
 
 
 def register() -> None:
