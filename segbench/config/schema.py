@@ -187,12 +187,24 @@ class BenchmarkConfig:
     device: str = "auto"
 
 
+@dataclass
+class CheckDataConfig:
+    """Everything that `python -m segbench.check_data` understands at the top level."""
+
+    data: Any = MISSING
+    # where the report goes
+    output: str = MISSING
+    # exit 1 on warnings too
+    strict: bool = False
+
+
 SCHEMAS = {
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
     "predict": PredictConfig,
     "compare": CompareConfig,
     "benchmark": BenchmarkConfig,
+    "check_data": CheckDataConfig,
 }
 
 
