@@ -54,9 +54,9 @@ def train(config: DictConfig) -> Outcome:
         previous = run.read_result()
         if plain["overwrite"]:
             run.clear()
-        elif previous is not None:
-            _check_same_config(plain, previous["config"], run)
-            if previous["status"] == "finished":
+        elif (known := run.read_config()) is not None:
+            _check_same_config(plain, known, run)
+            if previous is not None and previous["status"] == "finished":
                 score = previous["scores"]["test"]["mIoU"]
                 print(
                     f"{run.path} is finished already: test mIoU {score:.4f}. Nothing to do; "

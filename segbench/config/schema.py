@@ -160,11 +160,39 @@ class CompareConfig:
     wandb: bool = True
 
 
+@dataclass
+class BenchmarkConfig:
+    """Everything that `python -m segbench.benchmark` understands at the top level."""
+
+    # What to measure: models of conf/model, or [all] (model=a,b is short for models=[a,b]), or
+    # those of a study's runs
+    models: list[str] | None = None
+    study: str | None = None
+    # For the number of classes and the training step; the runs of a study bring their own
+    data: Any = MISSING
+
+    # How: [[H, W], ...]; each mode is eager or any of channels_last, bf16, fp16, compile joined by +
+    sizes: list[Any] = field(default_factory=lambda: [[360, 480]])
+    modes: list[str] = field(default_factory=lambda: ["channels_last"])
+    batch_sizes: list[int] = field(default_factory=lambda: [1, 2, 4, 8])
+    train_batch: int = 4
+    # timed training steps; 0 leaves training out
+    train_steps: int = 10
+    # of each timing, in so many rounds whose spread is printed
+    seconds: float = 2.0
+    rounds: int = 5
+
+    # null: runs/STUDY/benchmark.json, where compare finds it, or benchmark.json
+    output: str | None = None
+    device: str = "auto"
+
+
 SCHEMAS = {
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
     "predict": PredictConfig,
     "compare": CompareConfig,
+    "benchmark": BenchmarkConfig,
 }
 
 

@@ -18,10 +18,11 @@ import contextlib
 import fcntl
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import yaml
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,10 +64,21 @@ class RunDirectory:
         except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
             return None
 
+    def read_config(self) -> dict[str, Any] | None:
+        """The config that the run was last started with; None if it never was."""
+        if not self.config_file.is_file():
+            return None
+        return yaml.safe_load(self.config_file.read_text(encoding="utf-8"))
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        """Replaces config.yaml in one step."""
+        with replacing(self.config_file) as file:
+            file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+
     def write_result(self, result: dict[str, Any]) -> None:
         """Replaces result.json in one step."""
         text = json.dumps({"schema_version": SCHEMA_VERSION, **result}, indent=2, allow_nan=False)
-        with _replacing(self.result_file) as file:
+        with replacing(self.result_file) as file:
             file.write_text(text + "\n", encoding="utf-8")
 
     def write_confusion(
@@ -81,7 +93,7 @@ class RunDirectory:
         """
         import numpy as np
 
-        with _replacing(self.confusion_file, suffix=".npz") as file:
+        with replacing(self.confusion_file) as file:
             np.savez_compressed(
                 file, names=np.array(names), groups=np.array(groups), matrices=matrices
             )
@@ -113,14 +125,15 @@ class RunDirectory:
 
 
 @contextlib.contextmanager
-def _replacing(target: Path, suffix: str = "") -> Iterator[Path]:
-    """Yields a temporary path that replaces `target` when the block ends without an error."""
+def replacing(target: Path) -> Iterator[Path]:
+    """Yields a path beside `target` that takes its place when the block ends without an error.
+
+    A killed process leaves `.partial-NAME` behind, which the next one overwrites.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-", suffix=suffix)
-    os.close(handle)
+    partial = target.with_name(f".partial-{target.name}")
     try:
-        yield Path(name)
-        os.chmod(name, 0o644)
-        os.replace(name, target)
+        yield partial
+        os.replace(partial, target)
     finally:
-        Path(name).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)

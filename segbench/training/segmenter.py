@@ -22,7 +22,7 @@ from torch import Tensor
 
 from segbench.config import ConfigError
 from segbench.data.classes import ClassSet, DataError
-from segbench.data.files import resize_image
+from segbench.data.frames import resize_image
 from segbench.inference.photos import read_photo
 from segbench.inference.predictor import Predictor
 from segbench.training.build import check_allowed, instantiate, load_checkpoint

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from simulation import World
+from tests.analysis.simulation import World
 
 from segbench.analysis.statistics import sample
 

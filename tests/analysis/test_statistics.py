@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import scipy.stats
-from simulation import World
+from tests.analysis.simulation import World
 
 from segbench.analysis.counts import Entrant, count, influence, iou, with_mean
 from segbench.analysis.statistics import holm, sample

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from simulation import World
+from tests.analysis.simulation import World
 
 from segbench.analysis import verdicts
 from segbench.analysis.statistics import sample
