@@ -25,7 +25,8 @@ def compare(config: DictConfig) -> int:
     """Compares, writes the report, prints the verdict; returns the exit code."""
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     _check(plain)
-    from segbench.analysis.comparison import Options, compare_runs
+    from segbench.analysis.comparison import compare_runs
+    from segbench.analysis.details import Options
     from segbench.analysis.report import write_report
     from segbench.analysis.study import read_study
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from segbench.analysis.study import Run, lookup, scored_data
+from segbench.analysis.runs import Run, lookup, scored_data
 
 INVALIDATES, WEAKENS, NOTE = "invalidates", "weakens", "note"
 GRADES = (INVALIDATES, WEAKENS, NOTE)

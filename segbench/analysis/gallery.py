@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from segbench.analysis.study import Run, Study
+from segbench.analysis.runs import Run
+from segbench.analysis.study import Study
 from segbench.data.classes import ClassSet
 
 WIDTH = 480
