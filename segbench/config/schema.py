@@ -53,7 +53,10 @@ class TrainConfig:
     # which weights are tested: those with the best val/mIoU, or the last
     selection: str = choice("best", "last")
     early_stopping: int | None = None
+    # trials spent on tuning this model, for the fairness audit
     tuning_trials: int = 0
+    # keys of segbench.compare, which then reports on the study when a sweep ends; null: no report
+    compare: dict[str, Any] | None = None
 
     # What to show
     samples: int = 4
