@@ -87,7 +87,9 @@ def _of_names(config: Config) -> dict[str, Config]:
     names = known if config["models"] == ["all"] else config["models"]
     if unknown := [name for name in names if name not in known]:
         raise ConfigError(
-            "\n".join(f"model: there is no model '{n}'{did_you_mean(str(n), known)}" for n in unknown)
+            "\n".join(
+                f"model: there is no model '{n}'{did_you_mean(str(n), known)}" for n in unknown
+            )
         )
     found = {}
     GlobalHydra.instance().clear()  # this command is composed; now the trainings are
@@ -110,6 +112,11 @@ def _of_study(study: str) -> dict[str, Config]:
             found.setdefault(result["name"], result["config"])
     if not found:
         raise ConfigError(f"study: runs/{study} holds no finished training")
+    # As in compare: the data's name is left out where all runs share it.
+    short = {name: name.rpartition("-")[0] for name in found}
+    same_data = len({name.rpartition("-")[2] for name in found}) == 1
+    if same_data and all(short.values()) and len(set(short.values())) == len(found):
+        return {short[name]: config for name, config in found.items()}
     return found
 
 

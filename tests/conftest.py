@@ -93,8 +93,6 @@ def tiny_config(tmp_path: Path) -> Callable[..., Any]:
 @pytest.fixture
 def train_tiny(tiny_config: Callable[..., Any]) -> Callable[..., Any]:
     """`train_tiny("seed=1", ...)` trains in this process; returns its Outcome."""
-    from omegaconf import OmegaConf
-
     from segbench.train import train
 
     def run(*overrides: str) -> Any:

@@ -98,13 +98,13 @@ def _identity(job: Job) -> dict[str, Any]:
 def _device_name(device: torch.device, mode: str) -> str:
     """What may share an axis: times of other hardware, thread counts or modes may not."""
     found = provenance.hardware()
-    name = found["device"] if device.type == "cuda" else f"{found['cpu']}, {found['threads']} threads"
+    name = (
+        found["device"] if device.type == "cuda" else f"{found['cpu']}, {found['threads']} threads"
+    )
     return f"{name}, {mode}"
 
 
-def _inference(
-    model: nn.Module, mode: Mode, device: torch.device, job: Job
-) -> dict[str, Any]:
+def _inference(model: nn.Module, mode: Mode, device: torch.device, job: Job) -> dict[str, Any]:
     @torch.inference_mode()
     def run(batch: int) -> Any:
         images = mode.images(batch, job["size"], device)
@@ -140,9 +140,7 @@ def _inference(
     }
 
 
-def _training(
-    model: nn.Module, mode: Mode, device: torch.device, job: Job
-) -> dict[str, Any]:
+def _training(model: nn.Module, mode: Mode, device: torch.device, job: Job) -> dict[str, Any]:
     """Peak memory of a training step by itself, then the parts of a step as `train` does it."""
     model.train()
     images = mode.images(job["train_batch"], job["size"], device)
@@ -167,7 +165,9 @@ def _training(
         "channels_last": mode.channels_last,
         "compile": mode.compiled,
     }
-    config["trainer"] = config["trainer"] | {"accelerator": "gpu" if device.type == "cuda" else "cpu"}
+    config["trainer"] = config["trainer"] | {
+        "accelerator": "gpu" if device.type == "cuda" else "cpu"
+    }
     del optimizer, images
     return {
         "train_batch": job["train_batch"],

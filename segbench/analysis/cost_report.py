@@ -47,7 +47,9 @@ def print_costs(rows: Sequence[Row], file: Path) -> None:
     console = Console(width=None if Console().is_terminal else 150)
     measured = [row for row in rows if not row["error"]]
     for device, height, width in dict.fromkeys((row["device"], *row["input"]) for row in measured):
-        same = [row for row in measured if (row["device"], *row["input"]) == (device, height, width)]
+        same = [
+            row for row in measured if (row["device"], *row["input"]) == (device, height, width)
+        ]
         table = Table(title=f"{height}x{width}, {device}", title_justify="left")
         table.add_column("model")
         heads = ("params", "GMACs", "latency ms", "p95", "± rounds", "images/s", "memory MiB")
@@ -60,7 +62,9 @@ def print_costs(rows: Sequence[Row], file: Path) -> None:
         console.print(table)
     for row in rows:
         if row["error"]:
-            console.print(f"not measured: {row['model']}, {row['mode']}: {row['error']}", markup=False)
+            console.print(
+                f"not measured: {row['model']}, {row['mode']}: {row['error']}", markup=False
+            )
     console.print(f"written: {file}", markup=False)
 
 

@@ -53,7 +53,10 @@ class TrainConfig:
     # which weights are tested: those with the best val/mIoU, or the last
     selection: str = choice("best", "last")
     early_stopping: int | None = None
+    # trials spent on tuning this model, for the fairness audit
     tuning_trials: int = 0
+    # keys of segbench.compare, which then reports on the study when a sweep ends; null: no report
+    compare: dict[str, Any] | None = None
 
     # What to show
     samples: int = 4
@@ -187,12 +190,24 @@ class BenchmarkConfig:
     device: str = "auto"
 
 
+@dataclass
+class CheckDataConfig:
+    """Everything that `python -m segbench.check_data` understands at the top level."""
+
+    data: Any = MISSING
+    # where the report goes
+    output: str = MISSING
+    # exit 1 on warnings too
+    strict: bool = False
+
+
 SCHEMAS = {
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
     "predict": PredictConfig,
     "compare": CompareConfig,
     "benchmark": BenchmarkConfig,
+    "check_data": CheckDataConfig,
 }
 
 
