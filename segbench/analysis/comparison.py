@@ -12,8 +12,14 @@ import numpy as np
 
 from segbench.analysis import wording
 from segbench.analysis.audit import audit
-from segbench.analysis.costs import read_costs
-from segbench.analysis.details import Options, by_group, decisive_images, described, draw
+from segbench.analysis.details import (
+    Options,
+    by_group,
+    decisive_images,
+    described,
+    draw,
+    read_costs,
+)
 from segbench.analysis.runs import Run
 from segbench.analysis.statistics import Sample
 from segbench.analysis.study import Study

@@ -1,7 +1,8 @@
-"""The parts of a comparison: one estimate, one group of images, the images that decide."""
+"""The parts of a comparison: estimates, costs, groups of images, the images that decide."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -128,3 +129,33 @@ def decisive_images(
         "wins": [entry(i) for i in order[:number] if gain[i] > 0],
         "losses": [entry(i) for i in order[::-1][:number] if gain[i] < 0],
     }
+
+
+def read_costs(study: Study) -> list[dict[str, Any]]:
+    """Measured costs: `benchmark.json` of the study, or the parameter counts of its runs.
+
+    Each entry has `model` and any of `device`, `params`, `macs`, `latency_ms` (median),
+    `peak_memory_mib`; times and memory belong to their `device`.
+
+    Raises:
+        DataError: benchmark.json is not such a list (under the key `models`).
+    """
+    counted = [
+        {"model": label, "params": runs[0].result.get("params")}
+        for label, runs in study.runs.items()
+        if runs[0].result.get("params")
+    ]
+    file = study.path / "benchmark.json"
+    if not file.is_file():
+        return counted
+    try:
+        measured = json.loads(file.read_text(encoding="utf-8"))["models"]
+        labels = {run.result["name"]: run.label for runs in study.runs.values() for run in runs}
+        named = [
+            {**entry, "model": labels.get(entry["model"], entry["model"])} for entry in measured
+        ]
+        entries = [entry for entry in named if entry["model"] in study.runs]
+    except (json.JSONDecodeError, KeyError, TypeError) as error:
+        raise DataError(f"{file}: cannot be read ({error!r}); measure again or remove it") from None
+    known = {entry["model"] for entry in entries}
+    return entries + [entry for entry in counted if entry["model"] not in known]

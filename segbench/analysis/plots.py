@@ -146,31 +146,41 @@ def _cost_panel(
 
 
 def class_differences(comparison: Mapping[str, Any]) -> Figure | None:
-    """Heat map: IoU difference of each class for each pair; stars where the interval excludes 0."""
-    pairs = comparison["pairs"][:6]
-    if not pairs:
+    """Heat map: how much better each model sees each class than the headline's second model.
+
+    Or than the baseline, where one is named. Stars mark differences that stay significant after
+    correction over the classes.
+    """
+    if comparison["headline"] is None:
         return None
-    names = [entry["name"] for entry in pairs[0]["classes"]]
-    values = np.array([[_number(c["value"]) for c in pair["classes"]] for pair in pairs]).T * 100
+    against = comparison["baseline"] or comparison["pairs"][comparison["headline"]]["b"]
+    columns = [pair for pair in comparison["pairs"] if against in (pair["a"], pair["b"])][:8]
+    signs = [1 if pair["b"] == against else -1 for pair in columns]
+    names = comparison["classes"]
+    values = 100 * np.array(
+        [[sign * _number(entry["value"]) for entry in pair["classes"]]
+         for pair, sign in zip(columns, signs, strict=True)]
+    ).T  # fmt: skip
     limit = max(1.0, float(np.nanmax(np.abs(values), initial=0)))
-    figure = Figure(figsize=(WIDTH, 1.1 + 0.27 * len(names)))
+    figure = Figure(figsize=(WIDTH, 1.3 + 0.27 * len(names)))
     axes = figure.add_subplot()
     image = axes.imshow(values, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto")
     for row, column in np.ndindex(values.shape):
-        entry = pairs[column]["classes"][row]
+        entry, value = columns[column]["classes"][row], values[row, column]
         sure = entry["p_holm"] is not None and entry["p_holm"] < 1 - comparison["confidence"]
-        text = (
-            "–" if entry["value"] is None else f"{values[row, column]:+.1f}{' *' if sure else ''}"
-        )
-        dark = abs(values[row, column]) > 0.6 * limit
+        text = "–" if np.isnan(value) else f"{value:+.1f}{' *' if sure else ''}"
         axes.text(column, row, text.replace("-", "−"), ha="center", va="center", fontsize=8,
-                  color="white" if dark else "#111111")  # fmt: skip
+                  color="white" if abs(value) > 0.6 * limit else "#111111")  # fmt: skip
+    others = [pair["a"] if sign > 0 else pair["b"]
+              for pair, sign in zip(columns, signs, strict=True)]  # fmt: skip
+    slant = {"rotation": 25, "ha": "left"} if len(others) > 2 else {}
+    axes.set_xticks(range(len(others)), others, **slant)
     axes.set_yticks(range(len(names)), names)
-    axes.set_xticks(range(len(pairs)), [f"{p['a']}\n− {p['b']}" for p in pairs])
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.grid(False)
-    figure.colorbar(image, ax=axes, label="IoU difference (points)", shrink=0.8, pad=0.02)
+    label = f"IoU minus that of {against} (points)"
+    figure.colorbar(image, ax=axes, label=label, shrink=0.8, pad=0.02)
     return figure
 
 

@@ -18,7 +18,7 @@ from segbench.analysis.study import Study
 FIGURES = {
     "leaderboard": "Each model's mIoU",
     "cost": "Accuracy and cost: intervals as bars, the Pareto front dotted",
-    "classes": "Class by class: blue where the first model is better, orange where the second is; "
+    "classes": "Class by class: blue where a model is better, orange where it is worse; "
     "* = significant after correction over the classes",
     "curves": "Learning curves: mean over seeds, band from the lowest to the highest seed",
     "confusion": "Where the pixels go: difference of the confusion matrices",

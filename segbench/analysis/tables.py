@@ -34,19 +34,19 @@ def leaderboard_rows(comparison: Mapping[str, Any]) -> list[Row]:
 def pair_rows(comparison: Mapping[str, Any]) -> list[Row]:
     """Header and one row per pair of models."""
     level = f"{100 * comparison['confidence']:.0f}% interval"
-    rows = [["models", "difference (points)", level, "p (Holm)", "effect (seed SDs)",
-             "chance a run wins", "verdict"]]  # fmt: skip
+    rows = [["models", "verdict", "difference (points)", level, "p (Holm)",
+             "effect (seed SDs)", "chance a run wins"]]  # fmt: skip
     for pair in comparison["pairs"]:
         effect = pair["effect"]
         rows.append(
             [
                 f"{pair['a']} − {pair['b']}",
+                pair["verdict"],
                 points(pair["value"]),
                 bounds(pair["interval"], signed=True),
                 p_value(pair["p_holm"]),
                 MISSING if effect is None else f"{effect:+.1f}".replace("-", "−"),
                 f"{100 * pair['improvement'][0]:.0f}%",
-                pair["verdict"],
             ]
         )
     return rows

@@ -22,7 +22,7 @@ from segbench.training.run_directory import RunDirectory
 FAST = Options(replicates=200)
 COSTS = [
     {"model": "custom", "device": "GPU A", "params": 1e6, "macs": 2e9, "latency_ms": 3.0},
-    {"model": "unet", "device": "GPU B", "params": 3e6, "macs": 9e9, "latency_ms": 1.0},
+    {"model": "unet-streets", "device": "GPU B", "params": 3e6, "macs": 9e9, "latency_ms": 1.0},
 ]
 
 
