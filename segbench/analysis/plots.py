@@ -16,6 +16,7 @@ import matplotlib
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from segbench.analysis.runs import Run
 from segbench.analysis.study import Study
@@ -204,6 +205,7 @@ def curves(study: Study, comparison: Mapping[str, Any]) -> Figure | None:
                 axes.fill_between(epochs, factor * values.min(axis=0), factor * values.max(axis=0),
                                   color=color, alpha=0.2, linewidth=0)  # fmt: skip
         axes.set(xlabel="epoch", ylabel=title)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=3,
                   fontsize=8)  # fmt: skip
     return figure
