@@ -112,6 +112,7 @@ def _leaderboard(study: Study, drawn: Sample, options: Options) -> list[dict[str
                 "scores": drawn.scores[index][:, -1],
                 "sd": drawn.seed_sd(index)[-1],
                 **described(estimate, -1, options.confidence),
+                "interval": np.clip(estimate.interval(options.confidence)[-1], 0, 1),
                 "places": places[index],
                 "class_iou": dict(zip(study.classes.names, estimate.value[:-1], strict=True)),
                 "params": first.get("params"),

@@ -16,6 +16,7 @@ import matplotlib
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from segbench.analysis.runs import Run
 from segbench.analysis.study import Study
@@ -173,7 +174,7 @@ def class_differences(comparison: Mapping[str, Any]) -> Figure | None:
                   color="white" if abs(value) > 0.6 * limit else "#111111")  # fmt: skip
     others = [pair["a"] if sign > 0 else pair["b"]
               for pair, sign in zip(columns, signs, strict=True)]  # fmt: skip
-    slant = {"rotation": 25, "ha": "left"} if len(others) > 2 else {}
+    slant: dict[str, Any] = {"rotation": 25, "ha": "left"} if len(others) > 2 else {}
     axes.set_xticks(range(len(others)), others, **slant)
     axes.set_yticks(range(len(names)), names)
     axes.xaxis.tick_top()
@@ -204,6 +205,7 @@ def curves(study: Study, comparison: Mapping[str, Any]) -> Figure | None:
                 axes.fill_between(epochs, factor * values.min(axis=0), factor * values.max(axis=0),
                                   color=color, alpha=0.2, linewidth=0)  # fmt: skip
         axes.set(xlabel="epoch", ylabel=title)
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=3,
                   fontsize=8)  # fmt: skip
     return figure

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 from PIL import Image
-from simulation import World
 
 from segbench.training.run_directory import RunDirectory
 from segbench.training.scores import scores
+from tests.analysis.simulation import World
 
 NAMES = ["road", "building", "sky", "vegetation", "car", "pole"]
 COLORS = [
@@ -40,7 +40,7 @@ def matrices(counts: np.ndarray) -> np.ndarray:
 
 def result(label: str, seed: int, confusion: np.ndarray, study: str, data: str) -> dict[str, Any]:
     """The content of result.json of a finished run."""
-    config = {
+    config: dict[str, Any] = {
         "study": study, "name": f"{label}-{data}", "seed": seed, "weights": None,
         "early_stopping": None,
         "model": {"_target_": f"segbench.models.{label}.Net", "encoder_weights": None},

@@ -1,11 +1,11 @@
 """The fairness audit: two runs that differ in one thing trigger exactly the line about it."""
 
 import pytest
-from fabricated import edit, write_study
 
 from segbench.analysis.audit import FIELDS, INVALIDATES, NOTE, WEAKENS, audit
 from segbench.analysis.runs import Run, lookup
 from segbench.analysis.study import read_study
+from tests.analysis.fabricated import edit, write_study
 
 # field: (where in result.json, a value that differs from the fabricated one, its grade)
 CHANGES = {

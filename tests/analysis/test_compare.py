@@ -5,12 +5,12 @@ import subprocess
 import sys
 
 import pytest
-from fabricated import edit, write_study
 from omegaconf import OmegaConf
 
 from segbench.compare import compare
 from segbench.config.schema import CompareConfig
 from segbench.data.classes import DataError
+from tests.analysis.fabricated import edit, write_study
 
 
 @pytest.fixture

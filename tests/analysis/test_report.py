@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from fabricated import COLORS, NAMES, edit, write_study
 from PIL import Image
 
 from segbench.analysis import plots, tables
@@ -18,6 +17,7 @@ from segbench.analysis.report import write_report
 from segbench.analysis.study import read_study
 from segbench.data.classes import DataError
 from segbench.training.run_directory import RunDirectory
+from tests.analysis.fabricated import COLORS, NAMES, edit, write_study
 
 FAST = Options(replicates=200)
 COSTS = [

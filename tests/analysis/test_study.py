@@ -5,11 +5,11 @@ import shutil
 
 import numpy as np
 import pytest
-from fabricated import WORLD, edit, result, write_run, write_study
 
 from segbench.analysis.study import read_study
 from segbench.data.classes import DataError
 from segbench.training.run_directory import RunDirectory
+from tests.analysis.fabricated import WORLD, edit, result, write_run, write_study
 
 
 @pytest.fixture
