@@ -26,15 +26,6 @@ from segbench.models.custom import Custom
 
 # Two epochs of two steps on 48x64 pixels: about a second.
 TINY = (
-    "model=unet",
-    "model.width=4",
-    "model.depth=2",
-    "data=streets",
-    "data.size=[48,64]",
-    "data.train=8",
-    "data.val=4",
-    "data.test=4",
-    "data.frames_per_drive=2",
     "data.batch_size=4",
     "data.num_workers=0",
     "trainer=cpu",
@@ -45,6 +36,17 @@ TINY = (
     "log_every=1",
     "deterministic=true",
 )
+TINY_PARTS = {
+    "model": ("model=unet", "model.width=4", "model.depth=2"),
+    "data": (
+        "data=streets",
+        "data.size=[48,64]",
+        "data.train=8",
+        "data.val=4",
+        "data.test=4",
+        "data.frames_per_drive=2",
+    ),
+}
 
 
 # The checkpoint of `ckpt`: a network that was never trained.
@@ -81,11 +83,13 @@ def tiny_config(tmp_path: Path) -> Callable[..., Any]:
 
     def build(*overrides: str) -> Any:
         register()
-        # Later overrides win, as on a command line; Hydra refuses the same key twice.
-        keys = {text.split("=", 1)[0]: text for text in (f"run_dir={tmp_path}/run", *TINY)}
-        keys |= {text.split("=", 1)[0]: text for text in overrides}
-        config = compose_checked("train", list(keys.values()))
-        return config
+        texts = [f"run_dir={tmp_path}/run", *TINY]
+        for group, part in TINY_PARTS.items():
+            if not any(text.startswith(f"{group}=") for text in overrides):
+                texts += part
+        # The last one wins; Hydra refuses a key that is given twice.
+        last = {text.split("=", 1)[0]: text for text in (*texts, *overrides)}
+        return compose_checked("train", list(last.values()))
 
     return build
 

@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import csv
+import random
+import signal
+import subprocess
+import sys
+import time
 from collections.abc import Callable
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +27,11 @@ from segbench.training.run_directory import RunDirectory
 from segbench.training.scores import scores
 from segbench.training.segmenter import Segmenter
 from segbench.training.task import NonFiniteLossError
+from tests.conftest import TINY, TINY_PARTS
 
 Train = Callable[..., Any]
+
+ROOT = Path(__file__).resolve().parents[1]
 
 # Measured in seconds, so no two runs agree on them.
 CLOCK = {"train/images_per_s", "train/waiting_for_data"}
@@ -300,3 +309,66 @@ def assert_same_run(whole: RunDirectory, broken: RunDirectory) -> None:
     for key in ("scores", "budget", "selected_epoch", "data_info", "status"):
         assert first[key] == second[key], key
     assert np.array_equal(whole.read_confusion()[2], broken.read_confusion()[2])
+
+
+@pytest.mark.slow
+def test_a_run_killed_by_the_system_ends_exactly_as_one_that_was_not(
+    train_tiny: Train, tmp_path: Path
+) -> None:
+    whole, broken = RunDirectory(tmp_path / "whole"), RunDirectory(tmp_path / "broken")
+    overrides = (*STEPS, *VARIANTS["ema and dropout"])
+    train_tiny(*overrides, f"run_dir={whole.path}")
+
+    texts = (*TINY, *chain(*TINY_PARTS.values()), *overrides, f"run_dir={broken.path}")
+    last = {text.split("=", 1)[0]: text for text in texts}
+    command = [sys.executable, "-m", "segbench.train", *last.values()]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    while not broken.last_checkpoint.is_file() and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(random.uniform(0, 0.3))  # somewhere in the second epoch, or in the third
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it ended before it could be killed"
+    assert broken.read_result()["status"] == "running"
+
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    assert_same_run(whole, broken)
+
+
+@pytest.mark.slow
+def test_two_processes_count_what_one_counts(train_tiny: Train, tmp_path: Path) -> None:
+    one, two = RunDirectory(tmp_path / "one"), RunDirectory(tmp_path / "two")
+    common = (
+        "model._target_=tests.linear_net.LinearNet",
+        "optimizer.lr=1e-12",  # so that rounding in the sum of gradients cannot tip a pixel
+        "data.val=3",
+        "data.test=5",
+    )
+    _command(*common, "data.batch_size=4", f"run_dir={one.path}")
+    _command(
+        *common,
+        "data.batch_size=2",
+        "trainer=ddp",
+        "trainer.devices=2",
+        f"run_dir={two.path}",
+        "trainer.sync_batchnorm=false",
+        "++trainer.accelerator=cpu",
+    )
+    assert one.read_confusion()[:2] == two.read_confusion()[:2]
+    assert np.array_equal(one.read_confusion()[2], two.read_confusion()[2])
+    first, second = one.read_result(), two.read_result()
+    assert first["scores"] == second["scores"]
+    assert first["budget"] == second["budget"]
+
+
+def _command(*overrides: str) -> None:
+    """Runs `python -m segbench.train` with a tiny config, as a process of its own."""
+    texts = (*TINY, *chain(*TINY_PARTS.values()), *overrides)
+    last = {text.lstrip("+").split("=", 1)[0]: text for text in texts}
+    done = subprocess.run(
+        [sys.executable, "-m", "segbench.train", *last.values()],
+        cwd=ROOT,
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
