@@ -168,7 +168,7 @@ def _training(model: nn.Module, mode: Mode, device: torch.device, job: Job) -> d
     config["trainer"] = config["trainer"] | {
         "accelerator": "gpu" if device.type == "cuda" else "cpu"
     }
-    del optimizer, images
+    del step
     return {
         "train_batch": job["train_batch"],
         "peak_memory_training_mib": memory,

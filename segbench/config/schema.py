@@ -174,7 +174,8 @@ class BenchmarkConfig:
     # For the number of classes and the training step; the runs of a study bring their own
     data: Any = MISSING
 
-    # How: [[H, W], ...]; each mode is eager or any of channels_last, bf16, fp16, compile joined by +
+    # How: sizes [[H, W], ...]; a mode is eager or any of channels_last, bf16, fp16, compile, joined
+    # by +
     sizes: list[Any] = field(default_factory=lambda: [[360, 480]])
     modes: list[str] = field(default_factory=lambda: ["channels_last"])
     batch_sizes: list[int] = field(default_factory=lambda: [1, 2, 4, 8])
@@ -201,6 +202,30 @@ class CheckDataConfig:
     strict: bool = False
 
 
+@dataclass
+class ExportConfig:
+    """Everything that `python -m segbench.export` understands at the top level."""
+
+    ckpt: str = MISSING
+    # null: beside the checkpoint
+    output: str | None = None
+    # also put the label map into the graph, as a second output
+    argmax: bool = False
+    # int8 by ONNX Runtime; static needs the images below to calibrate
+    quantize: str = choice("none", "dynamic", "static")
+    # also write the torch.export program (.pt2)
+    program: bool = False
+
+    # The images that the file is checked on: pictures, or the test images of the checkpoint's data
+    source: str | None = None
+    root: str | None = None
+    images: int = 4
+    # at least this share of pixels gets the same class, and logits differ by at most this share
+    agreement: float = 0.999
+    tolerance: float = 1e-3
+    allow_targets: list[str] = field(default_factory=list)
+
+
 SCHEMAS = {
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
@@ -208,6 +233,7 @@ SCHEMAS = {
     "compare": CompareConfig,
     "benchmark": BenchmarkConfig,
     "check_data": CheckDataConfig,
+    "export": ExportConfig,
 }
 
 

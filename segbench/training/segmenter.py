@@ -17,11 +17,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from segbench.config import ConfigError
 from segbench.data.classes import ClassSet, DataError
 from segbench.data.frames import resize_image
+from segbench.inference import onnx
 from segbench.inference.photos import read_photo
 from segbench.inference.predictor import Predictor
 from segbench.training.build import check_allowed, instantiate, load_checkpoint
@@ -54,7 +55,8 @@ class Segmenter:
     """Predicts pictures with the network, the normalisation and the protocol of a checkpoint.
 
     Args:
-        ckpt: a checkpoint written by `segbench.train`; None takes the one that is shipped.
+        ckpt: a checkpoint written by `segbench.train`, or an `.onnx` file by `segbench.export`;
+            None takes the checkpoint that is shipped.
         inference: config node of a `Predictor`; None takes that of the checkpoint.
         device: `auto`, `cpu`, `cuda`, ...
         resize: `auto` shows the network pictures as high as those it was trained on; None their
@@ -76,9 +78,9 @@ class Segmenter:
         allow_targets: Sequence[str] = (),
     ) -> None:
         self.ckpt = Path(ckpt) if ckpt is not None else default_checkpoint()
-        model, self.meta = load_checkpoint(self.ckpt, allow_targets)
+        model, self.meta = load_network(self.ckpt, allow_targets)
         self.device = resolve_device(device)
-        self.num_params = sum(p.numel() for p in model.parameters())
+        self.num_params = self.meta.get("params") or sum(p.numel() for p in model.parameters())
         node = dict(inference or self.meta["config"]["inference"])
         check_allowed(node, self.ckpt, allow_targets)
         if drop_class is not None:
@@ -118,7 +120,7 @@ class Segmenter:
                 f"a picture of {size[1]}x{size[0]} pixels is too large for the probabilities of "
                 f"{self.classes.num_classes} classes; predict labels only, or cut it into parts"
             )
-        seen = self._seen_size(size)
+        seen = self.seen_size(size)
         resized = pixels if seen == size else resize_image(pixels, seen)
         batch = torch.from_numpy(np.ascontiguousarray(resized)).permute(2, 0, 1)[None]
         batch = batch.to(self.device)
@@ -139,7 +141,7 @@ class Segmenter:
         dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
         return torch.autocast(self.device.type, dtype) if dtype else nullcontext()
 
-    def _seen_size(self, size: tuple[int, int]) -> tuple[int, int]:
+    def seen_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """How large the network sees a picture of this `(H, W)`."""
         if self._resize is None:
             return size
@@ -151,6 +153,25 @@ class Segmenter:
     def _windowed(self) -> Predictor:
         node = {"mode": "slide", "crop_size": LARGE_WINDOW, "stride": LARGE_STRIDE}
         return instantiate({**self.inference, **node}, **self._given)
+
+
+def load_network(
+    path: Path, allow_targets: Sequence[str] = ()
+) -> tuple[nn.Module, dict[str, Any]]:
+    """The network of a checkpoint or of an `.onnx` file, and what is known of it.
+
+    Raises:
+        ConfigError: the file cannot be used, or ONNX Runtime is not installed.
+    """
+    if path.suffix != ".onnx":
+        return load_checkpoint(path, allow_targets)
+    if not path.is_file():
+        raise ConfigError(f"ckpt={path}: there is no such file")
+    try:
+        network = onnx.OnnxNetwork(path)
+    except ValueError as error:
+        raise ConfigError(f"ckpt={path}: {error}") from None
+    return network, {**network.meta, "mean": onnx.NO_MEAN, "std": onnx.NO_STD}
 
 
 def default_checkpoint() -> Path:

@@ -36,10 +36,10 @@ def test_labels_alone_are_the_same_labels(ckpt):
 
 def test_pictures_are_seen_as_high_as_in_training(make_checkpoint):
     file = make_checkpoint(protocol={"resize": [20, 30], "precision": "32-true"})
-    assert Segmenter(file)._seen_size((40, 60)) == (20, 30)
-    assert Segmenter(file)._seen_size((40, 100)) == (20, 50)
-    assert Segmenter(file, resize=None)._seen_size((40, 60)) == (40, 60)
-    assert Segmenter(file, resize=[8, 9])._seen_size((40, 60)) == (8, 9)
+    assert Segmenter(file).seen_size((40, 60)) == (20, 30)
+    assert Segmenter(file).seen_size((40, 100)) == (20, 50)
+    assert Segmenter(file, resize=None).seen_size((40, 60)) == (40, 60)
+    assert Segmenter(file, resize=[8, 9]).seen_size((40, 60)) == (8, 9)
     assert Segmenter(file).predict(PHOTO).labels.shape == (37, 53)
 
 
