@@ -13,6 +13,8 @@ and leaves a finished one alone.
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -32,6 +34,7 @@ VOLATILE = (
     "run_dir",
     "allow_targets",
     "tuning_trials",
+    "compare",
     "data.num_workers",
     "data.workers",
     "data.cache",
@@ -73,6 +76,16 @@ def train(config: DictConfig) -> Outcome:
         return _train_locked(plain, run)
 
 
+def compare_study(config: DictConfig) -> int:
+    """Reports on the study of a sweep, if its config asks for it; returns the exit code."""
+    if config.compare is None:
+        return 0
+    options = {"study": config.study, "wandb": "wandb" in (config.logger or {})}
+    options |= OmegaConf.to_container(config.compare, resolve=True)  # type: ignore[operator]
+    overrides = [f"{key}={value}" for key, value in options.items()]
+    return subprocess.run([sys.executable, "-m", "segbench.compare", *overrides]).returncode
+
+
 def _train_locked(config: dict[str, Any], run: RunDirectory) -> Outcome:
     from segbench.training.session import run_training
 
@@ -111,4 +124,4 @@ def _flatten(value: Any, path: str = "") -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run_verb("train", train)
+    run_verb("train", train, after_sweep=compare_study)

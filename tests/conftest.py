@@ -18,6 +18,7 @@ import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
 
 from segbench.config.compose import compose_checked, register
 from segbench.data.streets import CLASSES, Streets
@@ -96,8 +97,6 @@ def tiny_config(tmp_path: Path) -> Callable[..., Any]:
 @pytest.fixture
 def train_tiny(tiny_config: Callable[..., Any]) -> Callable[..., Any]:
     """`train_tiny("seed=1", ...)` trains in this process; returns its Outcome."""
-    from omegaconf import OmegaConf
-
     from segbench.train import train
 
     def run(*overrides: str) -> Any:
@@ -114,6 +113,8 @@ def make_checkpoint(tmp_path_factory):
     def make(**changes):
         torch.manual_seed(0)
         model = Custom(num_classes=11, width=8, dilations=[2])
+        for _ in range(30):  # statistics for batch norm, so that the answer is not one class
+            model(torch.randn(2, 3, 24, 33))
         inference = {"_target_": "segbench.inference.predictor.Predictor", "mode": "whole"}
         meta = {
             "format": 1,
@@ -142,3 +143,15 @@ def ckpt(make_checkpoint):
 def small_streets():
     """The data set of that checkpoint."""
     return Streets((24, 33), train=8, val=2, test=5, frames_per_drive=2, seed=0)
+
+
+@pytest.fixture
+def compose():
+    """Composes and checks a verb's config as the command line does."""
+
+    def compose(verb, *words):
+        register()
+        config = compose_checked(verb, list(words))
+        return OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+
+    return compose

@@ -37,7 +37,7 @@ def run_training(config: Config, run: RunDirectory) -> dict[str, Any]:
         The content of result.json.
     """
     started = time.time()
-    _quiet_libraries()
+    quiet_libraries()
     result = _first_result(config)
     is_first = os.environ.get("LOCAL_RANK", "0") == "0"
     if is_first:
@@ -47,7 +47,7 @@ def run_training(config: Config, run: RunDirectory) -> dict[str, Any]:
     logging.getLogger().addHandler(log_file)
     failed = True
     try:
-        task, data, trainer = _build(config, run)
+        task, data, trainer = build_run(config, run)
         _describe(result, task, data, trainer, config)
         resume = run.last_checkpoint if run.last_checkpoint.is_file() else None
         if resume:
@@ -74,7 +74,7 @@ def run_training(config: Config, run: RunDirectory) -> dict[str, Any]:
     return result
 
 
-def _build(config: Config, run: RunDirectory) -> tuple[SegmentationTask, Any, pl.Trainer]:
+def build_run(config: Config, run: RunDirectory) -> tuple[SegmentationTask, Any, pl.Trainer]:
     """Network first: pretrained weights that cannot be had fail before any data is read."""
     pl.seed_everything(config["seed"], workers=True, verbose=False)
     torch.set_float32_matmul_precision("high")  # TF32 on the GPUs that have it
@@ -236,7 +236,7 @@ def _test(
         log_confusion(trainer.loggers, matrices.sum(0), data.classes.names)
 
 
-def _quiet_libraries() -> None:
+def quiet_libraries() -> None:
     """Leaves out hints that say nothing about this run."""
     for name in ("pytorch_lightning", "lightning_fabric", "pytorch_lightning.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.WARNING)
