@@ -95,7 +95,6 @@ class Curves(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Rewrites the file with the row of this epoch; it is small."""
         row: dict[str, float] = {"epoch": trainer.current_epoch, "step": trainer.global_step}
-        row["lr"] = trainer.optimizers[0].param_groups[-1]["lr"]
         for key, value in trainer.callback_metrics.items():
             # Between validations, Lightning keeps the values of the last one.
             if pl_module.is_validated or not key.startswith("val/"):

@@ -117,6 +117,7 @@ class SegmentationTask(pl.LightningModule):
             self.check_finite()
         if batch_idx % self.log_every == 0:
             self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(mask))
+            self.log("lr", self.trainer.optimizers[0].param_groups[-1]["lr"], batch_size=len(mask))
             if len(terms) > 1:
                 values = {f"train/loss/{name}": value.detach() for name, value in terms.items()}
                 self.log_dict(values, batch_size=len(mask))

@@ -12,7 +12,6 @@ from pytorch_lightning.callbacks import (
     Callback,
     EarlyStopping,
     EMAWeightAveraging,
-    LearningRateMonitor,
     ModelCheckpoint,
 )
 from pytorch_lightning.loggers import Logger
@@ -64,7 +63,7 @@ def build_trainer(config: Config, run: RunDirectory, data: Any) -> pl.Trainer:
         precision=build.resolve_precision(config["precision"], config["trainer"]["accelerator"]),
         deterministic=config["deterministic"],
         logger=loggers or False,
-        callbacks=_callbacks(config, run, data, bool(loggers)),
+        callbacks=_callbacks(config, run, data),
         enable_progress_bar=config["trainer"]["enable_progress_bar"] and sys.stdout.isatty(),
         default_root_dir=str(run.path),
         plugins=[AtomicCheckpointIO()],
@@ -74,7 +73,7 @@ def build_trainer(config: Config, run: RunDirectory, data: Any) -> pl.Trainer:
     )
 
 
-def _callbacks(config: Config, run: RunDirectory, data: Any, has_logger: bool) -> list[Callback]:
+def _callbacks(config: Config, run: RunDirectory, data: Any) -> list[Callback]:
     every = config["trainer"]["check_val_every_n_epoch"]
     positions = _spread(config["samples"], _num_evaluated(config, data))
     callbacks: list[Callback] = [
@@ -92,8 +91,6 @@ def _callbacks(config: Config, run: RunDirectory, data: Any, has_logger: bool) -
         ),
         Curves(run.metrics_file),
     ]
-    if has_logger:
-        callbacks.append(LearningRateMonitor(logging_interval="step"))
     if config["ema"] is not None:
         callbacks.append(EMAWeightAveraging(decay=config["ema"]))
     if config["early_stopping"] is not None:
