@@ -137,7 +137,13 @@ def export_onnx(network: Deployed, file: Path, metadata: dict[str, Any]) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            program = torch.export.export(network, (example,), dynamic_shapes=(any_size,))
+            program = torch.export.export(
+                network,
+                (example,),
+                dynamic_shapes=(any_size,),
+                # What padding settles (the image fits into its padded size) torch cannot prove.
+                prefer_deferred_runtime_asserts_over_guards=True,
+            )
             written = torch.onnx.export(
                 program,
                 input_names=["image"],
