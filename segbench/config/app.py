@@ -166,12 +166,14 @@ def _print_jobs(sweep_dir: Path) -> int:
     table = Table(title=f"jobs of {sweep_dir}", title_justify="left")
     for column in ("job", "overrides", "status", "score", "run directory or reason"):
         table.add_column(column, overflow="fold")
+    same = set.intersection(*(set(record["overrides"]) for record in records)) if records else set()
     for number, record in enumerate(records):
+        own = [text for text in record["overrides"] if text not in same] or record["overrides"]
         color = "green" if record["status"] in ("finished", "unchanged") else "red"
         score = "" if record["score"] is None else f"{record['score']:.4f}"
         table.add_row(
             str(number),
-            " ".join(record["overrides"]),
+            " ".join(own),
             f"[{color}]{record['status']}[/]",
             score,
             record["reason"] or record["run_dir"],
