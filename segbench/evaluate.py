@@ -199,10 +199,12 @@ def _write(
     run: RunDirectory, result: Config, config: Config, judged: Judged, source: Source
 ) -> None:
     from segbench.analysis import evaluation_report as report
+    from segbench.training.evaluation import stacked_boundary
 
     found = result["scores"][config["split"]]
     names = [record.name for record in judged.records]
-    run.write_confusion(names, [record.group for record in judged.records], judged.matrices)
+    groups = [record.group for record in judged.records]
+    run.write_confusion(names, groups, judged.matrices, stacked_boundary(judged.extras))
     report.write_tables(run.path, result, judged.matrices, names)
     report.draw_confusion(run.path / "confusion.png", judged.matrices.sum(0), source.classes.names)
     report.draw_worst(run.path / "worst.png", judged, source, config["gallery"])

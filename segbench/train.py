@@ -82,7 +82,7 @@ def compare_study(config: DictConfig) -> int:
     if config.compare is None:
         return 0
     options = {"study": config.study, "wandb": "wandb" in (config.logger or {})}
-    options |= OmegaConf.to_container(config.compare, resolve=True)  # type: ignore[operator]
+    options |= OmegaConf.to_container(config.compare, resolve=True)  # type: ignore[arg-type]
     overrides = [f"{key}={value}" for key, value in options.items()]
     return subprocess.run([sys.executable, "-m", "segbench.compare", *overrides]).returncode
 

@@ -50,6 +50,7 @@ class OnnxNetwork(nn.Module):
         if found is None:
             raise ValueError(f"{file}: was not written by `python -m segbench.export`")
         self.meta: dict[str, Any] = json.loads(found)
+        self.eval()  # there is no other mode
 
     def forward(self, image: Tensor) -> Tensor:
         """float32 `[N, 3, H, W]` in 0..255 -> float32 logits `[N, C, H, W]`, on its device."""

@@ -62,6 +62,9 @@ class Deployed(nn.Module):
         self.register_buffer("shift", torch.tensor(shift)[:, None, None])
         self.divisor, self.argmax = divisor, argmax
 
+    factor: Tensor
+    shift: Tensor
+
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """float `[N, 3, H, W]` in 0..255 -> logits, or logits and labels."""
         pixels = image * self.factor - self.shift
@@ -137,7 +140,13 @@ def export_onnx(network: Deployed, file: Path, metadata: dict[str, Any]) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            program = torch.export.export(network, (example,), dynamic_shapes=(any_size,))
+            program = torch.export.export(
+                network,
+                (example,),
+                dynamic_shapes=(any_size,),
+                # What padding settles (the image fits into its padded size) torch cannot prove.
+                prefer_deferred_runtime_asserts_over_guards=True,
+            )
             written = torch.onnx.export(
                 program,
                 input_names=["image"],

@@ -3,7 +3,8 @@
     runs/STUDY/NAME/seedN/
         config.yaml        the resolved config
         result.json        status, config, data fingerprint, protocol, budget, versions, scores
-        confusion.npz      names [N], groups [N], matrices int64 [N, C, C + 1] of the test images
+        confusion.npz      of the test images: names [N], groups [N], matrices int64 [N, C, C + 1],
+                           boundary int64 [N, 2, C] (intersection and union of boundary bands)
         metrics.csv        the curves: one row per epoch
         checkpoints/       last.ckpt, best.ckpt
         samples/           pictures: image, mask, pred, error
@@ -82,7 +83,11 @@ class RunDirectory:
             file.write_text(text + "\n", encoding="utf-8")
 
     def write_confusion(
-        self, names: Sequence[str], groups: Sequence[str], matrices: np.ndarray
+        self,
+        names: Sequence[str],
+        groups: Sequence[str],
+        matrices: np.ndarray,
+        boundary: np.ndarray | None = None,
     ) -> None:
         """Replaces confusion.npz in one step.
 
@@ -90,13 +95,15 @@ class RunDirectory:
             names: N image names.
             groups: N group names.
             matrices: int64 `[N, C, C + 1]`.
+            boundary: int64 `[N, 2, C]`, intersection and union of the boundary bands, if counted.
         """
         import numpy as np
 
         with replacing(self.confusion_file) as file:
-            np.savez_compressed(
-                file, names=np.array(names), groups=np.array(groups), matrices=matrices
-            )
+            counts: dict[str, Any] = {"matrices": matrices}
+            if boundary is not None:
+                counts["boundary"] = boundary
+            np.savez_compressed(file, names=np.array(names), groups=np.array(groups), **counts)
 
     def read_confusion(self) -> tuple[list[str], list[str], np.ndarray]:
         """Names, groups and matrices as `write_confusion` got them."""

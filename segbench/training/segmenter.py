@@ -155,9 +155,7 @@ class Segmenter:
         return instantiate({**self.inference, **node}, **self._given)
 
 
-def load_network(
-    path: Path, allow_targets: Sequence[str] = ()
-) -> tuple[nn.Module, dict[str, Any]]:
+def load_network(path: Path, allow_targets: Sequence[str] = ()) -> tuple[nn.Module, dict[str, Any]]:
     """The network of a checkpoint or of an `.onnx` file, and what is known of it.
 
     Raises:

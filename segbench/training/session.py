@@ -227,11 +227,15 @@ def _test(
     result["selected_epoch"] = int(checkpoint["epoch"]) + 1
     trainer.test(task, data, verbose=False)
     index, matrices = task.counts("test")
+    boundary = task.boundary.compute()
     records = data.records("test")
     result["scores"]["test"] = scores(matrices.sum(0), data.classes.names)
     if trainer.is_global_zero:
         run.write_confusion(
-            [records[i].name for i in index], [records[i].group for i in index], matrices
+            [records[i].name for i in index],
+            [records[i].group for i in index],
+            matrices,
+            boundary,
         )
         log_confusion(trainer.loggers, matrices.sum(0), data.classes.names)
 

@@ -17,7 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from segbench.data.classes import ClassSet
 from segbench.inference.labels import upsample_argmax
 from segbench.inference.predictor import Predictor
-from segbench.training.metrics import ConfusionPerImage
+from segbench.training.metrics import BoundaryPerImage, ConfusionPerImage
 from segbench.training.scores import scores
 
 Batch = dict[str, Any]
@@ -76,6 +76,7 @@ class SegmentationTask(pl.LightningModule):
         self.confusion = nn.ModuleDict(
             {s: ConfusionPerImage(classes, image_names[s]) for s in ("val", "test")}
         )
+        self.boundary = BoundaryPerImage(classes)
         self.seed = seed
         self.log_every = log_every
         self.checkpoint_meta = checkpoint_meta or {}
@@ -164,6 +165,7 @@ class SegmentationTask(pl.LightningModule):
             image = image.to(memory_format=self.memory_format)
             pred = self.predictor.labels(image, (mask.shape[-2], mask.shape[-1]))
             self.confusion["test"].update(pred, mask, index)
+            self.boundary.update(pred, mask, index)
             predictions += pred
         return {"pred": predictions}
 
@@ -210,6 +212,7 @@ class SegmentationTask(pl.LightningModule):
     def on_test_epoch_start(self) -> None:
         """Forgets the counts of an earlier test."""
         self.confusion["test"].reset()
+        self.boundary.reset()
 
     def configure_optimizers(self) -> Any:
         """Optimiser, and a schedule that moves every step (or every epoch, if on plateaus)."""
