@@ -96,7 +96,7 @@ def _of_names(config: Config) -> dict[str, Config]:
     for name in names:
         composed = compose_checked("train", [f"model={name}", "logger=csv"])
         plain = OmegaConf.to_container(
-            OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"]),
+            OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]),
             resolve=True,
         )
         found[name] = {**plain, "data": config["data"]}  # type: ignore[dict-item]

@@ -85,7 +85,7 @@ def _images(config: Config, segmenter: Segmenter) -> list[Tensor]:
 
     from segbench.data.frames import resize_image
     from segbench.inference.photos import read_photo
-    from segbench.predict import find_sources
+    from segbench.inference.sources import find_sources
     from segbench.training import build
 
     if config["source"]:

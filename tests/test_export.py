@@ -1,4 +1,4 @@
-"""`python -m segbench.export`: the file predicts what the checkpoint predicts, or is not written."""
+"""`python -m segbench.export`: the file predicts as the checkpoint does, or is not written."""
 
 from __future__ import annotations
 

@@ -140,7 +140,7 @@ def _inference(model: nn.Module, mode: Mode, device: torch.device, job: Job) -> 
     }
 
 
-def _training(model: nn.Module, mode: Mode, device: torch.device, job: Job) -> dict[str, Any]:
+def _training(model: Any, mode: Mode, device: torch.device, job: Job) -> dict[str, Any]:
     """Peak memory of a training step by itself, then the parts of a step as `train` does it."""
     model.train()
     images = mode.images(job["train_batch"], job["size"], device)

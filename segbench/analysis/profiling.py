@@ -62,7 +62,9 @@ class Mode:
     def prepare(self, model: nn.Module, device: torch.device) -> nn.Module:
         """The network on the device, in this memory format, compiled if asked for."""
         model = model.to(device).to(memory_format=self.memory_format)  # type: ignore[call-overload]
-        return torch.compile(model) if self.compiled else model
+        if self.compiled:
+            model.compile()
+        return model
 
     def images(self, batch: int, size: Sequence[int], device: torch.device) -> Tensor:
         """Random images float32 `[batch, 3, H, W]` as the network takes them."""

@@ -53,7 +53,10 @@ class TrainConfig:
     # which weights are tested: those with the best val/mIoU, or the last
     selection: str = choice("best", "last")
     early_stopping: int | None = None
+    # trials spent on tuning this model, for the fairness audit
     tuning_trials: int = 0
+    # keys of segbench.compare, which then reports on the study when a sweep ends; null: no report
+    compare: dict[str, Any] | None = None
 
     # What to show
     samples: int = 4
@@ -135,6 +138,32 @@ class PredictConfig:
 
 
 @dataclass
+class CompareConfig:
+    """Everything that `python -m segbench.compare` understands at the top level."""
+
+    # Which runs: RUNS/STUDY/*/seed*, all of them or only those of these names (MODEL-DATA)
+    study: str = MISSING
+    runs: str = "runs"
+    only: list[str] = field(default_factory=list)
+    # null: the runner-up
+    baseline: str | None = None
+
+    # Statistics. What is resampled; auto: groups where there are ten or more, else blocks of frames
+    unit: str = choice("auto", "image", "block", "group")
+    # images per block; null: chosen from the autocorrelation of the images
+    block_length: int | None = None
+    replicates: int = 10_000
+    confidence: float = 0.95
+
+    # Audit: fields that the study varies on purpose; strict: anything graver than a note fails
+    varies: list[str] = field(default_factory=list)
+    strict: bool = False
+
+    gallery: int = 4
+    wandb: bool = True
+
+
+@dataclass
 class BenchmarkConfig:
     """Everything that `python -m segbench.benchmark` understands at the top level."""
 
@@ -160,6 +189,17 @@ class BenchmarkConfig:
     # null: runs/STUDY/benchmark.json, where compare finds it, or benchmark.json
     output: str | None = None
     device: str = "auto"
+
+
+@dataclass
+class CheckDataConfig:
+    """Everything that `python -m segbench.check_data` understands at the top level."""
+
+    data: Any = MISSING
+    # where the report goes
+    output: str = MISSING
+    # exit 1 on warnings too
+    strict: bool = False
 
 
 @dataclass
@@ -229,7 +269,9 @@ SCHEMAS = {
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
     "predict": PredictConfig,
+    "compare": CompareConfig,
     "benchmark": BenchmarkConfig,
+    "check_data": CheckDataConfig,
     "export": ExportConfig,
     "explain": ExplainConfig,
 }

@@ -33,7 +33,7 @@ def class_weights(weighting: str, counts: np.ndarray) -> list[float]:
     Args:
         weighting: `median_frequency` (Eigen & Fergus, 2015, as SegNet uses it: pixels of the
             class / pixels of the images that have it, median over classes / that); `enet`
-            (Paszke et al., 2016: 1 / ln(1.02 + share of all pixels)); `effective_number` (Cui
+            (Paszke et al., 2016: 1 / ln(1.02 + share of labelled pixels)); `effective_number` (Cui
             et al., 2019: (1 - b) / (1 - b^n) with b = 0.99 and n in images' worth of pixels,
             scaled to mean 1).
         counts: as from `pixel_counts`.
@@ -52,7 +52,7 @@ def class_weights(weighting: str, counts: np.ndarray) -> list[float]:
         frequency = pixels / np.maximum(around, 1)
         weights = np.median(frequency[seen]) / np.where(seen, frequency, 1.0)
     elif weighting == "enet":
-        weights = 1 / np.log(1.02 + pixels / per_image.sum())
+        weights = 1 / np.log(1.02 + pixels / pixels.sum())
     elif weighting == "effective_number":
         images_worth = pixels / per_image.mean()
         weights = (1 - 0.99) / np.maximum(1 - 0.99**images_worth, 1e-12)

@@ -22,9 +22,18 @@ class DataError(Exception):
     """Something is wrong with the data: the message names the file, the value and the remedy.
 
     Verbs print the message without a traceback and end with `exit_code`.
+
+    Args:
+        message: for people.
+        kind: what is wrong in one word, by which `segbench.check_data` counts: unpaired,
+            unreadable, size, label, color, rgb, or data for anything else.
     """
 
     exit_code = 2
+
+    def __init__(self, message: str, kind: str = "data") -> None:
+        super().__init__(message)
+        self.kind = kind
 
 
 @dataclass(frozen=True)
@@ -92,7 +101,8 @@ class ClassSet:
         for start in range(0, len(flat), _BAND):
             band = table.take(pack(flat[start : start + _BAND]))
             if band.min() < 0:
-                raise DataError(self._strangers(flat[table.take(pack(flat)) < 0], len(flat), where))
+                strange = flat[table.take(pack(flat)) < 0]
+                raise DataError(self._strangers(strange, len(flat), where), "color")
             ids[start : start + _BAND] = band
         return ids.reshape(rgb.shape[:-1])
 
@@ -133,7 +143,8 @@ class ClassSet:
             raise DataError(
                 f"{where}: label {', '.join(map(str, bad[:8].tolist()))} is outside the class set "
                 f"(0..{self.num_classes - 1}, {self.ignore_index} = ignore). Map it to a class or "
-                "to ignore in the data config."
+                "to ignore in the data config.",
+                "label",
             )
 
     def to_dict(self) -> dict[str, Any]:
@@ -172,7 +183,8 @@ def remap(ids: np.ndarray, table: Mapping[int, int], where: str = "mask") -> np.
         raise DataError(
             f"{where}: label {', '.join(map(str, unknown[:8]))} ({share:.2%} of the pixels) is not "
             f"in the label map (known: {', '.join(map(str, sorted(table)))}). Add it to the map, "
-            "as a class or as ignore."
+            "as a class or as ignore.",
+            "label",
         )
     return np.array([table[int(v)] for v in values], np.uint8)[inverse].reshape(ids.shape)
 

@@ -40,7 +40,9 @@ def read_rgb(path: Path | None) -> np.ndarray:
         np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
     )
     if image is None:
-        raise DataError(f"{path}: not a readable image ({len(data)} bytes). Replace the file.")
+        raise DataError(
+            f"{path}: not a readable image ({len(data)} bytes). Replace the file.", "unreadable"
+        )
     return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
 
 
@@ -61,7 +63,9 @@ def read_raw_mask(path: Path | None) -> np.ndarray:
             return np.asarray(opened).astype(np.uint8)
     mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
     if mask is None:
-        raise DataError(f"{path}: not a readable mask ({len(data)} bytes). Replace the file.")
+        raise DataError(
+            f"{path}: not a readable mask ({len(data)} bytes). Replace the file.", "unreadable"
+        )
     if mask.ndim == 2:
         return mask
     return np.ascontiguousarray(mask[..., 2::-1])
@@ -78,7 +82,8 @@ def read_ids(path: Path | None) -> np.ndarray:
         colors = len(np.unique(mask.reshape(-1, 3), axis=0))
         raise DataError(
             f"{path}: an RGB mask ({colors} colours) where one label id per pixel was expected. "
-            "Use the label-id version of the masks, or a source that reads colours."
+            "Use the label-id version of the masks, or a source that reads colours.",
+            "rgb",
         )
     return mask
 
@@ -98,7 +103,8 @@ def check_ids(ids: np.ndarray, known: np.ndarray, path: Path | None, expected: s
         values = np.unique(ids[~fine])
         raise DataError(
             f"{path}: label {', '.join(map(str, values[:8].tolist()))} on {(~fine).mean():.2%} of "
-            f"the pixels; expected {expected}. Map these values, or repair the mask."
+            f"the pixels; expected {expected}. Map these values, or repair the mask.",
+            "label",
         )
 
 
@@ -107,7 +113,8 @@ def same_size(image: np.ndarray, mask: np.ndarray, record: Record) -> None:
     if image.shape[:2] != mask.shape[:2]:
         raise DataError(
             f"{record.mask or record.name}: the mask is {_size(mask)} but the image "
-            f"{record.image or record.name} is {_size(image)}. Export both at one size."
+            f"{record.image or record.name} is {_size(image)}. Export both at one size.",
+            "size",
         )
 
 
@@ -148,7 +155,8 @@ class UnpairedError(DataError):
     """
 
     def __init__(self, problems: list[str], records: list[Record]) -> None:
-        super().__init__("; ".join(problems) + ". Add the missing files or remove their partners.")
+        message = "; ".join(problems) + ". Add the missing files or remove their partners."
+        super().__init__(message, "unpaired")
         self.problems = problems
         self.records = records
 
@@ -199,13 +207,14 @@ def _bytes(path: Path | None) -> bytes:
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}).") from error
+        raise DataError(f"{path}: cannot be read ({error.strerror}).", "unreadable") from error
     # OpenCV pads a truncated file with grey and only warns, so the end marks are checked here.
     truncated = (data.startswith(_PNG_MAGIC) and b"IEND" not in data[-64:]) or (
         data.startswith(b"\xff\xd8") and b"\xff\xd9" not in data[-1024:]
     )
     if truncated or not data:
-        raise DataError(f"{path}: truncated after {len(data)} bytes. Copy or download it again.")
+        message = f"{path}: truncated after {len(data)} bytes. Copy or download it again."
+        raise DataError(message, "unreadable")
     return data
 
 

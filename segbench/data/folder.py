@@ -99,7 +99,7 @@ class Folder:
         check_split(split)
         rows, problems = self._rows(split)
         records = [
-            Record(name, group or self._group(name), image, mask, 0)
+            Record(name, group or self._group(name, f"{split}/"), image, mask, 0)
             for name, image, mask, group in rows
         ]
         records.sort(key=lambda record: (record.group, record.name))
@@ -187,9 +187,9 @@ class Folder:
         has_split = self.lists is None or split in self.lists
         return self.records(split) if has_split else []
 
-    def _group(self, name: str) -> str:
+    def _group(self, name: str, prefix: str = "") -> str:
         if self.group_regex is None:
-            return name
+            return prefix + name
         match = self.group_regex.search(name)
         if match is None:
             raise DataError(

@@ -48,7 +48,8 @@ class LabelMap:
             raise DataError(
                 f"{path}: label {shown} on {strange.mean():.2%} of the pixels is not in the label "
                 f"map (known: {known}). Add it to data.label_map, as a class or under ignore; if "
-                "the mask was resized with interpolation or saved as JPEG, export it again."
+                "the mask was resized with interpolation or saved as JPEG, export it again.",
+                "color" if self.colored else "label",
             )
         return ids.astype(np.uint8)
 

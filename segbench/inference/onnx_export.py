@@ -62,6 +62,9 @@ class Deployed(nn.Module):
         self.register_buffer("shift", torch.tensor(shift)[:, None, None])
         self.divisor, self.argmax = divisor, argmax
 
+    factor: Tensor
+    shift: Tensor
+
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
         """float `[N, 3, H, W]` in 0..255 -> logits, or logits and labels."""
         pixels = image * self.factor - self.shift

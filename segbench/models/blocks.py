@@ -30,7 +30,8 @@ def pad_to_stride(image: Tensor, stride: int, at_least: int | None = None) -> Te
     # An exported network takes images of any size: it must not decide by that of one image.
     if not torch.compiler.is_exporting() and not bottom and not right:
         return image
-    return F.pad(image, (0, right, 0, bottom), mode="replicate")
+    pad = (0, right, 0, bottom)
+    return F.pad(image, pad, mode="replicate")  # type: ignore[arg-type]
 
 
 def resize(x: Tensor, like: Tensor) -> Tensor:

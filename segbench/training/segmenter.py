@@ -9,7 +9,6 @@ found.classes.names   what the ids mean
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -42,11 +41,14 @@ class Prediction:
         labels: uint8 `[H, W]`, class ids, as large as the picture.
         probs: float32 `[C, H, W]`, or None if not asked for.
         classes: names and colours of the ids.
+        in_windows: whether the picture was too large for one piece and was predicted in
+            overlapping windows, though the checkpoint was tested on whole images.
     """
 
     labels: np.ndarray
     probs: np.ndarray | None
     classes: ClassSet
+    in_windows: bool = False
 
 
 class Segmenter:
@@ -121,13 +123,17 @@ class Segmenter:
         seen = self.seen_size(size)
         resized = pixels if seen == size else resize_image(pixels, seen)
         batch = torch.from_numpy(np.ascontiguousarray(resized)).permute(2, 0, 1)[None]
-        predictor = self._predictor_for(seen)
+        batch = batch.to(self.device)
+        in_windows = seen[0] * seen[1] > WHOLE_LIMIT and self.inference.get("mode") != "slide"
+        predictor = self._windowed() if in_windows else self.predictor
+        probs = None
         with self.autocast():
             if with_probs:
-                labels, probs = predictor.labels_and_probs(batch.to(self.device), size)
-                return Prediction(_array(labels[0]), _array(probs[0]), self.classes)
-            labels = predictor.labels(batch.to(self.device), size)
-        return Prediction(_array(labels[0]), None, self.classes)
+                labels, probabilities = predictor.labels_and_probs(batch, size)
+                probs = _array(probabilities[0])
+            else:
+                labels = predictor.labels(batch, size)
+        return Prediction(_array(labels[0]), probs, self.classes, in_windows)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The precision the scores of the checkpoint were measured in."""
@@ -144,21 +150,12 @@ class Segmenter:
         scale = self._resize[0] / size[0]
         return self._resize[0], max(1, round(size[1] * scale))
 
-    def _predictor_for(self, seen: tuple[int, int]) -> Predictor:
-        if seen[0] * seen[1] <= WHOLE_LIMIT or self.inference.get("mode") == "slide":
-            return self.predictor
-        warnings.warn(
-            f"a picture of {seen[0]}x{seen[1]} pixels is too large for one piece and is predicted "
-            f"in windows of {LARGE_WINDOW[0]}x{LARGE_WINDOW[1]} (inference=slide sets others)",
-            stacklevel=3,
-        )
+    def _windowed(self) -> Predictor:
         node = {"mode": "slide", "crop_size": LARGE_WINDOW, "stride": LARGE_STRIDE}
         return instantiate({**self.inference, **node}, **self._given)
 
 
-def load_network(
-    path: Path, allow_targets: Sequence[str] = ()
-) -> tuple[nn.Module, dict[str, Any]]:
+def load_network(path: Path, allow_targets: Sequence[str] = ()) -> tuple[nn.Module, dict[str, Any]]:
     """The network of a checkpoint or of an `.onnx` file, and what is known of it.
 
     Raises:

@@ -52,9 +52,12 @@ def test_single_pixels_and_dropped_classes(ckpt):
 
 def test_large_pictures_go_through_windows(ckpt, monkeypatch):
     model = Segmenter(ckpt)
+    whole = model.predict(PHOTO)
+    assert not whole.in_windows
     monkeypatch.setattr(module, "WHOLE_LIMIT", 100)
-    with pytest.warns(UserWarning, match="in windows of 1024x1024"):
-        assert model.predict(PHOTO).labels.shape == (37, 53)
+    windowed = model.predict(PHOTO)
+    assert windowed.in_windows
+    assert np.array_equal(windowed.labels, whole.labels)  # one window holds all of it
     monkeypatch.setattr(module, "PROBS_LIMIT", 100)
     with pytest.raises(DataError, match="53x37 pixels is too large"):
         model.predict(PHOTO)

@@ -1,0 +1,55 @@
+"""Check a data set before anyone wastes a GPU on it: files, labels, leaks, balance.
+
+    python -m segbench.check_data data=camvid11
+    python -m segbench.check_data data=folder data.root=PATH ... strict=true
+
+Writes report.md, report.json, pairs.csv, classes.png and samples.png. The exit code is 1 if
+anything was found that would corrupt a result (with strict=true: anything at all), else 0.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from segbench.config.app import run_verb
+
+if TYPE_CHECKING:
+    from segbench.data.dataset import Source
+
+
+def check_data(source: Source, output: Path, strict: bool) -> int:
+    """Checks a source, writes the reports, prints the findings; returns the exit code."""
+    from rich.console import Console
+
+    from segbench.data.check import check
+    from segbench.data.check_report import write_reports
+
+    findings, statistics = check(source)
+    write_reports(output, source, findings, statistics)
+    console = Console(highlight=False)
+    for finding in findings:
+        color = "red" if finding.severity == "error" else "yellow"
+        console.print(f"[{color}]{finding.severity}[/] {finding.kind} ({finding.split}):", end=" ")
+        console.print(finding.message, markup=False)
+    errors = sum(finding.severity == "error" for finding in findings)
+    images = sum(len(measured.records) for measured in statistics.values())
+    console.print(
+        f"{images} images, {errors} error(s), {len(findings) - errors} warning(s); "
+        f"the report is {output / 'report.md'}"
+    )
+    return int(errors > 0 or (strict and len(findings) > 0))
+
+
+def main(config: DictConfig) -> int:
+    """Builds the source of the config and checks it."""
+    from segbench.training.build import build_source
+
+    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    return check_data(build_source(plain["data"]), Path(plain["output"]), plain["strict"])
+
+
+if __name__ == "__main__":
+    run_verb("check_data", main)

@@ -1,0 +1,172 @@
+"""What `segbench.check_data` writes: report (Markdown, JSON), pairs (CSV), histogram, samples."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segbench.data.balance import WEIGHTINGS, class_weights
+from segbench.data.check import Finding, SplitStatistics
+from segbench.data.classes import DataError
+from segbench.data.dataset import Source
+from segbench.data.preview import save_sheet, sheet
+
+_SHOWN_FILES = 10
+_SHEET = 12
+Statistics = dict[str, SplitStatistics]
+
+
+def write_reports(
+    folder: Path, source: Source, findings: list[Finding], statistics: Statistics
+) -> None:
+    """Writes all reports into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    summary = summarize(source, findings, statistics)
+    (folder / "report.json").write_text(json.dumps(summary, indent=2) + "\n")
+    (folder / "report.md").write_text(markdown(summary))
+    write_pairs(folder / "pairs.csv", source, statistics)
+    if statistics:
+        write_histogram(folder / "classes.png", source, statistics)
+        write_samples(folder / "samples.png", source, statistics)
+
+
+def summarize(source: Source, findings: list[Finding], statistics: Statistics) -> dict[str, Any]:
+    """The report as plain types."""
+    names = source.classes.names
+    splits = {}
+    for split, measured in statistics.items():
+        counts = measured.counts
+        share = counts.sum(axis=0) / max(1, counts.sum())
+        splits[split] = {
+            "images": len(measured.records),
+            "groups": len({record.group for record in measured.records}),
+            "sizes": {f"{w}x{h}": n for (h, w), n in measured.sizes.items()},
+            "mean": [round(v, 5) for v in measured.mean],
+            "std": [round(v, 5) for v in measured.std],
+            "pixel_share": dict(zip([*names, "ignore"], share.tolist(), strict=True)),
+            "images_per_class": dict(
+                zip(names, (counts[:, :-1] > 0).sum(axis=0).tolist(), strict=True)
+            ),
+        }
+    train = statistics.get("train")
+    weights = {}
+    if train is not None and train.counts[:, :-1].any():
+        weights = {
+            rule: dict(zip(names, np.round(class_weights(rule, train.counts), 4), strict=True))
+            for rule in WEIGHTINGS
+        }
+    return {
+        "protocol": source.protocol,
+        "comparable": source.comparable,
+        "classes": source.classes.to_dict(),
+        "errors": sum(f.severity == "error" for f in findings),
+        "warnings": sum(f.severity == "warning" for f in findings),
+        "findings": [vars(finding) for finding in findings],
+        "splits": splits,
+        "suggested_class_weights": weights,
+    }
+
+
+def markdown(summary: dict[str, Any]) -> str:
+    """The report for people."""
+    comparable = "" if summary["comparable"] else " (not comparable with published scores)"
+    lines = [
+        f"# Data check: {summary['protocol']}{comparable}",
+        "",
+        f"{summary['errors']} error(s), {summary['warnings']} warning(s).",
+        "",
+        "## Findings",
+        "",
+    ]
+    for finding in summary["findings"]:
+        head = f"- **{finding['severity']}** `{finding['kind']}` ({finding['split']}): "
+        lines.append(head + finding["message"])
+        lines += [f"  - {file}" for file in finding["files"][:_SHOWN_FILES]]
+        if len(finding["files"]) > _SHOWN_FILES:
+            lines.append(f"  - and {len(finding['files']) - _SHOWN_FILES} more, see report.json")
+    if not summary["findings"]:
+        lines.append("Nothing.")
+    lines += ["", "## Splits", "", "| split | images | groups | sizes | mean | std |"]
+    lines.append("|---|---|---|---|---|---|")
+    for split, part in summary["splits"].items():
+        sizes = ", ".join(f"{size} ({n})" for size, n in list(part["sizes"].items())[:4])
+        sizes += ", ..." * (len(part["sizes"]) > 4)
+        lines.append(
+            f"| {split} | {part['images']} | {part['groups']} | {sizes} | {part['mean']} "
+            f"| {part['std']} |"
+        )
+    return "\n".join([*lines, "", *_class_tables(summary)]) + "\n"
+
+
+def _class_tables(summary: dict[str, Any]) -> list[str]:
+    splits, weights = summary["splits"], summary["suggested_class_weights"]
+    head = [f"{s} pixels % | {s} images" for s in splits] + list(weights)
+    lines = ["## Classes", "", f"| class | {' | '.join(head)} |"]
+    lines.append("|---" * (1 + 2 * len(splits) + len(weights)) + "|")
+    for name in [*summary["classes"]["names"], "ignore"]:
+        cells = [name]
+        for part in splits.values():
+            cells.append(f"{100 * part['pixel_share'][name]:.3f}")
+            cells.append(str(part["images_per_class"].get(name, "")))
+        cells += [str(values.get(name, "")) for values in weights.values()]
+        lines.append(f"| {' | '.join(cells)} |")
+    return [*lines, "", "The last columns are suggested class weights of the training split."]
+
+
+def write_pairs(path: Path, source: Source, statistics: Statistics) -> None:
+    """The pairs as CSV, which `data=folder data.table=...` reads back."""
+    root: Path | None = getattr(source, "root", None)
+
+    def shown(file: Path | None) -> str:
+        if file is None:
+            return ""
+        if root is not None and file.is_relative_to(root):
+            return file.relative_to(root).as_posix()
+        return file.resolve().as_posix()
+
+    with path.open("w", newline="") as out:
+        writer = csv.writer(out)
+        writer.writerow(["name", "image", "mask", "split", "group"])
+        for split, measured in statistics.items():
+            for r in measured.records:
+                writer.writerow([r.name, shown(r.image), shown(r.mask), split, r.group])
+
+
+def write_histogram(path: Path, source: Source, statistics: Statistics) -> None:
+    """Pixel share of every class in every split, on a logarithmic axis."""
+    from matplotlib.figure import Figure
+
+    names = [*source.classes.names, "ignore"]
+    colors = [*source.classes.colors, source.classes.void_color]
+    figure = Figure(figsize=(max(6.0, 0.45 * len(names)), 2.4 * len(statistics)), dpi=100)
+    for axes, (split, measured) in zip(
+        figure.subplots(len(statistics), squeeze=False)[:, 0], statistics.items(), strict=True
+    ):
+        share = 100 * measured.counts.sum(axis=0) / max(1, measured.counts.sum())
+        axes.bar(
+            names, share, color=[tuple(v / 255 for v in c) for c in colors], edgecolor="#444444"
+        )
+        axes.set_yscale("log")
+        axes.set_ylabel(f"{split}, % of pixels")
+        axes.tick_params(axis="x", rotation=60)
+    figure.tight_layout()
+    figure.savefig(path)
+
+
+def write_samples(path: Path, source: Source, statistics: Statistics) -> None:
+    """A sheet of images and painted masks, spread over the splits."""
+    samples = []
+    for split, measured in statistics.items():
+        count = max(1, _SHEET // len(statistics))
+        records = measured.records
+        for record in records[:: max(1, len(records) // count)][:count]:
+            try:
+                samples.append((f"{split} {record.name}", source.read(record)))
+            except DataError:
+                continue  # its fault is in the findings
+    if samples:
+        save_sheet(path, sheet(samples, source.classes))

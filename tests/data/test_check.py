@@ -1,0 +1,246 @@
+"""Every kind of fault, planted in a clean tree, is found and named; the clean tree is silent."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PIL import Image
+
+from segbench.check_data import check_data
+from segbench.data.camvid11 import CLASSES, CamVid11
+from segbench.data.check import check
+from segbench.data.folder import Folder
+from tests.data.writers import SIZE, save, street
+
+NAME = "0001TP_000001"
+
+
+def _missing_mask(root: Path) -> None:
+    (root / "trainannot" / f"{NAME}.png").unlink()
+
+
+def _missing_image(root: Path) -> None:
+    (root / "train" / f"{NAME}.png").unlink()
+
+
+def _missing_split(root: Path) -> None:
+    shutil.rmtree(root / "test")
+
+
+def _truncated_image(root: Path) -> None:
+    file = root / "train" / f"{NAME}.png"
+    file.write_bytes(file.read_bytes()[:-40])
+
+
+def _truncated_jpeg(root: Path) -> None:
+    (root / "train" / f"{NAME}.png").unlink()
+    file = root / "train" / f"{NAME}.jpg"
+    save(file, street("train", 1)[0])
+    file.write_bytes(file.read_bytes()[: file.stat().st_size // 2])
+
+
+def _unreadable_mask(root: Path) -> None:
+    (root / "trainannot" / f"{NAME}.png").write_bytes(b"no image")
+
+
+def _empty_image(root: Path) -> None:
+    (root / "train" / f"{NAME}.png").write_bytes(b"")
+
+
+def _other_size(root: Path) -> None:
+    save(root / "trainannot" / f"{NAME}.png", np.zeros((10, 12), np.uint8))
+
+
+def _strange_label(root: Path) -> None:
+    mask = np.zeros(SIZE, np.uint8)
+    mask[0, 0] = 40
+    save(root / "trainannot" / f"{NAME}.png", mask)
+
+
+def _anti_aliased(root: Path) -> None:
+    mask = (street("train", 1)[1] % 12 * 20).astype(np.uint8)
+    save(root / "trainannot" / f"{NAME}.png", cv2.GaussianBlur(mask, (7, 7), 0))
+
+
+def _lossy_mask(root: Path) -> None:
+    (root / "trainannot" / f"{NAME}.png").unlink()
+    save(root / "trainannot" / f"{NAME}.jpg", np.zeros(SIZE, np.uint8))
+
+
+def _colour_mask(root: Path) -> None:
+    save(root / "trainannot" / f"{NAME}.png", CLASSES.decode(street("train", 1)[1]))
+
+
+def _copy_within(root: Path) -> None:
+    for folder in ("train", "trainannot"):
+        shutil.copy(root / folder / f"{NAME}.png", root / folder / "0001TP_000099.png")
+
+
+def _leak(root: Path) -> None:
+    shutil.copy(root / "train" / f"{NAME}.png", root / "val" / "0016E5_000099.png")
+    shutil.copy(root / "trainannot" / f"{NAME}.png", root / "valannot" / "0016E5_000099.png")
+
+
+def _straddling(root: Path) -> None:
+    for folder in ("val", "valannot"):
+        for file in (root / folder).iterdir():
+            file.rename(file.with_name(file.name.replace("0016E5", "0001TP")))
+
+
+def _blank(root: Path) -> None:
+    save(root / "trainannot" / f"{NAME}.png", np.full(SIZE, 11, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("plant", "severity", "kind", "split", "file"),
+    [
+        (_missing_mask, "error", "unpaired", "train", f"train/{NAME}.png"),
+        (_missing_image, "error", "unpaired", "train", f"trainannot/{NAME}.png"),
+        (_missing_split, "error", "missing", "test", "missing test"),
+        (_truncated_image, "error", "unreadable", "train", f"train/{NAME}.png"),
+        (_truncated_jpeg, "error", "unreadable", "train", f"train/{NAME}.jpg"),
+        (_unreadable_mask, "error", "unreadable", "train", f"trainannot/{NAME}.png"),
+        (_empty_image, "error", "unreadable", "train", f"train/{NAME}.png"),
+        (_other_size, "error", "size", "train", f"trainannot/{NAME}.png"),
+        (_strange_label, "error", "label", "train", f"trainannot/{NAME}.png: label 40 on 0.03%"),
+        (_anti_aliased, "error", "interpolated", "train", f"trainannot/{NAME}.png"),
+        (_lossy_mask, "error", "compressed", "train", f"trainannot/{NAME}.jpg"),
+        (_colour_mask, "error", "rgb", "train", f"trainannot/{NAME}.png"),
+        (_copy_within, "warning", "duplicate", "train", "0001TP_000099.png"),
+        (_leak, "error", "leak", "train+val", "0016E5_000099.png"),
+        (_straddling, "warning", "group", "train+val", "0001TP"),
+        (_blank, "warning", "unlabelled", "train", f"trainannot/{NAME}.png"),
+    ],
+)
+def test_each_fault_is_found_and_named(
+    camvid11_root: Path, plant: Callable, severity: str, kind: str, split: str, file: str
+) -> None:
+    plant(camvid11_root)
+    findings, _ = check(CamVid11(str(camvid11_root)))
+    hits = [f for f in findings if (f.severity, f.kind, f.split) == (severity, kind, split)]
+    assert len(hits) == 1, findings
+    assert file in hits[0].message + " ".join(hits[0].files)
+    assert {f.kind for f in findings} <= {kind, "absent"}  # and nothing else is claimed
+
+
+def test_a_clean_tree_is_silent(camvid11_root: Path, tmp_path: Path) -> None:
+    source = CamVid11(str(camvid11_root))
+    kinds = {finding.kind for finding in check(source)[0]}
+    assert kinds <= {"absent"}  # six small pictures need not show every class
+    assert check_data(source, tmp_path / "report", strict=False) == 0
+
+
+def test_all_faults_are_found_together_and_the_rest_is_still_measured(camvid11_root: Path) -> None:
+    _missing_mask(camvid11_root)
+    _straddling(camvid11_root)
+    save(camvid11_root / "trainannot" / "0001TP_000002.png", np.full(SIZE, 200, np.uint8))
+    save(camvid11_root / "train" / "0001TP_000003.png", np.zeros((9, 9, 3), np.uint8))
+    findings, statistics = check(CamVid11(str(camvid11_root)))
+    assert {"unpaired", "label", "size", "group"} <= {f.kind for f in findings}
+    assert len(statistics["train"].records) == 3
+    severities = [f.severity for f in findings]
+    assert severities == sorted(severities)  # errors first
+
+
+def test_binary_masks_read_as_ids_are_recognised(tmp_path: Path) -> None:
+    for split in ("train", "val", "test"):
+        for index in range(2):
+            image, mask = street(split, index)
+            save(tmp_path / split / f"{index}.png", image)
+            save(
+                tmp_path / f"{split}_m" / f"{index}.png",
+                np.where(mask == 3, 255, 0).astype(np.uint8),
+            )
+    source = Folder(str(tmp_path), "{split}", "{split}_m", classes=["other", "road"])
+    findings, _ = check(source)
+    assert {f.kind for f in findings} == {"binary"}
+    assert "mask_type: binary" in findings[0].message
+
+
+def test_an_unknown_colour_is_named_with_its_share(tmp_path: Path) -> None:
+    for split in ("train", "val", "test"):
+        image, mask = street(split, 0)
+        save(tmp_path / split / "0.png", image)
+        rgb = CLASSES.decode(mask)
+        rgb[0, :16] = (1, 2, 3)
+        save(tmp_path / f"{split}_m" / "0.png", rgb)
+    colors = [list(c) for c in CLASSES.colors]
+    source = Folder(
+        str(tmp_path), "{split}", "{split}_m", mask_type="rgb", classes=list(CLASSES.names),
+        colors=colors, void_color=[0, 0, 0],
+    )  # fmt: skip
+    found = [f for f in check(source)[0] if f.kind == "color"]
+    assert len(found) == 3
+    assert "(1, 2, 3) on 0.52% of the pixels" in found[0].message
+
+
+def test_reports_and_exit_codes(camvid11_root: Path, tmp_path: Path) -> None:
+    source, out = CamVid11(str(camvid11_root)), tmp_path / "report"
+    _blank(camvid11_root)
+    assert check_data(source, out, strict=False) == 0
+    assert check_data(source, out, strict=True) == 1
+    _strange_label(camvid11_root)
+    assert check_data(source, out, strict=False) == 1
+    report = json.loads((out / "report.json").read_text())
+    assert report["errors"] == 1
+    assert report["findings"][0]["kind"] == "label"
+    assert set(report["suggested_class_weights"]) == {
+        "median_frequency",
+        "enet",
+        "effective_number",
+    }
+    assert "label 40" in (out / "report.md").read_text()
+    assert len((out / "pairs.csv").read_text().splitlines()) == 14  # head and readable pairs
+    for sheet in ("classes.png", "samples.png"):
+        assert Image.open(out / sheet).size[0] > 300
+
+
+# Facts: % of pixels, void last (measured apart from this code).
+# fmt: off
+SHARES = {
+    "train": [16.845, 23.259, 0.983, 31.658, 4.486, 9.724, 1.173, 1.127, 5.866, 0.639, 0.292,
+              3.948],
+    "val": [9.177, 25.962, 0.564, 28.953, 8.719, 16.336, 0.892, 3.078, 1.746, 0.651, 2.217,
+            1.703],
+    "test": [17.066, 24.605, 1.177, 25.807, 9.269, 11.253, 1.010, 1.184, 3.972, 0.634, 0.189,
+             3.833],
+}
+# fmt: on
+MEDIAN_FREQUENCY = [
+    0.2793,
+    0.2017,
+    4.7865,
+    0.149,
+    1.0,
+    0.4217,
+    3.8467,
+    1.9736,
+    0.7889,
+    6.3747,
+    8.8587,
+]  # fmt: skip
+ENET = [5.603, 4.295, 33.574, 3.335, 15.486, 8.739, 31.542, 32.012, 12.829, 38.014, 43.907]
+
+
+def test_the_facts_of_real_camvid(shared_data, tmp_path: Path) -> None:
+    source = CamVid11(str(shared_data("camvid11")))
+    assert check_data(source, tmp_path, strict=False) == 0
+    report = json.loads((tmp_path / "report.json").read_text())
+    for split, shares in SHARES.items():
+        got = [100 * share for share in report["splits"][split]["pixel_share"].values()]
+        np.testing.assert_allclose(got, shares, atol=0.0005)
+    weights = report["suggested_class_weights"]
+    np.testing.assert_allclose(
+        list(weights["median_frequency"].values()), MEDIAN_FREQUENCY, atol=1e-4
+    )
+    np.testing.assert_allclose(list(weights["enet"].values()), ENET, atol=6e-4)
+    messages = [f["message"] for f in report["findings"]]
+    assert [f["kind"] for f in report["findings"]] == ["group", "group"]
+    assert "0001TP straddles splits: 62 in train" in messages[0]
+    assert "101 in val (frames 7959-8159, inside the range of train)" in messages[1]

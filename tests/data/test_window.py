@@ -1,0 +1,55 @@
+"""Cropping first and resizing only the crop gives what resizing and then cropping gives."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pytest
+
+from segbench.data.transforms import ScaleCrop, window_draws
+from segbench.data.window import Window, place
+
+RNG = np.random.default_rng(0)
+MASK = RNG.integers(0, 19, (90, 120)).astype(np.uint8)  # noise: any slip of phase shows
+IMAGE = cv2.GaussianBlur(RNG.integers(0, 256, (90, 120, 3)).astype(np.uint8), (5, 5), 0)
+
+
+def plain(array: np.ndarray, window: Window, interpolation: int) -> np.ndarray:
+    resized = cv2.resize(array, window.resized[::-1], interpolation=interpolation)
+    (top, left), (height, width) = window.origin, window.size
+    crop = resized[top : top + height, left : left + width]
+    return crop[:, ::-1] if window.flip else crop
+
+
+def test_400_random_crops_equal_resize_then_crop() -> None:
+    scale_crop = ScaleCrop((70, 80), (0.3, 2.5), 1.0, 0.3, 0.5, (0, 0, 0), 255)
+    for index in range(400):
+        window = scale_crop.draw(MASK, window_draws((0, 0, index)))
+        labels = plain(MASK, window, cv2.INTER_NEAREST)
+        np.testing.assert_array_equal(window.crop_mask(MASK), labels, err_msg=str(window))
+        values = plain(IMAGE, window, cv2.INTER_LINEAR).astype(int)
+        assert np.abs(window.crop_image(IMAGE) - values).max() <= 1, window
+
+
+@pytest.mark.parametrize("free", [(0.0, 0.0), (0.5, 0.3), (0.999999, 0.999999)])
+@pytest.mark.parametrize("resized", [(45, 60), (90, 120), (200, 300)])
+def test_a_window_lies_inside_the_frame_and_the_output(free, resized) -> None:
+    window = place((90, 120), resized, (96, 128), free)
+    for axis in (0, 1):
+        assert 0 <= window.origin[axis] <= resized[axis] - window.size[axis]
+        assert 0 <= window.offset[axis] <= window.output[axis] - window.size[axis]
+    assert window.pad(window.crop_mask(MASK), 255).shape == (96, 128)
+
+
+@pytest.mark.parametrize("centre", [(0.5, 0.5), (179.5, 0.5), (90.0, 239.5)])
+def test_a_window_contains_the_centre_it_was_given(centre) -> None:
+    window = place((90, 120), (180, 240), (50, 60), (0.7, 0.2), centre)
+    for axis in (0, 1):
+        assert window.origin[axis] <= centre[axis] < window.origin[axis] + window.size[axis]
+
+
+def test_reads_do_not_touch_the_frame() -> None:
+    frame = MASK.copy()
+    frame.flags.writeable = False  # as a memory map is
+    window = place((90, 120), (180, 240), (50, 60), (0.7, 0.2))
+    assert window.crop_mask(frame).shape == (50, 60)
