@@ -226,6 +226,45 @@ class ExportConfig:
     allow_targets: list[str] = field(default_factory=list)
 
 
+@dataclass
+class ExplainConfig:
+    """Everything that `python -m segbench.explain` understands at the top level."""
+
+    what: str = choice("heatmaps", "embeddings", "architecture")
+    ckpt: str | None = None
+    output: str = "explanations"
+
+    # Pictures of yours, or a split of the checkpoint's data set
+    source: str | None = None
+    root: str | None = None
+    split: str = choice("test", "val", "train")
+    images: int = 3
+    # a module's name, or head.input; null: the deepest map (heat maps), head.input (embeddings)
+    layer: str | None = None
+
+    # Heat maps: of these classes (null: the three most frequent), for [y, x] or
+    # [top, left, bottom, right] of the image (null: where the class is predicted)
+    classes: list[str] | None = None
+    pixel: list[int] | None = None
+    region: list[int] | None = None
+    method: str = choice("gradcam", "hirescam")
+
+    # Embeddings
+    projection: str = choice("tsne", "pca", "umap")
+    per_class: int = 200
+    least: int = 10
+    neighbours: int = 10
+    seed: int = 0
+
+    # Architecture: models of conf/model, or [all] (model=a,b is short for models=[a,b])
+    models: list[str] | None = None
+    size: list[int] = field(default_factory=lambda: [256, 320])
+    num_classes: int = 19
+
+    device: str = "auto"
+    allow_targets: list[str] = field(default_factory=list)
+
+
 SCHEMAS = {
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
@@ -234,6 +273,7 @@ SCHEMAS = {
     "benchmark": BenchmarkConfig,
     "check_data": CheckDataConfig,
     "export": ExportConfig,
+    "explain": ExplainConfig,
 }
 
 
