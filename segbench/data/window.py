@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 Size = tuple[int, int]
+_WARP_COST = 5.0  # a pixel of an affine warp takes as long as so many of a resize
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,9 @@ class Window:
         """
         if self.frame == self.resized:
             return self._cut(image)
+        if np.prod(self.resized) < _WARP_COST * np.prod(self.size):
+            # So much of the frame is wanted that OpenCV's fast resize of all of it is cheaper.
+            return self._cut(cv2.resize(image, self.resized[::-1], interpolation=cv2.INTER_LINEAR))
         (y0, y1, step_y, shift_y), (x0, x1, step_x, shift_x) = self._span(0), self._span(1)
         return cv2.warpAffine(
             image[y0:y1, x0:x1],
@@ -102,7 +106,7 @@ class Window:
     def _cut(self, array: np.ndarray) -> np.ndarray:
         (top, left), (height, width) = self.origin, self.size
         part = array[top : top + height, left : left + width]
-        return part[:, ::-1] if self.flip else part
+        return cv2.flip(part, 1) if self.flip else part
 
     def _span(self, axis: int) -> tuple[int, int, float, float]:
         """First and end source position that bilinear weights touch, signed step, and shift."""
