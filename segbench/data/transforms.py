@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 
 from segbench.data.dataset import Arrays
-from segbench.data.window import Size, Window, place
+from segbench.data.window import Size, Window, place, scaled
 
 _CROP_TRIES = 10
 _LUMA = (0.299, 0.587, 0.114)  # of RGB, ITU-R BT.601
@@ -76,11 +76,11 @@ class ScaleCrop(A.DualTransform):
         frame = (mask.shape[0], mask.shape[1])
         flip = draws.random() < self.hflip
         scale = draws.uniform(*self.scale_range)
-        resized = (max(1, round(frame[0] * scale)), max(1, round(frame[1] * scale)))
+        resized = scaled(frame, scale)
         output = self.crop_size or frame
         centre = None
         if self.class_uniform and draws.random() < self.class_uniform:
-            centre = self._pixel_of_some_class(mask, scale, draws)
+            centre = self._pixel_of_some_class(mask, resized, draws)
         for _ in range(_CROP_TRIES):
             free = (draws.random(), draws.random())
             window = place(frame, resized, output, free, centre, flip)
@@ -101,7 +101,7 @@ class ScaleCrop(A.DualTransform):
         return bool(counts.max() <= self.cat_max_ratio * counts.sum())
 
     def _pixel_of_some_class(
-        self, mask: np.ndarray, scale: float, draws: random.Random
+        self, mask: np.ndarray, resized: Size, draws: random.Random
     ) -> tuple[float, float] | None:
         counts = self._labelled(mask)
         present = np.flatnonzero(counts)
@@ -110,7 +110,8 @@ class ScaleCrop(A.DualTransform):
         wanted = present[draws.randrange(present.size)]
         nth = draws.randrange(int(counts[wanted]))
         row, column = divmod(int(np.flatnonzero(mask.ravel() == wanted)[nth]), mask.shape[1])
-        return (row + 0.5) * scale, (column + 0.5) * scale
+        height, width = mask.shape
+        return (row + 0.5) * resized[0] / height, (column + 0.5) * resized[1] / width
 
     def _labelled(self, mask: np.ndarray) -> np.ndarray:
         counts = np.bincount(mask.ravel(), minlength=256)
