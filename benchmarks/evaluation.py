@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import argparse
 import platform
-import statistics
 import time
 from collections.abc import Callable
 
@@ -47,7 +46,7 @@ def median_seconds(call: Callable[[], object], runs: int) -> float:
         start = time.perf_counter()
         call()
         times.append(time.perf_counter() - start)
-    return statistics.median(times)
+    return float(np.median(times))
 
 
 def report(title: str, calls: dict[str, Callable[[], Tensor]], runs: int) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from segbench.data.dataset import Source
     from segbench.training.judge import Judged
 
+    Prepared = tuple[dict[str, Any], Source, Callable[[], Judged]]
 Config = dict[str, Any]
 
 
@@ -33,13 +35,13 @@ def evaluate(config: DictConfig) -> Outcome:
     plain: Config = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     _check(plain)
     started = time.time()
-    judged, source, result = _judge_ckpt(plain) if plain["ckpt"] else _judge_folder(plain)
-    run = RunDirectory(plain["run_dir"] or f"runs/{result['study']}/{result['name']}/"
-                       f"seed{result['seed']}")  # fmt: skip
-    previous = run.read_result()
-    if previous is not None and previous.get("kind") != "evaluate":
-        raise ConfigError(f"{run.path} holds a training; choose another study, name or run_dir")
-    _complete(result, plain, judged, source, started)
+    result, source, judge = _from_ckpt(plain) if plain["ckpt"] else _from_folder(plain)
+    place = f"runs/{result['study']}/{result['name']}/seed{result['seed']}"
+    run = RunDirectory(plain["run_dir"] or place)
+    _check_place(plain, run, source)
+    judged = judge()
+    _complete(result, plain, judged, source)
+    result["timings"] = {"total_seconds": time.time() - started}
     _write(run, result, plain, judged, source)
     return Outcome("finished", result["scores"][plain["split"]]["mIoU"], run_dir=str(run.path))
 
@@ -60,7 +62,18 @@ def _check(config: Config) -> None:
         raise ConfigError("; ".join(problems))
 
 
-def _judge_ckpt(config: Config) -> tuple[Judged, Source, Config]:
+def _check_place(config: Config, run: RunDirectory, source: Source) -> None:
+    from segbench.training.cityscapes import is_cityscapes
+
+    previous = run.read_result()
+    if previous is not None and previous.get("kind") != "evaluate":
+        raise ConfigError(f"{run.path} holds a training; choose another study, name or run_dir")
+    if config["save"] == "cityscapes" and not is_cityscapes(source.classes.names):
+        raise ConfigError("save=cityscapes is for the 19 classes of Cityscapes; use save=ids")
+
+
+def _from_ckpt(config: Config) -> Prepared:
+    """The result so far, the data set, and the function that scores the checkpoint on it."""
     from segbench.training import build
     from segbench.training.judge import judge_checkpoint
     from segbench.training.segmenter import Segmenter
@@ -86,10 +99,12 @@ def _judge_ckpt(config: Config) -> tuple[Judged, Source, Config]:
             f"the data set has {', '.join(source.classes.names)}"
         )
     data = build.build_datamodule(node, source, trained["seed"])
-    judged = judge_checkpoint(
-        segmenter, data, config["split"], config["boundary"], config["calibration"], _progress
-    )
-    return judged, source, {
+
+    def judge() -> Judged:
+        extras = config["boundary"], config["calibration"]
+        return judge_checkpoint(segmenter, data, config["split"], *extras, _progress)
+
+    result = {
         "study": config["study"],
         "name": config["name"] or trained["name"],
         "seed": trained["seed"] if config["seed"] is None else config["seed"],
@@ -102,28 +117,33 @@ def _judge_ckpt(config: Config) -> tuple[Judged, Source, Config]:
             "inference": segmenter.inference,
             "source": f"ckpt={config['ckpt']}",
         },
-    }  # fmt: skip
+    }
+    return result, source, judge
 
 
-def _judge_folder(config: Config) -> tuple[Judged, Source, Config]:
+def _from_folder(config: Config) -> Prepared:
+    """The result so far, the data set, and the function that scores the folder on it."""
     from segbench.training import build
     from segbench.training.judge import judge_predictions
 
     source = build.build_source(config["data"])
     folder = Path(config["predictions"])
-    judged = judge_predictions(
-        folder,
-        source,
-        config["split"],
-        config["format"],
-        config["void_values"],
-        config["partial"],
-        config["boundary"],
-        config["num_workers"] or 2,
-        _progress,
-    )
     data = build.build_datamodule(config["data"], source, 0)
-    return judged, source, {
+
+    def judge() -> Judged:
+        return judge_predictions(
+            folder,
+            source,
+            config["split"],
+            config["format"],
+            config["void_values"],
+            config["partial"],
+            config["boundary"],
+            config["num_workers"] or 2,
+            _progress,
+        )
+
+    result = {
         "study": config["study"],
         "name": config["name"] or folder.resolve().name,
         "seed": config["seed"] or 0,
@@ -138,12 +158,11 @@ def _judge_folder(config: Config) -> tuple[Judged, Source, Config]:
             "format": config["format"],
             "void_values": config["void_values"],
         },
-    }  # fmt: skip
+    }
+    return result, source, judge
 
 
-def _complete(
-    result: Config, config: Config, judged: Judged, source: Source, started: float
-) -> None:
+def _complete(result: Config, config: Config, judged: Judged, source: Source) -> None:
     """Adds what both ways have in common: scores, protocol, provenance."""
     from segbench.training import provenance
     from segbench.training.evaluation import summarize
@@ -172,7 +191,7 @@ def _complete(
         "status": "finished", "reason": "", "kind": "evaluate", "config": config, "budget": {},
         "classes": source.classes.to_dict(), "commit": commit, "dirty": dirty,
         "versions": provenance.versions(), "command": provenance.command(),
-        "hardware": provenance.hardware(), "timings": {"total_seconds": time.time() - started},
+        "hardware": provenance.hardware(),
     }  # fmt: skip
 
 
@@ -180,15 +199,17 @@ def _write(
     run: RunDirectory, result: Config, config: Config, judged: Judged, source: Source
 ) -> None:
     from segbench.analysis import evaluation_report as report
+    from segbench.training.evaluation import stacked_boundary
 
     found = result["scores"][config["split"]]
     names = [record.name for record in judged.records]
-    run.write_confusion(names, [record.group for record in judged.records], judged.matrices)
+    groups = [record.group for record in judged.records]
+    run.write_confusion(names, groups, judged.matrices, stacked_boundary(judged.extras))
     report.write_tables(run.path, result, judged.matrices, names)
     report.draw_confusion(run.path / "confusion.png", judged.matrices.sum(0), source.classes.names)
     report.draw_worst(run.path / "worst.png", judged, source, config["gallery"])
     if config["save"] != "none":
-        report.save_predictions(run.path / "predictions", judged, source.classes, config["save"])
+        report.save_predictions(run.path / "predictions", judged, config["save"])
     run.write_result(result)
     report.print_scores(found, result, run)
 

@@ -7,11 +7,9 @@ python -m segbench.predict ckpt=best.ckpt source=drive.mp4
 
 from __future__ import annotations
 
-import glob
-import os
 import sys
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
@@ -36,8 +34,10 @@ def predict(config: DictConfig) -> int:
     """Predicts everything that `source` names; returns the exit code."""
     plain: Config = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     _check(plain)
+    from segbench.inference.sources import find_sources
+    from segbench.inference.video import SUFFIXES as VIDEOS
+
     files = find_sources(plain["source"])
-    from segbench.inference import video
     from segbench.training.segmenter import Segmenter
 
     segmenter = Segmenter(
@@ -49,7 +49,7 @@ def predict(config: DictConfig) -> int:
         plain["allow_targets"],
     )
     shown = _class_ids(plain["classes"], segmenter.classes.names)
-    is_video = {file for file in files.values() if file.suffix.lower() in video.SUFFIXES}
+    is_video = {file for file in files.values() if file.suffix.lower() in VIDEOS}
     pictures = {name: file for name, file in files.items() if file not in is_video}
     failures = _predict_pictures(pictures, segmenter, plain, shown) if pictures else []
     for name, file in files.items():
@@ -58,40 +58,6 @@ def predict(config: DictConfig) -> int:
     for failure in failures:
         print(f"not predicted: {failure}", file=sys.stderr)
     return 1 if failures else 0
-
-
-def find_sources(source: str) -> dict[str, Path]:
-    """The files that a path, a folder (with its subfolders) or a glob names.
-
-    Returns:
-        name -> file; the name is the path below the folder without suffix, with it where two files
-        would get the same name.
-
-    Raises:
-        ConfigError: nothing is there, or nothing that could be an image or a video.
-    """
-    from segbench.inference import photos, video
-
-    path = Path(source)
-    if path.is_file():
-        found = [path]
-    elif path.is_dir():
-        suffixes = (*photos.SUFFIXES, *video.SUFFIXES)
-        found = [f for f in path.rglob("*") if f.is_file() and f.suffix.lower() in suffixes]
-        if not found:
-            raise ConfigError(f"source: the folder {source} holds no image and no video")
-    else:
-        found = [Path(f) for f in glob.glob(source, recursive=True) if Path(f).is_file()]
-        if not found:
-            raise ConfigError(f"source: there is no file or folder '{source}', as a glob neither")
-    found.sort()
-    base = path if path.is_dir() else Path(os.path.commonpath([f.parent for f in found]))
-    stems = Counter(file.relative_to(base).with_suffix("") for file in found)
-    names = [file.relative_to(base) for file in found]
-    return {
-        str(name if stems[name.with_suffix("")] > 1 else name.with_suffix("")): file
-        for name, file in zip(names, found, strict=True)
-    }
 
 
 def _check(config: Config) -> None:
@@ -157,6 +123,9 @@ def _predict_pictures(
             except DataError as error:
                 failures.append(f"{files[name]}: {error}")
                 continue
+            if found.in_windows:
+                print(f"{files[name]}: too large for one piece, predicted in windows "
+                      "(inference=slide chooses them, resize=[H,W] avoids them)")  # fmt: skip
             pending.append(writers.submit(outputs.write, name, image, found.labels, found.probs))
             while len(pending) > 2 * config["writers"]:  # bounds the memory
                 pending.popleft().result()

@@ -13,6 +13,8 @@ and leaves a finished one alone.
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -32,9 +34,12 @@ VOLATILE = (
     "run_dir",
     "allow_targets",
     "tuning_trials",
+    "compare",
     "data.num_workers",
+    "data.workers",
     "data.cache",
     "data.cache_dir",
+    "data.cache_limit_gb",
     "data.pin_memory",
     "data.preview",
     "data.root",
@@ -52,11 +57,12 @@ def train(config: DictConfig) -> Outcome:
         if not alone:
             raise ConfigError(f"{run.path}: another process is training this run; wait for it")
         previous = run.read_result()
+        is_finished = previous is not None and previous["status"] == "finished"
         if plain["overwrite"]:
             run.clear()
-        elif previous is not None:
-            _check_same_config(plain, previous["config"], run)
-            if previous["status"] == "finished":
+        elif is_finished or run.last_checkpoint.is_file():  # else there is nothing to lose
+            _check_same_config(plain, run.read_config() or {}, run)
+            if previous is not None and is_finished:
                 score = previous["scores"]["test"]["mIoU"]
                 print(
                     f"{run.path} is finished already: test mIoU {score:.4f}. Nothing to do; "
@@ -69,6 +75,16 @@ def train(config: DictConfig) -> Outcome:
                     "continue it or overwrite=true to start anew"
                 )
         return _train_locked(plain, run)
+
+
+def compare_study(config: DictConfig) -> int:
+    """Reports on the study of a sweep, if its config asks for it; returns the exit code."""
+    if config.compare is None:
+        return 0
+    options = {"study": config.study, "wandb": "wandb" in (config.logger or {})}
+    options |= OmegaConf.to_container(config.compare, resolve=True)  # type: ignore[arg-type]
+    overrides = [f"{key}={value}" for key, value in options.items()]
+    return subprocess.run([sys.executable, "-m", "segbench.compare", *overrides]).returncode
 
 
 def _train_locked(config: dict[str, Any], run: RunDirectory) -> Outcome:
@@ -109,4 +125,4 @@ def _flatten(value: Any, path: str = "") -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run_verb("train", train)
+    run_verb("train", train, after_sweep=compare_study)

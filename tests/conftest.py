@@ -1,4 +1,4 @@
-"""What all tests share: one thread, no network, and a training small enough to run in a test."""
+"""What all tests share: no network, a tiny training, a checkpoint as `segbench.train` writes it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import pytest
 import torch
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
 
 from segbench.config.compose import compose_checked, register
 from segbench.data.streets import CLASSES, Streets
@@ -25,15 +26,6 @@ from segbench.models.custom import Custom
 
 # Two epochs of two steps on 48x64 pixels: about a second.
 TINY = (
-    "model=unet",
-    "model.width=4",
-    "model.depth=2",
-    "data=streets",
-    "data.size=[48,64]",
-    "data.train=8",
-    "data.val=4",
-    "data.test=4",
-    "data.frames_per_drive=2",
     "data.batch_size=4",
     "data.num_workers=0",
     "trainer=cpu",
@@ -44,11 +36,38 @@ TINY = (
     "log_every=1",
     "deterministic=true",
 )
+TINY_PARTS = {
+    "model": ("model=unet", "model.width=4", "model.depth=2"),
+    "data": (
+        "data=streets",
+        "data.size=[48,64]",
+        "data.train=8",
+        "data.val=4",
+        "data.test=4",
+        "data.frames_per_drive=2",
+    ),
+}
+
+
+# The checkpoint of `ckpt`: a network that was never trained.
+DATA = {
+    "_target_": "segbench.data.streets.Streets",
+    "size": [24, 33],
+    "train": 8,
+    "val": 2,
+    "test": 5,
+    "frames_per_drive": 2,
+    "seed": 0,
+    "num_workers": 0,
+}
+MODEL = {"_target_": "segbench.models.custom.Custom", "width": 8, "dilations": [2]}
 
 
 @pytest.fixture(autouse=True, scope="session")
-def _one_thread() -> None:
+def _frugal(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """One thread, and caches that end with the tests."""
     torch.set_num_threads(1)
+    os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
 
 @pytest.fixture(autouse=True)
@@ -64,11 +83,13 @@ def tiny_config(tmp_path: Path) -> Callable[..., Any]:
 
     def build(*overrides: str) -> Any:
         register()
-        # Later overrides win, as on a command line; Hydra refuses the same key twice.
-        keys = {text.split("=", 1)[0]: text for text in (f"run_dir={tmp_path}/run", *TINY)}
-        keys |= {text.split("=", 1)[0]: text for text in overrides}
-        config = compose_checked("train", list(keys.values()))
-        return config
+        texts = [f"run_dir={tmp_path}/run", *TINY]
+        for group, part in TINY_PARTS.items():
+            if not any(text.startswith(f"{group}=") for text in overrides):
+                texts += part
+        # The last one wins; Hydra refuses a key that is given twice.
+        last = {text.split("=", 1)[0]: text for text in (*texts, *overrides)}
+        return compose_checked("train", list(last.values()))
 
     return build
 
@@ -76,8 +97,6 @@ def tiny_config(tmp_path: Path) -> Callable[..., Any]:
 @pytest.fixture
 def train_tiny(tiny_config: Callable[..., Any]) -> Callable[..., Any]:
     """`train_tiny("seed=1", ...)` trains in this process; returns its Outcome."""
-    from omegaconf import OmegaConf
-
     from segbench.train import train
 
     def run(*overrides: str) -> Any:
@@ -87,20 +106,6 @@ def train_tiny(tiny_config: Callable[..., Any]) -> Callable[..., Any]:
     return run
 
 
-# A checkpoint as `segbench.train` writes it, of a tiny network that was never trained.
-DATA = {
-    "_target_": "segbench.data.streets.Streets",
-    "size": [24, 33],
-    "train": 8,
-    "val": 2,
-    "test": 5,
-    "frames_per_drive": 2,
-    "seed": 0,
-    "num_workers": 0,
-}
-MODEL = {"_target_": "segbench.models.custom.Custom", "width": 8, "dilations": [2]}
-
-
 @pytest.fixture(scope="session")
 def make_checkpoint(tmp_path_factory):
     """Writes a checkpoint; keywords replace entries of its `segbench` part."""
@@ -108,6 +113,8 @@ def make_checkpoint(tmp_path_factory):
     def make(**changes):
         torch.manual_seed(0)
         model = Custom(num_classes=11, width=8, dilations=[2])
+        for _ in range(30):  # statistics for batch norm, so that the answer is not one class
+            model(torch.randn(2, 3, 24, 33))
         inference = {"_target_": "segbench.inference.predictor.Predictor", "mode": "whole"}
         meta = {
             "format": 1,
@@ -136,3 +143,15 @@ def ckpt(make_checkpoint):
 def small_streets():
     """The data set of that checkpoint."""
     return Streets((24, 33), train=8, val=2, test=5, frames_per_drive=2, seed=0)
+
+
+@pytest.fixture
+def compose():
+    """Composes and checks a verb's config as the command line does."""
+
+    def compose(verb, *words):
+        register()
+        config = compose_checked(verb, list(words))
+        return OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+
+    return compose

@@ -13,10 +13,8 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from segbench.config import ConfigError
-from segbench.data.classes import ClassSet
 from segbench.data.dataset import Source
-from segbench.training.cityscapes import is_cityscapes, to_label_ids
+from segbench.training.cityscapes import to_label_ids
 from segbench.training.judge import Judged
 from segbench.training.run_directory import RunDirectory
 from segbench.training.samples import sample_sheet
@@ -149,17 +147,14 @@ def draw_worst(file: Path, judged: Judged, source: Source, wanted: int) -> None:
         cv2.imwrite(str(file), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
 
 
-def save_predictions(folder: Path, judged: Judged, classes: ClassSet, kind: str) -> None:
+def save_predictions(folder: Path, judged: Judged, kind: str) -> None:
     """Writes the label maps as PNG.
 
     Args:
         folder: where to.
         judged: the way to the label maps.
-        classes: the class set.
         kind: `ids`, or `cityscapes`: label IDs, as its benchmark server expects them.
     """
-    if kind == "cityscapes" and not is_cityscapes(classes.names):
-        raise ConfigError("save=cityscapes is for the 19 classes of Cityscapes; use save=ids")
     for position, record in enumerate(judged.records):
         pred = judged.pred_of(position)
         file = folder / f"{record.name}.png"
@@ -184,7 +179,7 @@ def print_scores(found: dict[str, Any], result: dict[str, Any], run: RunDirector
     console.print(table)
     console.print(", ".join(f"{key} {_percent(found[key])}" for key in SINGLES if key in found))
     for note in _notes(result):
-        console.print(note)
+        console.print(note, soft_wrap=True)
     console.print(f"\nresult  {run.path} (report.md, confusion.png, worst.png)")
 
 

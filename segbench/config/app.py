@@ -47,7 +47,11 @@ class Outcome:
     run_dir: str = ""
 
 
-def run_verb(verb: str, task: Callable[[DictConfig], Outcome | int | None]) -> None:
+def run_verb(
+    verb: str,
+    task: Callable[[DictConfig], Outcome | int | None],
+    after_sweep: Callable[[DictConfig], int] | None = None,
+) -> None:
     """Runs a verb from the command line and ends the process.
 
     The exit code is 0 when all went well, 1 when the work failed, 2 when the command, its config or
@@ -56,6 +60,7 @@ def run_verb(verb: str, task: Callable[[DictConfig], Outcome | int | None]) -> N
     Args:
         verb: the name of the module and of its config, `train` for `conf/train.yaml`.
         task: does the work; may return an `Outcome` or an exit code.
+        after_sweep: what follows when all jobs of a sweep are done; returns an exit code.
     """
     register()
     module = f"segbench.{verb}"
@@ -101,6 +106,8 @@ def run_verb(verb: str, task: Callable[[DictConfig], Outcome | int | None]) -> N
     hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=verb)(guarded)()
     if sweep_dir is not None:
         codes.append(_print_jobs(sweep_dir))
+        if after_sweep is not None:
+            codes.append(after_sweep(config))
     sys.exit(max(codes, default=0))
 
 
@@ -111,8 +118,8 @@ def _report(module: str, error: Exception) -> int:
 
 
 def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    text = lines[0] if lines else ""
+    lines = [line.strip() for line in str(error).strip().splitlines()] or [""]
+    text = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
     return text if hasattr(error, "exit_code") else f"{type(error).__name__}: {text}"
 
 
@@ -159,12 +166,14 @@ def _print_jobs(sweep_dir: Path) -> int:
     table = Table(title=f"jobs of {sweep_dir}", title_justify="left")
     for column in ("job", "overrides", "status", "score", "run directory or reason"):
         table.add_column(column, overflow="fold")
+    same = set.intersection(*(set(record["overrides"]) for record in records)) if records else set()
     for number, record in enumerate(records):
+        own = [text for text in record["overrides"] if text not in same] or record["overrides"]
         color = "green" if record["status"] in ("finished", "unchanged") else "red"
         score = "" if record["score"] is None else f"{record['score']:.4f}"
         table.add_row(
             str(number),
-            " ".join(record["overrides"]),
+            " ".join(own),
             f"[{color}]{record['status']}[/]",
             score,
             record["reason"] or record["run_dir"],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -146,13 +147,26 @@ def _compose_what_fits(
                 raise ConfigError(_unknown_study(config_name)) from None
             culprit = _culprit(config_name, accepted, error)
             if culprit is None:
-                raise ConfigError(f"{config_name}.yaml: {_root_cause(error)}") from None
+                raise ConfigError(_broken_config(config_name, error)) from None
             accepted.remove(culprit)
             rejected.append((culprit, error))
             if isinstance(error, MissingConfigException):  # its keys belong to no other option
                 group = culprit.split("=", 1)[0]
                 accepted = [item for item in accepted if not item.startswith(f"{group}.")]
     return config, accepted, [_explain(config, override, error) for override, error in rejected]
+
+
+def _broken_config(config_name: str, error: Exception) -> str:
+    """Why a config does not compose even without an override."""
+    reason = _root_cause(error)
+    if unset := re.match(r"You must specify '([\w/]+)'", reason):
+        group = unset[1]
+        options = sorted(file.stem for file in (config_dir() / group).glob("*.yaml"))
+        return (
+            f"{group}: is not set; give it on the command line as {group}=OPTION, one of "
+            + ", ".join(options)
+        )
+    return f"{config_name}.yaml: {reason}"
 
 
 def _culprit(config_name: str, overrides: list[str], error: Exception) -> str | None:

@@ -53,7 +53,10 @@ class TrainConfig:
     # which weights are tested: those with the best val/mIoU, or the last
     selection: str = choice("best", "last")
     early_stopping: int | None = None
+    # trials spent on tuning this model, for the fairness audit
     tuning_trials: int = 0
+    # keys of segbench.compare, which then reports on the study when a sweep ends; null: no report
+    compare: dict[str, Any] | None = None
 
     # What to show
     samples: int = 4
@@ -135,6 +138,60 @@ class PredictConfig:
 
 
 @dataclass
+class CompareConfig:
+    """Everything that `python -m segbench.compare` understands at the top level."""
+
+    # Which runs: RUNS/STUDY/*/seed*, all of them or only those of these names (MODEL-DATA)
+    study: str = MISSING
+    runs: str = "runs"
+    only: list[str] = field(default_factory=list)
+    # null: the runner-up
+    baseline: str | None = None
+
+    # Statistics. What is resampled; auto: groups where there are ten or more, else blocks of frames
+    unit: str = choice("auto", "image", "block", "group")
+    # images per block; null: chosen from the autocorrelation of the images
+    block_length: int | None = None
+    replicates: int = 10_000
+    confidence: float = 0.95
+
+    # Audit: fields that the study varies on purpose; strict: anything graver than a note fails
+    varies: list[str] = field(default_factory=list)
+    strict: bool = False
+
+    gallery: int = 4
+    wandb: bool = True
+
+
+@dataclass
+class BenchmarkConfig:
+    """Everything that `python -m segbench.benchmark` understands at the top level."""
+
+    # What to measure: models of conf/model, or [all] (model=a,b is short for models=[a,b]), or
+    # those of a study's runs
+    models: list[str] | None = None
+    study: str | None = None
+    # For the number of classes and the training step; the runs of a study bring their own
+    data: Any = MISSING
+
+    # How: sizes [[H, W], ...]; a mode is eager or any of channels_last, bf16, fp16, compile, joined
+    # by +
+    sizes: list[Any] = field(default_factory=lambda: [[360, 480]])
+    modes: list[str] = field(default_factory=lambda: ["channels_last"])
+    batch_sizes: list[int] = field(default_factory=lambda: [1, 2, 4, 8])
+    train_batch: int = 4
+    # timed training steps; 0 leaves training out
+    train_steps: int = 10
+    # of each timing, in so many rounds whose spread is printed
+    seconds: float = 2.0
+    rounds: int = 5
+
+    # null: runs/STUDY/benchmark.json, where compare finds it, or benchmark.json
+    output: str | None = None
+    device: str = "auto"
+
+
+@dataclass
 class CheckDataConfig:
     """Everything that `python -m segbench.check_data` understands at the top level."""
 
@@ -145,11 +202,78 @@ class CheckDataConfig:
     strict: bool = False
 
 
+@dataclass
+class ExportConfig:
+    """Everything that `python -m segbench.export` understands at the top level."""
+
+    ckpt: str = MISSING
+    # null: beside the checkpoint
+    output: str | None = None
+    # also put the label map into the graph, as a second output
+    argmax: bool = False
+    # int8 by ONNX Runtime; static needs the images below to calibrate
+    quantize: str = choice("none", "dynamic", "static")
+    # also write the torch.export program (.pt2)
+    program: bool = False
+
+    # The images that the file is checked on: pictures, or the test images of the checkpoint's data
+    source: str | None = None
+    root: str | None = None
+    images: int = 4
+    # at least this share of pixels gets the same class, and logits differ by at most this share
+    agreement: float = 0.999
+    tolerance: float = 1e-3
+    allow_targets: list[str] = field(default_factory=list)
+
+
+@dataclass
+class ExplainConfig:
+    """Everything that `python -m segbench.explain` understands at the top level."""
+
+    what: str = choice("heatmaps", "embeddings", "architecture")
+    ckpt: str | None = None
+    output: str = "explanations"
+
+    # Pictures of yours, or a split of the checkpoint's data set
+    source: str | None = None
+    root: str | None = None
+    split: str = choice("test", "val", "train")
+    images: int = 3
+    # a module's name, or head.input; null: the deepest map (heat maps), head.input (embeddings)
+    layer: str | None = None
+
+    # Heat maps: of these classes (null: the three most frequent), for [y, x] or
+    # [top, left, bottom, right] of the image (null: where the class is predicted)
+    classes: list[str] | None = None
+    pixel: list[int] | None = None
+    region: list[int] | None = None
+    method: str = choice("gradcam", "hirescam")
+
+    # Embeddings
+    projection: str = choice("tsne", "pca", "umap")
+    per_class: int = 200
+    least: int = 10
+    neighbours: int = 10
+    seed: int = 0
+
+    # Architecture: models of conf/model, or [all] (model=a,b is short for models=[a,b])
+    models: list[str] | None = None
+    size: list[int] = field(default_factory=lambda: [256, 320])
+    num_classes: int = 19
+
+    device: str = "auto"
+    allow_targets: list[str] = field(default_factory=list)
+
+
 SCHEMAS = {
     "train": TrainConfig,
     "evaluate": EvaluateConfig,
     "predict": PredictConfig,
+    "compare": CompareConfig,
+    "benchmark": BenchmarkConfig,
     "check_data": CheckDataConfig,
+    "export": ExportConfig,
+    "explain": ExplainConfig,
 }
 
 

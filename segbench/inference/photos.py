@@ -28,10 +28,10 @@ def read_photo(path: Path) -> np.ndarray:
             holds floats or 32-bit integers, whose range is unknown.
     """
     try:
-        with warnings.catch_warnings(), Image.open(path) as opened:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = ImageOps.exif_transpose(opened)
-            return np.array(_to_rgb(picture, path))
+            with Image.open(path) as opened:
+                return np.array(_to_rgb(ImageOps.exif_transpose(opened), path))
     except UnidentifiedImageError as error:
         raise DataError(f"{path}: not a picture that can be read") from error
     except Image.DecompressionBombError as error:

@@ -72,9 +72,11 @@ class _ClassSums(torch.autograd.Function):
     ) -> tuple[Tensor, ...]:
         num_images, num_classes, height, width = logits.shape
         dtype = accumulator(logits.device)
-        sums = ClassSums(*torch.zeros(5, num_images, num_classes, dtype=dtype).to(logits.device))
+        sums = ClassSums(
+            *(logits.new_zeros(num_images, num_classes, dtype=dtype) for _ in ClassSums._fields)
+        )
         pixel = widen(logits[:0]).new_empty(2, num_images, 1, height, width)
-        peak, log2_sum = pixel.unbind()
+        peak, scale = pixel.unbind()
         for images, rows in _bands(logits):
             z = widen(logits[images, :, rows])
             label, valid = _labels(mask[images, rows], ignore_index)
@@ -87,10 +89,11 @@ class _ClassSums(torch.autograd.Function):
             total = probs.sum(1, keepdim=True)
             log2_total = total.log2()
             peak[images, :, rows] = top
-            # Infinity makes the recomputed probabilities of ignored pixels exactly 0.
-            log2_sum[images, :, rows] = log2_total.masked_fill(~valid, math.inf)
+            ignored = ~valid
+            # Minus infinity makes the recomputed probabilities of ignored pixels exactly 0.
+            scale[images, :, rows] = log2_total.neg().masked_fill_(ignored, -math.inf)
 
-            bins = label.masked_fill(~valid, num_classes)
+            bins = label.masked_fill_(ignored, num_classes)
             nll = (log2_total - power_y).div_(LOG2_E)
             intersection = (power_y - log2_total).exp2_()
             sums.nll[images] += _by_class(nll, bins, num_classes)
@@ -100,7 +103,7 @@ class _ClassSums(torch.autograd.Function):
             if smoothing:
                 log2_totals = (log2_total * weight).sum((2, 3))
                 sums.smooth_nll[images] += (log2_totals - power_sum) / LOG2_E
-        ctx.save_for_backward(logits, mask, peak, log2_sum)
+        ctx.save_for_backward(logits, mask, peak, scale)
         ctx.ignore_index, ctx.smoothing = ignore_index, smoothing
         ctx.mark_non_differentiable(sums.pixels)
         return tuple(sums)
@@ -108,21 +111,21 @@ class _ClassSums(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
-        logits, mask, peak, log2_sum = ctx.saved_tensors
+        logits, mask, peak, scale = ctx.saved_tensors
         u, a, b, v = (gradient.to(peak.dtype)[:, :, None, None] for gradient in gradients[:4])
         result = torch.empty_like(logits)
         for images, rows in _bands(logits):
             label, valid = _labels(mask[images, rows], ctx.ignore_index)
             power = widen(logits[images, :, rows]) - peak[images, :, rows]
-            probs = power.mul_(LOG2_E).sub_(log2_sum[images, :, rows]).exp2_()
+            probs = torch.add(scale[images, :, rows], power, alpha=LOG2_E, out=power).exp2_()
             u_y = _of_label(u[images], label).mul_(valid)
             a_y = _of_label(a[images], label).mul_(probs.gather(1, label))
             band = probs * b[images]
             shift = u_y - a_y - band.sum(1, keepdim=True) + v[images].sum(1, keepdim=True)
-            band.addcmul_(probs, shift).scatter_add_(1, label, a_y - u_y)
+            band.scatter_add_(1, label, a_y - u_y)
             if ctx.smoothing:
                 band -= v[images] * valid
-            result[images, :, rows] = band
+            torch.addcmul(band, probs, shift, out=result[images, :, rows])
         return result, None, None, None
 
 

@@ -24,11 +24,14 @@ def pad_to_stride(image: Tensor, stride: int, at_least: int | None = None) -> Te
     """
     smallest = 2 * stride if at_least is None else at_least
     height, width = image.shape[-2:]
-    bottom = -(-max(height, smallest) // stride) * stride - height
-    right = -(-max(width, smallest) // stride) * stride - width
-    if not bottom and not right:
+    # Only non-negative numbers are divided: in ONNX, division rounds towards zero.
+    bottom = (torch.sym_max(height, smallest) + stride - 1) // stride * stride - height
+    right = (torch.sym_max(width, smallest) + stride - 1) // stride * stride - width
+    # An exported network takes images of any size: it must not decide by that of one image.
+    if not torch.compiler.is_exporting() and not bottom and not right:
         return image
-    return F.pad(image, (0, right, 0, bottom), mode="replicate")
+    pad = (0, right, 0, bottom)
+    return F.pad(image, pad, mode="replicate")  # type: ignore[arg-type]
 
 
 def resize(x: Tensor, like: Tensor) -> Tensor:

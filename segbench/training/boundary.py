@@ -76,7 +76,17 @@ def boundary_counts(
     f_scores = np.array(
         [_f_score(pred, mask, valid, label, F_TOLERANCE * diagonal) for label in range(num_classes)]
     )
-    distance = max(1, round(IOU_DISTANCE * diagonal))
+    hits, union = boundary_iou_counts(pred, mask, num_classes, ignore_index)
+    exists = ~np.isnan(f_scores)
+    return BoundaryCounts(np.nan_to_num(f_scores), exists.astype(np.int64), hits, union)
+
+
+def boundary_iou_counts(
+    pred: np.ndarray, mask: np.ndarray, num_classes: int, ignore_index: int = 255
+) -> tuple[np.ndarray, np.ndarray]:
+    """Intersection and union of the boundary bands, int64 `[C]` each; see `boundary_counts`."""
+    valid = mask != ignore_index
+    distance = max(1, round(IOU_DISTANCE * float(np.hypot(*mask.shape))))
     interior = num_classes
     near_mask = np.where(_near_outline(mask, distance), mask, interior).astype(np.uint8)
     near_pred = np.where(_near_outline(pred, distance), pred, interior).astype(np.uint8)
@@ -85,8 +95,7 @@ def boundary_counts(
     matrix = confusion_matrix(near_pred, near_mask, num_classes + 1, 255)
     hits = np.diagonal(matrix)[:num_classes]
     union = matrix.sum(1)[:num_classes] + matrix.sum(0)[:num_classes] - hits
-    exists = ~np.isnan(f_scores)
-    return BoundaryCounts(np.nan_to_num(f_scores), exists.astype(np.int64), hits, union)
+    return hits, union
 
 
 def _f_score(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib
 import inspect
 import pickle
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +70,8 @@ def _instantiate_nested(value: Any, injected: Mapping[str, Any]) -> Any:
 def locate(target: str) -> Any:
     """Imports a dotted name."""
     module_name, _, name = target.rpartition(".")
+    if not module_name:
+        raise ConfigError(f"_target_ '{target}' is not a dotted path like package.module.Class")
     try:
         module = importlib.import_module(module_name)
     except ImportError as error:
@@ -225,20 +227,33 @@ def offline(model: Mapping[str, Any]) -> dict[str, Any]:
     return {key: None if key == "encoder_weights" else value for key, value in model.items()}
 
 
-def check_allowed(node: Mapping[str, Any], where: Path | str, allow: Sequence[str] = ()) -> None:
+def check_allowed(node: Any, where: Path | str, allow: Sequence[str] = ()) -> None:
     """Raises ConfigError if a config from a checkpoint names code outside the allow-list."""
     allowed = (*CHECKPOINT_TARGETS, *(f"{module.rstrip('.')}." for module in allow))
-    for value in node.values():
-        for item in value if isinstance(value, list) else [value]:
-            if isinstance(item, Mapping):
-                check_allowed(item, where, allow)
-    target = node.get("_target_")
-    if target is not None and not str(target).startswith(allowed):
-        module = str(target).rpartition(".")[0]
-        raise ConfigError(
-            f"{where}: the checkpoint names code outside segbench, '{target}'; it was not run. If "
-            f"you trust it, add allow_targets=[{module}]"
-        )
+    for target in _targets(node):
+        # Names that an allowed module merely imports from elsewhere are not its own.
+        own = target.startswith(allowed) and f"{_home(target)}.".startswith(allowed)
+        if not own:
+            raise ConfigError(
+                f"{where}: the checkpoint names code outside segbench, '{target}'; it was not run. "
+                f"If you trust it, add allow_targets=[{target.rpartition('.')[0]}]"
+            )
+
+
+def _home(target: str) -> str:
+    """The module that defines what a dotted name stands for."""
+    return str(getattr(locate(target), "__module__", ""))
+
+
+def _targets(value: Any) -> Iterator[str]:
+    """Every `_target_` in nested mappings and lists."""
+    if isinstance(value, Mapping):
+        if "_target_" in value:
+            yield str(value["_target_"])
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for item in value:
+            yield from _targets(item)
 
 
 def check_num_classes(classes: ClassSet) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import os
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from pytorch_lightning.callbacks import TQDMProgressBar
 from torch import Tensor
 
 from segbench.data.classes import ClassSet
+from segbench.training.run_directory import replacing
 from segbench.training.samples import sample_sheet
 from segbench.training.tracking import log_samples
 
@@ -29,7 +29,7 @@ class Speed(pl.Callback):
     """
 
     def __init__(self) -> None:
-        self.totals = {"images": 0, "seconds": 0.0, "waiting": 0.0}
+        self.totals: dict[str, float] = {"images": 0, "seconds": 0.0, "waiting": 0.0}
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Starts the clock."""
@@ -72,6 +72,14 @@ class Speed(pl.Callback):
         self.totals["seconds"] += seconds
         self.totals["waiting"] += self._waiting
 
+    def state_dict(self) -> dict[str, Any]:
+        """The totals so far, for the checkpoint."""
+        return dict(self.totals)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """The totals of the run that is resumed."""
+        self.totals = dict(state_dict)
+
 
 class Curves(pl.Callback):
     """One row per epoch in `metrics.csv`; after a resume the file goes on where it stopped.
@@ -87,18 +95,17 @@ class Curves(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Rewrites the file with the row of this epoch; it is small."""
         row: dict[str, float] = {"epoch": trainer.current_epoch, "step": trainer.global_step}
-        row["lr"] = trainer.optimizers[0].param_groups[-1]["lr"]
         for key, value in trainer.callback_metrics.items():
-            row[key] = float(value)
+            # Between validations, Lightning keeps the values of the last one.
+            if pl_module.is_validated or not key.startswith("val/"):
+                row[key] = float(value)
         self.rows.append(row)
         if trainer.is_global_zero:
             columns = list(dict.fromkeys(key for entry in self.rows for key in entry))
-            partial = self.file.with_suffix(".partial")
-            with partial.open("w", newline="", encoding="utf-8") as file:
+            with replacing(self.file) as partial, partial.open("w", newline="") as file:
                 writer = csv.DictWriter(file, columns)
                 writer.writeheader()
                 writer.writerows(self.rows)
-            os.replace(partial, self.file)
 
     def state_dict(self) -> dict[str, Any]:
         """The rows so far, for the checkpoint."""

@@ -159,6 +159,14 @@ def summarize(
     return found
 
 
+def stacked_boundary(extras: Sequence[Extras]) -> np.ndarray | None:
+    """Intersection and union of the boundary bands, int64 `[N, 2, C]`; None if not counted."""
+    counts = [image.boundary for image in extras if image.boundary is not None]
+    if not counts or len(counts) < len(extras):
+        return None
+    return np.array([[count.intersection, count.union] for count in counts])
+
+
 def _sum(parts: Iterable[Any]) -> Any:
     """The sum of all parts, in order; None if one is missing."""
     total = None

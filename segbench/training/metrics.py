@@ -11,6 +11,7 @@ from torchmetrics import Metric
 
 from segbench.data.classes import ClassSet, DataError
 from segbench.inference.labels import confusion_matrices
+from segbench.training.boundary import boundary_iou_counts
 
 
 class ConfusionPerImage(Metric):
@@ -69,6 +70,39 @@ class ConfusionPerImage(Metric):
             )
         order, first = np.unique(index, return_index=True)
         return order, matrices[first]
+
+
+class BoundaryPerImage(Metric):
+    """Intersection and union of the boundary bands of every image (Boundary IoU), on the host.
+
+    Args:
+        classes: the class set.
+    """
+
+    full_state_update = False
+    index: list[Tensor]
+    counts: list[Tensor]
+
+    def __init__(self, classes: ClassSet) -> None:
+        super().__init__()
+        self.classes = classes
+        for state in ("index", "counts"):
+            self.add_state(state, default=[], dist_reduce_fx="cat")
+
+    def update(self, pred: Tensor, mask: Tensor, index: Tensor) -> None:
+        """Counts a batch; arguments as `ConfusionPerImage.update`."""
+        classes = self.classes
+        found = [
+            boundary_iou_counts(p, m, classes.num_classes, classes.ignore_index)
+            for p, m in zip(pred.cpu().numpy(), mask.cpu().numpy(), strict=True)
+        ]
+        self.index.append(index.to(pred.device))
+        self.counts.append(torch.from_numpy(np.array(found)).to(pred.device))
+
+    def compute(self) -> np.ndarray:
+        """int64 `[N, 2, C]` in the order of `ConfusionPerImage.compute`."""
+        _, first = np.unique(_joined(self.index).cpu().numpy(), return_index=True)
+        return _joined(self.counts).cpu().numpy()[first]
 
 
 def _joined(parts: list[Tensor] | Tensor) -> Tensor:

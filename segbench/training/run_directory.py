@@ -3,7 +3,8 @@
     runs/STUDY/NAME/seedN/
         config.yaml        the resolved config
         result.json        status, config, data fingerprint, protocol, budget, versions, scores
-        confusion.npz      names [N], groups [N], matrices int64 [N, C, C + 1] of the test images
+        confusion.npz      of the test images: names [N], groups [N], matrices int64 [N, C, C + 1],
+                           boundary int64 [N, 2, C] (intersection and union of boundary bands)
         metrics.csv        the curves: one row per epoch
         checkpoints/       last.ckpt, best.ckpt
         samples/           pictures: image, mask, pred, error
@@ -18,10 +19,11 @@ import contextlib
 import fcntl
 import json
 import os
-import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import yaml
 
 if TYPE_CHECKING:
     import numpy as np
@@ -63,14 +65,29 @@ class RunDirectory:
         except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
             return None
 
+    def read_config(self) -> dict[str, Any] | None:
+        """The config that the run was last started with; None if it never was."""
+        if not self.config_file.is_file():
+            return None
+        return yaml.safe_load(self.config_file.read_text(encoding="utf-8"))
+
+    def write_config(self, config: dict[str, Any]) -> None:
+        """Replaces config.yaml in one step."""
+        with replacing(self.config_file) as file:
+            file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+
     def write_result(self, result: dict[str, Any]) -> None:
         """Replaces result.json in one step."""
         text = json.dumps({"schema_version": SCHEMA_VERSION, **result}, indent=2, allow_nan=False)
-        with _replacing(self.result_file) as file:
+        with replacing(self.result_file) as file:
             file.write_text(text + "\n", encoding="utf-8")
 
     def write_confusion(
-        self, names: Sequence[str], groups: Sequence[str], matrices: np.ndarray
+        self,
+        names: Sequence[str],
+        groups: Sequence[str],
+        matrices: np.ndarray,
+        boundary: np.ndarray | None = None,
     ) -> None:
         """Replaces confusion.npz in one step.
 
@@ -78,13 +95,15 @@ class RunDirectory:
             names: N image names.
             groups: N group names.
             matrices: int64 `[N, C, C + 1]`.
+            boundary: int64 `[N, 2, C]`, intersection and union of the boundary bands, if counted.
         """
         import numpy as np
 
-        with _replacing(self.confusion_file, suffix=".npz") as file:
-            np.savez_compressed(
-                file, names=np.array(names), groups=np.array(groups), matrices=matrices
-            )
+        with replacing(self.confusion_file) as file:
+            counts: dict[str, Any] = {"matrices": matrices}
+            if boundary is not None:
+                counts["boundary"] = boundary
+            np.savez_compressed(file, names=np.array(names), groups=np.array(groups), **counts)
 
     def read_confusion(self) -> tuple[list[str], list[str], np.ndarray]:
         """Names, groups and matrices as `write_confusion` got them."""
@@ -113,14 +132,15 @@ class RunDirectory:
 
 
 @contextlib.contextmanager
-def _replacing(target: Path, suffix: str = "") -> Iterator[Path]:
-    """Yields a temporary path that replaces `target` when the block ends without an error."""
+def replacing(target: Path) -> Iterator[Path]:
+    """Yields a path beside `target` that takes its place when the block ends without an error.
+
+    A killed process leaves `.partial-NAME` behind, which the next one overwrites.
+    """
     target.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}-", suffix=suffix)
-    os.close(handle)
+    partial = target.with_name(f".partial-{target.name}")
     try:
-        yield Path(name)
-        os.chmod(name, 0o644)
-        os.replace(name, target)
+        yield partial
+        os.replace(partial, target)
     finally:
-        Path(name).unlink(missing_ok=True)
+        partial.unlink(missing_ok=True)

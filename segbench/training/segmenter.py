@@ -9,7 +9,6 @@ found.classes.names   what the ids mean
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -18,11 +17,12 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from segbench.config import ConfigError
 from segbench.data.classes import ClassSet, DataError
 from segbench.data.frames import resize_image
+from segbench.inference import onnx
 from segbench.inference.photos import read_photo
 from segbench.inference.predictor import Predictor
 from segbench.training.build import check_allowed, instantiate, load_checkpoint
@@ -41,18 +41,22 @@ class Prediction:
         labels: uint8 `[H, W]`, class ids, as large as the picture.
         probs: float32 `[C, H, W]`, or None if not asked for.
         classes: names and colours of the ids.
+        in_windows: whether the picture was too large for one piece and was predicted in
+            overlapping windows, though the checkpoint was tested on whole images.
     """
 
     labels: np.ndarray
     probs: np.ndarray | None
     classes: ClassSet
+    in_windows: bool = False
 
 
 class Segmenter:
     """Predicts pictures with the network, the normalisation and the protocol of a checkpoint.
 
     Args:
-        ckpt: a checkpoint written by `segbench.train`; None takes the one that is shipped.
+        ckpt: a checkpoint written by `segbench.train`, or an `.onnx` file by `segbench.export`;
+            None takes the checkpoint that is shipped.
         inference: config node of a `Predictor`; None takes that of the checkpoint.
         device: `auto`, `cpu`, `cuda`, ...
         resize: `auto` shows the network pictures as high as those it was trained on; None their
@@ -74,9 +78,9 @@ class Segmenter:
         allow_targets: Sequence[str] = (),
     ) -> None:
         self.ckpt = Path(ckpt) if ckpt is not None else default_checkpoint()
-        model, self.meta = load_checkpoint(self.ckpt, allow_targets)
+        model, self.meta = load_network(self.ckpt, allow_targets)
         self.device = resolve_device(device)
-        self.num_params = sum(p.numel() for p in model.parameters())
+        self.num_params = self.meta.get("params") or sum(p.numel() for p in model.parameters())
         node = dict(inference or self.meta["config"]["inference"])
         check_allowed(node, self.ckpt, allow_targets)
         if drop_class is not None:
@@ -116,16 +120,20 @@ class Segmenter:
                 f"a picture of {size[1]}x{size[0]} pixels is too large for the probabilities of "
                 f"{self.classes.num_classes} classes; predict labels only, or cut it into parts"
             )
-        seen = self._seen_size(size)
+        seen = self.seen_size(size)
         resized = pixels if seen == size else resize_image(pixels, seen)
         batch = torch.from_numpy(np.ascontiguousarray(resized)).permute(2, 0, 1)[None]
-        predictor = self._predictor_for(seen)
+        batch = batch.to(self.device)
+        in_windows = seen[0] * seen[1] > WHOLE_LIMIT and self.inference.get("mode") != "slide"
+        predictor = self._windowed() if in_windows else self.predictor
+        probs = None
         with self.autocast():
             if with_probs:
-                labels, probs = predictor.labels_and_probs(batch.to(self.device), size)
-                return Prediction(_array(labels[0]), _array(probs[0]), self.classes)
-            labels = predictor.labels(batch.to(self.device), size)
-        return Prediction(_array(labels[0]), None, self.classes)
+                labels, probabilities = predictor.labels_and_probs(batch, size)
+                probs = _array(probabilities[0])
+            else:
+                labels = predictor.labels(batch, size)
+        return Prediction(_array(labels[0]), probs, self.classes, in_windows)
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The precision the scores of the checkpoint were measured in."""
@@ -133,7 +141,7 @@ class Segmenter:
         dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
         return torch.autocast(self.device.type, dtype) if dtype else nullcontext()
 
-    def _seen_size(self, size: tuple[int, int]) -> tuple[int, int]:
+    def seen_size(self, size: tuple[int, int]) -> tuple[int, int]:
         """How large the network sees a picture of this `(H, W)`."""
         if self._resize is None:
             return size
@@ -142,16 +150,26 @@ class Segmenter:
         scale = self._resize[0] / size[0]
         return self._resize[0], max(1, round(size[1] * scale))
 
-    def _predictor_for(self, seen: tuple[int, int]) -> Predictor:
-        if seen[0] * seen[1] <= WHOLE_LIMIT or self.inference.get("mode") == "slide":
-            return self.predictor
-        warnings.warn(
-            f"a picture of {seen[0]}x{seen[1]} pixels is too large for one piece and is predicted "
-            f"in windows of {LARGE_WINDOW[0]}x{LARGE_WINDOW[1]} (inference=slide sets others)",
-            stacklevel=3,
-        )
+    def _windowed(self) -> Predictor:
         node = {"mode": "slide", "crop_size": LARGE_WINDOW, "stride": LARGE_STRIDE}
         return instantiate({**self.inference, **node}, **self._given)
+
+
+def load_network(path: Path, allow_targets: Sequence[str] = ()) -> tuple[nn.Module, dict[str, Any]]:
+    """The network of a checkpoint or of an `.onnx` file, and what is known of it.
+
+    Raises:
+        ConfigError: the file cannot be used, or ONNX Runtime is not installed.
+    """
+    if path.suffix != ".onnx":
+        return load_checkpoint(path, allow_targets)
+    if not path.is_file():
+        raise ConfigError(f"ckpt={path}: there is no such file")
+    try:
+        network = onnx.OnnxNetwork(path)
+    except ValueError as error:
+        raise ConfigError(f"ckpt={path}: {error}") from None
+    return network, {**network.meta, "mean": onnx.NO_MEAN, "std": onnx.NO_STD}
 
 
 def default_checkpoint() -> Path:

@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import logging
 import os
-import sys
 import time
 import warnings
 from typing import Any
 
 import pytorch_lightning as pl
 import torch
-import yaml
-from pytorch_lightning.callbacks import (
-    Callback,
-    EarlyStopping,
-    EMAWeightAveraging,
-    LearningRateMonitor,
-    ModelCheckpoint,
-)
-from pytorch_lightning.loggers import Logger
+from pytorch_lightning.callbacks import Callback
 from torch import nn
 
 from segbench.config import ConfigError
 from segbench.training import build, provenance
-from segbench.training.callbacks import Bar, Curves, EpochLines, Samples, Speed
+from segbench.training.callbacks import Speed
 from segbench.training.report import print_report
 from segbench.training.run_directory import RunDirectory
 from segbench.training.scores import scores
 from segbench.training.task import SegmentationTask
-from segbench.training.tracking import finish_wandb, log_confusion, wandb_arguments
+from segbench.training.tracking import finish_wandb, log_confusion
+from segbench.training.trainer import build_trainer
 
 Config = dict[str, Any]
 
@@ -45,17 +37,17 @@ def run_training(config: Config, run: RunDirectory) -> dict[str, Any]:
         The content of result.json.
     """
     started = time.time()
-    _quiet_libraries()
+    quiet_libraries()
     result = _first_result(config)
-    if os.environ.get("LOCAL_RANK", "0") == "0":
-        run.path.mkdir(parents=True, exist_ok=True)
-        run.config_file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+    is_first = os.environ.get("LOCAL_RANK", "0") == "0"
+    if is_first:
+        run.write_config(config)
         run.write_result(result)
     log_file = logging.FileHandler(run.log_file)
     logging.getLogger().addHandler(log_file)
     failed = True
     try:
-        task, data, trainer = _build(config, run)
+        task, data, trainer = build_run(config, run)
         _describe(result, task, data, trainer, config)
         resume = run.last_checkpoint if run.last_checkpoint.is_file() else None
         if resume:
@@ -72,7 +64,8 @@ def run_training(config: Config, run: RunDirectory) -> dict[str, Any]:
     except BaseException as error:
         result["status"] = "failed"
         result["reason"] = f"{type(error).__name__}: {error}"[:2000]
-        run.write_result(result)
+        if is_first:
+            run.write_result(result)
         raise
     finally:
         finish_wandb(failed)
@@ -81,7 +74,7 @@ def run_training(config: Config, run: RunDirectory) -> dict[str, Any]:
     return result
 
 
-def _build(config: Config, run: RunDirectory) -> tuple[SegmentationTask, Any, pl.Trainer]:
+def build_run(config: Config, run: RunDirectory) -> tuple[SegmentationTask, Any, pl.Trainer]:
     """Network first: pretrained weights that cannot be had fail before any data is read."""
     pl.seed_everything(config["seed"], workers=True, verbose=False)
     torch.set_float32_matmul_precision("high")  # TF32 on the GPUs that have it
@@ -108,6 +101,7 @@ def _build(config: Config, run: RunDirectory) -> tuple[SegmentationTask, Any, pl
             config["scheduler"], optimizer=o, total_steps=steps
         ),
         image_names=names,
+        seed=config["seed"],
         channels_last=config["channels_last"],
         log_every=config["log_every"],
         checkpoint_meta={
@@ -119,7 +113,7 @@ def _build(config: Config, run: RunDirectory) -> tuple[SegmentationTask, Any, pl
             "protocol": _protocol(config, data),
         },
     )
-    return task, data, _build_trainer(config, run, task, data)
+    return task, data, build_trainer(config, run, data)
 
 
 def _build_predictor(config: Config, model: nn.Module, data: Any) -> Any:
@@ -128,88 +122,6 @@ def _build_predictor(config: Config, model: nn.Module, data: Any) -> Any:
     return build.instantiate(
         config["inference"], model=model, classes=data.classes, mean=data.mean, std=data.std
     )
-
-
-def _build_trainer(
-    config: Config, run: RunDirectory, task: SegmentationTask, data: Any
-) -> pl.Trainer:
-    loggers: list[Logger] = (
-        [
-            build.instantiate(node, save_dir=str(run.path), **wandb_arguments(node, run))
-            for node in config["logger"].values()
-        ]
-        if config["logger"]
-        else []
-    )
-    for logger in loggers:
-        logger.log_hyperparams(config)
-    return build.instantiate(
-        config["trainer"],
-        precision=build.resolve_precision(config["precision"], config["trainer"]["accelerator"]),
-        deterministic=config["deterministic"],
-        logger=loggers or False,
-        callbacks=_callbacks(config, run, data, bool(loggers)),
-        enable_progress_bar=config["trainer"]["enable_progress_bar"] and sys.stdout.isatty(),
-        default_root_dir=str(run.path),
-        use_distributed_sampler=False,
-        enable_model_summary=False,
-        log_every_n_steps=config["log_every"],
-    )
-
-
-def _callbacks(config: Config, run: RunDirectory, data: Any, has_logger: bool) -> list[Callback]:
-    every = config["trainer"]["check_val_every_n_epoch"]
-    positions = _spread(config["samples"], _num_evaluated(config, data))
-    callbacks: list[Callback] = [
-        Speed(),
-        Samples(run.samples, data.classes, positions, config["samples_every"]),
-        # Written when the epoch is over, so that a resume starts with a whole one.
-        ModelCheckpoint(
-            run.checkpoints,
-            filename="best",
-            monitor="val/mIoU",
-            mode="max",
-            every_n_epochs=every,
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
-        ),
-        Curves(run.metrics_file),
-    ]
-    if has_logger:
-        callbacks.append(LearningRateMonitor(logging_interval="step"))
-    if config["ema"] is not None:
-        callbacks.append(EMAWeightAveraging(decay=config["ema"]))
-    if config["early_stopping"] is not None:
-        callbacks.append(EarlyStopping("val/mIoU", mode="max", patience=config["early_stopping"]))
-    if config["trainer"]["enable_progress_bar"]:
-        callbacks.append(Bar() if sys.stdout.isatty() else EpochLines())
-    # Last, so that it holds the final state of the others.
-    callbacks.append(
-        ModelCheckpoint(
-            run.checkpoints,
-            filename="last",
-            save_top_k=1,
-            every_n_epochs=1,
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
-        )
-    )
-    return callbacks
-
-
-def _num_evaluated(config: Config, data: Any) -> int:
-    """Number of validation images that an epoch sees."""
-    limit, num_val = config["trainer"]["limit_val_batches"], len(data.records("val"))
-    if limit is None:
-        return num_val
-    batches = limit if isinstance(limit, int) else limit * num_val / data.eval_batch_size
-    return min(num_val, max(1, int(batches * data.eval_batch_size)))
-
-
-def _spread(wanted: int, length: int) -> list[int]:
-    """At most `wanted` positions, evenly spread over `length`."""
-    wanted = min(wanted, length)
-    return [round((i + 0.5) * length / wanted - 0.5) for i in range(wanted)]
 
 
 def _protocol(config: Config, data: Any) -> dict[str, Any]:
@@ -315,16 +227,20 @@ def _test(
     result["selected_epoch"] = int(checkpoint["epoch"]) + 1
     trainer.test(task, data, verbose=False)
     index, matrices = task.counts("test")
+    boundary = task.boundary.compute()
     records = data.records("test")
     result["scores"]["test"] = scores(matrices.sum(0), data.classes.names)
     if trainer.is_global_zero:
         run.write_confusion(
-            [records[i].name for i in index], [records[i].group for i in index], matrices
+            [records[i].name for i in index],
+            [records[i].group for i in index],
+            matrices,
+            boundary,
         )
         log_confusion(trainer.loggers, matrices.sum(0), data.classes.names)
 
 
-def _quiet_libraries() -> None:
+def quiet_libraries() -> None:
     """Leaves out hints that say nothing about this run."""
     for name in ("pytorch_lightning", "lightning_fabric", "pytorch_lightning.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from segbench.data.classes import ClassSet
 from segbench.inference.labels import upsample_argmax
 from segbench.inference.predictor import Predictor
-from segbench.training.metrics import ConfusionPerImage
+from segbench.training.metrics import BoundaryPerImage, ConfusionPerImage
 from segbench.training.scores import scores
 
 Batch = dict[str, Any]
@@ -40,6 +41,7 @@ class SegmentationTask(pl.LightningModule):
         make_optimizer: builds the optimiser of a network.
         make_scheduler: builds the schedule from the optimiser and the number of steps.
         image_names: for each split, the names of its images by index.
+        seed: of the run.
         channels_last: memory format of network and images.
         log_every: curves of the training step are logged every so many steps.
         checkpoint_meta: what the checkpoint carries besides the weights; plain types.
@@ -58,6 +60,7 @@ class SegmentationTask(pl.LightningModule):
         make_optimizer: Callable[[nn.Module], Optimizer],
         make_scheduler: Callable[[Optimizer, int], LRScheduler | ReduceLROnPlateau],
         image_names: dict[str, list[str]],
+        seed: int = 0,
         channels_last: bool = True,
         log_every: int = 20,
         checkpoint_meta: dict[str, Any] | None = None,
@@ -73,15 +76,26 @@ class SegmentationTask(pl.LightningModule):
         self.confusion = nn.ModuleDict(
             {s: ConfusionPerImage(classes, image_names[s]) for s in ("val", "test")}
         )
+        self.boundary = BoundaryPerImage(classes)
+        self.seed = seed
         self.log_every = log_every
         self.checkpoint_meta = checkpoint_meta or {}
         self.latest_scores: dict[str, dict[str, Any]] = {}
-        self._rng: dict[str, Any] | None = None
+        self._val_epoch: int | None = None
         self._unchecked: tuple[Tensor, int, list[str], Batch] | None = None
 
     def normalize(self, image: Tensor) -> Tensor:
         """uint8 `[N, 3, H, W]` -> float32, normalised, in the memory format of the network."""
         return self.predictor.normalize(image.to(memory_format=self.memory_format))
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Starts the random numbers of each epoch from (seed, epoch, rank) alone.
+
+        Whatever a network draws (dropout) is then the same after a resume.
+        """
+        if batch_idx == 0:
+            key = (self.seed, self.current_epoch, self.global_rank)
+            torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step; logs each term of the loss."""
@@ -104,6 +118,7 @@ class SegmentationTask(pl.LightningModule):
             self.check_finite()
         if batch_idx % self.log_every == 0:
             self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(mask))
+            self.log("lr", self.trainer.optimizers[0].param_groups[-1]["lr"], batch_size=len(mask))
             if len(terms) > 1:
                 values = {f"train/loss/{name}": value.detach() for name, value in terms.items()}
                 self.log_dict(values, batch_size=len(mask))
@@ -150,6 +165,7 @@ class SegmentationTask(pl.LightningModule):
             image = image.to(memory_format=self.memory_format)
             pred = self.predictor.labels(image, (mask.shape[-2], mask.shape[-1]))
             self.confusion["test"].update(pred, mask, index)
+            self.boundary.update(pred, mask, index)
             predictions += pred
         return {"pred": predictions}
 
@@ -157,6 +173,18 @@ class SegmentationTask(pl.LightningModule):
         """Logs the scores of the validation set."""
         self.check_finite()
         self._log_scores("val")
+        self._val_epoch = self.current_epoch
+
+    def on_train_epoch_end(self) -> None:
+        """Moves a plateau schedule: before the checkpoint of the epoch is written, to be in it."""
+        schedule = self.lr_schedulers()
+        if isinstance(schedule, ReduceLROnPlateau) and self.is_validated:
+            schedule.step(self.latest_scores["val"]["mIoU"] or 0.0)
+
+    @property
+    def is_validated(self) -> bool:
+        """Whether the scores of the validation set are those of the current epoch."""
+        return self._val_epoch == self.current_epoch
 
     def on_test_epoch_end(self) -> None:
         """Logs the scores of the test set."""
@@ -184,13 +212,20 @@ class SegmentationTask(pl.LightningModule):
     def on_test_epoch_start(self) -> None:
         """Forgets the counts of an earlier test."""
         self.confusion["test"].reset()
+        self.boundary.reset()
 
     def configure_optimizers(self) -> Any:
         """Optimiser, and a schedule that moves every step (or every epoch, if on plateaus)."""
         optimizer = self.make_optimizer(self.model)
         scheduler = self.make_scheduler(optimizer, int(self.trainer.estimated_stepping_batches))
         if isinstance(scheduler, ReduceLROnPlateau):
-            schedule = {"scheduler": scheduler, "interval": "epoch", "monitor": "val/mIoU"}
+            # Lightning would move it after the checkpoint is written: see `on_train_epoch_end`.
+            schedule = {
+                "scheduler": scheduler,
+                "interval": "epoch",
+                "monitor": "val/mIoU",
+                "frequency": sys.maxsize,
+            }
         else:
             schedule = {"scheduler": scheduler, "interval": "step"}
         return {"optimizer": optimizer, "lr_scheduler": schedule}
@@ -202,19 +237,12 @@ class SegmentationTask(pl.LightningModule):
             for key, value in checkpoint["state_dict"].items()
             if key.startswith("model.")
         }
-        checkpoint["segbench"] = {**self.checkpoint_meta, "scores": dict(self.latest_scores)}
-        checkpoint["segbench_rng"] = rng_state()
+        found = dict(self.latest_scores) if self.is_validated else {}
+        checkpoint["segbench"] = {**self.checkpoint_meta, "scores": found}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remembers the random state; it is restored when training starts."""
+        """Takes up the latest scores."""
         self.latest_scores = dict(checkpoint["segbench"].get("scores", {}))
-        self._rng = checkpoint.get("segbench_rng")
-
-    def on_train_epoch_start(self) -> None:
-        """After a resume, goes on with the random numbers where the checkpoint was written."""
-        if self._rng is not None:
-            set_rng_state(self._rng)
-            self._rng = None
 
 
 def _parts(batch: Batch) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
@@ -224,16 +252,3 @@ def _parts(batch: Batch) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         return
     for image, mask, index in zip(batch["image"], batch["mask"], batch["index"], strict=True):
         yield image[None], mask[None], index[None]
-
-
-def rng_state() -> dict[str, Any]:
-    """The random state that a network can draw from (dropout): torch on CPU and GPUs."""
-    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
-    return {"cpu": torch.get_rng_state(), "cuda": cuda}
-
-
-def set_rng_state(state: dict[str, Any]) -> None:
-    """Inverse of `rng_state`; GPU states only if there are as many GPUs as then."""
-    torch.set_rng_state(state["cpu"].cpu())
-    if len(state["cuda"]) == torch.cuda.device_count() and state["cuda"]:
-        torch.cuda.set_rng_state_all([s.cpu() for s in state["cuda"]])

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from tests.analysis.simulation import World
 
 from segbench.analysis.statistics import sample
+from tests.analysis.simulation import World
 
 FAST, FULL = 120, 1000
 SETTINGS = {

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import scipy.stats
-from tests.analysis.simulation import World
 
 from segbench.analysis.counts import Entrant, count, influence, iou, with_mean
 from segbench.analysis.statistics import holm, sample
 from segbench.training.scores import class_iou, mean_over_classes
+from tests.analysis.simulation import World
 
 
 def constant_images(scores: list[float], images: int = 6) -> np.ndarray:

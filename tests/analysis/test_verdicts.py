@@ -4,10 +4,10 @@ import math
 
 import numpy as np
 import pytest
-from tests.analysis.simulation import World
 
 from segbench.analysis import verdicts
 from segbench.analysis.statistics import sample
+from tests.analysis.simulation import World
 
 WORLD = World(groups=4, frames=40, seed_sd=0.05)
 

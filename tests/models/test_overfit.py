@@ -17,7 +17,7 @@ from segbench.data.streets import Streets
 CONF = Path(__file__).parents[2] / "conf" / "model"
 NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
 CELL = 8
-STEPS = 300
+STEPS = 600
 
 
 def build(name: str, num_classes: int) -> nn.Module:
@@ -29,7 +29,7 @@ def build(name: str, num_classes: int) -> nn.Module:
 
 def four_frames() -> tuple[Tensor, Tensor, int]:
     """Frames of four drives, each pixel enlarged to 8x8: half of the models predict at stride 8."""
-    source = Streets(size=(16, 24), train=32, frames_per_drive=8)
+    source = Streets(size=(12, 16), train=32, frames_per_drive=8)
     pairs = [source.read(record) for record in source.records("train")[::8]]
     images, masks = (torch.from_numpy(np.stack(arrays)) for arrays in zip(*pairs, strict=True))
     image = images.permute(0, 3, 1, 2).float() / 127.5 - 1
@@ -46,27 +46,24 @@ def mean_iou(pred: Tensor, mask: Tensor, num_classes: int) -> float:
     return float((matrix.diag() / union)[union > 0].mean())
 
 
-def train(model: nn.Module, image: Tensor, mask: Tensor, steps: int) -> None:
+def steps_to_learn(model: nn.Module, image: Tensor, mask: Tensor, num_classes: int) -> int | None:
+    """Training steps until the mIoU in evaluation mode is above 0.95; None: not in `STEPS`."""
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 1e-3, total_steps=steps)
-    model.train()
-    for _ in range(steps):
-        loss = F.cross_entropy(model(image), mask, ignore_index=255)
+    for step in range(1, STEPS + 1):
+        loss = F.cross_entropy(model.train()(image), mask, ignore_index=255)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
-        schedule.step()
+        if step % 20 == 0:
+            with torch.inference_mode():
+                pred = model.eval()(image).argmax(1)
+            if mean_iou(pred, mask, num_classes) > 0.95:
+                return step
+    return None
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_learns_four_frames_by_heart(name: str) -> None:
     image, mask, num_classes = four_frames()
-    model = build(name, num_classes)
-    with torch.inference_mode():
-        untrained = mean_iou(model.eval()(image).argmax(1), mask, num_classes)
-    train(model, image, mask, STEPS)
-    with torch.inference_mode():
-        trained = mean_iou(model.eval()(image).argmax(1), mask, num_classes)
-    assert untrained < 0.2
-    assert trained > 0.95
+    assert steps_to_learn(build(name, num_classes), image, mask, num_classes) is not None

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segbench.data.cityscapes import Cityscapes
 from segbench.inference.labels import confusion_matrix
 from segbench.training.breakdown import category_matrix
 from segbench.training.cityscapes import (
@@ -15,6 +16,8 @@ from segbench.training.cityscapes import (
     is_cityscapes,
     to_label_ids,
 )
+from segbench.training.evaluation import summarize
+from segbench.training.judge import judge_predictions
 from segbench.training.scores import class_iou
 
 official = pytest.importorskip("cityscapesscripts.evaluation.evalPixelLevelSemanticLabeling")
@@ -82,6 +85,35 @@ def test_class_category_and_instance_scores_agree(tmp_path, structured, monkeypa
     assert ours["mean_iIoU"] == pytest.approx(expected["averageScoreInstClasses"], abs=1e-6)
     mean_category = expected["averageScoreInstCategories"]
     assert ours["mean_category_iIoU"] == pytest.approx(mean_category, abs=1e-6)
+
+
+def test_a_submission_in_official_layout_scores_as_the_official_script_says(tmp_path, monkeypatch):
+    rng = np.random.default_rng(2)
+    scenes = [scene(rng, structured=True) for _ in range(2)]
+    expected = score_officially(tmp_path, scenes, monkeypatch)
+    masks, images = tmp_path / "gtFine" / "val" / "ulm", tmp_path / "leftImg8bit" / "val" / "ulm"
+    submission = tmp_path / "results"
+    for folder in (masks, images, submission):
+        folder.mkdir(parents=True)
+    for i, (truth, instances, pred) in enumerate(scenes):
+        frame = f"ulm_{i:06}_000019"
+        Image.fromarray(truth).save(masks / f"{frame}_gtFine_labelIds.png")
+        Image.fromarray(instances).save(masks / f"{frame}_gtFine_instanceIds.png")
+        Image.fromarray(np.dstack([truth] * 3)).save(images / f"{frame}_leftImg8bit.png")
+        Image.fromarray(pred).save(submission / f"{frame}_pred.png")
+    source = Cityscapes(str(tmp_path))
+    judged = judge_predictions(
+        submission, source, "val", "label_ids", [], False, True, 2, lambda done, total: None
+    )
+    groups = [record.group for record in judged.records]
+    found = summarize(judged.matrices, judged.extras, groups, source.classes, "exclude")
+    for ours, theirs in (
+        ("mIoU", "averageScoreClasses"),
+        ("mean_category_IoU", "averageScoreCategories"),
+        ("mean_iIoU", "averageScoreInstClasses"),
+        ("mean_category_iIoU", "averageScoreInstCategories"),
+    ):
+        assert found[ours] == pytest.approx(expected[theirs], abs=1e-6), ours
 
 
 def test_classes_are_known_by_their_names():

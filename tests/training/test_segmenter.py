@@ -36,10 +36,10 @@ def test_labels_alone_are_the_same_labels(ckpt):
 
 def test_pictures_are_seen_as_high_as_in_training(make_checkpoint):
     file = make_checkpoint(protocol={"resize": [20, 30], "precision": "32-true"})
-    assert Segmenter(file)._seen_size((40, 60)) == (20, 30)
-    assert Segmenter(file)._seen_size((40, 100)) == (20, 50)
-    assert Segmenter(file, resize=None)._seen_size((40, 60)) == (40, 60)
-    assert Segmenter(file, resize=[8, 9])._seen_size((40, 60)) == (8, 9)
+    assert Segmenter(file).seen_size((40, 60)) == (20, 30)
+    assert Segmenter(file).seen_size((40, 100)) == (20, 50)
+    assert Segmenter(file, resize=None).seen_size((40, 60)) == (40, 60)
+    assert Segmenter(file, resize=[8, 9]).seen_size((40, 60)) == (8, 9)
     assert Segmenter(file).predict(PHOTO).labels.shape == (37, 53)
 
 
@@ -52,9 +52,12 @@ def test_single_pixels_and_dropped_classes(ckpt):
 
 def test_large_pictures_go_through_windows(ckpt, monkeypatch):
     model = Segmenter(ckpt)
+    whole = model.predict(PHOTO)
+    assert not whole.in_windows
     monkeypatch.setattr(module, "WHOLE_LIMIT", 100)
-    with pytest.warns(UserWarning, match="in windows of 1024x1024"):
-        assert model.predict(PHOTO).labels.shape == (37, 53)
+    windowed = model.predict(PHOTO)
+    assert windowed.in_windows
+    assert np.array_equal(windowed.labels, whole.labels)  # one window holds all of it
     monkeypatch.setattr(module, "PROBS_LIMIT", 100)
     with pytest.raises(DataError, match="53x37 pixels is too large"):
         model.predict(PHOTO)

@@ -1,0 +1,215 @@
+"""The structure of a network, read off one forward pass: stages, and what flows between them.
+
+A stage is all that one part of the network (`encoder`, `decoder`, ...) computes at one resolution.
+Every operation is observed as it runs, so this works for any network that can run, and an arrow is
+drawn only where a tensor really went.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+Key = tuple[str, int]
+IMAGE: Key = ("image", 1)
+STEM = "stem"
+
+
+@dataclass
+class Stage:
+    """What one part of a network does at one resolution.
+
+    Args:
+        part: name of the network's child, such as `encoder`.
+        stride: size of the image over size of the maps.
+        channels: of the last map.
+        params: of the layers that ran here.
+        macs: multiply-accumulates of matrix products and convolutions for one image.
+    """
+
+    part: str
+    stride: int
+    channels: int = 0
+    params: int = 0
+    macs: int = 0
+
+
+@dataclass
+class Architecture:
+    """A network's stages in the order in which they first ran.
+
+    Args:
+        stages: see `Stage`.
+        arrows: pairs of positions in `stages`, from producer to consumer.
+        size: `(H, W)` of the image.
+        params: of the whole network, auxiliary heads included.
+    """
+
+    stages: list[Stage] = field(default_factory=list)
+    arrows: list[tuple[int, int]] = field(default_factory=list)
+    size: tuple[int, int] = (256, 256)
+    params: int = 0
+
+    @property
+    def macs(self) -> int:
+        """Multiply-accumulates of one image."""
+        return sum(stage.macs for stage in self.stages)
+
+
+class _Observer(TorchDispatchMode):
+    """Books every operation to a stage and follows the tensors from stage to stage."""
+
+    def __init__(self, image: Tensor) -> None:
+        super().__init__()
+        self.size = image.shape[2:]
+        # How many places a map of each resolution has: tells tokens where they belong.
+        self.places = {
+            self.size[0] // stride * (self.size[1] // stride): stride for stride in (4, 8, 16, 32)
+        }
+        self.parts: list[str] = []  # the part that runs, on top of those that called it
+        self.stages: dict[Key, Stage] = {}
+        self.arrows: dict[tuple[Key, Key], None] = {}
+        self.current: dict[str, Key] = {}
+        # Tensors are kept alive, so that no other takes over their id.
+        self.sources: dict[int, tuple[Tensor, set[Key]]] = {id(image): (image, {IMAGE})}
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
+    ) -> Any:
+        result = func(*args, **(kwargs or {}))
+        inputs = list(_tensors((args, kwargs)))
+        origins = set().union(*(self.sources[id(t)][1] for t in inputs if id(t) in self.sources))
+        outputs = [t for t in _tensors(result)]
+        # Between the parts, what goes in comes out; what no image went into is a parameter.
+        key = self._stage_of(outputs) if self.parts and origins else None
+        if key is None:
+            self._remember(outputs, origins)
+            return result
+        count = flop_registry.get(func._overloadpacket)
+        if count is not None:
+            self.stages[key].macs += count(*args, **(kwargs or {}), out_val=result) // 2
+        for origin in origins - {key, IMAGE}:
+            self.arrows[origin, key] = None
+        self._remember(outputs, {key})
+        return result
+
+    def _stage_of(self, outputs: Sequence[Tensor]) -> Key | None:
+        """The stage an operation belongs to; maps decide, anything else stays where it came up."""
+        part = self.parts[-1]
+        for output in outputs:
+            stride, channels = self._stride_of(output)
+            if stride:
+                key = (part, stride)
+                stage = self.stages.setdefault(key, Stage(*key))
+                stage.channels = channels or stage.channels
+                self.current[part] = key
+                return key
+        return self.current.get(part)
+
+    def _stride_of(self, output: Tensor) -> tuple[int, int]:
+        """Stride and channels of a map `[1, C, h, w]` or of tokens `[1, h w, C]`; else 0, 0.
+
+        A map has the proportions of the image, which matrices of attention do not have.
+        """
+        shape = output.shape
+        if not output.is_floating_point() or not output.numel():
+            return 0, 0
+        if output.ndim == 3 and shape[1] in self.places:
+            return self.places[shape[1]], shape[2] if shape[0] == 1 else 0
+        if output.ndim == 2 and shape[0] in self.places:
+            return self.places[shape[0]], shape[1]
+        if output.ndim == 4 and shape[0] == 1 and min(shape[2:]) > 1:
+            ratio = self.size[0] / shape[2]
+            if ratio >= 1 and abs(self.size[1] / shape[3] - ratio) < 0.1 * ratio:
+                return 2 ** round(math.log2(ratio)), shape[1]
+        return 0, 0
+
+    def _remember(self, outputs: Sequence[Tensor], origins: set[Key]) -> None:
+        for output in outputs:
+            if origins:
+                self.sources[id(output)] = (output, origins)
+
+
+def trace(model: nn.Module, size: tuple[int, int] = (256, 320)) -> Architecture:
+    """Runs a network once and notes what it does.
+
+    Args:
+        model: any network, on the CPU; it is put in eval mode.
+        size: `(H, W)` of the image. Not square by default, which tells maps from matrices.
+    """
+    model.eval()
+    image = torch.zeros(1, 3, *size)
+    observer = _Observer(image)
+    booked: set[int] = set()
+
+    with ExitStack() as stack:
+        for module in model.modules():
+            if list(module.parameters(recurse=False)):
+
+                def book(module: nn.Module, _: Any, __: Any) -> None:
+                    key = observer.current.get(observer.parts[-1]) if observer.parts else None
+                    if key is not None and id(module) not in booked:
+                        booked.add(id(module))
+                        own = module.parameters(recurse=False)
+                        observer.stages[key].params += sum(p.numel() for p in own)
+
+                stack.callback(module.register_forward_hook(book).remove)
+        for name, child in model.named_children():
+            for part, module in _parts(name, child):
+                _enter_and_leave(module, part, observer, stack)
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        stack.enter_context(observer)
+        model(image)
+    # An encoder may shrink a copy of its first maps (attention in SegFormer): finest maps first.
+    encoder = iter(sorted(key for key in observer.stages if key[0] == "encoder"))
+    order = [next(encoder) if key[0] == "encoder" else key for key in observer.stages]
+    places = {key: number for number, key in enumerate(order)}
+    arrows = sorted({(places[a], places[b]) for a, b in observer.arrows})
+    params = sum(p.numel() for p in model.parameters())
+    return Architecture([observer.stages[key] for key in order], arrows, size, params)
+
+
+def _parts(name: str, child: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """A child of the network; the members of a list one by one, as a list itself never runs.
+
+    Single layers in front of the first block are its stem; pooling and dropout are no parts.
+    """
+    if isinstance(child, nn.ModuleList | nn.ModuleDict):
+        for member in child.children():
+            yield name, member
+    elif any(True for _ in child.parameters()):
+        is_layer = not list(child.children())
+        yield (STEM if is_layer and name[-1].isdigit() else name), child
+
+
+def _enter_and_leave(
+    module: nn.Module, part: str, observer: _Observer, stack: ExitStack
+) -> None:
+    def enter(_: Any, __: Any) -> None:
+        observer.parts.append(part)
+
+    def leave(_: Any, __: Any, ___: Any) -> None:
+        observer.parts.pop()
+
+    stack.callback(module.register_forward_pre_hook(enter).remove)
+    stack.callback(module.register_forward_hook(leave).remove)
+
+
+def _tensors(value: Any) -> Iterator[Tensor]:
+    if isinstance(value, Tensor):
+        yield value
+    elif isinstance(value, dict):
+        yield from _tensors(list(value.values()))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            yield from _tensors(item)

@@ -1,0 +1,170 @@
+"""What a network looks at: feature maps of any layer, and heat maps of a class."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import ExitStack
+from typing import Any, Literal
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from segbench.config import did_you_mean
+
+Method = Literal["gradcam", "hirescam"]
+
+
+def run_with_features(
+    model: nn.Module, image: Tensor, layer: str | None = None
+) -> tuple[Tensor, Tensor, str]:
+    """Runs a network and keeps a feature map on the way.
+
+    Args:
+        model: in eval mode.
+        image: normalised float `[N, 3, H, W]`.
+        layer: dotted name of a module; `head.input`: what enters the head; None: the deepest map,
+            which is what `model.encoder` ends in, or the coarsest map of the network.
+
+    Returns:
+        Logits `[N, C, H, W]`, the features `[N, D, h, w]` (part of the autograd graph if gradients
+        are on), and the name of the layer they come from.
+
+    Raises:
+        ValueError: there is no such layer, or what it gives is no map.
+    """
+    if layer is None:
+        layer = "encoder" if hasattr(model, "encoder") else coarsest_layer(model, image)
+    kept: list[Tensor] = []
+    with ExitStack() as stack:
+        if layer == "head.input":
+            module = model.get_submodule("head")
+            handle: Any = module.register_forward_pre_hook(lambda _, args: keep(kept, args))
+        else:
+            module = _find(model, layer)
+            handle = module.register_forward_hook(lambda _, __, out: keep(kept, out))
+        stack.callback(handle.remove)
+        logits = model(image)
+    if not kept:
+        raise ValueError(f"layer={layer}: gives no map [N, D, h, w]; take another one")
+    return logits, kept[-1], layer
+
+
+def keep(kept: list[Tensor], value: Any) -> None:
+    """Appends the last map `[N, D, h, w]` of a layer's output: a tensor, a list or a dict."""
+    if isinstance(value, Tensor):
+        if value.ndim == 4:
+            kept.append(value)
+    elif isinstance(value, dict):
+        keep(kept, value["out"] if "out" in value else list(value.values()))
+    elif isinstance(value, list | tuple):
+        for item in value:
+            keep(kept, item)
+
+
+def coarsest_layer(model: nn.Module, image: Tensor) -> str:
+    """The last layer that gives a map of the network's coarsest resolution, pooled ones aside."""
+    found: list[tuple[int, str]] = []
+    with ExitStack() as stack, torch.no_grad():
+        for name, module in model.named_modules():
+            if name and not list(module.children()):
+
+                def note(_: Any, __: Any, out: Any, name: str = name) -> None:
+                    if isinstance(out, Tensor) and out.ndim == 4 and min(out.shape[2:]) > 1:
+                        found.append((out.shape[2] * out.shape[3], name))
+
+                stack.callback(module.register_forward_hook(note).remove)
+        model(image)
+    if not found:
+        raise ValueError("no layer of this network gives a map; name one with layer=")
+    coarsest = min(size for size, _ in found)
+    return [name for size, name in found if size == coarsest][-1]
+
+
+def _find(model: nn.Module, layer: str) -> nn.Module:
+    modules = dict(model.named_modules())
+    if layer not in modules or not layer:
+        hint = did_you_mean(layer, [name for name in modules if name])
+        raise ValueError(f"layer: there is no layer '{layer}'{hint[:300]}")
+    return modules[layer]
+
+
+def heat_map(
+    model: nn.Module,
+    image: Tensor,
+    label: int,
+    where: Tensor | None = None,
+    layer: str | None = None,
+    method: Method = "gradcam",
+) -> Tensor:
+    """Which parts of a feature map speak for a class.
+
+    `gradcam` is Seg-Grad-CAM (Vinogradova et al. 2020, AAAI): the features of a layer, each
+    weighted by the mean gradient of the summed logits of the class over some pixels; `hirescam`
+    multiplies gradient and feature place by place (Draelos and Carin 2020), so that only places
+    that these pixels really depend on are lit.
+
+    Args:
+        model: in eval mode.
+        image: normalised float `[1, 3, H, W]`.
+        label: the class.
+        where: bool `[H, W]`, the pixels that are explained; None: those predicted as this class,
+            or all if there is none.
+        layer: as in `run_with_features`.
+        method: see above.
+
+    Returns:
+        float32 `[H, W]` in 0..1; all 0 where nothing speaks for the class.
+    """
+    with torch.enable_grad():
+        leaf = image.detach().clone().requires_grad_(True)  # a graph, even if weights are frozen
+        logits, features, _ = run_with_features(model, leaf, layer)
+        if where is None:
+            where = logits[0].argmax(0) == label
+            where = where if where.any() else torch.ones_like(where)
+        score = logits[0, label][where].sum()
+        (gradient,) = torch.autograd.grad(score, features)
+    weights = gradient if method == "hirescam" else gradient.mean((2, 3), keepdim=True)
+    heat = (weights * features).sum(1, keepdim=True).clamp(min=0).detach().float()
+    height, width = int(image.shape[2]), int(image.shape[3])
+    heat = F.interpolate(heat, (height, width), mode="bilinear", align_corners=False)[0, 0]
+    return heat / heat.max().clamp(min=1e-12)
+
+
+def entropy(probs: Tensor) -> Tensor:
+    """Uncertainty of every pixel: the entropy of its probabilities over its largest value.
+
+    Args:
+        probs: float `[C, H, W]`.
+
+    Returns:
+        float `[H, W]` in 0..1.
+    """
+    most = torch.log(torch.tensor(float(probs.shape[0])))
+    return -(probs * probs.clamp(min=1e-12).log()).sum(0) / most
+
+
+def chosen_pixels(
+    size: tuple[int, int], pixel: Sequence[int] | None, region: Sequence[int] | None
+) -> Tensor | None:
+    """The pixels to explain as bool `[H, W]`; None where neither is given.
+
+    Args:
+        size: `(H, W)`.
+        pixel: `[y, x]`.
+        region: `[top, left, bottom, right]`, the last two exclusive.
+
+    Raises:
+        ValueError: outside the image, or both are given.
+    """
+    if pixel is not None and region is not None:
+        raise ValueError("give one of pixel and region")
+    if pixel is None and region is None:
+        return None
+    top, left, bottom, right = region or [pixel[0], pixel[1], pixel[0] + 1, pixel[1] + 1]  # type: ignore[index]
+    if not (0 <= top < bottom <= size[0] and 0 <= left < right <= size[1]):
+        given = f"region={list(region)}" if region else f"pixel={list(pixel or [])}"
+        raise ValueError(f"{given}: outside the image, which is {size[0]} high, {size[1]} wide")
+    where = torch.zeros(size, dtype=torch.bool)
+    where[top:bottom, left:right] = True
+    return where

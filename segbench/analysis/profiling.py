@@ -1,0 +1,193 @@
+"""What a network costs: parameters, FLOPs, latency, throughput, memory.
+
+Times are taken after a warm-up, with the device synchronised, in several rounds, so that every
+number comes with the spread between rounds. FLOPs are twice the multiply-accumulates of matrix
+products and convolutions, in eval mode; norms, activations and resizing are not counted (as in
+fvcore and in the papers).
+"""
+
+from __future__ import annotations
+
+import ctypes
+import gc
+import time
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+FEATURES = ("channels_last", "bf16", "fp16", "compile")
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How a network is run; float32, contiguous and eager unless said otherwise.
+
+    Args:
+        channels_last: memory format of weights and images.
+        dtype: of autocast, or None for float32.
+        compiled: through `torch.compile`.
+    """
+
+    channels_last: bool = False
+    dtype: torch.dtype | None = None
+    compiled: bool = False
+
+    @classmethod
+    def parse(cls, text: str) -> Mode:
+        """`eager`, or any of `FEATURES` joined by `+`.
+
+        Raises:
+            ValueError: another word, or two precisions.
+        """
+        words = [] if text == "eager" else text.split("+")
+        if unknown := [word for word in words if word not in FEATURES]:
+            raise ValueError(
+                f"modes: '{unknown[0]}' in '{text}' is none of eager, {', '.join(FEATURES)} "
+                "(several are joined by +, such as channels_last+bf16)"
+            )
+        if {"bf16", "fp16"} <= set(words):
+            raise ValueError(f"modes: '{text}' has two precisions")
+        dtype = torch.bfloat16 if "bf16" in words else torch.float16 if "fp16" in words else None
+        return cls("channels_last" in words, dtype, "compile" in words)
+
+    def prepare(self, model: nn.Module, device: torch.device) -> nn.Module:
+        """The network on the device, in this memory format, compiled if asked for."""
+        model = model.to(device).to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        if self.compiled:
+            model.compile()
+        return model
+
+    def images(self, batch: int, size: Sequence[int], device: torch.device) -> Tensor:
+        """Random images float32 `[batch, 3, H, W]` as the network takes them."""
+        noise = torch.randn(batch, 3, *size, device=device)
+        return noise.to(memory_format=self.memory_format)
+
+    def autocast(self, device: torch.device) -> AbstractContextManager[Any]:
+        """The precision of this mode."""
+        return torch.autocast(device.type, self.dtype) if self.dtype else nullcontext()
+
+    @property
+    def memory_format(self) -> torch.memory_format:
+        """Of weights and images."""
+        return torch.channels_last if self.channels_last else torch.contiguous_format
+
+
+@dataclass(frozen=True)
+class Times:
+    """Durations of one call.
+
+    Args:
+        median: seconds, over all calls.
+        p95: seconds; 95 of 100 calls were faster.
+        spread: (slowest - fastest round) / median, by the median of each round; 0.1 = 10 %.
+        calls: how many were timed.
+    """
+
+    median: float
+    p95: float
+    spread: float
+    calls: int
+
+
+def count_params(model: nn.Module) -> int:
+    """Parameters of the network, auxiliary heads included."""
+    return sum(parameter.numel() for parameter in model.parameters())
+
+
+@torch.no_grad()
+def count_macs(model: nn.Module, size: Sequence[int]) -> int:
+    """Multiply-accumulates of one image in eval mode; FLOPs are twice as many.
+
+    Args:
+        model: any network, left in the mode it was in.
+        size: `(H, W)`.
+    """
+    was_training = model.training
+    model.eval()
+    device = next(model.parameters()).device
+    # Attention is spelled out as matrix products, which the counter knows on every device.
+    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+        model(torch.zeros(1, 3, *size, device=device))
+    model.train(was_training)
+    return counter.get_total_flops() // 2
+
+
+def measure_times(
+    call: Callable[[], Any],
+    device: torch.device,
+    seconds: float = 2.0,
+    rounds: int = 5,
+    warmup: int = 3,
+) -> Times:
+    """Times a function.
+
+    Args:
+        call: runs once; must not return before its work is queued.
+        device: waited for around every call.
+        seconds: measured in all; at least 3 calls a round are made.
+        rounds: parts of the measurement, one after the other.
+        warmup: calls that are not counted.
+    """
+    for _ in range(warmup):
+        call()
+    durations: list[list[float]] = []
+    for _ in range(rounds):
+        durations.append([])
+        _synchronize(device)
+        end = time.perf_counter() + seconds / rounds
+        while len(durations[-1]) < 3 or time.perf_counter() < end:
+            started = time.perf_counter()
+            call()
+            _synchronize(device)
+            durations[-1].append(time.perf_counter() - started)
+    together = np.concatenate(durations)
+    medians = [float(np.median(part)) for part in durations]
+    median = float(np.median(together))
+    spread = (max(medians) - min(medians)) / median
+    return Times(median, float(np.quantile(together, 0.95)), spread, len(together))
+
+
+def peak_memory(call: Callable[[], Any], model: nn.Module, device: torch.device) -> float | None:
+    """Most memory in use during a call, weights included, in MiB.
+
+    On a GPU what torch allocated; on a CPU the resident memory of the process above what it had
+    before the call, and the weights. None where the system does not tell (only Linux does).
+    """
+    gc.collect()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        call()
+        torch.cuda.synchronize(device)
+        return torch.cuda.max_memory_allocated(device) / MIB
+    try:
+        ctypes.CDLL("libc.so.6").malloc_trim(0)
+        before = _resident("VmRSS")
+        Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+    except (OSError, AttributeError):
+        return None
+    call()
+    weights = sum(t.numel() * t.element_size() for t in model.state_dict().values())
+    return (_resident("VmHWM") - before + weights) / MIB
+
+
+def _resident(key: str) -> int:
+    """VmRSS (now) or VmHWM (peak) of this process, in bytes."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(key):
+            return int(line.split()[1]) * 1024
+    raise OSError(f"/proc/self/status has no {key}")
+
+
+def _synchronize(device: torch.device) -> None:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)

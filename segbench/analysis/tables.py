@@ -1,0 +1,154 @@
+"""A comparison as Markdown, LaTeX and CSV."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from segbench.analysis.wording import MISSING, bounds, p_value, percent, points
+
+Row = list[str]
+
+
+def leaderboard_rows(comparison: Mapping[str, Any]) -> list[Row]:
+    """Header and one row per model."""
+    level = f"{100 * comparison['confidence']:.0f}% interval"
+    rows = [["model", "mIoU (%)", level, "SD over seeds", "seeds", "best in", "params (M)"]]
+    for row in comparison["leaderboard"]:
+        rows.append(
+            [
+                row["label"] + (" (predictions)" if row["kind"] == "evaluate" else ""),
+                percent(row["value"]),
+                bounds(row["interval"]),
+                percent(row["sd"], 2),
+                str(len(row["seeds"])),
+                f"{100 * row['places'][0]:.0f}%",
+                MISSING if not row["params"] else f"{row['params'] / 1e6:.2f}",
+            ]
+        )
+    return rows
+
+
+def pair_rows(comparison: Mapping[str, Any]) -> list[Row]:
+    """Header and one row per pair of models."""
+    level = f"{100 * comparison['confidence']:.0f}% interval"
+    rows = [["models", "verdict", "difference (points)", level, "p (Holm)",
+             "effect (seed SDs)", "chance a run wins"]]  # fmt: skip
+    for pair in comparison["pairs"]:
+        effect = pair["effect"]
+        rows.append(
+            [
+                f"{pair['a']} − {pair['b']}",
+                pair["verdict"],
+                points(pair["value"]),
+                bounds(pair["interval"], signed=True),
+                p_value(pair["p_holm"]),
+                MISSING if effect is None else f"{effect:+.1f}".replace("-", "−"),
+                f"{100 * pair['improvement'][0]:.0f}%",
+            ]
+        )
+    return rows
+
+
+def class_rows(comparison: Mapping[str, Any]) -> list[Row]:
+    """Header and one row per class: IoU of each model, and the headline difference."""
+    labels = [row["label"] for row in comparison["leaderboard"]]
+    header = ["class", *labels]
+    pair = None
+    if comparison["headline"] is not None:
+        pair = comparison["pairs"][comparison["headline"]]
+        header += [f"{pair['a']} − {pair['b']}", "corrected interval", "p (Holm)"]
+    rows = [header]
+    for index, name in enumerate(comparison["classes"]):
+        row = [name, *(percent(r["class_iou"][name]) for r in comparison["leaderboard"])]
+        if pair is not None:
+            entry = pair["classes"][index]
+            row += [
+                points(entry["value"]),
+                bounds(entry["interval"], signed=True),
+                p_value(entry["p_holm"]),
+            ]
+        rows.append(row)
+    return rows
+
+
+def markdown(comparison: Mapping[str, Any]) -> str:
+    """The comparison for a README or an issue."""
+    parts = [f"# {comparison['study']}", f"**{comparison['verdict']}**"]
+    parts += [comparison["evidence"]]
+    for finding in comparison["audit"]:
+        values = "; ".join(f"{label}: {value}" for label, value in finding["values"].items())
+        parts.append(f"- *{finding['grade']}*: {finding['field']} ({values}): {finding['why']}")
+    for entry in comparison["left_out"]:
+        parts.append(f"- *left out*: `{entry['path']}`: {entry['reason']}")
+    parts += ["## Leaderboard", _markdown_table(leaderboard_rows(comparison))]
+    if comparison["pairs"]:
+        parts += ["## Pairs", _markdown_table(pair_rows(comparison))]
+    parts += ["## Classes, IoU (%)", _markdown_table(class_rows(comparison))]
+    parts += [method(comparison)]
+    return "\n\n".join(parts) + "\n"
+
+
+def method(comparison: Mapping[str, Any]) -> str:
+    """What the numbers are, in a paragraph."""
+    return (
+        f"{comparison['num_images']} {comparison['split']} images in {comparison['num_groups']} "
+        f"groups; label protocol {comparison['label_protocol']}; absent classes: "
+        f"{comparison['absent_classes']}. mIoU from summed confusion matrices. "
+        f"{comparison['resampling']} {comparison['replicates']:,} replicates, the same for all "
+        "models; intervals from seed variance plus image variance with Student's t; p values "
+        "corrected by Holm over all pairs; class intervals corrected over the classes."
+    )
+
+
+def latex(comparison: Mapping[str, Any]) -> str:
+    """The leaderboard and the pairs as booktabs tables."""
+    rows = leaderboard_rows(comparison)
+    text = _latex_table(rows, f"{comparison['study']}: {method(comparison)}")
+    if comparison["pairs"]:
+        text += "\n" + _latex_table(
+            pair_rows(comparison), f"{comparison['verdict']} {comparison['evidence']}"
+        )
+    return text
+
+
+def write_csv(rows: Sequence[Row], file: Path) -> None:
+    """Writes rows with their header."""
+    with file.open("w", newline="", encoding="utf-8") as handle:
+        csv.writer(handle).writerows(rows)
+
+
+def _markdown_table(rows: Sequence[Row]) -> str:
+    lines = ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows]
+    align = "|" + "---|" + "---:|" * (len(rows[0]) - 1)
+    return "\n".join([lines[0], align, *lines[1:]])
+
+
+def _latex_table(rows: Sequence[Row], caption: str) -> str:
+    lines = [" & ".join(_escape(cell) for cell in row) + r" \\" for row in rows]
+    return "\n".join(
+        [
+            r"% needs \usepackage{booktabs}",
+            r"\begin{table}",
+            r"  \centering",
+            rf"  \caption{{{_escape(caption)}}}",
+            rf"  \begin{{tabular}}{{l{'r' * (len(rows[0]) - 1)}}}",
+            r"    \toprule",
+            f"    {lines[0]}",
+            r"    \midrule",
+            *(f"    {line}" for line in lines[1:]),
+            r"    \bottomrule",
+            r"  \end{tabular}",
+            r"\end{table}",
+            "",
+        ]
+    )
+
+
+def _escape(text: str) -> str:
+    for old, new in (("\\", r"\textbackslash{}"), ("_", r"\_"), ("%", r"\%"), ("&", r"\&"),
+                     ("#", r"\#"), ("−", "$-$"), ("–", "--"), ("<", "$<$")):  # fmt: skip
+        text = text.replace(old, new)
+    return text

@@ -1,0 +1,154 @@
+"""Measure what models cost: parameters, FLOPs, latency, throughput, memory, training step.
+
+python -m segbench.benchmark model=unet,segformer_b0 sizes=[[360,480]]
+python -m segbench.benchmark study=custom_vs_unet       the models of its runs, for segbench.compare
+
+Every model is measured in a process of its own, warmed up, with the device synchronised, in several
+rounds whose spread is printed. Times compare within one table, not between machines.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
+
+from segbench.config import ConfigError, config_dir, did_you_mean
+from segbench.config.app import Outcome, run_verb
+from segbench.config.compose import compose_checked
+
+Config = dict[str, Any]
+
+
+def benchmark(config: DictConfig) -> Outcome:
+    """Measures every model, prints the table, writes benchmark.json."""
+    plain: Config = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    _check(plain)
+    candidates = _of_study(plain["study"]) if plain["study"] else _of_names(plain)
+    from segbench.analysis.cost import measure_in_process
+    from segbench.analysis.cost_report import print_costs, report
+
+    rows = []
+    for number, job in enumerate(jobs := list(_jobs(plain, candidates)), 1):
+        size = "x".join(map(str, job["size"]))
+        print(f"[{number}/{len(jobs)}] {job['model']}, {size}, {job['mode']}", file=sys.stderr)
+        rows.append(measure_in_process(job))
+    default = f"runs/{plain['study']}/benchmark.json" if plain["study"] else "benchmark.json"
+    file = Path(plain["output"] or default)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = file.with_suffix(".part")
+    unfinished.write_text(json.dumps(report(rows, plain), indent=2) + "\n", encoding="utf-8")
+    os.replace(unfinished, file)
+    print_costs(rows, file)
+    failed = [row for row in rows if row["error"]]
+    return Outcome("failed" if len(failed) == len(rows) else "finished", run_dir=str(file))
+
+
+def _check(config: Config) -> None:
+    problems = []
+    if (config["models"] is None) == (config["study"] is None):
+        problems.append("give one of model=NAME,NAME and study=NAME")
+    for size in config["sizes"] or [None]:
+        if not (isinstance(size, list) and len(size) == 2 and all(_positive(n) for n in size)):
+            problems.append(f"sizes: must be a list of [H, W], got {size}")
+    if not config["modes"]:
+        problems.append("modes: is empty")
+    if not config["batch_sizes"] or min(config["batch_sizes"]) < 1:
+        problems.append(f"batch_sizes: must be positive, got {config['batch_sizes']}")
+    if config["train_steps"] < 0 or config["train_batch"] < 1:
+        problems.append("train_steps must be at least 0 and train_batch at least 1")
+    if config["seconds"] <= 0 or config["rounds"] < 2:
+        problems.append("seconds must be positive and rounds at least 2, to see their spread")
+    if not problems:
+        from segbench.analysis.profiling import Mode
+
+        for mode in config["modes"]:
+            try:
+                Mode.parse(mode)
+            except ValueError as error:
+                problems.append(str(error))
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def _positive(value: Any) -> bool:
+    return isinstance(value, int) and value > 0
+
+
+def _of_names(config: Config) -> dict[str, Config]:
+    """The resolved training config of each model of conf/model, by name."""
+    known = sorted(file.stem for file in (config_dir() / "model").glob("*.yaml"))
+    names = known if config["models"] == ["all"] else config["models"]
+    if unknown := [name for name in names if name not in known]:
+        raise ConfigError(
+            "\n".join(
+                f"model: there is no model '{n}'{did_you_mean(str(n), known)}" for n in unknown
+            )
+        )
+    found = {}
+    GlobalHydra.instance().clear()  # this command is composed; now the trainings are
+    for name in names:
+        composed = compose_checked("train", [f"model={name}", "logger=csv"])
+        plain = OmegaConf.to_container(
+            OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]),
+            resolve=True,
+        )
+        found[name] = {**plain, "data": config["data"]}  # type: ignore[dict-item]
+    return found
+
+
+def _of_study(study: str) -> dict[str, Config]:
+    """The training config of each model that has a finished run in a study, by its name there."""
+    found: dict[str, Config] = {}
+    for file in sorted(Path("runs", study).glob("*/seed*/result.json")):
+        result = json.loads(file.read_text(encoding="utf-8"))
+        if result.get("kind") == "train" and result.get("status") == "finished":
+            found.setdefault(result["name"], result["config"])
+    if not found:
+        raise ConfigError(f"study: runs/{study} holds no finished training")
+    # As in compare: the data's name is left out where all runs share it.
+    short = {name: name.rpartition("-")[0] for name in found}
+    same_data = len({name.rpartition("-")[2] for name in found}) == 1
+    if same_data and all(short.values()) and len(set(short.values())) == len(found):
+        return {short[name]: config for name, config in found.items()}
+    return found
+
+
+def _jobs(config: Config, candidates: dict[str, Config]) -> Iterator[Config]:
+    from segbench.training.build import build_source
+
+    for name, train in candidates.items():
+        num_classes = build_source(train["data"]).classes.num_classes
+        for size in config["sizes"]:
+            # As many images as are needed, and as large as those that inference is timed on.
+            wanted = {"crop_size": size, "batch_size": config["train_batch"]}
+            wanted |= {"train": 8 * config["train_batch"], "size": size}
+            data = {key: wanted.get(key, value) for key, value in train["data"].items()}
+            for mode in config["modes"]:
+                keys = ("seconds", "rounds", "batch_sizes", "train_batch", "train_steps", "device")
+                yield {
+                    **{key: config[key] for key in keys},
+                    "model": name,
+                    "node": train["model"],
+                    "num_classes": num_classes,
+                    "size": size,
+                    "mode": mode,
+                    "train": {**train, "data": data, "ema": None},
+                }
+
+
+def _listed(argument: str) -> str:
+    """`model=a,b` means a list here, where Hydra would see one option of a group, or a sweep."""
+    key, _, value = argument.partition("=")
+    return f"models=[{value.strip('[]')}]" if key == "model" else argument
+
+
+if __name__ == "__main__":
+    sys.argv[1:] = [_listed(argument) for argument in sys.argv[1:]]
+    run_verb("benchmark", benchmark)

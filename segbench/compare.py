@@ -1,0 +1,128 @@
+"""Say whether a model is really better: statistics, fairness audit and report of a study.
+
+    python -m segbench.compare study=NAME                     every finished run of runs/NAME
+    python -m segbench.compare study=NAME baseline=unet_resnet34 strict=true
+
+Writes runs/NAME/report: index.html (opens without a network), report.md, tables.tex, CSV tables,
+figures and comparison.json. The exit code is 1 if a file was broken and its run left out, or if
+strict=true and the audit found anything graver than a note.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from segbench.config import ConfigError
+from segbench.config.app import run_verb
+
+
+def compare(config: DictConfig) -> int:
+    """Compares, writes the report, prints the verdict; returns the exit code."""
+    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    _check(plain)
+    from segbench.analysis.comparison import compare_runs
+    from segbench.analysis.details import Options
+    from segbench.analysis.report import write_report
+    from segbench.analysis.study import read_study
+
+    study = read_study(Path(plain["runs"]) / plain["study"], plain["only"])
+    options = Options(
+        baseline=plain["baseline"],
+        unit=plain["unit"],
+        block_length=plain["block_length"],
+        replicates=plain["replicates"],
+        confidence=plain["confidence"],
+        varies=tuple(plain["varies"]),
+        gallery=plain["gallery"],
+    )
+    comparison = compare_runs(study, options)
+    page = write_report(study, comparison)
+    if plain["wandb"]:
+        _log(comparison, page.parent)
+    _print(comparison, page)
+    broken = any(entry["broken"] for entry in comparison["left_out"])
+    unfair = any(finding["grade"] != "note" for finding in comparison["audit"])
+    return int(broken or (plain["strict"] and unfair))
+
+
+def _check(config: Mapping[str, Any]) -> None:
+    problems = []
+    if config["replicates"] < 100:
+        problems.append(f"replicates={config['replicates']}: at least 100, 10,000 for a paper")
+    if not 0.5 <= config["confidence"] < 1:
+        problems.append(f"confidence={config['confidence']}: between 0.5 and 1")
+    if config["block_length"] is not None and config["block_length"] < 1:
+        problems.append(f"block_length={config['block_length']}: at least 1 image")
+    if config["gallery"] < 0:
+        problems.append(f"gallery={config['gallery']}: at least 0 images")
+    from segbench.analysis.audit import FIELDS
+
+    known = [field.name for field in FIELDS]
+    for name in config["varies"]:
+        if name not in known:
+            problems.append(f"varies: '{name}' is not audited; known: {', '.join(known)}")
+    if problems:
+        raise ConfigError("; ".join(problems))
+
+
+def _print(comparison: Mapping[str, Any], page: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    from segbench.analysis.tables import leaderboard_rows, pair_rows
+
+    console = Console(width=None if os.isatty(1) else 120, highlight=False, markup=False)
+    rows = [leaderboard_rows(comparison), pair_rows(comparison)]
+    for table_rows in rows[: 2 if comparison["pairs"] else 1]:
+        table = Table(box=None)
+        for number, title in enumerate(table_rows[0]):
+            table.add_column(title, justify="right" if number else "left")
+        for row in table_rows[1:]:
+            table.add_row(*row)
+        console.print(table, "")
+    for finding in comparison["audit"]:
+        if finding["grade"] != "note":
+            console.print(f"{finding['grade']}: {finding['field']}: {finding['why']}")
+    for entry in comparison["left_out"]:
+        console.print(f"left out: {entry['path']}: {entry['reason']}")
+    console.print(f"\n{comparison['verdict']}\n{comparison['evidence']}\n\nreport: {page}")
+
+
+def _log(comparison: Mapping[str, Any], folder: Path) -> None:
+    """Logs verdict, tables and figures as a W&B run of job type `compare`."""
+    import wandb
+
+    from segbench.analysis.tables import class_rows, leaderboard_rows, pair_rows
+
+    os.environ.setdefault("WANDB_SILENT", "true")
+    offline = os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun")
+    online = not offline and wandb.login(prompt=False)
+    run = wandb.init(
+        project="segbench",
+        group=comparison["study"],
+        name=f"{comparison['study']}/compare",
+        job_type="compare",
+        dir=str(folder),
+        mode="online" if online else "offline",
+        config={key: comparison[key] for key in ("study", "baseline", "unit", "replicates")},
+    )
+    try:
+        tables = {"leaderboard": leaderboard_rows, "pairs": pair_rows, "classes": class_rows}
+        for name, rows_of in tables.items():
+            rows = rows_of(comparison)
+            run.log({f"compare/{name}": wandb.Table(columns=[*rows[0]], data=rows[1:])})
+        for figure in sorted((folder / "figures").glob("*.png")):
+            run.log({f"compare/figure/{figure.stem}": wandb.Image(str(figure))})
+        run.summary["verdict"] = comparison["verdict"]
+        run.summary["evidence"] = comparison["evidence"]
+    finally:
+        run.finish()
+
+
+if __name__ == "__main__":
+    run_verb("compare", compare)

@@ -1,0 +1,167 @@
+"""Look inside a network: heat maps, embeddings of its features, a drawing of its structure.
+
+python -m segbench.explain ckpt=best.ckpt source=photo.jpg classes=[Road,Sky]
+python -m segbench.explain embeddings ckpt=best.ckpt root=DATA_FOLDER
+python -m segbench.explain architecture model=unet,segformer_b0 output=docs/architectures
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hydra.core.global_hydra import GlobalHydra
+from omegaconf import DictConfig, OmegaConf
+
+from segbench.config import ConfigError, config_dir, did_you_mean
+from segbench.config.app import Outcome, run_verb
+from segbench.config.compose import compose_checked
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from segbench.training.segmenter import Segmenter
+
+Config = dict[str, Any]
+KINDS = ("heatmaps", "embeddings", "architecture")
+
+
+def explain(config: DictConfig) -> Outcome:
+    """Draws what `what` asks for into `output`."""
+    plain: Config = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    _check(plain)
+    folder = Path(plain["output"])
+    folder.mkdir(parents=True, exist_ok=True)
+    if plain["what"] == "architecture":
+        _architectures(plain, folder)
+    else:
+        from segbench.training.segmenter import Segmenter
+
+        segmenter = Segmenter(plain["ckpt"], device=plain["device"],
+                              allow_targets=plain["allow_targets"])  # fmt: skip
+        draw = _embeddings if plain["what"] == "embeddings" else _heat_maps
+        try:
+            draw(plain, segmenter, folder)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+    return Outcome("finished", run_dir=str(folder))
+
+
+def _check(config: Config) -> None:
+    problems = []
+    if config["what"] == "architecture":
+        if not config["models"]:
+            problems.append("architecture needs model=NAME,NAME or model=all")
+    elif config["models"]:
+        problems.append("model is for architecture; heat maps and embeddings need ckpt=FILE")
+    if str(config["ckpt"]).endswith(".onnx"):
+        problems.append("ckpt: an .onnx file cannot be looked into; give the checkpoint")
+    if config["what"] == "embeddings" and config["source"]:
+        problems.append("embeddings need masks: leave out source, give root=DATA_FOLDER")
+    for key, length in (("pixel", 2), ("region", 4), ("size", 2)):
+        if config[key] is not None and len(config[key]) != length:
+            problems.append(f"{key}: needs {length} numbers, got {config[key]}")
+    for key in ("images", "per_class", "least", "neighbours", "num_classes"):
+        if config[key] < 1:
+            problems.append(f"{key}: must be at least 1, got {config[key]}")
+    if problems:
+        raise ConfigError("\n".join(problems))
+
+
+def _heat_maps(config: Config, segmenter: Segmenter, folder: Path) -> None:
+    from segbench.analysis.heat_sheets import explain_image, write_sheet
+
+    labels = _class_ids(config["classes"], segmenter.classes.names)
+    for name, image, mask in _images(config, segmenter):
+        found = explain_image(segmenter, image, mask, labels, config["layer"], config["pixel"],
+                              config["region"], config["method"])  # fmt: skip
+        file = folder / f"{name.replace('/', '_')}.png"
+        write_sheet(found, file)
+        print(f"{file} and .npz: {', '.join(found.heat)} at layer {found.layer}")
+
+
+def _embeddings(config: Config, segmenter: Segmenter, folder: Path) -> None:
+    from segbench.analysis.embedding_report import embed_images, print_separation, write_embedding
+
+    embedded = embed_images(
+        segmenter, list(_images(config, segmenter)), config["layer"] or "head.input",
+        config["projection"], config["per_class"], config["least"], config["neighbours"],
+        config["seed"],
+    )  # fmt: skip
+    write_embedding(embedded, folder)
+    print_separation(embedded, folder)
+
+
+def _architectures(config: Config, folder: Path) -> None:
+    from segbench.analysis.architecture import trace
+    from segbench.analysis.drawing import draw
+    from segbench.training.build import build_model, offline
+
+    height, width = config["size"]
+    for name, node in _model_nodes(config["models"]).items():
+        traced = trace(build_model(offline(node), config["num_classes"]), (height, width))
+        file = folder / f"{name}.svg"
+        file.write_text(draw(traced, name), encoding="utf-8")
+        print(f"{file}: {traced.params / 1e6:.2f} M parameters, {traced.macs / 1e9:.2f} GMACs")
+
+
+def _model_nodes(names: list[str]) -> dict[str, Config]:
+    """The config of each model of conf/model."""
+    known = sorted(file.stem for file in (config_dir() / "model").glob("*.yaml"))
+    names = known if names == ["all"] else names
+    if unknown := [name for name in names if name not in known]:
+        hints = (f"model: there is no model '{n}'{did_you_mean(n, known)}" for n in unknown)
+        raise ConfigError("\n".join(hints))
+    GlobalHydra.instance().clear()  # this command is composed; now the models are
+    found: dict[str, Config] = {}
+    for name in names:
+        node = compose_checked("train", [f"model={name}"]).model
+        found[name] = OmegaConf.to_container(node, resolve=True)  # type: ignore[assignment]
+    return found
+
+
+def _class_ids(names: list[str] | None, known: tuple[str, ...]) -> list[int] | None:
+    if names is None:
+        return None
+    if unknown := [name for name in names if name not in known]:
+        hints = [f"there is no class '{name}'{did_you_mean(name, known)}" for name in unknown]
+        raise ConfigError("classes: " + "; ".join(hints))
+    return [known.index(name) for name in names]
+
+
+def _images(
+    config: Config, segmenter: Segmenter
+) -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
+    """Name, image uint8 `[H, W, 3]` and mask uint8 `[H, W]` (None for pictures of yours)."""
+    from segbench.inference.photos import read_photo
+    from segbench.predict import find_sources
+    from segbench.training import build
+
+    if config["source"]:
+        for name, file in list(find_sources(config["source"]).items())[: config["images"]]:
+            yield name, read_photo(file), None
+        return
+    node = dict(segmenter.meta["config"]["data"])
+    build.check_allowed(node, str(segmenter.ckpt), config["allow_targets"])
+    node |= {"root": config["root"]} if config["root"] else {}
+    source = build.build_source(node)
+    records = source.records(config["split"])
+    every = max(1, len(records) // config["images"])  # spread over the split
+    for record in records[::every][: config["images"]]:
+        image, mask = source.read(record)
+        yield record.name, image, mask
+
+
+def _readable(argument: str) -> str:
+    """`architecture` is short for `what=architecture`, `model=a,b` for `models=[a,b]`."""
+    key, _, value = argument.partition("=")
+    if argument in KINDS:
+        return f"what={argument}"
+    return f"models=[{value.strip('[]')}]" if key == "model" else argument
+
+
+if __name__ == "__main__":
+    sys.argv[1:] = [_readable(argument) for argument in sys.argv[1:]]
+    run_verb("explain", explain)

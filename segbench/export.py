@@ -1,0 +1,191 @@
+"""Hand a network over as ONNX, checked against the checkpoint on real images.
+
+python -m segbench.export ckpt=runs/STUDY/NAME/seedN/checkpoints/best.ckpt
+python -m segbench.export ckpt=best.ckpt argmax=true source=photos/ output=net.onnx
+
+Writes FILE.onnx and FILE.json (classes, colours, normalisation, scores, where it comes from). If
+the file does not predict what the checkpoint predicts, it is not written and the exit code is 1.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from segbench.config import ConfigError
+from segbench.config.app import Outcome, run_verb
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from segbench.inference.onnx_export import Deployed
+    from segbench.training.segmenter import Segmenter
+
+Config = dict[str, Any]
+
+
+def export(config: DictConfig) -> Outcome:
+    """Writes the file, checks it, writes what is known of it."""
+    plain: Config = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    target = _check(plain)
+    import torch
+
+    from segbench.inference import onnx_export
+    from segbench.training.segmenter import Segmenter
+
+    segmenter = Segmenter(plain["ckpt"], device="cpu", allow_targets=plain["allow_targets"])
+    images = _images(plain, segmenter)
+    predictor, meta = segmenter.predictor, segmenter.meta
+    network = onnx_export.Deployed(
+        predictor.model, meta["mean"], meta["std"], predictor.divisor, plain["argmax"]
+    )
+    card = _card(segmenter, plain)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    draft = target.with_name(f".{target.name}.part")
+    try:
+        program = onnx_export.export_onnx(network, draft, _inside(segmenter))
+        if plain["quantize"] != "none":
+            onnx_export.quantize(draft, plain["quantize"], images)
+        card["parity"] = _parity(network, draft, images, plain)
+        os.replace(draft, target)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    finally:
+        draft.unlink(missing_ok=True)
+    target.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    if plain["program"]:
+        torch.export.save(program, target.with_suffix(".pt2"))
+    _print(target, card)
+    return Outcome("finished", run_dir=str(target))
+
+
+def _check(config: Config) -> Path:
+    """The file to write."""
+    if config["images"] < 1 or not 0 <= config["agreement"] <= 1 or config["tolerance"] <= 0:
+        raise ConfigError(
+            "images must be at least 1, agreement between 0 and 1, tolerance positive"
+        )
+    if config["ckpt"].endswith(".onnx"):
+        raise ConfigError(f"ckpt={config['ckpt']}: is ONNX already; give the checkpoint")
+    ending = ".onnx" if config["quantize"] == "none" else "_int8.onnx"
+    ckpt = Path(config["ckpt"])
+    target = Path(config["output"] or ckpt.with_name(ckpt.stem + ending))
+    if target.suffix != ".onnx":
+        raise ConfigError(f"output={target}: must end in .onnx, by which predict knows the file")
+    return target
+
+
+def _images(config: Config, segmenter: Segmenter) -> list[Tensor]:
+    """Real images float32 `[1, 3, H, W]` in 0..255, each at two sizes."""
+    import torch
+
+    from segbench.data.frames import resize_image
+    from segbench.inference.photos import read_photo
+    from segbench.inference.sources import find_sources
+    from segbench.training import build
+
+    if config["source"]:
+        files = list(find_sources(config["source"]).values())[: config["images"]]
+        pictures = [read_photo(file) for file in files]
+    else:
+        node = dict(segmenter.meta["config"]["data"])
+        build.check_allowed(node, config["ckpt"], config["allow_targets"])
+        node |= {"root": config["root"]} if config["root"] else {}
+        source = build.build_source(node)
+        records = source.records("test")
+        every = max(1, len(records) // config["images"])
+        pictures = [source.read(record)[0] for record in records[::every][: config["images"]]]
+    found = []
+    for picture in pictures:
+        height, width = segmenter.seen_size(picture.shape[:2])
+        for size in ((height, width), (max(1, height * 3 // 4 - 1), max(1, width * 2 // 3 + 1))):
+            pixels = torch.from_numpy(resize_image(picture, size)).permute(2, 0, 1)
+            found.append(pixels[None].float())
+    return found
+
+
+def _parity(network: Deployed, file: Path, images: list[Tensor], config: Config) -> Config:
+    """Compares the file with the network.
+
+    Raises:
+        ExportError: they differ by more than is allowed; quantised files may.
+    """
+    from segbench.inference.onnx import OnnxNetwork
+    from segbench.inference.onnx_export import ExportError, agreement
+
+    written = OnnxNetwork(file)
+    found = [agreement(network, written, image) for image in images]
+    same, difference = min(f[0] for f in found), max(f[1] for f in found)
+    is_exact = config["quantize"] == "none"
+    if is_exact and (same < config["agreement"] or not difference <= config["tolerance"]):
+        raise ExportError(
+            f"the ONNX file does not predict what the checkpoint predicts and was not kept: "
+            f"{100 * same:.3f} % of the pixels of the worst image have the same class (agreement="
+            f"{config['agreement']}), logits differ by up to {difference:.1e} of the largest "
+            f"(tolerance={config['tolerance']})"
+        )
+    sizes = sorted({tuple(image.shape[2:]) for image in images})
+    return {"images": len(images), "sizes": sizes, "agreement": same, "logits": difference}
+
+
+def _inside(segmenter: Segmenter) -> Config:
+    """What the file itself carries: all that predict and evaluate need."""
+    keys = ("format", "config", "classes", "protocol", "scores")
+    inside = {key: segmenter.meta[key] for key in keys if key in segmenter.meta}
+    # The graph pads by itself, and ONNX Runtime computes in float32.
+    inside["config"] = {**inside["config"], "inference": {**segmenter.inference, "divisor": 1}}
+    inside["protocol"] = {**inside["protocol"], "precision": "32-true"}
+    return {**inside, "params": segmenter.num_params}
+
+
+def _card(segmenter: Segmenter, config: Config) -> Config:
+    """The JSON beside the file, for whoever uses it without segbench."""
+    from segbench.inference.onnx_export import OPSET
+    from segbench.training import provenance
+    from segbench.training.run_directory import RunDirectory
+
+    meta, trained = segmenter.meta, segmenter.meta["config"]
+    result = RunDirectory(segmenter.ckpt.resolve().parents[1]).read_result() or {}
+    outputs = {"logits": "float32 [N, C, H, W]"}
+    outputs |= {"labels": "uint8 [N, H, W]"} if config["argmax"] else {}
+    return {
+        "input": {"image": "float32 [N, 3, H, W], RGB, 0..255; any N, H, W"},
+        "outputs": outputs,
+        "classes": meta["classes"],
+        "mean": list(meta["mean"]),
+        "std": list(meta["std"]),
+        "normalisation": "(image / 255 - mean) / std, inside the graph",
+        "divisor": segmenter.predictor.divisor,
+        "quantize": config["quantize"],
+        "opset": OPSET,
+        "protocol": meta["protocol"],
+        "scores": meta["scores"],
+        "params": segmenter.num_params,
+        "model": trained["model"],
+        "study": trained.get("study"),
+        "name": trained.get("name"),
+        "seed": trained.get("seed"),
+        "data": trained["data"],
+        "licence": "The weights were learned from the data set named under `data`; its terms may "
+        "restrict their use.",
+        "commit": result.get("commit"),
+        "exported_by": {"commit": provenance.commit()[0], "versions": provenance.versions()},
+    }
+
+
+def _print(target: Path, card: Config) -> None:
+    parity = card["parity"]
+    sizes = ", ".join("x".join(map(str, size)) for size in parity["sizes"][:4])
+    print(
+        f"{target} ({target.stat().st_size / 2**20:.1f} MiB): {100 * parity['agreement']:.3f} % of "
+        f"pixels as PyTorch, logits within {parity['logits']:.1e}, on {parity['images']} images "
+        f"({sizes})\npython -m segbench.evaluate ckpt={target}"
+    )
+
+
+if __name__ == "__main__":
+    run_verb("export", export)

@@ -1,0 +1,221 @@
+"""A network written as ONNX, from pixels to logits.
+
+    image float32 [N, 3, H, W], RGB in 0..255
+      -> normalise -> pad to the divisor -> network -> crop
+      -> logits float32 [N, C, H, W]   (and, if asked for, labels uint8 [N, H, W])
+
+N, H and W may be any number. The file carries its classes, normalisation and protocol.
+"""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim
+from torch.nn import functional as F
+
+from segbench.inference.onnx import METADATA_KEY, OnnxNetwork, require
+
+OPSET = 18
+
+
+class ExportError(Exception):
+    """A network cannot be written as ONNX, or the file does not do what the network does."""
+
+    exit_code = 1
+
+
+class Deployed(nn.Module):
+    """A network from pixels to logits.
+
+    Args:
+        model: any network, in eval mode; it is copied.
+        mean: of the RGB channels in 0..1.
+        std: likewise.
+        divisor: for networks that do not pad themselves, as in `Predictor`.
+        argmax: also return the label map.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        mean: Sequence[float],
+        std: Sequence[float],
+        divisor: int = 1,
+        argmax: bool = False,
+    ) -> None:
+        super().__init__()
+        self.model = with_exportable_pooling(copy.deepcopy(model).float().cpu().eval())
+        factor, shift = (
+            [1 / (255 * s) for s in std],
+            [m / s for m, s in zip(mean, std, strict=True)],
+        )
+        self.register_buffer("factor", torch.tensor(factor)[:, None, None])
+        self.register_buffer("shift", torch.tensor(shift)[:, None, None])
+        self.divisor, self.argmax = divisor, argmax
+
+    factor: Tensor
+    shift: Tensor
+
+    def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
+        """float `[N, 3, H, W]` in 0..255 -> logits, or logits and labels."""
+        pixels = image * self.factor - self.shift
+        height, width = image.shape[2:]
+        if self.divisor > 1:
+            below = (height + self.divisor - 1) // self.divisor * self.divisor - height
+            right = (width + self.divisor - 1) // self.divisor * self.divisor - width
+            pixels = F.pad(pixels, (0, right, 0, below))
+        logits = self.model(pixels)[:, :, :height, :width]
+        return (logits, logits.argmax(1).to(torch.uint8)) if self.argmax else logits
+
+
+class PoolingByMatrix(nn.Module):
+    """`nn.AdaptiveAvgPool2d` as two matrix products, which ONNX knows for images of any size.
+
+    Args:
+        output_size: `(h, w)` of the result.
+    """
+
+    def __init__(self, output_size: tuple[int, int]) -> None:
+        super().__init__()
+        self.output_size = output_size
+
+    def forward(self, x: Tensor) -> Tensor:
+        """float `[N, C, H, W]` -> `[N, C, h, w]`."""
+        rows = self._weights(x.shape[2], self.output_size[0], x)
+        columns = self._weights(x.shape[3], self.output_size[1], x)
+        return rows @ x @ columns.transpose(0, 1)
+
+    @staticmethod
+    def _weights(length: int, cells: int, like: Tensor) -> Tensor:
+        """`[cells, length]`: cell i averages from floor(i L / n) to ceil((i + 1) L / n)."""
+        place = torch.arange(length, device=like.device)[None]
+        cell = torch.arange(cells, device=like.device)[:, None]
+        inside = (place >= cell * length // cells) & (
+            place < ((cell + 1) * length + cells - 1) // cells
+        )
+        weights = inside.to(like.dtype)
+        return weights / weights.sum(1, keepdim=True)
+
+
+def with_exportable_pooling(model: nn.Module) -> nn.Module:
+    """Replaces, in place, every adaptive pooling to more than one cell."""
+    for module in list(model.modules()):
+        for name, child in list(module.named_children()):
+            if isinstance(child, nn.AdaptiveAvgPool2d):
+                size = child.output_size
+                height, width = size if isinstance(size, tuple) else (size, size)
+                if height and width and height * width > 1:
+                    setattr(module, name, PoolingByMatrix((height, width)))
+    return model
+
+
+def export_onnx(network: Deployed, file: Path, metadata: dict[str, Any]) -> Any:
+    """Writes an ONNX file for images of any size and number.
+
+    Args:
+        network: from pixels to logits.
+        file: to write.
+        metadata: kept inside the file; plain types.
+
+    Returns:
+        The `torch.export` program that it was made from.
+
+    Raises:
+        ExportError: an operator of the network has no counterpart, or decides by the image's size.
+    """
+    require("onnx", "onnxscript")
+    import onnx
+
+    any_size = {0: Dim("batch", min=1), 2: Dim("height", min=1), 3: Dim("width", min=1)}
+    example = torch.rand(2, 3, 70, 90) * 255  # 0 and 1 are special to torch.export
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            program = torch.export.export(
+                network,
+                (example,),
+                dynamic_shapes=(any_size,),
+                # What padding settles (the image fits into its padded size) torch cannot prove.
+                prefer_deferred_runtime_asserts_over_guards=True,
+            )
+            written = torch.onnx.export(
+                program,
+                input_names=["image"],
+                output_names=["logits", "labels"][: 1 + network.argmax],
+                opset_version=OPSET,
+                verbose=False,
+            )
+    except Exception as error:
+        raise ExportError(explain(error)) from error
+    assert written is not None
+    proto = written.model_proto
+    onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps(metadata)})
+    onnx.save(proto, str(file))
+    return program
+
+
+def explain(error: BaseException) -> str:
+    """Which operator stands in the way of an export, and what to do about it."""
+    chain = [error]
+    while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
+        chain.append(cause)
+    text = "\n".join(str(item) for item in chain)
+    operators = re.findall(r"aten[.:]+[a-z_0-9.]+", text)
+    first = next((line.strip() for line in str(chain[-1]).splitlines() if line.strip()), "")
+    which = f"operator {operators[0]}" if operators else type(chain[-1]).__name__
+    return (
+        f"the network cannot be written as ONNX: {which}: {first[:300]}. Replace that part of the "
+        "network by operators that ONNX has and that take any size, or keep the checkpoint"
+    )
+
+
+def quantize(file: Path, kind: str, images: Sequence[Tensor]) -> None:
+    """Rewrites an ONNX file in int8, in place.
+
+    Args:
+        file: as `export_onnx` wrote it.
+        kind: `dynamic`: weights are int8, the ranges of activations are found while it runs;
+            `static`: the ranges are those on `images`.
+        images: float32 `[1, 3, H, W]` in 0..255.
+    """
+    require("onnxruntime")
+    from onnxruntime import quantization
+
+    if kind == "dynamic":
+        quantization.quantize_dynamic(file, file)
+        return
+
+    class Images(quantization.CalibrationDataReader):
+        def __init__(self) -> None:
+            self.rest: Iterator[Tensor] = iter(images)
+
+        def get_next(self) -> dict[str, Any] | None:
+            image = next(self.rest, None)
+            return None if image is None else {"image": image.numpy()}
+
+    quantization.quantize_static(file, file, Images(), per_channel=True)
+
+
+def agreement(network: Deployed, onnx: OnnxNetwork, image: Tensor) -> tuple[float, float]:
+    """How well the two agree on an image float32 `[1, 3, H, W]` in 0..255.
+
+    Returns:
+        The share of pixels of the same class, and the largest difference of logits relative to the
+        largest logit.
+    """
+    with torch.inference_mode():
+        found = network(image)
+    logits = found[0] if isinstance(found, tuple) else found
+    other = onnx(image)
+    same = (logits.argmax(1) == other.argmax(1)).float().mean().item()
+    difference = (logits - other).abs().max() / logits.abs().max().clamp(min=1e-12)
+    return same, difference.item()

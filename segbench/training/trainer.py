@@ -1,0 +1,126 @@
+"""The Lightning Trainer of a run: loggers, checkpoints and what is shown while it goes on."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import (
+    Callback,
+    EarlyStopping,
+    EMAWeightAveraging,
+    ModelCheckpoint,
+)
+from pytorch_lightning.loggers import Logger
+from pytorch_lightning.plugins.io import TorchCheckpointIO
+
+from segbench.training import build
+from segbench.training.callbacks import Bar, Curves, EpochLines, Samples, Speed
+from segbench.training.run_directory import RunDirectory, replacing
+from segbench.training.tracking import wandb_arguments
+
+Config = dict[str, Any]
+
+
+class AtomicCheckpointIO(TorchCheckpointIO):
+    """Writes a checkpoint beside its target, then renames it: a kill never leaves half of one.
+
+    Lightning's own way goes through the temporary directory, and from another file system a move
+    is a copy.
+    """
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Writes `checkpoint` to `path`."""
+        with replacing(Path(path)) as partial:
+            torch.save(checkpoint, partial)
+
+
+def build_trainer(config: Config, run: RunDirectory, data: Any) -> pl.Trainer:
+    """The Lightning Trainer of a run, with its loggers, checkpoints, curves and pictures.
+
+    Args:
+        config: the resolved config of `segbench.train`.
+        run: where everything goes.
+        data: the `SegmentationData`; says how many images are validated.
+    """
+    loggers: list[Logger] = (
+        [
+            build.instantiate(node, save_dir=str(run.path), **wandb_arguments(node, run))
+            for node in config["logger"].values()
+        ]
+        if config["logger"]
+        else []
+    )
+    for logger in loggers:
+        logger.log_hyperparams(config)
+    return build.instantiate(
+        config["trainer"],
+        precision=build.resolve_precision(config["precision"], config["trainer"]["accelerator"]),
+        deterministic=config["deterministic"],
+        logger=loggers or False,
+        callbacks=_callbacks(config, run, data),
+        enable_progress_bar=config["trainer"]["enable_progress_bar"] and sys.stdout.isatty(),
+        default_root_dir=str(run.path),
+        plugins=[AtomicCheckpointIO()],
+        use_distributed_sampler=False,
+        enable_model_summary=False,
+        log_every_n_steps=config["log_every"],
+    )
+
+
+def _callbacks(config: Config, run: RunDirectory, data: Any) -> list[Callback]:
+    every = config["trainer"]["check_val_every_n_epoch"]
+    positions = _spread(config["samples"], _num_evaluated(config, data))
+    callbacks: list[Callback] = [
+        Speed(),
+        Samples(run.samples, data.classes, positions, config["samples_every"]),
+        # Written when the epoch is over, so that a resume starts with a whole one.
+        ModelCheckpoint(
+            run.checkpoints,
+            filename="best",
+            monitor="val/mIoU",
+            mode="max",
+            every_n_epochs=every,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        ),
+        Curves(run.metrics_file),
+    ]
+    if config["ema"] is not None:
+        callbacks.append(EMAWeightAveraging(decay=config["ema"]))
+    if config["early_stopping"] is not None:
+        callbacks.append(EarlyStopping("val/mIoU", mode="max", patience=config["early_stopping"]))
+    if config["trainer"]["enable_progress_bar"]:
+        callbacks.append(Bar() if sys.stdout.isatty() else EpochLines())
+    # Last, so that it holds the final state of the others.
+    callbacks.append(
+        ModelCheckpoint(
+            run.checkpoints,
+            filename="last",
+            save_top_k=1,
+            every_n_epochs=1,
+            save_on_train_epoch_end=True,
+            enable_version_counter=False,
+        )
+    )
+    return callbacks
+
+
+def _num_evaluated(config: Config, data: Any) -> int:
+    """Number of validation images that an epoch sees."""
+    limit, num_val = config["trainer"]["limit_val_batches"], len(data.records("val"))
+    if limit is None:
+        return num_val
+    batches = limit if isinstance(limit, int) else limit * num_val / data.eval_batch_size
+    return min(num_val, max(1, int(batches * data.eval_batch_size)))
+
+
+def _spread(wanted: int, length: int) -> list[int]:
+    """At most `wanted` positions, evenly spread over `length`."""
+    wanted = min(wanted, length)
+    return [round((i + 0.5) * length / wanted - 0.5) for i in range(wanted)]

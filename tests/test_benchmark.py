@@ -1,0 +1,95 @@
+"""`python -m segbench.benchmark`: one table, one file, every model in its own process."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from omegaconf import OmegaConf
+
+from segbench.benchmark import _listed, benchmark
+from segbench.config import ConfigError
+from segbench.config.compose import compose_checked, register
+
+QUICK = ("sizes=[[48,64]]", "batch_sizes=[1,2]", "seconds=0.05", "rounds=2", "train_batch=2")
+
+
+def config(*overrides: str) -> Any:
+    register()
+    composed = compose_checked("benchmark", list(overrides))
+    return OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"])
+
+
+def study_of(tmp_path: Path, node: dict[str, Any], train: Any) -> None:
+    """A study with one finished training of the model `node`."""
+    run = tmp_path / "runs" / "mine" / "tiny-streets" / "seed0"
+    run.mkdir(parents=True)
+    plain = OmegaConf.to_container(train, resolve=True)
+    plain.pop("hydra")
+    result = {"kind": "train", "status": "finished", "name": "tiny-streets",
+              "config": {**plain, "model": node}}  # fmt: skip
+    (run / "result.json").write_text(json.dumps(result))
+
+
+def test_a_study_is_measured_into_the_file_that_compare_reads(
+    tmp_path: Path, tiny_config: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node = {"_target_": "segbench.models.unet.UNet", "width": 4, "depth": 2}
+    study_of(tmp_path, node, tiny_config())
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    monkeypatch.chdir(tmp_path)
+    outcome = benchmark(config("study=mine", "train_steps=2", *QUICK))
+    assert outcome.status == "finished"
+    written = json.loads(Path("runs/mine/benchmark.json").read_text())
+    (row,) = written["models"]
+    assert row["error"] is None
+    assert row["model"] == "tiny"  # all runs share the data
+    assert row["num_classes"] == 11
+    assert row["input"] == [48, 64]
+    assert row["flops"] == 2 * row["macs"] > 0
+    assert 0 < row["latency_ms"] <= row["latency_p95_ms"]
+    assert set(row["throughput_by_batch"]) == {"1", "2"}
+    assert row["peak_memory_training_mib"] > row["peak_memory_mib"] > 0
+    step = row["train_step_ms"]
+    parts = [step[key] for key in ("data", "forward", "backward", "optimizer", "logging")]
+    assert all(part > 0 for part in parts)
+    # Medians of parts need not add up to the median of the whole, but come close.
+    assert sum(parts) == pytest.approx(step["total"], rel=0.5)
+
+
+@pytest.mark.slow
+def test_a_model_that_cannot_be_built_is_a_row_with_the_reason(
+    tmp_path: Path, tiny_config: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    study_of(tmp_path, {"_target_": "segbench.models.unet.UNet", "width": 0}, tiny_config())
+    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    monkeypatch.chdir(tmp_path)
+    outcome = benchmark(config("study=mine", "train_steps=0", *QUICK))
+    assert outcome.status == "failed"
+    assert "width and depth must be at least 1" in capsys.readouterr().out
+    assert json.loads(Path("runs/mine/benchmark.json").read_text())["models"] == []
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        ((), "give one of model=NAME,NAME and study=NAME"),
+        (("models=[unett]",), "there is no model 'unett'; did you mean 'unet'"),
+        (("models=[unet]", "modes=[bf17]"), "'bf17' in 'bf17' is none of"),
+        (("models=[unet]", "sizes=[360]"), r"sizes: must be a list of \[H, W\]"),
+        (("models=[unet]", "rounds=1"), "rounds at least 2"),
+        (("study=nothing",), "runs/nothing holds no finished training"),
+    ],
+)
+def test_a_wrong_command_is_explained(overrides: tuple[str, ...], expected: str) -> None:
+    with pytest.raises(ConfigError, match=expected):
+        benchmark(config(*overrides))
+
+
+def test_models_are_listed_with_commas_as_in_a_sweep() -> None:
+    assert _listed("model=unet,fcn") == "models=[unet,fcn]"
+    assert _listed("model=[unet]") == "models=[unet]"
+    assert _listed("model=all") == "models=[all]"
+    assert _listed("data=camvid11") == "data=camvid11"

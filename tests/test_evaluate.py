@@ -1,0 +1,123 @@
+"""`python -m segbench.evaluate`, from the command's words to the files it leaves."""
+
+import csv
+import json
+
+import cv2
+import numpy as np
+import pytest
+
+from segbench.config import ConfigError
+from segbench.data.classes import DataError
+from segbench.evaluate import evaluate
+from segbench.training.run_directory import RunDirectory
+
+STREETS = ["data=streets", "data.size=[24,33]", "data.train=8", "data.val=2", "data.test=5",
+           "data.frames_per_drive=2"]  # fmt: skip
+
+
+@pytest.fixture
+def run(compose):
+    return lambda *words: evaluate(compose("evaluate", *words))
+
+
+@pytest.fixture
+def perfect(small_streets, tmp_path):
+    """The masks of the test split as predictions, void included."""
+    folder = tmp_path / "perfect"
+    folder.mkdir()
+    for record in small_streets.records("test"):
+        cv2.imwrite(str(folder / f"{record.name}.png"), small_streets.read(record)[1])
+    return folder
+
+
+def test_a_checkpoint_needs_no_other_word(run, ckpt, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    outcome = run(f"ckpt={ckpt}", "num_workers=0", "gallery=2")
+    folder = tmp_path / "runs" / "evaluations" / "custom-streets" / "seed3"
+    result = json.loads((folder / "result.json").read_text())
+    assert result["kind"] == "evaluate"
+    assert result["status"] == "finished"
+    assert result["data_info"]["num_images"] == {"test": 5}
+    assert result["protocol"]["absent_classes"] == "exclude"
+    assert result["protocol"]["void_prediction"] == "miss"
+    scores = result["scores"]["test"]
+    assert outcome.score == scores["mIoU"]
+    for key in ("IoU", "precision", "boundary_F", "ECE", "worst_tenth_mIoU", "groups", "fwIoU"):
+        assert key in scores
+    names, groups, matrices = RunDirectory(folder).read_confusion()
+    assert len(names) == len(groups) == len(matrices) == 5
+    rows = list(csv.DictReader((folder / "classes.csv").open()))
+    assert [row["class"] for row in rows] == result["classes"]["names"]
+    assert float(rows[3]["IoU"]) == pytest.approx(scores["IoU"]["Road"])
+    assert len(list(csv.DictReader((folder / "images.csv").open()))) == 5
+    assert "| Road |" in (folder / "report.md").read_text()
+    for picture in ("confusion.png", "worst.png"):
+        assert cv2.imread(str(folder / picture)) is not None
+    assert "Not comparable" in capsys.readouterr().out
+
+
+def test_saved_predictions_score_the_same_integers(run, ckpt, tmp_path):
+    run(f"ckpt={ckpt}", "num_workers=0", f"run_dir={tmp_path}/a", "save=ids", "calibration=false")
+    run(f"predictions={tmp_path}/a/predictions", *STREETS, f"run_dir={tmp_path}/b")
+    first, second = (RunDirectory(tmp_path / name).read_confusion() for name in "ab")
+    assert first[0] == second[0]
+    assert np.array_equal(first[2], second[2])
+    first, second = (RunDirectory(tmp_path / name).read_result() for name in "ab")
+    assert first["scores"] == second["scores"]
+    assert first["data_info"]["fingerprint"] == second["data_info"]["fingerprint"]
+
+
+def test_perfect_predictions_are_perfect(run, perfect, tmp_path):
+    outcome = run(f"predictions={perfect}", *STREETS, f"run_dir={tmp_path}/run", "name=oracle")
+    assert outcome.score == 1
+    assert RunDirectory(tmp_path / "run").read_result()["name"] == "oracle"
+
+
+def test_the_policy_for_absent_classes_is_stored_and_used(run, perfect, tmp_path):
+    for policy in ("zero", "one"):
+        run(f"predictions={perfect}", *STREETS, f"run_dir={tmp_path}/{policy}",
+            f"absent_classes={policy}")  # fmt: skip
+    zero, one = (RunDirectory(tmp_path / policy).read_result() for policy in ("zero", "one"))
+    assert zero["protocol"]["absent_classes"] == "zero"
+    absent = sum(value is None for value in zero["scores"]["test"]["IoU"].values())
+    assert zero["scores"]["test"]["mIoU"] == pytest.approx(1 - absent / 11)
+    assert one["scores"]["test"]["mIoU"] == 1
+
+
+def test_half_a_folder_is_scored_only_on_request(run, perfect, tmp_path):
+    files = sorted(perfect.glob("*.png"))
+    files[0].unlink()
+    with pytest.raises(DataError, match=f"{files[0].stem}: has no prediction"):
+        run(f"predictions={perfect}", *STREETS, f"run_dir={tmp_path}/run")
+    assert not (tmp_path / "run").exists()
+    run(f"predictions={perfect}", *STREETS, f"run_dir={tmp_path}/run", "partial=true")
+    result = RunDirectory(tmp_path / "run").read_result()
+    assert result["protocol"]["partial"] == [f"{files[0].stem}: has no prediction"]
+    assert result["data_info"]["num_images"] == {"test": 4}
+    assert "PARTIAL" in (tmp_path / "run" / "report.md").read_text()
+
+
+def test_impossible_commands_say_what_to_do(run, ckpt, perfect, tmp_path):
+    with pytest.raises(ConfigError, match="one of ckpt=FILE and predictions=FOLDER"):
+        run("split=val")
+    with pytest.raises(ConfigError, match="predictions need data=NAME"):
+        run(f"predictions={perfect}")
+    with pytest.raises(ConfigError, match=r"data\.root"):
+        run(f"ckpt={ckpt}", *STREETS, "root=x")
+    with pytest.raises(ConfigError, match="save=cityscapes is for"):
+        run(f"predictions={perfect}", *STREETS, f"run_dir={tmp_path}/run", "save=cityscapes")
+    assert not (tmp_path / "run").exists()
+    training = RunDirectory(tmp_path / "training")
+    training.write_result({"kind": "train"})
+    with pytest.raises(ConfigError, match="holds a training"):
+        run(f"predictions={perfect}", *STREETS, f"run_dir={training.path}")
+    with pytest.raises(ConfigError, match="split: 'tset' is not one of test, val"):
+        run(f"ckpt={ckpt}", "split=tset")
+
+
+def test_a_checkpoint_of_other_classes_is_not_scored(run, make_checkpoint, small_streets, tmp_path):
+    classes = small_streets.classes.to_dict()
+    classes["names"] = [name.upper() for name in classes["names"]]
+    with pytest.raises(ConfigError, match="the classes differ"):
+        run(f"ckpt={make_checkpoint(classes=classes)}", f"run_dir={tmp_path}/run")

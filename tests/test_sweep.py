@@ -1,0 +1,107 @@
+"""A sweep whose jobs fail and are killed: the others finish, and a second call does the rest."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from segbench.training.run_directory import RunDirectory
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# Seed 1 cannot be built, seed 2 is killed by the system, until MENDED is set.
+FLAKY = """
+import os, signal, torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, num_classes: int, width: int, depth: int, dropout: float) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(3, num_classes, 1)
+        self.seed, self.calls = torch.initial_seed(), 0
+        if self.seed == 1 and "MENDED" not in os.environ:
+            raise ValueError("this width does not work")
+
+    def forward(self, image):
+        self.calls += 1
+        if self.seed == 2 and self.calls == 6 and "MENDED" not in os.environ:
+            os.kill(os.getpid(), signal.SIGKILL)  # in the second epoch
+        return self.head(image)
+"""
+OVERRIDES = (
+    "model=unet",
+    "model._target_=flaky.Net",
+    "data.size=[16,24]",
+    "data.train=4",
+    "data.val=2",
+    "data.test=2",
+    "data.num_workers=0",
+    "data.batch_size=2",
+    "trainer=cpu",
+    "trainer.max_epochs=3",
+    "samples=0",
+    "logger=wandb",
+)
+
+
+def sweep(folder: Path, **environment: str) -> subprocess.CompletedProcess:
+    """Runs a sweep over four seeds in `folder`."""
+    return subprocess.run(
+        [sys.executable, "-m", "segbench.train", "-m", *OVERRIDES, "seed=0,1,2,3"],
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def table_of(done: subprocess.CompletedProcess) -> dict[str, str]:
+    """The rows of the table of jobs, by seed."""
+    rows = [line for line in done.stdout.partition("jobs of")[2].splitlines() if "│" in line]
+    joined: dict[str, str] = {}
+    for row in rows:  # a long cell goes on in the next line
+        number = row.split("│")[1].strip()
+        last = number or list(joined)[-1]
+        joined[last] = joined.get(last, "") + row
+    return joined
+
+
+@pytest.mark.slow
+def test_jobs_that_fail_or_are_killed_stop_no_other_and_are_the_ones_done_next(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "flaky.py").write_text(FLAKY)
+    runs = [RunDirectory(tmp_path / f"runs/default/unet-streets/seed{s}") for s in range(4)]
+
+    first = sweep(tmp_path)
+    assert first.returncode == 1, first.stderr
+    rows = table_of(first)
+    assert "finished" in rows["0"]
+    assert "failed" in rows["1"]
+    assert "this width does not work" in first.stdout.replace("\n", " ")
+    assert "killed" in rows["2"]
+    assert "SIGKILL" in rows["2"]
+    assert "finished" in rows["3"]
+    assert "2 of 4 jobs failed" in first.stdout
+    assert [r.read_result()["status"] for r in runs] == [
+        *("finished", "failed", "running", "finished")
+    ]
+    assert "Traceback" not in first.stderr
+
+    finished = {r.path: r.result_file.stat().st_mtime_ns for r in (runs[0], runs[3])}
+    second = sweep(tmp_path, MENDED="yes")
+    assert second.returncode == 0, second.stderr
+    assert [r.read_result()["status"] for r in runs] == ["finished"] * 4
+    assert all("unchanged" in table_of(second)[job] for job in ("0", "3"))
+    assert all("finished" in table_of(second)[job] for job in ("1", "2"))
+    assert f"resuming {runs[2].last_checkpoint.relative_to(tmp_path)}" in second.stdout
+    assert {
+        path: RunDirectory(path).result_file.stat().st_mtime_ns for path in finished
+    } == finished
+    for run in runs:
+        assert run.read_result()["budget"]["epochs"] == 3
