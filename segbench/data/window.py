@@ -112,11 +112,10 @@ class Window:
         """Puts a crop into an output filled with `fill`; uint8 `[*output, ...]`."""
         if self.size == self.output:
             return crop
-        padded = np.empty((*self.output, *crop.shape[2:]), crop.dtype)
-        padded[:] = fill
         (top, left), (height, width) = self.offset, self.size
-        padded[top : top + height, left : left + width] = crop
-        return padded
+        bottom, right = self.output[0] - top - height, self.output[1] - left - width
+        border = (top, bottom, left, right, cv2.BORDER_CONSTANT)
+        return cv2.copyMakeBorder(crop, *border, value=fill)
 
     def _cut(self, array: np.ndarray, first_row: int = 0, first_col: int = 0) -> np.ndarray:
         top, left = self.origin[0] - first_row, self.origin[1] - first_col
