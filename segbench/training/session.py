@@ -219,6 +219,8 @@ def _test(
     }
     if torch.cuda.is_available():
         result["timings"]["peak_memory_MiB"] = torch.cuda.max_memory_allocated() / 2**20
+    if trainer.max_epochs == 0 and not run.last_checkpoint.is_file():
+        trainer.save_checkpoint(run.last_checkpoint)  # given weights, to be tested as they are
     file = run.best_checkpoint if config["selection"] == "best" else run.last_checkpoint
     if not file.is_file():
         raise ConfigError(
@@ -228,7 +230,7 @@ def _test(
     checkpoint = build.read_checkpoint(file)
     task.load_state_dict(checkpoint["state_dict"])
     result["scores"]["val"] = checkpoint["segbench"]["scores"].get("val")
-    result["selected_epoch"] = int(checkpoint["epoch"]) + 1
+    result["selected_epoch"] = int(checkpoint["epoch"]) + 1 if trainer.max_epochs else 0
     trainer.test(task, data, verbose=False)
     index, matrices = task.counts("test")
     boundary = task.boundary.compute()
