@@ -3,7 +3,7 @@
     pip install segbench[dashboard]; wandb login
     python experiments/dashboard.py ENTITY [PROJECT] [STUDY]
 
-Runs are grouped by study, model and seed; the curves a reader wants first come first: val/mIoU, loss,
+Runs are grouped by study, model and seed; the curves a reader wants first come first: scores, loss,
 rate, then IoU by class, then speed. It prints the address of the view. Needs the network.
 """
 
