@@ -83,9 +83,7 @@ def build_run(config: Config, run: RunDirectory) -> tuple[SegmentationTask, Any,
     loggers = build_loggers(config, run)  # from here on, what fails is logged as failed
     model = build.build_model(config["model"], source.classes.num_classes)
     if config["weights"]:
-        from segbench.models.weights import load_weights
-
-        print(load_weights(model, config["weights"]))
+        _start_from(model, config["weights"])
     data = build.build_datamodule(config["data"], source, config["seed"])
     if config["data"].get("preview"):
         data.write_preview(run.path / "preview.png")
@@ -118,6 +116,16 @@ def build_run(config: Config, run: RunDirectory) -> tuple[SegmentationTask, Any,
         },
     )
     return task, data, build_trainer(config, run, data, loggers)
+
+
+def _start_from(model: nn.Module, weights: str) -> None:
+    """Loads weights into the network and says which fit."""
+    from segbench.models.weights import load_weights
+
+    try:
+        print(load_weights(model, weights))
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def _build_predictor(config: Config, model: nn.Module, data: Any) -> Any:
