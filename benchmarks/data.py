@@ -100,7 +100,7 @@ def compare(frame: tuple[int, int], crop: tuple[int, int], count: int, folder: P
         "ours, warm cache, no colour jitter": ours(records, cached, crop, 0.0),
     }
     rates: dict[str, list[float]] = {name: [] for name in pipelines}
-    for _ in range(ROUNDS):
+    for _ in range(ROUNDS):  # in turn, so that a busy machine slows all alike
         for name, get in pipelines.items():
             start = time.process_time()
             for index in range(count):

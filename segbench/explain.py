@@ -136,7 +136,7 @@ def _images(
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
     """Name, image uint8 `[H, W, 3]` and mask uint8 `[H, W]` (None for pictures of yours)."""
     from segbench.inference.photos import read_photo
-    from segbench.predict import find_sources
+    from segbench.inference.sources import find_sources
     from segbench.training import build
 
     if config["source"]:

@@ -57,11 +57,12 @@ def train(config: DictConfig) -> Outcome:
         if not alone:
             raise ConfigError(f"{run.path}: another process is training this run; wait for it")
         previous = run.read_result()
+        is_finished = previous is not None and previous["status"] == "finished"
         if plain["overwrite"]:
             run.clear()
-        elif (known := run.read_config()) is not None:
-            _check_same_config(plain, known, run)
-            if previous is not None and previous["status"] == "finished":
+        elif is_finished or run.last_checkpoint.is_file():  # else there is nothing to lose
+            _check_same_config(plain, run.read_config() or {}, run)
+            if previous is not None and is_finished:
                 score = previous["scores"]["test"]["mIoU"]
                 print(
                     f"{run.path} is finished already: test mIoU {score:.4f}. Nothing to do; "

@@ -168,6 +168,15 @@ def test_an_unfinished_run_is_neither_continued_with_another_config_nor_with_res
     assert train_tiny().status == "finished"
 
 
+def test_a_run_that_never_got_to_a_checkpoint_may_be_started_with_another_config(
+    train_tiny: Train, run: RunDirectory
+) -> None:
+    with pytest.raises(ConfigError, match="width and depth must be at least 1"):
+        train_tiny("model.width=0")
+    assert run.read_result()["status"] == "failed"
+    assert train_tiny("trainer.max_epochs=1").status == "finished"
+
+
 @pytest.mark.parametrize("ema", ["null", "0.5"])
 def test_the_checkpoint_alone_reproduces_the_score(
     train_tiny: Train, run: RunDirectory, ema: str, monkeypatch: pytest.MonkeyPatch

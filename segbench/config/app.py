@@ -118,8 +118,8 @@ def _report(module: str, error: Exception) -> int:
 
 
 def _first_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    text = lines[0] if lines else ""
+    lines = [line.strip() for line in str(error).strip().splitlines()] or [""]
+    text = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
     return text if hasattr(error, "exit_code") else f"{type(error).__name__}: {text}"
 
 

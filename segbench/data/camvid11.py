@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from segbench.data.classes import ClassSet
@@ -90,7 +91,7 @@ class CamVid11:
         """See `Source`."""
         ids = read_ids(record.mask)
         check_ids(ids, _KNOWN, record.mask, f"0..10 and {_VOID} = void")
-        return read_rgb(record.image), _LUT[ids]
+        return read_rgb(record.image), cv2.LUT(ids.astype(np.uint8, copy=False), _LUT)
 
     def fingerprint_key(self) -> str:
         """See `Source`."""

@@ -132,9 +132,9 @@ class Cityscapes:
         ids = read_ids(record.mask)
         if record.mask.stem.endswith("_labelTrainIds"):
             check_ids(ids, _KNOWN_TRAIN_IDS, record.mask, "0..18 and 255 = ignore")
-            return image, ids
+            return image, ids.astype(np.uint8, copy=False)
         check_ids(ids, _KNOWN_IDS, record.mask, "label IDs 0..33")
-        return image, cv2.LUT(ids, self._lut)
+        return image, cv2.LUT(ids.astype(np.uint8, copy=False), self._lut)
 
     def fingerprint_key(self) -> str:
         """See `Source`."""

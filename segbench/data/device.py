@@ -1,7 +1,7 @@
 """Training batches cut on the GPU, for data sets whose decoded frames fit into its memory.
 
-The windows are those of the CPU path: labels are identical, image values within 1 before colours
-change. Per sample only a few index vectors travel to the device.
+The windows are those of the CPU path: labels are identical, image values within 1 (a little
+more where contrast is raised). Per sample only a few index vectors travel to the device.
 """
 
 from __future__ import annotations
@@ -65,16 +65,21 @@ class DeviceLoader:
 
     def _batch(self, keys: list[tuple[int, int]]) -> Batch:
         images, masks = self._frames()
-        draws = [self._draw(epoch, index) for epoch, index in keys]
+        windows = [self._draw(epoch, index) for epoch, index in keys]
         chosen = torch.tensor([index for _, index in keys], device=self.device)
-        rows, cols = (_indices([window for window, _ in draws], axis) for axis in (0, 1))
+        rows, cols = (_indices(windows, axis) for axis in (0, 1))
         inside = (
             _to(rows["inside"], self.device)[:, :, None] & _to(cols["inside"], self.device)[:, None]
         )
         image = _bilinear(images, chosen, rows, cols, self.device)
-        image = _recolor(image, torch.tensor([c for _, c in draws], device=self.device))
         fill = torch.tensor(self.augmentation.scale_crop.image_fill, device=self.device).float()
-        image = torch.where(inside[..., None], image, fill).round_().to(torch.uint8)
+        image = torch.where(inside[..., None], image, fill)
+        if self.augmentation.color_jitter:
+            seed = self.dataset.seed
+            colors = [self.augmentation.draw_colors((seed, epoch, i)) for epoch, i in keys]
+            matrix = _to(np.stack(colors), self.device)[:, None]  # [N, 1, 3, 4]
+            image = (image @ matrix[..., :3].mT + matrix[..., 3][:, :, None]).clamp_(0, 255)
+        image = image.round_().to(torch.uint8)
         mask = masks[
             chosen[:, None, None],
             _to(rows["nearest"], self.device)[:, :, None],
@@ -90,9 +95,9 @@ class DeviceLoader:
             "index": chosen,
         }
 
-    def _draw(self, epoch: int, index: int) -> tuple[Window, tuple[float, float, float]]:
+    def _draw(self, epoch: int, index: int) -> Window:
         key = (self.dataset.seed, epoch, index)
-        return self.augmentation.draw(self.dataset.frames.read(index)[1], key)
+        return self.augmentation.draw_window(self.dataset.frames.read(index)[1], key)
 
     def _frames(self) -> tuple[torch.Tensor, torch.Tensor]:
         """Uploads the frames on first use."""
@@ -155,17 +160,6 @@ def _bilinear(
     top = torch.lerp(corner("low", "low"), corner("low", "high"), across)
     bottom = torch.lerp(corner("high", "low"), corner("high", "high"), across)
     return torch.lerp(top, bottom, down)
-
-
-def _recolor(image: torch.Tensor, factors: torch.Tensor) -> torch.Tensor:
-    """Brightness, contrast and saturation of `[N, H, W, 3]` by factors `[N, 3]`, in 0..255."""
-    brightness, contrast, saturation = factors.float()[:, :, None, None, None].unbind(1)
-    luma = torch.tensor([0.299, 0.587, 0.114], device=image.device)
-    image = (image * brightness).clamp_(0, 255)
-    mean = (image @ luma).mean(dim=(1, 2))[:, None, None, None]
-    image = torch.lerp(mean.expand_as(image), image, contrast).clamp_(0, 255)
-    grey = (image @ luma)[..., None]
-    return torch.lerp(grey.expand_as(image), image, saturation).clamp_(0, 255)
 
 
 def _to(array: np.ndarray, device: torch.device) -> torch.Tensor:

@@ -97,8 +97,10 @@ def check_ids(ids: np.ndarray, known: np.ndarray, path: Path | None, expected: s
         path: the file.
         expected: the legal values in words.
     """
-    in_range = ids if ids.dtype == np.uint8 else np.clip(ids, 0, 255)
-    fine = known[in_range] & (ids == in_range)
+    unknown = (~known).astype(np.uint8)
+    if ids.dtype == np.uint8 and not cv2.LUT(ids, unknown).any():
+        return
+    fine = known[np.clip(ids, 0, 255)] & (ids < 256)
     if not fine.all():
         values = np.unique(ids[~fine])
         raise DataError(

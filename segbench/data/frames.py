@@ -30,9 +30,9 @@ class SourceFrames(Frames):
         self.records = records
         self.resize = resize
         self.resize_mask = resize_mask
-        self._known = np.zeros(256, bool)
-        self._known[: source.classes.num_classes] = True
-        self._known[source.classes.ignore_index] = True
+        self._unknown = np.ones(256, np.uint8)
+        self._unknown[: source.classes.num_classes] = 0
+        self._unknown[source.classes.ignore_index] = 0
 
     def __len__(self) -> int:
         return len(self.records)
@@ -42,7 +42,7 @@ class SourceFrames(Frames):
         record = self.records[index]
         image, mask = self.source.read(record)
         same_size(image, mask, record)
-        if not self._known[mask].all():
+        if cv2.LUT(mask, self._unknown).any():
             self.source.classes.check(mask, str(record.mask or record.name))
         if self.resize is not None:
             image = resize_image(image, self.resize)

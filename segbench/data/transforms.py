@@ -1,7 +1,8 @@
 """Augmentation from a few knobs, every draw a function of (seed, epoch, index).
 
-Scale, crop and padding are one albumentations transform of ours (`ScaleCrop`), because choosing
-the crop window before resizing is what makes the data path fast; the rest is albumentations.
+Scale, crop, flip and padding are one albumentations transform of ours (`ScaleCrop`), because
+choosing the crop window before resizing is what makes the data path fast. Changes of colour are one
+matrix. Blur, noise and cutouts are albumentations'.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ from typing import Any
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no network access on import
 
 import albumentations as A
+import cv2
 import numpy as np
 
 from segbench.data.dataset import Arrays
-from segbench.data.window import Size, Window, place
+from segbench.data.window import Size, Window, place, scaled
 
 _CROP_TRIES = 10
+_LUMA = (0.299, 0.587, 0.114)  # of RGB, ITU-R BT.601
 
 
 class ScaleCrop(A.DualTransform):
@@ -73,11 +76,11 @@ class ScaleCrop(A.DualTransform):
         frame = (mask.shape[0], mask.shape[1])
         flip = draws.random() < self.hflip
         scale = draws.uniform(*self.scale_range)
-        resized = (max(1, round(frame[0] * scale)), max(1, round(frame[1] * scale)))
+        resized = scaled(frame, scale)
         output = self.crop_size or frame
         centre = None
         if self.class_uniform and draws.random() < self.class_uniform:
-            centre = self._pixel_of_some_class(mask, scale, draws)
+            centre = self._pixel_of_some_class(mask, resized, draws)
         for _ in range(_CROP_TRIES):
             free = (draws.random(), draws.random())
             window = place(frame, resized, output, free, centre, flip)
@@ -98,7 +101,7 @@ class ScaleCrop(A.DualTransform):
         return bool(counts.max() <= self.cat_max_ratio * counts.sum())
 
     def _pixel_of_some_class(
-        self, mask: np.ndarray, scale: float, draws: random.Random
+        self, mask: np.ndarray, resized: Size, draws: random.Random
     ) -> tuple[float, float] | None:
         counts = self._labelled(mask)
         present = np.flatnonzero(counts)
@@ -107,7 +110,8 @@ class ScaleCrop(A.DualTransform):
         wanted = present[draws.randrange(present.size)]
         nth = draws.randrange(int(counts[wanted]))
         row, column = divmod(int(np.flatnonzero(mask.ravel() == wanted)[nth]), mask.shape[1])
-        return (row + 0.5) * scale, (column + 0.5) * scale
+        height, width = mask.shape
+        return (row + 0.5) * resized[0] / height, (column + 0.5) * resized[1] / width
 
     def _labelled(self, mask: np.ndarray) -> np.ndarray:
         counts = np.bincount(mask.ravel(), minlength=256)
@@ -125,7 +129,7 @@ class Augmentation:
         class_uniform: see `ScaleCrop`.
         hflip: see `ScaleCrop`.
         color_jitter: strength in 0..1: brightness, contrast and saturation change by up to this
-            share; 0 switches it off. Hue stays: it costs most and means something outdoors.
+            share; 0 switches it off.
         blur: probability of a light Gaussian blur.
         noise: probability of Gaussian noise.
         cutout: probability that 1-4 rectangles are blanked; there the mask becomes ignored.
@@ -165,7 +169,6 @@ class Augmentation:
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # albumentations only warns of an unknown argument
             steps = [
-                _color_jitter(color_jitter),
                 A.GaussianBlur(blur_limit=0, sigma_limit=(0.1, 1.5), p=blur),
                 A.GaussNoise(std_range=(0.01, 0.05), p=noise),
                 A.CoarseDropout(
@@ -179,7 +182,7 @@ class Augmentation:
             ]
         self.color_jitter = color_jitter
         self.cpu_only = max(blur, noise, cutout) > 0
-        self._steps = [self.scale_crop, *(step for step in steps if step.p > 0)]
+        self._steps = [step for step in steps if step.p > 0]
         self._idle: list[A.Compose] = []
 
     def __call__(self, image: np.ndarray, mask: np.ndarray, key: tuple[int, int, int]) -> Arrays:
@@ -193,42 +196,44 @@ class Augmentation:
         Returns:
             uint8 `[H, W, 3]` and uint8 `[H, W]` with `(H, W)` = `crop_size`.
         """
+        window = self.draw_window(mask, key)
+        image = self.scale_crop.apply(image, window)
+        mask = self.scale_crop.apply_to_mask(mask, window)
+        if self.color_jitter:
+            image = cv2.transform(image, self.draw_colors(key))
+        if not self._steps:
+            return image, mask
         # A pipeline holds its current draw, so every thread borrows one of its own.
         pipeline = self._idle.pop() if self._idle else A.Compose(copy.deepcopy(self._steps))
-        pipeline.set_random_state(np.random.default_rng(key), random.Random(f"colours {key}"))
-        pipeline.transforms[0].set_random_state(np.random.default_rng(key), window_draws(key))
+        pipeline.set_random_state(np.random.default_rng(key), random.Random(f"rest {key}"))
         out = pipeline(image=image, mask=mask)
         self._idle.append(pipeline)
         return out["image"], out["mask"]
 
-    def draw(
-        self, mask: np.ndarray, key: tuple[int, int, int]
-    ) -> tuple[Window, tuple[float, float, float]]:
-        """The window that `__call__` cuts for this key, and factors to change colours by.
+    def draw_window(self, mask: np.ndarray, key: tuple[int, int, int]) -> Window:
+        """The window that `__call__` cuts for this key from a frame with this mask."""
+        return self.scale_crop.draw(mask, window_draws(key))
 
-        For `DeviceLoader`, which has no albumentations: its factors of brightness, contrast and
-        saturation are of the same range as those of `__call__`, but drawn apart.
+    def draw_colors(self, key: tuple[int, int, int]) -> np.ndarray:
+        """The change of colours that `__call__` makes for this key.
+
+        Brightness, contrast (about the grey of `image_fill`) and saturation are all linear, so
+        they are one matrix.
+
+        Returns:
+            float32 `[3, 4]`, to be applied to (R, G, B, 1) with values in 0..255.
         """
-        draws = random.Random(f"device colours {key}")
+        draws = random.Random(f"colours {key}")
         low, high = 1 - self.color_jitter, 1 + self.color_jitter
-        factors = (draws.uniform(low, high), draws.uniform(low, high), draws.uniform(low, high))
-        return self.scale_crop.draw(mask, window_draws(key)), factors
+        brightness, contrast, saturation = (draws.uniform(low, high) for _ in range(3))
+        grey = (1 - contrast) * np.dot(_LUMA, self.scale_crop.image_fill)
+        mix = contrast * (saturation * np.eye(3) + (1 - saturation) * np.tile(_LUMA, (3, 1)))
+        return (brightness * np.column_stack([mix, [grey] * 3])).astype(np.float32)
 
 
 def window_draws(key: tuple[int, int, int]) -> random.Random:
     """The stream of draws that decides the window of a sample."""
     return random.Random(f"window {key}")
-
-
-def _color_jitter(strength: float) -> A.BasicTransform:
-    amount = (1 - strength, 1 + strength)
-    return A.ColorJitter(
-        brightness=amount,
-        contrast=amount,
-        saturation=amount,
-        hue=(0.0, 0.0),
-        p=1.0 if strength else 0.0,
-    )
 
 
 def _check(

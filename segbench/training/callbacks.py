@@ -17,7 +17,7 @@ from torch import Tensor
 
 from segbench.data.classes import ClassSet
 from segbench.training.run_directory import replacing
-from segbench.training.samples import sample_sheet
+from segbench.training.samples import film_strip, panel_height, sample_sheet, strip_epochs
 from segbench.training.tracking import log_samples
 
 
@@ -120,7 +120,7 @@ class Samples(pl.Callback):
     """Pictures of image, mask, pred and error of a few validation images, the same every time.
 
     Args:
-        folder: where `epoch0007.png` goes.
+        folder: where `epoch0007.png` goes, and in the end `film_strip.png` of the first image.
         classes: the class set.
         indices: positions in the validation set.
         every: after every so many epochs, and after the last.
@@ -132,6 +132,7 @@ class Samples(pl.Callback):
         self.indices = set(indices)
         self.every = every
         self._shown: list[dict[str, Any]] = []
+        self._height: int | None = None  # of a panel of the first image
 
     def _is_due(self, trainer: pl.Trainer) -> bool:
         epoch = trainer.current_epoch + 1
@@ -173,7 +174,20 @@ class Samples(pl.Callback):
             file = self.folder / f"epoch{trainer.current_epoch + 1:04d}.png"
             cv2.imwrite(str(file), sheet[..., ::-1])
             log_samples(trainer.loggers, self._shown, self.classes, trainer.global_step)
+        self._height = panel_height(self._shown[0]["mask"])
         self._shown = []
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Writes the film strip from the pictures in the folder, those before a resume included."""
+        if self._height is None or not trainer.is_global_zero:
+            return
+        files = {int(file.stem.removeprefix("epoch")): file for file in self.folder.glob("epoch*")}
+        sheets = {
+            epoch: np.asarray(cv2.imread(str(files[epoch])))[..., ::-1]
+            for epoch in strip_epochs(sorted(files))
+        }
+        strip = film_strip(sheets, self._height)
+        cv2.imwrite(str(self.folder / "film_strip.png"), strip[..., ::-1])
 
 
 class EpochLines(pl.Callback):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import cv2
@@ -12,6 +12,9 @@ from segbench.data.classes import ClassSet
 from segbench.inference.overlay import error_map, side_by_side, with_legend
 
 PANEL_WIDTH = 320
+GAP = 8
+CAPTION_HEIGHT = 24
+STRIP_EPOCHS = 12
 INK, PAPER = (32, 32, 32), 255
 
 
@@ -29,20 +32,62 @@ def sample_sheet(shown: Sequence[dict[str, Any]], classes: ClassSet, title: str)
     rows = []
     for entry in shown:
         mask, pred = entry["mask"], entry["pred"]
-        size = (PANEL_WIDTH, max(1, round(PANEL_WIDTH * mask.shape[0] / mask.shape[1])))
+        size = (PANEL_WIDTH, panel_height(mask))
         image = cv2.resize(entry["image"], size, interpolation=cv2.INTER_AREA)
         mask, pred = (cv2.resize(m, size, interpolation=cv2.INTER_NEAREST) for m in (mask, pred))
         error = error_map(image, pred, mask, classes)
         rows.append(_caption(entry["name"]))
-        rows.append(side_by_side([image, classes.decode(mask), classes.decode(pred), error]))
+        rows.append(side_by_side([image, classes.decode(mask), classes.decode(pred), error], GAP))
     width = rows[-1].shape[1]
     heading = _caption(f"{title}     image | mask | pred | error (red)")
     sheet = np.concatenate([_widen(row, width) for row in (heading, *rows)], axis=0)
     return with_legend(sheet, classes, range(classes.num_classes))
 
 
+def film_strip(sheets: Mapping[int, np.ndarray], height: int) -> np.ndarray:
+    """The first image of the sheets through the epochs: a column of pred and error for each.
+
+    Image and mask stand on the left.
+
+    Args:
+        sheets: what `sample_sheet` made after each epoch, by the number of the epoch.
+        height: of a panel, see `panel_height`.
+
+    Returns:
+        uint8 `[height, width, 3]` RGB.
+    """
+    epochs = sorted(sheets)
+    top = 2 * CAPTION_HEIGHT  # below the heading and the name of the image
+    columns = []
+    for number, epoch in enumerate(epochs):
+        row = sheets[epoch][top : top + height]
+        image, mask, pred, error = (
+            row[:, left : left + PANEL_WIDTH]
+            for left in range(0, 4 * (PANEL_WIDTH + GAP), PANEL_WIDTH + GAP)
+        )
+        if number == 0:
+            columns.append(_column("image, mask", image, mask))
+        columns.append(_column(f"epoch {epoch}: pred, error", pred, error))
+    return side_by_side(columns, GAP)
+
+
+def strip_epochs(epochs: Sequence[int]) -> list[int]:
+    """At most `STRIP_EPOCHS` of the epochs, evenly spread from the first to the last."""
+    shown = np.linspace(0, len(epochs) - 1, min(len(epochs), STRIP_EPOCHS))
+    return [epochs[i] for i in shown.round().astype(int)]
+
+
+def panel_height(mask: np.ndarray) -> int:
+    """Height in pixels of the panels of an image with this mask."""
+    return max(1, round(PANEL_WIDTH * mask.shape[0] / mask.shape[1]))
+
+
+def _column(title: str, upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
+    return np.concatenate([_caption(title)[:, :PANEL_WIDTH], upper, lower], axis=0)
+
+
 def _caption(text: str) -> np.ndarray:
-    strip = np.full((24, 4 * PANEL_WIDTH, 3), PAPER, np.uint8)
+    strip = np.full((CAPTION_HEIGHT, 4 * PANEL_WIDTH, 3), PAPER, np.uint8)
     cv2.putText(strip, text, (6, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.48, INK, 1, cv2.LINE_AA)
     return strip
 

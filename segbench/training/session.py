@@ -21,7 +21,7 @@ from segbench.training.run_directory import RunDirectory
 from segbench.training.scores import scores
 from segbench.training.task import SegmentationTask
 from segbench.training.tracking import finish_wandb, log_confusion
-from segbench.training.trainer import build_trainer
+from segbench.training.trainer import build_loggers, build_trainer
 
 Config = dict[str, Any]
 
@@ -80,12 +80,16 @@ def build_run(config: Config, run: RunDirectory) -> tuple[SegmentationTask, Any,
     torch.set_float32_matmul_precision("high")  # TF32 on the GPUs that have it
     source = build.build_source(config["data"])
     build.check_num_classes(source.classes)
+    loggers = build_loggers(config, run)  # from here on, what fails is logged as failed
     model = build.build_model(config["model"], source.classes.num_classes)
     if config["weights"]:
         from segbench.models.weights import load_weights
 
         print(load_weights(model, config["weights"]))
     data = build.build_datamodule(config["data"], source, config["seed"])
+    if config["data"].get("preview"):
+        data.write_preview(run.path / "preview.png")
+        print(f"preview of augmented samples: {run.path / 'preview.png'}")
     names = {split: [r.name for r in data.records(split)] for split in ("train", "val", "test")}
     weights = {name: data.class_weights(name) for name in build.class_weight_names(config["loss"])}
     loss = build.build_loss(config["loss"], source.classes, weights)
@@ -113,7 +117,7 @@ def build_run(config: Config, run: RunDirectory) -> tuple[SegmentationTask, Any,
             "protocol": _protocol(config, data),
         },
     )
-    return task, data, build_trainer(config, run, data)
+    return task, data, build_trainer(config, run, data, loggers)
 
 
 def _build_predictor(config: Config, model: nn.Module, data: Any) -> Any:
@@ -215,6 +219,8 @@ def _test(
     }
     if torch.cuda.is_available():
         result["timings"]["peak_memory_MiB"] = torch.cuda.max_memory_allocated() / 2**20
+    if trainer.max_epochs == 0 and not run.last_checkpoint.is_file():
+        trainer.save_checkpoint(run.last_checkpoint)  # given weights, to be tested as they are
     file = run.best_checkpoint if config["selection"] == "best" else run.last_checkpoint
     if not file.is_file():
         raise ConfigError(
@@ -224,7 +230,7 @@ def _test(
     checkpoint = build.read_checkpoint(file)
     task.load_state_dict(checkpoint["state_dict"])
     result["scores"]["val"] = checkpoint["segbench"]["scores"].get("val")
-    result["selected_epoch"] = int(checkpoint["epoch"]) + 1
+    result["selected_epoch"] = int(checkpoint["epoch"]) + 1 if trainer.max_epochs else 0
     trainer.test(task, data, verbose=False)
     index, matrices = task.counts("test")
     boundary = task.boundary.compute()

@@ -40,24 +40,28 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             torch.save(checkpoint, partial)
 
 
-def build_trainer(config: Config, run: RunDirectory, data: Any) -> pl.Trainer:
-    """The Lightning Trainer of a run, with its loggers, checkpoints, curves and pictures.
+def build_loggers(config: Config, run: RunDirectory) -> list[Logger]:
+    """The loggers of a run, which know its config."""
+    loggers = [
+        build.instantiate(node, save_dir=str(run.path), **wandb_arguments(node, run))
+        for node in (config["logger"] or {}).values()
+    ]
+    for logger in loggers:
+        logger.log_hyperparams(config)
+    return loggers
+
+
+def build_trainer(
+    config: Config, run: RunDirectory, data: Any, loggers: list[Logger]
+) -> pl.Trainer:
+    """The Lightning Trainer of a run, with its checkpoints, curves and pictures.
 
     Args:
         config: the resolved config of `segbench.train`.
         run: where everything goes.
         data: the `SegmentationData`; says how many images are validated.
+        loggers: from `build_loggers`.
     """
-    loggers: list[Logger] = (
-        [
-            build.instantiate(node, save_dir=str(run.path), **wandb_arguments(node, run))
-            for node in config["logger"].values()
-        ]
-        if config["logger"]
-        else []
-    )
-    for logger in loggers:
-        logger.log_hyperparams(config)
     return build.instantiate(
         config["trainer"],
         precision=build.resolve_precision(config["precision"], config["trainer"]["accelerator"]),

@@ -11,7 +11,7 @@ from segbench.data.window import Window, place
 
 RNG = np.random.default_rng(0)
 MASK = RNG.integers(0, 19, (90, 120)).astype(np.uint8)  # noise: any slip of phase shows
-IMAGE = cv2.GaussianBlur(RNG.integers(0, 256, (90, 120, 3)).astype(np.uint8), (5, 5), 0)
+IMAGE = RNG.integers(0, 256, (90, 120, 3)).astype(np.uint8)
 
 
 def plain(array: np.ndarray, window: Window, interpolation: int) -> np.ndarray:
@@ -21,14 +21,16 @@ def plain(array: np.ndarray, window: Window, interpolation: int) -> np.ndarray:
     return crop[:, ::-1] if window.flip else crop
 
 
-def test_400_random_crops_equal_resize_then_crop() -> None:
-    scale_crop = ScaleCrop((70, 80), (0.3, 2.5), 1.0, 0.3, 0.5, (0, 0, 0), 255)
+@pytest.mark.parametrize(("repeat", "crop"), [(1, (70, 80)), (4, (256, 256)), (4, (64, 48))])
+def test_400_random_crops_equal_resize_then_crop(repeat: int, crop: tuple[int, int]) -> None:
+    mask, image = np.tile(MASK, (repeat, repeat)), np.tile(IMAGE, (repeat, repeat, 1))
+    scale_crop = ScaleCrop(crop, (0.3, 2.5), 1.0, 0.3, 0.5, (0, 0, 0), 255)
     for index in range(400):
-        window = scale_crop.draw(MASK, window_draws((0, 0, index)))
-        labels = plain(MASK, window, cv2.INTER_NEAREST)
-        np.testing.assert_array_equal(window.crop_mask(MASK), labels, err_msg=str(window))
-        values = plain(IMAGE, window, cv2.INTER_LINEAR).astype(int)
-        assert np.abs(window.crop_image(IMAGE) - values).max() <= 1, window
+        window = scale_crop.draw(mask, window_draws((0, 0, index)))
+        labels = plain(mask, window, cv2.INTER_NEAREST)
+        np.testing.assert_array_equal(window.crop_mask(mask), labels, err_msg=str(window))
+        values = plain(image, window, cv2.INTER_LINEAR).astype(int)
+        assert np.abs(window.crop_image(image) - values).max() <= 1, window
 
 
 @pytest.mark.parametrize("free", [(0.0, 0.0), (0.5, 0.3), (0.999999, 0.999999)])

@@ -1,0 +1,37 @@
+"""The scripted W&B dashboard: what it shows, and what it says without an account."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+SCRIPT = Path(__file__).parents[1] / "experiments" / "dashboard.py"
+
+
+@pytest.fixture
+def view(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(SCRIPT.parent))
+    from dashboard import dashboard
+
+    return dashboard("me", "segbench", "mine")
+
+
+def test_scores_come_first_and_runs_are_grouped_by_study_model_and_seed(view) -> None:
+    assert [section.name for section in view.sections][:2] == ["Scores", "Classes"]
+    assert view.sections[0].panels[0].title == "val/mIoU"
+    assert [group.name for group in view.runset_settings.groupby] == ["study", "name", "seed"]
+
+
+def test_only_the_runs_of_the_study_are_shown(view) -> None:
+    assert "mine" in str(view.runset_settings.filters)
+
+
+@pytest.mark.slow
+def test_without_an_account_it_says_what_to_do() -> None:
+    done = subprocess.run(
+        [sys.executable, str(SCRIPT), "me"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert "wandb login" in done.stderr
+    assert "Traceback" not in done.stderr
