@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help setup train test test-all lint format clean
+.PHONY: help setup train test test-all lint format architectures clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -34,6 +34,9 @@ lint: setup  ## ruff and mypy
 format: setup  ## let ruff rewrite the sources
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+architectures: setup  ## draw every model of conf/model into docs/architectures
+	$(BIN)/python -m segbench.explain architecture model=all output=docs/architectures
 
 clean:  ## remove .venv and caches, keep runs
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

@@ -83,7 +83,8 @@ def test_the_card_says_what_a_stranger_needs(exported: Path) -> None:
 
 def test_the_torch_program_runs_by_itself(exported: Path) -> None:
     program = torch.export.load(exported.with_suffix(".pt2")).module()
-    logits, labels = program(torch.rand(3, 3, 72, 136) * 255)  # torch asserts that no map shrinks to one pixel
+    # Not tiny: torch asserts that no map shrinks to one pixel.
+    logits, labels = program(torch.rand(3, 3, 72, 136) * 255)
     assert logits.shape == (3, 11, 72, 136)
     assert torch.equal(labels, logits.argmax(1).byte())
 

@@ -82,13 +82,11 @@ class _Observer(TorchDispatchMode):
         # Tensors are kept alive, so that no other takes over their id.
         self.sources: dict[int, tuple[Tensor, set[Key]]] = {id(image): (image, {IMAGE})}
 
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> Any:
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         result = func(*args, **(kwargs or {}))
         inputs = list(_tensors((args, kwargs)))
         origins = set().union(*(self.sources[id(t)][1] for t in inputs if id(t) in self.sources))
-        outputs = [t for t in _tensors(result)]
+        outputs = list(_tensors(result))
         # Between the parts, what goes in comes out; what no image went into is a parameter.
         key = self._stage_of(outputs) if self.parts and origins else None
         if key is None:
@@ -192,9 +190,7 @@ def _parts(name: str, child: nn.Module) -> Iterator[tuple[str, nn.Module]]:
         yield (STEM if is_layer and name[-1].isdigit() else name), child
 
 
-def _enter_and_leave(
-    module: nn.Module, part: str, observer: _Observer, stack: ExitStack
-) -> None:
+def _enter_and_leave(module: nn.Module, part: str, observer: _Observer, stack: ExitStack) -> None:
     def enter(_: Any, __: Any) -> None:
         observer.parts.append(part)
 

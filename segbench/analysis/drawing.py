@@ -42,10 +42,11 @@ def draw(architecture: Architecture, title: str) -> str:
         f'height="{height}" font-family="Helvetica, Arial, sans-serif">',
         f"<title>{escape(title)}</title>",
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
-        f'markerHeight="7" orient="auto-start-reverse"><path d="M0 0.5 L8 4 L0 7.5 z" fill="{INK}"/></marker>'
-        "</defs>",
+        'markerHeight="7" orient="auto-start-reverse">'
+        f'<path d="M0 0.5 L8 4 L0 7.5 z" fill="{INK}"/></marker></defs>',
         f'<rect width="{width}" height="{height}" fill="white"/>',
-        f'<text x="16" y="28" font-size="18" font-weight="bold" fill="{INK}">{escape(title)}</text>',
+        f'<text x="16" y="28" font-size="18" font-weight="bold" fill="{INK}">{escape(title)}'
+        "</text>",
         f'<text x="16" y="48" font-size="12" fill="{INK}">{architecture.params / 1e6:.2f} M '
         f"parameters, {architecture.macs / 1e9:.2f} G multiply-accumulates at "
         f"{architecture.size[0]}x{architecture.size[1]}</text>",

@@ -138,7 +138,11 @@ def write_sheet(found: Explanation, file: Path) -> None:
     heat = {f"heat/{name}": value for name, value in found.heat.items()}
     probs = {f"probs/{name}": value for name, value in found.probs.items()}
     np.savez_compressed(
-        file.with_suffix(".npz"), labels=found.labels, uncertainty=found.uncertainty, **heat, **probs
+        file.with_suffix(".npz"),
+        labels=found.labels,
+        uncertainty=found.uncertainty,
+        **heat,
+        **probs,
     )
 
 
