@@ -1,6 +1,6 @@
 """Train a model on a data set, test it, and leave a run that can be read, resumed and repeated.
 
-    python -m segbench.train                                        built-in data, U-Net ResNet34
+    python -m segbench.train                                        built-in data, U-Net ResNet18
     python -m segbench.train model=unet data=camvid11 data.root=PATH
     python -m segbench.train -m model=unet,unet_resnet34 seed=0,1   a sweep
     python -m segbench.train -cn STUDY                              a study of experiments/

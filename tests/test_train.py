@@ -19,6 +19,7 @@ import pytest
 import torch
 
 from segbench.config import ConfigError
+from segbench.data.classes import DataError
 from segbench.training import build
 from segbench.training.build import load_checkpoint
 from segbench.training.callbacks import Speed
@@ -162,6 +163,11 @@ def test_an_unfinished_run_is_neither_continued_with_another_config_nor_with_res
             train_tiny()
     with pytest.raises(ConfigError, match="resume=never"):
         train_tiny("resume=never")
+    result = run.read_result()
+    result["data_info"]["fingerprint"]["train"] = "of other images"
+    run.write_result(result)
+    with pytest.raises(DataError, match="begun on other data: the fingerprint of train"):
+        train_tiny()
     run.result_file.write_text("{")  # a broken disk: config.yaml still says what this run is
     with pytest.raises(ConfigError, match=r"optimizer\.lr: there 0\.001, now 0\.5"):
         train_tiny("optimizer.lr=0.5")

@@ -44,7 +44,7 @@ class Streets:
     """
 
     classes = CLASSES
-    protocol = "camvid11-segnet"
+    protocol = "streets-11"
     comparable = False  # scores on drawn streets are no CamVid scores
 
     def __init__(

@@ -14,6 +14,7 @@ from pytorch_lightning.callbacks import Callback
 from torch import nn
 
 from segbench.config import ConfigError
+from segbench.data.classes import DataError
 from segbench.training import build, provenance
 from segbench.training.callbacks import Speed
 from segbench.training.report import print_report
@@ -39,6 +40,7 @@ def run_training(config: Config, run: RunDirectory) -> dict[str, Any]:
     started = time.time()
     quiet_libraries()
     result = _first_result(config)
+    before = run.read_result() or {}
     is_first = os.environ.get("LOCAL_RANK", "0") == "0"
     if is_first:
         run.write_config(config)
@@ -51,7 +53,10 @@ def run_training(config: Config, run: RunDirectory) -> dict[str, Any]:
         _describe(result, task, data, trainer, config)
         resume = run.last_checkpoint if run.last_checkpoint.is_file() else None
         if resume:
+            _check_same_data(before, result, run)
             print(f"resuming {resume}")
+        if is_first:
+            run.write_result(result)
         trainer.fit(task, data, ckpt_path=resume, weights_only=True)
         task.check_finite()
         _test(config, run, task, data, trainer, result)
@@ -184,6 +189,7 @@ def _describe(
         "fingerprint": {s: data.fingerprint(s) for s in ("train", "val", "test")},
         "protocol": data.source.protocol,
         "comparable": data.source.comparable,
+        "label_map": getattr(data.source, "found_label_map", None),
         "split": "test",
         "num_images": {s: len(data.records(s)) for s in ("train", "val", "test")},
     }
@@ -200,6 +206,18 @@ def _describe(
             f"{result['data_info']['num_images']['train']} training images, batch {batch}, "
             f"{result['budget']['precision']}, {result['hardware']['device']}",
             flush=True,
+        )
+
+
+def _check_same_data(before: Config, now: Config, run: RunDirectory) -> None:
+    """Raises DataError if the run that is resumed was begun on other images."""
+    old = before.get("data_info", {}).get("fingerprint")
+    new = now["data_info"]["fingerprint"]
+    changed = [split for split in new if old and old.get(split) != new[split]]
+    if changed:
+        raise DataError(
+            f"{run.path} was begun on other data: the fingerprint of {', '.join(changed)} differs. "
+            "Restore the files, or start the run anew with overwrite=true"
         )
 
 
