@@ -158,9 +158,14 @@ def _scatter(found: Embedding) -> Figure:
         of_class = found.cells.labels == label
         color = np.array(found.classes.colors[label]) / 255
         axes.scatter(
-            found.plane[of_class, 0], found.plane[of_class, 1], s=14, color=color, edgecolor="black", linewidth=0.25,
+            found.plane[of_class, 0],
+            found.plane[of_class, 1],
+            s=14,
+            color=color,
+            edgecolor="black",
+            linewidth=0.25,
             label=f"{found.classes.names[label]}  {100 * score['purity']:.0f} %",
-        )  # fmt: skip
+        )
     axes.set_xticks([])
     axes.set_yticks([])
     title = f"{found.settings['layer']}, {found.settings['projection']}: neighbours of one class"
