@@ -38,7 +38,7 @@ def print_report(result: dict[str, Any], run: RunDirectory) -> None:
         f"training time waiting for data, {timings['total_seconds']:.0f} s in all"
     )
     console.print(f"\nrun directory  {run.path}")
-    pictures = sorted(run.samples.glob("*.png"))
+    pictures = sorted(run.samples.glob("epoch*.png"))
     if pictures:
         console.print(f"picture        {pictures[-1]}")
     checkpoint = run.best_checkpoint if selection == "best" else run.last_checkpoint
