@@ -12,6 +12,7 @@ import numpy as np
 
 from segbench.analysis import wording
 from segbench.analysis.audit import audit
+from segbench.analysis.counts import pixel_acc
 from segbench.analysis.details import (
     Options,
     by_group,
@@ -114,6 +115,7 @@ def _leaderboard(study: Study, drawn: Sample, options: Options) -> list[dict[str
                 **described(estimate, -1, options.confidence),
                 "interval": np.clip(estimate.interval(options.confidence)[-1], 0, 1),
                 "places": places[index],
+                "pixel_acc": pixel_acc(entrant.counts),
                 "class_iou": dict(zip(study.classes.names, estimate.value[:-1], strict=True)),
                 "params": first.get("params"),
             }

@@ -66,6 +66,16 @@ def iou(counts: np.ndarray, absent: str = "exclude") -> np.ndarray:
         return np.where(union > 0, hit / union, empty)
 
 
+def pixel_acc(counts: np.ndarray) -> float:
+    """Share of the labelled pixels that were hit, all images summed, mean over the runs.
+
+    Args:
+        counts: int64 `[S, N, 3, C]`.
+    """
+    hit, labelled = (counts[:, :, part].sum(axis=(1, 2)) for part in (0, 1))
+    return float(np.mean(hit / np.maximum(labelled, 1)))
+
+
 def with_mean(values: np.ndarray) -> np.ndarray:
     """Appends the mean over classes that are not NaN: `[..., C]` to `[..., C + 1]`."""
     present = ~np.isnan(values)

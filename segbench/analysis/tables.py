@@ -15,7 +15,8 @@ Row = list[str]
 def leaderboard_rows(comparison: Mapping[str, Any]) -> list[Row]:
     """Header and one row per model."""
     level = f"{100 * comparison['confidence']:.0f}% interval"
-    rows = [["model", "mIoU (%)", level, "SD over seeds", "seeds", "best in", "params (M)"]]
+    rows = [["model", "mIoU (%)", level, "SD over seeds", "seeds", "best in",
+             "pixel_acc (%)", "params (M)"]]  # fmt: skip
     for row in comparison["leaderboard"]:
         rows.append(
             [
@@ -25,6 +26,7 @@ def leaderboard_rows(comparison: Mapping[str, Any]) -> list[Row]:
                 percent(row["sd"], 2),
                 str(len(row["seeds"])),
                 f"{100 * row['places'][0]:.0f}%",
+                percent(row["pixel_acc"]),
                 MISSING if not row["params"] else f"{row['params'] / 1e6:.2f}",
             ]
         )
