@@ -113,8 +113,9 @@ def test_a_run_leaves_everything_that_is_promised(
         rows_of(run)[0]
     )
     pictures = sorted(run.samples.iterdir())
-    assert [picture.name for picture in pictures] == ["epoch0001.png", "epoch0002.png"]
-    sheet = cv2.imread(str(pictures[-1]))
+    names = [picture.name for picture in pictures]
+    assert names == ["epoch0001.png", "epoch0002.png", "film_strip.png"]
+    sheet = cv2.imread(str(pictures[1]))
     assert sheet.shape[1] > 4 * 320, "image, mask, pred and error side by side"
     assert sheet.std() > 10, "an empty picture"
 
