@@ -10,11 +10,11 @@ help:  ## list the targets
 
 setup: .venv/ready  ## make .venv with everything that is needed
 
-# uv takes torch and torchvision as a matching pair from the registry.
-.venv/ready: pyproject.toml
+# uv takes torch and torchvision as a matching pair from the registry, at the versions of the lock.
+.venv/ready: pyproject.toml requirements.lock
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --editable ".[dev]"
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock --editable ".[dev]"
 	touch $@
 
 train: setup  ## set up, then train U-Net on the built-in data; ARGS="model=unet seed=1"
@@ -37,6 +37,10 @@ format: setup  ## let ruff rewrite the sources
 
 architectures: setup  ## draw every model of conf/model into docs/architectures
 	$(BIN)/python -m segbench.explain architecture model=all output=docs/architectures
+
+lock: setup  ## write requirements.lock anew from pyproject.toml
+	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --python-version 3.11 --universal \
+		--no-header --no-annotate --no-emit-index-url --upgrade --output-file requirements.lock
 
 clean:  ## remove .venv and caches, keep runs
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache
