@@ -163,10 +163,14 @@ def _scatter(found: Embedding) -> Figure:
         )  # fmt: skip
     axes.set_xticks([])
     axes.set_yticks([])
-    title = f"{found.settings['layer']}, {found.settings['projection']}: neighbours of one class"
-    axes.set_title(f"{title} {100 * mean_scores(found)['purity']:.1f} %", fontsize=11)
+    how = {"tsne": "t-SNE", "pca": "PCA", "umap": "UMAP"}[str(found.settings["projection"])]
+    axes.set_title(
+        f"{how} of {found.settings['layer']}: {100 * mean_scores(found)['purity']:.1f} % of the "
+        f"{found.settings['neighbours']} nearest neighbours share the class",
+        fontsize=11,
+    )
     handles = axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9)
-    handles.set_title("class, share of neighbours", {"size": 8})
+    handles.set_title("class, neighbours that share it", {"size": 8})
     return figure
 
 
