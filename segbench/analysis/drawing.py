@@ -101,7 +101,8 @@ def _arrow(
     x2, y2 = centres[end][0] - side * (boxes[end][0] / 2 + 2), centres[end][1]
     is_next = end == start + 1
     if not is_next:  # off the middle, so that arrows do not hide each other
-        y1, y2 = y1 - boxes[start][1] / 4, y2 - boxes[end][1] / 4
+        off = 0.25 if forward else -0.25
+        y1, y2 = y1 - off * boxes[start][1], y2 - off * boxes[end][1]
     bend = max(18.0, abs(x2 - x1) * 0.45)
     lift = 0.0 if is_next or y1 != y2 else min(40.0, 0.16 * abs(x2 - x1))
     path = (

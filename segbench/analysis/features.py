@@ -95,14 +95,15 @@ def heat_map(
     label: int,
     where: Tensor | None = None,
     layer: str | None = None,
-    method: Method = "gradcam",
+    method: Method = "hirescam",
 ) -> Tensor:
     """Which parts of a feature map speak for a class.
 
     `gradcam` is Seg-Grad-CAM (Vinogradova et al. 2020, AAAI): the features of a layer, each
-    weighted by the mean gradient of the summed logits of the class over some pixels; `hirescam`
-    multiplies gradient and feature place by place (Draelos and Carin 2020), so that only places
-    that these pixels really depend on are lit.
+    weighted by the mean gradient of the summed logits of the class over some pixels. It lights
+    every place where such features are strong, whether or not these pixels depend on it.
+    `hirescam` multiplies gradient and feature place by place (Draelos and Carin 2020), so that
+    only places that these pixels really depend on are lit.
 
     Args:
         model: in eval mode.

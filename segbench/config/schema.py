@@ -247,7 +247,7 @@ class ExplainConfig:
     classes: list[str] | None = None
     pixel: list[int] | None = None
     region: list[int] | None = None
-    method: str = choice("gradcam", "hirescam")
+    method: str = choice("hirescam", "gradcam")
 
     # Embeddings
     projection: str = choice("tsne", "pca", "umap")

@@ -32,6 +32,18 @@ def test_groups_and_transposed_convolutions_too() -> None:
     assert count_macs(up, (8, 8)) == 8 * 8 * 3 * 4 * 4
 
 
+def test_torchvision_publishes_the_same_number() -> None:
+    from torchvision.models import resnet18
+    from torchvision.models.segmentation import LRASPP_MobileNet_V3_Large_Weights as Weights
+    from torchvision.models.segmentation import lraspp_mobilenet_v3_large
+
+    assert round(count_macs(resnet18(), (224, 224)) / 1e9, 3) == 1.814
+    network = lraspp_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=21)
+    published = Weights.COCO_WITH_VOC_LABELS_V1.meta
+    assert count_params(network) == published["num_params"]
+    assert count_macs(network, (520, 520)) / 1e9 == pytest.approx(published["_ops"], abs=1e-3)
+
+
 def test_attention_is_counted_on_every_device() -> None:
     class Attention(nn.Module):
         def __init__(self) -> None:

@@ -1,0 +1,81 @@
+"""Every model of conf/ can be looked into, drawn and handed over; takes a minute per model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from omegaconf import OmegaConf
+from torch import nn
+
+from segbench.analysis.architecture import trace
+from segbench.analysis.embeddings import sample_cells
+from segbench.analysis.features import heat_map, run_with_features
+from segbench.analysis.profiling import count_macs, count_params
+from segbench.config import config_dir
+from segbench.inference.onnx import OnnxNetwork
+from segbench.inference.onnx_export import Deployed, agreement, export_onnx
+from segbench.training.build import build_model
+
+MODELS = sorted(file.stem for file in (config_dir() / "model").glob("*.yaml"))
+MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
+# Why a model cannot be written as ONNX; of ours at most one may stand here.
+NOT_EXPORTABLE: dict[str, str] = {}
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(params=MODELS)
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+@pytest.fixture
+def model(name: str) -> nn.Module:
+    torch.manual_seed(0)
+    node = OmegaConf.to_container(OmegaConf.load(config_dir() / "model" / f"{name}.yaml"))
+    network = build_model(node, num_classes=5)  # type: ignore[arg-type]
+    # Statistics of real activations, or logits would explode in networks of random weights.
+    for module in network.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            module.momentum = None
+    with torch.no_grad():
+        network.train()(torch.randn(2, 3, 96, 128))
+    return network.eval()
+
+
+def test_heat_maps_and_features(model: nn.Module) -> None:
+    image = torch.randn(1, 3, 96, 128)
+    for label in (0, 1):
+        heat = heat_map(model, image, label)
+        assert heat.shape == (96, 128)
+        assert heat.isfinite().all()
+        assert 0 <= heat.min() <= heat.max() <= 1
+    with torch.no_grad():
+        features = run_with_features(model, image, "head.input")[1][0].numpy()
+    mask = torch.arange(96 * 128).view(96, 128) // (48 * 128)
+    cells = sample_cells([(features, mask.byte().numpy())], 5, per_class=10, seed=0)
+    assert set(cells.labels) == {0, 1}
+
+
+def test_the_drawing_holds_every_product(model: nn.Module) -> None:
+    found = trace(model)
+    assert found.macs == count_macs(model, found.size)
+    aux = getattr(model, "aux_head", None)  # does not run, so no stage has it
+    unused = count_params(aux) if aux is not None else 0
+    assert sum(stage.params for stage in found.stages) == found.params - unused
+    assert len(found.arrows) >= len(found.stages) - 1
+
+
+def test_onnx_agrees_at_two_sizes(model: nn.Module, name: str, tmp_path: Path) -> None:
+    if name in NOT_EXPORTABLE:
+        pytest.skip(NOT_EXPORTABLE[name])
+    network = Deployed(model, MEAN, STD)
+    export_onnx(network, tmp_path / "net.onnx", {})
+    written = OnnxNetwork(tmp_path / "net.onnx")
+    for size in ((96, 128), (75, 141)):
+        image = torch.rand(1, 3, *size) * 255
+        same, difference = agreement(network, written, image)
+        assert same >= 0.999
+        assert difference < 1e-3
