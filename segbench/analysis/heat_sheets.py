@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -135,15 +136,10 @@ def write_sheet(found: Explanation, file: Path) -> None:
             axes.set_title(title, fontsize=9)
             axes.set_axis_off()
     figure.savefig(file, dpi=110)
-    heat = {f"heat/{name}": value for name, value in found.heat.items()}
-    probs = {f"probs/{name}": value for name, value in found.probs.items()}
-    np.savez_compressed(
-        file.with_suffix(".npz"),
-        labels=found.labels,
-        uncertainty=found.uncertainty,
-        **heat,
-        **probs,
-    )
+    arrays: dict[str, Any] = {"labels": found.labels, "uncertainty": found.uncertainty}
+    arrays |= {f"heat/{name}": value for name, value in found.heat.items()}
+    arrays |= {f"probs/{name}": value for name, value in found.probs.items()}
+    np.savez_compressed(file.with_suffix(".npz"), **arrays)
 
 
 def _tinted(image: np.ndarray, values: np.ndarray, colormap: int) -> np.ndarray:
