@@ -159,13 +159,9 @@ def _scatter(found: Embedding) -> Figure:
         color = np.array(found.classes.colors[label]) / 255
         axes.scatter(
             found.plane[of_class, 0],
-            found.plane[of_class, 1],
-            s=14,
-            color=color,
-            edgecolor="black",
-            linewidth=0.25,
+            found.plane[of_class, 1], s=14, color=color, edgecolor="black", linewidth=0.25,
             label=f"{found.classes.names[label]}  {100 * score['purity']:.0f} %",
-        )
+        )  # fmt: skip
     axes.set_xticks([])
     axes.set_yticks([])
     how = {"tsne": "t-SNE", "pca": "PCA", "umap": "UMAP"}[str(found.settings["projection"])]
@@ -174,8 +170,14 @@ def _scatter(found: Embedding) -> Figure:
         f"{found.settings['neighbours']} nearest neighbours share the class",
         fontsize=11,
     )
-    handles = axes.legend(loc="center left", bbox_to_anchor=(1, 0.5), frameon=False, fontsize=9)
-    handles.set_title("class, neighbours that share it")
+    axes.legend(
+        title="class, neighbours that share it",
+        title_fontsize=8,
+        loc="center left",
+        bbox_to_anchor=(1, 0.5),
+        frameon=False,
+        fontsize=9,
+    )
     return figure
 
 
