@@ -58,7 +58,7 @@ def export(config: DictConfig) -> Outcome:
         draft.unlink(missing_ok=True)
     target.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     if plain["program"]:
-        torch.export.save(program, target.with_suffix(".pt2"))
+        torch.export.save(onnx_export.any_size(program), target.with_suffix(".pt2"))
     _print(target, card)
     return Outcome("finished", run_dir=str(target))
 

@@ -135,7 +135,7 @@ def export_onnx(network: Deployed, file: Path, metadata: dict[str, Any]) -> Any:
     require("onnx", "onnxscript")
     import onnx
 
-    any_size = {0: Dim("batch", min=1), 2: Dim("height", min=1), 3: Dim("width", min=1)}
+    sizes = {0: Dim("batch", min=1), 2: Dim("height", min=1), 3: Dim("width", min=1)}
     example = torch.rand(2, 3, 70, 90) * 255  # 0 and 1 are special to torch.export
     try:
         with warnings.catch_warnings():
@@ -143,7 +143,7 @@ def export_onnx(network: Deployed, file: Path, metadata: dict[str, Any]) -> Any:
             program = torch.export.export(
                 network,
                 (example,),
-                dynamic_shapes=(any_size,),
+                dynamic_shapes=(sizes,),
                 # What padding settles (the image fits into its padded size) torch cannot prove.
                 prefer_deferred_runtime_asserts_over_guards=True,
             )
@@ -160,6 +160,20 @@ def export_onnx(network: Deployed, file: Path, metadata: dict[str, Any]) -> Any:
     proto = written.model_proto
     onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps(metadata)})
     onnx.save(proto, str(file))
+    return program
+
+
+def any_size(program: Any) -> Any:
+    """The program without its assertions about sizes.
+
+    They tell layouts in memory apart (whether padding cut anything off), which changes no value,
+    and would refuse the sizes that need no padding.
+    """
+    for node in list(program.graph.nodes):
+        if node.target is torch.ops.aten._assert_scalar.default:
+            program.graph.erase_node(node)
+    program.graph.eliminate_dead_code()
+    program.graph_module.recompile()
     return program
 
 
