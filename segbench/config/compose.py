@@ -256,9 +256,10 @@ def _forget_class_weight_rules(loss: Any) -> None:
 def _unknown_study(name: str) -> str:
     places = {studies_dir(), Path.cwd() / "experiments"}
     studies = {file.stem for place in places if place.is_dir() for file in place.glob("*.yaml")}
-    return f"there is no study '{name}'{did_you_mean(name, studies)}\nstudies: " + ", ".join(
-        sorted(studies)
-    )
+    hint = did_you_mean(name, studies)
+    if "did you mean" in hint:
+        hint += f"\nstudies: {', '.join(sorted(studies))}"
+    return f"there is no study '{name}'{hint}"
 
 
 def _listing(problems: list[str]) -> str:
