@@ -68,7 +68,7 @@ def train(config: DictConfig) -> Outcome:
                     f"{run.path} is finished already: test mIoU {score:.4f}. Nothing to do; "
                     "overwrite=true trains it anew."
                 )
-                return Outcome("unchanged", score, run_dir=str(run.path))
+                return _outcome("unchanged", previous, run)
             if plain["resume"] == "never":
                 raise ConfigError(
                     f"{run.path} holds an unfinished run and resume=never; use resume=auto to "
@@ -91,7 +91,13 @@ def _train_locked(config: dict[str, Any], run: RunDirectory) -> Outcome:
     from segbench.training.session import run_training
 
     result = run_training(config, run)
-    return Outcome("finished", result["scores"]["test"]["mIoU"], run_dir=str(run.path))
+    return _outcome("finished", result, run)
+
+
+def _outcome(status: str, result: dict[str, Any], run: RunDirectory) -> Outcome:
+    """Test mIoU for the table of jobs; val/mIoU for a sweeper that tunes."""
+    test, val = (result["scores"].get(split) or {} for split in ("test", "val"))
+    return Outcome(status, test.get("mIoU"), val.get("mIoU"), run_dir=str(run.path))
 
 
 def _check_same_config(new: dict[str, Any], old: dict[str, Any], run: RunDirectory) -> None:

@@ -83,6 +83,8 @@ def test_a_run_leaves_everything_that_is_promised(
         *("dirty", "command", "hardware", "timings", "scores", "selected_epoch"),
     }
     assert (result["status"], result["kind"], result["schema_version"]) == ("finished", "train", 1)
+    assert outcome.score == result["scores"]["test"]["mIoU"]
+    assert outcome.objective == result["scores"]["val"]["mIoU"], "never tune on the test set"
     assert result["config"] == run.read_config()
     assert result["data_info"]["num_images"] == {"train": 8, "val": 4, "test": 4}
     assert result["budget"] == {

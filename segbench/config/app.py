@@ -37,12 +37,15 @@ class Outcome:
     Args:
         status: finished, unchanged (it was finished before), failed or killed.
         score: the number to compare jobs by, a fraction, or None.
+        objective: what a sweeper that tunes may see: a score of the validation set, never of the
+            test set.
         reason: why it failed, in one line.
         run_dir: where it wrote.
     """
 
     status: str = "finished"
     score: float | None = None
+    objective: float | None = None
     reason: str = ""
     run_dir: str = ""
 
@@ -97,7 +100,7 @@ def run_verb(
             return None
         if isinstance(outcome, Outcome):
             _write_outcome(outcome)
-            return outcome.score
+            return outcome.objective
         codes.append(outcome or 0)
         return None
 
@@ -147,7 +150,7 @@ def _run_job(module: str) -> float | None:
     record_file = Path(job.sweep.dir) / ".jobs" / f"{job.job.num:05d}.json"
     record_file.parent.mkdir(parents=True, exist_ok=True)
     record_file.write_text(json.dumps(record))
-    return outcome.score
+    return outcome.objective
 
 
 def _write_outcome(outcome: Outcome) -> None:

@@ -63,9 +63,10 @@ def test_mistakes_are_explained_and_end_with_two(runs):
 def test_wandb_gets_a_run_of_job_type_compare(runs):
     assert compare(config(runs, wandb=True)) == 0
     (folder,) = (runs / "mine/report/wandb").glob("offline-run-*")
-    recorded = b"".join(file.read_bytes() for file in folder.rglob("*.wandb"))
-    assert b"compare/leaderboard" in recorded
-    assert b"custom is better than unet" in recorded
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--summary", "--json", str(folder)]
+    recorded = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "compare/leaderboard" in recorded
+    assert "custom is better than unet" in recorded
 
 
 def test_it_starts_without_torch(runs):
