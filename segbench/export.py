@@ -1,10 +1,12 @@
-"""Hand a network over as ONNX, checked against the checkpoint on real images.
+"""Hand a network over, as ONNX or as a small checkpoint, checked on real images.
 
 python -m segbench.export ckpt=runs/STUDY/NAME/seedN/checkpoints/best.ckpt
 python -m segbench.export ckpt=best.ckpt argmax=true source=photos/ output=net.onnx
+python -m segbench.export ckpt=best.ckpt format=ckpt half=true output=net.ckpt
 
-Writes FILE.onnx and FILE.json (classes, colours, normalisation, scores, where it comes from). If
-the file does not predict what the checkpoint predicts, it is not written and the exit code is 1.
+Writes FILE.onnx and FILE.json (classes, colours, normalisation, scores, where it comes from), or
+FILE.ckpt without what only training needs and its model card FILE.md. If the file does not predict
+what the checkpoint predicts, it is not written and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -32,13 +34,58 @@ def export(config: DictConfig) -> Outcome:
     """Writes the file, checks it, writes what is known of it."""
     plain: Config = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     target = _check(plain)
-    import torch
-
-    from segbench.inference import onnx_export
     from segbench.training.segmenter import Segmenter
 
     segmenter = Segmenter(plain["ckpt"], device="cpu", allow_targets=plain["allow_targets"])
     images = _images(plain, segmenter)
+    write = _write_onnx if plain["format"] == "onnx" else _write_small
+    write(target, segmenter, images, plain)
+    return Outcome("finished", run_dir=str(target))
+
+
+def _write_small(target: Path, segmenter: Segmenter, images: list[Tensor], config: Config) -> None:
+    """A checkpoint without what only training needs, and its model card."""
+    from segbench.analysis.model_card import card
+    from segbench.inference.onnx_export import ExportError
+    from segbench.training import handover
+    from segbench.training.segmenter import Segmenter
+
+    draft = target.with_name(f".{target.name}.part")
+    try:
+        handover.write_small(segmenter.ckpt, draft, config["half"])
+        small = Segmenter(draft, device="cpu", allow_targets=config["allow_targets"])
+        pairs = [
+            (segmenter.predictor.labels(image.byte()), small.predictor.labels(image.byte()))
+            for image in images
+        ]
+        shares = [float((ours == theirs).double().mean()) for ours, theirs in pairs]
+        same = min(shares)
+        if same < config["agreement"]:
+            raise ExportError(
+                f"the small checkpoint was not kept: only {100 * same:.3f} % of the pixels of the "
+                f"worst image get the class of the original (agreement={config['agreement']}). "
+                + ("Keep the weights in 32 bits: half=false" if config["half"] else "")
+            )
+        os.replace(draft, target)
+    finally:
+        draft.unlink(missing_ok=True)
+    parity = {"images": len(images), "agreement": same, "mean": sum(shares) / len(shares)}
+    text = card(target, small.meta, parity, config["half"])
+    target.with_suffix(".md").write_text(text, encoding="utf-8")
+    print(
+        f"{target} ({target.stat().st_size / 2**20:.1f} MiB): {100 * parity['mean']:.3f} % of "
+        f"pixels as the original on {len(images)} images, {100 * same:.3f} % on the worst\n"
+        f"{target.with_suffix('.md')}: the model card\n"
+        f"python -m segbench.predict ckpt={target} source=PHOTO"
+    )
+
+
+def _write_onnx(target: Path, segmenter: Segmenter, images: list[Tensor], plain: Config) -> None:
+    """An ONNX file, and what is known of it as JSON."""
+    import torch
+
+    from segbench.inference import onnx_export
+
     predictor, meta = segmenter.predictor, segmenter.meta
     network = onnx_export.Deployed(
         predictor.model, meta["mean"], meta["std"], predictor.divisor, plain["argmax"]
@@ -60,7 +107,6 @@ def export(config: DictConfig) -> Outcome:
     if plain["program"]:
         torch.export.save(onnx_export.any_size(program), target.with_suffix(".pt2"))
     _print(target, card)
-    return Outcome("finished", run_dir=str(target))
 
 
 def _check(config: Config) -> Path:
@@ -71,11 +117,23 @@ def _check(config: Config) -> Path:
         )
     if config["ckpt"].endswith(".onnx"):
         raise ConfigError(f"ckpt={config['ckpt']}: is ONNX already; give the checkpoint")
-    ending = ".onnx" if config["quantize"] == "none" else "_int8.onnx"
+    is_onnx = config["format"] == "onnx"
+    ending = "_int8.onnx" if config["quantize"] != "none" else ".onnx" if is_onnx else "_small.ckpt"
     ckpt = Path(config["ckpt"])
     target = Path(config["output"] or ckpt.with_name(ckpt.stem + ending))
-    if target.suffix != ".onnx":
-        raise ConfigError(f"output={target}: must end in .onnx, by which predict knows the file")
+    of_onnx = [k for k in ("argmax", "program") if config[k]]
+    of_onnx += ["quantize"] if config["quantize"] != "none" else []
+    if is_onnx and config["half"]:
+        raise ConfigError("half is for format=ckpt; for a smaller ONNX file see quantize")
+    if not is_onnx and of_onnx:
+        raise ConfigError(f"{', '.join(of_onnx)}: only for format=onnx")
+    if target.suffix != f".{config['format']}":
+        hint = "; did you mean format=ckpt?" if target.suffix == ".ckpt" else ""
+        raise ConfigError(
+            f"output={target}: must end in .{config['format']}, by which predict knows it{hint}"
+        )
+    if target.resolve() == ckpt.resolve():
+        raise ConfigError(f"output={target}: is the checkpoint itself; choose another file")
     return target
 
 

@@ -207,13 +207,16 @@ class ExportConfig:
     """Everything that `python -m segbench.export` understands at the top level."""
 
     ckpt: str = MISSING
+    format: str = choice("onnx", "ckpt")
     # null: beside the checkpoint
     output: str | None = None
-    # also put the label map into the graph, as a second output
+    # ckpt only: keep the weights in 16 bits, half the size
+    half: bool = False
+    # onnx only: also put the label map into the graph, as a second output
     argmax: bool = False
-    # int8 by ONNX Runtime; static needs the images below to calibrate
+    # onnx only: int8 by ONNX Runtime; static needs the images below to calibrate
     quantize: str = choice("none", "dynamic", "static")
-    # also write the torch.export program (.pt2)
+    # onnx only: also write the torch.export program (.pt2)
     program: bool = False
 
     # The images that the file is checked on: pictures, or the test images of the checkpoint's data

@@ -103,6 +103,11 @@ class CamVid:
         ValueError: `void_class` with 11 classes.
     """
 
+    terms = (
+        "The weights were learned from CamVid, whose images are for non-commercial research: use "
+        "the weights for that only."
+    )
+
     def __init__(
         self,
         root: str,

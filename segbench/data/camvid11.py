@@ -69,6 +69,10 @@ class CamVid11:
     classes = CLASSES
     protocol = "camvid11-segnet"
     comparable = True
+    terms = (
+        "The weights were learned from CamVid, whose images are for non-commercial research (this "
+        "copy of them states CC BY-NC 4.0): use the weights for that only."
+    )
 
     def __init__(self, root: str) -> None:
         self.root = Path(root).expanduser()

@@ -82,6 +82,10 @@ class Cityscapes:
     """
 
     comparable = True
+    terms = (
+        "The weights were learned from Cityscapes, which may be used for non-commercial purposes "
+        "only: see its licence."
+    )
 
     def __init__(
         self,

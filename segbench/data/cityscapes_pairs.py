@@ -71,6 +71,10 @@ class CityscapesPairs:
 
     classes = CLASSES
     comparable = False
+    terms = (
+        "The weights were learned from Cityscapes, which may be used for non-commercial purposes "
+        "only: see its licence."
+    )
 
     def __init__(
         self,

@@ -14,13 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from segbench.config import ConfigError, did_you_mean
 from segbench.data.classes import ClassSet, DataError
 
 CHECKPOINT_TARGETS = ("segbench.models.", "segbench.data.", "segbench.inference.")
 CHECKPOINT_FORMAT = 1
+SHOWN_KEYS = 3  # of each kind that does not fit, in a message
 
 
 def instantiate(node: Mapping[str, Any], **injected: Any) -> Any:
@@ -210,16 +211,37 @@ def load_checkpoint(
     prefix = "model."
     state = {
         key.removeprefix(prefix): value
-        for key, value in checkpoint["state_dict"].items()
+        for key, value in checkpoint.get("state_dict", {}).items()
         if key.startswith(prefix)
     }
-    try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
-        raise ConfigError(f"ckpt={path}: weights and network do not match: {error}") from None
+    if problems := _mismatch(model.state_dict(), state):
+        raise ConfigError(
+            f"ckpt={path}: weights and network do not match: {problems}. The file was altered, or "
+            f"{node['_target_']} has changed since; use the version of segbench that wrote it"
+        )
+    model.load_state_dict(state)
     if meta["config"].get("channels_last"):  # the layout can change the last bits of a result
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model.eval(), meta
+
+
+def _mismatch(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
+    """How many keys do not fit, and the first of each kind; empty if all do."""
+    shapes = [
+        f"{key} {list(given[key].shape)} for {list(own[key].shape)}"
+        for key in own
+        if key in given and given[key].shape != own[key].shape
+    ]
+    kinds = {
+        "missing": [key for key in own if key not in given],
+        "unexpected": [key for key in given if key not in own],
+        "of another shape": shapes,
+    }
+    return "; ".join(
+        f"{len(keys)} {kind} ({', '.join(keys[:SHOWN_KEYS])}{', ...' * (len(keys) > SHOWN_KEYS)})"
+        for kind, keys in kinds.items()
+        if keys
+    )
 
 
 def offline(model: Mapping[str, Any]) -> dict[str, Any]:

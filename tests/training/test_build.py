@@ -145,8 +145,14 @@ def test_checkpoints_that_are_not_ours_are_explained(tmp_path: Path) -> None:
         build.load_checkpoint(file)
     with pytest.raises(ConfigError, match="has format 99, this version of segbench reads format 1"):
         build.load_checkpoint(_checkpoint(tmp_path / "new.ckpt", format=99))
-    with pytest.raises(ConfigError, match="weights and network do not match"):
-        build.load_checkpoint(_checkpoint(tmp_path / "other.ckpt", {**UNET, "width": 3}))
+    with pytest.raises(ConfigError, match="weights and network do not match") as caught:
+        build.load_checkpoint(
+            _checkpoint(tmp_path / "other.ckpt", {**UNET, "width": 3, "depth": 2})
+        )
+    assert re.search(
+        r"\d+ missing \(\w[^()]*, \.\.\.\); \d+ of another shape \(", str(caught.value)
+    )
+    assert len(str(caught.value)) < 600
 
 
 def test_an_unknown_argument_is_explained() -> None:
