@@ -352,6 +352,11 @@ def test_a_run_killed_by_the_system_ends_exactly_as_one_that_was_not(
     assert_same_run(whole, broken)
 
 
+def test_synchronised_batch_norm_on_a_cpu_is_refused(train_tiny: Train) -> None:
+    with pytest.raises(ConfigError, match=r"on CPUs add trainer\.sync_batchnorm=false"):
+        train_tiny("trainer=ddp", "trainer.devices=1", "++trainer.accelerator=cpu")
+
+
 @pytest.mark.slow
 def test_two_processes_count_what_one_counts(train_tiny: Train, tmp_path: Path) -> None:
     one, two = RunDirectory(tmp_path / "one"), RunDirectory(tmp_path / "two")

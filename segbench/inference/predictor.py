@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import torch
@@ -88,13 +88,14 @@ class Predictor:
             uint8 `[N, *size]`.
         """
         size = size or (image.shape[2], image.shape[3])
-        if self._averages:
+        if self.averages:
             return argmax_labels(self.probs(image, size))
-        pixels = self.normalize(image)
         if self._windows and size == tuple(image.shape[2:]):
-            # All channels of a pixel share one weight: the argmax needs no division.
-            return torch.cat([argmax_labels(band) for band, _ in self._bands(pixels)], dim=1)
-        return upsample_argmax(self._logits(pixels), size)
+            # All channels of a pixel share one weight: the argmax needs no division. Windows are
+            # normalised one by one: as floats, a large image would need four times its memory.
+            bands = self._bands(image, lambda crop: self._forward(self.normalize(crop)))
+            return torch.cat([argmax_labels(band) for band, _ in bands], dim=1)
+        return upsample_argmax(self._logits(self.normalize(image)), size)
 
     @torch.inference_mode()
     def probs(self, image: Tensor, size: tuple[int, int] | None = None) -> Tensor:
@@ -112,14 +113,15 @@ class Predictor:
     ) -> tuple[Tensor, Tensor]:
         """Both, in one run of the network: the answers of `labels` and of `probs`."""
         size = size or (image.shape[2], image.shape[3])
-        if self._averages:
+        if self.averages:
             probs = self.probs(image, size)
             return argmax_labels(probs), probs
         logits = _resize(self._logits(self.normalize(image)), size)
         return argmax_labels(logits), logits.softmax(1)
 
     @property
-    def _averages(self) -> bool:
+    def averages(self) -> bool:
+        """Whether probabilities of several passes are averaged, which takes memory for them."""
         return self.flip or self.scales != [1.0]
 
     def _passes(self, pixels: Tensor) -> Iterator[Tensor]:
@@ -134,13 +136,17 @@ class Predictor:
     def _logits(self, pixels: Tensor) -> Tensor:
         """float32 logits of normalised pixels, at their size."""
         if self._windows:
-            return torch.cat([band / weight for band, weight in self._bands(pixels)], dim=2)
+            return torch.cat(
+                [band / weight for band, weight in self._bands(pixels, self._forward)], dim=2
+            )
         return self._forward(pixels).float()
 
-    def _bands(self, pixels: Tensor) -> Iterator[tuple[Tensor, Tensor]]:
+    def _bands(
+        self, image: Tensor, forward: Callable[[Tensor], Tensor]
+    ) -> Iterator[tuple[Tensor, Tensor]]:
         assert self._windows
-        batch = self.window_batch if pixels.device.type != "cpu" else 1
-        return slide(self._forward, pixels, *self._windows, batch, self.blend)
+        batch = self.window_batch if image.device.type != "cpu" else 1
+        return slide(forward, image, *self._windows, batch, self.blend)
 
     def _forward(self, pixels: Tensor) -> Tensor:
         if self.model.training:

@@ -34,8 +34,8 @@ def slide(
     one row of windows, however high the image is.
 
     Args:
-        forward: float `[B, 3, h, w]` -> logits `[B, C, h, w]`.
-        image: float `[N, 3, H, W]`.
+        forward: `[B, 3, h, w]` -> logits `[B, C, h, w]`.
+        image: `[N, 3, H, W]`, of the type that `forward` takes.
         window: `(h, w)`; cut down to the image where it is larger.
         stride: `(rows, columns)` between windows.
         batch: windows per call of `forward`; the images of a batch count separately.

@@ -107,7 +107,7 @@ class Segmenter:
             with_probs: also return the probabilities (C times the memory of the picture).
 
         Raises:
-            DataError: the file cannot be read, or is too large for probabilities.
+            DataError: the file cannot be read, or is too large for probabilities (TTA needs them).
         """
         pixels = image if isinstance(image, np.ndarray) else read_photo(Path(image))
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
@@ -115,11 +115,8 @@ class Segmenter:
                 f"the image must be uint8 [H, W, 3] RGB, not {pixels.dtype} {list(pixels.shape)}"
             )
         size = (pixels.shape[0], pixels.shape[1])
-        if with_probs and size[0] * size[1] * self.classes.num_classes > PROBS_LIMIT:
-            raise DataError(
-                f"a picture of {size[1]}x{size[0]} pixels is too large for the probabilities of "
-                f"{self.classes.num_classes} classes; predict labels only, or cut it into parts"
-            )
+        if size[0] * size[1] * self.classes.num_classes > PROBS_LIMIT:
+            self._check_labels_only(size, with_probs)
         seen = self.seen_size(size)
         resized = pixels if seen == size else resize_image(pixels, seen)
         batch = torch.from_numpy(np.ascontiguousarray(resized)).permute(2, 0, 1)[None]
@@ -134,6 +131,16 @@ class Segmenter:
             else:
                 labels = predictor.labels(batch, size)
         return Prediction(_array(labels[0]), probs, self.classes, in_windows)
+
+    def _check_labels_only(self, size: tuple[int, int], with_probs: bool) -> None:
+        """Refuses what needs the probabilities of a picture as large as this."""
+        if not with_probs and not self.predictor.averages:
+            return
+        remedy = "predict labels only" if with_probs else "predict without TTA (scales, flip)"
+        raise DataError(
+            f"a picture of {size[1]}x{size[0]} pixels is too large for the probabilities of "
+            f"{self.classes.num_classes} classes; {remedy}, or cut it into parts"
+        )
 
     def autocast(self) -> AbstractContextManager[Any]:
         """The precision the scores of the checkpoint were measured in."""

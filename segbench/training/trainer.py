@@ -17,6 +17,7 @@ from pytorch_lightning.callbacks import (
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 
+from segbench.config import ConfigError
 from segbench.training import build
 from segbench.training.callbacks import Bar, Curves, EpochLines, Samples, Speed
 from segbench.training.run_directory import RunDirectory, replacing
@@ -61,7 +62,16 @@ def build_trainer(
         run: where everything goes.
         data: the `SegmentationData`; says how many images are validated.
         loggers: from `build_loggers`.
+
+    Raises:
+        ConfigError: batch norm is to be synchronised on CPUs, which torch cannot.
     """
+    on_cpu = config["trainer"]["accelerator"] == "cpu" or not torch.cuda.is_available()
+    if config["trainer"].get("sync_batchnorm") and on_cpu:
+        raise ConfigError(
+            "trainer.sync_batchnorm: works on GPUs only; on CPUs add trainer.sync_batchnorm=false "
+            "(each process then normalises its own part of the batch)"
+        )
     return build.instantiate(
         config["trainer"],
         precision=build.resolve_precision(config["precision"], config["trainer"]["accelerator"]),

@@ -5,11 +5,13 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 import segbench
 from segbench.config import ConfigError
 from segbench.data.classes import DataError
+from segbench.inference.predictor import Predictor
 from segbench.training import segmenter as module
 from segbench.training.segmenter import Segmenter
 
@@ -59,8 +61,34 @@ def test_large_pictures_go_through_windows(ckpt, monkeypatch):
     assert windowed.in_windows
     assert np.array_equal(windowed.labels, whole.labels)  # one window holds all of it
     monkeypatch.setattr(module, "PROBS_LIMIT", 100)
-    with pytest.raises(DataError, match="53x37 pixels is too large"):
+    with pytest.raises(DataError, match=r"53x37 pixels is too large .* predict labels only"):
         model.predict(PHOTO)
+    assert np.array_equal(model.predict(PHOTO, with_probs=False).labels, whole.labels)
+    mirrored = Segmenter(ckpt, {**model.inference, "flip": True})
+    with pytest.raises(DataError, match="predict without TTA"):
+        mirrored.predict(PHOTO, with_probs=False)
+
+
+def test_the_memory_for_a_large_picture_is_that_of_a_row_of_windows(ckpt, monkeypatch):
+    seen = []
+
+    def forward(image):
+        seen.append(image.numel())
+        return torch.zeros(1, 11, *image.shape[2:])
+
+    monkeypatch.setattr(module, "WHOLE_LIMIT", 100)
+    monkeypatch.setattr(module, "LARGE_WINDOW", (16, 16))
+    monkeypatch.setattr(module, "LARGE_STRIDE", (12, 12))
+    model = Segmenter(ckpt, device="cpu")
+    monkeypatch.setattr(model.predictor.model, "forward", forward)
+    normalized = []
+    normalize = Predictor.normalize
+    monkeypatch.setattr(
+        Predictor, "normalize", lambda *of: normalized.append(of[1].numel()) or normalize(*of)
+    )
+    assert model.predict(PHOTO, with_probs=False).labels.shape == (37, 53)
+    assert len(seen) == 3 * 5
+    assert max(seen) == max(normalized) == 3 * 16 * 16
 
 
 def test_wrong_input_is_explained(ckpt, tmp_path):
