@@ -49,6 +49,10 @@ def predict(config: DictConfig) -> int:
         plain["allow_targets"],
     )
     shown = _class_ids(plain["classes"], segmenter.classes.names)
+    try:
+        Path(plain["output"]).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"output={plain['output']}: cannot be made ({error.strerror})") from None
     is_video = {file for file in files.values() if file.suffix.lower() in VIDEOS}
     pictures = {name: file for name, file in files.items() if file not in is_video}
     failures = _predict_pictures(pictures, segmenter, plain, shown) if pictures else []

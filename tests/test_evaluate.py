@@ -2,6 +2,9 @@
 
 import csv
 import json
+import subprocess
+import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,8 +13,10 @@ import pytest
 from segbench.config import ConfigError
 from segbench.data.classes import DataError
 from segbench.evaluate import evaluate
+from segbench.predict import predict
 from segbench.training.run_directory import RunDirectory
 
+ROOT = Path(__file__).resolve().parents[1]
 STREETS = ["data=streets", "data.size=[24,33]", "data.train=8", "data.val=2", "data.test=5",
            "data.frames_per_drive=2"]  # fmt: skip
 
@@ -66,6 +71,62 @@ def test_saved_predictions_score_the_same_integers(run, ckpt, tmp_path):
     first, second = (RunDirectory(tmp_path / name).read_result() for name in "ab")
     assert first["scores"] == second["scores"]
     assert first["data_info"]["fingerprint"] == second["data_info"]["fingerprint"]
+
+
+def test_nothing_about_how_it_is_counted_changes_a_count(
+    run, ckpt, compose, small_streets, tmp_path
+):
+    few = ("num_workers=0", "gallery=0", "boundary=false", "calibration=false")
+    for size in (1, 3, 16):
+        run(f"ckpt={ckpt}", *few, f"batch_size={size}", f"run_dir={tmp_path}/{size}")
+    # A window as large as the image is the whole image.
+    run(f"ckpt={ckpt}", *few, "inference=slide", f"run_dir={tmp_path}/slide")
+    (tmp_path / "images").mkdir()
+    for record in small_streets.records("test"):
+        pixels = small_streets.read(record)[0][..., ::-1]
+        cv2.imwrite(str(tmp_path / "images" / f"{record.name}.png"), pixels)
+    predict(compose("predict", f"ckpt={ckpt}", f"source={tmp_path}/images", "write=[ids]",
+                    f"output={tmp_path}/out"))  # fmt: skip
+    run(f"predictions={tmp_path}/out/ids", *STREETS, "gallery=0", f"run_dir={tmp_path}/predicted")
+    names, _, expected = RunDirectory(tmp_path / "1").read_confusion()
+    for other in ("3", "16", "slide", "predicted"):
+        found = RunDirectory(tmp_path / other).read_confusion()
+        assert found[0] == names
+        assert np.array_equal(found[2], expected), other
+
+
+def test_other_ways_of_inference_are_scored_and_recorded(run, ckpt, tmp_path):
+    few = ("num_workers=0", "gallery=0", "boundary=false")
+    ways = {
+        "whole": (),
+        "windows": ("inference=slide", "inference.crop_size=[16,16]", "inference.stride=[11,11]"),
+        "tta": ("inference=tta",),
+    }
+    counts = {}
+    for name, words in ways.items():
+        run(f"ckpt={ckpt}", *few, *words, f"run_dir={tmp_path}/{name}")
+        counts[name] = RunDirectory(tmp_path / name).read_confusion()[2]
+        assert counts[name].sum() == counts["whole"].sum()
+    assert not np.array_equal(counts["windows"], counts["whole"])
+    assert not np.array_equal(counts["tta"], counts["whole"])
+    protocol = RunDirectory(tmp_path / "tta").read_result()["protocol"]
+    assert protocol["inference"]["scales"] == [0.75, 1.0, 1.25]
+
+
+@pytest.mark.slow
+def test_two_processes_count_what_evaluate_counts(run, ckpt, tmp_path):
+    run(f"ckpt={ckpt}", "num_workers=0", "gallery=0", f"run_dir={tmp_path}/one")
+    model = ("model=custom", "model.width=8", "model.dilations=[2]", f"weights={ckpt}")
+    mean = ("data.mean=[0.4,0.4,0.4]", "data.std=[0.3,0.3,0.3]", "data.num_workers=0")
+    ddp = ("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu",
+           "trainer.sync_batchnorm=false", "trainer.max_epochs=0")  # fmt: skip
+    last = ("selection=last", "logger=csv", "samples=0", f"run_dir={tmp_path}/two")
+    command = [sys.executable, "-m", "segbench.train", *model, *STREETS, *mean, *ddp, *last]
+    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    one, two = (RunDirectory(tmp_path / name).read_confusion() for name in ("one", "two"))
+    assert one[0] == two[0]
+    assert np.array_equal(one[2], two[2])
 
 
 def test_perfect_predictions_are_perfect(run, perfect, tmp_path):

@@ -160,7 +160,8 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
     """
     path = Path(path)
     if not path.is_file():
-        raise ConfigError(f"ckpt={path}: there is no such file")
+        found = "is a folder; name a file in it" if path.is_dir() else "there is no such file"
+        raise ConfigError(f"ckpt={path}: {found}")
     try:
         checkpoint = torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

@@ -133,6 +133,8 @@ def test_a_truncated_checkpoint_is_refused(tmp_path: Path, size: int) -> None:
 def test_checkpoints_that_are_not_ours_are_explained(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="there is no such file"):
         build.load_checkpoint(tmp_path / "missing.ckpt")
+    with pytest.raises(ConfigError, match="is a folder"):
+        build.load_checkpoint(tmp_path)
     file = tmp_path / "foreign.ckpt"
     torch.save({"state_dict": {"conv.weight": torch.zeros(1)}}, file)
     with pytest.raises(ConfigError, match=r"was not written by segbench .* use weights="):
