@@ -61,8 +61,8 @@ def train(config: DictConfig) -> Outcome:
             raise ConfigError(f"{run.path}: another process is training this run; wait for it")
         previous = run.read_result()
         is_finished = previous is not None and previous["status"] == "finished"
-        if is_finished and plain["test"] and "test" not in previous["scores"]:
-            is_finished = False  # its training is over, its test is yet to come
+        if previous is not None and plain["test"] and "test" not in previous["scores"]:
+            is_finished = False  # at most its training is over, its test is yet to come
         if plain["overwrite"]:
             run.clear()
         elif is_finished or run.last_checkpoint.is_file():  # else there is nothing to lose
