@@ -15,12 +15,14 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from segbench.config import ConfigError
 from segbench.config.app import Outcome, run_verb
+from segbench.config.tuning import is_tuning
 from segbench.training.run_directory import RunDirectory
 
 # Keys that change neither the weights nor the scores, so that a run may be resumed under others.
@@ -33,6 +35,7 @@ VOLATILE = (
     "log_every",
     "run_dir",
     "allow_targets",
+    "test",
     "tuning_trials",
     "compare",
     "data.num_workers",
@@ -58,14 +61,16 @@ def train(config: DictConfig) -> Outcome:
             raise ConfigError(f"{run.path}: another process is training this run; wait for it")
         previous = run.read_result()
         is_finished = previous is not None and previous["status"] == "finished"
+        if previous is not None and plain["test"] and "test" not in previous["scores"]:
+            is_finished = False  # at most its training is over, its test is yet to come
         if plain["overwrite"]:
             run.clear()
         elif is_finished or run.last_checkpoint.is_file():  # else there is nothing to lose
             _check_same_config(plain, run.read_config() or {}, run)
             if previous is not None and is_finished:
-                score = previous["scores"]["test"]["mIoU"]
+                split, score = _score(previous)
                 print(
-                    f"{run.path} is finished already: test mIoU {score:.4f}. Nothing to do; "
+                    f"{run.path} is finished already: {split} mIoU {score:.4f}. Nothing to do; "
                     "overwrite=true trains it anew."
                 )
                 return _outcome("unchanged", previous, run)
@@ -77,8 +82,12 @@ def train(config: DictConfig) -> Outcome:
         return _train_locked(plain, run)
 
 
-def compare_study(config: DictConfig) -> int:
-    """Reports on the study of a sweep, if its config asks for it; returns the exit code."""
+def finish_study(config: DictConfig) -> int:
+    """What follows a sweep: the tuned values, or the report if asked for; returns the exit code."""
+    if is_tuning(config):
+        from segbench.training.tuning import write_tuned
+
+        return write_tuned(Path(config.hydra.sweep.dir), config.hydra.runtime.choices)
     if config.compare is None:
         return 0
     options = {"study": config.study, "wandb": "wandb" in (config.logger or {})}
@@ -95,9 +104,15 @@ def _train_locked(config: dict[str, Any], run: RunDirectory) -> Outcome:
 
 
 def _outcome(status: str, result: dict[str, Any], run: RunDirectory) -> Outcome:
-    """Test mIoU for the table of jobs; val/mIoU for a sweeper that tunes."""
-    test, val = (result["scores"].get(split) or {} for split in ("test", "val"))
-    return Outcome(status, test.get("mIoU"), val.get("mIoU"), run_dir=str(run.path))
+    """Test mIoU for the table of jobs, if there is one; val/mIoU for a sweeper that tunes."""
+    val = result["scores"].get("val") or {}
+    return Outcome(status, _score(result)[1], val.get("mIoU"), run_dir=str(run.path))
+
+
+def _score(result: dict[str, Any]) -> tuple[str, float]:
+    """The split by which a run is judged, and its mIoU."""
+    split = "test" if "test" in result["scores"] else "val"
+    return split, (result["scores"][split] or {}).get("mIoU", float("nan"))
 
 
 def _check_same_config(new: dict[str, Any], old: dict[str, Any], run: RunDirectory) -> None:
@@ -131,4 +146,4 @@ def _flatten(value: Any, path: str = "") -> dict[str, Any]:
 
 
 if __name__ == "__main__":
-    run_verb("train", train, after_sweep=compare_study)
+    run_verb("train", train, after_sweep=finish_study)

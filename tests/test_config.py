@@ -73,7 +73,14 @@ def test_every_verb_composes(verb: str) -> None:
 
 
 @pytest.mark.parametrize("study", STUDIES)
-def test_every_study_fits_its_code_with_all_values_it_sweeps_over(study: str) -> None:
+def test_every_study_fits_its_code_with_all_values_it_sweeps_over(
+    study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tuned = tmp_path / "runs" / "tune_streets" / "tuned"
+    tuned.mkdir(parents=True)
+    for model in ("custom", "unet_resnet18"):
+        (tuned / f"{model}.yaml").write_text("# @package _global_\noptimizer:\n  lr: 0.002\n")
+    monkeypatch.chdir(tmp_path)
     _mandatory_only(study, [])
 
 

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import torch
 
+from segbench.analysis.runs import LeftOut, Run, read_run
 from segbench.config import ConfigError
 from segbench.data.classes import DataError
 from segbench.training import build
@@ -124,6 +125,27 @@ def test_a_run_leaves_everything_that_is_promised(
     printed = capsys.readouterr().out
     for text in ("Road", "mean", str(run.path), "epoch0002.png", "segbench.predict ckpt="):
         assert text in printed
+
+
+def test_a_run_without_test_shows_no_test_score_until_it_is_asked_for(
+    train_tiny: Train, run: RunDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    outcome = train_tiny("test=false")
+    result = run.read_result()
+    assert set(result["scores"]) == {"val"}
+    assert outcome.score == outcome.objective == result["scores"]["val"]["mIoU"]
+    assert not run.confusion_file.exists()
+    assert "not tested (test=false)" in capsys.readouterr().out
+    found = read_run(run.path)
+    assert isinstance(found, LeftOut)
+    assert (found.reason, found.broken) == ("the run was not tested (test=false)", False)
+
+    assert train_tiny("test=false").status == "unchanged"
+    assert train_tiny("test=true").status == "finished"
+    tested = run.read_result()
+    assert tested["scores"]["val"] == result["scores"]["val"], "it was trained on"
+    assert tested["budget"] == result["budget"]
+    assert isinstance(read_run(run.path), Run)
 
 
 def test_a_finished_run_is_left_alone(

@@ -153,7 +153,7 @@ def audit(
         macs: multiply-accumulates of each model, where measured.
 
     Returns:
-        What differs, the gravest first.
+        What differs, the gravest first, and as a note the tuning that all models got alike.
 
     Raises:
         ValueError: `varies` names a field that is not audited.
@@ -165,7 +165,7 @@ def audit(
     found = [
         finding for field in FIELDS if (finding := _compare(field, runs, field.name in varies))
     ]
-    found += _seeds(runs) + _dirty(runs)
+    found += _equal_tuning(runs) + _seeds(runs) + _dirty(runs)
     if macs and len(set(macs.values())) > 1:
         values = {label: f"{value / 1e9:.2f} G" for label, value in macs.items()}
         found.append(Finding("MACs", NOTE, "one network computes more", values))
@@ -232,6 +232,19 @@ def _plain(item: Any) -> str:
     if isinstance(item, int) and not isinstance(item, bool):
         return f"{item:,}"
     return item if isinstance(item, str) else json.dumps(item)
+
+
+def _equal_tuning(runs: Mapping[str, Sequence[Run]]) -> list[Finding]:
+    """The trials spent, where all models got the same number and there were any."""
+    trials = {
+        label: {lookup(run.result, "budget.tuning_trials") or 0 for run in members}
+        for label, members in runs.items()
+    }
+    spent = set().union(*trials.values())
+    if len(spent) != 1 or spent == {0}:
+        return []
+    words = {label: str(*spent) for label in trials}
+    return [Finding("tuning trials", NOTE, "as many were spent on each model", words)]
 
 
 def _seeds(runs: Mapping[str, Sequence[Run]]) -> list[Finding]:

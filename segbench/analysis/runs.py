@@ -89,6 +89,8 @@ def read_run(folder: Path) -> Run | LeftOut:
         reason = f"the run is {result.get('status')}"
         reason += f" ({result['reason']})" if result.get("reason") else ""
         return LeftOut(folder, reason, broken=False)
+    if lookup(result, "config.test") is False and lookup(result, "scores.test") is None:
+        return LeftOut(folder, "the run was not tested (test=false)", broken=False)
     missing = [key for key in REQUIRED if key not in result]
     if missing:
         return LeftOut(folder, f"result.json lacks {', '.join(missing)}; run it again", broken=True)

@@ -7,6 +7,8 @@ or is killed takes no other with it, and ends with a table of all jobs.
 from __future__ import annotations
 
 import json
+import logging
+import math
 import os
 import shlex
 import signal
@@ -26,6 +28,7 @@ from omegaconf import DictConfig
 
 from segbench.config import ConfigError, config_dir
 from segbench.config.compose import compose_checked, register
+from segbench.config.tuning import is_tuning, swept_models, tune_each
 
 _OUTCOME_FILE = "SEGBENCH_OUTCOME_FILE"
 
@@ -81,6 +84,10 @@ def run_verb(
         ):
             config = compose_checked(config_name, arguments.overrides, arguments.multirun)
             if arguments.multirun or config.hydra.mode == RunMode.MULTIRUN:
+                models = swept_models(config, arguments.overrides) if is_tuning(config) else []
+                if len(models) > 1:
+                    sys.exit(tune_each(module, models, sys.argv[1:]))
+                logging.getLogger("optuna.storages").setLevel(logging.WARNING)
                 sweep_dir = Path(config.hydra.sweep.dir)
                 for old in sweep_dir.glob(".jobs/*.json"):
                     old.unlink()
@@ -150,7 +157,8 @@ def _run_job(module: str) -> float | None:
     record_file = Path(job.sweep.dir) / ".jobs" / f"{job.job.num:05d}.json"
     record_file.parent.mkdir(parents=True, exist_ok=True)
     record_file.write_text(json.dumps(record))
-    return outcome.objective
+    # A failed trial is the worst there is: a sweeper that tunes turns away from it.
+    return -math.inf if outcome.objective is None else outcome.objective
 
 
 def _write_outcome(outcome: Outcome) -> None:

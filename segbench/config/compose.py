@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +26,7 @@ from yaml import YAMLError
 
 from segbench.config import ConfigError, config_dir, did_you_mean, schema, studies_dir
 from segbench.config.targets import check_targets
+from segbench.config.tuning import is_tuning, missing_for_tuning, tuning_problems
 
 # What the builder passes to a section's targets itself: these may not be set in a config.
 INJECTED = {
@@ -57,6 +59,8 @@ class StudySearchPath(SearchPathPlugin):
 
 def register() -> None:
     """Makes the search path and the schema known to Hydra; call it before composing."""
+    # Hydra's warning of a folder that a study searches; what lacks in it is told as an error.
+    warnings.filterwarnings("ignore", "provider=hydra.searchpath.*is not available")
     Plugins.instance().register(StudySearchPath)
     schema.register()
 
@@ -83,6 +87,8 @@ def compose_checked(config_name: str, overrides: list[str], multirun: bool = Fal
         problems += found + _check_values(config)
         if multirun or config.hydra.mode == RunMode.MULTIRUN:
             others += _study_sweep(config, parsed)
+            if is_tuning(config):
+                problems += tuning_problems(config, overrides)
         for override in others:
             key = override.split("=", 1)[0]
             rest = [item for item in accepted if item.split("=", 1)[0] != key]
@@ -115,6 +121,9 @@ def _expand(parsed: list[Override], multirun: bool) -> tuple[list[str], list[str
             values = [f"{override.get_key_element()}={v}" for v in override.sweep_string_iterator()]
             first.append(values[0])
             alternatives += values[1:]
+        elif multirun and override.is_interval_sweep():
+            bounds: Any = override.value()
+            alternatives += [f"{override.key_or_group}={v}" for v in (bounds.start, bounds.end)]
         elif not override.is_sweep_override() or not multirun:
             first.append(str(override.input_line))
     return first, alternatives
@@ -145,6 +154,8 @@ def _compose_what_fits(
         except COMPOSE_ERRORS as error:
             if isinstance(error, MissingConfigException) and error.missing_cfg_file == config_name:
                 raise ConfigError(_unknown_study(config_name)) from None
+            if missing := missing_for_tuning(getattr(error, "missing_cfg_file", None)):
+                raise ConfigError(f"{config_name}: {missing}") from None
             culprit = _culprit(config_name, accepted, error)
             if culprit is None:
                 raise ConfigError(_broken_config(config_name, error)) from None

@@ -53,6 +53,8 @@ class TrainConfig:
     # which weights are tested: those with the best val/mIoU, or the last
     selection: str = choice("best", "last")
     early_stopping: int | None = None
+    # false: val is scored, test is not, as in the trials of a tuning
+    test: bool = True
     # trials spent on tuning this model, for the fairness audit
     tuning_trials: int = 0
     # keys of segbench.compare, which then reports on the study when a sweep ends; null: no report

@@ -12,10 +12,17 @@ from segbench.training.run_directory import RunDirectory
 
 
 def print_report(result: dict[str, Any], run: RunDirectory) -> None:
-    """Prints the test scores by class, the run directory, and the next commands to try."""
+    """Prints the test scores by class, the run directory, and the next commands to try.
+
+    Of a run that was not tested, one line on val.
+    """
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
-    found, val = result["scores"]["test"], result["scores"]["val"]
+    found, val = result["scores"].get("test"), result["scores"]["val"]
     selection = result["protocol"]["selection"]
+    if found is None:
+        score = _percent(val["mIoU"] if val else None)
+        console.print(f"val mIoU {score} %, {selection} weights; not tested (test=false)")
+        return
     title = f"test, {selection} weights (epoch {result['selected_epoch']})"
     table = Table(title=title, title_justify="left")
     table.add_column("class")

@@ -229,7 +229,7 @@ def _test(
     trainer: pl.Trainer,
     result: dict[str, Any],
 ) -> None:
-    """Tests the selected weights as they stand in their checkpoint."""
+    """Tests the selected weights as they stand in their checkpoint, if the config says so."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
     speed = next(c for c in callbacks if isinstance(c, Speed)).totals
     result["budget"] |= {
@@ -257,6 +257,8 @@ def _test(
     task.load_state_dict(checkpoint["state_dict"])
     result["scores"]["val"] = checkpoint["segbench"]["scores"].get("val")
     result["selected_epoch"] = int(checkpoint["epoch"]) + 1 if trainer.max_epochs else 0
+    if not config["test"]:
+        return
     trainer.test(task, data, verbose=False)
     index, matrices = task.counts("test")
     boundary = task.boundary.compute()

@@ -103,6 +103,14 @@ def test_loading_options_are_no_difference(runs):
     assert audit(runs) == []
 
 
+def test_equal_tuning_is_shown_and_no_doubt(runs):
+    for members in runs.values():
+        change(members[0], "budget.tuning_trials", 30)
+    (finding,) = audit(runs)
+    assert (finding.field, finding.grade) == ("tuning trials", NOTE)
+    assert finding.values == {"custom": "30", "unet": "30"}
+
+
 def test_a_difference_between_seeds_of_one_model_names_the_seeds(tmp_path):
     study = write_study(tmp_path, {"custom": 0.0}, seeds=2)
     edit(study / "custom-streets" / "seed1", "budget.steps", 100)

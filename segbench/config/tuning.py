@@ -1,0 +1,93 @@
+"""Sweepers that tune: Hydra's Optuna sweeper searches one model's values by its score on val."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from omegaconf import DictConfig
+
+
+def is_tuning(config: DictConfig) -> bool:
+    """Whether the sweeper chooses its jobs by their scores.
+
+    Args:
+        config: with Hydra's own node.
+    """
+    return not str(config.hydra.sweeper._target_).endswith("BasicSweeper")
+
+
+def missing_for_tuning(file: str | None) -> str | None:
+    """What to do when Hydra misses a part of a config that has to do with tuning; else None.
+
+    Args:
+        file: as in Hydra's error, GROUP/OPTION.
+    """
+    group, _, option = str(file).rpartition("/")
+    if (group, option) == ("hydra/sweeper", "optuna"):
+        return 'the Optuna sweeper is not installed: pip install "segbench[tune]"'
+    if group == "tuned":
+        return f"there are no tuned values of '{option}'; run the study that tunes it first"
+    return None
+
+
+def tuning_problems(config: DictConfig, overrides: list[str]) -> list[str]:
+    """What would make a tuning find luck, or the worst values.
+
+    Args:
+        config: with Hydra's own node.
+        overrides: of the command line.
+    """
+    problems = []
+    direction = str(config.hydra.sweeper.get("direction", "maximize")).rpartition(".")[2]
+    if direction != "maximize":
+        problems.append(
+            f"hydra.sweeper.direction: is {direction}, but trials return val/mIoU; say maximize"
+        )
+    if len(_swept("seed", config, overrides)) > 1:
+        problems.append("seed: a tuning would choose the luckiest; give one seed")
+    return problems
+
+
+def swept_models(config: DictConfig, overrides: list[str]) -> list[str]:
+    """The models of a tuning, which `tune_each` tunes one after the other."""
+    return _swept("model", config, overrides)
+
+
+def tune_each(module: str, models: list[str], arguments: list[str]) -> int:
+    """Runs one tuning per model: each gets all trials, none is chosen instead of another.
+
+    Args:
+        module: of the verb, as in `python -m MODULE`.
+        models: options of the group `model`.
+        arguments: of the command line.
+
+    Returns:
+        The highest exit code.
+    """
+    others = [text for text in arguments if not text.startswith("model=")]
+    codes = []
+    for number, model in enumerate(models, start=1):
+        print(f"\n[tuning {number} of {len(models)}] model={model}", flush=True)
+        command = [sys.executable, "-m", module, *others, f"model={model}"]
+        codes.append(subprocess.run(command, check=False).returncode)
+    return max(abs(code) for code in codes)
+
+
+def _swept(key: str, config: DictConfig, overrides: list[str]) -> list[str]:
+    """The values of a key, by the study or the command line, which wins."""
+    params = config.hydra.sweeper.get("params") or {}
+    lines = [*(f"{name}={value}" for name, value in params.items()), *overrides]
+    values: list[str] = []
+    for override in OverridesParser.create().parse_overrides(lines):
+        if override.get_key_element() == key:
+            values = _values(override)
+    return values
+
+
+def _values(override: Override) -> list[str]:
+    if override.is_choice_sweep() or override.is_range_sweep():
+        return [str(value) for value in override.sweep_string_iterator()]
+    return [override.get_value_element_as_str()]
