@@ -19,35 +19,37 @@ from segbench.training.run_directory import RunDirectory
 ROOT = Path(__file__).resolve().parents[1]
 TABLES = ("leaderboard.csv", "pairs.csv", "classes.csv", "tables.tex", "report.md")
 MODELS, SEEDS = ("unet", "custom"), (0, 1)
-TINY = (
-    "data.size=[32,48]",
-    "data.train=8",
-    "data.val=4",
-    "data.test=6",
-    "data.frames_per_drive=2",
-    "data.batch_size=4",
-    "data.num_workers=0",
-    "model.width=8",
-    "trainer=cpu",
-    "trainer.max_epochs=1",
-    "trainer.check_val_every_n_epoch=1",
-    "trainer.enable_progress_bar=false",
-    "samples=0",
-    "logger=csv",
-)
-COMPARE = {"baseline": "unet", "replicates": 200}
+STUDY = """
+defaults:
+  - train
+  - override model: unet
+  - override trainer: cpu
+  - override logger: csv
+  - _self_
+
+study: tiny
+selection: last
+samples: 0
+compare: {baseline: unet, replicates: 200}
+model: {width: 8}
+data:
+  {size: [32, 48], train: 8, val: 4, test: 6, frames_per_drive: 2, batch_size: 4, num_workers: 0}
+trainer: {max_epochs: 1, enable_progress_bar: false}
+
+hydra:
+  mode: MULTIRUN
+  sweeper:
+    params: {model: "custom,unet", seed: "0,1"}
+"""
 
 
-def by_its_one_command(folder: Path, **environment: str) -> None:
-    """Runs the study in `folder`, each job in a process of its own, as a user does."""
-    words = (*TINY, f"model={','.join(MODELS)}", f"seed={','.join(map(str, SEEDS))}")
-    report = "compare={" + ",".join(f"{key}:{value}" for key, value in COMPARE.items()) + "}"
-    subprocess.run(
-        [sys.executable, "-m", "segbench.train", "-cn", "streets_small", *words, report],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        check=True,
-    )
+@pytest.fixture
+def places(tmp_path: Path) -> list[Path]:
+    """Two working directories that hold nothing but the study."""
+    for name in ("here", "there"):
+        (tmp_path / name / "experiments").mkdir(parents=True)
+        (tmp_path / name / "experiments/tiny.yaml").write_text(STUDY)
+    return [tmp_path / "here", tmp_path / "there"]
 
 
 def assert_same(first: Path, second: Path) -> None:
@@ -85,25 +87,26 @@ def curves(run: RunDirectory) -> list[dict[str, str]]:
     return [{k: v for k, v in row.items() if not any(t in k for t in timed)} for row in rows]
 
 
-def test_the_runs_of_a_study_and_its_report_are_the_same_again(compose, tmp_path, monkeypatch):
-    studies = []
-    for again in ("first", "second"):
-        folder = tmp_path / again
-        folder.mkdir()
-        monkeypatch.chdir(folder)
+def test_the_runs_of_a_study_and_its_report_are_the_same_again(compose, places, monkeypatch):
+    for place in places:
+        monkeypatch.chdir(place)
         for model in MODELS:
             for seed in SEEDS:
-                words = (*TINY, f"model={model}", f"seed={seed}", "hydra.mode=RUN")
-                assert train(compose("streets_small", *words)).status == "finished"
-        options = [f"{key}={value}" for key, value in COMPARE.items()]
-        assert compare(compose("compare", "study=streets_small", "wandb=false", *options)) == 0
-        studies.append(folder / "runs/streets_small")
-    assert_same(*studies)
+                config = compose("tiny", f"model={model}", f"seed={seed}", "hydra.mode=RUN")
+                assert train(config).status == "finished"
+        options = ("study=tiny", "baseline=unet", "replicates=200", "wandb=false")
+        assert compare(compose("compare", *options)) == 0
+    assert_same(*(place / "runs/tiny" for place in places))
 
 
 @pytest.mark.slow
-def test_one_command_in_two_places_gives_the_same_study(tmp_path: Path) -> None:
-    for place, hash_seed in (("here", "1"), ("there", "2")):
-        (tmp_path / place).mkdir()
-        by_its_one_command(tmp_path / place, PYTHONHASHSEED=hash_seed)
-    assert_same(*(tmp_path / place / "runs/streets_small" for place in ("here", "there")))
+def test_one_command_in_two_places_gives_the_same_study(places: list[Path]) -> None:
+    for number, place in enumerate(places):
+        environment = {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": str(number)}
+        subprocess.run(
+            [sys.executable, "-m", "segbench.train", "-cn", "tiny"],
+            cwd=place,
+            env={**os.environ, **environment},
+            check=True,
+        )
+    assert_same(*(place / "runs/tiny" for place in places))
