@@ -170,6 +170,14 @@ def test_every_value_of_a_sweep_is_checked() -> None:
         assert any(word in text for text in told), f"{word} is not in {told}"
 
 
+def test_a_study_that_sweeps_takes_other_values_without_m() -> None:
+    words = ("model=unet,unet_resnet18", "seed=5,6")
+    assert compose_checked("streets_small", [*words]).seed == 5
+    assert "needs -m" in problems(*words, "hydra.mode=RUN", name="streets_small")[0]
+    (told,) = problems("seed=5,x", name="streets_small")
+    assert "x" in told
+
+
 def test_a_sweep_without_m_is_explained() -> None:
     assert "seed=0,1: several values are a sweep, which needs -m" in problems("seed=0,1")[0]
 

@@ -51,6 +51,7 @@ def compare_runs(study: Study, options: Options) -> dict[str, Any]:
         "split": study.first.result["data_info"]["split"],
         "label_protocol": study.first.result["data_info"]["protocol"],
         "comparable": study.first.result["data_info"]["comparable"],
+        "fingerprint": _fingerprint(study),
         "absent_classes": study.absent,
         "classes": list(study.classes.names),
         "num_images": len(groups),
@@ -149,10 +150,19 @@ def _pair(pair: Pair, study: Study, drawn: Sample, options: Options) -> dict[str
     }
 
 
+def _fingerprint(study: Study) -> dict[str, str]:
+    """The fingerprint of each split that any run used."""
+    found: dict[str, str] = {}
+    for runs in study.runs.values():
+        for run in runs:
+            found = {**run.result["data_info"]["fingerprint"], **found}
+    return found
+
+
 def _run(run: Run, study: Study) -> dict[str, Any]:
     result = run.result
     split = result["data_info"]["split"]
-    keys = ("commit", "dirty", "command", "hardware", "timings", "kind")
+    keys = ("commit", "dirty", "command", "hardware", "versions", "timings", "kind")
     return {
         "label": run.label,
         "seed": run.seed,

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from segbench.analysis.sources import sources
 from segbench.analysis.wording import MISSING, bounds, p_value, percent, points
 
 Row = list[str]
@@ -85,11 +86,14 @@ def markdown(comparison: Mapping[str, Any]) -> str:
         parts.append(f"- *{finding['grade']}*: {finding['field']} ({values}): {finding['why']}")
     for entry in comparison["left_out"]:
         parts.append(f"- *left out*: `{entry['path']}`: {entry['reason']}")
-    parts += ["## Leaderboard", _markdown_table(leaderboard_rows(comparison))]
+    parts += ["## Leaderboard", markdown_table(leaderboard_rows(comparison))]
     if comparison["pairs"]:
-        parts += ["## Pairs", _markdown_table(pair_rows(comparison))]
-    parts += ["## Classes, IoU (%)", _markdown_table(class_rows(comparison))]
-    parts += [method(comparison)]
+        parts += ["## Pairs", markdown_table(pair_rows(comparison))]
+    parts += ["## Classes, IoU (%)", markdown_table(class_rows(comparison))]
+    parts += [method(comparison), "## Made by"]
+    parts += ["\n".join(f"- {source.sentence()}" for source in sources(comparison))]
+    prints = ", ".join(f"{split} {value}" for split, value in comparison["fingerprint"].items())
+    parts += [f"Fingerprint of the data: {prints}."]
     return "\n\n".join(parts) + "\n"
 
 
@@ -122,7 +126,8 @@ def write_csv(rows: Sequence[Row], file: Path) -> None:
         csv.writer(handle).writerows(rows)
 
 
-def _markdown_table(rows: Sequence[Row]) -> str:
+def markdown_table(rows: Sequence[Row]) -> str:
+    """Rows with their header as Markdown; all columns but the first to the right."""
     lines = ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows]
     align = "|" + "---|" + "---:|" * (len(rows[0]) - 1)
     return "\n".join([lines[0], align, *lines[1:]])

@@ -72,7 +72,7 @@ def compose_checked(config_name: str, overrides: list[str], multirun: bool = Fal
         config_name: a verb's config or a study.
         overrides: the overrides of the command line; sweeps such as `seed=0,1` are allowed when
             `multirun`, and each of their values is checked.
-        multirun: whether the command sweeps.
+        multirun: whether the command line says -m; a study may sweep without.
 
     Returns:
         The config of the first job, with Hydra's own node.
@@ -82,10 +82,11 @@ def compose_checked(config_name: str, overrides: list[str], multirun: bool = Fal
     """
     with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
         parsed, problems = _parse(overrides)
+        multirun = multirun or _sweeps_by_itself(config_name, parsed)
         first, others = _expand(parsed, multirun)
         config, accepted, found = _compose_what_fits(config_name, first)
         problems += found + _check_values(config)
-        if multirun or config.hydra.mode == RunMode.MULTIRUN:
+        if multirun:
             others += _study_sweep(config, parsed)
             if is_tuning(config):
                 problems += tuning_problems(config, overrides)
@@ -127,6 +128,16 @@ def _expand(parsed: list[Override], multirun: bool) -> tuple[list[str], list[str
         elif not override.is_sweep_override() or not multirun:
             first.append(str(override.input_line))
     return first, alternatives
+
+
+def _sweeps_by_itself(config_name: str, parsed: list[Override]) -> bool:
+    """Whether a config sweeps without -m, unless the command line sets another mode."""
+    modes = [str(item.input_line) for item in parsed if item.get_key_element() == "hydra.mode"]
+    try:
+        config = compose(config_name, modes, return_hydra_config=True)
+    except COMPOSE_ERRORS:
+        return False  # what is wrong is found below
+    return config.hydra.mode == RunMode.MULTIRUN
 
 
 def _study_sweep(config: DictConfig, parsed: list[Override]) -> list[str]:

@@ -1,0 +1,116 @@
+"""The published results: the tables of the repository come from the data beside them."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from segbench.analysis.comparison import compare_runs, write_json
+from segbench.analysis.details import Options
+from segbench.analysis.study import read_study
+from tests.analysis.fabricated import edit, write_study
+
+ROOT = Path(__file__).parents[1]
+MARKS = "<!-- results -->\nold\n<!-- end of results -->\n"
+
+
+@pytest.fixture
+def publish(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
+    import publish
+
+    return publish
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """A study of two models with three seeds, and its comparison."""
+    path = write_study(tmp_path / "runs", {"custom": 0.6, "unet": 0.1}, name="mine")
+    command = "python -m segbench.train -cn mine model={} seed={} data.root=/d/me hydra.mode=RUN"
+    for model in ("custom", "unet"):
+        for seed in range(3):
+            run = path / f"{model}-streets/seed{seed}"
+            edit(run, "command", command.format(model, seed))
+    (path / "report").mkdir()
+    found = compare_runs(read_study(path), Options(replicates=100))
+    write_json(found, path / "report/comparison.json")
+    return path
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    """A repository without results."""
+    (tmp_path / "experiments/results").mkdir(parents=True)
+    (tmp_path / "README.md").write_text("# mine\n")
+    (tmp_path / "experiments/README.md").write_text(f"before\n{MARKS}after\n")
+    return tmp_path
+
+
+def test_the_tables_of_this_repository_are_those_of_its_results(publish) -> None:
+    stale = [
+        str(file.relative_to(ROOT))
+        for file, text in publish.rendered(ROOT).items()
+        if not file.is_file() or file.read_text(encoding="utf-8") != text
+    ]
+    assert not stale, f"run `make results`: {', '.join(stale)}"
+
+
+def test_a_published_study_names_its_command_commit_seeds_and_machine(publish, study, root):
+    publish.take(study, root / "experiments/results")
+    pages = publish.rendered(root)
+    report = pages[root / "experiments/results/mine.md"]
+    for word in (
+        "`python -m segbench.train -cn mine -m model=custom,unet seed=0,1,2 data.root=PATH`",
+        "commit a9ee35c00,",
+        "seeds 0 to 2",
+        "Example CPU, 2 threads",
+        "torch 2.15.0",
+        "train 0a1b, val 2c3d, test 4e5f",
+    ):
+        assert word in report, f"{word} is missing"
+    assert "/d/me" not in (root / "experiments/results/mine.json").read_text()
+    index = pages[root / "experiments/README.md"]
+    assert index.startswith("before\n<!-- results -->\n|")
+    assert index.endswith("\n<!-- end of results -->\nafter\n")
+    assert "old" not in index
+    assert "[mine](results/mine.md)" in index
+    assert "0 to 2" in index
+    board = json.loads((study / "report/comparison.json").read_text())["leaderboard"]
+    for row in board:
+        assert f"{row['label']} {100 * row['value']:.1f}" in index
+
+
+def test_a_page_may_show_the_leaderboard_of_one_study(publish, study, root):
+    publish.take(study, root / "experiments/results")
+    marks = MARKS.replace("results -->\nold", "results of mine -->\nold")
+    (root / "README.md").write_text(f"{marks}between\n{MARKS}")
+    page = publish.rendered(root)[root / "README.md"]
+    one, rest = page.split("between")
+    assert "| model | mIoU (%) |" in one
+    assert "[mine](experiments/results/mine.md)" in one
+    assert "| study |" in rest
+
+
+def test_what_cannot_be_traced_is_refused_or_told(publish, study, root):
+    results = root / "experiments/results"
+    with pytest.raises(FileNotFoundError):
+        publish.take(study.parent / "other", results)
+    (root / "README.md").write_text(MARKS.replace("results -->\nold", "results of mine -->\nold"))
+    with pytest.raises(ValueError, match=r"no .*mine\.json; published are none"):
+        publish.rendered(root)
+    (root / "README.md").write_text("")
+    (results / "by_hand.md").write_text("99.9")
+    with pytest.raises(ValueError, match=r"by_hand\.json"):
+        publish.rendered(root)
+
+    file = publish.take(study, results)
+    found = json.loads(file.read_text())
+    assert publish.doubts(found) == []
+    found["runs"][0]["dirty"] = True
+    found["runs"][4]["commit"] = None
+    told = publish.doubts(found)
+    assert len(told) == 2
+    assert "custom, seed 0: commit a9ee35c00 with uncommitted changes" in told[0]
+    assert "unet, seed 1: unknown commit" in told[1]
