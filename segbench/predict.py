@@ -10,7 +10,7 @@ from __future__ import annotations
 import sys
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -139,7 +139,7 @@ def _predict_pictures(
             written.result()
     seconds = time.perf_counter() - started
     print(f"{done} of {len(files)} images, {done / seconds:.1f} images/s -> {config['output']}/"
-          f"{{{','.join(kinds)}}}")  # fmt: skip
+          f"{_braces(kinds)}")  # fmt: skip
     return failures
 
 
@@ -207,8 +207,13 @@ def _predict_video(
         return [f"{file}: holds no frame that can be read"]
     seconds = time.perf_counter() - started
     print(f"{file}: {done} frames, {done / seconds:.1f} frames/s -> {config['output']}/"
-          f"{{{','.join(kinds)}}}/{name}")  # fmt: skip
+          f"{_braces(kinds)}/{name}")  # fmt: skip
     return []
+
+
+def _braces(kinds: Sequence[str]) -> str:
+    """Names of folders as a shell would write them: `labels`, or `{labels,overlay}`."""
+    return kinds[0] if len(kinds) == 1 else f"{{{','.join(kinds)}}}"
 
 
 def _predict_one(

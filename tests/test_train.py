@@ -127,6 +127,16 @@ def test_a_run_leaves_everything_that_is_promised(
         assert text in printed
 
 
+def test_a_score_of_some_test_images_says_so(
+    train_tiny: Train, run: RunDirectory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    train_tiny("trainer.limit_test_batches=3")
+    info = run.read_result()["data_info"]
+    assert (info["tested"], info["num_images"]["test"], info["comparable"]) == (3, 4, False)
+    assert len(run.read_confusion()[0]) == 3
+    assert "3 of the 4 test images were tested" in capsys.readouterr().out
+
+
 def test_a_run_without_test_shows_no_test_score_until_it_is_asked_for(
     train_tiny: Train, run: RunDirectory, capsys: pytest.CaptureFixture[str]
 ) -> None:

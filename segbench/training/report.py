@@ -39,6 +39,12 @@ def print_report(result: dict[str, Any], run: RunDirectory) -> None:
         f"test mIoU {_percent(found['mIoU'])} %, pixel_acc "
         f"{_percent(found['pixel_acc'])} % (absent classes excluded)"
     )
+    if tested := result["data_info"].get("tested"):
+        images = result["data_info"]["num_images"]["test"]
+        console.print(
+            f"{tested} of the {images} test images were tested (trainer.limit_test_batches): no "
+            "score to compare"
+        )
     timings = result["timings"]
     console.print(
         f"{timings['images_per_s']:.1f} images/s, {timings['waiting_for_data']:.1%} of the "

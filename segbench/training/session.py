@@ -264,6 +264,8 @@ def _test(
     boundary = task.boundary.compute()
     records = data.records("test")
     result["scores"]["test"] = scores(matrices.sum(0), data.classes.names)
+    if len(index) < len(records):  # trainer.limit_test_batches
+        result["data_info"] |= {"tested": len(index), "comparable": False}
     if trainer.is_global_zero:
         run.write_confusion(
             [records[i].name for i in index],
