@@ -50,6 +50,8 @@ def test_a_study_is_measured_into_the_file_that_compare_reads(
     assert row["input"] == [48, 64]
     assert row["flops"] == 2 * row["macs"] > 0
     assert 0 < row["latency_ms"] <= row["latency_p95_ms"]
+    assert row["cpu_ms"] > 0
+    assert row["cpu_spread"] >= 0
     assert set(row["throughput_by_batch"]) == {"1", "2"}
     assert row["peak_memory_training_mib"] > row["peak_memory_mib"] > 0
     step = row["train_step_ms"]

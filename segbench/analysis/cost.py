@@ -132,6 +132,9 @@ def _inference(model: nn.Module, mode: Mode, device: torch.device, job: Job) -> 
         "latency_ms": 1000 * latency.median,
         "latency_p95_ms": 1000 * latency.p95,
         "latency_spread": latency.spread,
+        # On a GPU the processor only queues the work, or waits.
+        "cpu_ms": 1000 * latency.cpu if device.type == "cpu" else None,
+        "cpu_spread": latency.cpu_spread if device.type == "cpu" else None,
         "calls": latency.calls,
         "throughput": rates[best],
         "throughput_batch": best,

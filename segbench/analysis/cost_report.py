@@ -52,7 +52,8 @@ def print_costs(rows: Sequence[Row], file: Path) -> None:
         ]
         table = Table(title=f"{height}x{width}, {device}", title_justify="left")
         table.add_column("model")
-        heads = ("params", "GMACs", "latency ms", "p95", "± rounds", "images/s", "memory MiB")
+        heads = ("params", "GMACs", "latency ms", "p95", "± rounds", "CPU ms", "± rounds")
+        heads += ("images/s", "memory MiB")
         training = ("memory MiB, train", "step ms", "/".join(PARTS) + " %")
         has_training = any("train_step_ms" in row for row in same)
         for head in heads + (training if has_training else ()):
@@ -75,9 +76,16 @@ def _inference_cells(row: Row) -> list[str]:
         f"{row['latency_ms']:.1f}",
         f"{row['latency_p95_ms']:.1f}",
         f"{100 * row['latency_spread']:.0f} %",
+        *_cpu_cells(row),
         f"{row['throughput']:.1f} (batch {row['throughput_batch']})",
         _mib(row["peak_memory_mib"]),
     ]
+
+
+def _cpu_cells(row: Row) -> tuple[str, str]:
+    if row.get("cpu_ms") is None:
+        return "", ""
+    return f"{row['cpu_ms']:.1f}", f"{100 * row['cpu_spread']:.0f} %"
 
 
 def _training_cells(row: Row) -> list[str]:

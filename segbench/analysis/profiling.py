@@ -90,12 +90,17 @@ class Times:
         p95: seconds; 95 of 100 calls were faster.
         spread: (slowest - fastest round) / median, by the median of each round; 0.1 = 10 %.
         calls: how many were timed.
+        cpu: seconds of processor time, median over all calls, all threads of this process
+            together. Other programs that wait for the same cores lengthen `median`, not this.
+        cpu_spread: as `spread`, of the processor time.
     """
 
     median: float
     p95: float
     spread: float
     calls: int
+    cpu: float
+    cpu_spread: float
 
 
 def count_params(model: nn.Module) -> int:
@@ -139,21 +144,35 @@ def measure_times(
     """
     for _ in range(warmup):
         call()
-    durations: list[list[float]] = []
+    wall: list[list[float]] = []
+    cpu: list[list[float]] = []
     for _ in range(rounds):
-        durations.append([])
+        wall.append([])
+        cpu.append([])
         _synchronize(device)
         end = time.perf_counter() + seconds / rounds
-        while len(durations[-1]) < 3 or time.perf_counter() < end:
-            started = time.perf_counter()
+        while len(wall[-1]) < 3 or time.perf_counter() < end:
+            started, used = time.perf_counter(), time.process_time()
             call()
             _synchronize(device)
-            durations[-1].append(time.perf_counter() - started)
-    together = np.concatenate(durations)
-    medians = [float(np.median(part)) for part in durations]
-    median = float(np.median(together))
-    spread = (max(medians) - min(medians)) / median
-    return Times(median, float(np.quantile(together, 0.95)), spread, len(together))
+            cpu[-1].append(time.process_time() - used)
+            wall[-1].append(time.perf_counter() - started)
+    together = np.concatenate(wall)
+    return Times(
+        median=float(np.median(together)),
+        p95=float(np.quantile(together, 0.95)),
+        spread=_spread(wall),
+        calls=len(together),
+        cpu=float(np.median(np.concatenate(cpu))),
+        cpu_spread=_spread(cpu),
+    )
+
+
+def _spread(rounds: Sequence[Sequence[float]]) -> float:
+    """(slowest - fastest round) / median; 0 where nothing was used."""
+    medians = [float(np.median(part)) for part in rounds]
+    median = float(np.median(np.concatenate(rounds)))
+    return (max(medians) - min(medians)) / median if median else 0.0
 
 
 def peak_memory(call: Callable[[], Any], model: nn.Module, device: torch.device) -> float | None:

@@ -70,6 +70,11 @@ def test_latency_is_the_time_of_a_call() -> None:
     assert times.calls >= 9
 
 
+def test_waiting_takes_no_processor_time() -> None:
+    times = measure_times(lambda: time.sleep(0.02), CPU, seconds=0.2, rounds=2)
+    assert times.cpu < 0.01 < times.median
+
+
 def test_twice_the_depth_takes_about_twice_as_long() -> None:
     def stack(depth: int) -> nn.Module:
         return nn.Sequential(*(nn.Conv2d(3, 3, 9, padding=4) for _ in range(depth))).eval()
@@ -77,8 +82,8 @@ def test_twice_the_depth_takes_about_twice_as_long() -> None:
     image = torch.randn(1, 3, 128, 128)
     with torch.inference_mode():
         once, twice = (
-            # The fastest calls, as this machine may be busy with other things.
-            min(measure_times(lambda m=m: m(image), CPU, 0.3, 3).median for _ in range(3))
+            # Processor time, as this machine may be busy with other things.
+            measure_times(lambda m=m: m(image), CPU, 0.5, 3).cpu
             for m in (stack(6), stack(12))
         )
     assert 1.4 < twice / once < 2.8
