@@ -46,9 +46,14 @@ def mean_iou(pred: Tensor, mask: Tensor, num_classes: int) -> float:
     return float((matrix.diag() / union)[union > 0].mean())
 
 
-def steps_to_learn(model: nn.Module, image: Tensor, mask: Tensor, num_classes: int) -> int | None:
-    """Training steps until the mIoU in evaluation mode is above 0.95; None: not in `STEPS`."""
+def learn(model: nn.Module, image: Tensor, mask: Tensor, num_classes: int) -> tuple[int, float]:
+    """Trains until the mIoU in evaluation mode is above 0.95, `STEPS` steps at most.
+
+    Returns:
+        Steps and mIoU.
+    """
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-3)
+    reached = 0.0
     for step in range(1, STEPS + 1):
         loss = F.cross_entropy(model.train()(image), mask, ignore_index=255)
         optimizer.zero_grad()
@@ -56,14 +61,16 @@ def steps_to_learn(model: nn.Module, image: Tensor, mask: Tensor, num_classes: i
         optimizer.step()
         if step % 20 == 0:
             with torch.inference_mode():
-                pred = model.eval()(image).argmax(1)
-            if mean_iou(pred, mask, num_classes) > 0.95:
-                return step
-    return None
+                reached = mean_iou(model.eval()(image).argmax(1), mask, num_classes)
+            if reached > 0.95:
+                break
+    return step, reached
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
 def test_learns_four_frames_by_heart(name: str) -> None:
     image, mask, num_classes = four_frames()
-    assert steps_to_learn(build(name, num_classes), image, mask, num_classes) is not None
+    steps, reached = learn(build(name, num_classes), image, mask, num_classes)
+    print(f"{name}: mIoU {reached:.3f} after {steps} steps")
+    assert reached > 0.95
