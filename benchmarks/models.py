@@ -59,7 +59,7 @@ def repeats(pairs: Pairs) -> tuple[float, float]:
     return max(found) / min(found) - 1, statistics.mean(spreads)
 
 
-def table(found: dict[str, Pairs]) -> list[str]:
+def table(found: dict[str, Pairs], reference: str) -> list[str]:
     """Markdown, fastest first."""
     lines = [
         "| model | params (M) | GMACs | time | apart | spread | memory |",
@@ -68,11 +68,15 @@ def table(found: dict[str, Pairs]) -> list[str]:
     time = {name: statistics.median(ratios(found[name], "cpu_ms")) for name in found}
     for name in sorted(found, key=time.__getitem__):
         row = found[name][0][0]
-        apart, spread = repeats(found[name])
+        apart, spread = (f"{value:.0%}" for value in repeats(found[name]))
+        if name == reference:
+            apart = spread = ""  # it is measured against itself
+        elif len(found[name]) == 1:
+            apart = ""
         memory = statistics.median(ratios(found[name], "peak_memory_mib"))
         lines.append(
             f"| {name} | {row['params'] / 1e6:.2f} | {row['macs'] / 1e9:.2f} | {time[name]:.2f} "
-            f"| {f'{apart:.0%}' if len(found[name]) > 1 else ''} | {spread:.0%} | {memory:.2f} |"
+            f"| {apart} | {spread} | {memory:.2f} |"
         )
     return lines
 
@@ -85,7 +89,7 @@ def main() -> None:
     parser.add_argument("--reference", default="unet_resnet34")
     arguments = parser.parse_args()
     found = measured(arguments.files, arguments.reference)
-    print("\n".join(table(found)))
+    print("\n".join(table(found, arguments.reference)))
     references = [row for row, _ in found.pop(arguments.reference)]
     first, times = references[0], [row["cpu_ms"] for row in references]
     height, width = first["input"]

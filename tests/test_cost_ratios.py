@@ -1,4 +1,4 @@
-"""`benchmarks/models.py`: ratios to a reference measured in the same file, and whether they repeat."""
+"""`benchmarks/models.py`: ratios to a reference of the same file; whether they repeat."""
 
 from __future__ import annotations
 
@@ -35,4 +35,3 @@ def test_each_file_is_compared_with_its_own_reference(tmp_path: Path) -> None:
 def test_a_file_without_the_reference_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"a\.json: has no ref"):
         measured([written(tmp_path / "a.json", other=1)], "ref")
-
