@@ -180,7 +180,9 @@ def print_scores(found: dict[str, Any], result: dict[str, Any], run: RunDirector
     console.print(", ".join(f"{key} {_percent(found[key])}" for key in SINGLES if key in found))
     for note in _notes(result):
         console.print(note, soft_wrap=True)
-    console.print(f"\nresult  {run.path} (report.md, confusion.png, worst.png)")
+    files = ("report.md", "confusion.png", "worst.png")
+    written = ", ".join(file for file in files if (run.path / file).is_file())
+    console.print(f"\nresult  {run.path} ({written})")
 
 
 def _percent(value: float | None) -> str:
