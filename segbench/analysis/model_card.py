@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from segbench.analysis.sources import machine
 from segbench.config import ConfigError
 from segbench.training import build
 
@@ -35,7 +36,7 @@ def card(file: Path, meta: Mapping[str, Any], parity: Mapping[str, Any], half: b
         "commit": _commit(trained),
         "seed": str(trained.get("seed", config.get("seed", "not known"))),
         "budget": _budget(meta),
-        "hardware": _hardware(trained),
+        "hardware": machine(trained),
         "as the original": f"{100 * parity['mean']:.3f} % of the pixels of {parity['images']} "
         f"images ({100 * parity['agreement']:.3f} % in the worst) get the same class",
     }
@@ -116,14 +117,6 @@ def _budget(meta: Mapping[str, Any]) -> str:
     if seconds := timings.get("train_seconds"):
         parts.append(f"{seconds / 60:.1f} minutes of training")
     return ", ".join(parts) or "not known"
-
-
-def _hardware(trained: Mapping[str, Any]) -> str:
-    found = trained.get("hardware")
-    if not found:
-        return "not known"
-    cpu = f"{found.get('cpu')}, {found.get('cores')} cores, {found.get('threads')} threads"
-    return cpu if found.get("device") == "cpu" else f"{found['device']}; {cpu}"
 
 
 def _scores(meta: Mapping[str, Any]) -> str:

@@ -99,10 +99,11 @@ def markdown(comparison: Mapping[str, Any]) -> str:
 
 def method(comparison: Mapping[str, Any]) -> str:
     """What the numbers are, in a paragraph."""
+    groups = comparison["num_groups"]
     return (
-        f"{comparison['num_images']} {comparison['split']} images in {comparison['num_groups']} "
-        f"groups; label protocol {comparison['label_protocol']}; absent classes: "
-        f"{comparison['absent_classes']}. mIoU from summed confusion matrices. "
+        f"{comparison['num_images']} {comparison['split']} images in {groups} "
+        f"group{'s' * (groups != 1)}; label protocol {comparison['label_protocol']}; absent "
+        f"classes: {comparison['absent_classes']}. mIoU from summed confusion matrices. "
         f"{comparison['resampling']} {comparison['replicates']:,} replicates, the same for all "
         "models; intervals from seed variance plus image variance with Student's t; p values "
         "corrected by Holm over all pairs; class intervals corrected over the classes."
