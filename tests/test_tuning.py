@@ -154,7 +154,9 @@ def test_two_models_are_tuned_alike_and_compared_under_what_was_found(tmp_path: 
     for model, file in tuned.items():
         runs = [
             RunDirectory(found.parent)
-            for found in (tmp_path / f"runs/tune_streets/{model}-streets").glob("*/result.json")
+            for found in sorted(  # of equal scores the first counts
+                (tmp_path / f"runs/tune_streets/{model}-streets").glob("*/result.json")
+            )
         ]
         results = [run.read_result() for run in runs]
         assert all(set(result["scores"]) == {"val"} for result in results)
