@@ -60,7 +60,7 @@ def _pair_sentences(pair: Mapping[str, Any], comparison: Mapping[str, Any]) -> t
         f"Difference {points(pair['value'])} points, {100 * comparison['confidence']:.0f}% "
         f"interval {bounds(pair['interval'], signed=True)}; {p_value(pair['p_holm'])}"
         + (f" after correction for {number} pairs" if number > 1 else "")
-        + f"; {seeds[a]} and {seeds[b]} seeds."
+        + f"; {_seeds(seeds[a], seeds[b])}."
     )
     if pair["verdict"] in (BETTER, WORSE):
         return f"{a} is {pair['verdict']} than {b}, by {size}.", evidence
@@ -74,6 +74,12 @@ def _pair_sentences(pair: Mapping[str, Any], comparison: Mapping[str, Any]) -> t
         f"{a} and {b} are not distinguishable: {a} scored {size} more, which is within the noise.",
         f"{evidence} {needed(pair)}",
     )
+
+
+def _seeds(a: int, b: int) -> str:
+    if a == b:
+        return "one seed each" if a == 1 else f"{a} seeds each"
+    return f"{a} and {b} seeds"
 
 
 def needed(pair: Mapping[str, Any]) -> str:
