@@ -52,8 +52,10 @@ def print_costs(rows: Sequence[Row], file: Path) -> None:
         ]
         table = Table(title=f"{height}x{width}, {device}", title_justify="left")
         table.add_column("model")
-        heads = ("params", "GMACs", "latency ms", "p95", "± rounds", "CPU ms", "± rounds")
-        heads += ("images/s", "memory MiB")
+        heads = (
+            *("params", "GMACs", "latency ms", "p95", "± rounds", "CPU ms", "± rounds"),
+            *("images/s", "memory MiB"),
+        )
         training = ("memory MiB, train", "step ms", "/".join(PARTS) + " %")
         has_training = any("train_step_ms" in row for row in same)
         for head in heads + (training if has_training else ()):

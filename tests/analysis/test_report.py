@@ -73,7 +73,7 @@ def test_the_leaderboard_recomputes_scores_from_summed_matrices(study_path, comp
 def test_the_better_model_wins_and_the_sentence_says_so(comparison):
     assert comparison["leaderboard"][0]["label"] == "custom"
     assert comparison["verdict"].startswith("custom is better than ")
-    assert "3 and 3 seeds" in comparison["evidence"]
+    assert "3 seeds each" in comparison["evidence"]
 
 
 def test_the_baseline_decides_which_pair_the_report_is_about(study_path):
