@@ -206,14 +206,15 @@ def _predict_video(
     if not done:
         return [f"{file}: holds no frame that can be read"]
     seconds = time.perf_counter() - started
+    written_to = [f"{kind}/{name}{'.mp4' if kind in PICTURES else '/'}" for kind in kinds]
     print(f"{file}: {done} frames, {done / seconds:.1f} frames/s -> {config['output']}/"
-          f"{_braces(kinds)}/{name}")  # fmt: skip
+          f"{_braces(written_to)}")  # fmt: skip
     return []
 
 
-def _braces(kinds: Sequence[str]) -> str:
-    """Names of folders as a shell would write them: `labels`, or `{labels,overlay}`."""
-    return kinds[0] if len(kinds) == 1 else f"{{{','.join(kinds)}}}"
+def _braces(names: Sequence[str]) -> str:
+    """Names as a shell would write them: `ids`, or `{ids,overlay}`."""
+    return names[0] if len(names) == 1 else f"{{{','.join(names)}}}"
 
 
 def _predict_one(
