@@ -7,7 +7,9 @@ import difflib
 import segmentation_models_pytorch as smp
 import timm
 import torch
-from torch import nn
+from timm.layers import Conv2dSame
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from segbench.models import hub
 
@@ -102,3 +104,30 @@ def load_packaged_lite0(encoder: nn.Module) -> None:
         encoder.load_state_dict(dict(zip(encoder.state_dict(), values, strict=True)))
     except (RuntimeError, ValueError) as error:
         raise ValueError(f"{path} does not fit the encoder {LITE0}: {error}") from None
+
+
+class EvenSameConv(Conv2dSame):
+    """TensorFlow's "same" convolution of stride 2 for maps of even height and width.
+
+    There the padding is kernel - 2, whatever the size. timm's `Conv2dSame` computes it from each
+    map, an expression that doubles with every such layer in an export for images of any size.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        """[N, in, H, W] with even H and W -> [N, out, H/2, W/2]."""
+        padding = [
+            side
+            for kernel in self.kernel_size[::-1]
+            for side in ((kernel - 2) // 2, (kernel - 1) // 2)
+        ]
+        return self._conv_forward(F.pad(x, padding), self.weight, self.bias)
+
+
+def fix_same_padding(encoder: nn.Module) -> None:
+    """Give timm's "same" convolutions of stride 2 the padding of even maps.
+
+    For encoders whose images are padded to a multiple of their stride, where all such maps are.
+    """
+    for module in encoder.modules():
+        if isinstance(module, Conv2dSame) and (module.stride, module.dilation) == ((2, 2), (1, 1)):
+            module.__class__ = EvenSameConv

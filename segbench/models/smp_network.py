@@ -49,6 +49,7 @@ class SmpNetwork(nn.Module):
     ) -> None:
         super().__init__()
         train_pooling_on_one(network)
+        encoders.fix_same_padding(network.encoder)
         self.encoder = network.encoder
         self.decoder = network.decoder
         self.head = network.segmentation_head

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 from huggingface_hub import constants
+from timm.layers import Conv2dSame
+from torch import nn
 
 from segbench.models import encoders, hub, smp, torchvision_zoo
 
@@ -99,3 +101,19 @@ def test_drop_path_needs_an_encoder_that_has_it() -> None:
 def test_decoder_channels_must_fit_the_depth() -> None:
     with pytest.raises(ValueError, match="one for each of the 5 stages"):
         smp.unet(11, decoder_channels=[64, 32])
+
+
+@pytest.mark.parametrize("kernel", [3, 5])
+def test_same_padding_of_even_maps_is_that_of_timm(kernel: int) -> None:
+    conv = Conv2dSame(3, 4, kernel, stride=2)
+    image = torch.randn(2, 3, 12, 18)
+    expected = conv(image)
+    encoders.fix_same_padding(conv)
+    assert type(conv) is encoders.EvenSameConv
+    assert torch.equal(conv(image), expected)
+
+
+def test_same_padding_of_other_strides_and_dilations_stays() -> None:
+    network = nn.Sequential(Conv2dSame(3, 4, 3, stride=1), Conv2dSame(4, 4, 3, 2, dilation=2))
+    encoders.fix_same_padding(network)
+    assert {type(module) for module in network} == {Conv2dSame}
