@@ -89,10 +89,12 @@ class _Observer(TorchDispatchMode):
         outputs = list(_tensors(result))
         # Between the parts, what goes in comes out; what no image went into is a parameter.
         key = self._stage_of(outputs) if self.parts and origins else None
+        count = flop_registry.get(func._overloadpacket)
+        if key is None and count is not None and self.parts and origins - {IMAGE}:
+            key = self._stage_of_origins(origins)
         if key is None:
             self._remember(outputs, origins)
             return result
-        count = flop_registry.get(func._overloadpacket)
         if count is not None:
             self.stages[key].macs += count(*args, **(kwargs or {}), out_val=result) // 2
         for origin in origins - {key, IMAGE}:
@@ -112,6 +114,13 @@ class _Observer(TorchDispatchMode):
                 self.current[part] = key
                 return key
         return self.current.get(part)
+
+    def _stage_of_origins(self, origins: set[Key]) -> Key:
+        """For a part that begins with a pooled map: the stage of the coarsest stride going in."""
+        key = (self.parts[-1], max(stride for _, stride in origins - {IMAGE}))
+        self.stages.setdefault(key, Stage(*key))
+        self.current[self.parts[-1]] = key
+        return key
 
     def _stride_of(self, output: Tensor) -> tuple[int, int]:
         """Stride and channels of a map `[1, C, h, w]` or of tokens `[1, h w, C]`; else 0, 0.

@@ -34,7 +34,9 @@ def run_with_features(
         ValueError: there is no such layer, or what it gives is no map.
     """
     if layer is None:
-        layer = "encoder" if hasattr(model, "encoder") else coarsest_layer(model, image)
+        encoder = getattr(model, "encoder", nn.ModuleList())  # a list of stages never runs itself
+        is_list = isinstance(encoder, nn.ModuleList)
+        layer = coarsest_layer(model, image) if is_list else "encoder"
     kept: list[Tensor] = []
     with ExitStack() as stack:
         if layer == "head.input":
