@@ -156,7 +156,7 @@ def trace(model: nn.Module, size: tuple[int, int] = (256, 320)) -> Architecture:
     model.eval()
     image = torch.zeros(1, 3, *size)
     observer = _Observer(image)
-    booked: set[int] = set()
+    booked: dict[nn.Module, Key] = {}
 
     with ExitStack() as stack:
         for module in model.modules():
@@ -164,10 +164,9 @@ def trace(model: nn.Module, size: tuple[int, int] = (256, 320)) -> Architecture:
 
                 def book(module: nn.Module, _: Any, __: Any) -> None:
                     key = observer.current.get(observer.parts[-1]) if observer.parts else None
-                    if key is not None and id(module) not in booked:
-                        booked.add(id(module))
-                        own = module.parameters(recurse=False)
-                        observer.stages[key].params += sum(p.numel() for p in own)
+                    if key is not None and module not in booked:
+                        booked[module] = key
+                        observer.stages[key].params += _own_params(module)
 
                 stack.callback(module.register_forward_hook(book).remove)
         for name, child in model.named_children():
@@ -177,6 +176,11 @@ def trace(model: nn.Module, size: tuple[int, int] = (256, 320)) -> Architecture:
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         stack.enter_context(observer)
         model(image)
+    # Of modules not called themselves, only what is in them: position embeddings of a ViT encoder.
+    for module in [module for module in model.modules() if module not in booked]:
+        inside = [booked[child] for child in module.modules() if child in booked]
+        if inside and module is not model:
+            observer.stages[inside[0]].params += _own_params(module)
     # An encoder may shrink a copy of its first maps (attention in SegFormer): finest maps first.
     encoder = iter(sorted(key for key in observer.stages if key[0] == "encoder"))
     order = [next(encoder) if key[0] == "encoder" else key for key in observer.stages]
@@ -184,6 +188,10 @@ def trace(model: nn.Module, size: tuple[int, int] = (256, 320)) -> Architecture:
     arrows = sorted({(places[a], places[b]) for a, b in observer.arrows})
     params = sum(p.numel() for p in model.parameters())
     return Architecture([observer.stages[key] for key in order], arrows, size, params)
+
+
+def _own_params(module: nn.Module) -> int:
+    return sum(p.numel() for p in module.parameters(recurse=False))
 
 
 def _parts(name: str, child: nn.Module) -> Iterator[tuple[str, nn.Module]]:
