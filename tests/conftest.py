@@ -36,6 +36,16 @@ TINY = (
     "log_every=1",
     "deterministic=true",
 )
+# For trainings that count for their end, not for what they learn.
+TINIEST = (
+    "data.size=[16,24]",
+    "data.train=4",
+    "data.val=2",
+    "data.test=2",
+    "data.num_workers=0",
+    "data.batch_size=2",
+    "trainer=cpu",
+)
 TINY_PARTS = {
     "model": ("model=unet", "model.width=4", "model.depth=2"),
     "data": (

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from segbench.training.run_directory import RunDirectory
+from tests.conftest import TINIEST
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -35,13 +36,7 @@ class Net(nn.Module):
 OVERRIDES = (
     "model=unet",
     "model._target_=flaky.Net",
-    "data.size=[16,24]",
-    "data.train=4",
-    "data.val=2",
-    "data.test=2",
-    "data.num_workers=0",
-    "data.batch_size=2",
-    "trainer=cpu",
+    *TINIEST,
     "trainer.max_epochs=3",
     "samples=0",
     "logger=wandb",

@@ -16,6 +16,7 @@ from segbench.config import ConfigError
 from segbench.config.compose import compose_checked, register
 from segbench.training.run_directory import RunDirectory
 from segbench.training.tuning import write_tuned
+from tests.conftest import TINIEST
 
 ROOT = Path(__file__).resolve().parents[1]
 # AdamW that fails above a rate, as a training that diverges, until MENDED is set.
@@ -29,13 +30,7 @@ def fragile(model, lr, **others):
     return adamw(model, lr, **others)
 """
 TINY = (
-    "data.size=[16,24]",
-    "data.train=4",
-    "data.val=2",
-    "data.test=2",
-    "data.num_workers=0",
-    "data.batch_size=2",
-    "trainer=cpu",
+    *TINIEST,
     "trainer.max_epochs=1",
     "trainer.check_val_every_n_epoch=1",
     "samples=0",

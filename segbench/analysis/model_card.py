@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from segbench.analysis.sources import machine
+from segbench.analysis.wording import percent
 from segbench.config import ConfigError
 from segbench.training import build
 
@@ -128,9 +129,9 @@ def _scores(meta: Mapping[str, Any]) -> str:
     names = meta["classes"]["names"]
     rows = ["| percent | " + " | ".join(known) + " |", "|---" * (1 + len(known)) + "|"]
     for key in ("mIoU", "mDice", "pixel_acc", "mean_acc"):
-        rows.append(f"| {key} | " + " | ".join(_percent(s.get(key)) for s in known.values()) + " |")
+        rows.append(f"| {key} | " + " | ".join(percent(s.get(key)) for s in known.values()) + " |")
     for name in names:
-        cells = (_percent(s["IoU"].get(name)) for s in known.values())
+        cells = (percent(s["IoU"].get(name)) for s in known.values())
         rows.append(f"| IoU {name} | " + " | ".join(cells) + " |")
     text = "Of the weights in 32 bits, at the original resolution of the masks; mIoU leaves out"
     text += " classes in neither masks nor predictions.\n\n" + "\n".join(rows) + "\n"
@@ -138,10 +139,6 @@ def _scores(meta: Mapping[str, Any]) -> str:
         text += "\nNot comparable with published scores: " + str(meta["protocol"].get("labels"))
         text += " differs from the official protocol.\n"
     return text
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{100 * value:.1f}"
 
 
 def _limits(meta: Mapping[str, Any]) -> str:

@@ -82,11 +82,12 @@ def compose_checked(config_name: str, overrides: list[str], multirun: bool = Fal
     """
     with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
         parsed, problems = _parse(overrides)
-        multirun = multirun or _sweeps_by_itself(config_name, parsed)
+        if not multirun and any(item.is_sweep_override() for item in parsed):
+            multirun = _sweeps_by_itself(config_name, parsed)
         first, others = _expand(parsed, multirun)
         config, accepted, found = _compose_what_fits(config_name, first)
         problems += found + _check_values(config)
-        if multirun:
+        if multirun or config.hydra.mode == RunMode.MULTIRUN:
             others += _study_sweep(config, parsed)
             if is_tuning(config):
                 problems += tuning_problems(config, overrides)

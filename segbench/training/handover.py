@@ -39,9 +39,10 @@ def write_small(ckpt: Path, target: Path, half: bool) -> None:
     """
     checkpoint = build.read_checkpoint(ckpt)
     meta = dict(checkpoint["segbench"])
-    meta["trained"] = meta.get("trained") or _facts(ckpt)
+    result = RunDirectory(ckpt.resolve().parents[1]).read_result() or {}
+    meta["trained"] = meta.get("trained") or _facts(result)
     if not meta["scores"].get("test"):
-        meta["scores"] = {**meta["scores"], **_test_scores(ckpt)}
+        meta["scores"] = {**meta["scores"], **_test_scores(ckpt, result)}
     kept = {k: v for k, v in meta["config"].items() if k not in _OF_THE_MACHINE}
     meta["config"] = _without_folders(kept)
     state = {
@@ -52,9 +53,8 @@ def write_small(ckpt: Path, target: Path, half: bool) -> None:
         torch.save({"state_dict": state, "segbench": meta}, partial)
 
 
-def _facts(ckpt: Path) -> Facts:
+def _facts(result: Facts) -> Facts:
     """Where the weights come from, by the result.json of the run that holds the checkpoint."""
-    result = RunDirectory(ckpt.resolve().parents[1]).read_result() or {}
     facts = {key: result[key] for key in _OF_THE_RESULT if key in result}
     if "command" in facts:
         facts["command"] = shlex.join(
@@ -63,9 +63,8 @@ def _facts(ckpt: Path) -> Facts:
     return facts
 
 
-def _test_scores(ckpt: Path) -> Facts:
+def _test_scores(ckpt: Path, result: Facts) -> Facts:
     """The test scores of the run, if it was this checkpoint that was tested."""
-    result = RunDirectory(ckpt.resolve().parents[1]).read_result() or {}
     tested = result.get("protocol", {}).get("selection")
     if result.get("status") != "finished" or ckpt.name != f"{tested}.ckpt":
         return {}
