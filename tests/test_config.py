@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from segbench.config import ConfigError, config_dir, did_you_mean, studies_dir
-from segbench.config.compose import compose_checked, register
+from segbench.config.compose import compose_checked, for_sweeper, register
 
 ROOT = Path(__file__).resolve().parents[1]
 STUDIES = sorted(file.stem for file in studies_dir().glob("*.yaml"))
@@ -186,6 +186,14 @@ def test_the_keys_of_a_swept_option_are_checked_with_each_option() -> None:
     (told,) = problems("model=unet,unet_resnet34", "model.width=8", multirun=True)
     assert told.startswith("model.width: there is no key 'width' in 'model'; known: ")
     assert told.endswith("(with model=unet_resnet34)")
+
+
+def test_an_override_that_fits_only_the_swept_option_waits_for_it() -> None:
+    """Hydra's first compose holds the default model, which has no width."""
+    words = ["model=unet,custom", "model.width=8", "+model.name='a,b'", "seed=0,1", "samples=0"]
+    late = ["model.width=choice(8)", "+model.name='a,b'"]
+    assert for_sweeper("train", words) == [words[0], *late, *words[3:]]
+    assert for_sweeper("streets_small", ["seed=5,6"]) == ["seed=5,6"]
 
 
 def test_an_unknown_study_lists_the_studies() -> None:

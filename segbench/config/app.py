@@ -27,7 +27,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig
 
 from segbench.config import ConfigError, config_dir
-from segbench.config.compose import compose_checked, register
+from segbench.config.compose import compose_checked, for_sweeper, register
 from segbench.config.tuning import is_tuning, swept_models, tune_each
 
 _OUTCOME_FILE = "SEGBENCH_OUTCOME_FILE"
@@ -87,6 +87,9 @@ def run_verb(
                 models = swept_models(config, arguments.overrides) if is_tuning(config) else []
                 if len(models) > 1:
                     sys.exit(tune_each(module, models, sys.argv[1:]))
+                typed = arguments.overrides
+                passed = dict(zip(typed, for_sweeper(config_name, typed), strict=True))
+                sys.argv[1:] = [passed.get(word, word) for word in sys.argv[1:]]
                 logging.getLogger("optuna.storages").setLevel(logging.WARNING)
                 sweep_dir = Path(config.hydra.sweep.dir)
                 for old in sweep_dir.glob(".jobs/*.json"):

@@ -104,6 +104,20 @@ def compose_checked(config_name: str, overrides: list[str], multirun: bool = Fal
         return config
 
 
+def for_sweeper(config_name: str, overrides: list[str]) -> list[str]:
+    """The overrides of a sweep as Hydra takes them.
+
+    Hydra first composes the config without what is swept. An override that fits only a swept
+    option, as `model.width=8` beside `model=unet,custom`, becomes a sweep over its one value.
+    """
+    with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
+        parsed, _ = _parse(overrides)
+        fixed = [str(item.input_line) for item in parsed if not item.is_sweep_override()]
+        _, accepted, _ = _compose_what_fits(config_name, fixed)
+    late = set(fixed) - set(accepted)
+    return [re.sub("=(.*)", r"=choice(\1)", text) if text in late else text for text in overrides]
+
+
 def _parse(overrides: list[str]) -> tuple[list[Override], list[str]]:
     parser = OverridesParser.create()
     parsed, problems = [], []
