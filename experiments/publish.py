@@ -119,7 +119,7 @@ def _list(studies: Mapping[str, Any], links: Mapping[str, str]) -> str:
         scores = [f"{row['label']} {percent(row['value'])} ({tables.bounds(row['interval'])})"
                   for row in found["leaderboard"]]  # fmt: skip
         seeds = {span(row["seeds"]): None for row in found["leaderboard"]}
-        origins = {f"{commit(run)}, {machine(run)}": None for run in found["runs"]}
+        origins = {f"{commit(run)}, {machine(run['hardware'])}": None for run in found["runs"]}
         rows.append([links[name], "<br>".join(scores), "; ".join(seeds), found["verdict"],
                      "<br>".join(origins)])  # fmt: skip
     return tables.markdown_table(rows) if studies else "None yet."

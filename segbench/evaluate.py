@@ -74,7 +74,7 @@ def _check_place(config: Config, run: RunDirectory, source: Source) -> None:
 
 def _from_ckpt(config: Config) -> Prepared:
     """The result so far, the data set, and the function that scores the checkpoint on it."""
-    from segbench.training import build
+    from segbench.training import build, provenance
     from segbench.training.judge import judge_checkpoint
     from segbench.training.segmenter import Segmenter
 
@@ -111,6 +111,7 @@ def _from_ckpt(config: Config) -> Prepared:
         "model": trained["model"]["_target_"],
         "data": node["_target_"],
         "params": segmenter.num_params,
+        "hardware": provenance.hardware(segmenter.device),
         "data_info": {"fingerprint": {config["split"]: data.fingerprint(config["split"])}},
         "protocol": {
             **segmenter.meta["protocol"],
@@ -123,7 +124,9 @@ def _from_ckpt(config: Config) -> Prepared:
 
 def _from_folder(config: Config) -> Prepared:
     """The result so far, the data set, and the function that scores the folder on it."""
-    from segbench.training import build
+    import torch
+
+    from segbench.training import build, provenance
     from segbench.training.judge import judge_predictions
 
     source = build.build_source(config["data"])
@@ -150,6 +153,7 @@ def _from_folder(config: Config) -> Prepared:
         "model": None,
         "data": config["data"]["_target_"],
         "params": None,
+        "hardware": provenance.hardware(torch.device("cpu")),
         "data_info": {"fingerprint": {config["split"]: data.fingerprint(config["split"])}},
         "protocol": {
             "resolution": "original",
@@ -191,7 +195,6 @@ def _complete(result: Config, config: Config, judged: Judged, source: Source) ->
         "status": "finished", "reason": "", "kind": "evaluate", "config": config, "budget": {},
         "classes": source.classes.to_dict(), "commit": commit, "dirty": dirty,
         "versions": provenance.versions(), "command": provenance.command(),
-        "hardware": provenance.hardware(),
     }  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from segbench.analysis.profiling import (
     measure_times,
     peak_memory,
 )
+from segbench.analysis.sources import machine
 from segbench.training import build, provenance
 from segbench.training.segmenter import resolve_device
 from segbench.training.step_times import time_steps
@@ -81,7 +82,11 @@ def measure(job: Job) -> dict[str, Any]:
     row |= _inference(model, mode, device, job)
     if job["train_steps"]:
         row |= _training(model, mode, device, job)
-    row |= {"error": None, "hardware": provenance.hardware(), "versions": provenance.versions()}
+    row |= {
+        "error": None,
+        "hardware": provenance.hardware(device),
+        "versions": provenance.versions(),
+    }
     return row
 
 
@@ -97,11 +102,7 @@ def _identity(job: Job) -> dict[str, Any]:
 
 def _device_name(device: torch.device, mode: str) -> str:
     """What may share an axis: times of other hardware, thread counts or modes may not."""
-    found = provenance.hardware()
-    name = (
-        found["device"] if device.type == "cuda" else f"{found['cpu']}, {found['threads']} threads"
-    )
-    return f"{name}, {mode}"
+    return f"{machine(provenance.hardware(device))}, {mode}"
 
 
 def _inference(model: nn.Module, mode: Mode, device: torch.device, job: Job) -> dict[str, Any]:

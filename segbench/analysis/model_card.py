@@ -37,7 +37,7 @@ def card(file: Path, meta: Mapping[str, Any], parity: Mapping[str, Any], half: b
         "commit": _commit(trained),
         "seed": str(trained.get("seed", config.get("seed", "not known"))),
         "budget": _budget(meta),
-        "hardware": machine(trained),
+        "hardware": machine(trained.get("hardware")),
         "as the original": f"{100 * parity['mean']:.3f} % of the pixels of {parity['images']} "
         f"images ({100 * parity['agreement']:.3f} % in the worst) get the same class",
     }

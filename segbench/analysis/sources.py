@@ -56,16 +56,15 @@ def span(seeds: Sequence[int]) -> str:
     return join([str(seed) for seed in seeds])
 
 
-def machine(run: Mapping[str, Any]) -> str:
-    """The device of a run; for a CPU its name and the threads."""
-    found = run.get("hardware") or {}
-    if not found:
+def machine(hardware: Mapping[str, Any] | None) -> str:
+    """The device in the `hardware` of a result; for a CPU its name and the threads."""
+    if not hardware:
         return "unknown machine"
-    if found["device"] != "cpu":
-        count = found.get("num_gpus") or 1
-        return found["device"] if count == 1 else f"{count} x {found['device']}"
-    threads = found.get("threads") or found.get("cores")
-    return f"{found.get('cpu') or 'CPU'}, {threads} thread{'s' * (threads != 1)}"
+    if hardware["device"] != "cpu":
+        count = hardware.get("num_gpus") or 1
+        return hardware["device"] if count == 1 else f"{count} x {hardware['device']}"
+    threads = hardware.get("threads") or hardware.get("cores")
+    return f"{hardware.get('cpu') or 'CPU'}, {threads} thread{'s' * (threads != 1)}"
 
 
 def commit(run: Mapping[str, Any]) -> str:
@@ -78,7 +77,7 @@ def commit(run: Mapping[str, Any]) -> str:
 def _origin(run: Mapping[str, Any]) -> str:
     versions = run.get("versions") or {}
     named = [f"{name} {versions[name]}" for name in ("torch", "python") if name in versions]
-    return ", ".join([commit(run), machine(run), *named])
+    return ", ".join([commit(run), machine(run.get("hardware")), *named])
 
 
 def _merged(

@@ -9,7 +9,10 @@ import subprocess
 import sys
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
 
 PACKAGES = (
     "segbench",
@@ -66,18 +69,23 @@ def command() -> str:
     return shlex.join([*program, *sys.argv[1:]])
 
 
-def hardware() -> dict[str, Any]:
-    """Processor, cores and GPUs."""
+def hardware(device: torch.device, count: int = 1) -> dict[str, Any]:
+    """What the work ran on, which need not be all that the machine has.
+
+    Args:
+        device: of the network.
+        count: how many such devices shared the work.
+    """
     import torch
 
-    gpus = [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())]
+    on_gpu = device.type == "cuda"
     return {
-        "device": gpus[0] if gpus else "cpu",
-        "num_gpus": len(gpus),
+        "device": torch.cuda.get_device_name(device) if on_gpu else device.type,
+        "num_gpus": count if on_gpu else 0,
         "cpu": _cpu_name(),
         "cores": len(os.sched_getaffinity(0)),
         "threads": torch.get_num_threads(),
-        "cuda": torch.version.cuda if gpus else None,
+        "cuda": torch.version.cuda if on_gpu else None,
     }
 
 

@@ -59,6 +59,10 @@ def run_training(config: Config, run: RunDirectory) -> dict[str, Any]:
             run.write_result(result)
         trainer.fit(task, data, ckpt_path=resume, weights_only=True)
         task.check_finite()
+        # Given weights, to be tested as they are. All processes must take part in saving, so what
+        # another one has written meanwhile may not decide it.
+        if trainer.max_epochs == 0 and resume is None:
+            trainer.save_checkpoint(run.last_checkpoint)
         _test(config, run, task, data, trainer, result)
         result["timings"] |= {"total_seconds": time.time() - started}
         result["status"] = "finished"
@@ -172,7 +176,7 @@ def _first_result(config: Config) -> dict[str, Any]:
         "commit": commit,
         "dirty": dirty,
         "command": provenance.command(),
-        "hardware": provenance.hardware(),
+        "hardware": {},
         "timings": {},
         "scores": {},
     }
@@ -182,6 +186,8 @@ def _describe(
     result: dict[str, Any], task: SegmentationTask, data: Any, trainer: pl.Trainer, config: Config
 ) -> None:
     """Fills in what is known before the first step."""
+    device, count = trainer.strategy.root_device, trainer.world_size
+    result["hardware"] = provenance.hardware(device, count)
     result["classes"] = data.classes.to_dict()
     result["protocol"] = task.checkpoint_meta["protocol"]
     result["params"] = sum(p.numel() for p in task.model.parameters())
@@ -245,8 +251,6 @@ def _test(
     }
     if torch.cuda.is_available():
         result["timings"]["peak_memory_MiB"] = torch.cuda.max_memory_allocated() / 2**20
-    if trainer.max_epochs == 0 and not run.last_checkpoint.is_file():
-        trainer.save_checkpoint(run.last_checkpoint)  # given weights, to be tested as they are
     file = run.best_checkpoint if config["selection"] == "best" else run.last_checkpoint
     if not file.is_file():
         raise ConfigError(
