@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import os
+import subprocess
+import sys
 
 # Before torch or wandb are imported, and inherited by the processes that tests start.
 os.environ["OMP_NUM_THREADS"] = "1"
@@ -23,6 +26,9 @@ from omegaconf import OmegaConf
 from segbench.config.compose import compose_checked, register
 from segbench.data.streets import CLASSES, Streets
 from segbench.models.custom import Custom
+from segbench.training.run_directory import RunDirectory
+
+ROOT = Path(__file__).resolve().parents[1]
 
 # Two epochs of two steps on 48x64 pixels: about a second.
 TINY = (
@@ -73,6 +79,37 @@ DATA = {
 MODEL = {"_target_": "segbench.models.custom.Custom", "width": 8, "dilations": [2]}
 
 
+def run_verb(
+    verb: str, *words: str, cwd: Path = ROOT, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs `python -m segbench.VERB` as a process of its own; modules in `cwd` are found too."""
+    return subprocess.run(
+        [sys.executable, "-m", f"segbench.{verb}", *words],
+        cwd=cwd,
+        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{cwd}", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def tiny_words(*overrides: str) -> list[str]:
+    """The command line of a tiny training; the last value of a key wins, as Hydra takes one."""
+    texts = list(TINY)
+    for group, part in TINY_PARTS.items():
+        if not any(text.startswith(f"{group}=") for text in overrides):
+            texts += part
+    last = {text.lstrip("+").split("=", 1)[0]: text for text in (*texts, *overrides)}
+    return list(last.values())
+
+
+def curves(run: RunDirectory) -> list[dict[str, str]]:
+    """The rows of metrics.csv, but for the columns that a clock fills."""
+    clock = {"train/images_per_s", "train/waiting_for_data"}
+    with run.metrics_file.open(newline="") as file:
+        return [{k: v for k, v in row.items() if k not in clock} for row in csv.DictReader(file)]
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _frugal(tmp_path_factory: pytest.TempPathFactory) -> None:
     """One thread, and caches that end with the tests."""
@@ -93,13 +130,7 @@ def tiny_config(tmp_path: Path) -> Callable[..., Any]:
 
     def build(*overrides: str) -> Any:
         register()
-        texts = [f"run_dir={tmp_path}/run", *TINY]
-        for group, part in TINY_PARTS.items():
-            if not any(text.startswith(f"{group}=") for text in overrides):
-                texts += part
-        # The last one wins; Hydra refuses a key that is given twice.
-        last = {text.split("=", 1)[0]: text for text in (*texts, *overrides)}
-        return compose_checked("train", list(last.values()))
+        return compose_checked("train", tiny_words(f"run_dir={tmp_path}/run", *overrides))
 
     return build
 

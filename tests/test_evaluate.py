@@ -2,9 +2,6 @@
 
 import csv
 import json
-import subprocess
-import sys
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -15,8 +12,8 @@ from segbench.data.classes import DataError
 from segbench.evaluate import evaluate
 from segbench.predict import predict
 from segbench.training.run_directory import RunDirectory
+from tests.conftest import run_verb
 
-ROOT = Path(__file__).resolve().parents[1]
 STREETS = ["data=streets", "data.size=[24,33]", "data.train=8", "data.val=2", "data.test=5",
            "data.frames_per_drive=2"]  # fmt: skip
 
@@ -121,8 +118,7 @@ def test_two_processes_count_what_evaluate_counts(run, ckpt, tmp_path):
     ddp = ("trainer=ddp", "trainer.devices=2", "trainer.accelerator=cpu",
            "trainer.sync_batchnorm=false", "trainer.max_epochs=0")  # fmt: skip
     last = ("selection=last", "logger=csv", "samples=0", f"run_dir={tmp_path}/two")
-    command = [sys.executable, "-m", "segbench.train", *model, *STREETS, *mean, *ddp, *last]
-    done = subprocess.run(command, cwd=ROOT, check=False, capture_output=True, text=True)
+    done = run_verb("train", *model, *STREETS, *mean, *ddp, *last)
     assert done.returncode == 0, done.stderr
     one, two = (RunDirectory(tmp_path / name).read_confusion() for name in ("one", "two"))
     assert one[0] == two[0]

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +11,8 @@ import torch
 from segbench.compare import compare
 from segbench.train import train
 from segbench.training.run_directory import RunDirectory
+from tests.conftest import curves, run_verb
 
-ROOT = Path(__file__).resolve().parents[1]
 TABLES = ("leaderboard.csv", "pairs.csv", "classes.csv", "tables.tex", "report.md")
 MODELS, SEEDS = ("unet", "custom"), (0, 1)
 STUDY = """
@@ -71,20 +67,12 @@ def assert_same(first: Path, second: Path) -> None:
             for key in ("scores", "data_info", "protocol", "budget", "selected_epoch", "params"):
                 assert one[key] == two[key], f"{name}: other {key}"
             assert curves(a) == curves(b), f"{name}: other curves"
+            assert any(row["val/mIoU"] for row in curves(a))
     for one, other in zip(weights[::2], weights[1::2], strict=True):
         assert not all(torch.equal(one[key], other[key]) for key in one), "the seed does nothing"
     for file in TABLES:
         mine, other = ((folder / "report" / file).read_bytes() for folder in (first, second))
         assert mine == other, f"another {file}"
-
-
-def curves(run: RunDirectory) -> list[dict[str, str]]:
-    """The rows of metrics.csv, without how long things took."""
-    with run.metrics_file.open() as file:
-        rows = list(csv.DictReader(file))
-    assert any(row.get("val/mIoU") for row in rows)
-    timed = ("images_per_s", "waiting_for_data", "seconds", "memory")
-    return [{k: v for k, v in row.items() if not any(t in k for t in timed)} for row in rows]
 
 
 def test_the_runs_of_a_study_and_its_report_are_the_same_again(compose, places, monkeypatch):
@@ -102,11 +90,6 @@ def test_the_runs_of_a_study_and_its_report_are_the_same_again(compose, places, 
 @pytest.mark.slow
 def test_one_command_in_two_places_gives_the_same_study(places: list[Path]) -> None:
     for number, place in enumerate(places):
-        environment = {"PYTHONPATH": str(ROOT), "PYTHONHASHSEED": str(number)}
-        subprocess.run(
-            [sys.executable, "-m", "segbench.train", "-cn", "tiny"],
-            cwd=place,
-            env={**os.environ, **environment},
-            check=True,
-        )
+        done = run_verb("train", "-cn", "tiny", cwd=place, PYTHONHASHSEED=str(number))
+        assert done.returncode == 0, done.stderr
     assert_same(*(place / "runs/tiny" for place in places))

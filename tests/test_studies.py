@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import cv2
@@ -21,9 +18,9 @@ from segbench.predict import predict
 from segbench.train import train
 from segbench.training.run_directory import RunDirectory
 from segbench.training.samples import PANEL_WIDTH
+from tests.conftest import run_verb
 from tests.data import writers
 
-ROOT = Path(__file__).resolve().parents[1]
 TINY = (
     "data.batch_size=2",
     "data.num_workers=0",
@@ -63,11 +60,8 @@ def test_a_checkpoint_of_camvid32_loaded_again_predicts_the_same(compose, tmp_pa
     monkeypatch.chdir(tmp_path)
     writers.write_camvid(tmp_path / "camvid", kaggle=True)
     words = ("data.root=camvid", "model.width=8", "seed=0", *SMALL, *TINY)
-    subprocess.run(
-        [sys.executable, "-m", "segbench.train", "-cn", "camvid32_custom_vs_unet", *words],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
-        check=True,
-    )
+    done = run_verb("train", "-cn", "camvid32_custom_vs_unet", *words, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
     runs = Path("runs/camvid32_custom_vs_unet")
     comparison = json.loads((runs / "report/comparison.json").read_text())
     assert len(comparison["pairs"]) == 1

@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from segbench.training.run_directory import RunDirectory
-from tests.conftest import TINIEST
-
-ROOT = Path(__file__).resolve().parents[1]
+from tests.conftest import TINIEST, run_verb
 
 # Seed 1 cannot be built, seed 2 is killed by the system, until MENDED is set.
 FLAKY = """
@@ -43,19 +39,12 @@ OVERRIDES = (
 )
 
 
-def sweep(folder: Path, **environment: str) -> subprocess.CompletedProcess:
+def sweep(folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     """Runs a sweep over four seeds in `folder`."""
-    return subprocess.run(
-        [sys.executable, "-m", "segbench.train", "-m", *OVERRIDES, "seed=0,1,2,3"],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}", **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    return run_verb("train", "-m", *OVERRIDES, "seed=0,1,2,3", cwd=folder, **environment)
 
 
-def table_of(done: subprocess.CompletedProcess) -> dict[str, str]:
+def table_of(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
     """The rows of the table of jobs, by seed."""
     rows = [line for line in done.stdout.partition("jobs of")[2].splitlines() if "│" in line]
     joined: dict[str, str] = {}

@@ -2,14 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import random
-import signal
-import subprocess
-import sys
-import time
 from collections.abc import Callable
-from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,56 +13,22 @@ import torch
 
 from segbench.analysis.runs import LeftOut, Run, read_run
 from segbench.config import ConfigError
-from segbench.data.classes import DataError
 from segbench.training import build
 from segbench.training.build import load_checkpoint
-from segbench.training.callbacks import Speed
 from segbench.training.judge import judge_checkpoint
 from segbench.training.run_directory import RunDirectory
 from segbench.training.scores import scores
 from segbench.training.segmenter import Segmenter
 from segbench.training.task import NonFiniteLossError
-from tests.conftest import TINY, TINY_PARTS
+from tests.conftest import curves, run_verb, tiny_words
 
 Train = Callable[..., Any]
-
-ROOT = Path(__file__).resolve().parents[1]
-
-# Measured in seconds, so no two runs agree on them.
-CLOCK = {"train/images_per_s", "train/waiting_for_data"}
-
-
-class PowerCutError(Exception):
-    """What a training is interrupted with."""
 
 
 @pytest.fixture
 def run(tmp_path: Path) -> RunDirectory:
     """The run that `train_tiny` writes."""
     return RunDirectory(tmp_path / "run")
-
-
-def rows_of(run: RunDirectory) -> list[dict[str, str]]:
-    """The rows of metrics.csv but for the columns that a clock fills."""
-    with run.metrics_file.open(newline="") as file:
-        return [{k: v for k, v in row.items() if k not in CLOCK} for row in csv.DictReader(file)]
-
-
-def assert_equal(one: Any, other: Any, where: str = "") -> None:
-    """Recursively, tensors bit by bit."""
-    assert type(one) is type(other), where
-    if isinstance(one, dict):
-        assert one.keys() == other.keys(), where
-        for key in one:
-            assert_equal(one[key], other[key], f"{where}/{key}")
-    elif isinstance(one, list | tuple):
-        assert len(one) == len(other), where
-        for position, (a, b) in enumerate(zip(one, other, strict=True)):
-            assert_equal(a, b, f"{where}/{position}")
-    elif isinstance(one, torch.Tensor):
-        assert torch.equal(one, other), where
-    else:
-        assert one == other, where
 
 
 def test_a_run_leaves_everything_that_is_promised(
@@ -108,12 +67,12 @@ def test_a_run_leaves_everything_that_is_promised(
     assert matrices.shape == (4, 11, 12)
     assert scores(matrices.sum(0), result["classes"]["names"]) == result["scores"]["test"]
 
-    assert [row["epoch"] for row in rows_of(run)] == ["0", "1"]
+    assert [row["epoch"] for row in curves(run)] == ["0", "1"]
     assert {"step", "lr", "train/loss", "train/loss/ce", "train/loss/dice", "val/loss"} <= set(
-        rows_of(run)[0]
+        curves(run)[0]
     )
     assert {"val/mIoU", "val/mDice", "val/pixel_acc", "val/mean_acc", "val/IoU/Road"} <= set(
-        rows_of(run)[0]
+        curves(run)[0]
     )
     pictures = sorted(run.samples.iterdir())
     names = [picture.name for picture in pictures]
@@ -179,7 +138,7 @@ def test_a_finished_run_is_left_alone(
     anew = train_tiny("optimizer.lr=0.5", "overwrite=true", "trainer.max_epochs=1")
     assert anew.status == "finished"
     assert run.read_result()["config"]["optimizer"]["lr"] == 0.5
-    assert len(rows_of(run)) == 1
+    assert len(curves(run)) == 1
 
 
 def test_a_run_in_progress_is_left_alone(train_tiny: Train, run: RunDirectory) -> None:
@@ -187,35 +146,6 @@ def test_a_run_in_progress_is_left_alone(train_tiny: Train, run: RunDirectory) -
         assert alone
         with pytest.raises(ConfigError, match="another process is training this run"):
             train_tiny()
-
-
-def test_an_unfinished_run_is_neither_continued_with_another_config_nor_with_resume_never(
-    train_tiny: Train, run: RunDirectory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    with monkeypatch.context() as patch:
-        patch.setattr(Speed, "on_train_batch_end", _crash_after(3))
-        with pytest.raises(PowerCutError):
-            train_tiny()
-    with pytest.raises(ConfigError, match="resume=never"):
-        train_tiny("resume=never")
-    result = run.read_result()
-    result["data_info"]["fingerprint"]["train"] = "of other images"
-    run.write_result(result)
-    with pytest.raises(DataError, match="begun on other data: the fingerprint of train"):
-        train_tiny()
-    run.result_file.write_text("{")  # a broken disk: config.yaml still says what this run is
-    with pytest.raises(ConfigError, match=r"optimizer\.lr: there 0\.001, now 0\.5"):
-        train_tiny("optimizer.lr=0.5")
-    assert train_tiny().status == "finished"
-
-
-def test_a_run_that_never_got_to_a_checkpoint_may_be_started_with_another_config(
-    train_tiny: Train, run: RunDirectory
-) -> None:
-    with pytest.raises(ConfigError, match="width and depth must be at least 1"):
-        train_tiny("model.width=0")
-    assert run.read_result()["status"] == "failed"
-    assert train_tiny("trainer.max_epochs=1").status == "finished"
 
 
 @pytest.mark.parametrize("ema", ["null", "0.5"])
@@ -243,7 +173,7 @@ def test_the_tested_weights_are_the_selected_ones(train_tiny: Train, run: RunDir
     result = run.read_result()
     assert result["selected_epoch"] == 3
     assert result["scores"]["val"] is None, "the last weights were never validated"
-    rows = rows_of(run)
+    rows = curves(run)
     assert [bool(row["val/mIoU"]) for row in rows] == [False, True, False]
 
 
@@ -285,105 +215,6 @@ def test_a_network_that_is_really_compiled_saves_plain_names(
     load_checkpoint(run.last_checkpoint)
 
 
-def _crash_after(batches: int) -> Callable[..., None]:
-    """`Speed.on_train_batch_end`, then a crash at the end of the given batch."""
-    seen = 0
-    on_train_batch_end = Speed.on_train_batch_end
-
-    def crash(self: Speed, *arguments: Any) -> None:
-        nonlocal seen
-        on_train_batch_end(self, *arguments)
-        seen += 1
-        if seen == batches:
-            raise PowerCutError
-
-    return crash
-
-
-STEPS = ("data.batch_size=2", "trainer.max_epochs=3")  # 3 epochs of 4 steps
-VARIANTS = {
-    "ema and dropout": ("model.dropout=0.5", "ema=0.9"),
-    "plateau": ("scheduler=plateau", "scheduler.patience=0", "optimizer=sgd", "selection=last"),
-    "accumulated": ("trainer.check_val_every_n_epoch=2", "trainer.accumulate_grad_batches=2"),
-    "workers": ("model.dropout=0.5", "data.num_workers=2", "data.workers=process"),
-    "early stopping": ("early_stopping=1", "optimizer.lr=1e-9"),
-}
-SLOW = pytest.mark.slow
-
-
-@pytest.mark.parametrize(
-    ("variant", "crash_at"),
-    [
-        ("ema and dropout", 7),
-        ("plateau", 4),
-        ("accumulated", 10),
-        *(pytest.param("ema and dropout", step, marks=SLOW) for step in (2, 4, 12)),
-        *(pytest.param("plateau", step, marks=SLOW) for step in (7, 12)),
-        *(pytest.param("workers", step, marks=SLOW) for step in (5, 8)),
-        pytest.param("early stopping", 6, marks=SLOW),
-    ],
-)
-def test_a_resumed_run_ends_exactly_as_one_that_never_stopped(
-    train_tiny: Train,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
-    variant: str,
-    crash_at: int,
-) -> None:
-    whole, broken = RunDirectory(tmp_path / "whole"), RunDirectory(tmp_path / "broken")
-    overrides = (*STEPS, *VARIANTS[variant])
-    train_tiny(*overrides, f"run_dir={whole.path}")
-    with monkeypatch.context() as patch:
-        patch.setattr(Speed, "on_train_batch_end", _crash_after(crash_at))
-        with pytest.raises(PowerCutError):
-            train_tiny(*overrides, f"run_dir={broken.path}")
-    assert broken.read_result()["status"] == "failed"
-    torch.rand(17)  # the random state of a new process is another one
-    train_tiny(*overrides, f"run_dir={broken.path}")
-    assert_same_run(whole, broken)
-
-
-def assert_same_run(whole: RunDirectory, broken: RunDirectory) -> None:
-    """Weights, state of the training, curves, scores and counts are equal, bit by bit."""
-    for name in ("last", "best"):
-        one, other = (
-            torch.load(r.checkpoints / f"{name}.ckpt", weights_only=True) for r in (whole, broken)
-        )
-        assert one.keys() == other.keys()
-        # Paths, and how often a loop was entered, differ.
-        for key in one.keys() - {"callbacks", "loops", "segbench"}:
-            assert_equal(one[key], other[key], key)
-        assert_equal(one["segbench"]["scores"], other["segbench"]["scores"], "scores")
-    assert rows_of(whole) == rows_of(broken)
-    first, second = whole.read_result(), broken.read_result()
-    for key in ("scores", "budget", "selected_epoch", "data_info", "status"):
-        assert first[key] == second[key], key
-    assert np.array_equal(whole.read_confusion()[2], broken.read_confusion()[2])
-
-
-@pytest.mark.slow
-def test_a_run_killed_by_the_system_ends_exactly_as_one_that_was_not(
-    train_tiny: Train, tmp_path: Path
-) -> None:
-    whole, broken = RunDirectory(tmp_path / "whole"), RunDirectory(tmp_path / "broken")
-    overrides = (*STEPS, *VARIANTS["ema and dropout"])
-    train_tiny(*overrides, f"run_dir={whole.path}")
-
-    texts = (*TINY, *chain(*TINY_PARTS.values()), *overrides, f"run_dir={broken.path}")
-    last = {text.split("=", 1)[0]: text for text in texts}
-    command = [sys.executable, "-m", "segbench.train", *last.values()]
-    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
-    while not broken.last_checkpoint.is_file() and process.poll() is None:
-        time.sleep(0.01)
-    time.sleep(random.uniform(0, 0.3))  # somewhere in the second epoch, or in the third
-    process.send_signal(signal.SIGKILL)
-    assert process.wait() == -signal.SIGKILL, "it ended before it could be killed"
-    assert broken.read_result()["status"] == "running"
-
-    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
-    assert_same_run(whole, broken)
-
-
 def test_synchronised_batch_norm_on_a_cpu_is_refused(train_tiny: Train) -> None:
     with pytest.raises(ConfigError, match=r"on CPUs add trainer\.sync_batchnorm=false"):
         train_tiny("trainer=ddp", "trainer.devices=1", "++trainer.accelerator=cpu")
@@ -398,8 +229,8 @@ def test_two_processes_count_what_one_counts(train_tiny: Train, tmp_path: Path) 
         "data.val=3",
         "data.test=5",
     )
-    _command(*common, "data.batch_size=4", f"run_dir={one.path}")
-    _command(
+    _train(*common, "data.batch_size=4", f"run_dir={one.path}")
+    _train(
         *common,
         "data.batch_size=2",
         "trainer=ddp",
@@ -415,15 +246,6 @@ def test_two_processes_count_what_one_counts(train_tiny: Train, tmp_path: Path) 
     assert first["budget"] == second["budget"]
 
 
-def _command(*overrides: str) -> None:
-    """Runs `python -m segbench.train` with a tiny config, as a process of its own."""
-    texts = (*TINY, *chain(*TINY_PARTS.values()), *overrides)
-    last = {text.lstrip("+").split("=", 1)[0]: text for text in texts}
-    done = subprocess.run(
-        [sys.executable, "-m", "segbench.train", *last.values()],
-        cwd=ROOT,
-        check=False,
-        capture_output=True,
-        text=True,
-    )
+def _train(*overrides: str) -> None:
+    done = run_verb("train", *tiny_words(*overrides))
     assert done.returncode == 0, done.stderr

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -16,9 +14,8 @@ from segbench.config import ConfigError
 from segbench.config.compose import compose_checked, register
 from segbench.training.run_directory import RunDirectory
 from segbench.training.tuning import write_tuned
-from tests.conftest import TINIEST
+from tests.conftest import TINIEST, run_verb
 
-ROOT = Path(__file__).resolve().parents[1]
 # AdamW that fails above a rate, as a training that diverges, until MENDED is set.
 FRAGILE = """
 import os
@@ -76,7 +73,7 @@ def test_a_search_for_the_worst_values_or_the_luckiest_seed_is_refused() -> None
 
 
 def test_a_comparison_without_tuned_values_says_so(tmp_path: Path) -> None:
-    done = verb(tmp_path, "-cn", "tuned_streets")
+    done = multirun(tmp_path, "-cn", "tuned_streets")
     assert done.returncode == 2
     assert done.stderr == (
         "segbench.train: error: tuned_streets: there are no tuned values of 'custom'; "
@@ -113,15 +110,8 @@ def test_the_best_finished_trial_is_handed_over_with_their_number(
     assert "2 more failed or were interrupted" in capsys.readouterr().out
 
 
-def verb(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, "-m", "segbench.train", "-m", *words, *TINY],
-        cwd=folder,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{folder}", **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+def multirun(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return run_verb("train", "-m", *words, *TINY, cwd=folder, **environment)
 
 
 @pytest.mark.slow
@@ -134,14 +124,14 @@ def test_two_models_are_tuned_alike_and_compared_under_what_was_found(tmp_path: 
     )
     tuned = {model: tmp_path / f"runs/tune_streets/tuned/{model}.yaml" for model in models}
 
-    first = verb(tmp_path, *tuning)  # the second trial of each fails
+    first = multirun(tmp_path, *tuning)  # the second trial of each fails
     assert first.returncode == 1
     assert "Traceback" not in first.stderr.partition("this rate does not work")[0]
     assert first.stdout.count("1 of 2 jobs failed") == 2
     for file in tuned.values():
         assert yaml.safe_load(file.read_text())["tuning_trials"] == 1
 
-    second = verb(tmp_path, *tuning, MENDED="yes")
+    second = multirun(tmp_path, *tuning, MENDED="yes")
     assert second.returncode == 0, second.stderr
     assert second.stdout.count("is finished already: val mIoU") == 2
     assert "optuna" not in (second.stdout + second.stderr).lower(), "noise of a library"
@@ -167,7 +157,7 @@ def test_two_models_are_tuned_alike_and_compared_under_what_was_found(tmp_path: 
     assert len(rates[models[0]]) == 2
 
     compared = ("-cn", "tuned_streets", f"model={','.join(models)}", "seed=0,1")
-    done = verb(tmp_path, *compared, f"compare.baseline={models[1]}")
+    done = multirun(tmp_path, *compared, f"compare.baseline={models[1]}")
     assert done.returncode == 0, done.stderr
     study = tmp_path / "runs/tuned_streets"
     for model, file in tuned.items():

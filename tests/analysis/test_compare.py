@@ -11,6 +11,7 @@ from segbench.compare import compare
 from segbench.config.schema import CompareConfig
 from segbench.data.classes import DataError
 from tests.analysis.fabricated import edit, write_study
+from tests.conftest import run_verb
 
 
 @pytest.fixture
@@ -21,9 +22,8 @@ def runs(tmp_path):
     return tmp_path
 
 
-def call(*arguments: str) -> subprocess.CompletedProcess:
-    command = [sys.executable, "-m", "segbench.compare", "replicates=200", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=120)
+def call(*words: str) -> subprocess.CompletedProcess[str]:
+    return run_verb("compare", "replicates=200", *words)
 
 
 def config(runs, **changes):

@@ -1,0 +1,177 @@
+"""A training that was interrupted goes on where it was, and ends as if nothing had happened."""
+
+from __future__ import annotations
+
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from segbench.config import ConfigError
+from segbench.data.classes import DataError
+from segbench.training.callbacks import Speed
+from segbench.training.run_directory import RunDirectory
+from tests.conftest import ROOT, curves, tiny_words
+
+Train = Callable[..., Any]
+
+STEPS = ("data.batch_size=2", "trainer.max_epochs=3")  # 3 epochs of 4 steps
+VARIANTS = {
+    "ema and dropout": ("model.dropout=0.5", "ema=0.9"),
+    "plateau": ("scheduler=plateau", "scheduler.patience=0", "optimizer=sgd", "selection=last"),
+    "accumulated": ("trainer.check_val_every_n_epoch=2", "trainer.accumulate_grad_batches=2"),
+    "workers": ("model.dropout=0.5", "data.num_workers=2", "data.workers=process"),
+    "early stopping": ("early_stopping=1", "optimizer.lr=1e-9"),
+}
+SLOW = pytest.mark.slow
+
+
+class PowerCutError(Exception):
+    """What a training is interrupted with."""
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    """The run that `train_tiny` writes."""
+    return RunDirectory(tmp_path / "run")
+
+
+def _crash_after(batches: int) -> Callable[..., None]:
+    """`Speed.on_train_batch_end`, then a crash at the end of the given batch."""
+    seen = 0
+    on_train_batch_end = Speed.on_train_batch_end
+
+    def crash(self: Speed, *arguments: Any) -> None:
+        nonlocal seen
+        on_train_batch_end(self, *arguments)
+        seen += 1
+        if seen == batches:
+            raise PowerCutError
+
+    return crash
+
+
+def test_an_unfinished_run_is_neither_continued_with_another_config_nor_with_resume_never(
+    train_tiny: Train, run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Speed, "on_train_batch_end", _crash_after(3))
+        with pytest.raises(PowerCutError):
+            train_tiny()
+    with pytest.raises(ConfigError, match="resume=never"):
+        train_tiny("resume=never")
+    result = run.read_result()
+    result["data_info"]["fingerprint"]["train"] = "of other images"
+    run.write_result(result)
+    with pytest.raises(DataError, match="begun on other data: the fingerprint of train"):
+        train_tiny()
+    run.result_file.write_text("{")  # a broken disk: config.yaml still says what this run is
+    with pytest.raises(ConfigError, match=r"optimizer\.lr: there 0\.001, now 0\.5"):
+        train_tiny("optimizer.lr=0.5")
+    assert train_tiny().status == "finished"
+
+
+def test_a_run_that_never_got_to_a_checkpoint_may_be_started_with_another_config(
+    train_tiny: Train, run: RunDirectory
+) -> None:
+    with pytest.raises(ConfigError, match="width and depth must be at least 1"):
+        train_tiny("model.width=0")
+    assert run.read_result()["status"] == "failed"
+    assert train_tiny("trainer.max_epochs=1").status == "finished"
+
+
+@pytest.mark.parametrize(
+    ("variant", "crash_at"),
+    [
+        ("ema and dropout", 7),
+        ("plateau", 4),
+        ("accumulated", 10),
+        *(pytest.param("ema and dropout", step, marks=SLOW) for step in (2, 4, 12)),
+        *(pytest.param("plateau", step, marks=SLOW) for step in (7, 12)),
+        *(pytest.param("workers", step, marks=SLOW) for step in (5, 8)),
+        pytest.param("early stopping", 6, marks=SLOW),
+    ],
+)
+def test_a_resumed_run_ends_exactly_as_one_that_never_stopped(
+    train_tiny: Train,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    variant: str,
+    crash_at: int,
+) -> None:
+    whole, broken = RunDirectory(tmp_path / "whole"), RunDirectory(tmp_path / "broken")
+    overrides = (*STEPS, *VARIANTS[variant])
+    train_tiny(*overrides, f"run_dir={whole.path}")
+    with monkeypatch.context() as patch:
+        patch.setattr(Speed, "on_train_batch_end", _crash_after(crash_at))
+        with pytest.raises(PowerCutError):
+            train_tiny(*overrides, f"run_dir={broken.path}")
+    assert broken.read_result()["status"] == "failed"
+    torch.rand(17)  # the random state of a new process is another one
+    train_tiny(*overrides, f"run_dir={broken.path}")
+    assert_same_run(whole, broken)
+
+
+def assert_same_run(whole: RunDirectory, broken: RunDirectory) -> None:
+    """Weights, state of the training, curves, scores and counts are equal, bit by bit."""
+    for name in ("last", "best"):
+        one, other = (
+            torch.load(r.checkpoints / f"{name}.ckpt", weights_only=True) for r in (whole, broken)
+        )
+        assert one.keys() == other.keys()
+        # Paths, and how often a loop was entered, differ.
+        for key in one.keys() - {"callbacks", "loops", "segbench"}:
+            assert_equal(one[key], other[key], key)
+        assert_equal(one["segbench"]["scores"], other["segbench"]["scores"], "scores")
+    assert curves(whole) == curves(broken)
+    first, second = whole.read_result(), broken.read_result()
+    for key in ("scores", "budget", "selected_epoch", "data_info", "status"):
+        assert first[key] == second[key], key
+    assert np.array_equal(whole.read_confusion()[2], broken.read_confusion()[2])
+
+
+@pytest.mark.slow
+def test_a_run_killed_by_the_system_ends_exactly_as_one_that_was_not(
+    train_tiny: Train, tmp_path: Path
+) -> None:
+    whole, broken = RunDirectory(tmp_path / "whole"), RunDirectory(tmp_path / "broken")
+    overrides = (*STEPS, *VARIANTS["ema and dropout"])
+    train_tiny(*overrides, f"run_dir={whole.path}")
+
+    words = tiny_words(*overrides, f"run_dir={broken.path}")
+    command = [sys.executable, "-m", "segbench.train", *words]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
+    while not broken.last_checkpoint.is_file() and process.poll() is None:
+        time.sleep(0.01)
+    time.sleep(random.uniform(0, 0.3))  # somewhere in the second epoch, or in the third
+    process.send_signal(signal.SIGKILL)
+    assert process.wait() == -signal.SIGKILL, "it ended before it could be killed"
+    assert broken.read_result()["status"] == "running"
+
+    subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+    assert_same_run(whole, broken)
+
+
+def assert_equal(one: Any, other: Any, where: str = "") -> None:
+    """Recursively, tensors bit by bit."""
+    assert type(one) is type(other), where
+    if isinstance(one, dict):
+        assert one.keys() == other.keys(), where
+        for key in one:
+            assert_equal(one[key], other[key], f"{where}/{key}")
+    elif isinstance(one, list | tuple):
+        assert len(one) == len(other), where
+        for position, (a, b) in enumerate(zip(one, other, strict=True)):
+            assert_equal(a, b, f"{where}/{position}")
+    elif isinstance(one, torch.Tensor):
+        assert torch.equal(one, other), where
+    else:
+        assert one == other, where
