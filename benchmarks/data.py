@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import os
 import resource
-import statistics
 import tempfile
 import time
 from collections.abc import Callable
@@ -106,7 +105,7 @@ def compare(frame: tuple[int, int], crop: tuple[int, int], count: int, folder: P
             for index in range(count):
                 get(index)
             rates[name].append(count / (time.process_time() - start))
-    medians = {name: statistics.median(values) for name, values in rates.items()}
+    medians = {name: float(np.median(values)) for name, values in rates.items()}
     reference = next(iter(medians.values()))
     print(f"\n{frame[1]}x{frame[0]}, crop {crop[1]}x{crop[0]}, one core")
     for name, rate in medians.items():

@@ -1,6 +1,6 @@
 """Scoring one prediction: segbench against the usual way, side by side.
 
-Run: `python benchmarks/evaluation.py [--runs 5] [--threads 1]`. Times are medians of CPU runs in
+Run: `python -m benchmarks.evaluation [--runs 5] [--threads 1]`. Times are medians of CPU runs in
 one process; ratios travel to other machines, absolute times do not.
 """
 

@@ -1,8 +1,8 @@
 """Time, memory and rounding of the losses beside those of segmentation_models_pytorch (smp).
 
-    python benchmarks/losses.py                                  # 8 x 19 x 512 x 512, one thread
-    python benchmarks/losses.py --threads 2 --only ce_dice torch_ce
-    python benchmarks/losses.py --size 2 5 64 64 --repeats 1     # seconds, to see that it works
+    python -m benchmarks.losses                                  # 8 x 19 x 512 x 512, one thread
+    python -m benchmarks.losses --threads 2 --only ce_dice torch_ce
+    python -m benchmarks.losses --size 2 5 64 64 --repeats 1     # seconds, to see that it works
 
 Every row is one forward and backward pass on float32 logits and an int64 mask with 5% ignored
 pixels; the first row is the pair that most people train with.
@@ -19,12 +19,12 @@ from __future__ import annotations
 import argparse
 import math
 import resource
-import statistics
 import subprocess
 import sys
 import time
 from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -137,7 +137,7 @@ def median_times(
             start = time.perf_counter()
             step(loss, logits, mask)  # its .item() waits for the device
             times[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values[1:]) for name, values in times.items()}
+    return {name: float(np.median(values[1:])) for name, values in times.items()}
 
 
 def errors(name: str, losses: dict[str, Loss], logits: Tensor, mask: Tensor) -> tuple[float, float]:

@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 Row = dict[str, Any]
 Pairs = list[tuple[Row, Row]]
@@ -56,7 +57,7 @@ def repeats(pairs: Pairs) -> tuple[float, float]:
     """How far the ratios of time are apart, and the spread that the files state; fractions."""
     found = ratios(pairs, "cpu_ms")
     spreads = [row["cpu_spread"] + beside["cpu_spread"] for row, beside in pairs]
-    return max(found) / min(found) - 1, statistics.mean(spreads)
+    return max(found) / min(found) - 1, float(np.mean(spreads))
 
 
 def table(found: dict[str, Pairs], reference: str) -> list[str]:
@@ -65,7 +66,7 @@ def table(found: dict[str, Pairs], reference: str) -> list[str]:
         "| model | params (M) | GMACs | time | apart | spread | memory |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
-    time = {name: statistics.median(ratios(found[name], "cpu_ms")) for name in found}
+    time = {name: float(np.median(ratios(found[name], "cpu_ms"))) for name in found}
     for name in sorted(found, key=time.__getitem__):
         row = found[name][0][0]
         apart, spread = (f"{value:.0%}" for value in repeats(found[name]))
@@ -73,7 +74,7 @@ def table(found: dict[str, Pairs], reference: str) -> list[str]:
             apart = spread = ""  # it is measured against itself
         elif len(found[name]) == 1:
             apart = ""
-        memory = statistics.median(ratios(found[name], "peak_memory_mib"))
+        memory = float(np.median(ratios(found[name], "peak_memory_mib")))
         lines.append(
             f"| {name} | {row['params'] / 1e6:.2f} | {row['macs'] / 1e9:.2f} | {time[name]:.2f} "
             f"| {apart} | {spread} | {memory:.2f} |"
