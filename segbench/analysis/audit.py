@@ -165,7 +165,7 @@ def audit(
     found = [
         finding for field in FIELDS if (finding := _compare(field, runs, field.name in varies))
     ]
-    found += _equal_tuning(runs) + _seeds(runs) + _dirty(runs)
+    found += _equal_tuning(runs) + _seeds(runs) + _selected_on_test(runs) + _dirty(runs)
     if macs and len(set(macs.values())) > 1:
         values = {label: f"{value / 1e9:.2f} G" for label, value in macs.items()}
         found.append(Finding("MACs", NOTE, "one network computes more", values))
@@ -256,6 +256,19 @@ def _seeds(runs: Mapping[str, Sequence[Run]]) -> list[Finding]:
     if unequal:
         return [Finding("seeds", WEAKENS, "the models have different numbers of runs", words)]
     return [Finding("seeds", NOTE, "the runs carry different seeds", words)]
+
+
+def _selected_on_test(runs: Mapping[str, Sequence[Run]]) -> list[Finding]:
+    """Models whose best epoch was chosen on the very images that are tested."""
+    chosen = {}
+    for label, members in runs.items():
+        for result in (run.result for run in members if run.result["kind"] == "train"):
+            prints = lookup(result, "data_info.fingerprint") or {}
+            on_test = "val" in prints and prints["val"] == prints.get("test")
+            if on_test and lookup(result, "protocol.selection") == "best":
+                chosen[label] = "best epoch on the tested images"
+    why = "val and test are the same images, so the scores are too high"
+    return [Finding("selection on test", WEAKENS, why, chosen)] if chosen else []
 
 
 def _dirty(runs: Mapping[str, Sequence[Run]]) -> list[Finding]:

@@ -86,8 +86,16 @@ def check(source: Source) -> tuple[list[Finding], dict[str, SplitStatistics]]:
         records = _records(source, split, findings)
         if records:
             statistics[split] = _measure(source, split, records, findings)
-    findings += _duplicates(statistics)
-    findings += _straddling(statistics)
+    across = dict(statistics)
+    if _same_files(statistics):
+        text = (
+            "val and test are the same images: do not select on val (selection=last), or hold "
+            "others out of train."
+        )
+        findings.append(Finding("warning", "same", "val+test", text))
+        del across["val"]
+    findings += _duplicates(across)
+    findings += _straddling(across)
     for split, measured in statistics.items():
         findings += _labels(source, split, measured)
     findings.sort(key=lambda finding: finding.severity != "error")
@@ -172,6 +180,14 @@ def _summarize(
     std = np.sqrt(np.maximum(squares - mean**2, 0))
     digests = [one.digest for one in measured]
     return SplitStatistics(records, counts, digests, dict(sizes), mean.tolist(), std.tolist())
+
+
+def _same_files(statistics: dict[str, SplitStatistics]) -> bool:
+    """Whether a source without a labelled test gives its val as test."""
+    if not {"val", "test"} <= statistics.keys():
+        return False
+    val, test = ([r.image for r in statistics[split].records] for split in ("val", "test"))
+    return val == test and None not in val
 
 
 def _duplicates(statistics: dict[str, SplitStatistics]) -> list[Finding]:

@@ -12,7 +12,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from segbench.data.classes import RGB, ClassSet
+from segbench.data.classes import RGB, ClassSet, DataError
 from segbench.data.dataset import Arrays, Record, check_split
 from segbench.data.files import all_paired, check_ids, pair, read_ids, read_rgb, require_folders
 
@@ -70,12 +70,18 @@ _HOW = "Get leftImg8bit_trainvaltest.zip and gtFine_trainvaltest.zip from citysc
 class Cityscapes:
     """Cityscapes as distributed; groups are cities.
 
+    The labels of its test set are not published, so `test` is the val folder, as in papers. To
+    select checkpoints on other images than those of the test, name cities of train in `val_cities`.
+
     Args:
         root: folder that holds `leftImg8bit` and `gtFine` (and `gtCoarse`).
         train_labels: `fine`; `coarse` trains on the coarse labels of train and train_extra;
             `fine+coarse` on the fine ones of train and the coarse ones of train_extra. Val and
             test are always fine.
         labels: `trainIds` for the 19 classes of the benchmark, `categories` for its 7 categories.
+        val_cities: cities of train that are held out as val.
+        test: the folder of the images to test; `test` has no labels, so it gives no scores, but
+            predictions for the benchmark's server (`segbench.evaluate save=cityscapes`).
 
     Raises:
         ValueError: an option that does not exist.
@@ -92,14 +98,20 @@ class Cityscapes:
         root: str,
         train_labels: Literal["fine", "coarse", "fine+coarse"] = "fine",
         labels: Literal["trainIds", "categories"] = "trainIds",
+        val_cities: list[str] | None = None,
+        test: Literal["val", "test"] = "val",
     ) -> None:
         if train_labels not in ("fine", "coarse", "fine+coarse"):
             raise ValueError(f"train_labels is {train_labels}; expected fine, coarse, fine+coarse")
         if labels not in ("trainIds", "categories"):
             raise ValueError(f"labels is {labels}; expected trainIds or categories")
+        if test not in ("val", "test"):
+            raise ValueError(f"test is {test}; expected val or test")
         self.root = Path(root).expanduser()
         self.train_labels = train_labels
         self.labels = labels
+        self.val_cities = tuple(val_cities or ())
+        self.test = test
         self.classes = CLASSES if labels == "trainIds" else CATEGORIES
         self.protocol = "cityscapes19" if labels == "trainIds" else "cityscapes7-categories"
         self._lut = np.full(256, 255, np.uint8)
@@ -111,11 +123,7 @@ class Cityscapes:
     def records(self, split: str) -> list[Record]:
         """See `Source`. A test image without labels gets a record without mask."""
         check_split(split)
-        parts = [(split, "gtFine")]
-        if split == "train" and self.train_labels == "coarse":
-            parts = [("train", "gtCoarse"), ("train_extra", "gtCoarse")]
-        elif split == "train" and self.train_labels == "fine+coarse":
-            parts = [("train", "gtFine"), ("train_extra", "gtCoarse")]
+        parts = self._folders(split)
         records: list[Record] = []
         problems: list[str] = []
         for folder, kind in parts:
@@ -125,7 +133,9 @@ class Cityscapes:
             pairs, unpaired = pair(images, masks)
             problems += unpaired
             for name, image, mask in pairs:
-                records.append(Record(name, image.parent.name, image, mask, len(records)))
+                city = image.parent.name
+                if folder != "train" or (city in self.val_cities) == (split == "val"):
+                    records.append(Record(name, city, image, mask, len(records)))
         return all_paired(records, problems)
 
     def read(self, record: Record) -> Arrays:
@@ -143,6 +153,23 @@ class Cityscapes:
     def fingerprint_key(self) -> str:
         """See `Source`."""
         return f"cityscapes v1 {self.labels}"
+
+    def _folders(self, split: str) -> list[tuple[str, str]]:
+        """Where the images and the labels of a split lie."""
+        if split == "test":
+            return [(self.test, "gtFine")]
+        if split == "val" and self.val_cities:
+            cities = {path.name for path in (self.root / "leftImg8bit/train").glob("*/")}
+            if unknown := sorted(set(self.val_cities) - cities):
+                raise DataError(
+                    f"val_cities: there is no {', '.join(unknown)} in "
+                    f"{self.root / 'leftImg8bit/train'}; there are {', '.join(sorted(cities))}."
+                )
+            return [("train", "gtFine")]
+        if split == "train" and self.train_labels != "fine":
+            labels = "gtCoarse" if self.train_labels == "coarse" else "gtFine"
+            return [("train", labels), ("train_extra", "gtCoarse")]
+        return [(split, "gtFine")]
 
     def _files(self, folder: str, kind: str) -> tuple[dict[str, Path], dict[str, Path | None]]:
         """Images and masks of a folder, by `CITY_SEQ_FRAME`."""

@@ -199,6 +199,13 @@ def _describe(
         "split": "test",
         "num_images": {s: len(data.records(s)) for s in ("train", "val", "test")},
     }
+    prints = result["data_info"]["fingerprint"]
+    if config["selection"] == "best" and prints["val"] == prints["test"] and trainer.is_global_zero:
+        print(
+            "note: val and test are the same images, and the best epoch is chosen on them: the "
+            "test score will be too high. Say selection=last, or hold other images out of train "
+            "(Cityscapes: data.val_cities=[ulm,zurich])."
+        )
     batch = data.batch_size * trainer.world_size * trainer.accumulate_grad_batches
     result["budget"] = {
         "effective_batch_size": batch,

@@ -31,7 +31,7 @@ CHANGES = {
     "effective batch size": ("budget.effective_batch_size", 16, WEAKENS),
     "EMA": ("budget.ema", 0.999, WEAKENS),
     "early stopping": ("config.early_stopping", 5, WEAKENS),
-    "selection": ("protocol.selection", "last", WEAKENS),
+    "selection": ("protocol.selection", "best", WEAKENS),
     "tuning trials": ("budget.tuning_trials", 30, WEAKENS),
     "commit": ("commit", "b" * 40, WEAKENS),
     "dirty state": ("dirty", True, WEAKENS),
@@ -63,8 +63,10 @@ def test_equal_runs_pass(runs):
 @pytest.mark.parametrize("field", list(CHANGES))
 def test_one_difference_gives_exactly_one_finding(runs, field):
     path, value, grade = CHANGES[field]
-    for members in runs.values():  # so that another split is not other data, too
-        change(members[0], "data_info.fingerprint.val", "4e5f")
+    for members in runs.values():
+        change(members[0], "protocol.selection", "last")
+        if field == "split":  # so that another split is not other data, too
+            change(members[0], "data_info.fingerprint.val", "4e5f")
     change(runs["unet"][0], path, value)
     (finding,) = audit(runs)
     assert (finding.field, finding.grade) == (field, grade)
@@ -137,3 +139,13 @@ def test_predictions_from_elsewhere_give_one_line_not_twenty(runs):
 def test_macs_come_from_the_benchmark(runs):
     (finding,) = audit(runs, macs={"custom": 2e9, "unet": 4e9})
     assert finding.values == {"custom": "2.00 G", "unet": "4.00 G"}
+
+
+def test_an_epoch_chosen_on_the_tested_images_weakens_even_if_all_did_so(runs):
+    for members in runs.values():
+        for run in members:
+            change(run, "protocol.selection", "best")
+            change(run, "data_info.fingerprint.val", "4e5f")  # that of test
+    (finding,) = audit(runs)
+    assert (finding.field, finding.grade) == ("selection on test", WEAKENS)
+    assert set(finding.values) == set(runs)

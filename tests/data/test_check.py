@@ -15,8 +15,9 @@ from PIL import Image
 from segbench.check_data import check_data
 from segbench.data.camvid11 import CLASSES, CamVid11
 from segbench.data.check import check
+from segbench.data.cityscapes import Cityscapes
 from segbench.data.folder import Folder
-from tests.data.writers import SIZE, save, street
+from tests.data.writers import SIZE, save, street, write_cityscapes
 
 NAME = "0001TP_000001"
 
@@ -134,6 +135,14 @@ def test_a_clean_tree_is_silent(camvid11_root: Path, tmp_path: Path) -> None:
     kinds = {finding.kind for finding in check(source)[0]}
     assert kinds <= {"absent"}  # six small pictures need not show every class
     assert check_data(source, tmp_path / "report", strict=False) == 0
+
+
+def test_a_val_that_is_the_test_is_told_once_and_is_no_leak(tmp_path: Path) -> None:
+    findings, _ = check(Cityscapes(str(write_cityscapes(tmp_path))))
+    assert not [finding for finding in findings if finding.severity == "error"]
+    (same,) = [finding for finding in findings if finding.split == "val+test"]
+    assert same.kind == "same"
+    assert "selection=last" in same.message
 
 
 def test_all_faults_are_found_together_and_the_rest_is_still_measured(camvid11_root: Path) -> None:

@@ -121,8 +121,21 @@ def test_cityscapes_reads_label_ids_and_prefers_train_ids(tmp_path: Path) -> Non
     assert set(np.unique(source.read(source.records("train")[0])[1])) == {18}
 
 
+def test_cityscapes_tests_what_has_labels(tmp_path: Path) -> None:
+    root = str(write_cityscapes(tmp_path))
+    plain = Cityscapes(root)
+    assert plain.records("test") == plain.records("val")
+    held_out = Cityscapes(root, val_cities=["traincity1"], train_labels="fine+coarse")
+    assert {r.group for r in held_out.records("val")} == {"traincity1"}
+    assert {r.mask.parts[-4] for r in held_out.records("val") if r.mask} == {"gtFine"}
+    assert "traincity1" not in {r.group for r in held_out.records("train")}
+    assert held_out.records("test") == plain.records("test")
+    with pytest.raises(DataError, match=r"val_cities: there is no ulm in .*there are traincity0"):
+        Cityscapes(root, val_cities=["ulm"]).records("val")
+
+
 def test_cityscapes_predicts_a_test_without_labels(tmp_path: Path) -> None:
-    source = Cityscapes(str(write_cityscapes(tmp_path)))
+    source = Cityscapes(str(write_cityscapes(tmp_path)), test="test")
     record = source.records("test")[0]
     assert record.mask is None
     assert (source.read(record)[1] == 255).all()
