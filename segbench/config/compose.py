@@ -24,7 +24,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from segbench.config import ConfigError, config_dir, did_you_mean, schema, studies_dir
+from segbench.config import ConfigError, config_dir, schema, studies_dir
+from segbench.config.messages import broken_config, explain, unknown_study
 from segbench.config.targets import check_targets
 from segbench.config.tuning import is_tuning, missing_for_tuning, tuning_problems
 
@@ -179,31 +180,18 @@ def _compose_what_fits(
             break
         except COMPOSE_ERRORS as error:
             if isinstance(error, MissingConfigException) and error.missing_cfg_file == config_name:
-                raise ConfigError(_unknown_study(config_name)) from None
+                raise ConfigError(unknown_study(config_name)) from None
             if missing := missing_for_tuning(getattr(error, "missing_cfg_file", None)):
                 raise ConfigError(f"{config_name}: {missing}") from None
             culprit = _culprit(config_name, accepted, error)
             if culprit is None:
-                raise ConfigError(_broken_config(config_name, error)) from None
+                raise ConfigError(broken_config(config_name, error)) from None
             accepted.remove(culprit)
             rejected.append((culprit, error))
             if isinstance(error, MissingConfigException):  # its keys belong to no other option
                 group = culprit.split("=", 1)[0]
                 accepted = [item for item in accepted if not item.startswith(f"{group}.")]
-    return config, accepted, [_explain(config, override, error) for override, error in rejected]
-
-
-def _broken_config(config_name: str, error: Exception) -> str:
-    """Why a config does not compose even without an override."""
-    reason = _root_cause(error)
-    if unset := re.match(r"You must specify '([\w/]+)'", reason):
-        group = unset[1]
-        options = sorted(file.stem for file in (config_dir() / group).glob("*.yaml"))
-        return (
-            f"{group}: is not set; give it on the command line as {group}=OPTION, one of "
-            + ", ".join(options)
-        )
-    return f"{config_name}.yaml: {reason}"
+    return config, accepted, [explain(config, override, error) for override, error in rejected]
 
 
 def _culprit(config_name: str, overrides: list[str], error: Exception) -> str | None:
@@ -223,38 +211,6 @@ def _culprit(config_name: str, overrides: list[str], error: Exception) -> str | 
         except COMPOSE_ERRORS:
             return attempt[0] if attempt else None
     return overrides[-1] if overrides else None
-
-
-def _explain(config: DictConfig, override: str, error: Exception) -> str:
-    key, _, value = override.partition("=")
-    bare = key.lstrip("+~")
-    if isinstance(error, MissingConfigException) and error.options:
-        return f"{key}: there is no {bare} '{value}'{did_you_mean(value, error.options)}"
-    if "Ambiguous value" in str(error):
-        return (
-            f"{override}: several values are a sweep, which needs -m; a text that holds a comma "
-            f"needs quotes: '{key}=\"A,B\"'"
-        )
-    path, node = "", config
-    for part in bare.split("."):
-        if not isinstance(node, DictConfig):
-            break
-        if part not in node:
-            where = f"'{path}'" if path else "the config"
-            options = {str(option) for option in node} - {"hydra", "_target_"}
-            return f"{key}: there is no key '{part}' in {where}{did_you_mean(part, options)}"
-        path = f"{path}.{part}".lstrip(".")
-        node = OmegaConf.select(config, path)
-    return f"{override}: {_root_cause(error)}"
-
-
-def _root_cause(error: BaseException) -> str:
-    while error.__cause__ is not None:
-        error = error.__cause__
-    if isinstance(error, YAMLError):
-        return " ".join(str(error).split())
-    first, *rest = str(error).splitlines()
-    return rest[0].strip() if rest and first.endswith("composing config:") else first
 
 
 def _check_values(config: DictConfig) -> list[str]:
@@ -288,15 +244,6 @@ def _forget_class_weight_rules(loss: Any) -> None:
             loss["class_weights"] = None
         for value in loss.values():
             _forget_class_weight_rules(value)
-
-
-def _unknown_study(name: str) -> str:
-    places = {studies_dir(), Path.cwd() / "experiments"}
-    studies = {file.stem for place in places if place.is_dir() for file in place.glob("*.yaml")}
-    hint = did_you_mean(name, studies)
-    if "did you mean" in hint:
-        hint += f"\nstudies: {', '.join(sorted(studies))}"
-    return f"there is no study '{name}'{hint}"
 
 
 def _listing(problems: list[str]) -> str:
