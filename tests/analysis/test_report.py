@@ -20,6 +20,7 @@ from segbench.data.classes import DataError
 from segbench.training.run_directory import RunDirectory
 from segbench.training.scores import scores
 from tests.analysis.fabricated import COLORS, NAMES, edit, write_study
+from tests.analysis.simulation import World
 
 FAST = Options(replicates=200)
 COSTS = [
@@ -157,6 +158,17 @@ def test_a_group_without_labels_is_not_tested(tmp_path):
     assert rows["drive0"]["interval"] == pytest.approx(alone.interval(1 - 0.05 / 2)[-1])
     text = write_report(study, found).read_text()
     assert "– to –" not in text
+
+
+def test_independent_images_are_not_called_groups_or_blocks(tmp_path):
+    world = World(groups=48, frames=1, taste_sd=0.2)
+    path = write_study(tmp_path, {"custom": 1.0, "unet": 0.0}, seeds=2, world=world)
+    found = compare_runs(read_study(path), FAST)
+    assert found["unit"] == "image"
+    text = write_report(read_study(path), found).read_text()
+    assert "48 images, taken as independent" in text
+    assert "set data.group_regex" in text
+    assert "Whole " not in text
 
 
 def test_decisive_images_really_differ(comparison):
