@@ -4,8 +4,9 @@
     python -m benchmarks.models runs/cost/*.json
 
 Each file must hold the reference too, so that a ratio compares the same few minutes of a machine.
-`time` is processor time of one image in evaluation, which on one thread of an idle machine is the
-latency, and which other programs on the machine disturb least. Of several files the median counts.
+Times are those of one image in evaluation. On a CPU it is `processor time`, which on one thread of
+an idle machine is the latency, and which other programs on the machine disturb least. On a GPU,
+where the processor only waits, it is the `latency`. Of several files the median counts.
 
 `apart`: how far the ratios of a model's files differ, largest / smallest - 1.
 `spread`: what the files state, mean over them: the spreads between rounds of the model and of the
@@ -19,12 +20,24 @@ import json
 from collections import defaultdict
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 Row = dict[str, Any]
 Pairs = list[tuple[Row, Row]]
+
+
+class Time(NamedTuple):
+    """A measure of time: its name in tables, its key in a row, the key of its spread."""
+
+    title: str
+    key: str
+    spread: str
+
+
+CPU = Time("processor time", "cpu_ms", "cpu_spread")
+LATENCY = Time("latency", "latency_ms", "latency_spread")
 
 
 def measured(files: Iterable[Path], reference: str) -> dict[str, Pairs]:
@@ -53,30 +66,37 @@ def ratios(pairs: Pairs, key: str) -> list[float]:
     return [row[key] / beside[key] for row, beside in pairs]
 
 
-def repeats(pairs: Pairs) -> tuple[float, float]:
+def shown_time(found: dict[str, Pairs]) -> Time:
+    """Processor time where every row has it, else latency."""
+    rows = (row for pairs in found.values() for row, _ in pairs)
+    return CPU if all(row.get(CPU.key) is not None for row in rows) else LATENCY
+
+
+def repeats(pairs: Pairs, time: Time = CPU) -> tuple[float, float]:
     """How far the ratios of time are apart, and the spread that the files state; fractions."""
-    found = ratios(pairs, "cpu_ms")
-    spreads = [row["cpu_spread"] + beside["cpu_spread"] for row, beside in pairs]
+    found = ratios(pairs, time.key)
+    spreads = [row[time.spread] + beside[time.spread] for row, beside in pairs]
     return max(found) / min(found) - 1, float(np.mean(spreads))
 
 
 def table(found: dict[str, Pairs], reference: str) -> list[str]:
     """Markdown, fastest first."""
+    time = shown_time(found)
     lines = [
-        "| model | params (M) | GMACs | time | apart | spread | memory |",
+        f"| model | params (M) | GMACs | {time.title} | apart | spread | memory |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
-    time = {name: float(np.median(ratios(found[name], "cpu_ms"))) for name in found}
-    for name in sorted(found, key=time.__getitem__):
+    ratio = {name: float(np.median(ratios(found[name], time.key))) for name in found}
+    for name in sorted(found, key=ratio.__getitem__):
         row = found[name][0][0]
-        apart, spread = (f"{value:.0%}" for value in repeats(found[name]))
+        apart, spread = (f"{value:.0%}" for value in repeats(found[name], time))
         if name == reference:
             apart = spread = ""  # it is measured against itself
         elif len(found[name]) == 1:
             apart = ""
         memory = float(np.median(ratios(found[name], "peak_memory_mib")))
         lines.append(
-            f"| {name} | {row['params'] / 1e6:.2f} | {row['macs'] / 1e9:.2f} | {time[name]:.2f} "
+            f"| {name} | {row['params'] / 1e6:.2f} | {row['macs'] / 1e9:.2f} | {ratio[name]:.2f} "
             f"| {apart} | {spread} | {memory:.2f} |"
         )
     return lines
@@ -91,15 +111,17 @@ def main() -> None:
     arguments = parser.parse_args()
     found = measured(arguments.files, arguments.reference)
     print("\n".join(table(found, arguments.reference)))
+    time = shown_time(found)
     references = [row for row, _ in found.pop(arguments.reference)]
-    first, times = references[0], [row["cpu_ms"] for row in references]
+    first, times = references[0], [row[time.key] for row in references]
+    low, high = (f"{value:.{0 if value >= 10 else 2}f}" for value in (min(times), max(times)))
     height, width = first["input"]
     print(
         f"\n1 x 3 x {height} x {width}, {first['num_classes']} classes, {first['device']}, torch "
-        f"{first['versions']['torch']}. {arguments.reference} = 1: {min(times):.0f} to "
-        f"{max(times):.0f} ms, {first['peak_memory_mib']:.0f} MiB."
+        f"{first['versions']['torch']}. {arguments.reference} = 1: {time.title} {low} to {high} "
+        f"ms, {first['peak_memory_mib']:.0f} MiB."
     )
-    if several := [repeats(pairs) for pairs in found.values() if len(pairs) > 1]:
+    if several := [repeats(pairs, time) for pairs in found.values() if len(pairs) > 1]:
         agree = sum(apart <= spread for apart, spread in several)
         print(f"Ratios no further apart than the spread: {agree} of {len(several)} models.")
 

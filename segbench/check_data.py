@@ -4,7 +4,7 @@
     python -m segbench.check_data data=folder data.root=PATH ... strict=true
 
 Writes report.md, report.json, pairs.csv, classes.png and samples.png. The exit code is 1 if
-anything was found that would corrupt a result (with strict=true: anything at all), else 0.
+anything was found that would corrupt a result (with strict=true: at a warning too), else 0.
 """
 
 from __future__ import annotations
@@ -30,17 +30,21 @@ def check_data(source: Source, output: Path, strict: bool) -> int:
     findings, statistics = check(source)
     write_reports(output, source, findings, statistics)
     console = Console(highlight=False)
+    colors = {"error": "red", "warning": "yellow", "hint": "cyan"}
     for finding in findings:
-        color = "red" if finding.severity == "error" else "yellow"
+        color = colors[finding.severity]
         console.print(f"[{color}]{finding.severity}[/] {finding.kind} ({finding.split}):", end=" ")
         console.print(finding.message, markup=False)
-    errors = sum(finding.severity == "error" for finding in findings)
+    errors, warnings = (
+        sum(finding.severity == severity for finding in findings)
+        for severity in ("error", "warning")
+    )
     images = sum(len(measured.records) for measured in statistics.values())
     console.print(
-        f"{images} images, {errors} error(s), {len(findings) - errors} warning(s); "
+        f"{images} images, {errors} error(s), {warnings} warning(s); "
         f"the report is {output / 'report.md'}"
     )
-    return int(errors > 0 or (strict and len(findings) > 0))
+    return int(errors > 0 or (strict and warnings > 0))
 
 
 def main(config: DictConfig) -> int:

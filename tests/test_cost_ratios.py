@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from benchmarks import models
 from benchmarks.models import measured, ratios, repeats
 
 
@@ -35,3 +36,41 @@ def test_each_file_is_compared_with_its_own_reference(tmp_path: Path) -> None:
 def test_a_file_without_the_reference_is_refused(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"a\.json: has no ref"):
         measured([written(tmp_path / "a.json", other=1)], "ref")
+
+
+@pytest.mark.parametrize(
+    ("cpu", "title", "middle", "sentence"),
+    [
+        ([100.0, 50.0, 25.0], "processor time", "0.50", "processor time 100 to 100 ms"),
+        ([None, None, None], "latency", "0.25", "latency 4.00 to 4.00 ms"),
+        ([100.0, None, 25.0], "latency", "0.25", "latency 4.00 to 4.00 ms"),
+    ],
+)
+def test_files_of_a_gpu_are_compared_by_latency_and_say_so(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    cpu: list[float | None],
+    title: str,
+    middle: str,
+    sentence: str,
+) -> None:
+    rows = [
+        {
+            "model": name, "cpu_ms": used, "cpu_spread": None if used is None else 0.05,
+            "latency_ms": latency, "latency_spread": 0.1, "input": [8, 8], "device": "any",
+            "num_classes": 11, "params": 1e6, "macs": 1e9, "peak_memory_mib": 10.0,
+            "versions": {"torch": "2.15.0"},
+        }
+        for name, used, latency in zip(["ref", "b", "c"], cpu, [4.0, 1.0, 2.0], strict=True)
+    ]  # fmt: skip
+    for file in ("a.json", "b.json"):
+        (tmp_path / file).write_text(json.dumps({"models": rows}))
+    files = [str(tmp_path / file) for file in ("a.json", "b.json")]
+    monkeypatch.setattr("sys.argv", ["models", "--reference", "ref", *files])
+    models.main()
+    printed = capsys.readouterr().out
+    assert f"| GMACs | {title} | apart |" in printed
+    spread = "10%" if title == "processor time" else "20%"
+    assert f"| b | 1.00 | 1.00 | {middle} | 0% | {spread} | 1.00 |" in printed
+    assert f"ref = 1: {sentence}" in printed

@@ -22,10 +22,12 @@ from segbench.analysis.runs import Run, lookup, scored_data
 
 INVALIDATES, WEAKENS, NOTE = "invalidates", "weakens", "note"
 GRADES = (INVALIDATES, WEAKENS, NOTE)
-# Data options that change how images are loaded, not which pixels a network sees.
+# Data options that change how images are loaded, not which pixels a network sees; and those that
+# have a field of their own.
 LOADING = {
-    "_target_", "root", "batch_size", "eval_batch_size", "num_workers", "pin_memory", "cache",
-    "cache_dir", "preview", "resize",
+    "_target_", "root", "num_workers", "workers", "pin_memory", "cache", "cache_dir",
+    "cache_limit_gb", "preview",
+    "batch_size", "eval_batch_size", "resize", "frames_on_device",
 }  # fmt: skip
 
 
@@ -72,6 +74,11 @@ def _augmentation(result: Mapping[str, Any]) -> Any:
     if not isinstance(data, Mapping):
         return None
     return {key: value for key, value in data.items() if key not in LOADING}
+
+
+def _frames_on_device(result: Mapping[str, Any]) -> Any:
+    data = lookup(result, "config.data")
+    return bool(data.get("frames_on_device")) if isinstance(data, Mapping) else None
 
 
 def _pretraining(result: Mapping[str, Any]) -> Any:
@@ -133,6 +140,8 @@ FIELDS = (
           "more tuning of one model is worth points"),
     Field("commit", _at("commit"), WEAKENS, "the code changed between the runs"),
     Field("precision", _at("budget.precision"), NOTE, "rounding differs"),
+    Field("frames on device", _frames_on_device, NOTE,
+          "the same windows are cut by other code: image values differ by rounding"),
     Field("params", _at("params"), NOTE, "a larger network may simply hold more"),
     Field("hardware", _at("hardware"), NOTE,
           "times and memory of different machines are not ranked together"),

@@ -126,7 +126,8 @@ def _leaderboard(study: Study, drawn: Sample, options: Options) -> list[dict[str
 
 def _pair(pair: Pair, study: Study, drawn: Sample, options: Options) -> dict[str, Any]:
     names = study.classes.names
-    corrected = pair.estimate.interval(1 - (1 - options.confidence) / len(names))
+    tested = max(1, int(np.isfinite(pair.class_p_holm).sum()))  # others have nothing to correct
+    corrected = pair.estimate.interval(1 - (1 - options.confidence) / tested)
     return {
         "a": drawn.entrants[pair.a].name,
         "b": drawn.entrants[pair.b].name,

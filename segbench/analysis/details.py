@@ -79,10 +79,14 @@ def by_group(
     study: Study,
     options: Options,
 ) -> list[dict[str, Any]]:
-    """The headline difference within each group, the largest groups first."""
+    """The headline difference within each group, the largest groups first.
+
+    Intervals and p values are corrected over the groups that have labels; in the others there is
+    nothing to test, and everything but the name and the number of images is missing.
+    """
     names, sizes = np.unique(groups, return_counts=True)
     chosen = names[np.argsort(-sizes, kind="stable")[:MOST_GROUPS]]
-    rows, p_values = [], []
+    found: list[tuple[str, int, Estimate]] = []
     inside = Options(unit="block", block_length=options.block_length)
     for name in chosen:
         where = np.flatnonzero(np.asarray(groups) == name)
@@ -94,16 +98,14 @@ def by_group(
         ]
         replicates = min(options.replicates, 2000)
         drawn = draw(parts, [str(name)] * len(where), study, inside, replicates)
-        estimate = drawn.difference(0, 1)
-        p_values.append(estimate.p_value()[-1])
-        rows.append(
-            {
-                "group": str(name),
-                "images": len(where),
-                **described(estimate, -1, 1 - (1 - options.confidence) / len(chosen)),
-            }
-        )
-    return [{**row, "p_holm": p} for row, p in zip(rows, holm(p_values), strict=True)]
+        found.append((str(name), len(where), drawn.difference(0, 1)))
+    corrected = holm([estimate.p_value()[-1] for _, _, estimate in found])
+    tested = max(1, int(np.isfinite(corrected).sum()))
+    confidence = 1 - (1 - options.confidence) / tested
+    return [
+        {"group": name, "images": images, **described(estimate, -1, confidence), "p_holm": p}
+        for (name, images, estimate), p in zip(found, corrected, strict=True)
+    ]
 
 
 def decisive_images(

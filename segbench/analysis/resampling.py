@@ -7,7 +7,8 @@ pretends to more evidence than there is. The unit that is redrawn is therefore
   bootstrap: Künsch 1989; Politis & Romano 1992). It speaks about other moments of these groups.
 - `group`: whole groups (the cluster bootstrap: Davison & Hinkley 1997, 3.8; Field & Welsh 2007).
   It speaks about other groups, and needs many of them.
-- `image`: single images, right only where images are independent.
+- `image`: single images, right only where images are independent. Groups of one image each are
+  the same thing and called so.
 
 `auto` takes `group` from `MIN_GROUPS` groups on and `block` below.
 
@@ -32,6 +33,7 @@ MIN_GROUPS = 10
 MIN_BLOCKS = 8
 LENGTHEN = 3
 LARGEST_CORRECTION = 2.0
+UNGROUPED = "Each image is a group of its own; if these are frames of videos, set data.group_regex."
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,7 @@ class Plan:
         position: int64 `[N]`; the position of each image in the resampled series. Images with the
             same position always stay together.
         strata: `(start, length, block)` of each stretch of positions that is resampled by itself.
-        note: one sentence for the reader: what was chosen and why.
+        note: for the reader: what was chosen and why.
         correction: factor for image variances: what blocks of this length still miss.
     """
 
@@ -119,15 +121,17 @@ def plan(
         )
     if unit == "auto":
         unit = "group" if len(names) >= MIN_GROUPS else "block"
-    if unit == "group":
+    ungrouped = len(names) == len(member)
+    hint = f" {UNGROUPED}" if ungrouped else ""
+    if unit == "group" and not ungrouped:
         note = f"Whole groups are resampled ({len(names)} groups)."
         return Plan(unit, 1, member, ((0, len(names), 1),), note)
     order = np.argsort(member, kind="stable")
     position = np.empty_like(order)
     position[order] = np.arange(len(order))
-    if unit == "image":
-        note = f"Single images are resampled ({len(order)} images, taken as independent)."
-        return Plan(unit, 1, position, ((0, len(order), 1),), note)
+    if unit in ("image", "group"):
+        note = f"Single images are resampled ({len(order)} images, taken as independent).{hint}"
+        return Plan("image", 1, position, ((0, len(order), 1),), note)
     sizes = np.bincount(member)
     memory = memory_length(series[:, order], sizes)
     chosen = block_length or choose_block_length(memory, len(order))
@@ -136,10 +140,9 @@ def plan(
     strata = _strata(sizes, length)
     blocks = sum(_draws(size, block) + 1 for _, size, block in strata)
     how = "as asked" if block_length else "chosen from the autocorrelation of the images"
-    note = (
-        f"Blocks of {length} neighbouring images are resampled within {len(names)} "
-        f"{'group' if len(names) == 1 else 'groups'} ({blocks} blocks, {how})."
-    )
+    within = "" if ungrouped else f" within {len(names)} group{'s' * (len(names) != 1)}"
+    images = f"{length} neighbouring images" if length > 1 else "1 image"
+    note = f"Blocks of {images} are resampled{within} ({blocks} blocks, {how}).{hint}"
     return Plan(unit, length, position, strata, note, 1 / (1 - missed))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -102,6 +103,13 @@ def read_run(folder: Path) -> Run | LeftOut:
         return LeftOut(folder, "there is no confusion.npz; run it again", broken=True)
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         return LeftOut(folder, f"confusion.npz is corrupt ({error}); run it again", broken=True)
+    if not matrices.any():
+        reason = (
+            f"the {result['data_info']['split']} split has no labels, so there is nothing to "
+            "compare; add masks, or score another split in a study of its own "
+            "(segbench.evaluate ckpt=FILE split=val study=NAME)"
+        )
+        return LeftOut(folder, reason, broken=False)
     return Run(folder, str(result["name"]), result, names, groups, matrices, boundary)
 
 
@@ -128,7 +136,14 @@ def _check_matrices(
     if matrices.dtype.kind not in "iu" or not matrices.size or matrices.min() < 0:
         raise ValueError(f"matrices of {matrices.dtype} are not counts of pixels")
     split, absent = result["data_info"]["split"], result["protocol"]["absent_classes"]
-    stated = lookup(result, f"scores.{split}.mIoU")
+    stated = lookup(result, f"scores.{split}.mIoU")  # None without any label
     found = float(with_mean(iou(count(matrices).sum(axis=0), absent))[-1])
-    if stated is None or abs(stated - found) > 1e-6:
+    if not _agree(stated, found):
         raise ValueError(f"it gives mIoU {found:.6f}, but result.json says {stated} on {split}")
+
+
+def _agree(stated: float | None, found: float) -> bool:
+    """Whether two scores are the same; None and NaN both stand for no score."""
+    if stated is None or math.isnan(stated) or math.isnan(found):
+        return (stated is None or math.isnan(stated)) and math.isnan(found)
+    return abs(stated - found) <= 1e-6

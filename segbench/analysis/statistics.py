@@ -69,10 +69,14 @@ class Estimate:
         return np.stack([self.value - reach, self.value + reach], axis=-1)
 
     def p_value(self) -> np.ndarray:
-        """Two-sided p values `[C + 1]` of the hypothesis that `value` is zero."""
+        """Two-sided p values of the hypothesis that `value` is zero.
+
+        Returns:
+            float64 `[C + 1]`; NaN where `value` or `error` is: a class that is nowhere.
+        """
         with np.errstate(invalid="ignore", divide="ignore"):
             t = np.abs(self.value) / self.error
-        p = 2 * stdtr(self.dof, -np.where(self.error > 0, t, np.inf))
+        p = 2 * stdtr(self.dof, -t)
         return np.where((self.error == 0) & (self.value == 0), 1.0, p)
 
 

@@ -47,7 +47,7 @@ def pair_rows(comparison: Mapping[str, Any]) -> list[Row]:
                 pair["verdict"],
                 points(pair["value"]),
                 bounds(pair["interval"], signed=True),
-                p_value(pair["p_holm"]),
+                _p_cell(pair["p_holm"]),
                 MISSING if effect is None else f"{effect:+.1f}".replace("-", "−"),
                 f"{100 * pair['improvement'][0]:.0f}%",
             ]
@@ -56,7 +56,10 @@ def pair_rows(comparison: Mapping[str, Any]) -> list[Row]:
 
 
 def class_rows(comparison: Mapping[str, Any]) -> list[Row]:
-    """Header and one row per class: IoU of each model, and the headline difference."""
+    """Header and one row per class: IoU of each model, and the headline difference.
+
+    A class that is in neither masks nor predictions has a dash in every cell.
+    """
     labels = [row["label"] for row in comparison["leaderboard"]]
     header = ["class", *labels]
     pair = None
@@ -71,10 +74,14 @@ def class_rows(comparison: Mapping[str, Any]) -> list[Row]:
             row += [
                 points(entry["value"]),
                 bounds(entry["interval"], signed=True),
-                p_value(entry["p_holm"]),
+                _p_cell(entry["p_holm"]),
             ]
         rows.append(row)
     return rows
+
+
+def _p_cell(p: float | None) -> str:
+    return MISSING if p is None else p_value(p)
 
 
 def markdown(comparison: Mapping[str, Any]) -> str:

@@ -32,7 +32,8 @@ class Pair:
         verdict: what is said of `a`: better, worse, not distinguishable, or no verdict.
         effect: the difference in standard deviations over seeds (Cohen's d); NaN for one seed.
         improvement: the chance that a run of `a` beats a run of `b`: estimate, lower, upper.
-        class_p_holm: float64 `[C]`; p values of the classes, corrected over the classes.
+        class_p_holm: float64 `[C]`; p values of the classes, corrected over the classes that
+            both models have a score for; NaN for the others.
         seeds_needed: runs of each model, and images_needed: images of the same kind, that would
             show the observed difference with 80% power; None if not even very many would.
     """

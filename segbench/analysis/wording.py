@@ -22,6 +22,8 @@ def points(value: float | None, digits: int = 1) -> str:
 
 def bounds(interval: Sequence[float | None], signed: bool = False) -> str:
     """An interval: `55.1 to 58.0`."""
+    if None in interval:
+        return MISSING
     word = points if signed else percent
     return f"{word(interval[0])} to {word(interval[1])}"
 

@@ -28,14 +28,15 @@ class Finding:
     """Something wrong or remarkable.
 
     Args:
-        severity: an error corrupts results; a warning should be known.
+        severity: an error corrupts results; a warning should be known; a hint is a question that
+            only people can answer, and no fault.
         kind: what it is in one word.
         split: where, `train+val` for several.
         message: for people; names values and remedy.
         files: the files concerned.
     """
 
-    severity: Literal["error", "warning"]
+    severity: Literal["error", "warning", "hint"]
     kind: str
     split: str
     message: str
@@ -78,7 +79,7 @@ def check(source: Source) -> tuple[list[Finding], dict[str, SplitStatistics]]:
     """Checks all splits of a source.
 
     Returns:
-        What was found, errors first, and the statistics of every split.
+        What was found, errors first, hints last, and the statistics of every split.
     """
     findings: list[Finding] = []
     statistics: dict[str, SplitStatistics] = {}
@@ -96,9 +97,10 @@ def check(source: Source) -> tuple[list[Finding], dict[str, SplitStatistics]]:
         del across["val"]
     findings += _duplicates(across)
     findings += _straddling(across)
+    findings += _ungrouped(across)
     for split, measured in statistics.items():
         findings += _labels(source, split, measured)
-    findings.sort(key=lambda finding: finding.severity != "error")
+    findings.sort(key=lambda finding: ("error", "warning", "hint").index(finding.severity))
     return findings, statistics
 
 
@@ -226,6 +228,17 @@ def _straddling(statistics: dict[str, SplitStatistics]) -> list[Finding]:
             )
             findings.append(Finding("warning", "group", "+".join(by_split), text))
     return findings
+
+
+def _ungrouped(statistics: dict[str, SplitStatistics]) -> list[Finding]:
+    groups = [record.group for measured in statistics.values() for record in measured.records]
+    if len(groups) < 2 or len(set(groups)) < len(groups):
+        return []
+    text = (
+        "every image is a group of its own, so images count as independent. If they are frames of "
+        "videos, set data.group_regex: else intervals are too narrow and data.ratio divides videos."
+    )
+    return [Finding("hint", "ungrouped", "+".join(statistics), text)]
 
 
 def _labels(source: Source, split: str, measured: SplitStatistics) -> list[Finding]:

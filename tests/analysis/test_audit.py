@@ -1,10 +1,13 @@
 """The fairness audit: two runs that differ in one thing trigger exactly the line about it."""
 
+from inspect import signature
+
 import pytest
 
-from segbench.analysis.audit import FIELDS, INVALIDATES, NOTE, WEAKENS, audit
+from segbench.analysis.audit import FIELDS, INVALIDATES, LOADING, NOTE, WEAKENS, audit
 from segbench.analysis.runs import Run, lookup
 from segbench.analysis.study import read_study
+from segbench.data.datamodule import SegmentationData
 from tests.analysis.fabricated import edit, write_study
 
 # field: (where in result.json, a value that differs from the fabricated one, its grade)
@@ -36,6 +39,7 @@ CHANGES = {
     "commit": ("commit", "b" * 40, WEAKENS),
     "dirty state": ("dirty", True, WEAKENS),
     "precision": ("budget.precision", "bf16-mixed", NOTE),
+    "frames on device": ("config.data.frames_on_device", True, NOTE),
     "params": ("params", 2_000_000, NOTE),
     "hardware": ("hardware.device", "NVIDIA H100", NOTE),
     "versions": ("versions.torch", "2.16.0", NOTE),
@@ -99,10 +103,21 @@ def test_what_the_study_varies_is_its_subject_and_no_doubt(runs):
         audit(runs, varies=["losss"])
 
 
-def test_loading_options_are_no_difference(runs):
-    change(runs["unet"][0], "config.data.num_workers", 7)
-    change(runs["unet"][0], "config.data.root", "/elsewhere")
+@pytest.mark.parametrize(
+    ("option", "value"),
+    [("num_workers", 7), ("workers", "thread"), ("cache_limit_gb", 5.0), ("root", "/elsewhere"),
+     ("frames_on_device", False)],
+)  # fmt: skip
+def test_loading_options_are_no_difference(runs, option, value):
+    change(runs["unet"][0], f"config.data.{option}", value)
     assert audit(runs) == []
+
+
+def test_every_loader_option_is_known_to_load_or_to_change_the_training_images():
+    changing = {"crop_size", "scale_range", "cat_max_ratio", "class_uniform", "hflip",
+                "color_jitter", "blur", "noise", "cutout", "mean", "std"}  # fmt: skip
+    options = set(signature(SegmentationData).parameters) - {"source", "seed"}
+    assert options - LOADING == changing
 
 
 def test_equal_tuning_is_shown_and_no_doubt(runs):

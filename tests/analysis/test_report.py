@@ -12,12 +12,15 @@ from PIL import Image
 
 from segbench.analysis import plots, tables
 from segbench.analysis.comparison import compare_runs
-from segbench.analysis.details import Options
+from segbench.analysis.counts import Entrant
+from segbench.analysis.details import Options, draw
 from segbench.analysis.report import write_report
 from segbench.analysis.study import read_study
 from segbench.data.classes import DataError
 from segbench.training.run_directory import RunDirectory
+from segbench.training.scores import scores
 from tests.analysis.fabricated import COLORS, NAMES, edit, write_study
+from tests.analysis.simulation import World
 
 FAST = Options(replicates=200)
 COSTS = [
@@ -108,6 +111,64 @@ def test_an_invalid_comparison_says_so_in_the_verdict(tmp_path):
     assert "does not hold: the runs differ in pretraining" in found["verdict"]
     text = write_report(read_study(path), found).read_text()
     assert "What invalidates this comparison" in text
+
+
+def recount(path: Path, change) -> None:
+    """Rewrites the matrices of all runs of a study, and their scores, after `change`."""
+    for run in path.glob("*/seed*"):
+        names, groups, matrices = RunDirectory(run).read_confusion()
+        change(matrices, np.array(groups))
+        RunDirectory(run).write_confusion(names, groups, matrices)
+        edit(run, "scores.test", scores(matrices.sum(axis=0), NAMES))
+
+
+def test_a_class_that_is_nowhere_is_a_row_of_dashes_and_corrects_nothing(tmp_path):
+    def drop_poles(matrices, _):
+        matrices[:, NAMES.index("pole")] = 0
+        matrices[:, :, NAMES.index("pole")] = 0
+
+    path = write_study(tmp_path, {"custom": 1.0, "unet": 0.0}, seeds=2)
+    recount(path, drop_poles)
+    study = read_study(path)
+    found = compare_runs(study, FAST)
+    row = next(row for row in tables.class_rows(found) if row[0] == "pole")
+    assert row == ["pole"] + 5 * ["–"]
+    assert all("–" not in cell for row in tables.class_rows(found)[1:-1] for cell in row)
+    drawn = draw(study.entrants(), study.first.groups, study, FAST, 200)
+    bounds = drawn.difference(0, 1).interval(1 - 0.05 / 5)
+    assert found["pairs"][0]["classes"][0]["interval"] == pytest.approx(bounds[0])
+    assert "no p value" not in write_report(study, found).read_text()
+
+
+def test_a_group_without_labels_is_not_tested(tmp_path):
+    def blank(matrices, groups):
+        matrices[groups == "drive1"] = 0
+
+    path = write_study(tmp_path, {"custom": 1.0, "unet": 0.0}, seeds=2)
+    recount(path, blank)
+    study = read_study(path)
+    found = compare_runs(study, FAST)
+    rows = {row["group"]: row for row in found["by_group"]}
+    assert [rows["drive1"][key] for key in ("value", "interval", "p_holm")] == [
+        None, [None, None], None,
+    ]  # fmt: skip
+    inside = np.array(study.first.groups) == "drive0"
+    parts = [Entrant(e.name, e.seeds, e.counts[:, inside]) for e in study.entrants()]
+    alone = draw(parts, ["drive0"] * 16, study, Options(unit="block"), 200).difference(0, 1)
+    assert rows["drive0"]["interval"] == pytest.approx(alone.interval(1 - 0.05 / 2)[-1])
+    text = write_report(study, found).read_text()
+    assert "– to –" not in text
+
+
+def test_independent_images_are_not_called_groups_or_blocks(tmp_path):
+    world = World(groups=48, frames=1, taste_sd=0.2)
+    path = write_study(tmp_path, {"custom": 1.0, "unet": 0.0}, seeds=2, world=world)
+    found = compare_runs(read_study(path), FAST)
+    assert found["unit"] == "image"
+    text = write_report(read_study(path), found).read_text()
+    assert "48 images, taken as independent" in text
+    assert "set data.group_regex" in text
+    assert "Whole " not in text
 
 
 def test_decisive_images_really_differ(comparison):

@@ -54,6 +54,22 @@ def test_whole_groups_are_taken_where_there_are_many():
     assert resampling.plan(names[:27], noise(0, 27)).unit == "block"
 
 
+@pytest.mark.parametrize("unit", ["auto", "group", "image"])
+def test_groups_of_one_image_are_images_taken_as_independent(unit):
+    names = [f"image{i:03d}" for i in range(60)]
+    plan = resampling.plan(names, noise(0, 60), unit)
+    assert (plan.unit, plan.units) == ("image", 60)
+    assert "60 images, taken as independent" in plan.note
+    assert "set data.group_regex" in plan.note
+    assert "group_regex" not in resampling.plan(NAMES, noise(0, 100), unit).note
+
+
+def test_few_ungrouped_images_are_not_said_to_lie_within_groups():
+    plan = resampling.plan(list("abcdef"), noise(0, 6))
+    assert plan.note.startswith("Blocks of 1 image are resampled (6 blocks")
+    assert "set data.group_regex" in plan.note
+
+
 def test_the_variance_of_a_mean_is_unbiased_even_for_few_units():
     rng = np.random.default_rng(1)
     found = []

@@ -5,7 +5,7 @@ import pytest
 import scipy.stats
 
 from segbench.analysis.counts import Entrant, count, influence, iou, with_mean
-from segbench.analysis.statistics import holm, sample
+from segbench.analysis.statistics import Estimate, holm, sample
 from segbench.training.scores import class_iou, mean_over_classes
 from tests.analysis.simulation import World
 
@@ -94,6 +94,27 @@ def test_a_class_missing_from_a_resample_counts_for_no_model():
     assert 0.2 < absent.mean() < 0.99
     assert np.array_equal(absent, np.isnan(drawn.means[:, 1, 5]))
     assert np.isfinite(drawn.difference(0, 1).error).all()
+
+
+def test_a_class_that_is_nowhere_has_no_p_value_and_is_not_corrected_for():
+    world = World(groups=2, frames=30)
+    entrants = world.study(np.random.default_rng(8), seeds=2)
+    for entrant in entrants:
+        entrant.counts[..., 4] = 0
+    p = sample(entrants, world.names(), replicates=200).difference(0, 1).p_value()
+    assert np.flatnonzero(np.isnan(p)).tolist() == [4]
+    assert np.nanmin(holm(p[:-1])) == pytest.approx(5 * np.nanmin(p[:-1]))
+
+
+@pytest.mark.parametrize(
+    ("value", "variance", "expected"),
+    [(np.nan, np.nan, np.nan), (np.nan, 0.0, np.nan), (0.1, np.nan, np.nan), (0.0, 0.0, 1.0),
+     (0.1, 0.0, 0.0), (0.1, 0.01, 0.3632)],
+)  # fmt: skip
+def test_p_values_where_value_or_error_is_missing_or_zero(value, variance, expected):
+    zero, dof = np.zeros(1), np.array([5.0])
+    found = Estimate(np.array([value]), np.array([variance]), zero, dof).p_value()
+    assert found == pytest.approx([expected], abs=1e-4, nan_ok=True)
 
 
 def test_the_same_input_gives_the_same_numbers():

@@ -9,7 +9,8 @@ import pytest
 from segbench.analysis.study import read_study
 from segbench.data.classes import DataError
 from segbench.training.run_directory import RunDirectory
-from tests.analysis.fabricated import WORLD, edit, result, write_run, write_study
+from segbench.training.scores import scores
+from tests.analysis.fabricated import NAMES, WORLD, edit, result, write_run, write_study
 
 
 @pytest.fixture
@@ -64,6 +65,41 @@ def test_a_broken_file_is_named_and_its_run_left_out(study, damage, message):
     assert entry.broken
     assert message in entry.reason
     assert len(found.runs["unet"]) == 1
+
+
+def unlabel(run, absent="exclude"):
+    """Leaves no labelled pixel in a run's test split."""
+    names, groups, matrices = RunDirectory(run).read_confusion()
+    RunDirectory(run).write_confusion(names, groups, np.zeros_like(matrices))
+    edit(run, "scores.test", scores(np.zeros_like(matrices[0]), NAMES, absent))
+    edit(run, "protocol.absent_classes", absent)
+
+
+@pytest.mark.parametrize("absent", ["exclude", "zero", "one"])
+def test_a_split_without_labels_is_said_so_and_is_no_broken_file(study, absent):
+    unlabel(run_of(study), absent)
+    (entry,) = read_study(study).left_out
+    assert entry.path == run_of(study)
+    assert not entry.broken
+    assert "the test split has no labels, so there is nothing to compare" in entry.reason
+    assert "segbench.evaluate ckpt=FILE split=val" in entry.reason
+
+
+def test_a_study_without_any_labels_says_why_there_is_nothing_to_compare(study):
+    for run in study.glob("*/seed*"):
+        unlabel(run)
+    with pytest.raises(DataError, match=r"(?s)no finished run to compare.*has no labels"):
+        read_study(study)
+
+
+@pytest.mark.parametrize("stated", [None, 0.5])
+def test_a_score_that_only_one_file_has_is_a_broken_file(study, stated):
+    if stated is not None:
+        unlabel(run_of(study))
+    edit(run_of(study), "scores.test.mIoU", stated)
+    (entry,) = read_study(study).left_out
+    assert entry.broken
+    assert f"result.json says {stated}" in entry.reason
 
 
 def test_a_missing_key_is_named(study):

@@ -168,8 +168,31 @@ def test_binary_masks_read_as_ids_are_recognised(tmp_path: Path) -> None:
             )
     source = Folder(str(tmp_path), "{split}", "{split}_m", classes=["other", "road"])
     findings, _ = check(source)
-    assert {f.kind for f in findings} == {"binary"}
+    assert {f.kind for f in findings if f.severity != "hint"} == {"binary"}
     assert "mask_type: binary" in findings[0].message
+
+
+@pytest.mark.parametrize(("group_regex", "kinds"), [(None, ["ungrouped"]), (r"^\w+v", [])])
+def test_images_without_groups_get_a_hint_that_is_no_fault(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    group_regex: str | None,
+    kinds: list[str],
+) -> None:
+    for split in ("train", "val", "test"):
+        for index in range(3):
+            save(tmp_path / split / f"{split}v{index}.png", street(split, index)[0])
+            save(tmp_path / f"{split}_m" / f"{split}v{index}.png", np.zeros(SIZE, np.uint8))
+    source = Folder(str(tmp_path), "{split}", "{split}_m", classes=["all"], group_regex=group_regex)
+    out = tmp_path / "report"
+    assert check_data(source, out, strict=True) == 0
+    report = json.loads((out / "report.json").read_text())
+    assert [finding["kind"] for finding in report["findings"]] == kinds
+    assert (report["errors"], report["warnings"]) == (0, 0)
+    shown = " ".join(capsys.readouterr().out.split())
+    for text in (shown, (out / "report.md").read_text()):
+        assert ("set data.group_regex" in text) == bool(kinds)
+    assert ("hint ungrouped (train+val+test)" in shown) == bool(kinds)
 
 
 def test_an_unknown_colour_is_named_with_its_share(tmp_path: Path) -> None:
