@@ -8,6 +8,7 @@ import pytest
 import torch
 from omegaconf import OmegaConf
 from torch import nn
+from torch.nn import functional as F
 
 from segbench.analysis.architecture import trace
 from segbench.analysis.embeddings import sample_cells
@@ -16,6 +17,7 @@ from segbench.analysis.profiling import count_macs, count_params
 from segbench.config import config_dir
 from segbench.inference.onnx import OnnxNetwork
 from segbench.inference.onnx_export import Deployed, agreement, export_onnx
+from segbench.models.torchvision_zoo import TorchvisionNetwork
 from segbench.training.build import build_model
 
 MODELS = sorted(file.stem for file in (config_dir() / "model").glob("*.yaml"))
@@ -53,10 +55,24 @@ def test_heat_maps_and_features(model: nn.Module) -> None:
         assert heat.isfinite().all()
         assert 0 <= heat.min() <= heat.max() <= 1
     with torch.no_grad():
-        features = run_with_features(model, image, "head.input")[1][0].numpy()
+        features = run_with_features(model, image, "head.input").features[0].numpy()
     mask = torch.arange(96 * 128).view(96, 128) // (48 * 128)
     cells = sample_cells([(features, mask.byte().numpy())], 5, per_class=10, seed=0)
     assert set(cells.labels) == {0, 1}
+
+
+def test_features_lie_over_the_image_as_the_network_pads_it(model: nn.Module) -> None:
+    image = torch.randn(1, 3, 90, 131)
+    with torch.no_grad():
+        found = run_with_features(model, image, "head.input")
+        height, width = found.extent
+        padded = F.pad(image, (0, width - 131, 0, height - 90), mode="replicate")
+        again = run_with_features(model, padded, "head.input")
+    assert again.extent == found.extent
+    torch.testing.assert_close(again.features, found.features)
+    if not isinstance(model, TorchvisionNetwork):  # whose maps are of any size
+        assert height % found.features.shape[2] == 0
+        assert width % found.features.shape[3] == 0
 
 
 def test_the_drawing_holds_every_product(model: nn.Module) -> None:

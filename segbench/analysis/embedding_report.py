@@ -18,6 +18,7 @@ from matplotlib.figure import Figure
 from segbench.analysis.embeddings import (
     Cells,
     Projection,
+    pad_mask,
     project,
     sample_cells,
     separation,
@@ -89,8 +90,9 @@ def embed_images(
             pixels = torch.from_numpy(resize_image(image, seen)).permute(2, 0, 1)[None]
             normalized = segmenter.predictor.normalize(pixels.to(segmenter.device))
             with torch.no_grad():
-                features = run_with_features(segmenter.predictor.model, normalized, layer)[1]
-            yield features[0].float().cpu().numpy(), mask
+                found = run_with_features(segmenter.predictor.model, normalized, layer)
+            padded = pad_mask(mask, seen, found.extent, segmenter.classes.ignore_index)
+            yield found.features[0].float().cpu().numpy(), padded
 
     classes = segmenter.classes
     drawn = sample_cells(maps(), classes.num_classes, per_class, seed)

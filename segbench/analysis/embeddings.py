@@ -28,6 +28,27 @@ class Cells:
     places: np.ndarray
 
 
+def pad_mask(
+    mask: np.ndarray, seen: tuple[int, int], extent: tuple[int, int], void: int
+) -> np.ndarray:
+    """Pads a mask at the bottom and on the right, up to where the features end.
+
+    Args:
+        mask: uint8 `[H, W]`, of any resolution.
+        seen: `(h, w)` of the image as the network got it.
+        extent: `(h', w')` that the features lie over, in the same pixels as `seen`.
+        void: the label of the padding, `ignore_index`.
+
+    Returns:
+        uint8 `[H', W']` with `H' / H = h' / h` and `W' / W = w' / w`, rounded.
+    """
+    after = [
+        round(length * (to - of) / of)
+        for length, of, to in zip(mask.shape, seen, extent, strict=True)
+    ]
+    return np.pad(mask, ((0, after[0]), (0, after[1])), constant_values=void)
+
+
 def pure_cells(mask: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
     """The label of every cell of a grid laid over a mask, and whether it has just one.
 

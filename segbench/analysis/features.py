@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,9 +15,24 @@ from segbench.config import did_you_mean
 Method = Literal["gradcam", "hirescam"]
 
 
-def run_with_features(
-    model: nn.Module, image: Tensor, layer: str | None = None
-) -> tuple[Tensor, Tensor, str]:
+class Seen(NamedTuple):
+    """What a network makes of images, and a feature map on the way.
+
+    Args:
+        logits: `[N, C, H, W]`.
+        features: `[N, D, h, w]`, part of the autograd graph if gradients are on.
+        layer: name of the layer that they come from.
+        extent: `(H', W')`, the pixels that the features lie over. It is `(H, W)`, or more where
+            the network pads its images at the bottom and on the right.
+    """
+
+    logits: Tensor
+    features: Tensor
+    layer: str
+    extent: tuple[int, int]
+
+
+def run_with_features(model: nn.Module, image: Tensor, layer: str | None = None) -> Seen:
     """Runs a network and keeps a feature map on the way.
 
     Args:
@@ -25,10 +40,6 @@ def run_with_features(
         image: normalised float `[N, 3, H, W]`.
         layer: dotted name of a module; `head.input`: what enters the head; None: the deepest map,
             which is what `model.encoder` ends in, or the coarsest map of the network.
-
-    Returns:
-        Logits `[N, C, H, W]`, the features `[N, D, h, w]` (part of the autograd graph if gradients
-        are on), and the name of the layer they come from.
 
     Raises:
         ValueError: there is no such layer, or what it gives is no map.
@@ -38,7 +49,11 @@ def run_with_features(
         is_list = isinstance(encoder, nn.ModuleList)
         layer = coarsest_layer(model, image) if is_list else "encoder"
     kept: list[Tensor] = []
+    sizes = [(int(image.shape[2]), int(image.shape[3]))]
     with ExitStack() as stack:
+        for part in model.modules():
+            noted = part.register_forward_pre_hook(lambda _, args: _note_size(sizes, args, image))
+            stack.callback(noted.remove)
         if layer == "head.input":
             module = model.get_submodule("head")
             handle: Any = module.register_forward_pre_hook(lambda _, args: keep(kept, args))
@@ -49,7 +64,17 @@ def run_with_features(
         logits = model(image)
     if not kept:
         raise ValueError(f"layer={layer}: gives no map [N, D, h, w]; take another one")
-    return logits, kept[-1], layer
+    return Seen(logits, kept[-1], layer, max(sizes))
+
+
+def _note_size(sizes: list[tuple[int, int]], args: Any, image: Tensor) -> None:
+    """Appends the size `(H', W')` of a module's input if it is the image and padding after it."""
+    value = args[0] if args else None
+    if not isinstance(value, Tensor) or value.shape[:2] != image.shape[:2] or value.ndim != 4:
+        return
+    height, width = image.shape[2:]
+    if value.shape != image.shape and torch.equal(value[..., :height, :width], image):
+        sizes.append((int(value.shape[2]), int(value.shape[3])))
 
 
 def keep(kept: list[Tensor], value: Any) -> None:
@@ -121,7 +146,7 @@ def heat_map(
     """
     with torch.enable_grad():
         leaf = image.detach().clone().requires_grad_(True)  # a graph, even if weights are frozen
-        logits, features, _ = run_with_features(model, leaf, layer)
+        logits, features, _, extent = run_with_features(model, leaf, layer)
         if where is None:
             where = logits[0].argmax(0) == label
             where = where if where.any() else torch.ones_like(where)
@@ -129,8 +154,8 @@ def heat_map(
         (gradient,) = torch.autograd.grad(score, features)
     weights = gradient if method == "hirescam" else gradient.mean((2, 3), keepdim=True)
     heat = (weights * features).sum(1, keepdim=True).clamp(min=0).detach().float()
-    height, width = int(image.shape[2]), int(image.shape[3])
-    heat = F.interpolate(heat, (height, width), mode="bilinear", align_corners=False)[0, 0]
+    heat = F.interpolate(heat, extent, mode="bilinear", align_corners=False)[0, 0]
+    heat = heat[: image.shape[2], : image.shape[3]]
     return heat / heat.max().clamp(min=1e-12)
 
 

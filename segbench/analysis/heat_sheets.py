@@ -82,7 +82,7 @@ def explain_image(
     normalized = segmenter.predictor.normalize(pixels.to(segmenter.device))
     model = segmenter.predictor.model
     with torch.no_grad():
-        logits, _, found_layer = run_with_features(model, normalized, layer)
+        logits, _, found_layer, _ = run_with_features(model, normalized, layer)
         full = F.interpolate(logits.float(), size, mode="bilinear", align_corners=False)[0].cpu()
     probs, pred = full.softmax(0), full.argmax(0)
     if labels is None:

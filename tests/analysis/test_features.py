@@ -78,15 +78,15 @@ def test_the_default_layer_is_the_deepest_map(noise: Tensor) -> None:
     model = UNet(5, width=4, depth=3).eval()
     layer = coarsest_layer(model, noise)
     assert layer == "dropout"  # which ends the deepest level
-    _, features, used = run_with_features(model, noise)
-    assert used == layer
-    assert features.shape == (1, 32, 4, 5)
+    found = run_with_features(model, noise)
+    assert found.layer == layer
+    assert found.features.shape == (1, 32, 4, 5)
 
 
 def test_features_in_front_of_the_head(noise: Tensor) -> None:
     model = UNet(5, width=4, depth=2).eval()
-    logits, features, _ = run_with_features(model, noise, "head.input")
-    torch.testing.assert_close(model.head(features), logits)
+    found = run_with_features(model, noise, "head.input")
+    torch.testing.assert_close(model.head(found.features), found.logits)
 
 
 def test_a_wrong_layer_is_explained(noise: Tensor) -> None:
