@@ -107,7 +107,7 @@ def build_run(config: Config, run: RunDirectory) -> tuple[SegmentationTask, Any,
         loss=loss,
         classes=source.classes,
         predictor=_build_predictor(config, model, data),
-        make_optimizer=lambda m: build.instantiate(config["optimizer"], model=m),
+        make_optimizer=lambda m: _build_optimizer(config, m),
         make_scheduler=lambda o, steps: build.instantiate(
             config["scheduler"], optimizer=o, total_steps=steps
         ),
@@ -135,6 +135,12 @@ def _start_from(model: nn.Module, weights: str) -> None:
         print(load_weights(model, weights))
     except ValueError as error:
         raise ConfigError(str(error)) from None
+
+
+def _build_optimizer(config: Config, model: nn.Module) -> Any:
+    """Not fused where gradients are clipped: under mixed precision Lightning refuses the two."""
+    unfused = {"fused": False} if config["trainer"].get("gradient_clip_val") else {}
+    return build.instantiate(config["optimizer"], model=model, **unfused)
 
 
 def _build_predictor(config: Config, model: nn.Module, data: Any) -> Any:
