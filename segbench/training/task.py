@@ -176,7 +176,8 @@ class SegmentationTask(pl.LightningModule):
         self._val_epoch = self.current_epoch
 
     def on_train_epoch_end(self) -> None:
-        """Moves a plateau schedule: before the checkpoint of the epoch is written, to be in it."""
+        """Checks the last step and moves a plateau schedule, before the checkpoint is written."""
+        self.check_finite()
         schedule = self.lr_schedulers()
         if isinstance(schedule, ReduceLROnPlateau) and self.is_validated:
             schedule.step(self.latest_scores["val"]["mIoU"] or 0.0)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EMAWeightAveraging
+from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
@@ -198,6 +198,29 @@ def test_a_loss_that_is_not_finite_stops_the_training(tmp_path: Path, value: flo
     dump = torch.load(tmp_path / "non_finite_step1.pt", weights_only=True)
     assert dump["step"] == 1
     assert torch.equal(dump["batch"]["image"], together(images()[2:])["image"])
+
+
+def test_a_loss_that_is_not_finite_in_the_last_step_of_an_epoch_is_never_saved(
+    tmp_path: Path,
+) -> None:
+    class Late(SegmentationTask):
+        """Checks a step after it, as on a GPU."""
+
+        def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+            check = self.check_finite
+            self.check_finite = lambda: None  # type: ignore[method-assign]
+            try:
+                return super().training_step(batch, batch_idx)
+            finally:
+                self.check_finite = check  # type: ignore[method-assign]
+
+    task = make_task(loss=lambda logits, mask: logits.sum() * float("nan"))
+    task.__class__ = Late
+    saving = ModelCheckpoint(tmp_path, save_on_train_epoch_end=True)
+    options = {"callbacks": [saving], "enable_checkpointing": True, "limit_val_batches": 0}
+    with pytest.raises(NonFiniteLossError):
+        make_trainer(tmp_path, **options).fit(task, loader(4))
+    assert not list(tmp_path.glob("*.ckpt"))
 
 
 def test_averaged_weights_are_evaluated_and_saved(tmp_path: Path) -> None:
