@@ -16,6 +16,7 @@ from torch import nn
 from segbench.config import ConfigError
 from segbench.training import build
 from segbench.training.callbacks import Speed
+from segbench.training.compiling import compile_network
 from segbench.training.report import print_report
 from segbench.training.result import check_same_data, describe, first_result, protocol
 from segbench.training.run_directory import RunDirectory
@@ -101,7 +102,7 @@ def build_run(config: Config, run: RunDirectory) -> tuple[SegmentationTask, Any,
     weights = {name: data.class_weights(name) for name in build.class_weight_names(config["loss"])}
     loss = build.build_loss(config["loss"], source.classes, weights)
     if config["compile"]:
-        model.compile()
+        compile_network(model)
     task = SegmentationTask(
         model=model,
         loss=loss,
