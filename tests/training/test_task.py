@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from segbench.config import ConfigError
 from segbench.data.classes import ClassSet
 from segbench.inference.labels import confusion_matrix
 from segbench.inference.predictor import Predictor
@@ -221,6 +222,15 @@ def test_a_loss_that_is_not_finite_in_the_last_step_of_an_epoch_is_never_saved(
     with pytest.raises(NonFiniteLossError):
         make_trainer(tmp_path, **options).fit(task, loader(4))
     assert not list(tmp_path.glob("*.ckpt"))
+
+
+def test_fewer_steps_than_asked_for_are_refused(tmp_path: Path) -> None:
+    options = {"limit_val_batches": 0, "max_steps": 3}
+    with pytest.raises(ConfigError, match=r"ends after 2 steps; add trainer\.max_epochs=-1"):
+        make_trainer(tmp_path, **options).fit(make_task(), loader(2))
+    trainer = make_trainer(tmp_path, **options, max_epochs=-1)
+    trainer.fit(make_task(), loader(2))
+    assert trainer.global_step == 3
 
 
 def test_averaged_weights_are_evaluated_and_saved(tmp_path: Path) -> None:
