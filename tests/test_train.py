@@ -13,7 +13,7 @@ import torch
 
 from segbench.analysis.runs import LeftOut, Run, read_run
 from segbench.config import ConfigError
-from segbench.training import build
+from segbench.training import build, optim
 from segbench.training.build import load_checkpoint
 from segbench.training.judge import judge_checkpoint
 from segbench.training.run_directory import RunDirectory
@@ -203,6 +203,15 @@ def test_a_compiled_network_saves_plain_names(
     assert compiled
     names = torch.load(run.last_checkpoint, weights_only=True)["state_dict"]
     assert all(name.startswith("model.") and "_orig_mod" not in name for name in names)
+
+
+@pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
+def test_gradients_are_clipped_under_mixed_precision_where_optimisers_are_fused(
+    train_tiny: Train, monkeypatch: pytest.MonkeyPatch, optimizer: str
+) -> None:
+    monkeypatch.setattr(optim, "_on_cuda", lambda model: True)
+    words = (f"optimizer={optimizer}", "precision=bf16-mixed", "trainer.max_epochs=1")
+    assert train_tiny(*words, "trainer.gradient_clip_val=1").status == "finished"
 
 
 @pytest.mark.slow

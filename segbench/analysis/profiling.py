@@ -23,6 +23,8 @@ from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from segbench.training.compiling import compile_network
+
 FEATURES = ("channels_last", "bf16", "fp16", "compile")
 MIB = 1 << 20
 
@@ -63,7 +65,7 @@ class Mode:
         """The network on the device, in this memory format, compiled if asked for."""
         model = model.to(device).to(memory_format=self.memory_format)  # type: ignore[call-overload]
         if self.compiled:
-            model.compile()
+            compile_network(model)
         return model
 
     def images(self, batch: int, size: Sequence[int], device: torch.device) -> Tensor:

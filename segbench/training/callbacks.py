@@ -207,7 +207,8 @@ class EpochLines(pl.Callback):
             )
             if key in found
         ]
-        epoch = f"epoch {trainer.current_epoch + 1}/{trainer.max_epochs}"
+        epoch = f"epoch {trainer.current_epoch + 1}"
+        epoch += "" if trainer.max_epochs == -1 else f"/{trainer.max_epochs}"
         print("  ".join([epoch, *parts]), flush=True)
 
 

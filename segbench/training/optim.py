@@ -23,10 +23,11 @@ def sgd(
     weight_decay: float = 0.0,
     nesterov: bool = False,
     encoder_lr_factor: float = 1.0,
+    fused: bool = True,
 ) -> Optimizer:
     """Stochastic gradient descent with momentum; arguments as `torch.optim.SGD` and `adamw`."""
     groups = parameter_groups(model, lr, weight_decay, encoder_lr_factor)
-    return SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov, fused=_on_cuda(model))
+    return SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov, fused=_fused(model, fused))
 
 
 def adam(
@@ -35,10 +36,11 @@ def adam(
     betas: tuple[float, float] = (0.9, 0.999),
     weight_decay: float = 0.0,
     encoder_lr_factor: float = 1.0,
+    fused: bool = True,
 ) -> Optimizer:
     """Adam (Kingma and Ba 2015), weight decay as an L2 term; arguments as `adamw`."""
     groups = parameter_groups(model, lr, weight_decay, encoder_lr_factor)
-    return Adam(groups, lr=lr, betas=(betas[0], betas[1]), fused=_on_cuda(model))
+    return Adam(groups, lr=lr, betas=(betas[0], betas[1]), fused=_fused(model, fused))
 
 
 def adamw(
@@ -47,6 +49,7 @@ def adamw(
     betas: tuple[float, float] = (0.9, 0.999),
     weight_decay: float = 0.01,
     encoder_lr_factor: float = 1.0,
+    fused: bool = True,
 ) -> Optimizer:
     """AdamW (Loshchilov and Hutter 2019), decoupled weight decay.
 
@@ -56,9 +59,11 @@ def adamw(
         betas: decay rates of the moments.
         weight_decay: for weights; biases and norms have none.
         encoder_lr_factor: learning rate of `model.encoder` as a factor of `lr`.
+        fused: use the fused kernel on CUDA. Lightning cannot clip the gradients of one under mixed
+            precision.
     """
     groups = parameter_groups(model, lr, weight_decay, encoder_lr_factor)
-    return AdamW(groups, lr=lr, betas=(betas[0], betas[1]), fused=_on_cuda(model))
+    return AdamW(groups, lr=lr, betas=(betas[0], betas[1]), fused=_fused(model, fused))
 
 
 def parameter_groups(
@@ -167,6 +172,10 @@ def _encoder_prefix(model: nn.Module) -> str | None:
     return None
 
 
-def _on_cuda(model: nn.Module) -> bool | None:
-    """`fused=True` on CUDA, torch's own choice elsewhere."""
-    return True if next(model.parameters()).is_cuda else None
+def _fused(model: nn.Module, wanted: bool) -> bool | None:
+    """`fused=True` on CUDA if wanted, torch's own choice elsewhere."""
+    return True if wanted and _on_cuda(model) else None
+
+
+def _on_cuda(model: nn.Module) -> bool:
+    return next(model.parameters()).is_cuda

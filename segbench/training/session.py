@@ -16,6 +16,7 @@ from torch import nn
 from segbench.config import ConfigError
 from segbench.training import build
 from segbench.training.callbacks import Speed
+from segbench.training.compiling import compile_network
 from segbench.training.report import print_report
 from segbench.training.result import check_same_data, describe, first_result, protocol
 from segbench.training.run_directory import RunDirectory
@@ -101,13 +102,13 @@ def build_run(config: Config, run: RunDirectory) -> tuple[SegmentationTask, Any,
     weights = {name: data.class_weights(name) for name in build.class_weight_names(config["loss"])}
     loss = build.build_loss(config["loss"], source.classes, weights)
     if config["compile"]:
-        model.compile()
+        compile_network(model)
     task = SegmentationTask(
         model=model,
         loss=loss,
         classes=source.classes,
         predictor=_build_predictor(config, model, data),
-        make_optimizer=lambda m: build.instantiate(config["optimizer"], model=m),
+        make_optimizer=lambda m: _build_optimizer(config, m),
         make_scheduler=lambda o, steps: build.instantiate(
             config["scheduler"], optimizer=o, total_steps=steps
         ),
@@ -135,6 +136,12 @@ def _start_from(model: nn.Module, weights: str) -> None:
         print(load_weights(model, weights))
     except ValueError as error:
         raise ConfigError(str(error)) from None
+
+
+def _build_optimizer(config: Config, model: nn.Module) -> Any:
+    """Not fused where gradients are clipped: under mixed precision Lightning refuses the two."""
+    unfused = {"fused": False} if config["trainer"].get("gradient_clip_val") else {}
+    return build.instantiate(config["optimizer"], model=model, **unfused)
 
 
 def _build_predictor(config: Config, model: nn.Module, data: Any) -> Any:

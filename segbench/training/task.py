@@ -14,6 +14,7 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from segbench.config import ConfigError
 from segbench.data.classes import ClassSet
 from segbench.inference.labels import upsample_argmax
 from segbench.inference.predictor import Predictor
@@ -176,7 +177,8 @@ class SegmentationTask(pl.LightningModule):
         self._val_epoch = self.current_epoch
 
     def on_train_epoch_end(self) -> None:
-        """Moves a plateau schedule: before the checkpoint of the epoch is written, to be in it."""
+        """Checks the last step and moves a plateau schedule, before the checkpoint is written."""
+        self.check_finite()
         schedule = self.lr_schedulers()
         if isinstance(schedule, ReduceLROnPlateau) and self.is_validated:
             schedule.step(self.latest_scores["val"]["mIoU"] or 0.0)
@@ -216,8 +218,14 @@ class SegmentationTask(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Optimiser, and a schedule that moves every step (or every epoch, if on plateaus)."""
+        steps, wanted = int(self.trainer.estimated_stepping_batches), self.trainer.max_steps
+        if self.trainer.max_epochs and steps < wanted:
+            raise ConfigError(
+                f"trainer.max_steps={wanted}, but trainer.max_epochs={self.trainer.max_epochs} "
+                f"ends after {steps} steps; add trainer.max_epochs=-1 to let the steps decide"
+            )
         optimizer = self.make_optimizer(self.model)
-        scheduler = self.make_scheduler(optimizer, int(self.trainer.estimated_stepping_batches))
+        scheduler = self.make_scheduler(optimizer, steps)
         if isinstance(scheduler, ReduceLROnPlateau):
             # Lightning would move it after the checkpoint is written: see `on_train_epoch_end`.
             schedule = {

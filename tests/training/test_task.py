@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EMAWeightAveraging
+from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
+from segbench.config import ConfigError
 from segbench.data.classes import ClassSet
 from segbench.inference.labels import confusion_matrix
 from segbench.inference.predictor import Predictor
@@ -198,6 +199,38 @@ def test_a_loss_that_is_not_finite_stops_the_training(tmp_path: Path, value: flo
     dump = torch.load(tmp_path / "non_finite_step1.pt", weights_only=True)
     assert dump["step"] == 1
     assert torch.equal(dump["batch"]["image"], together(images()[2:])["image"])
+
+
+def test_a_loss_that_is_not_finite_in_the_last_step_of_an_epoch_is_never_saved(
+    tmp_path: Path,
+) -> None:
+    class Late(SegmentationTask):
+        """Checks a step after it, as on a GPU."""
+
+        def training_step(self, batch: Any, batch_idx: int) -> Tensor:
+            check = self.check_finite
+            self.check_finite = lambda: None  # type: ignore[method-assign]
+            try:
+                return super().training_step(batch, batch_idx)
+            finally:
+                self.check_finite = check  # type: ignore[method-assign]
+
+    task = make_task(loss=lambda logits, mask: logits.sum() * float("nan"))
+    task.__class__ = Late
+    saving = ModelCheckpoint(tmp_path, save_on_train_epoch_end=True)
+    options = {"callbacks": [saving], "enable_checkpointing": True, "limit_val_batches": 0}
+    with pytest.raises(NonFiniteLossError):
+        make_trainer(tmp_path, **options).fit(task, loader(4))
+    assert not list(tmp_path.glob("*.ckpt"))
+
+
+def test_fewer_steps_than_asked_for_are_refused(tmp_path: Path) -> None:
+    options = {"limit_val_batches": 0, "max_steps": 3}
+    with pytest.raises(ConfigError, match=r"ends after 2 steps; add trainer\.max_epochs=-1"):
+        make_trainer(tmp_path, **options).fit(make_task(), loader(2))
+    trainer = make_trainer(tmp_path, **options, max_epochs=-1)
+    trainer.fit(make_task(), loader(2))
+    assert trainer.global_step == 3
 
 
 def test_averaged_weights_are_evaluated_and_saved(tmp_path: Path) -> None:
