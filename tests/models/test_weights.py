@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import segmentation_models_pytorch
 import torch
 from huggingface_hub import constants
 from safetensors.torch import save_file
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from segbench.models import smp
 from segbench.models.hrnet import HRNet
+from segbench.models.pspnet import PSPNet
 from segbench.models.unet import UNet
 from segbench.models.weights import load_weights
 
@@ -134,6 +136,16 @@ def test_hub_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_file(state, snapshot / "model.safetensors")
     load_weights(ours, "someone/unet")
     assert same(ours.state_dict(), theirs.state_dict())
+
+
+def test_pspnet_takes_the_head_of_an_smp_checkpoint(tmp_path: Path) -> None:
+    theirs = segmentation_models_pytorch.PSPNet("resnet18", None, encoder_depth=5, classes=5)
+    ours = PSPNet(5, "resnet18", encoder_output_stride=16)
+    torch.save(theirs.state_dict(), tmp_path / "w.pt")
+    report = load_weights(ours, str(tmp_path / "w.pt"))
+    assert torch.equal(ours.head[0].weight, theirs.segmentation_head[0].weight)
+    assert not report.unexpected
+    assert {key.split(".")[0] for key in report.missing} == {"aux_head"}
 
 
 def test_hub_name_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
