@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from segbench.models import hub
 
 CLASSIFIERS = ("head.", "aux_head.")
+# What training frameworks put in front of all keys of a model (DataParallel, Lightning), or nothing.
+PREFIXES = ("", "module.", "model.", "module.model.", "model.module.")
 ROWS = 20
 
 
@@ -58,8 +60,9 @@ def load_weights(model: nn.Module, source: str) -> LoadReport:
     """Load parameters and buffers into a model, in place.
 
     A model may offer `translate_key(key) -> str | None` for the names of foreign checkpoints
-    (None: ignored). `module.` in front of keys (DataParallel) is removed; so is `model.`, and then
-    keys without it (the loss of a training module) are not the model's.
+    (None: ignored). `module.` (DataParallel) and `model.` (a training module) in front of keys are
+    removed if the keys fit the model better without, and then keys that lack them (the loss of a
+    training module) are not the model's.
 
     Args:
         model: any model of segbench, freshly built.
@@ -143,13 +146,17 @@ def read_state(source: str) -> dict[str, Tensor]:
 def _translate(model: nn.Module, state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
     """Keys as the model names them, and the keys that are not the model's."""
     translate = getattr(model, "translate_key", lambda key: key)
-    state = {key.removeprefix("module."): value for key, value in state.items()}
-    wrapped = any(key.startswith("model.") for key in state)
+    own = model.state_dict().keys()
+
+    def fits(prefix: str) -> int:
+        inner = [key.removeprefix(prefix) for key in state if key.startswith(prefix)]
+        return len(own & {translate(key) for key in inner})
+
+    prefix = max(PREFIXES, key=fits)  # the first of equals
     given: dict[str, Tensor] = {}
     ignored: list[str] = []
     for key, value in state.items():
-        inner = key.removeprefix("model.")
-        name = None if wrapped and inner == key else translate(inner)
+        name = translate(key.removeprefix(prefix)) if key.startswith(prefix) else None
         if name is None:
             ignored.append(key)
         else:

@@ -9,7 +9,7 @@ import segmentation_models_pytorch
 import torch
 from huggingface_hub import constants
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from segbench.models import smp
 from segbench.models.hrnet import HRNet
@@ -54,6 +54,24 @@ def test_formats(name: str, save: object, tmp_path: Path) -> None:
     assert not report.reinitialised
     assert not report.missing
     assert report.unexpected == (("loss.weight",) if name == "w.ckpt" else ())
+
+
+class Wrapping(nn.Module):
+    """A network whose part has the name of a training framework's prefix."""
+
+    def __init__(self, part: str) -> None:
+        super().__init__()
+        self.add_module(part, nn.Conv2d(3, 4, 1))
+        self.head = nn.Conv2d(4, 5, 1)
+
+
+@pytest.mark.parametrize("part", ["model", "module"])
+@pytest.mark.parametrize("save", [torch.save, save_checkpoint])
+def test_a_network_may_have_a_part_called_model(part: str, save: object, tmp_path: Path) -> None:
+    theirs, ours = Wrapping(part), Wrapping(part)
+    save(theirs.state_dict(), tmp_path / "w.pt")
+    load_weights(ours, str(tmp_path / "w.pt"))
+    assert same(ours.state_dict(), theirs.state_dict())
 
 
 def test_head_is_reinitialised_for_other_classes(tmp_path: Path) -> None:
