@@ -1,8 +1,8 @@
 """Initial weights: from a checkpoint, a state_dict, a safetensors file or a hub.
 
 All or nothing: weights of another architecture are refused before anything is written. Only the
-classifiers (`head`, `aux_head`) may differ, for another number of classes: what does not fit there
-keeps its fresh values and is reported.
+classifiers (`head`, `aux_head`) may differ, by the number of classes alone, or be wholly absent:
+what does not fit there keeps its fresh values and is reported.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from segbench.models import hub
 
 CLASSIFIERS = ("head.", "aux_head.")
-# What training frameworks put in front of all keys of a model (DataParallel, Lightning), or nothing.
+# What DataParallel and Lightning put in front of all keys of a model, or nothing.
 PREFIXES = ("", "module.", "model.", "module.model.", "model.module.")
 ROWS = 20
 
@@ -79,25 +79,25 @@ def load_weights(model: nn.Module, source: str) -> LoadReport:
     given, ignored = _translate(model, read_state(source))
     own = model.state_dict()
     common = own.keys() & given.keys()
-    differing = {key for key in common if own[key].shape != given[key].shape}
+    differing = [k for k in own if k in common and own[k].shape != given[k].shape]
     missing = [k for k in own if k not in given and not k.endswith("num_batches_tracked")]
     unexpected = [key for key in given if key not in own]
     parts = {name for name, _ in model.named_children()}
-    fatal = [k for k in own if k in differing and not k.startswith(CLASSIFIERS)]
-    fatal += [key for key in missing if not key.startswith(CLASSIFIERS)]
+    absent = tuple(c for c in CLASSIFIERS if not any(key.startswith(c) for key in given))
+    fatal = _other_than_classes(differing, given, own)
+    fatal += [key for key in missing if not key.startswith(absent)]
     # Keys of an unknown part (an ImageNet classifier) are harmless, extra layers of a known part
     # mean another architecture.
-    fatal += [k for k in unexpected if k.split(".")[0] in parts and not k.startswith(CLASSIFIERS)]
+    fatal += [key for key in unexpected if key.split(".")[0] in parts]
     if fatal:
         raise ValueError(_mismatch(source, fatal, given, own))
-    model.load_state_dict({key: given[key] for key in common - differing}, strict=False)
+    fitting = common.difference(differing)
+    model.load_state_dict({key: given[key] for key in fitting}, strict=False)
     return LoadReport(
         source=source,
-        loaded=len(common - differing),
+        loaded=len(fitting),
         reinitialised=tuple(
-            f"{key}: {_shape(given.get(key))} -> {_shape(own.get(key))}"
-            for key in own
-            if key in differing
+            f"{key}: {_shape(given.get(key))} -> {_shape(own.get(key))}" for key in differing
         ),
         missing=tuple(missing),
         unexpected=(*unexpected, *ignored),
@@ -162,6 +162,25 @@ def _translate(model: nn.Module, state: dict[str, Tensor]) -> tuple[dict[str, Te
         else:
             given[name] = value
     return given, ignored
+
+
+def _other_than_classes(
+    keys: list[str], given: dict[str, Tensor], own: dict[str, Tensor]
+) -> list[str]:
+    """Those keys of differing shape that another number of classes does not explain.
+
+    It changes the first axis, and with it the second of FCN-8s's deconvolutions, from one and the
+    same number to another in all classifiers.
+    """
+    changes = {
+        key: {(a, b) for a, b in zip(given[key].shape, own[key].shape, strict=True) if a != b}
+        for key in keys
+        if key.startswith(CLASSIFIERS)
+        and given[key].ndim == own[key].ndim > 0
+        and given[key].shape[0] != own[key].shape[0]
+    }
+    of_classes = len(set().union(*changes.values())) == 1
+    return [key for key in keys if key not in changes or not of_classes]
 
 
 def _mismatch(
