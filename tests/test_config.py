@@ -276,3 +276,11 @@ def _modules(done: subprocess.CompletedProcess) -> set[str]:
     lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
     assert lines, "python did not report its imports"
     return {line.rpartition("|")[2].strip().split(".")[0] for line in lines}
+
+
+def test_recipes_follow_their_sources(compose):
+    pidnet = compose("train", "recipe=pidnet", "data=cityscapes")
+    assert pidnet.data.cat_max_ratio == 0.75
+    assert pidnet.data.color_jitter == 0.5
+    mmseg = compose("train", "recipe=mmseg_cnn", "data=cityscapes")
+    assert mmseg.optimizer.lr * mmseg.scheduler.min_factor == pytest.approx(1e-4)

@@ -17,7 +17,7 @@ import segmentation_models_pytorch as smp
 from torch import Tensor, nn
 
 from segbench.models.blocks import FCNHead, pad_to_stride, resize
-from segbench.models.smp_network import build_smp
+from segbench.models.smp_network import build_smp, translate_smp_key
 
 
 class PSPNet(nn.Module):
@@ -81,3 +81,7 @@ class PSPNet(nn.Module):
             maps.append(resize(self.aux_head(features[-2]), like=padded))
         logits, *aux = [x[..., : image.shape[-2], : image.shape[-1]] for x in maps]
         return logits, aux
+
+    def translate_key(self, key: str) -> str | None:
+        """Name here of a key of an smp checkpoint; None: a part that is not used here."""
+        return translate_smp_key(self, key)

@@ -45,7 +45,6 @@ class SegNet(nn.Module):
                 stage.append(ConvNormAct(WIDTHS[level], WIDTHS[level - 1]))
             self.decoder.append(stage)
         self.pool = nn.MaxPool2d(2, return_indices=True)
-        self.unpool = nn.MaxUnpool2d(2)
         self.dropout = nn.Dropout2d(dropout)
         self.head = nn.Conv2d(WIDTHS[0], num_classes, 3, padding=1)
 
@@ -58,6 +57,23 @@ class SegNet(nn.Module):
             indices.append(where)
             x = self.dropout(x) if level >= 2 else x
         for level, stage in zip(range(4, -1, -1), self.decoder, strict=True):
-            x = stage(self.unpool(x, indices[level]))
+            x = stage(unpool(x, indices[level]))
             x = self.dropout(x) if level >= 2 else x
         return self.head(x)[..., : image.shape[-2], : image.shape[-1]]
+
+
+def unpool(maxima: Tensor, indices: Tensor) -> Tensor:
+    """Each value where the encoder found it in its 2x2 window, zeros elsewhere.
+
+    The same values as `nn.MaxUnpool2d(2)`, which torch refuses under deterministic algorithms.
+
+    Args:
+        maxima: [N, C, H, W].
+        indices: of the maxima in their planes of 2H x 2W, as `nn.MaxPool2d` gives them.
+
+    Returns:
+        [N, C, 2H, 2W].
+    """
+    n, c, h, w = maxima.shape
+    flat = maxima.new_zeros(n, c, 4 * h * w)
+    return flat.scatter(2, indices.flatten(2), maxima.flatten(2)).view(n, c, 2 * h, 2 * w)

@@ -66,7 +66,17 @@ class SmpNetwork(nn.Module):
 
     def translate_key(self, key: str) -> str | None:
         """Name here of a key of an smp checkpoint; None: a part that is not used here."""
-        if key.startswith("segmentation_head."):
-            return f"head.{key.removeprefix('segmentation_head.')}"
-        unused = ("classification_head.", "encoder.model.norm.", "encoder.model.head.")
-        return None if key.startswith(unused) and key not in self.state_dict() else key
+        return translate_smp_key(self, key)
+
+
+def translate_smp_key(model: nn.Module, key: str) -> str | None:
+    """Name of a key of an smp checkpoint in a model of smp's parts; None: a part not used here.
+
+    Args:
+        model: has smp's `encoder` and `decoder`, and smp's `segmentation_head` as `head`.
+        key: as in the checkpoint, or as in the model.
+    """
+    if key.startswith("segmentation_head."):
+        return f"head.{key.removeprefix('segmentation_head.')}"
+    unused = ("classification_head.", "encoder.model.norm.", "encoder.model.head.")
+    return None if key.startswith(unused) and key not in model.state_dict() else key

@@ -1,8 +1,8 @@
 """Initial weights: from a checkpoint, a state_dict, a safetensors file or a hub.
 
 All or nothing: weights of another architecture are refused before anything is written. Only the
-classifiers (`head`, `aux_head`) may differ, for another number of classes: what does not fit there
-keeps its fresh values and is reported.
+classifiers (`head`, `aux_head`) may differ, by the number of classes alone, or be wholly absent:
+what does not fit there keeps its fresh values and is reported.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ from torch import Tensor, nn
 from segbench.models import hub
 
 CLASSIFIERS = ("head.", "aux_head.")
+# What DataParallel and Lightning put in front of all keys of a model, or nothing.
+PREFIXES = ("", "module.", "model.", "module.model.", "model.module.")
 ROWS = 20
 
 
@@ -58,8 +60,9 @@ def load_weights(model: nn.Module, source: str) -> LoadReport:
     """Load parameters and buffers into a model, in place.
 
     A model may offer `translate_key(key) -> str | None` for the names of foreign checkpoints
-    (None: ignored). `module.` in front of keys (DataParallel) is removed; so is `model.`, and then
-    keys without it (the loss of a training module) are not the model's.
+    (None: ignored). `module.` (DataParallel) and `model.` (a training module) in front of keys are
+    removed if the keys fit the model better without, and then keys that lack them (the loss of a
+    training module) are not the model's.
 
     Args:
         model: any model of segbench, freshly built.
@@ -76,25 +79,25 @@ def load_weights(model: nn.Module, source: str) -> LoadReport:
     given, ignored = _translate(model, read_state(source))
     own = model.state_dict()
     common = own.keys() & given.keys()
-    differing = {key for key in common if own[key].shape != given[key].shape}
+    differing = [k for k in own if k in common and own[k].shape != given[k].shape]
     missing = [k for k in own if k not in given and not k.endswith("num_batches_tracked")]
     unexpected = [key for key in given if key not in own]
     parts = {name for name, _ in model.named_children()}
-    fatal = [k for k in own if k in differing and not k.startswith(CLASSIFIERS)]
-    fatal += [key for key in missing if not key.startswith(CLASSIFIERS)]
+    absent = tuple(c for c in CLASSIFIERS if not any(key.startswith(c) for key in given))
+    fatal = _other_than_classes(differing, given, own)
+    fatal += [key for key in missing if not key.startswith(absent)]
     # Keys of an unknown part (an ImageNet classifier) are harmless, extra layers of a known part
     # mean another architecture.
-    fatal += [k for k in unexpected if k.split(".")[0] in parts and not k.startswith(CLASSIFIERS)]
+    fatal += [key for key in unexpected if key.split(".")[0] in parts]
     if fatal:
         raise ValueError(_mismatch(source, fatal, given, own))
-    model.load_state_dict({key: given[key] for key in common - differing}, strict=False)
+    fitting = common.difference(differing)
+    model.load_state_dict({key: given[key] for key in fitting}, strict=False)
     return LoadReport(
         source=source,
-        loaded=len(common - differing),
+        loaded=len(fitting),
         reinitialised=tuple(
-            f"{key}: {_shape(given.get(key))} -> {_shape(own.get(key))}"
-            for key in own
-            if key in differing
+            f"{key}: {_shape(given.get(key))} -> {_shape(own.get(key))}" for key in differing
         ),
         missing=tuple(missing),
         unexpected=(*unexpected, *ignored),
@@ -143,18 +146,41 @@ def read_state(source: str) -> dict[str, Tensor]:
 def _translate(model: nn.Module, state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
     """Keys as the model names them, and the keys that are not the model's."""
     translate = getattr(model, "translate_key", lambda key: key)
-    state = {key.removeprefix("module."): value for key, value in state.items()}
-    wrapped = any(key.startswith("model.") for key in state)
+    own = model.state_dict().keys()
+
+    def fits(prefix: str) -> int:
+        inner = [key.removeprefix(prefix) for key in state if key.startswith(prefix)]
+        return len(own & {translate(key) for key in inner})
+
+    prefix = max(PREFIXES, key=fits)  # the first of equals
     given: dict[str, Tensor] = {}
     ignored: list[str] = []
     for key, value in state.items():
-        inner = key.removeprefix("model.")
-        name = None if wrapped and inner == key else translate(inner)
+        name = translate(key.removeprefix(prefix)) if key.startswith(prefix) else None
         if name is None:
             ignored.append(key)
         else:
             given[name] = value
     return given, ignored
+
+
+def _other_than_classes(
+    keys: list[str], given: dict[str, Tensor], own: dict[str, Tensor]
+) -> list[str]:
+    """Those keys of differing shape that another number of classes does not explain.
+
+    It changes the first axis, and with it the second of FCN-8s's deconvolutions, from one and the
+    same number to another in all classifiers.
+    """
+    changes = {
+        key: {(a, b) for a, b in zip(given[key].shape, own[key].shape, strict=True) if a != b}
+        for key in keys
+        if key.startswith(CLASSIFIERS)
+        and given[key].ndim == own[key].ndim > 0
+        and given[key].shape[0] != own[key].shape[0]
+    }
+    of_classes = len(set().union(*changes.values())) == 1
+    return [key for key in keys if key not in changes or not of_classes]
 
 
 def _mismatch(

@@ -5,13 +5,16 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import segmentation_models_pytorch
 import torch
 from huggingface_hub import constants
 from safetensors.torch import save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from segbench.models import smp
+from segbench.models.fcn import FCN8s
 from segbench.models.hrnet import HRNet
+from segbench.models.pspnet import PSPNet
 from segbench.models.unet import UNet
 from segbench.models.weights import load_weights
 
@@ -54,6 +57,24 @@ def test_formats(name: str, save: object, tmp_path: Path) -> None:
     assert report.unexpected == (("loss.weight",) if name == "w.ckpt" else ())
 
 
+class Wrapping(nn.Module):
+    """A network whose part has the name of a training framework's prefix."""
+
+    def __init__(self, part: str) -> None:
+        super().__init__()
+        self.add_module(part, nn.Conv2d(3, 4, 1))
+        self.head = nn.Conv2d(4, 5, 1)
+
+
+@pytest.mark.parametrize("part", ["model", "module"])
+@pytest.mark.parametrize("save", [torch.save, save_checkpoint])
+def test_a_network_may_have_a_part_called_model(part: str, save: object, tmp_path: Path) -> None:
+    theirs, ours = Wrapping(part), Wrapping(part)
+    save(theirs.state_dict(), tmp_path / "w.pt")
+    load_weights(ours, str(tmp_path / "w.pt"))
+    assert same(ours.state_dict(), theirs.state_dict())
+
+
 def test_head_is_reinitialised_for_other_classes(tmp_path: Path) -> None:
     theirs, ours = small(num_classes=7, seed=1), small(num_classes=5, seed=2)
     fresh = ours.head.weight.clone()
@@ -63,6 +84,43 @@ def test_head_is_reinitialised_for_other_classes(tmp_path: Path) -> None:
     assert torch.equal(ours.down[0][0][0].weight, theirs.down[0][0][0].weight)
     assert "head.weight: 7x4x1x1 -> 5x4x1x1" in report.reinitialised
     assert "re-initialised" in str(report)
+
+
+class Decoding(nn.Module):
+    """A network whose `head` is a whole decoder, as torchvision's are."""
+
+    def __init__(self, num_classes: int, width: int = 8, layers: int = 1) -> None:
+        super().__init__()
+        self.encoder = nn.Conv2d(3, 4, 1)
+        self.head = nn.Sequential(*(nn.Conv2d(4, 4, 1) for _ in range(layers - 1)))
+        self.head.append(nn.Conv2d(4, width, 1)).append(nn.Conv2d(width, num_classes, 1))
+
+
+@pytest.mark.parametrize(
+    "theirs",
+    [Decoding(5, width=6), Decoding(7, width=6), Decoding(5, layers=2), Decoding(7, layers=2)],
+)
+def test_another_decoder_within_the_head_is_refused(theirs: nn.Module, tmp_path: Path) -> None:
+    torch.save(theirs.state_dict(), tmp_path / "w.pt")
+    for ours in (Decoding(5), Decoding(5, layers=3)):
+        before = {key: value.clone() for key, value in ours.state_dict().items()}
+        with pytest.raises(ValueError, match="another architecture, nothing was loaded"):
+            load_weights(ours, str(tmp_path / "w.pt"))
+        assert same(ours.state_dict(), before)
+
+
+def test_the_decoder_within_the_head_is_loaded_for_other_classes(tmp_path: Path) -> None:
+    theirs, ours = Decoding(7), Decoding(5)
+    torch.save(theirs.state_dict(), tmp_path / "w.pt")
+    report = load_weights(ours, str(tmp_path / "w.pt"))
+    assert torch.equal(ours.head[0].weight, theirs.head[0].weight)
+    assert [line.split(":")[0] for line in report.reinitialised] == ["head.1.weight", "head.1.bias"]
+
+
+def test_deconvolutions_of_other_classes_are_reinitialised(tmp_path: Path) -> None:
+    torch.save(FCN8s(7, fc_channels=4).state_dict(), tmp_path / "w.pt")
+    report = load_weights(FCN8s(5, fc_channels=4), str(tmp_path / "w.pt"))
+    assert "head.up8.weight: 7x7x16x16 -> 5x5x16x16" in report.reinitialised
 
 
 def test_other_architecture_is_refused_whole(tmp_path: Path) -> None:
@@ -134,6 +192,16 @@ def test_hub_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     save_file(state, snapshot / "model.safetensors")
     load_weights(ours, "someone/unet")
     assert same(ours.state_dict(), theirs.state_dict())
+
+
+def test_pspnet_takes_the_head_of_an_smp_checkpoint(tmp_path: Path) -> None:
+    theirs = segmentation_models_pytorch.PSPNet("resnet18", None, encoder_depth=5, classes=5)
+    ours = PSPNet(5, "resnet18", encoder_output_stride=16)
+    torch.save(theirs.state_dict(), tmp_path / "w.pt")
+    report = load_weights(ours, str(tmp_path / "w.pt"))
+    assert torch.equal(ours.head[0].weight, theirs.segmentation_head[0].weight)
+    assert not report.unexpected
+    assert {key.split(".")[0] for key in report.missing} == {"aux_head"}
 
 
 def test_hub_name_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
