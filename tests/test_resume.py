@@ -17,6 +17,8 @@ import torch
 
 from segbench.config import ConfigError
 from segbench.data.classes import DataError
+from segbench.data.datamodule import SegmentationData
+from segbench.training import session
 from segbench.training.callbacks import Speed
 from segbench.training.run_directory import RunDirectory
 from tests.conftest import ROOT, curves, tiny_words
@@ -68,15 +70,40 @@ def test_an_unfinished_run_is_neither_continued_with_another_config_nor_with_res
             train_tiny()
     with pytest.raises(ConfigError, match="resume=never"):
         train_tiny("resume=never")
-    result = run.read_result()
-    result["data_info"]["fingerprint"]["train"] = "of other images"
-    run.write_result(result)
-    with pytest.raises(DataError, match="begun on other data: the fingerprint of train"):
-        train_tiny()
     run.result_file.write_text("{")  # a broken disk: config.yaml still says what this run is
     with pytest.raises(ConfigError, match=r"optimizer\.lr: there 0\.001, now 0\.5"):
         train_tiny("optimizer.lr=0.5")
     assert train_tiny().status == "finished"
+
+
+@pytest.mark.parametrize("written_by", ["this version", "an earlier version"])
+def test_an_unfinished_run_is_never_continued_on_other_images(
+    train_tiny: Train, run: RunDirectory, monkeypatch: pytest.MonkeyPatch, written_by: str
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Speed, "on_train_batch_end", _crash_after(3))
+        with pytest.raises(PowerCutError):
+            train_tiny()
+    began = run.read_result()["data_info"]
+    if written_by == "an earlier version":
+        checkpoint = torch.load(run.last_checkpoint, weights_only=True)
+        del checkpoint["segbench"]["fingerprint"]
+        torch.save(checkpoint, run.last_checkpoint)
+    with monkeypatch.context() as patch:
+        patch.setattr(session, "build_run", _fail)
+        with pytest.raises(PowerCutError):
+            train_tiny()
+    with monkeypatch.context() as patch:
+        patch.setattr(SegmentationData, "fingerprint", lambda self, split: f"other {split}")
+        for _ in range(2):
+            with pytest.raises(DataError, match="begun on other data: the fingerprint of train"):
+                train_tiny()
+            assert run.read_result()["data_info"] == began
+    assert train_tiny().status == "finished"
+
+
+def _fail(*arguments: Any) -> None:
+    raise PowerCutError
 
 
 def test_a_run_that_never_got_to_a_checkpoint_may_be_started_with_another_config(

@@ -40,7 +40,10 @@ def run_training(config: Config, run: RunDirectory) -> dict[str, Any]:
     started = time.time()
     quiet_libraries()
     result = first_result(config)
+    resume = run.last_checkpoint if run.last_checkpoint.is_file() else None
     before = run.read_result() or {}
+    if resume and "data_info" in before:
+        result["data_info"] = before["data_info"]  # kept, should this start fail
     is_first = os.environ.get("LOCAL_RANK", "0") == "0"
     if is_first:
         run.write_config(config)
@@ -50,11 +53,11 @@ def run_training(config: Config, run: RunDirectory) -> dict[str, Any]:
     failed = True
     try:
         task, data, trainer = build_run(config, run)
-        describe(result, task, data, trainer, config)
-        resume = run.last_checkpoint if run.last_checkpoint.is_file() else None
         if resume:
-            check_same_data(before, result, run)
+            begun_on = build.read_checkpoint(resume)["segbench"].get("fingerprint")
+            check_same_data(begun_on, task.checkpoint_meta["fingerprint"], before, run)
             print(f"resuming {resume}")
+        describe(result, task, data, trainer, config)
         if is_first:
             run.write_result(result)
         trainer.fit(task, data, ckpt_path=resume, weights_only=True)
@@ -122,6 +125,7 @@ def build_run(config: Config, run: RunDirectory) -> tuple[SegmentationTask, Any,
             "mean": list(data.mean),
             "std": list(data.std),
             "protocol": protocol(config, data),
+            "fingerprint": {split: data.fingerprint(split) for split in names},
         },
     )
     return task, data, build_trainer(config, run, data, loggers)
