@@ -106,6 +106,41 @@ def _fail(*arguments: Any) -> None:
     raise PowerCutError
 
 
+def test_a_run_that_was_moved_keeps_its_best_epoch(
+    train_tiny: Train, run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Speed, "on_train_batch_end", _crash_after(3))
+        with pytest.raises(PowerCutError):
+            train_tiny()
+    moved = RunDirectory(run.path.rename(tmp_path / "moved"))
+    for name in ("best_model_score", "kth_value"):  # no later epoch can be better
+        _set_best(moved, name, torch.tensor(2.0))
+    best = moved.best_checkpoint.read_bytes()
+    train_tiny(f"run_dir={moved.path}")
+    assert moved.read_result()["selected_epoch"] == 1
+    assert moved.best_checkpoint.read_bytes() == best
+    state = _best_state(torch.load(moved.last_checkpoint, weights_only=True))
+    assert state["best_model_score"] == 2.0
+    assert state["best_model_path"] == str(moved.best_checkpoint)
+    assert list(state["best_k_models"]) == [str(moved.best_checkpoint)]
+    assert not run.path.exists()
+
+
+def _best_state(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """What the checkpoint keeps of the callback that writes best.ckpt."""
+    found = [s for k, s in checkpoint["callbacks"].items() if k.startswith("ModelCheckpoint")]
+    return next(state for state in found if state["monitor"] == "val/mIoU")
+
+
+def _set_best(run: RunDirectory, name: str, value: Any) -> None:
+    checkpoint = torch.load(run.last_checkpoint, weights_only=True)
+    state = _best_state(checkpoint)
+    state[name] = value
+    state["best_k_models"] = dict.fromkeys(state["best_k_models"], value)
+    torch.save(checkpoint, run.last_checkpoint)
+
+
 def test_a_run_that_never_got_to_a_checkpoint_may_be_started_with_another_config(
     train_tiny: Train, run: RunDirectory
 ) -> None:
