@@ -21,7 +21,7 @@ from segbench.data.datamodule import SegmentationData
 from segbench.training import session
 from segbench.training.callbacks import Speed
 from segbench.training.run_directory import RunDirectory
-from tests.conftest import ROOT, curves, tiny_words
+from tests.conftest import ROOT, curves, run_verb, tiny_words
 
 Train = Callable[..., Any]
 
@@ -34,6 +34,25 @@ VARIANTS = {
     "early stopping": ("early_stopping=1", "optimizer.lr=1e-9"),
 }
 SLOW = pytest.mark.slow
+
+
+# A network that is asked to end when it has seen its third batch, in the second epoch or before.
+ENDED = """
+import os, signal
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, num_classes: int, width: int, depth: int, dropout: float) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(3, num_classes, 1)
+        self.calls = 0
+
+    def forward(self, image):
+        self.calls += 1
+        if self.calls == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return self.head(image)
+"""
 
 
 class PowerCutError(Exception):
@@ -139,6 +158,19 @@ def _set_best(run: RunDirectory, name: str, value: Any) -> None:
     state[name] = value
     state["best_k_models"] = dict.fromkeys(state["best_k_models"], value)
     torch.save(checkpoint, run.last_checkpoint)
+
+
+def test_a_run_ended_by_sigterm_says_so_and_fails(tmp_path: Path) -> None:
+    (tmp_path / "ended.py").write_text(ENDED)
+    words = ("model._target_=ended.Net", f"run_dir={tmp_path}/run", "test=false")
+    done = run_verb("train", *tiny_words(*words), cwd=tmp_path)
+    assert done.returncode == 143, done.stderr
+    expected = f"{tmp_path}/run was ended by SIGTERM; the same command continues it"
+    assert f"segbench.train: error: {expected}\n" in done.stderr
+    assert "Traceback" not in done.stderr
+    result = RunDirectory(tmp_path / "run").read_result()
+    assert result["status"] == "failed"
+    assert expected in result["reason"]
 
 
 def test_a_run_that_never_got_to_a_checkpoint_may_be_started_with_another_config(

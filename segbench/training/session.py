@@ -11,6 +11,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import nn
 
 from segbench.config import ConfigError
@@ -27,6 +28,12 @@ from segbench.training.trainer import build_loggers, build_trainer
 Config = dict[str, Any]
 
 
+class EndedBySignalError(Exception):
+    """The system asked the process to end (SIGTERM), and it did."""
+
+    exit_code = 143  # as a shell names it: 128 + 15
+
+
 def run_training(config: Config, run: RunDirectory) -> dict[str, Any]:
     """Trains, tests and writes the run directory.
 
@@ -36,6 +43,9 @@ def run_training(config: Config, run: RunDirectory) -> dict[str, Any]:
 
     Returns:
         The content of result.json.
+
+    Raises:
+        EndedBySignalError: SIGTERM came while it went on.
     """
     started = time.time()
     quiet_libraries()
@@ -73,11 +83,17 @@ def run_training(config: Config, run: RunDirectory) -> dict[str, Any]:
             run.write_result(result)
             print_report(result, run)
         failed = False
-    except BaseException as error:
+    except BaseException as caught:
+        error: BaseException = caught
+        if isinstance(caught, SIGTERMException):  # on its own it would end the process with code 0
+            text = f"{run.path} was ended by SIGTERM; the same command continues it"
+            error = EndedBySignalError(text)
         result["status"] = "failed"
         result["reason"] = f"{type(error).__name__}: {error}"[:2000]
         if is_first:
             run.write_result(result)
+        if error is not caught:
+            raise error from None
         raise
     finally:
         finish_wandb(failed)
