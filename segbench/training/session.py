@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 import warnings
 from typing import Any
@@ -17,6 +16,7 @@ from torch import nn
 from segbench.config import ConfigError
 from segbench.training import build
 from segbench.training.callbacks import Speed
+from segbench.training.processes import is_first_process
 from segbench.training.report import print_report
 from segbench.training.result import check_same_data, describe, first_result, protocol
 from segbench.training.run_directory import RunDirectory
@@ -54,10 +54,11 @@ def run_training(config: Config, run: RunDirectory) -> dict[str, Any]:
     before = run.read_result() or {}
     if resume and "data_info" in before:
         result["data_info"] = before["data_info"]  # kept, should this start fail
-    is_first = os.environ.get("LOCAL_RANK", "0") == "0"
+    is_first = is_first_process()
     if is_first:
         run.write_config(config)
         run.write_result(result)
+    run.path.mkdir(parents=True, exist_ok=True)  # another process may be the first, and slower
     log_file = logging.FileHandler(run.log_file)
     logging.getLogger().addHandler(log_file)
     failed = True
