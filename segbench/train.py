@@ -12,7 +12,6 @@ and leaves a finished one alone.
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from pathlib import Path
@@ -23,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf
 from segbench.config import ConfigError
 from segbench.config.app import Outcome, run_verb
 from segbench.config.tuning import is_tuning
+from segbench.training.processes import all_start_at_once, is_first_process
 from segbench.training.run_directory import RunDirectory
 
 # Keys that change neither the weights nor the scores, so that a run may be resumed under others.
@@ -54,32 +54,48 @@ def train(config: DictConfig) -> Outcome:
     """Trains one run, unless it is finished already."""
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore
     run = RunDirectory(plain["run_dir"])
-    if os.environ.get("LOCAL_RANK", "0") != "0":  # a further process of a multi-device run
-        return _train_locked(plain, run)
+    if plain["overwrite"] and all_start_at_once():
+        raise ConfigError(
+            "overwrite=true: torchrun and srun start all processes at once, and one would remove "
+            f"what another reads; remove {run.path} yourself, then leave overwrite=true out"
+        )
+    if not is_first_process():  # decides as the first one does, which holds the lock
+        return _unchanged(plain, run) or _train_locked(plain, run)
     with run.locked() as alone:
         if not alone:
             raise ConfigError(f"{run.path}: another process is training this run; wait for it")
-        previous = run.read_result()
-        is_finished = previous is not None and previous["status"] == "finished"
-        if previous is not None and plain["test"] and "test" not in previous["scores"]:
-            is_finished = False  # at most its training is over, its test is yet to come
         if plain["overwrite"]:
             run.clear()
-        elif is_finished or run.last_checkpoint.is_file():  # else there is nothing to lose
-            _check_same_config(plain, run.read_config() or {}, run)
-            if previous is not None and is_finished:
-                split, score = _score(previous)
-                print(
-                    f"{run.path} is finished already: {split} mIoU {score:.4f}. Nothing to do; "
-                    "overwrite=true trains it anew."
-                )
-                return _outcome("unchanged", previous, run)
-            if plain["resume"] == "never":
-                raise ConfigError(
-                    f"{run.path} holds an unfinished run and resume=never; use resume=auto to "
-                    "continue it or overwrite=true to start anew"
-                )
-        return _train_locked(plain, run)
+        return _unchanged(plain, run) or _train_locked(plain, run)
+
+
+def _unchanged(config: dict[str, Any], run: RunDirectory) -> Outcome | None:
+    """The outcome of a run that is finished; None if there is something to do.
+
+    Raises:
+        ConfigError: what stands there may not be continued.
+    """
+    previous = run.read_result()
+    is_finished = previous is not None and previous["status"] == "finished"
+    if previous is not None and config["test"] and "test" not in previous["scores"]:
+        is_finished = False  # at most its training is over, its test is yet to come
+    if not is_finished and not run.last_checkpoint.is_file():
+        return None  # there is nothing to lose
+    _check_same_config(config, run.read_config() or {}, run)
+    if previous is not None and is_finished:
+        split, score = _score(previous)
+        if is_first_process():
+            print(
+                f"{run.path} is finished already: {split} mIoU {score:.4f}. Nothing to do; "
+                "overwrite=true trains it anew."
+            )
+        return _outcome("unchanged", previous, run)
+    if config["resume"] == "never":
+        raise ConfigError(
+            f"{run.path} holds an unfinished run and resume=never; use resume=auto to "
+            "continue it or overwrite=true to start anew"
+        )
+    return None
 
 
 def finish_study(config: DictConfig) -> int:

@@ -17,9 +17,11 @@ import torch
 
 from segbench.config import ConfigError
 from segbench.data.classes import DataError
+from segbench.data.datamodule import SegmentationData
+from segbench.training import session
 from segbench.training.callbacks import Speed
 from segbench.training.run_directory import RunDirectory
-from tests.conftest import ROOT, curves, tiny_words
+from tests.conftest import ROOT, curves, run_verb, tiny_words
 
 Train = Callable[..., Any]
 
@@ -32,6 +34,25 @@ VARIANTS = {
     "early stopping": ("early_stopping=1", "optimizer.lr=1e-9"),
 }
 SLOW = pytest.mark.slow
+
+
+# A network that is asked to end when it has seen its third batch, in the second epoch or before.
+ENDED = """
+import os, signal
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, num_classes: int, width: int, depth: int, dropout: float) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(3, num_classes, 1)
+        self.calls = 0
+
+    def forward(self, image):
+        self.calls += 1
+        if self.calls == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+        return self.head(image)
+"""
 
 
 class PowerCutError(Exception):
@@ -68,15 +89,88 @@ def test_an_unfinished_run_is_neither_continued_with_another_config_nor_with_res
             train_tiny()
     with pytest.raises(ConfigError, match="resume=never"):
         train_tiny("resume=never")
-    result = run.read_result()
-    result["data_info"]["fingerprint"]["train"] = "of other images"
-    run.write_result(result)
-    with pytest.raises(DataError, match="begun on other data: the fingerprint of train"):
-        train_tiny()
     run.result_file.write_text("{")  # a broken disk: config.yaml still says what this run is
     with pytest.raises(ConfigError, match=r"optimizer\.lr: there 0\.001, now 0\.5"):
         train_tiny("optimizer.lr=0.5")
     assert train_tiny().status == "finished"
+
+
+@pytest.mark.parametrize("written_by", ["this version", "an earlier version"])
+def test_an_unfinished_run_is_never_continued_on_other_images(
+    train_tiny: Train, run: RunDirectory, monkeypatch: pytest.MonkeyPatch, written_by: str
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Speed, "on_train_batch_end", _crash_after(3))
+        with pytest.raises(PowerCutError):
+            train_tiny()
+    began = run.read_result()["data_info"]
+    if written_by == "an earlier version":
+        checkpoint = torch.load(run.last_checkpoint, weights_only=True)
+        del checkpoint["segbench"]["fingerprint"]
+        torch.save(checkpoint, run.last_checkpoint)
+    with monkeypatch.context() as patch:
+        patch.setattr(session, "build_run", _fail)
+        with pytest.raises(PowerCutError):
+            train_tiny()
+    with monkeypatch.context() as patch:
+        patch.setattr(SegmentationData, "fingerprint", lambda self, split: f"other {split}")
+        for _ in range(2):
+            with pytest.raises(DataError, match="begun on other data: the fingerprint of train"):
+                train_tiny()
+            assert run.read_result()["data_info"] == began
+    assert train_tiny().status == "finished"
+
+
+def _fail(*arguments: Any) -> None:
+    raise PowerCutError
+
+
+def test_a_run_that_was_moved_keeps_its_best_epoch(
+    train_tiny: Train, run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(Speed, "on_train_batch_end", _crash_after(3))
+        with pytest.raises(PowerCutError):
+            train_tiny()
+    moved = RunDirectory(run.path.rename(tmp_path / "moved"))
+    for name in ("best_model_score", "kth_value"):  # no later epoch can be better
+        _set_best(moved, name, torch.tensor(2.0))
+    best = moved.best_checkpoint.read_bytes()
+    train_tiny(f"run_dir={moved.path}")
+    assert moved.read_result()["selected_epoch"] == 1
+    assert moved.best_checkpoint.read_bytes() == best
+    state = _best_state(torch.load(moved.last_checkpoint, weights_only=True))
+    assert state["best_model_score"] == 2.0
+    assert state["best_model_path"] == str(moved.best_checkpoint)
+    assert list(state["best_k_models"]) == [str(moved.best_checkpoint)]
+    assert not run.path.exists()
+
+
+def _best_state(checkpoint: dict[str, Any]) -> dict[str, Any]:
+    """What the checkpoint keeps of the callback that writes best.ckpt."""
+    found = [s for k, s in checkpoint["callbacks"].items() if k.startswith("ModelCheckpoint")]
+    return next(state for state in found if state["monitor"] == "val/mIoU")
+
+
+def _set_best(run: RunDirectory, name: str, value: Any) -> None:
+    checkpoint = torch.load(run.last_checkpoint, weights_only=True)
+    state = _best_state(checkpoint)
+    state[name] = value
+    state["best_k_models"] = dict.fromkeys(state["best_k_models"], value)
+    torch.save(checkpoint, run.last_checkpoint)
+
+
+def test_a_run_ended_by_sigterm_says_so_and_fails(tmp_path: Path) -> None:
+    (tmp_path / "ended.py").write_text(ENDED)
+    words = ("model._target_=ended.Net", f"run_dir={tmp_path}/run", "test=false")
+    done = run_verb("train", *tiny_words(*words), cwd=tmp_path)
+    assert done.returncode == 143, done.stderr
+    expected = f"{tmp_path}/run was ended by SIGTERM; the same command continues it"
+    assert f"segbench.train: error: {expected}\n" in done.stderr
+    assert "Traceback" not in done.stderr
+    result = RunDirectory(tmp_path / "run").read_result()
+    assert result["status"] == "failed"
+    assert expected in result["reason"]
 
 
 def test_a_run_that_never_got_to_a_checkpoint_may_be_started_with_another_config(

@@ -89,3 +89,38 @@ def test_jobs_that_fail_or_are_killed_stop_no_other_and_are_the_ones_done_next(
     } == finished
     for run in runs:
         assert run.read_result()["budget"]["epochs"] == 3
+
+
+# Seed 1 fails; seed 2 fails too, once another sweep of the same study has come and gone.
+MEANWHILE = """
+import subprocess, sys, torch
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, num_classes: int, width: int, depth: int, dropout: float) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(3, num_classes, 1)
+        seed = torch.initial_seed()
+        if seed == 2:
+            other = [word for word in sys.argv[1:] if word.split("=")[0] not in LEFT_OUT]
+            words = ["-m", *(w for w in other if "=" in w), "seed=3"]
+            subprocess.run([sys.executable, "-m", "segbench.train", *words], check=True)
+        if seed < 3:
+            raise ValueError("this width does not work")
+
+    def forward(self, image):
+        return self.head(image)
+
+LEFT_OUT = ("seed", "-cn", "hydra.mode")
+"""
+
+
+@pytest.mark.slow
+def test_two_sweeps_of_a_study_at_once_both_tell_of_their_failures(tmp_path: Path) -> None:
+    (tmp_path / "flaky.py").write_text(MEANWHILE)
+    words = [*OVERRIDES[:-3], "trainer.max_epochs=1", "samples=0", "logger=csv"]
+    done = run_verb("train", "-m", *words, "seed=1,2", cwd=tmp_path)
+    assert done.returncode == 1, done.stderr
+    assert "2 of 2 jobs failed" in done.stdout
+    assert RunDirectory(tmp_path / "runs/default/unet-streets/seed3").read_result()
+    assert not (tmp_path / "runs/default/.jobs").exists()

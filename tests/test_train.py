@@ -141,6 +141,21 @@ def test_a_finished_run_is_left_alone(
     assert len(curves(run)) == 1
 
 
+def test_all_processes_of_torchrun_leave_a_finished_run_alone(
+    train_tiny: Train, run: RunDirectory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    train_tiny("trainer.max_epochs=1")
+    for name, value in {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2"}.items():
+        monkeypatch.setenv(name, value)
+    for rank in ("0", "1"):
+        monkeypatch.setenv("RANK", rank)
+        monkeypatch.setenv("LOCAL_RANK", rank)
+        assert train_tiny("trainer.max_epochs=1").status == "unchanged"
+        with pytest.raises(ConfigError, match="torchrun and srun start all processes at once"):
+            train_tiny("overwrite=true")
+    assert run.read_result()["status"] == "finished"
+
+
 def test_a_run_in_progress_is_left_alone(train_tiny: Train, run: RunDirectory) -> None:
     with run.locked() as alone:
         assert alone

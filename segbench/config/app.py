@@ -73,7 +73,7 @@ def run_verb(
     arguments = get_args_parser().parse_args()
     config_name = arguments.config_name or verb
     codes: list[int] = []
-    sweep_dir = None
+    sweep_dir, records = None, None
     try:
         if not (
             arguments.help
@@ -92,14 +92,14 @@ def run_verb(
                 sys.argv[1:] = [passed.get(word, word) for word in sys.argv[1:]]
                 logging.getLogger("optuna.storages").setLevel(logging.WARNING)
                 sweep_dir = Path(config.hydra.sweep.dir)
-                for old in sweep_dir.glob(".jobs/*.json"):
-                    old.unlink()
+                # Of this sweep alone: another one of the same study may go on at the same time.
+                records = tempfile.TemporaryDirectory(prefix="segbench-jobs-")
     except ConfigError as error:
         sys.exit(_report(module, error))
 
     def guarded(config: DictConfig) -> float | None:
-        if HydraConfig.get().mode == RunMode.MULTIRUN:
-            return _run_job(module)
+        if records is not None and HydraConfig.get().mode == RunMode.MULTIRUN:
+            return _run_job(module, Path(records.name))
         try:
             outcome = task(config)
         except Exception as error:
@@ -117,8 +117,9 @@ def run_verb(
     # Hydra names the job and its log after the module that defines the task.
     guarded.__module__ = module
     hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=verb)(guarded)()
-    if sweep_dir is not None:
-        codes.append(_print_jobs(sweep_dir))
+    if sweep_dir is not None and records is not None:
+        with records:  # removes them
+            codes.append(_print_jobs(sweep_dir, Path(records.name)))
         if after_sweep is not None:
             codes.append(after_sweep(config))
     sys.exit(max(codes, default=0))
@@ -136,7 +137,7 @@ def _first_line(error: Exception) -> str:
     return text if hasattr(error, "exit_code") else f"{type(error).__name__}: {text}"
 
 
-def _run_job(module: str) -> float | None:
+def _run_job(module: str, records_dir: Path) -> float | None:
     """Runs the current job of a sweep in a fresh process and files its outcome."""
     job = HydraConfig.get()
     passed_on = [
@@ -157,9 +158,7 @@ def _run_job(module: str) -> float | None:
     elif process.returncode and not outcome.reason:
         outcome = Outcome("failed", reason=f"exit code {process.returncode}")
     record = {**asdict(outcome), "overrides": list(job.overrides.task)}
-    record_file = Path(job.sweep.dir) / ".jobs" / f"{job.job.num:05d}.json"
-    record_file.parent.mkdir(parents=True, exist_ok=True)
-    record_file.write_text(json.dumps(record))
+    (records_dir / f"{job.job.num:05d}.json").write_text(json.dumps(record))
     # A failed trial is the worst there is: a sweeper that tunes turns away from it.
     return -math.inf if outcome.objective is None else outcome.objective
 
@@ -169,13 +168,13 @@ def _write_outcome(outcome: Outcome) -> None:
         Path(file).write_text(json.dumps(asdict(outcome)))
 
 
-def _print_jobs(sweep_dir: Path) -> int:
+def _print_jobs(sweep_dir: Path, records_dir: Path) -> int:
     """Prints the table of all jobs of the sweep; returns 1 if any of them failed."""
     from rich.console import Console
     from rich.table import Table
 
     records: list[dict[str, Any]] = [
-        json.loads(file.read_text()) for file in sorted(sweep_dir.glob(".jobs/*.json"))
+        json.loads(file.read_text()) for file in sorted(records_dir.glob("*.json"))
     ]
     table = Table(title=f"jobs of {sweep_dir}", title_justify="left")
     for column in ("job", "overrides", "status", "score", "run directory or reason"):

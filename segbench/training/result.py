@@ -62,7 +62,7 @@ def describe(
     result["protocol"] = task.checkpoint_meta["protocol"]
     result["params"] = sum(p.numel() for p in task.model.parameters())
     result["data_info"] = {
-        "fingerprint": {s: data.fingerprint(s) for s in ("train", "val", "test")},
+        "fingerprint": task.checkpoint_meta["fingerprint"],
         "protocol": data.source.protocol,
         "comparable": data.source.comparable,
         "label_map": getattr(data.source, "found_label_map", None),
@@ -92,11 +92,19 @@ def describe(
         )
 
 
-def check_same_data(before: Config, now: Config, run: RunDirectory) -> None:
-    """Raises DataError if the run that is resumed was begun on other images."""
-    old = before.get("data_info", {}).get("fingerprint")
-    new = now["data_info"]["fingerprint"]
-    changed = [split for split in new if old and old.get(split) != new[split]]
+def check_same_data(
+    begun_on: dict[str, str] | None, now: dict[str, str], before: Config, run: RunDirectory
+) -> None:
+    """Raises DataError if the run that is resumed was begun on other images.
+
+    Args:
+        begun_on: the fingerprints in its checkpoint; None in one of an earlier version.
+        now: the fingerprints of the images as they are.
+        before: its result.json, which answers in place of such a checkpoint.
+        run: where it stands.
+    """
+    old = begun_on or before.get("data_info", {}).get("fingerprint")
+    changed = [split for split in now if old and old.get(split) != now[split]]
     if changed:
         raise DataError(
             f"{run.path} was begun on other data: the fingerprint of {', '.join(changed)} differs. "

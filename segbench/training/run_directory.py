@@ -25,6 +25,8 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from segbench.config import ConfigError
+
 if TYPE_CHECKING:
     import numpy as np
 
@@ -125,10 +127,37 @@ class RunDirectory:
             yield True
 
     def clear(self) -> None:
-        """Removes what an earlier run left here."""
+        """Removes what an earlier run left here.
+
+        Raises:
+            ConfigError: the folder is no run, or holds others; nothing was removed.
+        """
+        found = {file.name for file in self.path.iterdir()} - {".lock", self.log_file.name}
+        if found and not self._is_run():
+            raise ConfigError(
+                f"overwrite=true: {self.path} holds files but no run of segbench, so nothing was "
+                "removed; choose another run_dir, or empty it yourself"
+            )
+        others = [f.parent for f in self.path.rglob("result.json") if f.parent != self.path]
+        if others:
+            raise ConfigError(
+                f"overwrite=true: {self.path} holds other runs ({min(others)}), so nothing was "
+                "removed; choose another run_dir"
+            )
         for file in sorted(self.path.rglob("*"), reverse=True):
             if file.name != ".lock":
                 file.rmdir() if file.is_dir() and not file.is_symlink() else file.unlink()
+
+    def _is_run(self) -> bool:
+        """Whether a run has left its result or its config here; others may use the same names."""
+        result = self.read_result()
+        if isinstance(result, dict) and "status" in result:
+            return True
+        try:
+            config = self.read_config()
+        except (yaml.YAMLError, UnicodeDecodeError):
+            return False
+        return isinstance(config, dict) and "run_dir" in config
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import time
 import warnings
 from typing import Any
@@ -11,12 +10,14 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback
+from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import nn
 
 from segbench.config import ConfigError
 from segbench.training import build
 from segbench.training.callbacks import Speed
 from segbench.training.compiling import compile_network
+from segbench.training.processes import is_first_process
 from segbench.training.report import print_report
 from segbench.training.result import check_same_data, describe, first_result, protocol
 from segbench.training.run_directory import RunDirectory
@@ -28,6 +29,12 @@ from segbench.training.trainer import build_loggers, build_trainer
 Config = dict[str, Any]
 
 
+class EndedBySignalError(Exception):
+    """The system asked the process to end (SIGTERM), and it did."""
+
+    exit_code = 143  # as a shell names it: 128 + 15
+
+
 def run_training(config: Config, run: RunDirectory) -> dict[str, Any]:
     """Trains, tests and writes the run directory.
 
@@ -37,25 +44,32 @@ def run_training(config: Config, run: RunDirectory) -> dict[str, Any]:
 
     Returns:
         The content of result.json.
+
+    Raises:
+        EndedBySignalError: SIGTERM came while it went on.
     """
     started = time.time()
     quiet_libraries()
     result = first_result(config)
+    resume = run.last_checkpoint if run.last_checkpoint.is_file() else None
     before = run.read_result() or {}
-    is_first = os.environ.get("LOCAL_RANK", "0") == "0"
+    if resume and "data_info" in before:
+        result["data_info"] = before["data_info"]  # kept, should this start fail
+    is_first = is_first_process()
     if is_first:
         run.write_config(config)
         run.write_result(result)
+    run.path.mkdir(parents=True, exist_ok=True)  # another process may be the first, and slower
     log_file = logging.FileHandler(run.log_file)
     logging.getLogger().addHandler(log_file)
     failed = True
     try:
         task, data, trainer = build_run(config, run)
-        describe(result, task, data, trainer, config)
-        resume = run.last_checkpoint if run.last_checkpoint.is_file() else None
         if resume:
-            check_same_data(before, result, run)
+            begun_on = build.read_checkpoint(resume)["segbench"].get("fingerprint")
+            check_same_data(begun_on, task.checkpoint_meta["fingerprint"], before, run)
             print(f"resuming {resume}")
+        describe(result, task, data, trainer, config)
         if is_first:
             run.write_result(result)
         trainer.fit(task, data, ckpt_path=resume, weights_only=True)
@@ -71,11 +85,17 @@ def run_training(config: Config, run: RunDirectory) -> dict[str, Any]:
             run.write_result(result)
             print_report(result, run)
         failed = False
-    except BaseException as error:
+    except BaseException as caught:
+        error: BaseException = caught
+        if isinstance(caught, SIGTERMException):  # on its own it would end the process with code 0
+            text = f"{run.path} was ended by SIGTERM; the same command continues it"
+            error = EndedBySignalError(text)
         result["status"] = "failed"
         result["reason"] = f"{type(error).__name__}: {error}"[:2000]
         if is_first:
             run.write_result(result)
+        if error is not caught:
+            raise error from None
         raise
     finally:
         finish_wandb(failed)
@@ -123,6 +143,7 @@ def build_run(config: Config, run: RunDirectory) -> tuple[SegmentationTask, Any,
             "mean": list(data.mean),
             "std": list(data.std),
             "protocol": protocol(config, data),
+            "fingerprint": {split: data.fingerprint(split) for split in names},
         },
     )
     return task, data, build_trainer(config, run, data, loggers)

@@ -41,6 +41,32 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             torch.save(checkpoint, partial)
 
 
+class MovableCheckpoint(ModelCheckpoint):
+    """Goes on in the folder where the run stands now, wherever it stood when it was interrupted.
+
+    Lightning's own forgets the best epoch when the folder has another name.
+    """
+
+    @property
+    def state_key(self) -> str:
+        """As Lightning's own, so that runs begun with it are found."""
+        return super().state_key.replace(type(self).__qualname__, "ModelCheckpoint", 1)
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Takes up the state, with its paths led to the folder of today."""
+        here = Path(self.dirpath or "")
+
+        def moved(path: str) -> str:
+            return str(here / Path(path).name) if path else path
+
+        state = dict(state_dict)
+        for key in ("best_model_path", "kth_best_model_path", "last_model_path"):
+            state[key] = moved(state.get(key) or "")
+        best = state.get("best_k_models") or {}
+        state["best_k_models"] = {moved(path): score for path, score in best.items()}
+        super().load_state_dict(state | {"dirpath": self.dirpath})
+
+
 def build_loggers(config: Config, run: RunDirectory) -> list[Logger]:
     """The loggers of a run, which know its config."""
     loggers = [
@@ -94,7 +120,7 @@ def _callbacks(config: Config, run: RunDirectory, data: Any) -> list[Callback]:
         Speed(),
         Samples(run.samples, data.classes, positions, config["samples_every"]),
         # Written when the epoch is over, so that a resume starts with a whole one.
-        ModelCheckpoint(
+        MovableCheckpoint(
             run.checkpoints,
             filename="best",
             monitor="val/mIoU",
@@ -113,7 +139,7 @@ def _callbacks(config: Config, run: RunDirectory, data: Any) -> list[Callback]:
         callbacks.append(Bar() if sys.stdout.isatty() else EpochLines())
     # Last, so that it holds the final state of the others.
     callbacks.append(
-        ModelCheckpoint(
+        MovableCheckpoint(
             run.checkpoints,
             filename="last",
             save_top_k=1,

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from segbench.config import ConfigError
 from segbench.training.run_directory import RunDirectory, replacing
 
 
@@ -105,7 +106,7 @@ def test_clear_leaves_nothing_but_the_lock(run: RunDirectory, tmp_path: Path) ->
     elsewhere.mkdir()
     (elsewhere / "keep").write_text("")
     with run.locked():
-        run.write_result({})
+        run.write_result({"status": "failed"})
         (run.path / "wandb" / "run" / "files").mkdir(parents=True)
         (run.path / "wandb" / "run" / "files" / ".hidden").write_text("")
         (run.path / "wandb" / "latest").symlink_to("run")
@@ -113,3 +114,36 @@ def test_clear_leaves_nothing_but_the_lock(run: RunDirectory, tmp_path: Path) ->
         run.clear()
         assert [file.name for file in run.path.iterdir()] == [".lock"]
     assert (elsewhere / "keep").exists(), "what a link points to is not ours"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"thesis.txt": "years of work"},
+        {"config.yaml": "name: of another program", "thesis.txt": ""},
+        {"config.yaml": "{", "result.json": "[]"},
+        {"sub/seed0/result.json": "{}", "config.yaml": "run_dir: here"},
+    ],
+    ids=["no run", "config of another program", "damaged files", "a folder of runs"],
+)
+def test_clear_removes_nothing_from_a_folder_that_is_not_one_run(
+    tmp_path: Path, files: dict[str, str]
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    run = RunDirectory(tmp_path)
+    with run.locked(), pytest.raises(ConfigError, match="nothing was removed"):
+        run.clear()
+    assert {name: (tmp_path / name).read_text() for name in files} == files
+
+
+def test_clear_takes_a_run_whose_result_was_lost(run: RunDirectory) -> None:
+    run.path.mkdir(parents=True)
+    run.clear()  # empty
+    run.log_file.write_text("")
+    run.clear()  # a start that failed before anything was written
+    run.write_config({"run_dir": str(run.path)})
+    run.result_file.write_text("{")
+    run.clear()
+    assert not list(run.path.iterdir())
