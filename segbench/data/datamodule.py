@@ -10,7 +10,14 @@ import pytorch_lightning as pl
 from segbench.data.balance import class_weights, pixel_counts
 from segbench.data.cache import cached_in_memory, cached_on_disk, default_folder
 from segbench.data.classes import DataError
-from segbench.data.dataset import EpochSampler, Frames, Record, SegmentationDataset, Source
+from segbench.data.dataset import (
+    EpochSampler,
+    Frames,
+    Record,
+    SegmentationDataset,
+    Source,
+    check_one_size,
+)
 from segbench.data.device import DeviceLoader
 from segbench.data.files import cores
 from segbench.data.fingerprint import fingerprint
@@ -195,6 +202,8 @@ class SegmentationData(pl.LightningDataModule):
                 f"data.batch_size={batch_size} x {world_size} device(s) exceeds the "
                 f"{len(dataset)} training images. Lower data.batch_size."
             )
+        if train:
+            self._check_sizes(dataset)
         device = trainer.strategy.root_device if trainer else None
         if train and self.frames_on_device and device is not None:
             return DeviceLoader(dataset, batch_size, sampler, device)
@@ -208,8 +217,18 @@ class SegmentationData(pl.LightningDataModule):
             sampler=sampler,
             num_workers=self.num_workers,
             drop_last=train,
+            one_size=train,
             pin_memory=on_cuda if self.pin_memory is None else self.pin_memory,
         )
+
+    def _check_sizes(self, dataset: SegmentationDataset) -> None:
+        """Refuses frames of several sizes, where asking for a size decodes nothing."""
+        if self.batch_size == 1 or self.augmentation.scale_crop.crop_size is not None:
+            return
+        if not isinstance(dataset.frames, SourceFrames):  # else the first such batch says it
+            shapes = (dataset.frames.read(index)[0].shape for index in range(len(dataset)))
+            names = (record.name for record in dataset.records)
+            check_one_size(zip(names, shapes, strict=True))
 
     def _check(self) -> None:
         problems = []
