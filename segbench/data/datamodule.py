@@ -112,7 +112,7 @@ class SegmentationData(pl.LightningDataModule):
         self.frames_on_device = frames_on_device
         self.pin_memory = pin_memory
         self.preview = preview
-        self._check()
+        self._check(cpu_only=max(blur, noise, cutout) > 0)
         red, green, blue = (round(255 * v) for v in self.mean)
         self.augmentation = Augmentation(
             crop_size=(int(crop_size[0]), int(crop_size[1])) if crop_size is not None else None,
@@ -230,8 +230,13 @@ class SegmentationData(pl.LightningDataModule):
             names = (record.name for record in dataset.records)
             check_one_size(zip(names, shapes, strict=True))
 
-    def _check(self) -> None:
+    def _check(self, cpu_only: bool) -> None:
         problems = []
+        if self.frames_on_device and cpu_only:
+            problems.append(
+                "frames_on_device cannot blur, add noise or cut out; set blur, noise and cutout "
+                "to 0, or frames_on_device=false"
+            )
         if self.batch_size < 1 or self.eval_batch_size < 1:
             problems.append("batch_size and eval_batch_size must be at least 1")
         if self.num_workers < 0:

@@ -152,6 +152,12 @@ def test_the_device_refuses_what_it_cannot_do() -> None:
         DeviceLoader(data.dataset("train"), 2, EpochSampler(6, 0, True), torch.device("cpu"))
 
 
+@pytest.mark.parametrize("knob", ["blur", "noise", "cutout"])
+def test_what_the_device_cannot_do_is_refused_before_anything_is_loaded(knob: str) -> None:
+    with pytest.raises(ValueError, match=r"data: frames_on_device cannot blur.*=false"):
+        module(frames_on_device=True, **{knob: 0.5})
+
+
 @pytest.mark.parametrize("workers", ["thread", "process"])
 def test_a_fault_in_a_worker_arrives_as_it_was_raised(tmp_path, workers: str) -> None:
     root = write_camvid11(tmp_path)
