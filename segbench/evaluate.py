@@ -25,6 +25,7 @@ from segbench.training.run_directory import RunDirectory
 if TYPE_CHECKING:
     from segbench.data.dataset import Source
     from segbench.training.judge import Judged
+    from segbench.training.segmenter import Segmenter
 
     Prepared = tuple[dict[str, Any], Source, Callable[[], Judged]]
 Config = dict[str, Any]
@@ -89,7 +90,10 @@ def _from_ckpt(config: Config) -> Prepared:
     build.check_allowed(node, config["ckpt"], config["allow_targets"])
     node |= {"root": config["root"]} if config["root"] else {}
     if config["data"] is not None:  # another data set, but seen as in training
-        node["resize"] = segmenter.meta["protocol"].get("resize")
+        seen = _seen_as_in_training(segmenter)
+        _check_seen(config["data"], seen)
+        node |= seen
+        config["data"] = dict(config["data"]) | seen  # the result tells what was used
     for key, value in (("eval_batch_size", "batch_size"), ("num_workers", "num_workers")):
         node |= {key: config[value]} if config[value] is not None else {}
     source = build.build_source(node)
@@ -120,6 +124,29 @@ def _from_ckpt(config: Config) -> Prepared:
         },
     }
     return result, source, judge
+
+
+def _seen_as_in_training(segmenter: Segmenter) -> Config:
+    """How the network was shown its pictures: size and normalisation."""
+    meta = segmenter.meta
+    trained = meta["config"]["data"]  # an ONNX file normalises by itself: see there
+    own = {key: list(trained.get(key) or meta[key]) for key in ("mean", "std")}
+    return {"resize": meta["protocol"].get("resize"), **own}
+
+
+def _check_seen(data: Config, seen: Config) -> None:
+    """Raises ConfigError if the command line asks for pictures unlike those of the training."""
+    from hydra.core.hydra_config import HydraConfig
+
+    words = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
+    given = {str(word).lstrip("+").split("=", 1)[0] for word in words}
+    wrong = [k for k in seen if f"data.{k}" in given and data.get(k) != seen[k]]
+    if wrong:
+        told = ", ".join(f"data.{key}={data.get(key)} (in training {seen[key]})" for key in wrong)
+        raise ConfigError(
+            f"{told}: the network sees pictures as in training, scores are those of the original "
+            "size; leave this out"
+        )
 
 
 def _from_folder(config: Config) -> Prepared:

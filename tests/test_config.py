@@ -217,6 +217,17 @@ def test_studies_of_the_working_directory_are_found(
     assert "mine" in problems(name="other")[-1]
 
 
+def test_a_further_folder_of_configs_is_searched(tmp_path: Path) -> None:
+    (tmp_path / "more" / "model").mkdir(parents=True)
+    text = (config_dir() / "model" / "unet.yaml").read_text(encoding="utf-8")
+    (tmp_path / "more" / "model" / "mine.yaml").write_text(text.replace("width: 64", "width: 7"))
+    assert "there is no model 'mine'" in problems("model=mine")[0]
+    done = _run("segbench.train", "--config-dir", str(tmp_path / "more"), "model=mine", "sede=1")
+    assert "error: sede: there is no key" in done.stderr  # and nothing of the model
+    register(str(tmp_path / "more"))
+    assert compose_checked("train", ["model=mine"]).model.width == 7
+
+
 def test_a_mistake_inside_a_study_is_explained_with_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

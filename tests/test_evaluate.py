@@ -173,6 +173,20 @@ def test_impossible_commands_say_what_to_do(run, ckpt, perfect, tmp_path):
         run(f"ckpt={ckpt}", "split=tset")
 
 
+def test_pictures_are_seen_as_in_training_or_not_at_all(run, ckpt, tmp_path):
+    few = ("num_workers=0", "gallery=0", "boundary=false", "calibration=false")
+    words = (f"ckpt={ckpt}", *STREETS, *few, f"run_dir={tmp_path}/run")
+    with pytest.raises(ConfigError, match=r"data\.resize=\[8, 12\] \(in training None\)"):
+        run(*words, "data.resize=[8,12]")
+    with pytest.raises(ConfigError, match=r"data\.std=.*sees pictures as in training"):
+        run(*words, "data.std=[0.5,0.5,0.5]")
+    assert not (tmp_path / "run").exists()
+    run(*words, "data.mean=[0.4,0.4,0.4]")  # that of the training
+    recorded = RunDirectory(tmp_path / "run").read_result()["config"]["data"]
+    assert recorded["resize"] is None
+    assert recorded["std"] == [0.3, 0.3, 0.3]
+
+
 def test_a_checkpoint_of_other_classes_is_not_scored(run, make_checkpoint, small_streets, tmp_path):
     classes = small_streets.classes.to_dict()
     classes["names"] = [name.upper() for name in classes["names"]]

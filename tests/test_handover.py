@@ -48,12 +48,38 @@ def test_a_small_checkpoint_is_all_that_the_run_knew(
     assert f"| mIoU | {100 * result['scores']['val']['mIoU']:.1f} |" in text
     assert f"| {100 * result['scores']['test']['mIoU']:.1f} |" in text
     assert str(tmp_path) not in text
-    # A file that was not the one tested gets no test scores.
-    other = ckpt.with_name("last.ckpt" if ckpt.name == "best.ckpt" else "best.ckpt")
-    assert "test" not in Segmenter(hand_over(other), device="cpu").meta["scores"]
     # A small one may be handed over once more, from anywhere.
     again = hand_over(small.rename(tmp_path / "moved.ckpt"))
     assert Segmenter(again, device="cpu").meta["trained"] == content["segbench"]["trained"]
+
+
+def test_the_card_tells_the_epoch_of_the_exported_weights(
+    train_tiny: Callable[..., Any], hand_over: Callable[..., Path]
+) -> None:
+    run = Path(train_tiny("selection=best").run_dir)
+    file = run / "result.json"
+    result = json.loads(file.read_text())
+    last = run / "checkpoints" / "last.ckpt"
+    # As if the best epoch had been the first.
+    file.write_text(json.dumps(result | {"selected_epoch": 1}))
+    small = hand_over(last)
+    text = small.with_suffix(".md").read_text()
+    assert "weights of epoch 2 (selection=best chose those of epoch 1" in text
+    assert "belong to another epoch (1)" in text
+    assert "test" not in Segmenter(small, device="cpu").meta["scores"]
+    file.write_text(json.dumps(result | {"selected_epoch": 2}))
+    small = hand_over(last)
+    assert "weights of epoch 2 (selection=best)" in small.with_suffix(".md").read_text()
+    assert Segmenter(small, device="cpu").meta["scores"]["test"] == result["scores"]["test"]
+
+
+def test_a_run_without_a_test_is_handed_over(
+    train_tiny: Callable[..., Any], hand_over: Callable[..., Path]
+) -> None:
+    run = Path(train_tiny("test=false", "selection=last", "trainer.max_epochs=1").run_dir)
+    small = hand_over(run / "checkpoints" / "last.ckpt")
+    assert "test" not in Segmenter(small, device="cpu").meta["scores"]
+    assert "weights of epoch 1 (selection=last)" in small.with_suffix(".md").read_text()
 
 
 def test_half_is_half_as_large_and_checked(ckpt: Path, hand_over: Callable[..., Path]) -> None:

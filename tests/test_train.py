@@ -193,7 +193,7 @@ def test_the_tested_weights_are_the_selected_ones(train_tiny: Train, run: RunDir
 
 
 def test_best_without_a_validation_is_explained(train_tiny: Train) -> None:
-    with pytest.raises(ConfigError, match="selection=best, but no checkpoint was written"):
+    with pytest.raises(ConfigError, match="selection=best: no epoch with a validation"):
         train_tiny("trainer.check_val_every_n_epoch=5")
 
 

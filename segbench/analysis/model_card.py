@@ -113,11 +113,23 @@ def _budget(meta: Mapping[str, Any]) -> str:
     parts += [f"batch {budget['effective_batch_size']}"] if "effective_batch_size" in budget else []
     parts += [str(budget["precision"])] if "precision" in budget else []
     parts += [f"averaged weights (EMA {budget['ema']})"] if budget.get("ema") else []
-    if chosen := meta["trained"].get("selected_epoch"):
-        parts.append(f"weights of epoch {chosen} (selection={meta['protocol'].get('selection')})")
+    selection, chosen = meta["protocol"].get("selection"), meta["trained"].get("selected_epoch")
+    if _is_another_epoch(meta):
+        parts.append(f"weights of epoch {meta['trained']['epoch']} (selection={selection} chose")
+        parts[-1] += f" those of epoch {chosen}, which are not these)"
+    elif chosen:
+        parts.append(f"weights of epoch {chosen} (selection={selection})")
+    elif epoch := meta["trained"].get("epoch"):
+        parts.append(f"weights of epoch {epoch}")
     if seconds := timings.get("train_seconds"):
         parts.append(f"{seconds / 60:.1f} minutes of training")
     return ", ".join(parts) or "not known"
+
+
+def _is_another_epoch(meta: Mapping[str, Any]) -> bool:
+    """Whether the run selected, and tested, the weights of another epoch than these."""
+    epoch, chosen = meta["trained"].get("epoch"), meta["trained"].get("selected_epoch")
+    return epoch is not None and chosen is not None and epoch != chosen
 
 
 def _scores(meta: Mapping[str, Any]) -> str:
@@ -125,7 +137,7 @@ def _scores(meta: Mapping[str, Any]) -> str:
     found = {split: meta["scores"].get(split) for split in ("val", "test")}
     known = {split: scores for split, scores in found.items() if scores}
     if not known:
-        return "None are known of these weights.\n"
+        return f"None are known of these weights.\n{_tested_elsewhere(meta)}"
     names = meta["classes"]["names"]
     rows = ["| percent | " + " | ".join(known) + " |", "|---" * (1 + len(known)) + "|"]
     for key in ("mIoU", "mDice", "pixel_acc", "mean_acc"):
@@ -138,7 +150,15 @@ def _scores(meta: Mapping[str, Any]) -> str:
     if not meta["trained"].get("data_info", {}).get("comparable", True):
         text += "\nNot comparable with published scores: " + str(meta["protocol"].get("labels"))
         text += " differs from the official protocol.\n"
-    return text
+    return text + _tested_elsewhere(meta)
+
+
+def _tested_elsewhere(meta: Mapping[str, Any]) -> str:
+    """A hint where scores that the run reports are not those of these weights."""
+    if not _is_another_epoch(meta):
+        return ""
+    chosen = meta["trained"]["selected_epoch"]
+    return f"\nScores that the run reports belong to another epoch ({chosen}).\n"
 
 
 def _limits(meta: Mapping[str, Any]) -> str:

@@ -68,9 +68,10 @@ def run_verb(
         task: does the work; may return an `Outcome` or an exit code.
         after_sweep: what follows when all jobs of a sweep are done; returns an exit code.
     """
-    register()
-    module = f"segbench.{verb}"
     arguments = get_args_parser().parse_args()
+    config_folder = os.path.abspath(arguments.config_dir) if arguments.config_dir else None
+    register(config_folder)
+    module = f"segbench.{verb}"
     config_name = arguments.config_name or verb
     codes: list[int] = []
     sweep_dir, records = None, None
@@ -99,7 +100,7 @@ def run_verb(
 
     def guarded(config: DictConfig) -> float | None:
         if records is not None and HydraConfig.get().mode == RunMode.MULTIRUN:
-            return _run_job(module, Path(records.name))
+            return _run_job(module, Path(records.name), config_folder)
         try:
             outcome = task(config)
         except Exception as error:
@@ -137,7 +138,7 @@ def _first_line(error: Exception) -> str:
     return text if hasattr(error, "exit_code") else f"{type(error).__name__}: {text}"
 
 
-def _run_job(module: str, records_dir: Path) -> float | None:
+def _run_job(module: str, records_dir: Path, config_folder: str | None) -> float | None:
     """Runs the current job of a sweep in a fresh process and files its outcome."""
     job = HydraConfig.get()
     passed_on = [
@@ -147,6 +148,7 @@ def _run_job(module: str, records_dir: Path) -> float | None:
     ]
     overrides = [*job.overrides.task, *passed_on, "hydra.mode=RUN"]
     command = [sys.executable, "-m", module, "-cn", str(job.job.config_name), *overrides]
+    command += ["--config-dir", config_folder] if config_folder else []
     print(f"\n[job {job.job.num}] {shlex.join(job.overrides.task)}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "outcome.json"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_search_path import ConfigSearchPath
@@ -48,18 +48,32 @@ COMPOSE_ERRORS = (HydraException, OmegaConfBaseException, YAMLError)
 
 
 class StudySearchPath(SearchPathPlugin):
-    """Lets `-cn NAME` find the studies, from any working directory."""
+    """Lets `-cn NAME` find the studies, from any working directory.
+
+    Attributes:
+        config_folder: of Hydra's `--config-dir`, which Hydra itself leaves out when it composes
+            for a check.
+    """
+
+    config_folder: ClassVar[str | None] = None
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Adds the studies of the project, then those of the working directory."""
+        """Adds the studies of the project, those of the working directory, and `--config-dir`."""
         search_path.append("segbench", f"file://{studies_dir()}")
         local = Path.cwd() / "experiments"
         if local.is_dir() and local.resolve() != studies_dir():
             search_path.append("segbench-local", f"file://{local}")
+        if self.config_folder is not None:
+            search_path.append("segbench-config-dir", f"file://{self.config_folder}")
 
 
-def register() -> None:
-    """Makes the search path and the schema known to Hydra; call it before composing."""
+def register(config_folder: str | None = None) -> None:
+    """Makes the search path and the schema known to Hydra; call it before composing.
+
+    Args:
+        config_folder: a further folder of configs, as an absolute path.
+    """
+    StudySearchPath.config_folder = config_folder
     # Hydra's warning of a folder that a study searches; what lacks in it is told as an error.
     warnings.filterwarnings("ignore", "provider=hydra.searchpath.*is not available")
     Plugins.instance().register(StudySearchPath)

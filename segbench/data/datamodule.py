@@ -10,7 +10,14 @@ import pytorch_lightning as pl
 from segbench.data.balance import class_weights, pixel_counts
 from segbench.data.cache import cached_in_memory, cached_on_disk, default_folder
 from segbench.data.classes import DataError
-from segbench.data.dataset import EpochSampler, Frames, Record, SegmentationDataset, Source
+from segbench.data.dataset import (
+    EpochSampler,
+    Frames,
+    Record,
+    SegmentationDataset,
+    Source,
+    check_one_size,
+)
 from segbench.data.device import DeviceLoader
 from segbench.data.files import cores
 from segbench.data.fingerprint import fingerprint
@@ -105,7 +112,7 @@ class SegmentationData(pl.LightningDataModule):
         self.frames_on_device = frames_on_device
         self.pin_memory = pin_memory
         self.preview = preview
-        self._check()
+        self._check(cpu_only=max(blur, noise, cutout) > 0)
         red, green, blue = (round(255 * v) for v in self.mean)
         self.augmentation = Augmentation(
             crop_size=(int(crop_size[0]), int(crop_size[1])) if crop_size is not None else None,
@@ -195,6 +202,8 @@ class SegmentationData(pl.LightningDataModule):
                 f"data.batch_size={batch_size} x {world_size} device(s) exceeds the "
                 f"{len(dataset)} training images. Lower data.batch_size."
             )
+        if train:
+            self._check_sizes(dataset)
         device = trainer.strategy.root_device if trainer else None
         if train and self.frames_on_device and device is not None:
             return DeviceLoader(dataset, batch_size, sampler, device)
@@ -208,11 +217,26 @@ class SegmentationData(pl.LightningDataModule):
             sampler=sampler,
             num_workers=self.num_workers,
             drop_last=train,
+            one_size=train,
             pin_memory=on_cuda if self.pin_memory is None else self.pin_memory,
         )
 
-    def _check(self) -> None:
+    def _check_sizes(self, dataset: SegmentationDataset) -> None:
+        """Refuses frames of several sizes, where asking for a size decodes nothing."""
+        if self.batch_size == 1 or self.augmentation.scale_crop.crop_size is not None:
+            return
+        if not isinstance(dataset.frames, SourceFrames):  # else the first such batch says it
+            shapes = (dataset.frames.read(index)[0].shape for index in range(len(dataset)))
+            names = (record.name for record in dataset.records)
+            check_one_size(zip(names, shapes, strict=True))
+
+    def _check(self, cpu_only: bool) -> None:
         problems = []
+        if self.frames_on_device and cpu_only:
+            problems.append(
+                "frames_on_device cannot blur, add noise or cut out; set blur, noise and cutout "
+                "to 0, or frames_on_device=false"
+            )
         if self.batch_size < 1 or self.eval_batch_size < 1:
             problems.append("batch_size and eval_batch_size must be at least 1")
         if self.num_workers < 0:

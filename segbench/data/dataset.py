@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, TypedDict
@@ -176,14 +176,23 @@ class EpochSampler(Sampler):
         return iter([(self.epoch, int(index)) for index in mine])
 
 
-def collate(samples: list[Sample]) -> dict[str, object]:
+def collate(samples: list[Sample], one_size: bool = False) -> dict[str, object]:
     """Makes a batch; no copy but the stacking.
+
+    Args:
+        samples: the images of the batch.
+        one_size: refuse images of several sizes, as training must.
 
     Returns:
         `image`: uint8 `[N, 3, H, W]` in channels-last memory, or a list of `[3, H, W]` when the
         sizes differ; `mask`: uint8 `[N, H, W]`, or a list of `[H, W]` likewise (evaluation keeps
         masks at their original resolution); `name`, `group`: lists; `index`: int64 `[N]`.
+
+    Raises:
+        DataError: several sizes, with `one_size`.
     """
+    if one_size:
+        check_one_size([(sample["name"], sample["mask"].shape) for sample in samples])
     images = _stack([sample["image"].permute(1, 2, 0) for sample in samples])
     return {
         "image": images.permute(0, 3, 1, 2)
@@ -194,6 +203,24 @@ def collate(samples: list[Sample]) -> dict[str, object]:
         "group": [sample["group"] for sample in samples],
         "index": torch.tensor([sample["index"] for sample in samples]),
     }
+
+
+def check_one_size(images: Iterable[tuple[str, Sequence[int]]]) -> None:
+    """Raises DataError if images that shall share a batch differ in size.
+
+    Args:
+        images: name and `(H, W, ...)` of each.
+    """
+    first: tuple[str, str] | None = None
+    for name, (height, width, *_) in images:
+        size = f"{width}x{height}"
+        first = first or (name, size)
+        if size != first[1]:
+            raise DataError(
+                f"the training images have several sizes: {first[0]} is {first[1]}, {name} is "
+                f"{size} (width x height), which make no batch; set data.crop_size or data.resize "
+                "([height, width])"
+            )
 
 
 def check_split(split: str) -> None:

@@ -10,6 +10,7 @@ import itertools
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
 from typing import Any
 
 import cv2
@@ -32,6 +33,7 @@ class ThreadLoader:
         num_workers: threads; 0 loads in the calling thread when a batch is asked for.
         drop_last: leave out an incomplete last batch.
         pin_memory: page-locked batches, which CUDA copies while it computes.
+        one_size: see `collate`.
     """
 
     batch_sampler = None  # Lightning looks for one wherever it finds a sampler
@@ -44,6 +46,7 @@ class ThreadLoader:
         num_workers: int,
         drop_last: bool,
         pin_memory: bool = False,
+        one_size: bool = False,
     ) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
@@ -51,6 +54,7 @@ class ThreadLoader:
         self.num_workers = num_workers
         self.drop_last = drop_last
         self.pin_memory = pin_memory
+        self.one_size = one_size
 
     def __len__(self) -> int:
         full, rest = divmod(len(self.sampler), self.batch_size)
@@ -76,7 +80,7 @@ class ThreadLoader:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _load(self, keys: list[tuple[int, int]]) -> Batch:
-        batch = collate([self.dataset[key] for key in keys])
+        batch = collate([self.dataset[key] for key in keys], self.one_size)
         return _pinned(batch) if self.pin_memory else batch
 
 
@@ -91,13 +95,14 @@ class ProcessLoader(DataLoader):
         num_workers: int,
         drop_last: bool,
         pin_memory: bool = False,
+        one_size: bool = False,
     ) -> None:
         super().__init__(
             _Guarded(dataset),
             batch_size=batch_size,
             sampler=sampler,
             num_workers=num_workers,
-            collate_fn=_collate_guarded,
+            collate_fn=partial(_collate_guarded, one_size=one_size),
             drop_last=drop_last,
             pin_memory=pin_memory,
             persistent_workers=num_workers > 0,
@@ -127,9 +132,12 @@ class _Guarded(torch.utils.data.Dataset):
             return error
 
 
-def _collate_guarded(samples: list[Sample | DataError]) -> Batch | DataError:
+def _collate_guarded(samples: list[Sample | DataError], one_size: bool) -> Batch | DataError:
     errors = [sample for sample in samples if isinstance(sample, DataError)]
-    return errors[0] if errors else collate(samples)  # type: ignore[arg-type]
+    try:
+        return errors[0] if errors else collate(samples, one_size)  # type: ignore[arg-type]
+    except DataError as error:
+        return error
 
 
 def _one_thread(worker: int) -> None:

@@ -40,9 +40,10 @@ def write_small(ckpt: Path, target: Path, half: bool) -> None:
     checkpoint = build.read_checkpoint(ckpt)
     meta = dict(checkpoint["segbench"])
     result = RunDirectory(ckpt.resolve().parents[1]).read_result() or {}
-    meta["trained"] = meta.get("trained") or _facts(result)
+    meta["trained"] = meta.get("trained") or _facts(result) | _epoch(checkpoint)
     if not meta["scores"].get("test"):
-        meta["scores"] = {**meta["scores"], **_test_scores(ckpt, result)}
+        epoch = meta["trained"].get("epoch")
+        meta["scores"] = {**meta["scores"], **_test_scores(ckpt, epoch, result)}
     kept = {k: v for k, v in meta["config"].items() if k not in _OF_THE_MACHINE}
     meta["config"] = _without_folders(kept)
     state = {
@@ -63,12 +64,25 @@ def _facts(result: Facts) -> Facts:
     return facts
 
 
-def _test_scores(ckpt: Path, result: Facts) -> Facts:
-    """The test scores of the run, if it was this checkpoint that was tested."""
-    tested = result.get("protocol", {}).get("selection")
-    if result.get("status") != "finished" or ckpt.name != f"{tested}.ckpt":
+def _epoch(checkpoint: Mapping[str, Any]) -> Facts:
+    """The epoch, from 1, after which the weights were saved; 0 if they were only tested."""
+    if "epoch" not in checkpoint:
         return {}
-    return {"test": result["scores"]["test"]}
+    is_trained = checkpoint["segbench"]["config"].get("trainer", {}).get("max_epochs") != 0
+    return {"epoch": int(checkpoint["epoch"]) + 1 if is_trained else 0}
+
+
+def _test_scores(ckpt: Path, epoch: int | None, result: Facts) -> Facts:
+    """The test scores of the run, if it was these weights that were tested."""
+    scores = result.get("scores", {}).get("test")
+    if result.get("status") != "finished" or not scores:
+        return {}
+    tested = result.get("selected_epoch")
+    if epoch is None or tested is None:
+        is_tested = ckpt.name == f"{result.get('protocol', {}).get('selection')}.ckpt"
+    else:
+        is_tested = epoch == tested
+    return {"test": scores} if is_tested else {}
 
 
 def _without_folders(value: Any, key: str = "") -> Any:

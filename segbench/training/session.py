@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytorch_lightning as pl
@@ -72,13 +75,15 @@ def run_training(config: Config, run: RunDirectory) -> dict[str, Any]:
         describe(result, task, data, trainer, config)
         if is_first:
             run.write_result(result)
-        trainer.fit(task, data, ckpt_path=resume, weights_only=True)
+        with _determinism_explained():
+            trainer.fit(task, data, ckpt_path=resume, weights_only=True)
         task.check_finite()
         # Given weights, to be tested as they are. All processes must take part in saving, so what
         # another one has written meanwhile may not decide it.
         if trainer.max_epochs == 0 and resume is None:
             trainer.save_checkpoint(run.last_checkpoint)
-        _test(config, run, task, data, trainer, result)
+        with _determinism_explained():
+            _test(config, run, task, data, trainer, result)
         result["timings"] |= {"total_seconds": time.time() - started}
         result["status"] = "finished"
         if trainer.is_global_zero:
@@ -102,6 +107,21 @@ def run_training(config: Config, run: RunDirectory) -> dict[str, Any]:
         logging.getLogger().removeHandler(log_file)
         log_file.close()
     return result
+
+
+@contextmanager
+def _determinism_explained() -> Iterator[None]:
+    """Says what to do where torch refuses an operation because of deterministic=true."""
+    try:
+        yield
+    except RuntimeError as error:
+        found = re.search(r"(\S+) does not have a deterministic implementation", str(error))
+        if found is None:
+            raise
+        raise ConfigError(
+            f"deterministic=true: torch has no deterministic implementation of {found[1]}, which "
+            "this training needs on this device; say deterministic=false"
+        ) from None
 
 
 def build_run(config: Config, run: RunDirectory) -> tuple[SegmentationTask, Any, pl.Trainer]:

@@ -90,8 +90,10 @@ def build_trainer(
         loggers: from `build_loggers`.
 
     Raises:
-        ConfigError: batch norm is to be synchronised on CPUs, which torch cannot.
+        ConfigError: batch norm is to be synchronised on CPUs, which torch cannot; or what needs a
+            validation gets none.
     """
+    _check_validation(config)
     on_cpu = config["trainer"]["accelerator"] == "cpu" or not torch.cuda.is_available()
     if config["trainer"].get("sync_batchnorm") and on_cpu:
         raise ConfigError(
@@ -111,6 +113,28 @@ def build_trainer(
         enable_model_summary=False,
         log_every_n_steps=config["log_every"],
     )
+
+
+def _check_validation(config: Config) -> None:
+    """Raises ConfigError if no epoch is validated, but something in the config needs it."""
+    trainer = config["trainer"]
+    epochs, every = trainer["max_epochs"], trainer["check_val_every_n_epoch"]
+    is_too_short = epochs is not None and 0 <= epochs < (every or 1)
+    if not is_too_short and trainer["limit_val_batches"] != 0:
+        return
+    needed_by = ["selection=best"] if config["selection"] == "best" else []
+    if epochs != 0:  # else nothing is trained
+        needed_by += ["early_stopping"] if config["early_stopping"] is not None else []
+        is_plateau = config["scheduler"]["_target_"].endswith(".plateau")
+        needed_by += ["scheduler=plateau"] if is_plateau else []
+    if needed_by:
+        keys = ("max_epochs", "check_val_every_n_epoch", "limit_val_batches")
+        given = ", ".join(f"trainer.{key}={trainer[key]}" for key in keys)
+        advice = " or say selection=last" if needed_by == ["selection=best"] else ""
+        raise ConfigError(
+            f"{', '.join(needed_by)}: no epoch with a validation would be completed ({given}); "
+            f"validate within the training{advice}"
+        )
 
 
 def _callbacks(config: Config, run: RunDirectory, data: Any) -> list[Callback]:

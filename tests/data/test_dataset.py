@@ -12,7 +12,7 @@ import torch
 from segbench.data.camvid11 import CamVid11
 from segbench.data.classes import DataError
 from segbench.data.datamodule import SegmentationData
-from segbench.data.dataset import EpochSampler, SegmentationDataset, collate
+from segbench.data.dataset import Arrays, EpochSampler, Record, SegmentationDataset, collate
 from segbench.data.device import DeviceLoader
 from segbench.data.frames import SourceFrames, resize_image
 from segbench.data.loader import ProcessLoader, ThreadLoader
@@ -107,6 +107,34 @@ def test_frames_of_several_sizes_make_lists() -> None:
     assert [tuple(mask.shape) for mask in batch["mask"]] == [(24, 32), (30, 32)]
 
 
+class TwoSizes(Streets):
+    """Every second image is higher than the others."""
+
+    def read(self, record: Record) -> Arrays:
+        image, mask = super().read(record)
+        more = ((0, 8 * (record.index % 2)), (0, 0))
+        return np.pad(image, (*more, (0, 0)), "edge"), np.pad(mask, more, "edge")
+
+
+@pytest.mark.parametrize("workers", ["thread", "process"])
+def test_a_training_batch_of_several_sizes_is_refused(workers: str) -> None:
+    source = TwoSizes(SIZE, train=8, val=4, test=2, frames_per_drive=2)
+    many = {"crop_size": None, "batch_size": 4, "eval_batch_size": 4}
+    data = module(source, workers=workers, num_workers=1, **many)
+    with pytest.raises(DataError, match=r"is 64x\d+, .* is 64x\d+ .*data\.crop_size or data\.res"):
+        epoch(data)
+    assert len(next(iter(data.val_dataloader()))["image"]) == 4
+    assert len(epoch(module(source, **many | {"batch_size": 1}))) == 8
+
+
+def test_several_sizes_are_told_before_the_first_batch_where_they_are_known() -> None:
+    source = TwoSizes(SIZE, train=8, val=4, test=2, frames_per_drive=2)
+    with pytest.raises(DataError, match="several sizes"):
+        module(source, crop_size=None, cache="ram").train_dataloader()
+    assert len(epoch(module(source, cache="ram"))) == 4
+    assert len(epoch(module(source, crop_size=None, cache="ram", resize=(24, 32)))) == 4
+
+
 @pytest.mark.parametrize(("color_jitter", "tolerance"), [(0.0, 1), (0.4, 3)])
 def test_the_device_makes_the_same_batches(color_jitter: float, tolerance: int) -> None:
     data = module(cat_max_ratio=0.75, crop_size=(40, 72), color_jitter=color_jitter)
@@ -122,6 +150,12 @@ def test_the_device_refuses_what_it_cannot_do() -> None:
     data = module(noise=0.5)
     with pytest.raises(ValueError, match="cannot blur, add noise or cut out"):
         DeviceLoader(data.dataset("train"), 2, EpochSampler(6, 0, True), torch.device("cpu"))
+
+
+@pytest.mark.parametrize("knob", ["blur", "noise", "cutout"])
+def test_what_the_device_cannot_do_is_refused_before_anything_is_loaded(knob: str) -> None:
+    with pytest.raises(ValueError, match=r"data: frames_on_device cannot blur.*=false"):
+        module(frames_on_device=True, **{knob: 0.5})
 
 
 @pytest.mark.parametrize("workers", ["thread", "process"])
