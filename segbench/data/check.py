@@ -17,7 +17,9 @@ from rich.progress import Progress
 
 from segbench.data.classes import DataError
 from segbench.data.dataset import SPLITS, Record, Source
+from segbench.data.decoding import orientation
 from segbench.data.files import UnpairedError, cores, read_raw_mask
+from segbench.data.folder import Folder
 from segbench.data.frames import SourceFrames
 
 _LOSSY = (".jpg", ".jpeg", ".webp")
@@ -72,6 +74,7 @@ class Measured:
     size: tuple[int, int]
     sums: np.ndarray
     squares: np.ndarray
+    orientation: int  # of EXIF
 
 
 def check(source: Source) -> tuple[list[Finding], dict[str, SplitStatistics]]:
@@ -82,6 +85,9 @@ def check(source: Source) -> tuple[list[Finding], dict[str, SplitStatistics]]:
     """
     findings: list[Finding] = []
     statistics: dict[str, SplitStatistics] = {}
+    if isinstance(source, Folder):
+        everywhere = "+".join(SPLITS)
+        findings += [Finding("error", "classes", everywhere, str(e)) for e in source.survey()]
     for split in SPLITS:
         records = _records(source, split, findings)
         if records:
@@ -122,13 +128,21 @@ def _measure(
         findings.append(Finding("error", "compressed", split, text, lossy))
     for record, result in zip(records, _read_all(frames, split), strict=True):
         if isinstance(result, DataError):
-            path = record.image if result.kind == "unreadable" else record.mask
+            of_image = result.kind == "unreadable" and str(record.mask) not in str(result)
+            path = record.image if of_image else record.mask
             kind = _refined(result.kind, record, source.classes.num_classes)
             text = str(result) + _ADVICE.get(kind, "")
             findings.append(Finding("error", kind, split, text, [str(path or record.name)]))
         else:
             good.append(record)
             measured.append(result)
+    turned = [str(r.image) for r, m in zip(good, measured, strict=True) if m.orientation != 1]
+    if turned:
+        text = (
+            f"{len(turned)} image(s) are stored turned (EXIF orientation) and read as displayed. "
+            "Their masks must be drawn for the image as displayed: see samples.png."
+        )
+        findings.append(Finding("warning", "exif", split, text, turned))
     return _summarize(good, measured, source.classes.num_classes)
 
 
@@ -147,7 +161,8 @@ def _read_all(frames: SourceFrames, split: str) -> Iterator[Measured | DataError
         pixels = mask.size
         size = (image.shape[0], image.shape[1])
         digest = hashlib.blake2b(repr(size).encode() + image.tobytes()).hexdigest()
-        return Measured(counts, digest, size, mean * pixels, (std**2 + mean**2) * pixels)
+        turn = orientation(frames.records[index].image)
+        return Measured(counts, digest, size, mean * pixels, (std**2 + mean**2) * pixels, turn)
 
     workers = cores()
     positions = iter(range(len(frames)))
@@ -248,7 +263,10 @@ def _refined(kind: str, record: Record, num_classes: int) -> str:
     """A mask with far more values than classes was interpolated, not mislabelled."""
     if kind not in ("label", "color") or record.mask is None:
         return kind
-    raw: Any = read_raw_mask(record.mask)
+    try:
+        raw: Any = read_raw_mask(record.mask)
+    except DataError:  # its values are no labels at all
+        return kind
     values = np.unique(raw.reshape(-1, raw.shape[2]) if raw.ndim == 3 else raw, axis=0)
     return "interpolated" if len(values) > 2 * num_classes + 8 else kind
 
