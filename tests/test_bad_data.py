@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
 from segbench.data.classes import DataError
 
@@ -107,6 +108,24 @@ def test_an_unknown_label_is_named_with_its_file(
     message = complaint(train_tiny, camvid, f"data.num_workers={workers}")
     assert str(file) in message
     assert "77" in message
+
+
+def test_a_value_that_is_no_label_is_named_with_its_file(train_tiny: Train, camvid: Path) -> None:
+    (camvid / "trainannot" / NAME).unlink()
+    file = camvid / "trainannot" / NAME.replace(".png", ".tif")
+    cv2.imwrite(str(file), np.full((24, 32), 70000, np.int32))
+    assert f"{file}: label 70000" in complaint(train_tiny, camvid)
+
+
+def test_a_mask_of_the_stored_pixels_of_a_turned_photo_is_told(
+    train_tiny: Train, camvid: Path
+) -> None:
+    file, exif = camvid / "train" / NAME, Image.Exif()
+    exif[0x0112] = 6
+    Image.open(file).save(file, exif=exif)
+    message = complaint(train_tiny, camvid)
+    for text in (str(file), "EXIF orientation 6", "24x32", "32x24"):
+        assert text in message
 
 
 def test_a_batch_larger_than_the_training_set_is_told(train_tiny: Train, camvid: Path) -> None:

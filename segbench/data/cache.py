@@ -17,7 +17,7 @@ import zlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -26,7 +26,7 @@ from rich.progress import track
 from segbench.data.dataset import Arrays, Frames
 from segbench.data.files import cores
 
-FORMAT = 1
+FORMAT = 2  # 2: an EXIF orientation is applied
 _VERIFIED_BYTES = 1 << 28  # at most so much is compared with its checksums on opening
 _SPARE_BYTES = 1 << 28  # left free on the disk, and in memory
 _log = logging.getLogger(__name__)
@@ -62,7 +62,8 @@ class DiskFrames(Frames):
         if len(self._bytes) != self.offsets[-1]:
             raise CacheError(f"{len(self._bytes)} bytes instead of {self.offsets[-1]}")
         self._verify(meta["checksums"])
-        os.utime(folder)  # the least recently used cache is the first to go
+        with suppress(OSError):  # of another user
+            os.utime(folder)  # the least recently used cache is the first to go
 
     def __len__(self) -> int:
         return len(self.shapes)

@@ -219,7 +219,7 @@ def check_class_list(path: Path) -> None:
     Raises:
         DataError: a class or a colour that CamVid does not have.
     """
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in enumerate(path.read_text("utf-8-sig").splitlines(), 1):
         fields = re.split(r"[,\s]+", line.strip())
         if fields == [""] or (path.suffix == ".csv" and fields[0] == "name"):
             continue

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
-from typing import Any, Literal
+from typing import Any
 
 import cv2
 import numpy as np
@@ -17,51 +16,13 @@ from rich.progress import Progress
 
 from segbench.data.classes import DataError
 from segbench.data.dataset import SPLITS, Record, Source
+from segbench.data.decoding import orientation
 from segbench.data.files import UnpairedError, cores, read_raw_mask
+from segbench.data.findings import Finding, SplitStatistics, across_splits
+from segbench.data.folder import Folder
 from segbench.data.frames import SourceFrames
 
 _LOSSY = (".jpg", ".jpeg", ".webp")
-
-
-@dataclass
-class Finding:
-    """Something wrong or remarkable.
-
-    Args:
-        severity: an error corrupts results; a warning should be known; a hint is a question that
-            only people can answer, and no fault.
-        kind: what it is in one word.
-        split: where, `train+val` for several.
-        message: for people; names values and remedy.
-        files: the files concerned.
-    """
-
-    severity: Literal["error", "warning", "hint"]
-    kind: str
-    split: str
-    message: str
-    files: list[str] = field(default_factory=list)
-
-
-@dataclass
-class SplitStatistics:
-    """What was measured on a split.
-
-    Args:
-        records: its images, in order, those that could be read.
-        counts: pixels per class and image, ignored ones last; int64 `[N, num_classes + 1]`.
-        digests: hash of the pixels of every image.
-        sizes: `(H, W)` -> number of images.
-        mean: RGB mean of values in 0..1.
-        std: RGB standard deviation of values in 0..1.
-    """
-
-    records: list[Record]
-    counts: np.ndarray
-    digests: list[str]
-    sizes: dict[tuple[int, int], int]
-    mean: list[float]
-    std: list[float]
 
 
 @dataclass
@@ -73,6 +34,7 @@ class Measured:
     size: tuple[int, int]
     sums: np.ndarray
     squares: np.ndarray
+    orientation: int  # of EXIF
 
 
 def check(source: Source) -> tuple[list[Finding], dict[str, SplitStatistics]]:
@@ -83,21 +45,14 @@ def check(source: Source) -> tuple[list[Finding], dict[str, SplitStatistics]]:
     """
     findings: list[Finding] = []
     statistics: dict[str, SplitStatistics] = {}
+    if isinstance(source, Folder):
+        everywhere = "+".join(SPLITS)
+        findings += [Finding("error", "classes", everywhere, str(e)) for e in source.survey()]
     for split in SPLITS:
         records = _records(source, split, findings)
         if records:
             statistics[split] = _measure(source, split, records, findings)
-    across = dict(statistics)
-    if _same_files(statistics):
-        text = (
-            "val and test are the same images: do not select on val (selection=last), or hold "
-            "others out of train."
-        )
-        findings.append(Finding("warning", "same", "val+test", text))
-        del across["val"]
-    findings += _duplicates(across)
-    findings += _straddling(across)
-    findings += _ungrouped(across)
+    findings += across_splits(statistics)
     for split, measured in statistics.items():
         findings += _labels(source, split, measured)
     findings.sort(key=lambda finding: ("error", "warning", "hint").index(finding.severity))
@@ -132,13 +87,21 @@ def _measure(
         findings.append(Finding("error", "compressed", split, text, lossy))
     for record, result in zip(records, _read_all(frames, split), strict=True):
         if isinstance(result, DataError):
-            path = record.image if result.kind == "unreadable" else record.mask
+            of_image = result.kind == "unreadable" and str(record.mask) not in str(result)
+            path = record.image if of_image else record.mask
             kind = _refined(result.kind, record, source.classes.num_classes)
             text = str(result) + _ADVICE.get(kind, "")
             findings.append(Finding("error", kind, split, text, [str(path or record.name)]))
         else:
             good.append(record)
             measured.append(result)
+    turned = [str(r.image) for r, m in zip(good, measured, strict=True) if m.orientation != 1]
+    if turned:
+        text = (
+            f"{len(turned)} image(s) are stored turned (EXIF orientation) and read as displayed. "
+            "Their masks must be drawn for the image as displayed: see samples.png."
+        )
+        findings.append(Finding("warning", "exif", split, text, turned))
     return _summarize(good, measured, source.classes.num_classes)
 
 
@@ -157,7 +120,8 @@ def _read_all(frames: SourceFrames, split: str) -> Iterator[Measured | DataError
         pixels = mask.size
         size = (image.shape[0], image.shape[1])
         digest = hashlib.blake2b(repr(size).encode() + image.tobytes()).hexdigest()
-        return Measured(counts, digest, size, mean * pixels, (std**2 + mean**2) * pixels)
+        turn = orientation(frames.records[index].image)
+        return Measured(counts, digest, size, mean * pixels, (std**2 + mean**2) * pixels, turn)
 
     workers = cores()
     positions = iter(range(len(frames)))
@@ -182,63 +146,6 @@ def _summarize(
     std = np.sqrt(np.maximum(squares - mean**2, 0))
     digests = [one.digest for one in measured]
     return SplitStatistics(records, counts, digests, dict(sizes), mean.tolist(), std.tolist())
-
-
-def _same_files(statistics: dict[str, SplitStatistics]) -> bool:
-    """Whether a source without a labelled test gives its val as test."""
-    if not {"val", "test"} <= statistics.keys():
-        return False
-    val, test = ([r.image for r in statistics[split].records] for split in ("val", "test"))
-    return val == test and None not in val
-
-
-def _duplicates(statistics: dict[str, SplitStatistics]) -> list[Finding]:
-    places: dict[str, list[tuple[str, Record]]] = defaultdict(list)
-    for split, measured in statistics.items():
-        for record, digest in zip(measured.records, measured.digests, strict=True):
-            places[digest].append((split, record))
-    found: dict[str, list[str]] = defaultdict(list)
-    for copies in places.values():
-        if len(copies) > 1:
-            splits = "+".join(sorted({split for split, _ in copies}, key=SPLITS.index))
-            found[splits].append(" = ".join(str(r.image or r.name) for _, r in copies))
-    findings = []
-    for splits, files in found.items():
-        leak = "+" in splits
-        text = f"{len(files)} image(s) occur more than once" + (
-            f" across {splits}: a leak. Remove them from one split." if leak else "."
-        )
-        kind = "leak" if leak else "duplicate"
-        findings.append(Finding("error" if leak else "warning", kind, splits, text, files))
-    return findings
-
-
-def _straddling(statistics: dict[str, SplitStatistics]) -> list[Finding]:
-    members: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
-    for split, measured in statistics.items():
-        for record in measured.records:
-            members[record.group][split].append(record.name)
-    findings = []
-    for group, by_split in members.items():
-        if len(by_split) > 1:
-            parts = [f"{len(names)} in {s}{_span(s, by_split)}" for s, names in by_split.items()]
-            text = (
-                f"group {group} straddles splits: {', '.join(parts)}. Its images are correlated, "
-                "so scores flatter; split by group, or say so."
-            )
-            findings.append(Finding("warning", "group", "+".join(by_split), text))
-    return findings
-
-
-def _ungrouped(statistics: dict[str, SplitStatistics]) -> list[Finding]:
-    groups = [record.group for measured in statistics.values() for record in measured.records]
-    if len(groups) < 2 or len(set(groups)) < len(groups):
-        return []
-    text = (
-        "every image is a group of its own, so images count as independent. If they are frames of "
-        "videos, set data.group_regex: else intervals are too narrow and data.ratio divides videos."
-    )
-    return [Finding("hint", "ungrouped", "+".join(statistics), text)]
 
 
 def _labels(source: Source, split: str, measured: SplitStatistics) -> list[Finding]:
@@ -277,21 +184,12 @@ def _refined(kind: str, record: Record, num_classes: int) -> str:
     """A mask with far more values than classes was interpolated, not mislabelled."""
     if kind not in ("label", "color") or record.mask is None:
         return kind
-    raw: Any = read_raw_mask(record.mask)
+    try:
+        raw: Any = read_raw_mask(record.mask)
+    except DataError:  # its values are no labels at all
+        return kind
     values = np.unique(raw.reshape(-1, raw.shape[2]) if raw.ndim == 3 else raw, axis=0)
     return "interpolated" if len(values) > 2 * num_classes + 8 else kind
-
-
-def _span(split: str, by_split: Mapping[str, list[str]]) -> str:
-    """The frame numbers at the ends of the names, if all have one, and how they lie to train's."""
-    numbers = {s: [re.search(r"(\d+)$", name) for name in names] for s, names in by_split.items()}
-    ranges = {s: sorted(int(m[1]) for m in found if m) for s, found in numbers.items()}
-    if any(len(ranges[s]) < len(names) for s, names in by_split.items()):
-        return ""
-    low, high = ranges[split][0], ranges[split][-1]
-    train = ranges.get("train", [0])
-    inside = split != "train" and train[0] < low and high < train[-1]
-    return f" (frames {low}-{high}{', inside the range of train' if inside else ''})"
 
 
 _ADVICE = {

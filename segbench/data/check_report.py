@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from segbench.data.balance import WEIGHTINGS, class_weights
-from segbench.data.check import Finding, SplitStatistics
 from segbench.data.classes import DataError
 from segbench.data.dataset import Source
+from segbench.data.findings import Finding, SplitStatistics
 from segbench.data.preview import save_sheet, sheet
 
 _SHOWN_FILES = 10
@@ -128,7 +128,7 @@ def write_pairs(path: Path, source: Source, statistics: Statistics) -> None:
             return file.relative_to(root).as_posix()
         return file.resolve().as_posix()
 
-    with path.open("w", newline="") as out:
+    with path.open("w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out)
         writer.writerow(["name", "image", "mask", "split", "group"])
         for split, measured in statistics.items():

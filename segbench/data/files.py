@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
 from segbench.data.classes import DataError
 from segbench.data.dataset import Record
+from segbench.data.decoding import (
+    PNG_MAGIC,
+    decode_mask,
+    decode_palette,
+    decode_rgb,
+    orientation,
+)
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
-_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 
 
 def cores() -> int:
@@ -25,9 +29,7 @@ def cores() -> int:
 
 
 def read_rgb(path: Path | None) -> np.ndarray:
-    """Decodes an image file.
-
-    EXIF orientation is ignored: masks carry none, so pixels must stay where they are.
+    """Decodes an image file, the way up that viewers show it: its EXIF orientation is applied.
 
     Returns:
         uint8 `[H, W, 3]` RGB.
@@ -35,47 +37,43 @@ def read_rgb(path: Path | None) -> np.ndarray:
     Raises:
         DataError: missing, truncated or no image.
     """
-    data = _bytes(path)
-    image = cv2.imdecode(
-        np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR | cv2.IMREAD_IGNORE_ORIENTATION
-    )
-    if image is None:
-        raise DataError(
-            f"{path}: not a readable image ({len(data)} bytes). Replace the file.", "unreadable"
-        )
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+    return decode_rgb(_bytes(path), path)
 
 
 def read_raw_mask(path: Path | None) -> np.ndarray:
-    """Decodes a mask file without interpreting it.
+    """Decodes a mask file without interpreting it; an EXIF orientation is applied.
 
     Returns:
-        integer `[H, W]` raw label values (palette PNG: palette positions), or uint8
-        `[H, W, 3]` RGB for a colour mask.
+        uint8 or uint16 `[H, W]` raw label values (palette PNG: palette positions), or uint8
+        `[H, W, 3]` RGB for a colour mask. Whole numbers of any other type are converted.
 
     Raises:
-        DataError: missing, truncated or no image.
+        DataError: missing, truncated, no image, or values that are no labels (fractions, below 0
+            or above 65535).
+    """
+    return decode_mask(_bytes(path), path)
+
+
+def read_colors(path: Path | None) -> np.ndarray:
+    """Decodes a colour mask, or a palette PNG by its palette; ids are refused.
+
+    Returns:
+        uint8 `[H, W, 3]` RGB.
     """
     data = _bytes(path)
-    if data.startswith(_PNG_MAGIC) and (data[24] < 8 or data[25] == 3):
-        # OpenCV expands palettes to colours and stretches 1-bit masks to 0/255.
-        with Image.open(io.BytesIO(data)) as opened:
-            return np.asarray(opened).astype(np.uint8)
-    mask = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-    if mask is None:
-        raise DataError(
-            f"{path}: not a readable mask ({len(data)} bytes). Replace the file.", "unreadable"
-        )
-    if mask.ndim == 2:
-        return mask
-    return np.ascontiguousarray(mask[..., 2::-1])
+    rgb = decode_palette(data, path)
+    if rgb is None:
+        rgb = decode_mask(data, path)
+    if rgb.ndim == 2:
+        raise DataError(f"{path}: a grey mask where RGB was expected; use mask_type: ids.")
+    return rgb
 
 
 def read_ids(path: Path | None) -> np.ndarray:
     """Decodes a mask of label ids; a colour mask is refused.
 
     Returns:
-        integer `[H, W]`.
+        uint8 or uint16 `[H, W]`.
     """
     mask = read_raw_mask(path)
     if mask.ndim != 2:
@@ -111,13 +109,24 @@ def check_ids(ids: np.ndarray, known: np.ndarray, path: Path | None, expected: s
 
 
 def same_size(image: np.ndarray, mask: np.ndarray, record: Record) -> None:
-    """Raises DataError when image and mask differ in size."""
-    if image.shape[:2] != mask.shape[:2]:
-        raise DataError(
-            f"{record.mask or record.name}: the mask is {_size(mask)} but the image "
-            f"{record.image or record.name} is {_size(image)}. Export both at one size.",
-            "size",
-        )
+    """Raises DataError when image and mask differ in size; it names EXIF if that is the cause."""
+    if image.shape[:2] == mask.shape[:2]:
+        return
+    for path, other in ((record.image, "mask"), (record.mask, "image")):
+        turned = orientation(path)
+        if turned >= 5 and image.shape[:2] == mask.shape[1::-1]:
+            raise DataError(
+                f"{path}: displayed turned by a quarter (EXIF orientation {turned}), but its "
+                f"{other} {getattr(record, other) or record.name} fits the stored pixels: the "
+                f"image is {_size(image)} as displayed, the mask {_size(mask)}. Turn the {other} "
+                "likewise, or remove the EXIF orientation without turning the pixels.",
+                "size",
+            )
+    raise DataError(
+        f"{record.mask or record.name}: the mask is {_size(mask)} but the image "
+        f"{record.image or record.name} is {_size(image)}. Export both at one size.",
+        "size",
+    )
 
 
 def list_images(folder: Path) -> list[Path]:
@@ -211,7 +220,7 @@ def _bytes(path: Path | None) -> bytes:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).", "unreadable") from error
     # OpenCV pads a truncated file with grey and only warns, so the end marks are checked here.
-    truncated = (data.startswith(_PNG_MAGIC) and b"IEND" not in data[-64:]) or (
+    truncated = (data.startswith(PNG_MAGIC) and b"IEND" not in data[-64:]) or (
         data.startswith(b"\xff\xd8") and b"\xff\xd9" not in data[-1024:]
     )
     if truncated or not data:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
 from typing import Literal
@@ -11,9 +12,10 @@ import numpy as np
 
 from segbench.data.classes import ClassSet, DataError
 from segbench.data.dataset import SPLITS, Arrays, Record, check_split
-from segbench.data.files import all_paired, pair, read_rgb
+from segbench.data.files import UnpairedError, all_paired, pair, read_rgb
 from segbench.data.label_map import (
     LabelMap,
+    binary_map,
     color_map,
     declared_map,
     distinct_colors,
@@ -45,7 +47,7 @@ class Folder:
         group_regex: searched in the name; its first bracket (or the whole match) is the group of
             an image. None makes every image its own group.
         mask_type: `ids` (one label ID per pixel, palette PNG included), `rgb` (colours) or
-            `binary` (0 and 255).
+            `binary` (0 and 255, or 0 and 1, alike in all masks).
         classes: class names; None with `label_map: auto` names them by their values.
         colors: RGB of each class; None picks distinct ones (`mask_type: rgb` without `label_map`
             needs them).
@@ -92,6 +94,7 @@ class Folder:
         self.declared = label_map
         self.ignore_values = list(ignore_values or ())
         self.protocol = protocol
+        self._faults: list[DataError] | None = None
         self._check()
 
     def records(self, split: str) -> list[Record]:
@@ -117,19 +120,22 @@ class Folder:
 
     def fingerprint_key(self) -> str:
         """See `Source`."""
-        return f"folder v1 {self.mask_type} {self.label_map.table}"
+        return f"folder v2 {self.mask_type} {self.label_map.table}"
 
     @cached_property
     def label_map(self) -> LabelMap:
-        """Raw values -> class ids; `label_map: auto` reads every mask once to find it."""
+        """Raw values -> class ids.
+
+        `label_map: auto` reads every mask once to find it, `mask_type: binary` usually one.
+        """
         colored = self.mask_type == "rgb"
         if self.declared == "auto":
-            masks = (r.mask for split in SPLITS for r in self._known_records(split) if r.mask)
-            return found_map(masks, self.ignore_values, colored)
+            masks = self._all_masks(strict=self._faults is None)
+            return found_map(masks, self.ignore_values, colored, self._faults)
         if isinstance(self.declared, dict):
             return declared_map(self.declared, self.names or [], colored)
         if self.mask_type == "binary":
-            return LabelMap({0: 0, 255: 1}, colored=False)
+            return binary_map(self._all_masks(strict=False))
         if colored:
             return color_map(self.classes, with_void=self.void_color is not None)
         return identity_map(len(self.names or []))
@@ -138,18 +144,42 @@ class Folder:
     def classes(self) -> ClassSet:
         """The classes; colours are picked where the config has none."""
         names, colors = self.names, self.colors
+        if self.mask_type == "binary":
+            _ = self.label_map  # read masks for it now, not in every thread and worker
         if self.declared == "auto":
-            raw = [v for v, class_id in self.label_map.table.items() if class_id != 255]
-            raw.sort(key=lambda v: self.label_map.table[v])
-            names = names or [f"label {unpack(v) if self.mask_type == 'rgb' else v}" for v in raw]
-            if len(names) != len(raw):
+            table = self.label_map.table
+            raw = [v for v, class_id in table.items() if class_id != 255]
+            raw.sort(key=lambda v: table[v])
+            if names and len(names) != len(raw):
                 found = ", ".join(map(str, raw))
-                raise DataError(f"{len(names)} classes, but auto found {len(raw)} values: {found}")
+                error = DataError(
+                    f"{len(names)} classes, but auto found {len(raw)} values: {found}"
+                )
+                if self._faults is None:
+                    raise error
+                self._faults.append(error)
+                names = colors = None
+            names = names or [f"label {unpack(v) if self.mask_type == 'rgb' else v}" for v in raw]
         names = names or []
         picked = distinct_colors(len(names)) if colors is None else colors
         rgb = tuple((c[0], c[1], c[2]) for c in picked)
         void = self.void_color or next(c for c in _VOID_COLORS if c not in rgb)
         return ClassSet(tuple(names), rgb, void_color=(void[0], void[1], void[2]))
+
+    def survey(self) -> list[DataError]:
+        """Finds classes and label map from what can be read, for the check of a data set.
+
+        Anything else stops at the first fault that `label_map: auto` meets. Afterwards a bad file
+        is an error only when it is read.
+
+        Returns:
+            What is wrong with the labels as a whole; faults of single files are not among it.
+        """
+        self._faults = []
+        for name in ("label_map", "classes"):
+            self.__dict__.pop(name, None)
+        _ = self.label_map, self.classes
+        return self._faults
 
     @property
     def found_label_map(self) -> dict[str, int] | None:
@@ -183,9 +213,18 @@ class Folder:
         )
         return [(name, image, mask, None) for name, image, mask in pairs], problems
 
-    def _known_records(self, split: str) -> list[Record]:
-        has_split = self.lists is None or split in self.lists
-        return self.records(split) if has_split else []
+    def _all_masks(self, strict: bool) -> Iterator[Path]:
+        """The masks of all splits; if not `strict`, of those records that can be found."""
+        for split in SPLITS:
+            if self.lists is not None and split not in self.lists:
+                continue
+            try:
+                records = self.records(split)
+            except DataError as error:
+                if strict:
+                    raise
+                records = error.records if isinstance(error, UnpairedError) else []
+            yield from (record.mask for record in records if record.mask)
 
     def _group(self, name: str, prefix: str = "") -> str:
         if self.group_regex is None:

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from segbench.data.classes import RGB, ClassSet, DataError, pack
-from segbench.data.files import read_ids, read_raw_mask
+from segbench.data.files import read_colors, read_ids
 
 IGNORE = 255
 _MOST_VALUES = 255
@@ -22,11 +21,13 @@ class LabelMap:
     Args:
         table: raw value -> class id, or 255 for ignore.
         colored: raw values are packed colours (see `pack`), masks are read as RGB.
+        expected: sentence on the legal values that ends the error about others.
     """
 
-    def __init__(self, table: Mapping[int, int], colored: bool) -> None:
+    def __init__(self, table: Mapping[int, int], colored: bool, expected: str = "") -> None:
         self.table = dict(sorted(table.items()))
         self.colored = colored
+        self.expected = expected
         self._lut: np.ndarray | None = None
 
     def read(self, path: Path | None) -> np.ndarray:
@@ -48,7 +49,8 @@ class LabelMap:
             raise DataError(
                 f"{path}: label {shown} on {strange.mean():.2%} of the pixels is not in the label "
                 f"map (known: {known}). Add it to data.label_map, as a class or under ignore; if "
-                "the mask was resized with interpolation or saved as JPEG, export it again.",
+                "the mask was resized with interpolation or saved as JPEG, export it again."
+                f"{self.expected}",
                 "color" if self.colored else "label",
             )
         return ids.astype(np.uint8)
@@ -64,13 +66,7 @@ def read_values(path: Path | None, colored: bool) -> np.ndarray:
     """Raw values of a mask: label IDs, or packed colours; integer `[H, W]`."""
     if not colored:
         return read_ids(path)
-    rgb = read_raw_mask(path)
-    if rgb.ndim == 2:
-        assert path is not None
-        with Image.open(path) as opened:
-            if opened.mode != "P":
-                raise DataError(f"{path}: a grey mask where RGB was expected; use mask_type: ids.")
-            rgb = np.asarray(opened.convert("RGB"))
+    rgb = read_colors(path)
     return pack(rgb).reshape(rgb.shape[:2])
 
 
@@ -113,32 +109,80 @@ def color_map(classes: ClassSet, with_void: bool) -> LabelMap:
     return LabelMap(table | void, colored=True)
 
 
-def found_map(masks: Iterable[Path], ignore_values: Sequence[Any], colored: bool) -> LabelMap:
+def binary_map(masks: Iterable[Path]) -> LabelMap:
+    """Masks of 0 and 255, or of 0 and 1: the first mask with a second value decides for all.
+
+    In masks of 0 and 1, 255 is not taken for a class: it may well mean ignore.
+
+    Args:
+        masks: all mask files; those that cannot be read, or hold neither pair, do not decide.
+    """
+    for path in masks:
+        try:
+            values = set(np.unique(read_ids(path)).tolist())
+        except DataError:
+            continue  # told when it is read for its labels
+        if values - {0} in ({1}, {255}):
+            second = max(values)
+            break
+    else:
+        second = 255
+    expected = (
+        f" mask_type: binary takes 0 and 255, or 0 and 1, alike in all masks; here 0 and {second}."
+    )
+    return LabelMap({0: 0, second: 1}, colored=False, expected=expected)
+
+
+def found_map(
+    masks: Iterable[Path],
+    ignore_values: Sequence[Any],
+    colored: bool,
+    faults: list[DataError] | None = None,
+) -> LabelMap:
     """`label_map: auto`: the distinct values of all masks, in order, become 0..K-1.
 
     Args:
         masks: all mask files.
         ignore_values: raw values (or colours) that become ignore instead.
         colored: raw values are colours.
+        faults: a list goes on in spite of faults: it skips bad files, which are told when they are
+            read for their labels, takes a doubtful 255 for ignore, and notes the rest here.
 
     Raises:
-        DataError: too many values for classes, or a 255 that may mean either thing.
+        DataError: too many values for classes, none, or a 255 that may mean either thing.
     """
     found: set[int] = set()
     for path in masks:
-        found |= set(np.unique(read_values(path, colored)).tolist())
-        if len(found) > _MOST_VALUES:
-            raise DataError(
-                f"{path}: more than {_MOST_VALUES} distinct values so far; these masks were "
-                "interpolated or saved as JPEG. Export them again, or use mask_type: binary."
-            )
+        try:
+            values = set(np.unique(read_values(path, colored)).tolist())
+            if len(found | values) > _MOST_VALUES:
+                raise DataError(
+                    f"{path}: more than {_MOST_VALUES} distinct values so far; these masks were "
+                    "interpolated or saved as JPEG. Export them again, or use mask_type: binary."
+                )
+        except DataError:
+            if faults is None:
+                raise
+            continue
+        found |= values
     ignored = {_packed(v) if colored else int(v) for v in ignore_values}
     kept = sorted(found - ignored, key=unpack if colored else None)
-    if not colored and IGNORE in kept and kept != [0, IGNORE]:
-        raise DataError(
+    problem = None
+    if not kept:
+        problem = "label_map=auto found no label in any mask, so there is no class."
+        unused = next(value for value in range(len(ignored) + 1) if value not in ignored)
+        kept = [unused]
+    elif not colored and IGNORE in kept and kept != [0, IGNORE]:
+        problem = (
             f"label_map=auto found the values {', '.join(map(str, kept))}: is 255 a class or "
             "ignore? Say ignore_values: [255], or write the label_map out."
         )
+        kept.remove(IGNORE)
+        ignored.add(IGNORE)
+    if problem and faults is None:
+        raise DataError(problem)
+    if problem and faults is not None:
+        faults.append(DataError(problem))
     table = {value: class_id for class_id, value in enumerate(kept)}
     return LabelMap(table | dict.fromkeys(sorted(ignored), IGNORE), colored)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -64,7 +65,7 @@ def read_list(path: Path, names: Mapping[str, Path]) -> list[str]:
         raise DataError(f"{path}: no such list file; correct data.lists.")
     wanted: list[str] = []
     unknown: list[str] = []
-    for line in path.read_text().splitlines():
+    for line in _text(path).splitlines():
         if not line.strip():
             continue
         first = line.split()[0]
@@ -90,15 +91,14 @@ def read_table(path: Path, root: Path, split: str) -> list[Row]:
     """
     if not path.is_file():
         raise DataError(f"{path}: no such table of pairs; correct data.table.")
-    with path.open(newline="") as file:
-        reader = csv.DictReader(file, skipinitialspace=True)
-        missing = {"image", "mask", "split"} - set(reader.fieldnames or ())
-        if missing:
-            raise DataError(
-                f"{path}: no column {', '.join(sorted(missing))}; expected image, mask, split and "
-                f"perhaps group, name. Found: {', '.join(reader.fieldnames or ())}."
-            )
-        rows = [row for row in reader if row["split"].strip() == split]
+    reader = csv.DictReader(io.StringIO(_text(path), newline=""), skipinitialspace=True)
+    missing = {"image", "mask", "split"} - set(reader.fieldnames or ())
+    if missing:
+        raise DataError(
+            f"{path}: no column {', '.join(sorted(missing))}; expected image, mask, split and "
+            f"perhaps group, name. Found: {', '.join(reader.fieldnames or ())}."
+        )
+    rows = [row for row in reader if row["split"].strip() == split]
     found: dict[str, Row] = {}
     for row in rows:
         image = root / row["image"].strip()
@@ -142,6 +142,14 @@ def split_groups(groups: Sequence[str], ratio: Sequence[float], seed: int) -> di
         got[chosen] += counts[position]
         division[str(names[position])] = ("train", "val", "test")[chosen]
     return division
+
+
+def _text(path: Path) -> str:
+    """The text of a file in UTF-8, with or without the mark that Excel puts at its beginning."""
+    try:
+        return path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path}: not in UTF-8 ({error}). Save it as UTF-8.") from error
 
 
 def _parts_before_wildcards(pattern: str) -> list[str]:

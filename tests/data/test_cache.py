@@ -191,3 +191,15 @@ def test_memory_is_filled_once_and_bounded(caplog) -> None:
     small = Counted()
     assert cached_in_memory(small, 20_000, "streets") is small
     assert small.reads < len(small)
+
+
+def test_the_cache_of_another_user_is_used(tmp_path: Path, monkeypatch) -> None:
+    open_cache(tmp_path)
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(cache.os, "utime", refuse)
+    frames, source = open_cache(tmp_path)
+    assert isinstance(frames, DiskFrames)
+    assert source.reads == 0

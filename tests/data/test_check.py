@@ -16,6 +16,7 @@ from segbench.check_data import check_data
 from segbench.data.camvid11 import CLASSES, CamVid11
 from segbench.data.check import check
 from segbench.data.cityscapes import Cityscapes
+from segbench.data.classes import DataError
 from segbench.data.folder import Folder
 from tests.data.writers import SIZE, save, street, write_cityscapes
 
@@ -78,6 +79,30 @@ def _colour_mask(root: Path) -> None:
     save(root / "trainannot" / f"{NAME}.png", CLASSES.decode(street("train", 1)[1]))
 
 
+def _float_mask(root: Path) -> None:
+    (root / "trainannot" / f"{NAME}.png").unlink()
+    cv2.imwrite(str(root / "trainannot" / f"{NAME}.tif"), np.full(SIZE, 0.5, np.float32))
+
+
+def _huge_label(root: Path) -> None:
+    (root / "trainannot" / f"{NAME}.png").unlink()
+    cv2.imwrite(str(root / "trainannot" / f"{NAME}.tif"), np.full(SIZE, 70000, np.int32))
+
+
+def _turned_photo(root: Path) -> None:
+    file = root / "train" / f"{NAME}.png"
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    Image.open(file).save(file, exif=exif)
+
+
+def _turned_by_a_quarter(root: Path) -> None:
+    file = root / "train" / f"{NAME}.png"
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.open(file).save(file, exif=exif)
+
+
 def _copy_within(root: Path) -> None:
     for folder in ("train", "trainannot"):
         shutil.copy(root / folder / f"{NAME}.png", root / folder / "0001TP_000099.png")
@@ -113,6 +138,10 @@ def _blank(root: Path) -> None:
         (_anti_aliased, "error", "interpolated", "train", f"trainannot/{NAME}.png"),
         (_lossy_mask, "error", "compressed", "train", f"trainannot/{NAME}.jpg"),
         (_colour_mask, "error", "rgb", "train", f"trainannot/{NAME}.png"),
+        (_float_mask, "error", "label", "train", f"trainannot/{NAME}.tif: value 0.5"),
+        (_huge_label, "error", "label", "train", f"trainannot/{NAME}.tif: label 70000"),
+        (_turned_photo, "warning", "exif", "train", f"train/{NAME}.png"),
+        (_turned_by_a_quarter, "error", "size", "train", "EXIF orientation 6"),
         (_copy_within, "warning", "duplicate", "train", "0001TP_000099.png"),
         (_leak, "error", "leak", "train+val", "0016E5_000099.png"),
         (_straddling, "warning", "group", "train+val", "0001TP"),
@@ -210,6 +239,48 @@ def test_an_unknown_colour_is_named_with_its_share(tmp_path: Path) -> None:
     found = [f for f in check(source)[0] if f.kind == "color"]
     assert len(found) == 3
     assert "(1, 2, 3) on 0.52% of the pixels" in found[0].message
+
+
+@pytest.fixture
+def auto_root(tmp_path: Path) -> Path:
+    """Two images and masks of 0, 1 and 2 in each split."""
+    for split in ("train", "val", "test"):
+        for index in range(2):
+            image, mask = street(split, index)
+            save(tmp_path / "set" / split / f"{index}.png", image)
+            save(tmp_path / "set" / f"{split}_m" / f"{index}.png", mask % 3)
+    return tmp_path / "set"
+
+
+def _auto(root: Path, **arguments) -> Folder:
+    return Folder(str(root), "{split}", "{split}_m", label_map="auto", **arguments)
+
+
+def test_found_labels_do_not_stop_at_bad_files(auto_root: Path, tmp_path: Path) -> None:
+    (auto_root / "train_m" / "0.png").write_bytes(b"no image")
+    (auto_root / "val_m" / "1.png").unlink()
+    save(auto_root / "test_m" / "0.png", np.arange(48 * 64, dtype=np.uint16).reshape(48, 64))
+    source = _auto(auto_root)
+    assert check_data(source, tmp_path / "report", strict=False) == 1
+    report = json.loads((tmp_path / "report" / "report.json").read_text())
+    errors = {(f["kind"], f["split"]) for f in report["findings"] if f["severity"] == "error"}
+    assert errors == {("unreadable", "train"), ("unpaired", "val"), ("interpolated", "test")}
+    assert report["classes"]["names"] == ["label 0", "label 1", "label 2"]
+    assert report["findings"][0]["files"] == [str(auto_root / "train_m" / "0.png")]
+    with pytest.raises(DataError, match=r"train_m/0\.png"):
+        _ = _auto(auto_root).classes  # as before, training stops at once
+
+
+def test_doubts_about_found_labels_are_findings(auto_root: Path, tmp_path: Path) -> None:
+    save(auto_root / "train_m" / "0.png", np.full(SIZE, 255, np.uint8))
+    findings, _ = check(_auto(auto_root, classes=["a", "b"]))
+    found = [f.message for f in findings if f.kind == "classes"]
+    assert len(found) == 2
+    assert "is 255 a class or ignore?" in found[0]
+    assert "2 classes, but auto found 3 values" in found[1]
+    shutil.rmtree(auto_root)
+    assert check_data(_auto(auto_root), tmp_path / "report", strict=False) == 1
+    assert "found no label in any mask" in (tmp_path / "report" / "report.md").read_text()
 
 
 def test_reports_and_exit_codes(camvid11_root: Path, tmp_path: Path) -> None:

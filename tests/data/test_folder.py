@@ -90,6 +90,31 @@ def test_binary_masks(tmp_path: Path) -> None:
     np.testing.assert_array_equal(mask_of(source), street("train", 0)[1] == 3)
 
 
+BINARY = {
+    "images": "{split}", "masks": "{split}_m", "mask_type": "binary", "classes": ["other", "road"],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("masks", ["{split}_m/{name}.png", "{split}_m/{name}.tif"])
+def test_binary_masks_may_have_one_bit(tmp_path: Path, masks: str) -> None:
+    source = Folder(write(tmp_path, lambda mask: mask == 3, masks=masks), **BINARY)
+    np.testing.assert_array_equal(mask_of(source), street("train", 0)[1] == 3)
+
+
+def test_binary_masks_of_0_and_1_do_not_take_255_for_a_class(tmp_path: Path) -> None:
+    source = Folder(write(tmp_path, lambda mask: (mask == 3).astype(np.uint8)), **BINARY)
+    save(tmp_path / "train_m" / "t0_1.png", np.full((48, 64), 255, np.uint8))
+    np.testing.assert_array_equal(mask_of(source), street("train", 0)[1] == 3)
+    with pytest.raises(DataError, match=r"label 255 on 100.00% .*alike in all masks; here 0 and 1"):
+        mask_of(source, index=1)
+
+
+def test_binary_masks_of_other_values_are_told(tmp_path: Path) -> None:
+    source = Folder(write(tmp_path, lambda mask: (mask == 3).astype(np.uint8) * 128), **BINARY)
+    with pytest.raises(DataError, match=r"label 128 on .*binary takes 0 and 255, or 0 and 1"):
+        mask_of(source)
+
+
 def test_one_bit_masks_hold_0_and_1(tmp_path: Path) -> None:
     write(tmp_path, lambda mask: mask == 3)
     source = Folder(str(tmp_path), "{split}", "{split}_m", classes=["other", "road"])
@@ -147,6 +172,12 @@ def test_auto_refuses_interpolated_masks(tmp_path: Path) -> None:
     root = write(tmp_path, lambda mask: np.arange(48 * 64, dtype=np.uint16).reshape(48, 64))
     with pytest.raises(DataError, match="more than 255 distinct values"):
         _ = Folder(root, "{split}", "{split}_m", label_map="auto").classes
+
+
+def test_auto_without_any_label_is_told(tmp_path: Path) -> None:
+    root = write(tmp_path, np.zeros_like)
+    with pytest.raises(DataError, match="found no label in any mask"):
+        _ = Folder(root, "{split}", "{split}_m", label_map="auto", ignore_values=[0]).classes
 
 
 def test_list_files_of_several_styles(tmp_path: Path) -> None:
@@ -207,6 +238,21 @@ def test_a_table_may_lack_masks_but_no_columns(tmp_path: Path) -> None:
     (tmp_path / "t.csv").write_text("image,split\n")
     with pytest.raises(DataError, match="no column mask"):
         source.records("test")
+
+
+def test_tables_and_lists_saved_by_excel(tmp_path: Path) -> None:
+    write(tmp_path)
+    text = "image,mask,split\r\ntest/t0_0.jpg,test_m/t0_0.png,test\r\n"
+    (tmp_path / "t.csv").write_text(text, encoding="utf-8-sig", newline="")
+    source = Folder(str(tmp_path), table="t.csv", classes=NAMES)
+    np.testing.assert_array_equal(mask_of(source, "test"), street("test", 0)[1])
+    lists = {split: f"{split}.txt" for split in SPLITS}
+    (tmp_path / "train.txt").write_text("t0_1\r\n", encoding="utf-8-sig", newline="")
+    source = Folder(str(tmp_path), "train", "train_m", lists=lists, classes=NAMES)
+    assert [r.name for r in source.records("train")] == ["t0_1"]
+    (tmp_path / "train.txt").write_bytes("stra\xdfe\n".encode("latin-1"))
+    with pytest.raises(DataError, match=r"train\.txt: not in UTF-8"):
+        source.records("train")
 
 
 def test_partners_that_are_missing_are_named(tmp_path: Path) -> None:

@@ -5,6 +5,8 @@ import pytest
 from PIL import Image
 
 from segbench.data.classes import DataError
+from segbench.data.files import read_rgb
+from segbench.inference import photos
 from segbench.inference.photos import read_photo
 
 RGB = np.random.default_rng(0).integers(0, 256, (5, 7, 3), dtype=np.uint8)
@@ -65,3 +67,38 @@ def test_what_cannot_be_read_is_refused_by_name(tmp_path):
         read_photo(tmp_path / "text.jpg")
     with pytest.raises(DataError, match=r"none\.png: cannot be read"):
         read_photo(tmp_path / "none.png")
+
+
+def odd_exif(text_tag: bytes, number_tag: bytes) -> bytes:
+    """EXIF data whose text `abc` and number 1.5 stand where they do not belong; orientation 6."""
+    head = b"Exif\0\0MM\0*\0\0\0\x08\0\x03"
+    text = text_tag + b"\0\x02\0\0\0\x04abc\0"
+    turn = b"\x01\x12\0\x03\0\0\0\x01\0\x06\0\0"
+    number = number_tag + b"\0\x0c\0\0\0\x01\0\0\0\x32"
+    return head + text + turn + number + b"\0\0\0\0?\xf8\0\0\0\0\0\0"
+
+
+@pytest.mark.parametrize(
+    ("exif", "turned"),
+    [
+        (odd_exif(b"\x01\x50", b"\x82\x9a"), True),
+        (odd_exif(b"\x01\x0f", b"\x82\x98"), True),
+        (b"Exif\0\0nonsense", False),
+    ],
+)
+def test_odd_metadata_do_not_hide_a_photo(tmp_path, exif, turned):
+    file = save(tmp_path / "a.jpg", Image.fromarray(RGB), exif=exif)
+    photo = read_photo(file)
+    assert photo.shape == ((7, 5, 3) if turned else RGB.shape)
+    assert read_rgb(file).shape == photo.shape  # training does the same
+
+
+def test_any_failure_to_decode_is_told_by_name(tmp_path, monkeypatch):
+    file = save(tmp_path / "a.png", Image.fromarray(RGB))
+
+    def fail(_):
+        raise TypeError("an integer is required")
+
+    monkeypatch.setattr(photos, "_upright", fail)
+    with pytest.raises(DataError, match=r"a\.png: cannot be read \(an integer is required"):
+        read_photo(file)

@@ -86,3 +86,16 @@ def test_values_of_no_class_are_named(tmp_path):
         read_prediction(file, CLASSES, "color")
     with pytest.raises(DataError, match="19 classes of Cityscapes"):
         read_prediction(file, CLASSES, "label_ids")
+
+
+def test_values_that_are_no_labels_are_refused_by_name(tmp_path):
+    whole = save(tmp_path / "w.tif", IDS.astype(np.float32))
+    assert read_prediction(whole, CLASSES).tolist() == [[0, 1, 255]]
+    for name, pixels in (("i", IDS.astype(np.int32) * 1000), ("f", np.full((2, 2), 0.5, "f4"))):
+        file = save(tmp_path / f"{name}.tif", pixels)
+        with pytest.raises(DataError, match=rf"{name}\.tif: "):
+            read_prediction(file, CLASSES)
+    damaged = tmp_path / "d.tif"
+    damaged.write_bytes(whole.read_bytes()[:8] + b"\xff" * 100)
+    with pytest.raises(DataError, match=r"d\.tif: "):
+        read_prediction(damaged, CLASSES)

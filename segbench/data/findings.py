@@ -1,0 +1,140 @@
+"""What the check of a data set finds, and what can only be seen across its splits."""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from segbench.data.dataset import SPLITS, Record
+
+
+@dataclass
+class Finding:
+    """Something wrong or remarkable.
+
+    Args:
+        severity: an error corrupts results; a warning should be known; a hint is a question that
+            only people can answer, and no fault.
+        kind: what it is in one word.
+        split: where, `train+val` for several.
+        message: for people; names values and remedy.
+        files: the files concerned.
+    """
+
+    severity: Literal["error", "warning", "hint"]
+    kind: str
+    split: str
+    message: str
+    files: list[str] = field(default_factory=list)
+
+
+@dataclass
+class SplitStatistics:
+    """What was measured on a split.
+
+    Args:
+        records: its images, in order, those that could be read.
+        counts: pixels per class and image, ignored ones last; int64 `[N, num_classes + 1]`.
+        digests: hash of the pixels of every image.
+        sizes: `(H, W)` -> number of images.
+        mean: RGB mean of values in 0..1.
+        std: RGB standard deviation of values in 0..1.
+    """
+
+    records: list[Record]
+    counts: np.ndarray
+    digests: list[str]
+    sizes: dict[tuple[int, int], int]
+    mean: list[float]
+    std: list[float]
+
+
+def across_splits(statistics: dict[str, SplitStatistics]) -> list[Finding]:
+    """Leaks, duplicates, and groups that straddle splits."""
+    findings: list[Finding] = []
+    across = dict(statistics)
+    if _same_files(statistics):
+        text = (
+            "val and test are the same images: do not select on val (selection=last), or hold "
+            "others out of train."
+        )
+        findings.append(Finding("warning", "same", "val+test", text))
+        del across["val"]
+    findings += _duplicates(across)
+    findings += _straddling(across)
+    findings += _ungrouped(across)
+    return findings
+
+
+def _same_files(statistics: dict[str, SplitStatistics]) -> bool:
+    """Whether a source without a labelled test gives its val as test."""
+    if not {"val", "test"} <= statistics.keys():
+        return False
+    val, test = ([r.image for r in statistics[split].records] for split in ("val", "test"))
+    return val == test and None not in val
+
+
+def _duplicates(statistics: dict[str, SplitStatistics]) -> list[Finding]:
+    places: dict[str, list[tuple[str, Record]]] = defaultdict(list)
+    for split, measured in statistics.items():
+        for record, digest in zip(measured.records, measured.digests, strict=True):
+            places[digest].append((split, record))
+    found: dict[str, list[str]] = defaultdict(list)
+    for copies in places.values():
+        if len(copies) > 1:
+            splits = "+".join(sorted({split for split, _ in copies}, key=SPLITS.index))
+            found[splits].append(" = ".join(str(r.image or r.name) for _, r in copies))
+    findings = []
+    for splits, files in found.items():
+        leak = "+" in splits
+        text = f"{len(files)} image(s) occur more than once" + (
+            f" across {splits}: a leak. Remove them from one split." if leak else "."
+        )
+        kind = "leak" if leak else "duplicate"
+        findings.append(Finding("error" if leak else "warning", kind, splits, text, files))
+    return findings
+
+
+def _straddling(statistics: dict[str, SplitStatistics]) -> list[Finding]:
+    members: dict[str, dict[str, list[str]]] = defaultdict(lambda: defaultdict(list))
+    for split, measured in statistics.items():
+        for record in measured.records:
+            members[record.group][split].append(record.name)
+    findings = []
+    for group, by_split in members.items():
+        if len(by_split) > 1:
+            parts = [f"{len(names)} in {s}{_span(s, by_split)}" for s, names in by_split.items()]
+            text = (
+                f"group {group} straddles splits: {', '.join(parts)}. Its images are correlated, "
+                "so scores flatter; split by group, or say so."
+            )
+            findings.append(Finding("warning", "group", "+".join(by_split), text))
+    return findings
+
+
+def _ungrouped(statistics: dict[str, SplitStatistics]) -> list[Finding]:
+    groups = [record.group for measured in statistics.values() for record in measured.records]
+    if len(groups) < 2 or len(set(groups)) < len(groups):
+        return []
+    text = (
+        "every image is a group of its own, so images count as independent. If they are frames of "
+        "videos, set data.group_regex: else intervals are too narrow and data.ratio divides videos."
+    )
+    return [Finding("hint", "ungrouped", "+".join(statistics), text)]
+
+
+def _span(split: str, by_split: Mapping[str, list[str]]) -> str:
+    """The frame numbers at the ends of the names, if all have one, and how they lie to train's."""
+    numbers = {s: [re.search(r"(\d+)$", name) for name in names] for s, names in by_split.items()}
+    ranges = {s: sorted(int(m[1]) for m in found if m) for s, found in numbers.items()}
+    if any(len(ranges[s]) < len(names) for s, names in by_split.items()):
+        return ""
+    low, high = ranges[split][0], ranges[split][-1]
+    train = ranges.get("train", [0])
+    inside = split != "train" and train[0] < low and high < train[-1]
+    return f" (frames {low}-{high}{', inside the range of train' if inside else ''})"
