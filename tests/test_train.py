@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,37 @@ def test_a_run_leaves_everything_that_is_promised(
     printed = capsys.readouterr().out
     for text in ("Road", "mean", str(run.path), "epoch0002.png", "segbench.predict ckpt="):
         assert text in printed
+
+
+def test_images_that_are_seen_are_counted_not_computed(
+    train_tiny: Train, run: RunDirectory
+) -> None:
+    train_tiny("data.batch_size=2", "trainer.accumulate_grad_batches=3")  # 8 images an epoch
+    assert run.read_result()["budget"]["images_seen"] == 16
+
+
+def test_speed_is_told_of_a_training_that_ends_within_an_epoch(
+    train_tiny: Train, run: RunDirectory
+) -> None:
+    train_tiny("trainer.max_steps=1", "trainer.max_epochs=-1", "selection=last")
+    timings = run.read_result()["timings"]
+    assert timings["train_seconds"] > 0
+    assert run.read_result()["budget"]["images_seen"] == 4
+
+
+def test_half_precision_that_a_cpu_lacks_is_refused(train_tiny: Train) -> None:
+    with pytest.raises(ConfigError, match="say precision=bf16-mixed"):
+        train_tiny("precision=16-mixed")
+
+
+def test_the_rate_is_written_of_the_step_it_belongs_to(
+    train_tiny: Train, run: RunDirectory
+) -> None:
+    train_tiny("log_every=2", "data.batch_size=2", "scheduler=poly", "trainer.max_epochs=1")
+    with next(run.path.glob("csv/*/metrics.csv")).open(newline="") as file:
+        rates = [float(row["lr"]) for row in csv.DictReader(file) if row["lr"]]
+    assert len(rates) == 2
+    assert rates[0] == pytest.approx(1e-3 * (1 - 1 / 4) ** 0.9), "of the second step of four"
 
 
 def test_a_score_of_some_test_images_says_so(

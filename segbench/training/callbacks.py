@@ -57,7 +57,7 @@ class Speed(pl.Callback):
     ) -> None:
         """Adds up, and at the end of the epoch logs."""
         self._last_end = time.perf_counter()
-        if not trainer.is_last_batch:
+        if not trainer.is_last_batch and trainer.global_step != trainer.max_steps:
             return
         if pl_module.device.type == "cuda":
             torch.cuda.synchronize()

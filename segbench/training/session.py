@@ -27,7 +27,7 @@ from segbench.training.run_directory import RunDirectory
 from segbench.training.scores import scores
 from segbench.training.task import SegmentationTask
 from segbench.training.tracking import finish_wandb, log_confusion
-from segbench.training.trainer import build_loggers, build_trainer
+from segbench.training.trainer import build_loggers, build_trainer, check_possible
 
 Config = dict[str, Any]
 
@@ -67,6 +67,7 @@ def run_training(config: Config, run: RunDirectory) -> dict[str, Any]:
     logging.getLogger().addHandler(log_file)
     failed = True
     try:
+        check_possible(config)
         task, data, trainer = build_run(config, run)
         if resume:
             begun_on = build.read_checkpoint(resume)["segbench"].get("fingerprint")
@@ -207,7 +208,7 @@ def _test(
     result["budget"] |= {
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
-        "images_seen": trainer.global_step * result["budget"]["effective_batch_size"],
+        "images_seen": int(speed["images"]),
     }
     seconds = max(speed["seconds"], 1e-9)
     result["timings"] = {

@@ -67,6 +67,20 @@ class MovableCheckpoint(ModelCheckpoint):
         super().load_state_dict(state | {"dirpath": self.dirpath})
 
 
+class StopEarly(EarlyStopping):
+    """Lightning's own, but what it has stopped stays stopped when the run is called again."""
+
+    @property
+    def state_key(self) -> str:
+        """As Lightning's own, so that runs begun with it are found."""
+        return super().state_key.replace(type(self).__qualname__, "EarlyStopping", 1)
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Stops before the first epoch."""
+        if self.wait_count >= max(self.patience, 1):
+            trainer.should_stop = True
+
+
 def build_loggers(config: Config, run: RunDirectory) -> list[Logger]:
     """The loggers of a run, which know its config."""
     loggers = [
@@ -90,10 +104,8 @@ def build_trainer(
         loggers: from `build_loggers`.
 
     Raises:
-        ConfigError: batch norm is to be synchronised on CPUs, which torch cannot; or what needs a
-            validation gets none.
+        ConfigError: batch norm is to be synchronised on CPUs, which torch cannot.
     """
-    _check_validation(config)
     on_cpu = config["trainer"]["accelerator"] == "cpu" or not torch.cuda.is_available()
     if config["trainer"].get("sync_batchnorm") and on_cpu:
         raise ConfigError(
@@ -115,9 +127,17 @@ def build_trainer(
     )
 
 
-def _check_validation(config: Config) -> None:
-    """Raises ConfigError if no epoch is validated, but something in the config needs it."""
+def check_possible(config: Config) -> None:
+    """Raises ConfigError for what would end otherwise than asked, before anything is loaded.
+
+    That is a selection, stop or schedule by validation without one, and fp16 on a CPU.
+    """
     trainer = config["trainer"]
+    on_cpu = trainer["accelerator"] == "cpu" or not torch.cuda.is_available()
+    if on_cpu and config["precision"] == "16-mixed":
+        raise ConfigError(
+            "precision=16-mixed: on a CPU Lightning would run bf16-mixed; say precision=bf16-mixed"
+        )
     epochs, every = trainer["max_epochs"], trainer["check_val_every_n_epoch"]
     is_too_short = epochs is not None and 0 <= epochs < (every or 1)
     if not is_too_short and trainer["limit_val_batches"] != 0:
@@ -158,7 +178,7 @@ def _callbacks(config: Config, run: RunDirectory, data: Any) -> list[Callback]:
     if config["ema"] is not None:
         callbacks.append(EMAWeightAveraging(decay=config["ema"]))
     if config["early_stopping"] is not None:
-        callbacks.append(EarlyStopping("val/mIoU", mode="max", patience=config["early_stopping"]))
+        callbacks.append(StopEarly("val/mIoU", mode="max", patience=config["early_stopping"]))
     if config["trainer"]["enable_progress_bar"]:
         callbacks.append(Bar() if sys.stdout.isatty() else EpochLines())
     # Last, so that it holds the final state of the others.

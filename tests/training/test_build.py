@@ -70,7 +70,7 @@ def test_pretrained_weights_are_not_looked_for_when_a_checkpoint_is_loaded() -> 
         {"_target_": "segbench.train.train"},
         {"_target_": "segbenchX.models.unet.UNet"},
         {"_target_": "segbench.models.unet.torch.load", "f": "x"},
-        {"_target_": "segbench.data.files.Image"},
+        {"_target_": "segbench.data.decoding.Image"},
         {"_target_": "segbench.data.cache.os.system", "command": "true"},
         {**UNET, "width": {"_target_": f"{__name__}.run_code"}},
         {**UNET, "width": [{"deep": [{"_target_": f"{__name__}.run_code"}]}]},
