@@ -117,8 +117,9 @@ class SegmentationTask(pl.LightningModule):
         self._unchecked = (loss.detach(), self.global_step, batch["name"], batch)
         if loss.device.type == "cpu":
             self.check_finite()
-        # Lightning writes at these steps; the last one is for the row of the epoch.
-        if (self.global_step + 1) % self.log_every == 0 or self.trainer.is_last_batch:
+        # Lightning writes at these steps; the last ones are for the row of the epoch.
+        is_last = self.trainer.is_last_batch or self.global_step + 1 == self.trainer.max_steps
+        if (self.global_step + 1) % self.log_every == 0 or is_last:
             self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(mask))
             self.log("lr", self.trainer.optimizers[0].param_groups[-1]["lr"], batch_size=len(mask))
             if len(terms) > 1:
