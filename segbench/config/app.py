@@ -74,7 +74,7 @@ def run_verb(
     module = f"segbench.{verb}"
     config_name = arguments.config_name or verb
     codes: list[int] = []
-    sweep_dir, records = None, None
+    records = None
     try:
         if not (
             arguments.help
@@ -92,7 +92,6 @@ def run_verb(
                 passed = dict(zip(typed, for_sweeper(config_name, typed), strict=True))
                 sys.argv[1:] = [passed.get(word, word) for word in sys.argv[1:]]
                 logging.getLogger("optuna.storages").setLevel(logging.WARNING)
-                sweep_dir = Path(config.hydra.sweep.dir)
                 # Of this sweep alone: another one of the same study may go on at the same time.
                 records = tempfile.TemporaryDirectory(prefix="segbench-jobs-")
     except ConfigError as error:
@@ -118,9 +117,9 @@ def run_verb(
     # Hydra names the job and its log after the module that defines the task.
     guarded.__module__ = module
     hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=verb)(guarded)()
-    if sweep_dir is not None and records is not None:
+    if records is not None:
         with records:  # removes them
-            codes.append(_print_jobs(sweep_dir, Path(records.name)))
+            codes.append(_print_jobs(config.hydra.sweep.dir, Path(records.name)))
         if after_sweep is not None:
             codes.append(after_sweep(config))
     sys.exit(max(codes, default=0))
@@ -170,7 +169,7 @@ def _write_outcome(outcome: Outcome) -> None:
         Path(file).write_text(json.dumps(asdict(outcome)))
 
 
-def _print_jobs(sweep_dir: Path, records_dir: Path) -> int:
+def _print_jobs(sweep_dir: str, records_dir: Path) -> int:
     """Prints the table of all jobs of the sweep; returns 1 if any of them failed."""
     from rich.console import Console
     from rich.table import Table

@@ -170,8 +170,7 @@ def found_map(
     problem = None
     if not kept:
         problem = "label_map=auto found no label in any mask, so there is no class."
-        unused = next(value for value in range(len(ignored) + 1) if value not in ignored)
-        kept = [unused]
+        kept = [next(value for value in range(len(ignored) + 1) if value not in ignored)]
     elif not colored and IGNORE in kept and kept != [0, IGNORE]:
         problem = (
             f"label_map=auto found the values {', '.join(map(str, kept))}: is 255 a class or "
@@ -179,9 +178,9 @@ def found_map(
         )
         kept.remove(IGNORE)
         ignored.add(IGNORE)
-    if problem and faults is None:
-        raise DataError(problem)
-    if problem and faults is not None:
+    if problem:
+        if faults is None:
+            raise DataError(problem)
         faults.append(DataError(problem))
     table = {value: class_id for class_id, value in enumerate(kept)}
     return LabelMap(table | dict.fromkeys(sorted(ignored), IGNORE), colored)

@@ -143,11 +143,16 @@ def _with_numbers(node: Any, class_weights: Mapping[str, Sequence[float]]) -> An
     }
 
 
+def on_cpu(accelerator: str) -> bool:
+    """Whether `trainer.accelerator` means the CPU on this machine."""
+    return accelerator == "cpu" or not torch.cuda.is_available()
+
+
 def resolve_precision(precision: str, accelerator: str) -> str:
     """What `precision: auto` means on this machine: Lightning's name of it."""
     if precision != "auto":
         return precision
-    if accelerator == "cpu" or not torch.cuda.is_available():
+    if on_cpu(accelerator):
         return "32-true"
     return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
 

@@ -106,15 +106,15 @@ def build_trainer(
     Raises:
         ConfigError: batch norm is to be synchronised on CPUs, which torch cannot.
     """
-    on_cpu = config["trainer"]["accelerator"] == "cpu" or not torch.cuda.is_available()
-    if config["trainer"].get("sync_batchnorm") and on_cpu:
+    accelerator = config["trainer"]["accelerator"]
+    if config["trainer"].get("sync_batchnorm") and build.on_cpu(accelerator):
         raise ConfigError(
             "trainer.sync_batchnorm: works on GPUs only; on CPUs add trainer.sync_batchnorm=false "
             "(each process then normalises its own part of the batch)"
         )
     return build.instantiate(
         config["trainer"],
-        precision=build.resolve_precision(config["precision"], config["trainer"]["accelerator"]),
+        precision=build.resolve_precision(config["precision"], accelerator),
         deterministic=config["deterministic"],
         logger=loggers or False,
         callbacks=_callbacks(config, run, data),
@@ -133,8 +133,7 @@ def check_possible(config: Config) -> None:
     That is a selection, stop or schedule by validation without one, and fp16 on a CPU.
     """
     trainer = config["trainer"]
-    on_cpu = trainer["accelerator"] == "cpu" or not torch.cuda.is_available()
-    if on_cpu and config["precision"] == "16-mixed":
+    if config["precision"] == "16-mixed" and build.on_cpu(trainer["accelerator"]):
         raise ConfigError(
             "precision=16-mixed: on a CPU Lightning would run bf16-mixed; say precision=bf16-mixed"
         )
