@@ -16,6 +16,7 @@ from PIL import Image
 from segbench.data.classes import DataError
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+_TIFF_MAGIC = (b"II*\0", b"MM\0*")
 _PNG_GREY, _PNG_PALETTE = 0, 3  # colour types
 _ORIENTATION = 0x0112  # of EXIF; 5 to 8 turn by a quarter
 _LARGEST_LABEL = (1 << 16) - 1
@@ -63,6 +64,8 @@ def decode_mask(data: bytes, path: Path | None) -> np.ndarray:
     mask = _by_opencv(data, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR, path, "mask")
     if mask.ndim == 3:
         mask = np.ascontiguousarray(mask[..., ::-1])
+    elif data.startswith(_TIFF_MAGIC) and _is_one_bit(data):
+        mask //= 255  # to which OpenCV stretches the bit
     return _as_labels(mask, path)
 
 
@@ -90,6 +93,14 @@ def _orientation(data: bytes) -> int:
     except Exception:  # Pillow raises almost anything; damaged metadata turn nothing
         return 1
     return value if value in range(1, 9) else 1
+
+
+def _is_one_bit(data: bytes) -> bool:
+    try:
+        with Image.open(io.BytesIO(data)) as opened:
+            return opened.mode == "1"
+    except Exception:  # a kind of TIFF that Pillow does not know
+        return False
 
 
 def _displayed(array: np.ndarray, turn: int) -> np.ndarray:

@@ -216,7 +216,7 @@ def _test(
         "images_per_s": speed["images"] / seconds,
         "waiting_for_data": speed["waiting"] / seconds,
     }
-    if torch.cuda.is_available():
+    if trainer.strategy.root_device.type == "cuda":
         result["timings"]["peak_memory_MiB"] = torch.cuda.max_memory_allocated() / 2**20
     file = run.best_checkpoint if config["selection"] == "best" else run.last_checkpoint
     if not file.is_file():

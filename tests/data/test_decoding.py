@@ -125,6 +125,13 @@ def test_grey_png_of_few_bits_holds_its_true_values(tmp_path: Path, depth: int) 
     np.testing.assert_array_equal(read_ids(png(tmp_path / "a.png", values, depth)), values)
 
 
+@pytest.mark.parametrize("compression", [None, "group4", "tiff_deflate"])
+def test_tiff_of_one_bit_holds_0_and_1(tmp_path: Path, compression: str | None) -> None:
+    values = np.eye(6, 9, dtype=np.uint8)
+    Image.fromarray(values == 1).save(tmp_path / "a.tif", compression=compression)
+    np.testing.assert_array_equal(read_ids(tmp_path / "a.tif"), values)
+
+
 @pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "float32", "float64"])
 def test_whole_numbers_of_any_type_are_labels(tmp_path: Path, dtype: str) -> None:
     cv2.imwrite(str(tmp_path / "a.tif"), IDS.astype(dtype))

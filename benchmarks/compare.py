@@ -1,6 +1,6 @@
-"""Time and memory of the statistics: 2 models x 5 seeds x 500 images x 19 classes.
+"""Time and memory of what `segbench.compare` computes: 2 models x 5 seeds x 500 images x 19 classes.
 
-    OMP_NUM_THREADS=1 python -m benchmarks.statistics
+    OMP_NUM_THREADS=1 python -m benchmarks.compare
 
 The limit is 10 s on one core and 1 GB for 10,000 replicates.
 """
