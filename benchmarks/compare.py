@@ -1,4 +1,4 @@
-"""Time and memory of what `segbench.compare` computes: 2 models x 5 seeds x 500 images x 19 classes.
+"""Time and memory of `segbench.compare`: 2 models x 5 seeds x 500 images x 19 classes.
 
     OMP_NUM_THREADS=1 python -m benchmarks.compare
 

@@ -79,6 +79,12 @@ DATA = {
 MODEL = {"_target_": "segbench.models.custom.Custom", "width": 8, "dilations": [2]}
 
 
+def python_path(*folders: Path) -> str:
+    """PYTHONPATH for another process: these folders, then those of this one."""
+    inherited = os.environ.get("PYTHONPATH")
+    return os.pathsep.join([*map(str, folders), *([inherited] if inherited else [])])
+
+
 def run_verb(
     verb: str, *words: str, cwd: Path = ROOT, **environment: str
 ) -> subprocess.CompletedProcess[str]:
@@ -86,7 +92,7 @@ def run_verb(
     return subprocess.run(
         [sys.executable, "-m", f"segbench.{verb}", *words],
         cwd=cwd,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}{os.pathsep}{cwd}", **environment},
+        env={**os.environ, "PYTHONPATH": python_path(ROOT, cwd), **environment},
         capture_output=True,
         text=True,
         check=False,

@@ -12,6 +12,7 @@ from omegaconf import OmegaConf
 from segbench.benchmark import _listed, benchmark
 from segbench.config import ConfigError
 from segbench.config.compose import compose_checked, register
+from tests.conftest import ROOT, python_path
 
 QUICK = ("sizes=[[48,64]]", "batch_sizes=[1,2]", "seconds=0.05", "rounds=2", "train_batch=2")
 
@@ -38,7 +39,7 @@ def test_a_study_is_measured_into_the_file_that_compare_reads(
 ) -> None:
     node = {"_target_": "segbench.models.unet.UNet", "width": 4, "depth": 2}
     study_of(tmp_path, node, tiny_config())
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    monkeypatch.setenv("PYTHONPATH", python_path(ROOT))
     monkeypatch.chdir(tmp_path)
     outcome = benchmark(config("study=mine", "train_steps=2", *QUICK))
     assert outcome.status == "finished"
@@ -66,7 +67,7 @@ def test_a_model_that_cannot_be_built_is_a_row_with_the_reason(
     tmp_path: Path, tiny_config: Any, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     study_of(tmp_path, {"_target_": "segbench.models.unet.UNet", "width": 0}, tiny_config())
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1]))
+    monkeypatch.setenv("PYTHONPATH", python_path(ROOT))
     monkeypatch.chdir(tmp_path)
     outcome = benchmark(config("study=mine", "train_steps=0", *QUICK))
     assert outcome.status == "failed"

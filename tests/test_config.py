@@ -11,8 +11,8 @@ import pytest
 
 from segbench.config import ConfigError, config_dir, did_you_mean, studies_dir
 from segbench.config.compose import compose_checked, for_sweeper, register
+from tests.conftest import ROOT, python_path
 
-ROOT = Path(__file__).resolve().parents[1]
 STUDIES = sorted(file.stem for file in studies_dir().glob("*.yaml"))
 VERBS = sorted(file.stem for file in config_dir().glob("*.yaml"))
 HEAVY = {
@@ -76,6 +76,8 @@ def test_every_verb_composes(verb: str) -> None:
 def test_every_study_fits_its_code_with_all_values_it_sweeps_over(
     study: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    if study == "tune_streets":
+        pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
     tuned = tmp_path / "runs" / "tune_streets" / "tuned"
     tuned.mkdir(parents=True)
     for model in ("custom", "unet_resnet18"):
@@ -279,7 +281,7 @@ def _run(module: str, *arguments: str, report_modules: bool = False) -> subproce
         text=True,
         check=False,
         timeout=60,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": python_path(ROOT)},
     )
 
 

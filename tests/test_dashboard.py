@@ -11,6 +11,7 @@ SCRIPT = Path(__file__).parents[1] / "experiments" / "dashboard.py"
 
 @pytest.fixture
 def view(monkeypatch: pytest.MonkeyPatch):
+    pytest.importorskip("wandb_workspaces")
     monkeypatch.syspath_prepend(str(SCRIPT.parent))
     from dashboard import dashboard
 

@@ -16,6 +16,8 @@ from segbench.training.run_directory import RunDirectory
 from segbench.training.tuning import write_tuned
 from tests.conftest import TINIEST, run_verb
 
+pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
+
 # AdamW that fails above a rate, as a training that diverges, until MENDED is set.
 FRAGILE = """
 import os

@@ -66,13 +66,13 @@ class DeviceLoader:
     def _batch(self, keys: list[tuple[int, int]]) -> Batch:
         images, masks = self._frames()
         windows = [self._draw(epoch, index) for epoch, index in keys]
-        chosen = torch.tensor([index for _, index in keys], device=self.device)
+        chosen = _to(np.array([index for _, index in keys]), self.device)
         rows, cols = (_indices(windows, axis) for axis in (0, 1))
         inside = (
             _to(rows["inside"], self.device)[:, :, None] & _to(cols["inside"], self.device)[:, None]
         )
         image = _bilinear(images, chosen, rows, cols, self.device)
-        fill = torch.tensor(self.augmentation.scale_crop.image_fill, device=self.device).float()
+        fill = _to(np.array(self.augmentation.scale_crop.image_fill, np.float32), self.device)
         image = torch.where(inside[..., None], image, fill)
         if self.augmentation.color_jitter:
             seed = self.dataset.seed

@@ -159,7 +159,11 @@ class Predictor:
                 f"the model has {logits.shape[1]} output channels for {self._num_channels} classes"
             )
         logits = logits[:, :, :height, :width]
-        return logits if self._kept is None else logits[:, self._kept]
+        if self._kept is None:
+            return logits
+        if self._kept.device != logits.device:
+            self._kept = self._kept.to(logits.device)
+        return logits[:, self._kept]
 
 
 def _resize(image: Tensor, size: tuple[int, int], antialias: bool = False) -> Tensor:
@@ -168,7 +172,7 @@ def _resize(image: Tensor, size: tuple[int, int], antialias: bool = False) -> Te
     return F.interpolate(image, size, mode="bilinear", align_corners=False, antialias=antialias)
 
 
-def _without(classes: ClassSet, name: str | None) -> tuple[ClassSet, list[int] | None]:
+def _without(classes: ClassSet, name: str | None) -> tuple[ClassSet, Tensor | None]:
     """The class set without a class, and the channels that stay (None: all)."""
     if name is None:
         return classes, None
@@ -177,7 +181,8 @@ def _without(classes: ClassSet, name: str | None) -> tuple[ClassSet, list[int] |
     kept = [i for i, other in enumerate(classes.names) if other != name]
     colors = tuple(classes.colors[i] for i in kept)
     names = tuple(classes.names[i] for i in kept)
-    return ClassSet(names, colors, classes.ignore_index, classes.void_color), kept
+    rest = ClassSet(names, colors, classes.ignore_index, classes.void_color)
+    return rest, torch.tensor(kept)
 
 
 def _checked_windows(

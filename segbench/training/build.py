@@ -54,7 +54,7 @@ def _instantiate(node: Mapping[str, Any], injected: Mapping[str, Any], outermost
         raise ConfigError(f"{target}: {error}; it takes {signature}") from None
     try:
         return factory(**arguments)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, ImportError) as error:  # ImportError: an extra is missing
         raise ConfigError(f"{target}: {error}") from error
 
 

@@ -61,6 +61,7 @@ def test_mistakes_are_explained_and_end_with_two(runs):
 
 
 def test_wandb_gets_a_run_of_job_type_compare(runs):
+    pytest.importorskip("wandb")
     assert compare(config(runs, wandb=True)) == 0
     (folder,) = (runs / "mine/report/wandb").glob("offline-run-*")
     command = [sys.executable, "-m", "wandb", "leet", "inspect", "--summary", "--json", str(folder)]

@@ -57,6 +57,16 @@ def test_a_network_comes_out_of_a_checkpoint_as_it_went_in(tmp_path: Path) -> No
     assert ClassSet.from_dict(meta["classes"]) == CLASSES
 
 
+def missing() -> None:
+    """A target that needs what is not installed."""
+    raise ModuleNotFoundError("No module named 'no_such_package'")
+
+
+def test_a_missing_package_is_told_without_a_traceback() -> None:
+    with pytest.raises(ConfigError, match=r"missing: No module named 'no_such_package'"):
+        build.instantiate({"_target_": f"{__name__}.missing"})
+
+
 def test_pretrained_weights_are_not_looked_for_when_a_checkpoint_is_loaded() -> None:
     node = {"_target_": "x", "encoder_weights": "imagenet", "depth": 2}
     assert build.offline(node) == {"_target_": "x", "encoder_weights": None, "depth": 2}

@@ -1,0 +1,193 @@
+"""Runs what a GPU would run where there is none: every tensor must be where the work is.
+
+    python -m tests.other_device
+
+The device is one that torch only pretends to have, and its tensors are fake: they have a shape, a
+type and a place, but no values. So a tensor left behind on the CPU is an error here as it would be
+on a GPU, and so is a value that the host asks for in the middle of a step, for which it would have
+to wait. It needs a process of its own, as torch cannot take back a device.
+"""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils import backend_registration
+
+from segbench.data.datamodule import SegmentationData
+from segbench.data.dataset import EpochSampler
+from segbench.data.device import DeviceLoader
+from segbench.data.streets import Streets
+from segbench.inference.predictor import Predictor
+from segbench.losses.ce_dice import CEDice
+from segbench.models.custom import Custom
+from segbench.training import build, optim
+from segbench.training.task import SegmentationTask
+
+CONF = Path(__file__).parents[1] / "conf"
+ELSEWHERE = "pretended"
+SIZE = (96, 128)
+SOURCE = Streets(size=SIZE, train=4, val=2, test=2)
+CLASSES = SOURCE.classes
+WAITS = {"lovasz", "ce_lovasz"}  # asks which classes there are
+PREDICTORS: dict[str, dict[str, Any]] = {
+    "whole": {},
+    "slide": {"mode": "slide", "crop_size": (64, 64), "stride": (32, 32), "blend": "gaussian"},
+    "tta": {"scales": (0.5, 1.0), "flip": True},
+    "padded": {"divisor": 64},
+    "without a class": {"drop_class": CLASSES.names[0]},
+}
+
+
+def moved(module: nn.Module) -> nn.Module:
+    """The module with all that it has registered elsewhere."""
+    for part in module.modules():
+        for name, value in part._parameters.items():
+            if value is not None:
+                part._parameters[name] = nn.Parameter(_empty(value.shape, value.dtype))
+        for name, value in part._buffers.items():
+            if value is not None:
+                part._buffers[name] = _empty(value.shape, value.dtype)
+    return module
+
+
+def _read(file: Path) -> dict[str, Any]:
+    return yaml.safe_load(file.read_text())
+
+
+def _empty(shape: Any, dtype: torch.dtype) -> Tensor:
+    return torch.empty(tuple(shape), dtype=dtype, device=ELSEWHERE)
+
+
+def batch() -> dict[str, Any]:
+    """Two images of a loader, elsewhere."""
+    return {
+        "image": _empty((2, 3, *SIZE), torch.uint8),
+        "mask": _empty((2, *SIZE), torch.uint8),
+        "name": ["a", "b"],
+        "index": torch.arange(2, device=ELSEWHERE),
+    }
+
+
+def predictor(model: nn.Module, **arguments: Any) -> Predictor:
+    """A predictor for images in 0..1 around a half."""
+    return Predictor(model, CLASSES, (0.5,) * 3, (0.5,) * 3, **arguments)
+
+
+def learns(model: Any, loss: Any) -> None:
+    """A step of training, and a look at the answer."""
+    model, loss = moved(model), moved(loss)
+    image, mask = _empty((2, 3, *SIZE), torch.float32), batch()["mask"]
+    logits, auxiliary = (
+        model.forward_with_aux(image) if getattr(model, "aux_weight", 0) else (model(image), [])
+    )
+    sum(loss(each, mask) for each in (logits, *auxiliary)).backward()
+    for parameter in model.parameters():
+        assert parameter.grad is None or parameter.grad.device.type == ELSEWHERE
+    with torch.inference_mode():
+        model.eval()(image)
+
+
+def loses(loss: nn.Module) -> None:
+    """A loss and its gradient, in both precisions."""
+    for dtype in (torch.float32, torch.float16):
+        logits = _empty((2, CLASSES.num_classes, *SIZE), dtype).requires_grad_()
+        moved(loss)(logits, batch()["mask"]).backward()
+        assert logits.grad is not None
+        assert logits.grad.device.type == ELSEWHERE
+
+
+def predicts(model: nn.Module, **arguments: Any) -> None:
+    """Label maps and probabilities, at the size of the image and at another."""
+    image, predict = batch()["image"], predictor(moved(model).eval(), **arguments)
+    for size in (None, (48, 64)):
+        labels, probs = predict.labels_and_probs(image, size)
+        answers = (predict.labels(image, size), predict.probs(image, size), labels, probs)
+        assert all(answer.device.type == ELSEWHERE for answer in answers)
+
+
+def works(task: SegmentationTask) -> None:
+    """The steps of the task, but for the boundaries, which are counted on the host."""
+    moved(task)
+    task.predictor = predictor(task.model)
+    shared = {"current_epoch": 0, "global_step": 0, "max_steps": -1, "is_last_batch": True}
+    schedule = SimpleNamespace(param_groups=[{"lr": 1.0}])
+    task._trainer = SimpleNamespace(**shared, optimizers=[schedule])  # type: ignore[assignment]
+    task.log = task.log_dict = lambda *_, **__: None  # type: ignore[assignment,method-assign]
+    task.boundary.update = lambda *_: None  # type: ignore[method-assign]
+    task.training_step(batch(), 0).backward()
+    task.eval()
+    for step, split in ((task.validation_step, "val"), (task.test_step, "test")):
+        assert all(pred.device.type == ELSEWHERE for pred in step(batch(), 0)["pred"])
+        assert task.confusion[split].matrix[0].device.type == ELSEWHERE
+
+
+def cuts(data: SegmentationData) -> None:
+    """Training batches from frames that live elsewhere."""
+    sampler = EpochSampler(4, 0, shuffle=True)
+    loader = DeviceLoader(data.dataset("train"), 2, sampler, torch.device(ELSEWHERE))
+    made = next(iter(loader))
+    assert made["image"].device.type == made["mask"].device.type == ELSEWHERE
+
+
+def optimizes(make: Callable[..., Any], model: nn.Module) -> None:
+    """One step of an optimiser."""
+    optimizer = make(moved(model), lr=1e-3)
+    for parameter in model.parameters():
+        parameter.grad = torch.zeros_like(parameter)
+    optimizer.step()
+
+
+def jobs() -> Iterator[tuple[str, Callable[[], None]]]:
+    """Everything that is run, by name; built on the CPU."""
+    small = {"width": 8, "dilations": (2,)}
+    for file in sorted((CONF / "model").glob("*.yaml")):
+        model = build.build_model(_read(file), CLASSES.num_classes)
+        yield f"model {file.stem}", lambda model=model: learns(model, CEDice(CLASSES.ignore_index))
+    for file in sorted((CONF / "loss").glob("*.yaml")):
+        if file.stem not in WAITS:
+            loss = build.build_loss(_read(file), CLASSES, {})
+            yield f"loss {file.stem}", lambda loss=loss: loses(loss)
+    for name, arguments in PREDICTORS.items():
+        model = Custom(CLASSES.num_classes, **small)
+        yield f"predictor {name}", lambda m=model, a=arguments: predicts(m, **a)
+    for make in (optim.adam, optim.adamw, optim.sgd):
+        model = Custom(CLASSES.num_classes, **small)
+        yield f"optimizer {make.__name__}", lambda f=make, m=model: optimizes(f, m)
+    data = SegmentationData(SOURCE, 0, batch_size=2, cache="none", color_jitter=0.3)
+    yield "frames_on_device", lambda: cuts(data)
+    model = Custom(CLASSES.num_classes, **small)
+    loss = CEDice(CLASSES.ignore_index, class_weights=[1.0] * CLASSES.num_classes)
+    names = {split: ["a", "b"] for split in ("val", "test")}
+    task = SegmentationTask(
+        model, loss, CLASSES, predictor(model), optim.adam, lambda *_: None, names
+    )
+    yield "task", lambda: works(task)
+
+
+def main() -> int:
+    """Prints what fails, and why; the number of it."""
+    backend_registration._setup_privateuseone_for_python_backend(ELSEWHERE)
+    failed = 0
+    for name, job in jobs():
+        try:
+            with FakeTensorMode():
+                job()
+            print(f"ok      {name}")
+        except Exception:
+            failed += 1
+            print(f"FAILED  {name}\n{traceback.format_exc(limit=-12)[:3000]}")
+    return failed
+
+
+if __name__ == "__main__":
+    sys.exit(main())
