@@ -57,8 +57,6 @@ def _check(config: Config) -> None:
         problems.append("root is for the data set of a checkpoint; with data=NAME set data.root")
     if config["predictions"] and config["inference"]:
         problems.append("inference is for checkpoints; predictions are made already")
-    if config["gallery"] < 0 or config["batch_size"] == 0:
-        problems.append("gallery must be at least 0 and batch_size at least 1")
     if problems:
         raise ConfigError("; ".join(problems))
 
@@ -75,7 +73,7 @@ def _check_place(config: Config, run: RunDirectory, source: Source) -> None:
 
 def _from_ckpt(config: Config) -> Prepared:
     """The result so far, the data set, and the function that scores the checkpoint on it."""
-    from segbench.training import build, provenance
+    from segbench.training import build, checkpoint, provenance
     from segbench.training.judge import judge_checkpoint
     from segbench.training.segmenter import Segmenter
 
@@ -87,7 +85,7 @@ def _from_ckpt(config: Config) -> Prepared:
     )
     trained = segmenter.meta["config"]
     node = dict(config["data"] or trained["data"])
-    build.check_allowed(node, config["ckpt"], config["allow_targets"])
+    checkpoint.check_allowed(node, config["ckpt"], config["allow_targets"])
     node |= {"root": config["root"]} if config["root"] else {}
     if config["data"] is not None:  # another data set, but seen as in training
         seen = _seen_as_in_training(segmenter)

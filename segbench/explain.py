@@ -63,9 +63,6 @@ def _check(config: Config) -> None:
     for key, length in (("pixel", 2), ("region", 4), ("size", 2)):
         if config[key] is not None and len(config[key]) != length:
             problems.append(f"{key}: needs {length} numbers, got {config[key]}")
-    for key in ("images", "per_class", "least", "neighbours", "num_classes"):
-        if config[key] < 1:
-            problems.append(f"{key}: must be at least 1, got {config[key]}")
     if problems:
         raise ConfigError("\n".join(problems))
 
@@ -137,14 +134,14 @@ def _images(
     """Name, image uint8 `[H, W, 3]` and mask uint8 `[H, W]` (None for pictures of yours)."""
     from segbench.inference.photos import read_photo
     from segbench.inference.sources import find_sources
-    from segbench.training import build
+    from segbench.training import build, checkpoint
 
     if config["source"]:
         for name, file in list(find_sources(config["source"]).items())[: config["images"]]:
             yield name, read_photo(file), None
         return
     node = dict(segmenter.meta["config"]["data"])
-    build.check_allowed(node, str(segmenter.ckpt), config["allow_targets"])
+    checkpoint.check_allowed(node, str(segmenter.ckpt), config["allow_targets"])
     node |= {"root": config["root"]} if config["root"] else {}
     source = build.build_source(node)
     records = source.records(config["split"])

@@ -111,10 +111,6 @@ def _write_onnx(target: Path, segmenter: Segmenter, images: list[Tensor], plain:
 
 def _check(config: Config) -> Path:
     """The file to write."""
-    if config["images"] < 1 or not 0 <= config["agreement"] <= 1 or config["tolerance"] <= 0:
-        raise ConfigError(
-            "images must be at least 1, agreement between 0 and 1, tolerance positive"
-        )
     if config["ckpt"].endswith(".onnx"):
         raise ConfigError(f"ckpt={config['ckpt']}: is ONNX already; give the checkpoint")
     is_onnx = config["format"] == "onnx"
@@ -144,14 +140,14 @@ def _images(config: Config, segmenter: Segmenter) -> list[Tensor]:
     from segbench.data.frames import resize_image
     from segbench.inference.photos import read_photo
     from segbench.inference.sources import find_sources
-    from segbench.training import build
+    from segbench.training import build, checkpoint
 
     if config["source"]:
         files = list(find_sources(config["source"]).values())[: config["images"]]
         pictures = [read_photo(file) for file in files]
     else:
         node = dict(segmenter.meta["config"]["data"])
-        build.check_allowed(node, config["ckpt"], config["allow_targets"])
+        checkpoint.check_allowed(node, config["ckpt"], config["allow_targets"])
         node |= {"root": config["root"]} if config["root"] else {}
         source = build.build_source(node)
         records = source.records("test")

@@ -71,17 +71,15 @@ def _check(config: Config) -> None:
         for kind in config["write"] or []
         if kind not in kinds
     ]
-    if not 0 <= config["alpha"] <= 1:
-        problems.append(f"alpha: must be between 0 and 1, not {config['alpha']}")
-    if config["majority_window"] < 1 or config["majority_window"] % 2 == 0:
+    if config["majority_window"] % 2 == 0:
         problems.append(f"majority_window: must be odd, not {config['majority_window']}")
-    if config["writers"] < 1:
-        problems.append("writers: must be at least 1")
     resize = config["resize"]
     if resize not in ("auto", None) and not (
-        isinstance(resize, list) and len(resize) == 2 and all(isinstance(n, int) for n in resize)
+        isinstance(resize, list)
+        and len(resize) == 2
+        and all(isinstance(n, int) and n > 0 for n in resize)
     ):
-        problems.append(f"resize: must be auto, null or [H, W], not {resize}")
+        problems.append(f"resize: must be auto, null or [H, W] in pixels, not {resize}")
     if config["refine_edges"]:
         from importlib.util import find_spec
 

@@ -82,7 +82,6 @@ def test_a_model_that_cannot_be_built_is_a_row_with_the_reason(
         (("models=[unett]",), "there is no model 'unett'; did you mean 'unet'"),
         (("models=[unet]", "modes=[bf17]"), "'bf17' in 'bf17' is none of"),
         (("models=[unet]", "sizes=[360]"), r"sizes: must be a list of \[H, W\]"),
-        (("models=[unet]", "rounds=1"), "rounds at least 2"),
         (("study=nothing",), "runs/nothing holds no finished training"),
     ],
 )

@@ -32,6 +32,28 @@ def test_what_needs_a_validation_is_refused_before_the_first_step(
     assert not (tmp_path / "run" / "checkpoints").exists()
 
 
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("trainer.accumulate_grad_batches=0", "accumulate_grad_batches: must be at least 1, got 0"),
+        ("trainer.gradient_clip_val=-1", "gradient_clip_val: must be at least 0, got -1"),
+        ("trainer.devices=0", r"trainer: .*devices=0"),
+        ("+trainer.fast_dev_run=true", "fast_dev_run: writes no checkpoint.*say trainer=debug"),
+        ("scheduler.power=-1", "scheduler: power=-1 must be at least 0"),
+        ("scheduler.min_factor=2", "scheduler: min_factor=2 must be between 0 and 1"),
+        ("optimizer.weight_decay=-1", "optimizer: weight_decay=-1 and"),
+        ("inference.divisor=0", "inference: divisor and window_batch must be at least 1"),
+        ("data.cache_limit_gb=-1", "data: cache_limit_gb must be at least 0"),
+        ("loss.class_weights=[1,2]", "loss.class_weights: 2 weights for 11 classes"),
+    ],
+)
+def test_numbers_without_sense_are_refused(
+    word: str, message: str, train_tiny: Callable[..., Any]
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        train_tiny(word)
+
+
 def test_a_training_without_validation_may_keep_its_last_weights(
     train_tiny: Callable[..., Any],
 ) -> None:

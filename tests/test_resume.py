@@ -272,7 +272,7 @@ def assert_equal(one: Any, other: Any, where: str = "") -> None:
 
 
 def test_a_run_that_stopped_early_is_not_trained_on(train_tiny: Train, run: RunDirectory) -> None:
-    words = (*STEPS[:1], "trainer.max_epochs=60", "early_stopping=0", "optimizer.lr=1e-9")
+    words = (*STEPS[:1], "trainer.max_epochs=60", "early_stopping=1", "optimizer.lr=1e-9")
     train_tiny(*words, "test=false")
     before = run.read_result()["budget"]
     assert before["epochs"] < 60

@@ -15,7 +15,7 @@ import torch
 from segbench.analysis.runs import LeftOut, Run, read_run
 from segbench.config import ConfigError
 from segbench.training import build, optim
-from segbench.training.build import load_checkpoint
+from segbench.training.checkpoint import load_checkpoint
 from segbench.training.judge import judge_checkpoint
 from segbench.training.run_directory import RunDirectory
 from segbench.training.scores import scores

@@ -9,7 +9,6 @@ from typing import Any, ClassVar
 
 from hydra import compose, initialize_config_dir
 from hydra.core.config_search_path import ConfigSearchPath
-from hydra.core.hydra_config import HydraConfig
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from hydra.core.plugins import Plugins
@@ -20,31 +19,17 @@ from hydra.errors import (
 )
 from hydra.plugins.search_path_plugin import SearchPathPlugin
 from hydra.types import RunMode
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from segbench.config import ConfigError, config_dir, schema, studies_dir
 from segbench.config.messages import broken_config, explain, unknown_study
-from segbench.config.targets import check_targets
 from segbench.config.tuning import is_tuning, missing_for_tuning, tuning_problems
+from segbench.config.values import check_values
 
-# What the builder passes to a section's targets itself: these may not be set in a config.
-INJECTED = {
-    "model": {"num_classes"},
-    "loss": {"ignore_index"},
-    "optimizer": {"model"},
-    "scheduler": {"optimizer", "total_steps"},
-    "trainer": {"callbacks", "logger", "precision", "deterministic", "default_root_dir"},
-    "logger": {"save_dir"},
-    "inference": {"model", "classes", "mean", "std"},
-    "data": {"source", "seed"},
-}
-# Beside its source's own arguments, a data config holds those of the loaders.
-PIPELINE = "segbench.data.datamodule.SegmentationData"
-# Names that stand for class weights, computed from the training masks (data/balance.py).
-CLASS_WEIGHT_RULES = ("median_frequency", "enet", "effective_number")
-COMPOSE_ERRORS = (HydraException, OmegaConfBaseException, YAMLError)
+# ValueError: Hydra's, of a group that is set to null.
+COMPOSE_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError)
 
 
 class StudySearchPath(SearchPathPlugin):
@@ -101,7 +86,7 @@ def compose_checked(config_name: str, overrides: list[str], multirun: bool = Fal
             multirun = _sweeps_by_itself(config_name, parsed)
         first, others = _expand(parsed, multirun)
         config, accepted, found = _compose_what_fits(config_name, first)
-        problems += found + _check_values(config)
+        problems += found + check_values(config)
         if multirun or config.hydra.mode == RunMode.MULTIRUN:
             others += _study_sweep(config, parsed)
             if is_tuning(config):
@@ -110,7 +95,7 @@ def compose_checked(config_name: str, overrides: list[str], multirun: bool = Fal
             key = override.split("=", 1)[0]
             rest = [item for item in accepted if item.split("=", 1)[0] != key]
             single, _, found = _compose_what_fits(config_name, [*rest, override])
-            for problem in found or _check_values(single):
+            for problem in found or check_values(single):
                 if problem not in problems:
                     about_it = problem.startswith((f"{key}:", f"{key}="))
                     problems.append(problem if about_it else f"{problem} (with {override})")
@@ -225,39 +210,6 @@ def _culprit(config_name: str, overrides: list[str], error: Exception) -> str | 
         except COMPOSE_ERRORS:
             return attempt[0] if attempt else None
     return overrides[-1] if overrides else None
-
-
-def _check_values(config: DictConfig) -> list[str]:
-    """Missing values, broken interpolations and wrong arguments of targets.
-
-    Args:
-        config: as composed, with Hydra's own node, to which `${hydra:...}` refers.
-    """
-    HydraConfig.instance().set_config(config)
-    verb_schema = OmegaConf.get_type(config)
-    config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    problems = [
-        f"{key}: is not set; give it on the command line as {key}=VALUE"
-        for key in sorted(OmegaConf.missing_keys(config))
-    ]
-    missing = {problem.split(":")[0] for problem in problems}
-    try:
-        values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore
-    except OmegaConfBaseException as error:
-        return [*problems, str(error).splitlines()[0]]
-    _forget_class_weight_rules(values.get("loss"))
-    found = check_targets(values, INJECTED, beside={"data": PIPELINE})
-    problems += [text for text in found if text.split(":")[0] not in missing]
-    return problems + schema.wrong_choices(values, verb_schema)
-
-
-def _forget_class_weight_rules(loss: Any) -> None:
-    """Puts null for the name of a rule, which the signature of the loss does not know."""
-    if isinstance(loss, dict):
-        if str(loss.get("class_weights")) in CLASS_WEIGHT_RULES:
-            loss["class_weights"] = None
-        for value in loss.values():
-            _forget_class_weight_rules(value)
 
 
 def _listing(problems: list[str]) -> str:

@@ -6,17 +6,15 @@ group (`model`, `data`, ...) is checked against the signature of its `_target_` 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
+from segbench.config.fields import choice, within
 
-def choice(*options: str) -> Any:
-    """A string field that must be one of `options`; the first is the default."""
-    return field(default=options[0], metadata={"choices": options})
+LARGEST_SEED = 2**32 - 1
 
 
 @dataclass
@@ -26,7 +24,7 @@ class TrainConfig:
     # What and where
     study: str = "default"
     name: str = MISSING
-    seed: int = 0
+    seed: int = within(0, 0, LARGEST_SEED)
     run_dir: str = MISSING
     # auto: continue an unfinished run of the same config; never: refuse to touch one
     resume: str = choice("auto", "never")
@@ -49,21 +47,21 @@ class TrainConfig:
     deterministic: bool = False
     channels_last: bool = True
     compile: bool = False
-    ema: float | None = None
+    ema: float | None = within(None, 0, 1)
     # which weights are tested: those with the best val/mIoU, or the last
     selection: str = choice("best", "last")
-    early_stopping: int | None = None
+    early_stopping: int | None = within(None, 1)
     # false: val is scored, test is not, as in the trials of a tuning
     test: bool = True
     # trials spent on tuning this model, for the fairness audit
-    tuning_trials: int = 0
+    tuning_trials: int = within(0, 0)
     # keys of segbench.compare, which then reports on the study when a sweep ends; null: no report
-    compare: dict[str, Any] | None = None
+    compare: Any = None
 
     # What to show
-    samples: int = 4
-    samples_every: int = 1
-    log_every: int = 20
+    samples: int = within(4, 0)
+    samples_every: int = within(1, 1)
+    log_every: int = within(20, 1)
 
     # Modules of yours that a config may name in a `_target_`, besides segbench and its libraries
     allow_targets: list[str] = field(default_factory=list)
@@ -86,7 +84,7 @@ class EvaluateConfig:
     # Where the result goes: run_dir, or runs/STUDY/NAME/seedN
     study: str = "evaluations"
     name: str | None = None
-    seed: int | None = None
+    seed: int | None = within(None, 0)
     run_dir: str | None = None
 
     # Scores
@@ -100,12 +98,12 @@ class EvaluateConfig:
     partial: bool = False
 
     # Pictures of the worst images, and the predictions themselves
-    gallery: int = 6
+    gallery: int = within(6, 0)
     save: str = choice("none", "ids", "cityscapes")
 
     device: str = "auto"
-    batch_size: int | None = None
-    num_workers: int | None = None
+    batch_size: int | None = within(None, 1)
+    num_workers: int | None = within(None, 0)
     allow_targets: list[str] = field(default_factory=list)
 
 
@@ -126,16 +124,16 @@ class PredictConfig:
     # null: ids, color, overlay and side_by_side of images; overlay of videos
     write: list[str] | None = None
     classes: list[str] | None = None
-    alpha: float = 0.5
+    alpha: float = within(0.5, 0, 1)
     legend: bool = True
 
     # Post-processing, in this order
     refine_edges: bool = False
-    majority_window: int = 1
-    min_region: int = 0
+    majority_window: int = within(1, 1)
+    min_region: int = within(0, 0)
 
     device: str = "auto"
-    writers: int = 2
+    writers: int = within(2, 1)
     allow_targets: list[str] = field(default_factory=list)
 
 
@@ -153,15 +151,15 @@ class CompareConfig:
     # Statistics. What is resampled; auto: groups where there are ten or more, else blocks of frames
     unit: str = choice("auto", "image", "block", "group")
     # images per block; null: chosen from the autocorrelation of the images
-    block_length: int | None = None
-    replicates: int = 10_000
-    confidence: float = 0.95
+    block_length: int | None = within(None, 1)
+    replicates: int = within(10_000, 100)
+    confidence: float = within(0.95, 0.5, 0.9999)
 
     # Audit: fields that the study varies on purpose; strict: anything graver than a note fails
     varies: list[str] = field(default_factory=list)
     strict: bool = False
 
-    gallery: int = 4
+    gallery: int = within(4, 0)
     wandb: bool = True
 
 
@@ -181,12 +179,12 @@ class BenchmarkConfig:
     sizes: list[Any] = field(default_factory=lambda: [[360, 480]])
     modes: list[str] = field(default_factory=lambda: ["channels_last"])
     batch_sizes: list[int] = field(default_factory=lambda: [1, 2, 4, 8])
-    train_batch: int = 4
+    train_batch: int = within(4, 1)
     # timed training steps; 0 leaves training out
-    train_steps: int = 10
+    train_steps: int = within(10, 0)
     # of each timing, in so many rounds whose spread is printed
-    seconds: float = 2.0
-    rounds: int = 5
+    seconds: float = within(2.0, 0.01)
+    rounds: int = within(5, 2)
 
     # null: runs/STUDY/benchmark.json, where compare finds it, or benchmark.json
     output: str | None = None
@@ -224,10 +222,10 @@ class ExportConfig:
     # The images that the file is checked on: pictures, or the test images of the checkpoint's data
     source: str | None = None
     root: str | None = None
-    images: int = 4
+    images: int = within(4, 1)
     # at least this share of pixels gets the same class, and logits differ by at most this share
-    agreement: float = 0.999
-    tolerance: float = 1e-3
+    agreement: float = within(0.999, 0, 1)
+    tolerance: float = within(1e-3, 0)
     allow_targets: list[str] = field(default_factory=list)
 
 
@@ -243,7 +241,7 @@ class ExplainConfig:
     source: str | None = None
     root: str | None = None
     split: str = choice("test", "val", "train")
-    images: int = 3
+    images: int = within(3, 1)
     # a module's name, or head.input; null: the deepest map (heat maps), head.input (embeddings)
     layer: str | None = None
 
@@ -256,15 +254,15 @@ class ExplainConfig:
 
     # Embeddings
     projection: str = choice("tsne", "pca", "umap")
-    per_class: int = 200
-    least: int = 10
-    neighbours: int = 10
-    seed: int = 0
+    per_class: int = within(200, 1)
+    least: int = within(10, 1)
+    neighbours: int = within(10, 1)
+    seed: int = within(0, 0, LARGEST_SEED)
 
     # Architecture: models of conf/model, or [all] (model=a,b is short for models=[a,b])
     models: list[str] | None = None
     size: list[int] = field(default_factory=lambda: [256, 320])
-    num_classes: int = 19
+    num_classes: int = within(19, 1)
 
     device: str = "auto"
     allow_targets: list[str] = field(default_factory=list)
@@ -286,14 +284,3 @@ def register() -> None:
     """Makes every verb's schema known to Hydra as `VERB_schema`."""
     for verb, schema in SCHEMAS.items():
         ConfigStore.instance().store(f"{verb}_schema", schema)
-
-
-def wrong_choices(config: Mapping[str, Any], schema: type | None) -> list[str]:
-    """One sentence for each key whose value is none of the options of its `choice`."""
-    problems = []
-    for entry in fields(schema) if is_dataclass(schema) else ():
-        options = entry.metadata.get("choices", ())
-        if options and config.get(entry.name) not in options:
-            value = config.get(entry.name)
-            problems.append(f"{entry.name}: '{value}' is not one of {', '.join(options)}")
-    return problems

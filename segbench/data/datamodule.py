@@ -239,6 +239,8 @@ class SegmentationData(pl.LightningDataModule):
             )
         if self.batch_size < 1 or self.eval_batch_size < 1:
             problems.append("batch_size and eval_batch_size must be at least 1")
+        if self.cache_limit < 0:
+            problems.append("cache_limit_gb must be at least 0")
         if self.num_workers < 0:
             problems.append(f"num_workers is {self.num_workers}; expected 0 or more")
         if self.workers not in ("auto", "thread", "process"):
@@ -250,4 +252,4 @@ class SegmentationData(pl.LightningDataModule):
         if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
             problems.append("mean and std need three values, std above 0")
         if problems:
-            raise ValueError("data: " + "; ".join(problems))
+            raise ValueError("; ".join(problems))

@@ -263,6 +263,6 @@ class Folder:
         if self.ratio is not None and (len(self.ratio) != 3 or abs(sum(self.ratio) - 1) > 1e-6):
             problems.append(f"ratio is {self.ratio}; expected three shares that sum to 1")
         if problems:
-            raise ValueError("data: " + "; ".join(problems))
+            raise ValueError("; ".join(problems))
         if isinstance(self.declared, dict):
             declared_map(self.declared, self.names or [], self.mask_type == "rgb")

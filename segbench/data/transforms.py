@@ -254,4 +254,4 @@ def _check(
     if not 0 < cat_max_ratio <= 1:
         problems.append(f"cat_max_ratio is {cat_max_ratio}; expected above 0, at most 1")
     if problems:
-        raise ValueError("data: " + "; ".join(problems))
+        raise ValueError("; ".join(problems))

@@ -38,8 +38,8 @@ class Predictor:
             the predictor is then the class set without it.
 
     Raises:
-        ValueError: `slide` without window or stride, a stride larger than the window, or an
-            unknown class.
+        ValueError: `slide` without window or stride, a stride larger than the window, an unknown
+            class, or a number out of range.
     """
 
     def __init__(
@@ -60,6 +60,10 @@ class Predictor:
     ) -> None:
         if not scales or min(scales) <= 0:
             raise ValueError(f"scales must be positive and at least one, not {list(scales)}")
+        if min(divisor, window_batch) < 1:
+            raise ValueError(
+                f"divisor and window_batch must be at least 1, not {divisor} and {window_batch}"
+            )
         self.model = model
         # (image / 255 - mean) / std, as one factor and one shift of a channel
         self._factor = torch.tensor([1 / (255 * s) for s in std])[:, None, None]

@@ -44,7 +44,8 @@ class Custom(nn.Module):
         aux_weight: weight of the auxiliary loss; 0 builds no auxiliary head.
 
     Raises:
-        ValueError: width is not a positive multiple of 4, or there are no dilations.
+        ValueError: width is not a positive multiple of 4, there are no dilations, or one of them
+            or the drop path rate is out of range.
     """
 
     def __init__(
@@ -60,8 +61,10 @@ class Custom(nn.Module):
         super().__init__()
         if width < 4 or width % 4:
             raise ValueError(f"width must be a positive multiple of 4, got {width}")
-        if not dilations:
-            raise ValueError("dilations is empty; expected one per block at 1/8")
+        if not dilations or min(dilations) < 1:
+            raise ValueError(f"dilations {list(dilations)}: expected one of 1 or more per block")
+        if not 0 <= drop_path_rate <= 1:
+            raise ValueError(f"drop_path_rate must be between 0 and 1, got {drop_path_rate}")
         half, quarter, eighth = width, 2 * width, 4 * width
         rates = torch.linspace(0, drop_path_rate, shallow_blocks + len(dilations)).tolist()
         self.stem = nn.Sequential(ConvNormAct(3, half, stride=2), ConvNormAct(half, half))

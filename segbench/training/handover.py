@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from segbench.training import build
+from segbench.training.checkpoint import read_checkpoint
 from segbench.training.run_directory import RunDirectory, replacing
 
 Facts = dict[str, Any]
@@ -37,7 +37,7 @@ def write_small(ckpt: Path, target: Path, half: bool) -> None:
     Raises:
         ConfigError: `ckpt` cannot be read.
     """
-    checkpoint = build.read_checkpoint(ckpt)
+    checkpoint = read_checkpoint(ckpt)
     meta = dict(checkpoint["segbench"])
     result = RunDirectory(ckpt.resolve().parents[1]).read_result() or {}
     meta["trained"] = meta.get("trained") or _facts(result) | _epoch(checkpoint)

@@ -75,8 +75,13 @@ def parameter_groups(
         Non-empty groups for an optimiser, each with a `name`.
 
     Raises:
-        ValueError: an encoder learning rate is asked for, and the model has no `encoder`.
+        ValueError: a number below 0, or an encoder learning rate for a model without `encoder`.
     """
+    if min(weight_decay, encoder_lr_factor) < 0:
+        raise ValueError(
+            f"weight_decay={weight_decay} and encoder_lr_factor={encoder_lr_factor} must be at "
+            "least 0"
+        )
     prefix = _encoder_prefix(model)
     if encoder_lr_factor != 1.0 and prefix is None:
         raise ValueError(
@@ -120,6 +125,8 @@ def poly(
         warmup_steps: steps of linear growth from 0 before.
         min_factor: the factor never falls below this.
     """
+    if power < 0:
+        raise ValueError(f"power={power} must be at least 0")
     return _per_step(optimizer, total_steps, warmup_steps, min_factor, lambda t: (1 - t) ** power)
 
 
@@ -141,6 +148,8 @@ def plateau(
     optimizer: Optimizer, total_steps: int, factor: float = 0.1, patience: int = 5
 ) -> ReduceLROnPlateau:
     """Multiplies the rate by `factor` after `patience` epochs without a better val/mIoU."""
+    if patience < 0:
+        raise ValueError(f"patience={patience} must be at least 0")
     return ReduceLROnPlateau(optimizer, mode="max", factor=factor, patience=patience)
 
 
@@ -153,8 +162,11 @@ def _per_step(
 ) -> LambdaLR:
     if not 0 <= warmup_steps < max(total_steps, 1):
         raise ValueError(
-            f"warmup_steps={warmup_steps} must be less than the {total_steps} steps of the training"
+            f"warmup_steps={warmup_steps} must be at least 0 and less than the {total_steps} steps "
+            "of the training"
         )
+    if not 0 <= min_factor <= 1:
+        raise ValueError(f"min_factor={min_factor} must be between 0 and 1")
 
     def factor(step: int) -> float:
         if step < warmup_steps:

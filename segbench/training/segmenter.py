@@ -25,7 +25,8 @@ from segbench.data.frames import resize_image
 from segbench.inference import onnx
 from segbench.inference.photos import read_photo
 from segbench.inference.predictor import Predictor
-from segbench.training.build import check_allowed, instantiate, load_checkpoint
+from segbench.training.build import instantiate
+from segbench.training.checkpoint import check_allowed, load_checkpoint
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 WHOLE_LIMIT = 1 << 22  # pixels of a picture that the network gets in one piece
@@ -92,7 +93,7 @@ class Segmenter:
             "mean": self.meta["mean"],
             "std": self.meta["std"],
         }
-        self.predictor: Predictor = instantiate(node, **self._given)
+        self.predictor: Predictor = instantiate("inference", node, **self._given)
         self.classes = self.predictor.classes
         trained = self.meta["protocol"].get("resize")
         self._keeps_aspect = resize == "auto"
@@ -159,7 +160,7 @@ class Segmenter:
 
     def _windowed(self) -> Predictor:
         node = {"mode": "slide", "crop_size": LARGE_WINDOW, "stride": LARGE_STRIDE}
-        return instantiate({**self.inference, **node}, **self._given)
+        return instantiate("inference", {**self.inference, **node}, **self._given)
 
 
 def load_network(path: Path, allow_targets: Sequence[str] = ()) -> tuple[nn.Module, dict[str, Any]]:

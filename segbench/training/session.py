@@ -19,6 +19,7 @@ from torch import nn
 from segbench.config import ConfigError
 from segbench.training import build
 from segbench.training.callbacks import Speed
+from segbench.training.checkpoint import CHECKPOINT_FORMAT, read_checkpoint
 from segbench.training.compiling import compile_network
 from segbench.training.processes import is_first_process
 from segbench.training.report import print_report
@@ -70,7 +71,7 @@ def run_training(config: Config, run: RunDirectory) -> dict[str, Any]:
         check_possible(config)
         task, data, trainer = build_run(config, run)
         if resume:
-            begun_on = build.read_checkpoint(resume)["segbench"].get("fingerprint")
+            begun_on = read_checkpoint(resume)["segbench"].get("fingerprint")
             check_same_data(begun_on, task.checkpoint_meta["fingerprint"], before, run)
             print(f"resuming {resume}")
         describe(result, task, data, trainer, config)
@@ -151,14 +152,14 @@ def build_run(config: Config, run: RunDirectory) -> tuple[SegmentationTask, Any,
         predictor=_build_predictor(config, model, data),
         make_optimizer=lambda m: _build_optimizer(config, m),
         make_scheduler=lambda o, steps: build.instantiate(
-            config["scheduler"], optimizer=o, total_steps=steps
+            "scheduler", config["scheduler"], optimizer=o, total_steps=steps
         ),
         image_names=names,
         seed=config["seed"],
         channels_last=config["channels_last"],
         log_every=config["log_every"],
         checkpoint_meta={
-            "format": build.CHECKPOINT_FORMAT,
+            "format": CHECKPOINT_FORMAT,
             "config": config,
             "classes": source.classes.to_dict(),
             "mean": list(data.mean),
@@ -183,15 +184,14 @@ def _start_from(model: nn.Module, weights: str) -> None:
 def _build_optimizer(config: Config, model: nn.Module) -> Any:
     """Not fused where gradients are clipped: under mixed precision Lightning refuses the two."""
     unfused = {"fused": False} if config["trainer"].get("gradient_clip_val") else {}
-    return build.instantiate(config["optimizer"], model=model, **unfused)
+    return build.instantiate("optimizer", config["optimizer"], model=model, **unfused)
 
 
 def _build_predictor(config: Config, model: nn.Module, data: Any) -> Any:
     if config["inference"].get("drop_class"):
         raise ConfigError("inference.drop_class is for prediction; in training it must be null")
-    return build.instantiate(
-        config["inference"], model=model, classes=data.classes, mean=data.mean, std=data.std
-    )
+    given = {"model": model, "classes": data.classes, "mean": data.mean, "std": data.std}
+    return build.instantiate("inference", config["inference"], **given)
 
 
 def _test(
@@ -224,7 +224,7 @@ def _test(
             f"selection={config['selection']}, but no checkpoint was written: no epoch with a "
             "validation was completed (trainer.max_epochs, trainer.check_val_every_n_epoch)"
         )
-    checkpoint = build.read_checkpoint(file)
+    checkpoint = read_checkpoint(file)
     task.load_state_dict(checkpoint["state_dict"])
     result["scores"]["val"] = checkpoint["segbench"]["scores"].get("val")
     result["selected_epoch"] = int(checkpoint["epoch"]) + 1 if trainer.max_epochs else 0

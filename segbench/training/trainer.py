@@ -16,6 +16,7 @@ from pytorch_lightning.callbacks import (
 )
 from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from segbench.config import ConfigError
 from segbench.training import build
@@ -24,6 +25,8 @@ from segbench.training.run_directory import RunDirectory, replacing
 from segbench.training.tracking import wandb_arguments
 
 Config = dict[str, Any]
+# Of arguments for which the Trainer itself sets no limit.
+LEAST = {"accumulate_grad_batches": 1, "check_val_every_n_epoch": 1, "gradient_clip_val": 0}
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -84,8 +87,10 @@ class StopEarly(EarlyStopping):
 def build_loggers(config: Config, run: RunDirectory) -> list[Logger]:
     """The loggers of a run, which know its config."""
     loggers = [
-        build.instantiate(node, save_dir=str(run.path), **wandb_arguments(node, run))
-        for node in (config["logger"] or {}).values()
+        build.instantiate(
+            f"logger.{name}", node, save_dir=str(run.path), **wandb_arguments(node, run)
+        )
+        for name, node in (config["logger"] or {}).items()
     ]
     for logger in loggers:
         logger.log_hyperparams(config)
@@ -112,19 +117,23 @@ def build_trainer(
             "trainer.sync_batchnorm: works on GPUs only; on CPUs add trainer.sync_batchnorm=false "
             "(each process then normalises its own part of the batch)"
         )
-    return build.instantiate(
-        config["trainer"],
-        precision=build.resolve_precision(config["precision"], accelerator),
-        deterministic=config["deterministic"],
-        logger=loggers or False,
-        callbacks=_callbacks(config, run, data),
-        enable_progress_bar=config["trainer"]["enable_progress_bar"] and sys.stdout.isatty(),
-        default_root_dir=str(run.path),
-        plugins=[AtomicCheckpointIO()],
-        use_distributed_sampler=False,
-        enable_model_summary=False,
-        log_every_n_steps=config["log_every"],
-    )
+    try:
+        return build.instantiate(
+            "trainer",
+            config["trainer"],
+            precision=build.resolve_precision(config["precision"], accelerator),
+            deterministic=config["deterministic"],
+            logger=loggers or False,
+            callbacks=_callbacks(config, run, data),
+            enable_progress_bar=config["trainer"]["enable_progress_bar"] and sys.stdout.isatty(),
+            default_root_dir=str(run.path),
+            plugins=[AtomicCheckpointIO()],
+            use_distributed_sampler=False,
+            enable_model_summary=False,
+            log_every_n_steps=config["log_every"],
+        )
+    except MisconfigurationException as error:  # how Lightning refuses arguments
+        raise ConfigError(f"trainer: {error}") from None
 
 
 def check_possible(config: Config) -> None:
@@ -133,6 +142,13 @@ def check_possible(config: Config) -> None:
     That is a selection, stop or schedule by validation without one, and fp16 on a CPU.
     """
     trainer = config["trainer"]
+    for key, least in LEAST.items():
+        if (value := trainer.get(key)) is not None and value < least:
+            raise ConfigError(f"trainer.{key}: must be at least {least}, got {value}")
+    if trainer.get("fast_dev_run"):
+        raise ConfigError(
+            "trainer.fast_dev_run: writes no checkpoint, which the test needs; say trainer=debug"
+        )
     if config["precision"] == "16-mixed" and build.on_cpu(trainer["accelerator"]):
         raise ConfigError(
             "precision=16-mixed: on a CPU Lightning would run bf16-mixed; say precision=bf16-mixed"

@@ -154,7 +154,7 @@ def test_the_device_refuses_what_it_cannot_do() -> None:
 
 @pytest.mark.parametrize("knob", ["blur", "noise", "cutout"])
 def test_what_the_device_cannot_do_is_refused_before_anything_is_loaded(knob: str) -> None:
-    with pytest.raises(ValueError, match=r"data: frames_on_device cannot blur.*=false"):
+    with pytest.raises(ValueError, match=r"frames_on_device cannot blur.*=false"):
         module(frames_on_device=True, **{knob: 0.5})
 
 
