@@ -19,7 +19,7 @@ from typing import Any
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from segbench.config import ConfigError, config_dir, did_you_mean
+from segbench.config import ConfigError, config_dir, did_you_mean, make_folder
 from segbench.config.app import Outcome, run_verb
 from segbench.config.compose import compose_checked
 
@@ -30,18 +30,21 @@ def benchmark(config: DictConfig) -> Outcome:
     """Measures every model, prints the table, writes benchmark.json."""
     plain: Config = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     _check(plain)
+    default = f"runs/{plain['study']}/benchmark.json" if plain["study"] else "benchmark.json"
+    file = Path(plain["output"] or default)
     candidates = _of_study(plain["study"]) if plain["study"] else _of_names(plain)
     from segbench.analysis.cost import measure_in_process
     from segbench.analysis.cost_report import print_costs, report
+    from segbench.training.segmenter import resolve_device
 
+    resolve_device(plain["device"])
+
+    make_folder("output", file.parent)
     rows = []
     for number, job in enumerate(jobs := list(_jobs(plain, candidates)), 1):
         size = "x".join(map(str, job["size"]))
         print(f"[{number}/{len(jobs)}] {job['model']}, {size}, {job['mode']}", file=sys.stderr)
         rows.append(measure_in_process(job))
-    default = f"runs/{plain['study']}/benchmark.json" if plain["study"] else "benchmark.json"
-    file = Path(plain["output"] or default)
-    file.parent.mkdir(parents=True, exist_ok=True)
     unfinished = file.with_suffix(".part")
     unfinished.write_text(json.dumps(report(rows, plain), indent=2) + "\n", encoding="utf-8")
     os.replace(unfinished, file)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from segbench.config import make_folder
 from segbench.config.app import run_verb
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ def main(config: DictConfig) -> int:
     from segbench.training.build import build_source
 
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
-    return check_data(build_source(plain["data"]), Path(plain["output"]), plain["strict"])
+    source = build_source(plain["data"])
+    return check_data(source, make_folder("output", plain["output"]), plain["strict"])
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from segbench.config import ConfigError
+from segbench.config import ConfigError, make_folder
 from segbench.config.app import run_verb
 
 
@@ -31,6 +31,7 @@ def compare(config: DictConfig) -> int:
     from segbench.analysis.study import read_study
 
     study = read_study(Path(plain["runs"]) / plain["study"], plain["only"])
+    make_folder("study", study.path / "report")
     options = Options(
         baseline=plain["baseline"],
         unit=plain["unit"],

@@ -10,6 +10,7 @@ the worst images to runs/STUDY/NAME/seedN.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from segbench.config import ConfigError
+from segbench.config import ConfigError, make_folder
 from segbench.config.app import Outcome, run_verb
 from segbench.training.run_directory import RunDirectory
 
@@ -40,7 +41,13 @@ def evaluate(config: DictConfig) -> Outcome:
     place = f"runs/{result['study']}/{result['name']}/seed{result['seed']}"
     run = RunDirectory(plain["run_dir"] or place)
     _check_place(plain, run, source)
-    judged = judge()
+    make_folder("run_dir", run.path)
+    try:
+        judged = judge()
+    except BaseException:
+        with contextlib.suppress(OSError):  # an earlier evaluation is in it
+            run.path.rmdir()
+        raise
     _complete(result, plain, judged, source)
     result["timings"] = {"total_seconds": time.time() - started}
     _write(run, result, plain, judged, source)

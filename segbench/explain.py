@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from segbench.config import ConfigError, config_dir, did_you_mean
+from segbench.config import ConfigError, config_dir, did_you_mean, make_folder
 from segbench.config.app import Outcome, run_verb
 from segbench.config.compose import compose_checked
 
@@ -32,8 +32,7 @@ def explain(config: DictConfig) -> Outcome:
     """Draws what `what` asks for into `output`."""
     plain: Config = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     _check(plain)
-    folder = Path(plain["output"])
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = make_folder("output", plain["output"])
     if plain["what"] == "architecture":
         _architectures(plain, folder)
     else:
@@ -61,8 +60,12 @@ def _check(config: Config) -> None:
     if config["what"] == "embeddings" and config["source"]:
         problems.append("embeddings need masks: leave out source, give root=DATA_FOLDER")
     for key, length in (("pixel", 2), ("region", 4), ("size", 2)):
-        if config[key] is not None and len(config[key]) != length:
+        if config[key] is None:
+            continue
+        if len(config[key]) != length:
             problems.append(f"{key}: needs {length} numbers, got {config[key]}")
+        elif key == "size" and min(config[key]) < 1:
+            problems.append(f"size: must be [H, W] in pixels, got {config[key]}")
     if problems:
         raise ConfigError("\n".join(problems))
 

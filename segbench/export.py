@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from segbench.config import ConfigError
+from segbench.config import ConfigError, make_folder
 from segbench.config.app import Outcome, run_verb
 
 if TYPE_CHECKING:
@@ -91,7 +91,6 @@ def _write_onnx(target: Path, segmenter: Segmenter, images: list[Tensor], plain:
         predictor.model, meta["mean"], meta["std"], predictor.divisor, plain["argmax"]
     )
     card = _card(segmenter, plain)
-    target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f".{target.name}.part")
     try:
         program = onnx_export.export_onnx(network, draft, _inside(segmenter))
@@ -130,6 +129,7 @@ def _check(config: Config) -> Path:
         )
     if target.resolve() == ckpt.resolve():
         raise ConfigError(f"output={target}: is the checkpoint itself; choose another file")
+    make_folder("output", target.parent)
     return target
 
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from segbench.config import ConfigError, did_you_mean
+from segbench.config import ConfigError, did_you_mean, make_folder
 from segbench.config.app import run_verb
 
 if TYPE_CHECKING:
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from segbench.training.segmenter import Prediction, Segmenter
 
 Config = dict[str, Any]
+MAX_PIXELS = 178_000_000  # as of the largest photo that is read
 
 
 def predict(config: DictConfig) -> int:
@@ -49,10 +50,7 @@ def predict(config: DictConfig) -> int:
         plain["allow_targets"],
     )
     shown = _class_ids(plain["classes"], segmenter.classes.names)
-    try:
-        Path(plain["output"]).mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise ConfigError(f"output={plain['output']}: cannot be made ({error.strerror})") from None
+    make_folder("output", plain["output"])
     is_video = {file for file in files.values() if file.suffix.lower() in VIDEOS}
     pictures = {name: file for name, file in files.items() if file not in is_video}
     failures = _predict_pictures(pictures, segmenter, plain, shown) if pictures else []
@@ -78,8 +76,11 @@ def _check(config: Config) -> None:
         isinstance(resize, list)
         and len(resize) == 2
         and all(isinstance(n, int) and n > 0 for n in resize)
+        and resize[0] * resize[1] <= MAX_PIXELS
     ):
-        problems.append(f"resize: must be auto, null or [H, W] in pixels, not {resize}")
+        problems.append(
+            f"resize: must be auto, null or [H, W] of at most {MAX_PIXELS} pixels, not {resize}"
+        )
     if config["refine_edges"]:
         from importlib.util import find_spec
 

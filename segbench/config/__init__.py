@@ -1,6 +1,7 @@
 """Configuration: where it lies, how it is composed and checked, how a verb is started."""
 
 import difflib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -24,6 +25,22 @@ def config_dir() -> Path:
 def studies_dir() -> Path:
     """The directory of the study files, in a checkout or in a wheel."""
     return _shipped("experiments")
+
+
+def make_folder(key: str, folder: str | Path) -> Path:
+    """Makes the folder that an option names; verbs call it before they work for hours.
+
+    Raises:
+        ConfigError: it cannot be made, or not written to.
+    """
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{key}={folder}: cannot be made ({error.strerror})") from None
+    if not os.access(folder, os.W_OK):
+        raise ConfigError(f"{key}={folder}: cannot be written to")
+    return folder
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:

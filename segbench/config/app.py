@@ -26,7 +26,7 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from segbench.config import ConfigError, config_dir
+from segbench.config import ConfigError, config_dir, make_folder
 from segbench.config.compose import compose_checked, for_sweeper, register
 from segbench.config.tuning import is_tuning, swept_models, tune_each
 
@@ -84,7 +84,10 @@ def run_verb(
             or arguments.shell_completion
         ):
             config = compose_checked(config_name, arguments.overrides, arguments.multirun)
-            if arguments.multirun or config.hydra.mode == RunMode.MULTIRUN:
+            sweeps = arguments.multirun or config.hydra.mode == RunMode.MULTIRUN
+            place = config.hydra.sweep.dir if sweeps else config.hydra.run.dir
+            make_folder("study" if sweeps else "run_dir", place)
+            if sweeps:
                 models = swept_models(config, arguments.overrides) if is_tuning(config) else []
                 if len(models) > 1:
                     sys.exit(tune_each(module, models, sys.argv[1:]))
@@ -110,6 +113,7 @@ def run_verb(
             return None
         if isinstance(outcome, Outcome):
             _write_outcome(outcome)
+            codes.append(int(outcome.status == "failed"))
             return outcome.objective
         codes.append(outcome or 0)
         return None

@@ -43,6 +43,7 @@ def check_values(config: DictConfig) -> list[str]:
         f"{key}: is not set; give it on the command line as {key}=VALUE"
         for key in sorted(OmegaConf.missing_keys(config))
     ]
+    problems += [f"{key}: is empty" for key in ("study", "name") if config.get(key) == ""]
     missing = {problem.split(":")[0] for problem in problems}
     try:
         values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore

@@ -153,7 +153,7 @@ def require_folders(root: Path, folders: Iterable[str], layout: str, how: str) -
         found = "no such folder"
     raise DataError(
         f"{root}: missing {', '.join(missing)}. Expected layout: {layout}. Found: {found}. "
-        f"{how} Then set data.root."
+        f"{how} Then set data.root (beside a ckpt: root)."
     )
 
 

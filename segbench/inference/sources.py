@@ -21,6 +21,8 @@ def find_sources(source: str) -> dict[str, Path]:
     Raises:
         DataError: nothing is there, or nothing that could be an image or a video.
     """
+    if not source:  # which would be the working directory
+        raise DataError("source: is empty; give a file, a folder or a glob")
     path = Path(source)
     if path.is_file():
         found = [path]

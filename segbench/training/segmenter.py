@@ -203,8 +203,9 @@ def resolve_device(name: str) -> torch.device:
         device = torch.device(name)
     except RuntimeError as error:
         raise ConfigError(f"device: '{name}' is no device ({str(error).splitlines()[0]})") from None
-    if device.type == "cuda" and not torch.cuda.is_available():
-        raise ConfigError(f"device: '{name}', but torch finds no GPU; use device=cpu")
+    if device.type == "cuda" and (device.index or 0) >= (found := torch.cuda.device_count()):
+        gpus = f"{found} GPU(s), counted from 0" if found else "no GPU; use device=cpu"
+        raise ConfigError(f"device: '{name}', but torch finds {gpus}")
     return device
 
 

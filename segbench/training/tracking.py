@@ -12,12 +12,15 @@ import cv2
 import numpy as np
 from pytorch_lightning.loggers import Logger, WandbLogger
 
+from segbench.config import ConfigError
 from segbench.data.classes import ClassSet
 from segbench.training.run_directory import RunDirectory
 
+LONGEST_TAG = 64  # W&B takes no longer one
+
 
 def wandb_arguments(node: Mapping[str, Any], run: RunDirectory) -> dict[str, Any]:
-    """What a W&B logger needs besides its config: its id, and whether it is offline.
+    """What a W&B logger needs besides its config: its id, whether it is offline, fitting tags.
 
     The id is drawn once and kept in the run directory, so that a resumed run goes on in W&B too.
     """
@@ -33,8 +36,12 @@ def wandb_arguments(node: Mapping[str, Any], run: RunDirectory) -> dict[str, Any
             "W&B is offline (not logged in): `wandb leet DIR` shows the run, `wandb sync DIR` "
             f"uploads it; DIR is {run.path}/wandb/latest-run"
         )
-    mode = "offline" if offline else "online"
-    return {"id": id_file.read_text().strip(), "mode": mode, "resume": "allow"}
+    return {
+        "id": id_file.read_text().strip(),
+        "mode": "offline" if offline else "online",
+        "resume": "allow",
+        "tags": [str(tag)[:LONGEST_TAG] for tag in node.get("tags") or ()],
+    }
 
 
 def _logged_in() -> bool:
@@ -42,7 +49,13 @@ def _logged_in() -> bool:
         return False
     import wandb
 
-    return wandb.login(prompt=False)
+    try:
+        return wandb.login(prompt=False)
+    except Exception as error:  # a key that its server refuses, or no server
+        raise ConfigError(
+            f"W&B: {str(error) or type(error).__name__}. Set WANDB_MODE=offline to log to the disk "
+            "alone, or say logger=csv"
+        ) from error
 
 
 def finish_wandb(failed: bool) -> None:

@@ -86,14 +86,15 @@ class StopEarly(EarlyStopping):
 
 def build_loggers(config: Config, run: RunDirectory) -> list[Logger]:
     """The loggers of a run, which know its config."""
-    loggers = [
-        build.instantiate(
-            f"logger.{name}", node, save_dir=str(run.path), **wandb_arguments(node, run)
-        )
-        for name, node in (config["logger"] or {}).items()
-    ]
-    for logger in loggers:
-        logger.log_hyperparams(config)
+    loggers = []
+    for name, node in (config["logger"] or {}).items():
+        given = wandb_arguments(node, run)
+        logger = build.instantiate(f"logger.{name}", node, save_dir=str(run.path), **given)
+        try:
+            logger.log_hyperparams(config)
+        except Exception as error:  # W&B starts here: its settings, its server, its disk
+            raise ConfigError(f"logger.{name} does not start: {error}") from error
+        loggers.append(logger)
     return loggers
 
 

@@ -31,3 +31,8 @@ def test_nothing_to_predict_is_an_error(tmp_path):
         find_sources(str(tmp_path))
     with pytest.raises(DataError, match="no file or folder"):
         find_sources(f"{tmp_path}/*.png")
+
+
+def test_an_empty_source_is_not_the_working_directory() -> None:
+    with pytest.raises(DataError, match="source: is empty"):
+        find_sources("")

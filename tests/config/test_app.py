@@ -1,0 +1,42 @@
+"""How a verb ends: its exit code, and the folders that it cannot have."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import pytest
+from omegaconf import DictConfig
+
+from segbench.config import ConfigError, make_folder
+from segbench.config.app import Outcome, run_verb
+from tests.conftest import run_verb as run_process
+
+
+def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+    assert make_folder("output", tmp_path / "a" / "b").is_dir()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match=r"output=\S*file/a: cannot be made \(Not a directory\)"):
+        make_folder("output", tmp_path / "file" / "a")
+
+
+@pytest.mark.parametrize(("status", "code"), [("finished", 0), ("unchanged", 0), ("failed", 1)])
+def test_an_outcome_is_an_exit_code(
+    status: str, code: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def task(config: DictConfig) -> Outcome:
+        return Outcome(status)
+
+    monkeypatch.setattr(sys, "argv", ["check_data", "data=streets", f"output={tmp_path}"])
+    with pytest.raises(SystemExit) as ended:
+        run_verb("check_data", task)
+    assert ended.value.code == code
+
+
+def test_a_training_that_cannot_write_says_so_without_a_traceback(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    for words in ([f"run_dir={tmp_path}/file/run"], ["-m", f"hydra.sweep.dir={tmp_path}/file/s"]):
+        done = run_process("train", *words, "logger=csv", cwd=tmp_path)
+        assert done.returncode == 2, done.stderr
+        assert "cannot be made (Not a directory)" in done.stderr
+        assert "Traceback" not in done.stderr
