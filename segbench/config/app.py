@@ -86,7 +86,8 @@ def run_verb(
             config = compose_checked(config_name, arguments.overrides, arguments.multirun)
             sweeps = arguments.multirun or config.hydra.mode == RunMode.MULTIRUN
             place = config.hydra.sweep.dir if sweeps else config.hydra.run.dir
-            make_folder("study" if sweeps else "run_dir", place)
+            if place != ".":  # Hydra makes it, with a traceback where it cannot
+                make_folder("study" if sweeps else "run_dir", place)
             if sweeps:
                 models = swept_models(config, arguments.overrides) if is_tuning(config) else []
                 if len(models) > 1:

@@ -122,6 +122,8 @@ def in_yaml(annotation: ast.expr) -> str:
                 str(option.value) if isinstance(option, ast.Constant) else in_yaml(option)
                 for option in options
             )
+        case ast.Subscript(value=ast.Name(id="Literal"), slice=ast.Constant(value=option)):
+            return str(option)
         case ast.Subscript(value=ast.Name(id="list" | "Sequence"), slice=inner):
             return f"a list of {in_yaml(inner)}"
         case ast.Subscript(value=ast.Name(id="tuple"), slice=ast.Tuple(elts=items)):

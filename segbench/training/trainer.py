@@ -140,9 +140,14 @@ def build_trainer(
 def check_possible(config: Config) -> None:
     """Raises ConfigError for what would end otherwise than asked, before anything is loaded.
 
-    That is a selection, stop or schedule by validation without one, and fp16 on a CPU.
+    That is numbers without sense, a selection, stop or schedule by validation without one, and fp16
+    on a CPU.
     """
     trainer = config["trainer"]
+    if config["precision"] == "16-mixed" and build.on_cpu(trainer["accelerator"]):
+        raise ConfigError(
+            "precision=16-mixed: on a CPU Lightning would run bf16-mixed; say precision=bf16-mixed"
+        )
     for key, least in LEAST.items():
         if (value := trainer.get(key)) is not None and value < least:
             raise ConfigError(f"trainer.{key}: must be at least {least}, got {value}")
@@ -150,10 +155,18 @@ def check_possible(config: Config) -> None:
         raise ConfigError(
             "trainer.fast_dev_run: writes no checkpoint, which the test needs; say trainer=debug"
         )
-    if config["precision"] == "16-mixed" and build.on_cpu(trainer["accelerator"]):
+    if trainer.get("limit_train_batches") == 0 and trainer["max_epochs"] != 0:
         raise ConfigError(
-            "precision=16-mixed: on a CPU Lightning would run bf16-mixed; say precision=bf16-mixed"
+            "trainer.limit_train_batches=0: nothing would be trained; say trainer.max_epochs=0"
         )
+    if trainer.get("limit_test_batches") == 0 and config["test"]:
+        raise ConfigError("trainer.limit_test_batches=0: nothing would be tested; say test=false")
+    _check_validated(config)
+
+
+def _check_validated(config: Config) -> None:
+    """Raises ConfigError if something needs the scores of val, and there will be none."""
+    trainer = config["trainer"]
     epochs, every = trainer["max_epochs"], trainer["check_val_every_n_epoch"]
     is_too_short = epochs is not None and 0 <= epochs < (every or 1)
     if not is_too_short and trainer["limit_val_batches"] != 0:

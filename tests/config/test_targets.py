@@ -98,6 +98,7 @@ def test_values_against_annotations(annotation: str, good: list, bad: list) -> N
         ("'tuple[int, int] | None'", "[int, int] or null"),
         ("list[float] | str", "a list of float or str"),
         ("Literal['uniform', 'gaussian']", "uniform or gaussian"),
+        ("Literal['scse'] | None", "scse or null"),
         ("Union[int, str]", "int or str"),
     ],
 )
