@@ -17,9 +17,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from segbench.config import ConfigError
+from segbench.config import ConfigError, config_dir
 from segbench.config.app import Outcome, run_verb
 from segbench.config.tuning import is_tuning
 from segbench.training.processes import all_start_at_once, is_first_process
@@ -53,6 +54,9 @@ VOLATILE = (
 def train(config: DictConfig) -> Outcome:
     """Trains one run, unless it is finished already."""
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore
+    # What a trainer of one's own leaves out is as in conf/trainer/default.yaml.
+    defaults = yaml.safe_load((config_dir() / "trainer" / "default.yaml").read_text())
+    plain["trainer"] = defaults | plain["trainer"]
     run = RunDirectory(plain["run_dir"])
     if plain["overwrite"] and all_start_at_once():
         raise ConfigError(

@@ -17,7 +17,7 @@ from segbench.config.targets import check_targets
 INJECTED = {
     "model": {"num_classes"},
     "loss": {"ignore_index"},
-    "optimizer": {"model"},
+    "optimizer": {"model", "params"},
     "scheduler": {"optimizer", "total_steps"},
     "trainer": {"callbacks", "logger", "precision", "deterministic", "default_root_dir"},
     "logger": {"save_dir"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import re
 import time
@@ -182,9 +183,15 @@ def _start_from(model: nn.Module, weights: str) -> None:
 
 
 def _build_optimizer(config: Config, model: nn.Module) -> Any:
-    """Not fused where gradients are clipped: under mixed precision Lightning refuses the two."""
-    unfused = {"fused": False} if config["trainer"].get("gradient_clip_val") else {}
-    return build.instantiate("optimizer", config["optimizer"], model=model, **unfused)
+    """One of `optim`, which gets the model, or one of torch's, which gets its parameters.
+
+    Not fused where gradients are clipped: under mixed precision Lightning refuses the two.
+    """
+    node = config["optimizer"]
+    takes_params = "params" in inspect.signature(build.locate(str(node["_target_"]))).parameters
+    given: dict[str, Any] = {"params": model.parameters()} if takes_params else {"model": model}
+    given |= {"fused": False} if config["trainer"].get("gradient_clip_val") else {}
+    return build.instantiate("optimizer", node, **given)
 
 
 def _build_predictor(config: Config, model: nn.Module, data: Any) -> Any:
