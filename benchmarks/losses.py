@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import math
+import os
 import resource
 import subprocess
 import sys
@@ -124,7 +125,9 @@ def peak_in_new_process(name: str, arguments: argparse.Namespace) -> float:
     """A child inherits its parent's peak, so this must run before the parent grows."""
     command = [sys.executable, __file__, "--peak", name, "--threads", str(arguments.threads)]
     command += ["--size", *map(str, arguments.size)]
-    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout)
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=env)
+    return float(done.stdout)
 
 
 def median_times(
