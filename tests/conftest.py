@@ -89,8 +89,15 @@ def run_verb(
     verb: str, *words: str, cwd: Path = ROOT, **environment: str
 ) -> subprocess.CompletedProcess[str]:
     """Runs `python -m segbench.VERB` as a process of its own; modules in `cwd` are found too."""
+    return run_module(f"segbench.{verb}", *words, cwd=cwd, **environment)
+
+
+def run_module(
+    module: str, *words: str, cwd: Path = ROOT, **environment: str
+) -> subprocess.CompletedProcess[str]:
+    """Runs `python -m MODULE` likewise."""
     return subprocess.run(
-        [sys.executable, "-m", f"segbench.{verb}", *words],
+        [sys.executable, "-m", module, *words],
         cwd=cwd,
         env={**os.environ, "PYTHONPATH": python_path(ROOT, cwd), **environment},
         capture_output=True,

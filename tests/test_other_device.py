@@ -2,20 +2,9 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
-
-from tests.conftest import ROOT, python_path
+from tests.conftest import run_module
 
 
 def test_all_tensors_are_where_the_work_is() -> None:
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.other_device"],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": python_path(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = run_module("tests.other_device")
     assert done.returncode == 0, done.stdout + done.stderr

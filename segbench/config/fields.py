@@ -31,7 +31,7 @@ def _problem(entry: Field[Any], value: Any) -> str | None:
     if low is None or value is None:
         return None
     high = entry.metadata["high"]
-    if low <= value <= (value if high is None else high):  # false for NaN
+    if low <= value and (high is None or value <= high):  # false for NaN
         return None
     limits = f"at least {low}" if high is None else f"between {low} and {high}"
     return f"{entry.name}: must be {limits}, got {value}"

@@ -44,16 +44,24 @@ class AtomicCheckpointIO(TorchCheckpointIO):
             torch.save(checkpoint, partial)
 
 
-class MovableCheckpoint(ModelCheckpoint):
-    """Goes on in the folder where the run stands now, wherever it stood when it was interrupted.
+class _KeptAsLightnings(Callback):
+    """Keeps the state under the name of the Lightning callback that a class refines.
 
-    Lightning's own forgets the best epoch when the folder has another name.
+    So runs begun with Lightning's own are found.
     """
 
     @property
     def state_key(self) -> str:
-        """As Lightning's own, so that runs begun with it are found."""
-        return super().state_key.replace(type(self).__qualname__, "ModelCheckpoint", 1)
+        """The key of the second base class."""
+        refined = type(self).__bases__[1]
+        return super().state_key.replace(type(self).__qualname__, refined.__qualname__, 1)
+
+
+class MovableCheckpoint(_KeptAsLightnings, ModelCheckpoint):
+    """Goes on in the folder where the run stands now, wherever it stood when it was interrupted.
+
+    Lightning's own forgets the best epoch when the folder has another name.
+    """
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes up the state, with its paths led to the folder of today."""
@@ -70,13 +78,8 @@ class MovableCheckpoint(ModelCheckpoint):
         super().load_state_dict(state | {"dirpath": self.dirpath})
 
 
-class StopEarly(EarlyStopping):
+class StopEarly(_KeptAsLightnings, EarlyStopping):
     """Lightning's own, but what it has stopped stays stopped when the run is called again."""
-
-    @property
-    def state_key(self) -> str:
-        """As Lightning's own, so that runs begun with it are found."""
-        return super().state_key.replace(type(self).__qualname__, "EarlyStopping", 1)
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stops before the first epoch."""

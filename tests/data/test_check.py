@@ -15,10 +15,7 @@ from PIL import Image
 from segbench.check_data import check_data
 from segbench.data.camvid11 import CLASSES, CamVid11
 from segbench.data.check import check
-from segbench.data.cityscapes import Cityscapes
-from segbench.data.classes import DataError
-from segbench.data.folder import Folder
-from tests.data.writers import SIZE, save, street, write_cityscapes
+from tests.data.writers import SIZE, save, street
 
 NAME = "0001TP_000001"
 
@@ -166,14 +163,6 @@ def test_a_clean_tree_is_silent(camvid11_root: Path, tmp_path: Path) -> None:
     assert check_data(source, tmp_path / "report", strict=False) == 0
 
 
-def test_a_val_that_is_the_test_is_told_once_and_is_no_leak(tmp_path: Path) -> None:
-    findings, _ = check(Cityscapes(str(write_cityscapes(tmp_path))))
-    assert not [finding for finding in findings if finding.severity == "error"]
-    (same,) = [finding for finding in findings if finding.split == "val+test"]
-    assert same.kind == "same"
-    assert "selection=last" in same.message
-
-
 def test_all_faults_are_found_together_and_the_rest_is_still_measured(camvid11_root: Path) -> None:
     _missing_mask(camvid11_root)
     _straddling(camvid11_root)
@@ -184,103 +173,6 @@ def test_all_faults_are_found_together_and_the_rest_is_still_measured(camvid11_r
     assert len(statistics["train"].records) == 3
     severities = [f.severity for f in findings]
     assert severities == sorted(severities)  # errors first
-
-
-def test_binary_masks_read_as_ids_are_recognised(tmp_path: Path) -> None:
-    for split in ("train", "val", "test"):
-        for index in range(2):
-            image, mask = street(split, index)
-            save(tmp_path / split / f"{index}.png", image)
-            save(
-                tmp_path / f"{split}_m" / f"{index}.png",
-                np.where(mask == 3, 255, 0).astype(np.uint8),
-            )
-    source = Folder(str(tmp_path), "{split}", "{split}_m", classes=["other", "road"])
-    findings, _ = check(source)
-    assert {f.kind for f in findings if f.severity != "hint"} == {"binary"}
-    assert "mask_type: binary" in findings[0].message
-
-
-@pytest.mark.parametrize(("group_regex", "kinds"), [(None, ["ungrouped"]), (r"^\w+v", [])])
-def test_images_without_groups_get_a_hint_that_is_no_fault(
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-    group_regex: str | None,
-    kinds: list[str],
-) -> None:
-    for split in ("train", "val", "test"):
-        for index in range(3):
-            save(tmp_path / split / f"{split}v{index}.png", street(split, index)[0])
-            save(tmp_path / f"{split}_m" / f"{split}v{index}.png", np.zeros(SIZE, np.uint8))
-    source = Folder(str(tmp_path), "{split}", "{split}_m", classes=["all"], group_regex=group_regex)
-    out = tmp_path / "report"
-    assert check_data(source, out, strict=True) == 0
-    report = json.loads((out / "report.json").read_text())
-    assert [finding["kind"] for finding in report["findings"]] == kinds
-    assert (report["errors"], report["warnings"]) == (0, 0)
-    shown = " ".join(capsys.readouterr().out.split())
-    for text in (shown, (out / "report.md").read_text()):
-        assert ("set data.group_regex" in text) == bool(kinds)
-    assert ("hint ungrouped (train+val+test)" in shown) == bool(kinds)
-
-
-def test_an_unknown_colour_is_named_with_its_share(tmp_path: Path) -> None:
-    for split in ("train", "val", "test"):
-        image, mask = street(split, 0)
-        save(tmp_path / split / "0.png", image)
-        rgb = CLASSES.decode(mask)
-        rgb[0, :16] = (1, 2, 3)
-        save(tmp_path / f"{split}_m" / "0.png", rgb)
-    colors = [list(c) for c in CLASSES.colors]
-    source = Folder(
-        str(tmp_path), "{split}", "{split}_m", mask_type="rgb", classes=list(CLASSES.names),
-        colors=colors, void_color=[0, 0, 0],
-    )  # fmt: skip
-    found = [f for f in check(source)[0] if f.kind == "color"]
-    assert len(found) == 3
-    assert "(1, 2, 3) on 0.52% of the pixels" in found[0].message
-
-
-@pytest.fixture
-def auto_root(tmp_path: Path) -> Path:
-    """Two images and masks of 0, 1 and 2 in each split."""
-    for split in ("train", "val", "test"):
-        for index in range(2):
-            image, mask = street(split, index)
-            save(tmp_path / "set" / split / f"{index}.png", image)
-            save(tmp_path / "set" / f"{split}_m" / f"{index}.png", mask % 3)
-    return tmp_path / "set"
-
-
-def _auto(root: Path, **arguments) -> Folder:
-    return Folder(str(root), "{split}", "{split}_m", label_map="auto", **arguments)
-
-
-def test_found_labels_do_not_stop_at_bad_files(auto_root: Path, tmp_path: Path) -> None:
-    (auto_root / "train_m" / "0.png").write_bytes(b"no image")
-    (auto_root / "val_m" / "1.png").unlink()
-    save(auto_root / "test_m" / "0.png", np.arange(48 * 64, dtype=np.uint16).reshape(48, 64))
-    source = _auto(auto_root)
-    assert check_data(source, tmp_path / "report", strict=False) == 1
-    report = json.loads((tmp_path / "report" / "report.json").read_text())
-    errors = {(f["kind"], f["split"]) for f in report["findings"] if f["severity"] == "error"}
-    assert errors == {("unreadable", "train"), ("unpaired", "val"), ("interpolated", "test")}
-    assert report["classes"]["names"] == ["label 0", "label 1", "label 2"]
-    assert report["findings"][0]["files"] == [str(auto_root / "train_m" / "0.png")]
-    with pytest.raises(DataError, match=r"train_m/0\.png"):
-        _ = _auto(auto_root).classes  # as before, training stops at once
-
-
-def test_doubts_about_found_labels_are_findings(auto_root: Path, tmp_path: Path) -> None:
-    save(auto_root / "train_m" / "0.png", np.full(SIZE, 255, np.uint8))
-    findings, _ = check(_auto(auto_root, classes=["a", "b"]))
-    found = [f.message for f in findings if f.kind == "classes"]
-    assert len(found) == 2
-    assert "is 255 a class or ignore?" in found[0]
-    assert "2 classes, but auto found 3 values" in found[1]
-    shutil.rmtree(auto_root)
-    assert check_data(_auto(auto_root), tmp_path / "report", strict=False) == 1
-    assert "found no label in any mask" in (tmp_path / "report" / "report.md").read_text()
 
 
 def test_reports_and_exit_codes(camvid11_root: Path, tmp_path: Path) -> None:

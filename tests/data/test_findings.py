@@ -1,0 +1,46 @@
+"""What only shows across splits: the same images twice, and groups that nobody named."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segbench.check_data import check_data
+from segbench.data.check import check
+from segbench.data.cityscapes import Cityscapes
+from segbench.data.folder import Folder
+from tests.data.writers import SIZE, save, street, write_cityscapes
+
+
+def test_a_val_that_is_the_test_is_told_once_and_is_no_leak(tmp_path: Path) -> None:
+    findings, _ = check(Cityscapes(str(write_cityscapes(tmp_path))))
+    assert not [finding for finding in findings if finding.severity == "error"]
+    (same,) = [finding for finding in findings if finding.split == "val+test"]
+    assert same.kind == "same"
+    assert "selection=last" in same.message
+
+
+@pytest.mark.parametrize(("group_regex", "kinds"), [(None, ["ungrouped"]), (r"^\w+v", [])])
+def test_images_without_groups_get_a_hint_that_is_no_fault(
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    group_regex: str | None,
+    kinds: list[str],
+) -> None:
+    for split in ("train", "val", "test"):
+        for index in range(3):
+            save(tmp_path / split / f"{split}v{index}.png", street(split, index)[0])
+            save(tmp_path / f"{split}_m" / f"{split}v{index}.png", np.zeros(SIZE, np.uint8))
+    source = Folder(str(tmp_path), "{split}", "{split}_m", classes=["all"], group_regex=group_regex)
+    out = tmp_path / "report"
+    assert check_data(source, out, strict=True) == 0
+    report = json.loads((out / "report.json").read_text())
+    assert [finding["kind"] for finding in report["findings"]] == kinds
+    assert (report["errors"], report["warnings"]) == (0, 0)
+    shown = " ".join(capsys.readouterr().out.split())
+    for text in (shown, (out / "report.md").read_text()):
+        assert ("set data.group_regex" in text) == bool(kinds)
+    assert ("hint ungrouped (train+val+test)" in shown) == bool(kinds)
