@@ -39,7 +39,7 @@ architectures: setup  ## draw every model of conf/model into docs/architectures
 	$(BIN)/python -m segbench.explain architecture model=all output=docs/architectures
 
 results: setup  ## write all tables of results from experiments/results; ARGS=runs/NAME publishes a study
-	$(BIN)/python experiments/publish.py $(ARGS)
+	$(BIN)/python tools/publish.py $(ARGS)
 
 lock: setup  ## write requirements.lock anew from pyproject.toml
 	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --python-version 3.11 --universal \

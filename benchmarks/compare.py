@@ -10,9 +10,9 @@ import time
 
 import numpy as np
 
-from segbench.analysis.counts import Entrant
-from segbench.analysis.statistics import sample
-from segbench.analysis.verdicts import pairs, ranks
+from segbench.comparison.counts import Entrant
+from segbench.comparison.statistics import sample
+from segbench.comparison.verdicts import pairs, ranks
 
 
 def main() -> None:

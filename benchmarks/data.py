@@ -28,12 +28,12 @@ import torch
 from PIL import Image
 
 from segbench.data.cache import cached_on_disk
-from segbench.data.camvid11 import CamVid11
 from segbench.data.datamodule import SegmentationData
 from segbench.data.dataset import Frames, Record, SegmentationDataset
 from segbench.data.fingerprint import fingerprint
 from segbench.data.frames import SourceFrames
-from segbench.data.streets import Streets
+from segbench.data.sources.camvid11 import CamVid11
+from segbench.data.sources.streets import Streets
 from segbench.data.transforms import Augmentation, window_draws
 
 CASES = [((360, 480), (360, 480), 24), ((1024, 2048), (512, 1024), 8)]  # frame, crop, frames

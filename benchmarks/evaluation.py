@@ -17,7 +17,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.classification import MulticlassConfusionMatrix
 
-from segbench.inference.labels import argmax_labels, confusion_matrices, upsample_argmax
+from segbench.inference.labels import argmax_labels, upsample_argmax
+from segbench.metrics.confusion import confusion_matrices
 
 CLASSES, HEIGHT, WIDTH = 19, 1024, 2048
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from segbench.training.segmenter import Segmenter
+    from segbench.artifacts.segmenter import Segmenter
 
 __version__ = "0.1.0"
 
@@ -20,8 +20,8 @@ def load(ckpt: Path | str | None = None, device: str = "auto") -> Segmenter:
 
     Returns:
         `load(...).predict("photo.jpg")` gives `labels`, `probs` and `classes`; for more options
-        build a `segbench.training.segmenter.Segmenter`.
+        build a `segbench.artifacts.segmenter.Segmenter`.
     """
-    from segbench.training.segmenter import Segmenter  # torch takes seconds to import
+    from segbench.artifacts.segmenter import Segmenter  # torch takes seconds to import
 
     return Segmenter(ckpt, device=device)

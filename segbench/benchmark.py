@@ -33,9 +33,9 @@ def benchmark(config: DictConfig) -> Outcome:
     default = f"runs/{plain['study']}/benchmark.json" if plain["study"] else "benchmark.json"
     file = Path(plain["output"] or default)
     candidates = _of_study(plain["study"]) if plain["study"] else _of_names(plain)
-    from segbench.analysis.cost import measure_in_process
-    from segbench.analysis.cost_report import print_costs, report
-    from segbench.training.segmenter import resolve_device
+    from segbench.artifacts.segmenter import resolve_device
+    from segbench.cost.measurement import measure_in_process
+    from segbench.cost.report import print_costs, report
 
     resolve_device(plain["device"])
 
@@ -65,7 +65,7 @@ def _check(config: Config) -> None:
     if not config["batch_sizes"] or min(config["batch_sizes"]) < 1:
         problems.append(f"batch_sizes: must be positive, got {config['batch_sizes']}")
     if not problems:
-        from segbench.analysis.profiling import Mode
+        from segbench.cost.profiling import Mode
 
         for mode in config["modes"]:
             try:
@@ -120,7 +120,7 @@ def _of_study(study: str) -> dict[str, Config]:
 
 
 def _jobs(config: Config, candidates: dict[str, Config]) -> Iterator[Config]:
-    from segbench.training.build import build_source
+    from segbench.artifacts.build import build_source
 
     for name, train in candidates.items():
         num_classes = build_source(train["data"]).classes.num_classes

@@ -50,7 +50,7 @@ def check_data(source: Source, output: Path, strict: bool) -> int:
 
 def main(config: DictConfig) -> int:
     """Builds the source of the config and checks it."""
-    from segbench.training.build import build_source
+    from segbench.artifacts.build import build_source
 
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     source = build_source(plain["data"])

@@ -25,10 +25,10 @@ def compare(config: DictConfig) -> int:
     """Compares, writes the report, prints the verdict; returns the exit code."""
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     _check(plain)
-    from segbench.analysis.comparison import compare_runs
-    from segbench.analysis.details import Options
-    from segbench.analysis.report import write_report
-    from segbench.analysis.study import read_study
+    from segbench.comparison.comparison import compare_runs
+    from segbench.comparison.details import Options
+    from segbench.comparison.report import write_report
+    from segbench.comparison.study import read_study
 
     study = read_study(Path(plain["runs"]) / plain["study"], plain["only"])
     make_folder("study", study.path / "report")
@@ -52,7 +52,7 @@ def compare(config: DictConfig) -> int:
 
 
 def _check(config: Mapping[str, Any]) -> None:
-    from segbench.analysis.audit import FIELDS
+    from segbench.comparison.audit import FIELDS
 
     known = [field.name for field in FIELDS]
     if unknown := [name for name in config["varies"] if name not in known]:
@@ -64,7 +64,7 @@ def _print(comparison: Mapping[str, Any], page: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    from segbench.analysis.tables import leaderboard_rows, pair_rows
+    from segbench.comparison.tables import leaderboard_rows, pair_rows
 
     console = Console(width=None if os.isatty(1) else 120, highlight=False, markup=False)
     rows = [leaderboard_rows(comparison), pair_rows(comparison)]
@@ -87,7 +87,7 @@ def _log(comparison: Mapping[str, Any], folder: Path) -> None:
     """Logs verdict, tables and figures as a W&B run of job type `compare`."""
     import wandb
 
-    from segbench.analysis.tables import class_rows, leaderboard_rows, pair_rows
+    from segbench.comparison.tables import class_rows, leaderboard_rows, pair_rows
 
     os.environ.setdefault("WANDB_SILENT", "true")
     offline = os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun")

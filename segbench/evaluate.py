@@ -19,16 +19,16 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import ConfigError, make_folder
 from segbench.config.app import Outcome, run_verb
-from segbench.training.run_directory import RunDirectory
 
 if TYPE_CHECKING:
+    from segbench.artifacts.segmenter import Segmenter
     from segbench.data.dataset import Source
-    from segbench.training.judge import Judged
-    from segbench.training.segmenter import Segmenter
+    from segbench.evaluation.evaluator import Evaluation
 
-    Prepared = tuple[dict[str, Any], Source, Callable[[], Judged]]
+    Prepared = tuple[dict[str, Any], Source, Callable[[], Evaluation]]
 Config = dict[str, Any]
 
 
@@ -69,7 +69,7 @@ def _check(config: Config) -> None:
 
 
 def _check_place(config: Config, run: RunDirectory, source: Source) -> None:
-    from segbench.training.cityscapes import is_cityscapes
+    from segbench.metrics.cityscapes_protocol import is_cityscapes
 
     previous = run.read_result()
     if previous is not None and previous.get("kind") != "evaluate":
@@ -80,9 +80,9 @@ def _check_place(config: Config, run: RunDirectory, source: Source) -> None:
 
 def _from_ckpt(config: Config) -> Prepared:
     """The result so far, the data set, and the function that scores the checkpoint on it."""
-    from segbench.training import build, checkpoint, provenance
-    from segbench.training.judge import judge_checkpoint
-    from segbench.training.segmenter import Segmenter
+    from segbench.artifacts import build, checkpoint, provenance
+    from segbench.artifacts.segmenter import Segmenter
+    from segbench.evaluation.evaluator import evaluate_checkpoint
 
     segmenter = Segmenter(
         config["ckpt"],
@@ -109,9 +109,9 @@ def _from_ckpt(config: Config) -> Prepared:
         )
     data = build.build_datamodule(node, source, trained["seed"])
 
-    def judge() -> Judged:
+    def judge() -> Evaluation:
         extras = config["boundary"], config["calibration"]
-        return judge_checkpoint(segmenter, data, config["split"], *extras, _progress)
+        return evaluate_checkpoint(segmenter, data, config["split"], *extras, _progress)
 
     result = {
         "study": config["study"],
@@ -158,15 +158,15 @@ def _from_folder(config: Config) -> Prepared:
     """The result so far, the data set, and the function that scores the folder on it."""
     import torch
 
-    from segbench.training import build, provenance
-    from segbench.training.judge import judge_predictions
+    from segbench.artifacts import build, provenance
+    from segbench.evaluation.evaluator import evaluate_predictions
 
     source = build.build_source(config["data"])
     folder = Path(config["predictions"])
     data = build.build_datamodule(config["data"], source, 0)
 
-    def judge() -> Judged:
-        return judge_predictions(
+    def judge() -> Evaluation:
+        return evaluate_predictions(
             folder,
             source,
             config["split"],
@@ -198,10 +198,10 @@ def _from_folder(config: Config) -> Prepared:
     return result, source, judge
 
 
-def _complete(result: Config, config: Config, judged: Judged, source: Source) -> None:
+def _complete(result: Config, config: Config, judged: Evaluation, source: Source) -> None:
     """Adds what both ways have in common: scores, protocol, provenance."""
-    from segbench.training import provenance
-    from segbench.training.evaluation import summarize
+    from segbench.artifacts import provenance
+    from segbench.evaluation.summary import summarize
 
     groups = [record.group for record in judged.records]
     commit, dirty = provenance.commit()
@@ -231,10 +231,10 @@ def _complete(result: Config, config: Config, judged: Judged, source: Source) ->
 
 
 def _write(
-    run: RunDirectory, result: Config, config: Config, judged: Judged, source: Source
+    run: RunDirectory, result: Config, config: Config, judged: Evaluation, source: Source
 ) -> None:
-    from segbench.analysis import evaluation_report as report
-    from segbench.training.evaluation import stacked_boundary
+    from segbench.evaluation import report as report
+    from segbench.evaluation.summary import stacked_boundary
 
     found = result["scores"][config["split"]]
     names = [record.name for record in judged.records]

@@ -22,7 +22,7 @@ from segbench.config.compose import compose_checked
 if TYPE_CHECKING:
     import numpy as np
 
-    from segbench.training.segmenter import Segmenter
+    from segbench.artifacts.segmenter import Segmenter
 
 Config = dict[str, Any]
 KINDS = ("heatmaps", "embeddings", "architecture")
@@ -36,7 +36,7 @@ def explain(config: DictConfig) -> Outcome:
     if plain["what"] == "architecture":
         _architectures(plain, folder)
     else:
-        from segbench.training.segmenter import Segmenter
+        from segbench.artifacts.segmenter import Segmenter
 
         segmenter = Segmenter(plain["ckpt"], device=plain["device"],
                               allow_targets=plain["allow_targets"])  # fmt: skip
@@ -71,7 +71,7 @@ def _check(config: Config) -> None:
 
 
 def _heat_maps(config: Config, segmenter: Segmenter, folder: Path) -> None:
-    from segbench.analysis.heat_sheets import explain_image, write_sheet
+    from segbench.explanation.heat_sheets import explain_image, write_sheet
 
     labels = _class_ids(config["classes"], segmenter.classes.names)
     for name, image, mask in _images(config, segmenter):
@@ -83,7 +83,11 @@ def _heat_maps(config: Config, segmenter: Segmenter, folder: Path) -> None:
 
 
 def _embeddings(config: Config, segmenter: Segmenter, folder: Path) -> None:
-    from segbench.analysis.embedding_report import embed_images, print_separation, write_embedding
+    from segbench.explanation.embedding_report import (
+        embed_images,
+        print_separation,
+        write_embedding,
+    )
 
     embedded = embed_images(
         segmenter, list(_images(config, segmenter)), config["layer"] or "head.input",
@@ -95,9 +99,9 @@ def _embeddings(config: Config, segmenter: Segmenter, folder: Path) -> None:
 
 
 def _architectures(config: Config, folder: Path) -> None:
-    from segbench.analysis.architecture import trace
-    from segbench.analysis.drawing import draw
-    from segbench.training.build import build_model, offline
+    from segbench.artifacts.build import build_model, offline
+    from segbench.explanation.architecture import trace
+    from segbench.explanation.drawing import draw
 
     height, width = config["size"]
     for name, node in _model_nodes(config["models"]).items():
@@ -135,9 +139,9 @@ def _images(
     config: Config, segmenter: Segmenter
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
     """Name, image uint8 `[H, W, 3]` and mask uint8 `[H, W]` (None for pictures of yours)."""
+    from segbench.artifacts import build, checkpoint
+    from segbench.inference.inputs import find_sources
     from segbench.inference.photos import read_photo
-    from segbench.inference.sources import find_sources
-    from segbench.training import build, checkpoint
 
     if config["source"]:
         for name, file in list(find_sources(config["source"]).items())[: config["images"]]:

@@ -24,8 +24,8 @@ from segbench.config.app import Outcome, run_verb
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from segbench.artifacts.segmenter import Segmenter
     from segbench.inference.onnx_export import Deployed
-    from segbench.training.segmenter import Segmenter
 
 Config = dict[str, Any]
 
@@ -34,7 +34,7 @@ def export(config: DictConfig) -> Outcome:
     """Writes the file, checks it, writes what is known of it."""
     plain: Config = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     target = _check(plain)
-    from segbench.training.segmenter import Segmenter
+    from segbench.artifacts.segmenter import Segmenter
 
     segmenter = Segmenter(plain["ckpt"], device="cpu", allow_targets=plain["allow_targets"])
     images = _images(plain, segmenter)
@@ -45,14 +45,14 @@ def export(config: DictConfig) -> Outcome:
 
 def _write_small(target: Path, segmenter: Segmenter, images: list[Tensor], config: Config) -> None:
     """A checkpoint without what only training needs, and its model card."""
-    from segbench.analysis.model_card import card
+    from segbench.artifacts import small_checkpoint
+    from segbench.artifacts.model_card import card
+    from segbench.artifacts.segmenter import Segmenter
     from segbench.inference.onnx_export import ExportError
-    from segbench.training import handover
-    from segbench.training.segmenter import Segmenter
 
     draft = target.with_name(f".{target.name}.part")
     try:
-        handover.write_small(segmenter.ckpt, draft, config["half"])
+        small_checkpoint.write_small(segmenter.ckpt, draft, config["half"])
         small = Segmenter(draft, device="cpu", allow_targets=config["allow_targets"])
         pairs = [
             (segmenter.predictor.labels(image.byte()), small.predictor.labels(image.byte()))
@@ -137,10 +137,10 @@ def _images(config: Config, segmenter: Segmenter) -> list[Tensor]:
     """Real images float32 `[1, 3, H, W]` in 0..255, each at two sizes."""
     import torch
 
+    from segbench.artifacts import build, checkpoint
     from segbench.data.frames import resize_image
+    from segbench.inference.inputs import find_sources
     from segbench.inference.photos import read_photo
-    from segbench.inference.sources import find_sources
-    from segbench.training import build, checkpoint
 
     if config["source"]:
         files = list(find_sources(config["source"]).values())[: config["images"]]
@@ -198,9 +198,9 @@ def _inside(segmenter: Segmenter) -> Config:
 
 def _card(segmenter: Segmenter, config: Config) -> Config:
     """The JSON beside the file, for whoever uses it without segbench."""
+    from segbench.artifacts import provenance
+    from segbench.artifacts.run_directory import RunDirectory
     from segbench.inference.onnx_export import OPSET
-    from segbench.training import provenance
-    from segbench.training.run_directory import RunDirectory
 
     meta, trained = segmenter.meta, segmenter.meta["config"]
     result = RunDirectory(segmenter.ckpt.resolve().parents[1]).read_result() or {}

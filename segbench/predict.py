@@ -24,8 +24,8 @@ from segbench.config.app import run_verb
 if TYPE_CHECKING:
     import numpy as np
 
+    from segbench.artifacts.segmenter import Prediction, Segmenter
     from segbench.inference.outputs import Outputs
-    from segbench.training.segmenter import Prediction, Segmenter
 
 Config = dict[str, Any]
 MAX_PIXELS = 178_000_000  # as of the largest photo that is read
@@ -35,11 +35,11 @@ def predict(config: DictConfig) -> int:
     """Predicts everything that `source` names; returns the exit code."""
     plain: Config = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     _check(plain)
-    from segbench.inference.sources import find_sources
+    from segbench.inference.inputs import find_sources
     from segbench.inference.video import SUFFIXES as VIDEOS
 
     files = find_sources(plain["source"])
-    from segbench.training.segmenter import Segmenter
+    from segbench.artifacts.segmenter import Segmenter
 
     segmenter = Segmenter(
         plain["ckpt"],

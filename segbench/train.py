@@ -20,11 +20,11 @@ from typing import Any
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import ConfigError, config_dir
 from segbench.config.app import Outcome, run_verb
 from segbench.config.tuning import is_tuning
-from segbench.training.processes import all_start_at_once, is_first_process
-from segbench.training.run_directory import RunDirectory
+from segbench.training.distributed import all_start_at_once, is_first_process
 
 # Keys that change neither the weights nor the scores, so that a run may be resumed under others.
 VOLATILE = (
@@ -105,7 +105,7 @@ def _unchanged(config: dict[str, Any], run: RunDirectory) -> Outcome | None:
 def finish_study(config: DictConfig) -> int:
     """What follows a sweep: the tuned values, or the report if asked for; returns the exit code."""
     if is_tuning(config):
-        from segbench.training.tuning import write_tuned
+        from segbench.training.tuned_values import write_tuned
 
         return write_tuned(Path(config.hydra.sweep.dir), config.hydra.runtime.choices)
     if config.compare is None:

@@ -23,10 +23,10 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
+from segbench.artifacts.run_directory import RunDirectory
 from segbench.config.compose import compose_checked, register
-from segbench.data.streets import CLASSES, Streets
+from segbench.data.sources.streets import CLASSES, Streets
 from segbench.models.custom import Custom
-from segbench.training.run_directory import RunDirectory
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -67,7 +67,7 @@ TINY_PARTS = {
 
 # The checkpoint of `ckpt`: a network that was never trained.
 DATA = {
-    "_target_": "segbench.data.streets.Streets",
+    "_target_": "segbench.data.sources.streets.Streets",
     "size": [24, 33],
     "train": 8,
     "val": 2,

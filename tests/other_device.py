@@ -23,14 +23,15 @@ from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import backend_registration
 
+from segbench.artifacts import build
 from segbench.data.datamodule import SegmentationData
 from segbench.data.dataset import EpochSampler
 from segbench.data.device import DeviceLoader
-from segbench.data.streets import Streets
+from segbench.data.sources.streets import Streets
 from segbench.inference.predictor import Predictor
 from segbench.losses.ce_dice import CEDice
 from segbench.models.custom import Custom
-from segbench.training import build, optim
+from segbench.training import optim
 from segbench.training.task import SegmentationTask
 
 CONF = Path(__file__).parents[1] / "conf"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-SCRIPT = Path(__file__).parents[1] / "experiments" / "dashboard.py"
+SCRIPT = Path(__file__).parents[1] / "tools" / "dashboard.py"
 
 
 @pytest.fixture

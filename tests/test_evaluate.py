@@ -7,11 +7,11 @@ import cv2
 import numpy as np
 import pytest
 
+from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import ConfigError
 from segbench.data.classes import DataError
 from segbench.evaluate import evaluate
 from segbench.predict import predict
-from segbench.training.run_directory import RunDirectory
 from tests.conftest import run_verb
 
 STREETS = ["data=streets", "data.size=[24,33]", "data.train=8", "data.val=2", "data.test=5",

@@ -10,15 +10,15 @@ from omegaconf import OmegaConf
 from torch import nn
 from torch.nn import functional as F
 
-from segbench.analysis.architecture import trace
-from segbench.analysis.embeddings import sample_cells
-from segbench.analysis.features import heat_map, run_with_features
-from segbench.analysis.profiling import count_macs, count_params
+from segbench.artifacts.build import build_model
 from segbench.config import config_dir
+from segbench.cost.profiling import count_macs, count_params
+from segbench.explanation.architecture import trace
+from segbench.explanation.embeddings import sample_cells
+from segbench.explanation.features import heat_map, run_with_features
 from segbench.inference.onnx import OnnxNetwork
 from segbench.inference.onnx_export import Deployed, agreement, export_onnx
 from segbench.models.torchvision_zoo import TorchvisionNetwork
-from segbench.training.build import build_model
 
 MODELS = sorted(file.stem for file in (config_dir() / "model").glob("*.yaml"))
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from segbench.training.run_directory import RunDirectory
+from segbench.artifacts.run_directory import RunDirectory
 
 
 def test_an_optimiser_of_torch_gets_the_parameters(train_tiny: Callable[..., Any]) -> None:

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segbench.artifacts.segmenter import Segmenter
 from segbench.config import ConfigError
 from segbench.data.classes import DataError
 from segbench.predict import predict
-from segbench.training.segmenter import Segmenter
 
 RGB = np.random.default_rng(0).integers(0, 256, (21, 34, 3), np.uint8)
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from segbench.analysis.comparison import compare_runs, write_json
-from segbench.analysis.details import Options
-from segbench.analysis.study import read_study
-from tests.analysis.fabricated import edit, write_study
+from segbench.comparison.comparison import compare_runs, write_json
+from segbench.comparison.details import Options
+from segbench.comparison.study import read_study
+from tests.comparison.fabricated import edit, write_study
 
 ROOT = Path(__file__).parents[1]
 MARKS = "<!-- results -->\nold\n<!-- end of results -->\n"
@@ -18,7 +18,7 @@ MARKS = "<!-- results -->\nold\n<!-- end of results -->\n"
 
 @pytest.fixture
 def publish(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.syspath_prepend(str(ROOT / "experiments"))
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
     import publish
 
     return publish

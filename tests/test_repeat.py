@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
+from segbench.artifacts.run_directory import RunDirectory
 from segbench.compare import compare
 from segbench.train import train
-from segbench.training.run_directory import RunDirectory
 from tests.conftest import curves, run_verb
 
 TABLES = ("leaderboard.csv", "pairs.csv", "classes.csv", "tables.tex", "report.md")

@@ -15,12 +15,12 @@ import numpy as np
 import pytest
 import torch
 
+from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import ConfigError
 from segbench.data.classes import DataError
 from segbench.data.datamodule import SegmentationData
 from segbench.training import session
 from segbench.training.callbacks import Speed
-from segbench.training.run_directory import RunDirectory
 from tests.conftest import ROOT, curves, run_verb, tiny_words
 
 Train = Callable[..., Any]

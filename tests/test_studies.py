@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 import torch
 
+from segbench.artifacts.run_directory import RunDirectory
 from segbench.compare import compare
-from segbench.data.camvid import CLASSES_32
+from segbench.data.sources.camvid import CLASSES_32
 from segbench.evaluate import evaluate
+from segbench.inference.sheets import PANEL_WIDTH
 from segbench.models.hrnet import HRNet
 from segbench.predict import predict
 from segbench.train import train
-from segbench.training.run_directory import RunDirectory
-from segbench.training.samples import PANEL_WIDTH
 from tests.conftest import run_verb
 from tests.data import writers
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from segbench.training.run_directory import RunDirectory
+from segbench.artifacts.run_directory import RunDirectory
 from tests.conftest import TINIEST, run_verb
 
 # Seed 1 cannot be built, seed 2 is killed by the system, until MENDED is set.

@@ -12,14 +12,15 @@ import numpy as np
 import pytest
 import torch
 
-from segbench.analysis.runs import LeftOut, Run, read_run
+from segbench.artifacts import build
+from segbench.artifacts.checkpoint import load_checkpoint
+from segbench.artifacts.run_directory import RunDirectory
+from segbench.artifacts.segmenter import Segmenter
+from segbench.comparison.runs import LeftOut, Run, read_run
 from segbench.config import ConfigError
-from segbench.training import build, optim
-from segbench.training.checkpoint import load_checkpoint
-from segbench.training.judge import judge_checkpoint
-from segbench.training.run_directory import RunDirectory
-from segbench.training.scores import scores
-from segbench.training.segmenter import Segmenter
+from segbench.evaluation.evaluator import evaluate_checkpoint
+from segbench.metrics.scores import scores
+from segbench.training import optim
 from segbench.training.task import NonFiniteLossError
 from tests.conftest import curves, run_verb, tiny_words
 
@@ -209,7 +210,7 @@ def test_the_checkpoint_alone_reproduces_the_score(
     config = torch.load(checkpoint, weights_only=True)["segbench"]["config"]
     source = build.build_source(config["data"])
     data = build.build_datamodule(config["data"], source, config["seed"])
-    judged = judge_checkpoint(segmenter, data, "test", False, False, lambda done, total: None)
+    judged = evaluate_checkpoint(segmenter, data, "test", False, False, lambda done, total: None)
     again = scores(judged.matrices.sum(0), source.classes.names)
     assert again["mIoU"] == pytest.approx(result["scores"]["test"]["mIoU"], abs=1e-6)
     assert again == result["scores"]["test"]

@@ -10,10 +10,10 @@ import pytest
 import yaml
 from hydra.core.config_store import ConfigStore
 
+from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import ConfigError
 from segbench.config.compose import compose_checked, register
-from segbench.training.run_directory import RunDirectory
-from segbench.training.tuning import write_tuned
+from segbench.training.tuned_values import write_tuned
 from tests.conftest import TINIEST, run_verb
 
 pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")

@@ -19,8 +19,8 @@ from segbench.data.dataset import SPLITS, Record, Source
 from segbench.data.decoding import orientation
 from segbench.data.files import UnpairedError, cores, read_raw_mask
 from segbench.data.findings import Finding, SplitStatistics, across_splits
-from segbench.data.folder import Folder
 from segbench.data.frames import SourceFrames
+from segbench.data.sources.folder import Folder
 
 _LOSSY = (".jpg", ".jpeg", ".webp")
 

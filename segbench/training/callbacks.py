@@ -15,9 +15,9 @@ import torch
 from pytorch_lightning.callbacks import TQDMProgressBar
 from torch import Tensor
 
+from segbench.artifacts.run_directory import replacing
 from segbench.data.classes import ClassSet
-from segbench.training.run_directory import replacing
-from segbench.training.samples import film_strip, panel_height, sample_sheet, strip_epochs
+from segbench.inference.sheets import film_strip, panel_height, sample_sheet, strip_epochs
 from segbench.training.tracking import log_samples
 
 

@@ -8,7 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from segbench.training.run_directory import RunDirectory
+from segbench.artifacts.run_directory import RunDirectory
+from segbench.metrics.scores import percent
 
 
 def print_report(result: dict[str, Any], run: RunDirectory) -> None:
@@ -20,7 +21,7 @@ def print_report(result: dict[str, Any], run: RunDirectory) -> None:
     found, val = result["scores"].get("test"), result["scores"]["val"]
     selection = result["protocol"]["selection"]
     if found is None:
-        score = _percent(val["mIoU"] if val else None)
+        score = percent(val["mIoU"] if val else None)
         console.print(f"val mIoU {score} %, {selection} weights; not tested (test=false)")
         return
     title = f"test, {selection} weights (epoch {result['selected_epoch']})"
@@ -30,14 +31,14 @@ def print_report(result: dict[str, Any], run: RunDirectory) -> None:
         table.add_column(column, justify="right")
     for name in found["IoU"]:
         values = [found[key][name] for key in ("IoU", "Dice", "recall")]
-        table.add_row(name, *map(_percent, values), _percent(val["IoU"].get(name) if val else None))
+        table.add_row(name, *map(percent, values), percent(val["IoU"].get(name) if val else None))
     table.add_section()
     mean = [found["mIoU"], found["mDice"], found["mean_acc"], val["mIoU"] if val else None]
-    table.add_row("mean", *map(_percent, mean), style="bold")
+    table.add_row("mean", *map(percent, mean), style="bold")
     console.print(table)
     console.print(
-        f"test mIoU {_percent(found['mIoU'])} %, pixel_acc "
-        f"{_percent(found['pixel_acc'])} % (absent classes excluded)"
+        f"test mIoU {percent(found['mIoU'])} %, pixel_acc "
+        f"{percent(found['pixel_acc'])} % (absent classes excluded)"
     )
     if tested := result["data_info"].get("tested"):
         images = result["data_info"]["num_images"]["test"]
@@ -62,7 +63,3 @@ def print_report(result: dict[str, Any], run: RunDirectory) -> None:
         "python -m segbench.train -m model=unet,unet_resnet34 seed=0,1,2     a sweep",
     ):
         console.print(f"  {text}", soft_wrap=True)
-
-
-def _percent(value: float | None) -> str:
-    return "-" if value is None else f"{100 * value:.1f}"

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytorch_lightning as pl
 
+from segbench.artifacts import build, provenance
+from segbench.artifacts.run_directory import RunDirectory
 from segbench.data.classes import DataError
-from segbench.training import build, provenance
-from segbench.training.run_directory import RunDirectory
 from segbench.training.task import SegmentationTask
 
 Config = dict[str, Any]

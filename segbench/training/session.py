@@ -17,16 +17,16 @@ from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import nn
 
+from segbench.artifacts import build
+from segbench.artifacts.checkpoint import CHECKPOINT_FORMAT, read_checkpoint
+from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import ConfigError
-from segbench.training import build
+from segbench.metrics.scores import scores
 from segbench.training.callbacks import Speed
-from segbench.training.checkpoint import CHECKPOINT_FORMAT, read_checkpoint
 from segbench.training.compiling import compile_network
-from segbench.training.processes import is_first_process
+from segbench.training.distributed import is_first_process
 from segbench.training.report import print_report
 from segbench.training.result import check_same_data, describe, first_result, protocol
-from segbench.training.run_directory import RunDirectory
-from segbench.training.scores import scores
 from segbench.training.task import SegmentationTask
 from segbench.training.tracking import finish_wandb, log_confusion
 from segbench.training.trainer import build_loggers, build_trainer, check_possible

@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from pytorch_lightning.profilers import Profiler
 
-from segbench.training.run_directory import RunDirectory
+from segbench.artifacts.run_directory import RunDirectory
 from segbench.training.session import build_run, quiet_libraries
 
 # Names, or their endings, that Lightning gives the parts of a step.

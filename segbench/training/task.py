@@ -18,8 +18,9 @@ from segbench.config import ConfigError
 from segbench.data.classes import ClassSet
 from segbench.inference.labels import upsample_argmax
 from segbench.inference.predictor import Predictor
-from segbench.training.metrics import BoundaryPerImage, ConfusionPerImage
-from segbench.training.scores import scores
+from segbench.metrics.boundary import BoundaryPerImage
+from segbench.metrics.confusion import ConfusionPerImage
+from segbench.metrics.scores import scores
 
 Batch = dict[str, Any]
 

@@ -18,10 +18,10 @@ from pytorch_lightning.loggers import Logger
 from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
+from segbench.artifacts import build
+from segbench.artifacts.run_directory import RunDirectory, replacing
 from segbench.config import ConfigError
-from segbench.training import build
 from segbench.training.callbacks import Bar, Curves, EpochLines, Samples, Speed
-from segbench.training.run_directory import RunDirectory, replacing
 from segbench.training.tracking import wandb_arguments
 
 Config = dict[str, Any]

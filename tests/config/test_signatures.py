@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from segbench.artifacts.build import locate
 from segbench.config import config_dir
 from segbench.config.signatures import UnknownTargetError, signature_of
-from segbench.training.build import locate
 
 
 def _configured_targets() -> list[str]:

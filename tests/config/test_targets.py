@@ -53,7 +53,7 @@ def test_a_missing_argument_is_told() -> None:
 def test_arguments_of_the_loaders_stand_beside_those_of_the_source() -> None:
     beside = {"data": "segbench.data.datamodule.SegmentationData"}
     injected = {"data": {"source", "seed"}}
-    node = {"_target_": "segbench.data.streets.Streets", "size": [4, 4], "batch_size": 2}
+    node = {"_target_": "segbench.data.sources.streets.Streets", "size": [4, 4], "batch_size": 2}
     assert check_targets({"data": node}, injected, beside) == []
     # `seed` is injected into the loaders, but it is also an argument of this source.
     assert check_targets({"data": {**node, "seed": 1}}, injected, beside) == []

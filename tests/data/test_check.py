@@ -13,8 +13,8 @@ import pytest
 from PIL import Image
 
 from segbench.check_data import check_data
-from segbench.data.camvid11 import CLASSES, CamVid11
 from segbench.data.check import check
+from segbench.data.sources.camvid11 import CLASSES, CamVid11
 from tests.data.writers import SIZE, save, street
 
 NAME = "0001TP_000001"

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from segbench.check_data import check_data
-from segbench.data.camvid11 import CLASSES
 from segbench.data.check import check
 from segbench.data.classes import DataError
-from segbench.data.folder import Folder
+from segbench.data.sources.camvid11 import CLASSES
+from segbench.data.sources.folder import Folder
 from tests.data.writers import SIZE, save, street
 
 

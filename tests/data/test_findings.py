@@ -10,8 +10,8 @@ import pytest
 
 from segbench.check_data import check_data
 from segbench.data.check import check
-from segbench.data.cityscapes import Cityscapes
-from segbench.data.folder import Folder
+from segbench.data.sources.cityscapes import Cityscapes
+from segbench.data.sources.folder import Folder
 from tests.data.writers import SIZE, save, street, write_cityscapes
 
 

@@ -8,8 +8,8 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from segbench.data import camvid, cityscapes
-from segbench.data.streets import CLASSES, Streets
+from segbench.data.sources import camvid, cityscapes
+from segbench.data.sources.streets import CLASSES, Streets
 
 SIZE = (48, 64)
 COUNTS = {"train": 6, "val": 4, "test": 4}

@@ -16,10 +16,10 @@ from torch.utils.data import DataLoader
 
 from segbench.config import ConfigError
 from segbench.data.classes import ClassSet
-from segbench.inference.labels import confusion_matrix
 from segbench.inference.predictor import Predictor
+from segbench.metrics.confusion import confusion_matrix
+from segbench.metrics.scores import scores
 from segbench.training import optim
-from segbench.training.scores import scores
 from segbench.training.task import NonFiniteLossError, SegmentationTask
 
 CLASSES = ClassSet(names=("a", "b"), colors=((1, 0, 0), (2, 0, 0)))

@@ -1,1 +1,0 @@
-"""Reading what runs left behind: statistics, profiling, features, plots, reports."""

@@ -1,0 +1,174 @@
+"""The model card of a checkpoint that is handed over, made from what the file itself knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from segbench.artifacts import build
+from segbench.artifacts.provenance import machine
+from segbench.config import ConfigError
+from segbench.metrics.scores import percent
+
+UNKNOWN_TERMS = "The terms of the data set may restrict the use of what was learned from it."
+WEAK = 0.3  # classes with a lower IoU are named among the limits
+
+
+def card(file: Path, meta: Mapping[str, Any], parity: Mapping[str, Any], half: bool) -> str:
+    """The model card of a small checkpoint, Markdown; every number in it is one of the run's.
+
+    Args:
+        file: the checkpoint.
+        meta: its `segbench` entry.
+        parity: comparison with the original: number of `images`, share of pixels of the same class
+            in the mean (`mean`) and in the worst image (`agreement`).
+        half: whether its weights are kept in 16 bits.
+    """
+    trained, config = meta["trained"], meta["config"]
+    classes = meta["classes"]["names"]
+    rows = {
+        "file": f"`{file.name}`, {file.stat().st_size / 2**20:.1f} MiB, "
+        f"{16 if half else 32}-bit weights; read without running code (`weights_only=True`)",
+        "network": _network(config["model"], trained.get("params")),
+        "classes": f"{len(classes)}: {', '.join(classes)}",
+        "learned from": _data(meta),
+        "command": f"`{trained['command']}`" if "command" in trained else "not known",
+        "commit": _commit(trained),
+        "seed": str(trained.get("seed", config.get("seed", "not known"))),
+        "budget": _budget(meta),
+        "hardware": machine(trained.get("hardware")),
+        "as the original": f"{100 * parity['mean']:.3f} % of the pixels of {parity['images']} "
+        f"images ({100 * parity['agreement']:.3f} % in the worst) get the same class",
+    }
+    table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
+    return f"""# {file.stem}
+
+Written by `python -m segbench.export format=ckpt`, as was the file.
+
+```bash
+python -m segbench.predict ckpt={file.name} source=PHOTO
+python -m segbench.evaluate ckpt={file.name} root=DATA_FOLDER
+```
+
+| | |
+|---|---|
+{table}
+
+## Scores
+
+{_scores(meta)}
+## Limits
+
+- {_limits(meta)}
+- Pictures of another camera, place, season or weather are outside of what it has seen; nothing here
+  measures how it does on them.
+- One seed of one network: no statement about the architecture. For that see `segbench.compare`.
+
+## Terms
+
+{terms(config["data"])}
+"""
+
+
+def terms(data: Mapping[str, Any]) -> str:
+    """What the licence of a data set says of weights learned from it."""
+    try:
+        source = build.locate(str(data["_target_"]))
+    except ConfigError:  # a source of another package, which is not at hand
+        return UNKNOWN_TERMS
+    return getattr(source, "terms", UNKNOWN_TERMS)
+
+
+def _network(model: Mapping[str, Any], params: int | None) -> str:
+    options = ", ".join(f"{k}={v}" for k, v in model.items() if k != "_target_" and v is not None)
+    size = f", {params / 1e6:.2f} M parameters" if params else ""
+    return f"`{model['_target_']}`{size}" + (f" ({options})" if options else "")
+
+
+def _data(meta: Mapping[str, Any]) -> str:
+    info, resize = meta["trained"].get("data_info", {}), meta["protocol"].get("resize")
+    images = info.get("num_images", {}).get("train")
+    text = str(info.get("protocol", meta["protocol"].get("labels", meta["config"]["data"])))
+    text += f", {images} training images" if images else ""
+    text += f", seen at {resize[0]}x{resize[1]} (height x width)" if resize else ""
+    start = meta["config"].get("weights") or meta["config"]["model"].get("encoder_weights")
+    return f"{text}, starting from {start or 'random'} weights"
+
+
+def _commit(trained: Mapping[str, Any]) -> str:
+    commit = trained.get("commit")
+    if not commit:
+        return "not known"
+    return f"`{commit}`" + (" with local changes" if trained.get("dirty") else "")
+
+
+def _budget(meta: Mapping[str, Any]) -> str:
+    budget, timings = meta["trained"].get("budget", {}), meta["trained"].get("timings", {})
+    parts = [
+        f"{budget[key]} {name}"
+        for key, name in (("epochs", "epochs"), ("steps", "steps"), ("images_seen", "images seen"))
+        if key in budget
+    ]
+    parts += [f"batch {budget['effective_batch_size']}"] if "effective_batch_size" in budget else []
+    parts += [str(budget["precision"])] if "precision" in budget else []
+    parts += [f"averaged weights (EMA {budget['ema']})"] if budget.get("ema") else []
+    selection, chosen = meta["protocol"].get("selection"), meta["trained"].get("selected_epoch")
+    if _is_another_epoch(meta):
+        parts.append(f"weights of epoch {meta['trained']['epoch']} (selection={selection} chose")
+        parts[-1] += f" those of epoch {chosen}, which are not these)"
+    elif chosen:
+        parts.append(f"weights of epoch {chosen} (selection={selection})")
+    elif epoch := meta["trained"].get("epoch"):
+        parts.append(f"weights of epoch {epoch}")
+    if seconds := timings.get("train_seconds"):
+        parts.append(f"{seconds / 60:.1f} minutes of training")
+    return ", ".join(parts) or "not known"
+
+
+def _is_another_epoch(meta: Mapping[str, Any]) -> bool:
+    """Whether the run selected, and tested, the weights of another epoch than these."""
+    epoch, chosen = meta["trained"].get("epoch"), meta["trained"].get("selected_epoch")
+    return epoch is not None and chosen is not None and epoch != chosen
+
+
+def _scores(meta: Mapping[str, Any]) -> str:
+    """Percent, at the original resolution of the masks."""
+    found = {split: meta["scores"].get(split) for split in ("val", "test")}
+    known = {split: scores for split, scores in found.items() if scores}
+    if not known:
+        return f"None are known of these weights.\n{_tested_elsewhere(meta)}"
+    names = meta["classes"]["names"]
+    rows = ["| percent | " + " | ".join(known) + " |", "|---" * (1 + len(known)) + "|"]
+    for key in ("mIoU", "mDice", "pixel_acc", "mean_acc"):
+        rows.append(f"| {key} | " + " | ".join(percent(s.get(key)) for s in known.values()) + " |")
+    for name in names:
+        cells = (percent(s["IoU"].get(name)) for s in known.values())
+        rows.append(f"| IoU {name} | " + " | ".join(cells) + " |")
+    text = "Of the weights in 32 bits, at the original resolution of the masks; mIoU leaves out"
+    text += " classes in neither masks nor predictions.\n\n" + "\n".join(rows) + "\n"
+    if not meta["trained"].get("data_info", {}).get("comparable", True):
+        text += "\nNot comparable with published scores: " + str(meta["protocol"].get("labels"))
+        text += " differs from the official protocol.\n"
+    return text + _tested_elsewhere(meta)
+
+
+def _tested_elsewhere(meta: Mapping[str, Any]) -> str:
+    """A hint where scores that the run reports are not those of these weights."""
+    if not _is_another_epoch(meta):
+        return ""
+    chosen = meta["trained"]["selected_epoch"]
+    return f"\nScores that the run reports belong to another epoch ({chosen}).\n"
+
+
+def _limits(meta: Mapping[str, Any]) -> str:
+    resize = meta["protocol"].get("resize")
+    scores = meta["scores"].get("test") or meta["scores"].get("val")
+    height = f"It sees a picture {resize[0]} pixels high" if resize else "It sees a picture as is"
+    if not scores:
+        return f"{height}; how well it tells the classes apart is not known."
+    weak = [name for name, value in scores["IoU"].items() if value is not None and value < WEAK]
+    weak_text = (
+        f", and hardly finds (IoU below {100 * WEAK:.0f}): {', '.join(weak)}" if weak else ""
+    )
+    return f"{height}{weak_text}."

@@ -1,0 +1,213 @@
+"""A trained network ready for pictures: one checkpoint in, label maps and probabilities out.
+
+model = segbench.load("best.ckpt")
+found = model.predict("photo.jpg")
+found.labels          uint8 [H, W], class ids
+found.probs           float32 [C, H, W]
+found.classes.names   what the ids mean
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from segbench.artifacts.build import instantiate
+from segbench.artifacts.checkpoint import check_allowed, load_checkpoint
+from segbench.config import ConfigError
+from segbench.data.classes import ClassSet, DataError
+from segbench.data.frames import resize_image
+from segbench.inference import onnx
+from segbench.inference.photos import read_photo
+from segbench.inference.predictor import Predictor
+
+ASSETS = Path(__file__).resolve().parents[1] / "assets"
+WHOLE_LIMIT = 1 << 22  # pixels of a picture that the network gets in one piece
+LARGE_WINDOW, LARGE_STRIDE = (1024, 1024), (768, 768)
+PROBS_LIMIT = 1 << 28  # probabilities of a picture that fit into memory: 1 GiB, three times over
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """What a network sees in one picture.
+
+    Args:
+        labels: uint8 `[H, W]`, class ids, as large as the picture.
+        probs: float32 `[C, H, W]`, or None if not asked for.
+        classes: names and colours of the ids.
+        in_windows: whether the picture was too large for one piece and was predicted in
+            overlapping windows, though the checkpoint was tested on whole images.
+    """
+
+    labels: np.ndarray
+    probs: np.ndarray | None
+    classes: ClassSet
+    in_windows: bool = False
+
+
+class Segmenter:
+    """Predicts pictures with the network, the normalisation and the protocol of a checkpoint.
+
+    Args:
+        ckpt: a checkpoint written by `segbench.train`, or an `.onnx` file by `segbench.export`;
+            None takes the checkpoint that is shipped.
+        inference: config node of a `Predictor`; None takes that of the checkpoint.
+        device: `auto`, `cpu`, `cuda`, ...
+        resize: `auto` shows the network pictures as high as those it was trained on; None their
+            own size; `(H, W)` exactly that size. Label maps always have the size of the picture.
+        drop_class: a class never to predict, besides what `inference` says.
+        allow_targets: further modules whose classes the checkpoint may name.
+
+    Raises:
+        ConfigError: the checkpoint cannot be used, or an option does not fit it.
+    """
+
+    def __init__(
+        self,
+        ckpt: Path | str | None = None,
+        inference: Mapping[str, Any] | None = None,
+        device: str = "auto",
+        resize: Sequence[int] | str | None = "auto",
+        drop_class: str | None = None,
+        allow_targets: Sequence[str] = (),
+    ) -> None:
+        self.ckpt = Path(ckpt) if ckpt is not None else default_checkpoint()
+        model, self.meta = load_network(self.ckpt, allow_targets)
+        self.device = resolve_device(device)
+        self.num_params = self.meta.get("params") or sum(p.numel() for p in model.parameters())
+        node = dict(inference or self.meta["config"]["inference"])
+        check_allowed(node, self.ckpt, allow_targets)
+        if drop_class is not None:
+            node["drop_class"] = drop_class
+        self.inference = node
+        self._given = {
+            "model": model.to(self.device).to(memory_format=torch.channels_last),
+            "classes": ClassSet.from_dict(self.meta["classes"]),
+            "mean": self.meta["mean"],
+            "std": self.meta["std"],
+        }
+        self.predictor: Predictor = instantiate("inference", node, **self._given)
+        self.classes = self.predictor.classes
+        trained = self.meta["protocol"].get("resize")
+        self._keeps_aspect = resize == "auto"
+        chosen = trained if resize == "auto" else resize
+        self._resize = None if chosen is None else (int(chosen[0]), int(chosen[1]))
+
+    def predict(self, image: Path | str | np.ndarray, with_probs: bool = True) -> Prediction:
+        """Predicts one picture.
+
+        Args:
+            image: a file, or uint8 `[H, W, 3]` RGB.
+            with_probs: also return the probabilities (C times the memory of the picture).
+
+        Raises:
+            DataError: the file cannot be read, or is too large for probabilities (TTA needs them).
+        """
+        pixels = image if isinstance(image, np.ndarray) else read_photo(Path(image))
+        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
+            raise ValueError(
+                f"the image must be uint8 [H, W, 3] RGB, not {pixels.dtype} {list(pixels.shape)}"
+            )
+        size = (pixels.shape[0], pixels.shape[1])
+        if size[0] * size[1] * self.classes.num_classes > PROBS_LIMIT:
+            self._check_labels_only(size, with_probs)
+        seen = self.seen_size(size)
+        resized = pixels if seen == size else resize_image(pixels, seen)
+        batch = torch.from_numpy(np.ascontiguousarray(resized)).permute(2, 0, 1)[None]
+        batch = batch.to(self.device)
+        in_windows = seen[0] * seen[1] > WHOLE_LIMIT and self.inference.get("mode") != "slide"
+        predictor = self._windowed() if in_windows else self.predictor
+        probs = None
+        with self.autocast():
+            if with_probs:
+                labels, probabilities = predictor.labels_and_probs(batch, size)
+                probs = _array(probabilities[0])
+            else:
+                labels = predictor.labels(batch, size)
+        return Prediction(_array(labels[0]), probs, self.classes, in_windows)
+
+    def _check_labels_only(self, size: tuple[int, int], with_probs: bool) -> None:
+        """Refuses what needs the probabilities of a picture as large as this."""
+        if not with_probs and not self.predictor.averages:
+            return
+        remedy = "predict labels only" if with_probs else "predict without TTA (scales, flip)"
+        raise DataError(
+            f"a picture of {size[1]}x{size[0]} pixels is too large for the probabilities of "
+            f"{self.classes.num_classes} classes; {remedy}, or cut it into parts"
+        )
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """The precision the scores of the checkpoint were measured in."""
+        precision = str(self.meta["protocol"].get("precision", "32-true"))
+        dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
+        return torch.autocast(self.device.type, dtype) if dtype else nullcontext()
+
+    def seen_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        """How large the network sees a picture of this `(H, W)`."""
+        if self._resize is None:
+            return size
+        if not self._keeps_aspect:
+            return self._resize
+        scale = self._resize[0] / size[0]
+        return self._resize[0], max(1, round(size[1] * scale))
+
+    def _windowed(self) -> Predictor:
+        node = {"mode": "slide", "crop_size": LARGE_WINDOW, "stride": LARGE_STRIDE}
+        return instantiate("inference", {**self.inference, **node}, **self._given)
+
+
+def load_network(path: Path, allow_targets: Sequence[str] = ()) -> tuple[nn.Module, dict[str, Any]]:
+    """The network of a checkpoint or of an `.onnx` file, and what is known of it.
+
+    Raises:
+        ConfigError: the file cannot be used, or ONNX Runtime is not installed.
+    """
+    if path.suffix != ".onnx":
+        return load_checkpoint(path, allow_targets)
+    if not path.is_file():
+        raise ConfigError(f"ckpt={path}: there is no such file")
+    try:
+        network = onnx.OnnxNetwork(path)
+    except ValueError as error:
+        raise ConfigError(f"ckpt={path}: {error}") from None
+    return network, {**network.meta, "mean": onnx.NO_MEAN, "std": onnx.NO_STD}
+
+
+def default_checkpoint() -> Path:
+    """The checkpoint that comes with segbench.
+
+    Raises:
+        ConfigError: this copy comes without one.
+    """
+    found = sorted(ASSETS.glob("*.ckpt"))
+    if not found:
+        raise ConfigError(
+            "ckpt: is not set, and this copy of segbench comes without a checkpoint; give one as "
+            "ckpt=PATH (runs/STUDY/NAME/seedN/checkpoints/best.ckpt)"
+        )
+    return found[0]
+
+
+def resolve_device(name: str) -> torch.device:
+    """`auto` is the GPU where there is one."""
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise ConfigError(f"device: '{name}' is no device ({str(error).splitlines()[0]})") from None
+    if device.type == "cuda" and (device.index or 0) >= (found := torch.cuda.device_count()):
+        gpus = f"{found} GPU(s), counted from 0" if found else "no GPU; use device=cpu"
+        raise ConfigError(f"device: '{name}', but torch finds {gpus}")
+    return device
+
+
+def _array(tensor: Tensor) -> np.ndarray:
+    return tensor.cpu().numpy()

@@ -1,0 +1,96 @@
+"""A checkpoint to hand over: the network and what describes it, nothing that only training needs.
+
+What stays behind: optimiser, schedule, random state, callbacks, the weights beside the averaged
+ones (EMA), and the paths of the machine. What comes along from result.json: scores and provenance.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from segbench.artifacts.checkpoint import read_checkpoint
+from segbench.artifacts.run_directory import RunDirectory, replacing
+
+Facts = dict[str, Any]
+_OF_THE_MACHINE = ("run_dir", "logger", "overwrite", "resume")
+_OF_THE_RESULT = (
+    "study", "name", "seed", "command", "commit", "dirty", "hardware", "versions", "budget",
+    "data_info", "params", "selected_epoch", "timings",
+)  # fmt: skip
+
+
+def write_small(ckpt: Path, target: Path, half: bool) -> None:
+    """Writes a small checkpoint, which every verb takes as it takes the original.
+
+    Args:
+        ckpt: written by `segbench.train`, in its run directory or not; or a small one.
+        target: the file to write.
+        half: keep the weights in 16 bits; they are computed with in 32 bits all the same. What
+            batch norm counted stays as it is.
+
+    Raises:
+        ConfigError: `ckpt` cannot be read.
+    """
+    checkpoint = read_checkpoint(ckpt)
+    meta = dict(checkpoint["segbench"])
+    result = RunDirectory(ckpt.resolve().parents[1]).read_result() or {}
+    meta["trained"] = meta.get("trained") or _facts(result) | _epoch(checkpoint)
+    if not meta["scores"].get("test"):
+        epoch = meta["trained"].get("epoch")
+        meta["scores"] = {**meta["scores"], **_test_scores(ckpt, epoch, result)}
+    kept = {k: v for k, v in meta["config"].items() if k not in _OF_THE_MACHINE}
+    meta["config"] = _without_folders(kept)
+    state = {
+        key: value.half() if half and value.is_floating_point() and "running_" not in key else value
+        for key, value in checkpoint["state_dict"].items()
+    }
+    with replacing(target) as partial:
+        torch.save({"state_dict": state, "segbench": meta}, partial)
+
+
+def _facts(result: Facts) -> Facts:
+    """Where the weights come from, by the result.json of the run that holds the checkpoint."""
+    facts = {key: result[key] for key in _OF_THE_RESULT if key in result}
+    if "command" in facts:
+        facts["command"] = shlex.join(
+            re.sub(r"^(\S+?=)[/~].*", r"\1PATH", word) for word in shlex.split(facts["command"])
+        )
+    return facts
+
+
+def _epoch(checkpoint: Mapping[str, Any]) -> Facts:
+    """The epoch, from 1, after which the weights were saved; 0 if they were only tested."""
+    if "epoch" not in checkpoint:
+        return {}
+    is_trained = checkpoint["segbench"]["config"].get("trainer", {}).get("max_epochs") != 0
+    return {"epoch": int(checkpoint["epoch"]) + 1 if is_trained else 0}
+
+
+def _test_scores(ckpt: Path, epoch: int | None, result: Facts) -> Facts:
+    """The test scores of the run, if it was these weights that were tested."""
+    scores = result.get("scores", {}).get("test")
+    if result.get("status") != "finished" or not scores:
+        return {}
+    tested = result.get("selected_epoch")
+    if epoch is None or tested is None:
+        is_tested = ckpt.name == f"{result.get('protocol', {}).get('selection')}.ckpt"
+    else:
+        is_tested = epoch == tested
+    return {"test": scores} if is_tested else {}
+
+
+def _without_folders(value: Any, key: str = "") -> Any:
+    """A config without absolute paths: `root` becomes `data/NAME`, other files their name."""
+    if isinstance(value, Mapping):
+        return {name: _without_folders(item, str(name)) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(item, key) for item in value]
+    if isinstance(value, str) and (Path(value).is_absolute() or value.startswith("~")):
+        return f"data/{Path(value).name}" if key == "root" else Path(value).name
+    return value

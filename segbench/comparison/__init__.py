@@ -1,0 +1,1 @@
+"""Compares the runs of a study: intervals, paired tests, audit, report."""

@@ -1,0 +1,104 @@
+"""Where the numbers of a comparison come from: command, commit and machine of its runs."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from segbench.artifacts.provenance import commit_in_words, machine
+from segbench.comparison.wording import join
+
+
+@dataclass(frozen=True)
+class Source:
+    """Runs of one commit on one kind of machine that one command repeats.
+
+    Args:
+        models: their labels, in the order of the leaderboard.
+        seeds: ascending.
+        command: as one would type it.
+        origin: commit, machine and versions, in words.
+    """
+
+    models: tuple[str, ...]
+    seeds: tuple[int, ...]
+    command: str
+    origin: str
+
+    def sentence(self) -> str:
+        """For a list, in Markdown."""
+        word = "seed" if len(self.seeds) == 1 else "seeds"
+        return f"{join(self.models)}, {word} {span(self.seeds)}: `{self.command}`; {self.origin}"
+
+
+def sources(comparison: Mapping[str, Any]) -> list[Source]:
+    """The sources of all runs: as few commands as give these runs and no others."""
+    order = [row["label"] for row in comparison["leaderboard"]]
+    origins: dict[str, dict[tuple[str, ...], list[Mapping[str, Any]]]] = {}
+    for run in sorted(comparison["runs"], key=lambda run: (order.index(run["label"]), run["seed"])):
+        words = tuple(shlex.split(run["command"] or "unknown"))
+        words = tuple(word for word in words if word != "hydra.mode=RUN")
+        origins.setdefault(_origin(run), {}).setdefault(words, []).append(run)
+    found = []
+    for origin, commands in origins.items():
+        for words, runs in _merged(commands):
+            models = {run["label"]: None for run in runs}
+            seeds = sorted({run["seed"] for run in runs})
+            found.append(Source(tuple(models), tuple(seeds), _typed(words, len(runs) > 1), origin))
+    return found
+
+
+def span(seeds: Sequence[int]) -> str:
+    """`0 to 4`, or `0, 2 and 5`."""
+    if len(seeds) > 2 and list(seeds) == list(range(seeds[0], seeds[-1] + 1)):
+        return f"{seeds[0]} to {seeds[-1]}"
+    return join([str(seed) for seed in seeds])
+
+
+def _origin(run: Mapping[str, Any]) -> str:
+    versions = run.get("versions") or {}
+    named = [f"{name} {versions[name]}" for name in ("torch", "python") if name in versions]
+    return ", ".join([commit_in_words(run), machine(run.get("hardware")), *named])
+
+
+def _merged(
+    commands: Mapping[tuple[str, ...], Sequence[Any]],
+) -> list[tuple[tuple[str, ...], list[Any]]]:
+    """Joins commands that differ in the value of one key alone; the seed first."""
+    merged = [(words, list(runs)) for words, runs in commands.items()]
+    for only_seeds in (True, False):
+        kept: list[tuple[tuple[str, ...], list[Any]]] = []
+        for words, runs in merged:
+            for place, (others, their_runs) in enumerate(kept):
+                if joined := _joined(others, words, only_seeds):
+                    kept[place] = (joined, their_runs + runs)
+                    break
+            else:
+                kept.append((words, runs))
+        merged = kept
+    return merged
+
+
+def _joined(a: Sequence[str], b: Sequence[str], only_seeds: bool) -> tuple[str, ...] | None:
+    """Both commands as one sweep, if they differ in one `KEY=VALUE` of the same key."""
+    places = [i for i, pair in enumerate(zip(a, b, strict=False)) if pair[0] != pair[1]]
+    if len(a) != len(b) or len(places) != 1:
+        return None
+    (key, equals, value), (other, _, more) = (words[places[0]].partition("=") for words in (a, b))
+    if not equals or key != other or (only_seeds and key != "seed"):
+        return None
+    return (*a[: places[0]], f"{key}={value},{more}", *a[places[0] + 1 :])
+
+
+def _typed(words: Sequence[str], is_sweep: bool) -> str:
+    """The command as a line."""
+    if words[:2] == ("python", "-m"):
+        module, options = words[2], list(words[3:])
+        if options[:2] == ["-cn", module.rpartition(".")[2]]:
+            del options[:2]  # jobs of a sweep name even the config that the verb takes by itself
+        if is_sweep:
+            options.insert(2 if options[:1] == ["-cn"] else 0, "-m")
+        words = (*words[:3], *options)
+    return shlex.join(words)

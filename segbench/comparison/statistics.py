@@ -1,0 +1,221 @@
+"""Is one model better than another? Intervals, tests and verdicts from per-image counts.
+
+What varies if the experiment is repeated: the seed (initial weights, order, augmentation) and the
+images. Both are measured, reported apart and added:
+
+    variance of a model's mean score = S^2 / n  +  V
+
+S^2 is the variance over the n seeds on the images at hand; V is the variance over redrawn images of
+the seed-averaged score, from a hierarchical bootstrap in which all seeds and all models see the
+same resampled blocks (so that the comparison is paired). S^2 / n already holds the part of the
+image noise that differs from seed to seed, so that part, which the same bootstrap measures, is
+taken out of V. For a difference of two models both seed terms add up, and V is that of the
+difference. Seeds of two models are independent runs, even when they carry the same number.
+
+Intervals are Student's t with Welch-Satterthwaite degrees of freedom. Resampling three or five
+seeds instead would make them too narrow by sqrt((n - 1) / n) and ignore that a variance from five
+numbers is itself uncertain. The resampled seeds are used where a whole distribution is needed:
+ranks and the probability of improvement.
+
+Sources: Bouthillier et al., MLSys 2021 (vary every source; probability of outperforming);
+Davison & Hinkley 1997, ch. 3 (hierarchical data); Field & Welsh, JRSS-B 2007 (bootstrapping
+clustered data); Satterthwaite 1946, Welch 1947; Holm 1979; Agarwal et al., NeurIPS 2021 (rliable:
+intervals over few runs); Isensee et al., MICCAI 2024 (nnU-Net Revisited: why it is needed).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from scipy.special import stdtr, stdtrit
+
+from segbench.comparison import resampling
+from segbench.comparison.counts import (
+    Entrant,
+    check_same_images,
+    influence,
+    iou,
+    resampled,
+    with_mean,
+)
+
+CHUNK_BYTES = 16 << 20
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """A score, or a difference of two, with what is known of its error. Arrays `[C + 1]`.
+
+    The last element is the mIoU, the others are the classes' IoU. `seed_var` and `image_var` are
+    variances of `value` (of the mean over seeds, not of one run).
+    """
+
+    value: np.ndarray
+    seed_var: np.ndarray
+    image_var: np.ndarray
+    dof: np.ndarray
+
+    @property
+    def error(self) -> np.ndarray:
+        """Standard error of `value`."""
+        return np.sqrt(self.seed_var + self.image_var)
+
+    def interval(self, confidence: float = 0.95) -> np.ndarray:
+        """Lower and upper bound, float64 `[C + 1, 2]`."""
+        reach = stdtrit(self.dof, 0.5 + confidence / 2) * self.error
+        return np.stack([self.value - reach, self.value + reach], axis=-1)
+
+    def p_value(self) -> np.ndarray:
+        """Two-sided p values of the hypothesis that `value` is zero.
+
+        Returns:
+            float64 `[C + 1]`; NaN where `value` or `error` is: a class that is nowhere.
+        """
+        with np.errstate(invalid="ignore", divide="ignore"):
+            t = np.abs(self.value) / self.error
+        p = 2 * stdtr(self.dof, -t)
+        return np.where((self.error == 0) & (self.value == 0), 1.0, p)
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The scores of all runs, as observed and on resampled images.
+
+    Args:
+        entrants: the models.
+        plan: how the images were resampled.
+        scores: per entrant float64 `[S, C + 1]`, as observed.
+        means: float64 `[R, M, C + 1]`; seed-averaged scores on each resampled image set.
+        runs: per entrant float64 `[R, S]`; mIoU of each run on each resampled image set.
+        noise: float64 `[M, C + 1]`; the variance over images of what one seed adds to its
+            model's mean (0 for a single seed, where it cannot be told apart).
+    """
+
+    entrants: tuple[Entrant, ...]
+    plan: resampling.Plan
+    scores: tuple[np.ndarray, ...]
+    means: np.ndarray
+    runs: tuple[np.ndarray, ...]
+    noise: np.ndarray
+
+    def model(self, index: int) -> Estimate:
+        """The mean score of one model."""
+        return self._estimate(((index, 1),))
+
+    def difference(self, a: int, b: int) -> Estimate:
+        """Score of model `a` minus score of model `b`, on the same images."""
+        return self._estimate(((a, 1), (b, -1)))
+
+    def seed_sd(self, index: int) -> np.ndarray:
+        """Standard deviation over seeds `[C + 1]`; NaN for a single seed."""
+        scores = self.scores[index]
+        if len(scores) < 2:
+            return np.full(scores.shape[1], np.nan)
+        return scores.std(axis=0, ddof=1)
+
+    def _estimate(self, terms: Sequence[tuple[int, int]]) -> Estimate:
+        value = np.sum([sign * _nan_mean(self.scores[i]) for i, sign in terms], axis=0)
+        draws = np.sum([sign * self.means[:, i] for i, sign in terms], axis=0)
+        number = {i: len(self.scores[i]) for i, _ in terms}
+        parts = {i: np.nan_to_num(self.seed_sd(i)) ** 2 / number[i] for i, _ in terms}
+        twice = sum(self.noise[i] / number[i] for i, _ in terms)
+        images = self.plan.correction * np.maximum(_nan_var(draws) - twice, 0.0)
+        seeds = sum(parts.values())
+        weight = images**2 / self.plan.dof
+        for i, part in parts.items():
+            weight = weight + part**2 / max(number[i] - 1, 1)
+        with np.errstate(invalid="ignore", divide="ignore"):
+            dof = np.where(weight > 0, (seeds + images) ** 2 / weight, np.inf)
+        return Estimate(value, np.asarray(seeds), images, np.maximum(dof, 1.0))
+
+
+def sample(
+    entrants: Sequence[Entrant],
+    groups: Sequence[str],
+    *,
+    unit: resampling.Unit = "auto",
+    block_length: int | None = None,
+    replicates: int = 10_000,
+    absent: str = "exclude",
+    seed: int = 0,
+) -> Sample:
+    """Resamples the images once, for all runs of all models together.
+
+    Args:
+        entrants: at least one, all counted on the same images in the same order.
+        groups: the group (drive, city, patient) of each image; time runs within a group.
+        unit: what is redrawn (see `resampling`).
+        block_length: images per block; None = chosen from the data.
+        replicates: number of resampled image sets.
+        absent: what counts for a class in neither mask nor pred (see `counts.iou`).
+        seed: seed of the resampling: the same input gives the same numbers.
+
+    Raises:
+        ValueError: the entrants do not match, or there are too few images.
+    """
+    check_same_images(entrants)
+    bounds = np.cumsum([0, *(len(entrant.seeds) for entrant in entrants)])
+    parts = [slice(int(a), int(b)) for a, b in pairwise(bounds)]
+    counts = np.concatenate([entrant.counts for entrant in entrants])
+    observed = with_mean(iou(counts.sum(axis=1), absent))
+    series = np.stack([influence(entrant.counts).mean(axis=0) for entrant in entrants])
+    plan = resampling.plan(groups, series, unit, block_length)
+    labelled = counts[0, :, 1].sum(axis=0) > 0
+    gathered = plan.gather(counts.swapaxes(0, 1)).astype(np.float64)
+
+    rng = np.random.default_rng(seed)
+    chunk = max(1, CHUNK_BYTES // (8 * max(gathered[0].size, len(gathered))))
+    means = np.empty((replicates, len(parts), observed.shape[1]))
+    runs = np.empty((replicates, len(counts)))
+    deviation = np.zeros((2, *observed.shape))
+    for start in range(0, replicates, chunk):
+        weights = plan.weights(min(chunk, replicates - start), rng)
+        scores = resampled(gathered, weights, absent, labelled)
+        rows = slice(start, start + len(weights))
+        runs[rows] = scores[..., -1]
+        for model, part in enumerate(parts):
+            means[rows, model] = _nan_mean(scores[:, part], axis=1)
+            centre = _nan_mean(observed[part])
+            off = scores[:, part] - means[rows, model][:, None] - (observed[part] - centre)
+            deviation[0, part] += np.nan_to_num(off**2).sum(axis=0)
+            deviation[1, part] += (~np.isnan(off)).sum(axis=0)
+    spread = deviation[0] / np.maximum(deviation[1], 1)
+    return Sample(
+        entrants=tuple(entrants),
+        plan=plan,
+        scores=tuple(observed[part] for part in parts),
+        means=means,
+        runs=tuple(runs[:, part] for part in parts),
+        noise=np.stack([_unbiased(spread[part]) for part in parts]),
+    )
+
+
+def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
+    """Holm's step-down correction (1979): adjusted p values in the given order, NaN kept."""
+    p = np.asarray(p_values, float)
+    out = np.full(p.shape, np.nan)
+    order = np.argsort(p, kind="stable")[: int((~np.isnan(p)).sum())]
+    scaled = p[order] * (len(order) - np.arange(len(order)))
+    out[order] = np.minimum(np.maximum.accumulate(scaled), 1.0)
+    return out
+
+
+def _unbiased(spread: np.ndarray) -> np.ndarray:
+    """Mean over seeds `[S, K]` of the squared deviation from their own mean, made unbiased."""
+    return spread.sum(axis=0) / max(len(spread) - 1, 1)
+
+
+def _nan_mean(values: np.ndarray, axis: int = 0) -> np.ndarray:
+    number = (~np.isnan(values)).sum(axis=axis)
+    total = np.nan_to_num(values).sum(axis=axis)
+    return np.where(number > 0, total / np.maximum(number, 1), np.nan)
+
+
+def _nan_var(values: np.ndarray) -> np.ndarray:
+    centred = values - _nan_mean(values)
+    number = (~np.isnan(values)).sum(axis=0)
+    total = np.nan_to_num(centred**2).sum(axis=0)
+    return np.where(number > 1, total / np.maximum(number - 1, 1), np.nan)

@@ -1,0 +1,170 @@
+"""Reads the runs of a study from disk and refuses to put into one table what does not belong there.
+
+A run directory holds `result.json` and `confusion.npz` (see `training.run_directory`), whether it
+was trained here (`kind` train) or its predictions came from any program (`kind` evaluate). Whatever
+cannot be used is named and left out; nothing disappears silently.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from segbench.comparison.counts import Entrant, count
+from segbench.comparison.runs import LeftOut, Run, lookup, read_run
+from segbench.data.classes import ClassSet, DataError
+
+# What two runs must share to stand in one table: where it is in result.json, what it is called.
+TABLE_KEYS = {
+    "label protocol": "data_info.protocol",
+    "comparable with published numbers": "data_info.comparable",
+    "split": "data_info.split",
+    "classes": "classes.names",
+    "resolution of the scores": "protocol.resolution",
+    "policy for absent classes": "protocol.absent_classes",
+    "policy for void predictions": "protocol.void_prediction",
+}
+
+
+@dataclass(frozen=True)
+class Study:
+    """The runs of one table, by label, seeds ascending; and everything left out."""
+
+    path: Path
+    runs: dict[str, list[Run]]
+    left_out: list[LeftOut]
+
+    @property
+    def classes(self) -> ClassSet:
+        """The classes all runs share."""
+        return ClassSet.from_dict(self.first.result["classes"])
+
+    @property
+    def first(self) -> Run:
+        """Any run, for what all of them share."""
+        return next(iter(self.runs.values()))[0]
+
+    @property
+    def absent(self) -> str:
+        """The policy for classes in neither mask nor pred."""
+        return str(self.first.result["protocol"]["absent_classes"])
+
+    def entrants(self, boundary: bool = False) -> list[Entrant]:
+        """The counts of each label's runs, of all pixels or of the bands along boundaries."""
+        found = []
+        for label, runs in self.runs.items():
+            if boundary:
+                # Union in the place of the labelled pixels makes `iou` intersection over union.
+                bands = [run.boundary[:, (0, 1, 0)] for run in runs if run.boundary is not None]
+                counts = np.stack(bands)
+            else:
+                counts = np.stack([count(run.matrices) for run in runs])
+            found.append(Entrant(label, tuple(run.seed for run in runs), counts))
+        return found
+
+    @property
+    def has_boundary(self) -> bool:
+        """Whether all runs counted the pixels near class boundaries."""
+        return all(run.boundary is not None for runs in self.runs.values() for run in runs)
+
+
+def read_study(path: Path, only: Iterable[str] = ()) -> Study:
+    """Reads `RUNS/STUDY/NAME/seedN` of one study.
+
+    Args:
+        path: the directory of the study.
+        only: names (MODEL-DATA) to take; all if empty.
+
+    Raises:
+        DataError: no directory, no finished run, or runs that must not share a table.
+    """
+    if not path.is_dir():
+        raise DataError(f"{path}: there is no such study directory; give study=NAME of a study run")
+    wanted = set(only)
+    folders = [
+        folder
+        for folder in sorted(path.glob("*/seed*"))
+        if folder.is_dir() and (not wanted or folder.parent.name in wanted)
+    ]
+    runs: list[Run] = []
+    left_out: list[LeftOut] = []
+    for folder in folders:
+        found = read_run(folder)
+        (runs if isinstance(found, Run) else left_out).append(found)  # type: ignore[arg-type]
+    runs = _without_duplicates(runs, left_out)
+    if not runs:
+        reasons = "".join(f"\n  {entry.path}: {entry.reason}" for entry in left_out)
+        raise DataError(
+            f"{path}: no finished run to compare"
+            + (f" among {', '.join(sorted(wanted))}" if wanted else "")
+            + (reasons or "; train some with study=NAME first")
+        )
+    _refuse_mixed_tables(path, runs)
+    return Study(path, _by_label(runs), left_out)
+
+
+def _without_duplicates(runs: list[Run], left_out: list[LeftOut]) -> list[Run]:
+    """Takes every run once: neither the same name and seed twice, nor the same predictions."""
+    kept: list[Run] = []
+    for run in runs:
+        for other in kept:
+            if run.label != other.label:
+                continue
+            if run.seed == other.seed:
+                reason = f"seed {run.seed} of {run.label} is already there in {other.path}"
+            elif np.array_equal(run.matrices, other.matrices):
+                reason = f"its predictions are those of {other.path}: one run counted twice"
+            else:
+                continue
+            left_out.append(LeftOut(run.path, reason, broken=True))
+            break
+        else:
+            kept.append(run)
+    return kept
+
+
+def _refuse_mixed_tables(path: Path, runs: list[Run]) -> None:
+    problems = []
+    data_key = f"data_info.fingerprint.{lookup(runs[0].result, 'data_info.split')}"
+    for title, key in {"data fingerprint": data_key, **TABLE_KEYS}.items():
+        found = defaultdict(list)
+        for run in runs:
+            found[json.dumps(lookup(run.result, key))].append(run)
+        if len(found) > 1:
+            parts = [f"{value} ({_labels(group)})" for value, group in found.items()]
+            problems.append(f"{title}: {'; '.join(parts)}")
+    images = defaultdict(list)
+    for run in runs:
+        images[tuple(zip(run.names, run.groups, strict=True))].append(run)
+    if len(images) > 1 and not problems:
+        parts = [f"{len(key)} images ({_labels(group)})" for key, group in images.items()]
+        problems.append(f"the images or their groups: {'; '.join(parts)}")
+    if problems:
+        raise DataError(
+            f"{path}: these runs must not stand in one table, they differ in\n  - "
+            + "\n  - ".join(problems)
+            + "\nCompare those that belong together with only=[NAME,...]."
+        )
+
+
+def _labels(runs: list[Run]) -> str:
+    return ", ".join(sorted({run.label for run in runs}))
+
+
+def _by_label(runs: list[Run]) -> dict[str, list[Run]]:
+    """Runs by name; the data's name, which all share, is cut off where that stays unique."""
+    names = sorted({run.label for run in runs})
+    short = {name: name.rpartition("-")[0] or name for name in names}
+    endings = {name.rpartition("-")[2] for name in names if "-" in name}
+    if len(endings) != 1 or len(set(short.values())) != len(names):
+        short = {name: name for name in names}
+    groups: dict[str, list[Run]] = {short[name]: [] for name in names}
+    for run in sorted(runs, key=lambda run: run.seed):
+        label = short[run.label]
+        groups[label].append(replace(run, label=label))
+    return groups

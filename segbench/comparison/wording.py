@@ -1,0 +1,95 @@
+"""Differences, intervals and verdicts in words."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from segbench.comparison.verdicts import BETTER, ONE_SEED, WORSE
+from segbench.metrics.scores import MISSING, percent
+
+
+def points(value: float | None, digits: int = 1) -> str:
+    """A difference of fractions in points, always with a sign: 0.012 as `+1.2`."""
+    return MISSING if value is None else f"{100 * value:+.{digits}f}".replace("-", "−")
+
+
+def bounds(interval: Sequence[float | None], signed: bool = False) -> str:
+    """An interval: `55.1 to 58.0`."""
+    if None in interval:
+        return MISSING
+    word = points if signed else percent
+    return f"{word(interval[0])} to {word(interval[1])}"
+
+
+def p_value(p: float | None) -> str:
+    """`p = 0.031` or `p < 0.001`."""
+    if p is None:
+        return "no p value"
+    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+
+
+def verdict(comparison: Mapping[str, Any]) -> tuple[str, str]:
+    """The whole comparison: one sentence, and the evidence for it in another."""
+    if comparison["headline"] is None:
+        best = comparison["leaderboard"][0]
+        return (
+            f"Only {best['label']} has finished runs: there is nothing to compare it with.",
+            f"It scores {percent(best['value'])}% mIoU ({bounds(best['interval'])}).",
+        )
+    pair = comparison["pairs"][comparison["headline"]]
+    sentence, evidence = _pair_sentences(pair, comparison)
+    broken = [
+        finding["field"] for finding in comparison["audit"] if finding["grade"] == "invalidates"
+    ]
+    if broken:
+        sentence += f" But the comparison does not hold: the runs differ in {join(broken)}."
+    return sentence, evidence
+
+
+def _pair_sentences(pair: Mapping[str, Any], comparison: Mapping[str, Any]) -> tuple[str, str]:
+    a, b = pair["a"], pair["b"]
+    seeds = {row["label"]: len(row["seeds"]) for row in comparison["leaderboard"]}
+    size = f"{abs(100 * pair['value']):.1f} points of mIoU"
+    number = len(comparison["pairs"])
+    evidence = (
+        f"Difference {points(pair['value'])} points, {100 * comparison['confidence']:.0f}% "
+        f"interval {bounds(pair['interval'], signed=True)}; {p_value(pair['p_holm'])}"
+        + (f" after correction for {number} pairs" if number > 1 else "")
+        + f"; {_seeds(seeds[a], seeds[b])}."
+    )
+    if pair["verdict"] in (BETTER, WORSE):
+        return f"{a} is {pair['verdict']} than {b}, by {size}.", evidence
+    if pair["verdict"] == ONE_SEED:
+        single = join([label for label in (a, b) if seeds[label] < 2])
+        return (
+            f"No verdict: one seed of {single} proves nothing. {a} scored {size} more than {b}.",
+            f"{evidence} The interval knows nothing of the seeds it has not seen.",
+        )
+    return (
+        f"{a} and {b} are not distinguishable: {a} scored {size} more, which is within the noise.",
+        f"{evidence} {needed(pair)}",
+    )
+
+
+def _seeds(a: int, b: int) -> str:
+    if a == b:
+        return "one seed each" if a == 1 else f"{a} seeds each"
+    return f"{a} and {b} seeds"
+
+
+def needed(pair: Mapping[str, Any]) -> str:
+    """What it would take to show the observed difference."""
+    ways = []
+    if pair["seeds_needed"]:
+        ways.append(f"about {pair['seeds_needed']} seeds of each on these images")
+    if pair["images_needed"]:
+        ways.append(f"about {pair['images_needed']:,} images with these seeds")
+    if not ways:
+        return "More seeds or more images alone would not settle a difference this small."
+    return f"To show a difference of this size would take {' or '.join(ways)}."
+
+
+def join(words: Sequence[str]) -> str:
+    """`a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -1,0 +1,1 @@
+"""Parameters, FLOPs, latency, throughput and memory of a model."""

@@ -1,0 +1,190 @@
+"""Measures one network in a process of its own, so that no earlier network leaves a trace.
+
+python -m segbench.cost.measurement JOB.json ROW.json     is what `segbench.benchmark` starts
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from segbench.artifacts import build, provenance
+from segbench.artifacts.provenance import machine
+from segbench.artifacts.segmenter import resolve_device
+from segbench.cost.profiling import (
+    Mode,
+    count_macs,
+    count_params,
+    measure_times,
+    peak_memory,
+)
+from segbench.training.step_times import time_steps
+
+Job = dict[str, Any]
+
+
+def measure_in_process(job: Job) -> dict[str, Any]:
+    """Starts this module on a job and waits.
+
+    Args:
+        job: see `measure`.
+
+    Returns:
+        The row; with `error` where the process failed or was killed.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        files = Path(folder) / "job.json", Path(folder) / "row.json"
+        files[0].write_text(json.dumps(job), encoding="utf-8")
+        command = [sys.executable, "-m", __name__, *map(str, files)]
+        environment = {**os.environ, "WANDB_MODE": "disabled"}
+        process = subprocess.run(
+            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        if files[1].is_file():
+            return json.loads(files[1].read_text(encoding="utf-8"))
+    if process.returncode < 0:
+        reason = f"ended by {signal.Signals(-process.returncode).name} (out of memory?)"
+    else:
+        reason = (process.stderr.strip().splitlines() or ["no message"])[-1]
+    return {**_identity(job), "error": reason}
+
+
+def measure(job: Job) -> dict[str, Any]:
+    """Measures one network at one size in one mode.
+
+    Args:
+        job: `model` (its label), `node` (its config), `num_classes`, `size` `[H, W]`, `mode`,
+            `device`, `seconds` and `rounds` of each timing, `batch_sizes` tried for throughput,
+            `train_batch`, `train_steps` (0: no training), `train` (config of segbench.train).
+
+    Returns:
+        One row of benchmark.json. Sizes in pixels, times in ms, memory in MiB.
+    """
+    device, mode, size = resolve_device(job["device"]), Mode.parse(job["mode"]), job["size"]
+    torch.set_float32_matmul_precision("high")  # as in training
+    torch.nn.Conv2d(3, 3, 3)(torch.zeros(1, 3, 8, 8))  # what a first convolution loads is no cost
+    network = build.build_model(build.offline(job["node"]), job["num_classes"]).eval()
+    row = {**_identity(job), "device": _device_name(device, job["mode"])}
+    row["params"] = count_params(network)
+    row["macs"] = count_macs(network, size)
+    row["flops"] = 2 * row["macs"]
+    model = mode.prepare(network, device)
+    row |= _inference(model, mode, device, job)
+    if job["train_steps"]:
+        row |= _training(model, mode, device, job)
+    row |= {
+        "error": None,
+        "hardware": provenance.hardware(device),
+        "versions": provenance.versions(),
+    }
+    return row
+
+
+def _identity(job: Job) -> dict[str, Any]:
+    return {
+        "model": job["model"],
+        "mode": job["mode"],
+        "input": list(job["size"]),
+        "batch_size": 1,
+        "num_classes": job["num_classes"],
+    }
+
+
+def _device_name(device: torch.device, mode: str) -> str:
+    """What may share an axis: times of other hardware, thread counts or modes may not."""
+    return f"{machine(provenance.hardware(device))}, {mode}"
+
+
+def _inference(model: nn.Module, mode: Mode, device: torch.device, job: Job) -> dict[str, Any]:
+    @torch.inference_mode()
+    def run(batch: int) -> Any:
+        images = mode.images(batch, job["size"], device)
+
+        @torch.inference_mode()
+        def forward() -> None:
+            with mode.autocast(device):
+                model(images)
+
+        return forward
+
+    if mode.compiled:
+        run(1)()  # compiling is no part of the peak
+    memory = peak_memory(run(1), model, device)
+    latency = measure_times(run(1), device, job["seconds"], job["rounds"])
+    rates = {1: 1 / latency.median}
+    for batch in sorted(set(job["batch_sizes"]) - {1}):
+        try:
+            times = measure_times(run(batch), device, job["seconds"], job["rounds"], warmup=2)
+        except torch.OutOfMemoryError:
+            break
+        rates[batch] = batch / times.median
+    best = max(rates, key=lambda batch: rates[batch])
+    return {
+        "latency_ms": 1000 * latency.median,
+        "latency_p95_ms": 1000 * latency.p95,
+        "latency_spread": latency.spread,
+        # On a GPU the processor only queues the work, or waits.
+        "cpu_ms": 1000 * latency.cpu if device.type == "cpu" else None,
+        "cpu_spread": latency.cpu_spread if device.type == "cpu" else None,
+        "calls": latency.calls,
+        "throughput": rates[best],
+        "throughput_batch": best,
+        "throughput_by_batch": {str(batch): rate for batch, rate in rates.items()},
+        "peak_memory_mib": memory,
+    }
+
+
+def _training(model: Any, mode: Mode, device: torch.device, job: Job) -> dict[str, Any]:
+    """Peak memory of a training step by itself, then the parts of a step as `train` does it."""
+    model.train()
+    images = mode.images(job["train_batch"], job["size"], device)
+    optimizer = torch.optim.AdamW(model.parameters())
+
+    def step() -> None:
+        with mode.autocast(device):
+            if getattr(model, "aux_weight", 0):
+                logits, auxiliary = model.forward_with_aux(images)
+            else:
+                logits, auxiliary = model(images), []
+        mask = torch.zeros(logits.shape[0], *logits.shape[2:], dtype=torch.long, device=device)
+        terms = [nn.functional.cross_entropy(x.float(), mask) for x in [logits, *auxiliary]]
+        torch.stack(terms).sum().backward()
+        optimizer.step()
+        optimizer.zero_grad()
+
+    memory = peak_memory(step, model, device)
+    precision = {torch.bfloat16: "bf16-mixed", torch.float16: "16-mixed"}.get(mode.dtype)  # type: ignore[arg-type]
+    config = job["train"] | {
+        "precision": precision or "32-true",
+        "channels_last": mode.channels_last,
+        "compile": mode.compiled,
+    }
+    config["trainer"] = config["trainer"] | {
+        "accelerator": "gpu" if device.type == "cuda" else "cpu"
+    }
+    del step
+    return {
+        "train_batch": job["train_batch"],
+        "peak_memory_training_mib": memory,
+        "train_step_ms": time_steps(config, job["train_steps"]),
+    }
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Reads a job, writes its row."""
+    row = measure(json.loads(Path(arguments[0]).read_text(encoding="utf-8")))
+    Path(arguments[1]).write_text(json.dumps(row), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

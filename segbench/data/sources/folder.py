@@ -1,0 +1,268 @@
+"""Any data set by YAML alone: patterns for images and masks, a split, classes, a label map."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+
+from segbench.data.classes import ClassSet, DataError
+from segbench.data.dataset import SPLITS, Arrays, Record, check_split
+from segbench.data.files import UnpairedError, all_paired, pair, read_rgb
+from segbench.data.sources.label_map import (
+    LabelMap,
+    binary_map,
+    color_map,
+    declared_map,
+    distinct_colors,
+    found_map,
+    identity_map,
+    unpack,
+)
+from segbench.data.sources.layout import Row, find_files, read_list, read_table, split_groups
+
+_VOID_COLORS = ((0, 0, 0), (255, 255, 255), (255, 0, 255))
+
+
+class Folder:
+    """A data set described by its config.
+
+    The split comes from exactly one of: `{split}` in `images`, `lists`, `table`, `ratio`.
+
+    Args:
+        root: root folder of the data set.
+        images: pattern or folder of the images below `root` (see `find_files`), for example
+            `{split}/{name}.jpg`.
+        masks: pattern or folder of the masks, for example `{split}annot/{name}.png`.
+        splits: the folder names that `{split}` stands for, if not train, val and test.
+        lists: list file below `root` of each split.
+        table: CSV below `root` with the columns image, mask, split and group; replaces `images`
+            and `masks`.
+        ratio: shares of train, val and test; groups are never divided.
+        split_seed: decides the division by `ratio`.
+        group_regex: searched in the name; its first bracket (or the whole match) is the group of
+            an image. None makes every image its own group.
+        mask_type: `ids` (one label ID per pixel, palette PNG included), `rgb` (colours) or
+            `binary` (0 and 255, or 0 and 1, alike in all masks).
+        classes: class names; None with `label_map: auto` names them by their values.
+        colors: RGB of each class; None picks distinct ones (`mask_type: rgb` without `label_map`
+            needs them).
+        void_color: RGB of ignored pixels; None lets no colour of an RGB mask be ignored, and
+            paints them black (or another colour of no class).
+        label_map: class name (or `ignore`) -> raw values, colours for RGB masks; `auto` maps the
+            distinct values found to 0..K-1 in order; None takes ids as they are, 255 ignored.
+        ignore_values: raw values (or colours) that `auto` ignores.
+        protocol: short id of the label protocol; scores are compared only within one.
+
+    Raises:
+        ValueError: arguments that contradict each other.
+    """
+
+    comparable = True
+
+    def __init__(
+        self,
+        root: str,
+        images: str | None = None,
+        masks: str | None = None,
+        splits: dict[str, str] | None = None,
+        lists: dict[str, str] | None = None,
+        table: str | None = None,
+        ratio: list[float] | None = None,
+        split_seed: int = 0,
+        group_regex: str | None = None,
+        mask_type: Literal["ids", "rgb", "binary"] = "ids",
+        classes: list[str] | None = None,
+        colors: list[list[int]] | None = None,
+        void_color: list[int] | None = None,
+        label_map: dict[str, list] | str | None = None,
+        ignore_values: list | None = None,
+        protocol: str = "folder",
+    ) -> None:
+        self.root = Path(root).expanduser()
+        self.images, self.masks, self.table = images, masks, table
+        self.splits = dict(splits or {})
+        self.lists, self.ratio, self.split_seed = lists, ratio, split_seed
+        self.group_regex = re.compile(group_regex) if group_regex else None
+        self.mask_type = mask_type
+        self.names, self.colors = classes, colors
+        self.void_color = void_color
+        self.declared = label_map
+        self.ignore_values = list(ignore_values or ())
+        self.protocol = protocol
+        self._faults: list[DataError] | None = None
+        self._check()
+
+    def records(self, split: str) -> list[Record]:
+        """See `Source`."""
+        check_split(split)
+        rows, problems = self._rows(split)
+        records = [
+            Record(name, group or self._group(name, f"{split}/"), image, mask, 0)
+            for name, image, mask, group in rows
+        ]
+        records.sort(key=lambda record: (record.group, record.name))
+        records = [
+            Record(r.name, r.group, r.image, r.mask, index) for index, r in enumerate(records)
+        ]
+        return all_paired(records, problems)
+
+    def read(self, record: Record) -> Arrays:
+        """See `Source`. Without a mask every pixel is ignored."""
+        image = read_rgb(record.image)
+        if record.mask is None:
+            return image, np.full(image.shape[:2], 255, np.uint8)
+        return image, self.label_map.read(record.mask)
+
+    def fingerprint_key(self) -> str:
+        """See `Source`."""
+        return f"folder v2 {self.mask_type} {self.label_map.table}"
+
+    @cached_property
+    def label_map(self) -> LabelMap:
+        """Raw values -> class ids.
+
+        `label_map: auto` reads every mask once to find it, `mask_type: binary` usually one.
+        """
+        colored = self.mask_type == "rgb"
+        if self.declared == "auto":
+            masks = self._all_masks(strict=self._faults is None)
+            return found_map(masks, self.ignore_values, colored, self._faults)
+        if isinstance(self.declared, dict):
+            return declared_map(self.declared, self.names or [], colored)
+        if self.mask_type == "binary":
+            return binary_map(self._all_masks(strict=False))
+        if colored:
+            return color_map(self.classes, with_void=self.void_color is not None)
+        return identity_map(len(self.names or []))
+
+    @cached_property
+    def classes(self) -> ClassSet:
+        """The classes; colours are picked where the config has none."""
+        names, colors = self.names, self.colors
+        if self.mask_type == "binary":
+            _ = self.label_map  # read masks for it now, not in every thread and worker
+        if self.declared == "auto":
+            table = self.label_map.table
+            raw = [v for v, class_id in table.items() if class_id != 255]
+            raw.sort(key=lambda v: table[v])
+            if names and len(names) != len(raw):
+                found = ", ".join(map(str, raw))
+                error = DataError(
+                    f"{len(names)} classes, but auto found {len(raw)} values: {found}"
+                )
+                if self._faults is None:
+                    raise error
+                self._faults.append(error)
+                names = colors = None
+            names = names or [f"label {unpack(v) if self.mask_type == 'rgb' else v}" for v in raw]
+        names = names or []
+        picked = distinct_colors(len(names)) if colors is None else colors
+        rgb = tuple((c[0], c[1], c[2]) for c in picked)
+        void = self.void_color or next(c for c in _VOID_COLORS if c not in rgb)
+        return ClassSet(tuple(names), rgb, void_color=(void[0], void[1], void[2]))
+
+    def survey(self) -> list[DataError]:
+        """Finds classes and label map from what can be read, for the check of a data set.
+
+        Anything else stops at the first fault that `label_map: auto` meets. Afterwards a bad file
+        is an error only when it is read.
+
+        Returns:
+            What is wrong with the labels as a whole; faults of single files are not among it.
+        """
+        self._faults = []
+        for name in ("label_map", "classes"):
+            self.__dict__.pop(name, None)
+        _ = self.label_map, self.classes
+        return self._faults
+
+    @property
+    def found_label_map(self) -> dict[str, int] | None:
+        """What `label_map: auto` found, raw value -> class id, for the run's records."""
+        if self.declared != "auto":
+            return None
+        shown = unpack if self.mask_type == "rgb" else int
+        return {str(shown(raw)): class_id for raw, class_id in self.label_map.table.items()}
+
+    def _rows(self, split: str) -> tuple[list[Row], list[str]]:
+        if self.table is not None:
+            return read_table(self.root / self.table, self.root, split), []
+        folder = self.splits.get(split, split)
+        images = find_files(self.root, self.images or "", folder)
+        masks = find_files(self.root, self.masks or "", folder)
+        if not images:
+            raise DataError(f"{self.root}: no image matches data.images='{self.images}'.")
+        if self.lists is not None:
+            if split not in self.lists:
+                raise DataError(f"data.lists has no '{split}'; it has {', '.join(self.lists)}.")
+            wanted = set(read_list(self.root / self.lists[split], images))
+        elif self.ratio is not None:
+            groups = {name: self._group(name) for name in images}
+            division = split_groups(list(groups.values()), self.ratio, self.split_seed)
+            wanted = {name for name, group in groups.items() if division[group] == split}
+        else:
+            wanted = images.keys() | masks.keys()
+        pairs, problems = pair(
+            {name: path for name, path in images.items() if name in wanted},
+            {name: path for name, path in masks.items() if name in wanted},
+        )
+        return [(name, image, mask, None) for name, image, mask in pairs], problems
+
+    def _all_masks(self, strict: bool) -> Iterator[Path]:
+        """The masks of all splits; if not `strict`, of those records that can be found."""
+        for split in SPLITS:
+            if self.lists is not None and split not in self.lists:
+                continue
+            try:
+                records = self.records(split)
+            except DataError as error:
+                if strict:
+                    raise
+                records = error.records if isinstance(error, UnpairedError) else []
+            yield from (record.mask for record in records if record.mask)
+
+    def _group(self, name: str, prefix: str = "") -> str:
+        if self.group_regex is None:
+            return prefix + name
+        match = self.group_regex.search(name)
+        if match is None:
+            raise DataError(
+                f"'{name}' does not match data.group_regex='{self.group_regex.pattern}', which "
+                "says what group an image belongs to."
+            )
+        return match[1] if self.group_regex.groups else match[0]
+
+    def _check(self) -> None:
+        ways = {
+            "{split} in images": "{split}" in (self.images or ""),
+            "lists": self.lists is not None,
+            "table": self.table is not None,
+            "ratio": self.ratio is not None,
+        }
+        chosen = [way for way, used in ways.items() if used]
+        problems = []
+        if len(chosen) != 1:
+            problems.append(f"choose exactly one of {', '.join(ways)}; got {chosen or 'none'}")
+        if self.table is None and not (self.images and self.masks):
+            problems.append("images and masks are needed without a table")
+        if self.mask_type not in ("ids", "rgb", "binary"):
+            problems.append(f"mask_type is {self.mask_type}; expected ids, rgb or binary")
+        if isinstance(self.declared, str) and self.declared != "auto":
+            problems.append(f"label_map is '{self.declared}'; expected auto or a mapping")
+        if self.declared != "auto" and not self.names:
+            problems.append("classes are needed unless label_map is auto")
+        if self.mask_type == "rgb" and self.declared is None and not self.colors:
+            problems.append("mask_type rgb needs colors or a label_map")
+        if self.mask_type == "binary" and self.declared is None and len(self.names or "") != 2:
+            problems.append("mask_type binary needs two classes (of 0 and of 255)")
+        if self.ratio is not None and (len(self.ratio) != 3 or abs(sum(self.ratio) - 1) > 1e-6):
+            problems.append(f"ratio is {self.ratio}; expected three shares that sum to 1")
+        if problems:
+            raise ValueError("; ".join(problems))
+        if isinstance(self.declared, dict):
+            declared_map(self.declared, self.names or [], self.mask_type == "rgb")

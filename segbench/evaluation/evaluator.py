@@ -1,0 +1,188 @@
+"""Scores a network, or a folder of label maps by any program, on a split of a data set."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+from segbench.artifacts.segmenter import Segmenter
+from segbench.data.classes import ClassSet, DataError
+from segbench.data.dataset import Record, Source
+from segbench.data.files import read_raw_mask
+from segbench.data.sources.cityscapes import instance_file
+from segbench.evaluation.predictions import find_predictions, read_prediction
+from segbench.evaluation.summary import Extras, count_extras, count_matrix
+from segbench.metrics.confusion import ConfusionPerImage
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """What was counted, image by image.
+
+    Args:
+        records: the images scored, N.
+        matrices: int64 `[N, C, C + 1]`.
+        extras: N.
+        pred_of: the label map of the image at a position, uint8 `[H, W]`.
+        left_out: why images of the split are not among them (`partial=true`).
+    """
+
+    records: list[Record]
+    matrices: np.ndarray
+    extras: list[Extras]
+    pred_of: Callable[[int], np.ndarray]
+    left_out: list[str] = field(default_factory=list)
+
+
+def evaluate_checkpoint(
+    segmenter: Segmenter,
+    data: Any,
+    split: str,
+    boundary: bool,
+    calibration: bool,
+    progress: Callable[[int, int], None],
+) -> Evaluation:
+    """Predicts and counts a split at the original resolution of its masks.
+
+    Confusion matrices are counted where the network runs and fetched once, at the end.
+
+    Args:
+        segmenter: the network.
+        data: a `SegmentationData`; images come resized as in training, masks as they are.
+        split: val or test.
+        boundary: also count boundaries.
+        calibration: also count how right the confidences are.
+        progress: called with the number of images done and their total.
+    """
+    records, classes = data.records(split), segmenter.classes
+    metric = ConfusionPerImage(classes, [record.name for record in records])
+    extras: dict[int, Extras] = {}
+    predictor, device = segmenter.predictor, segmenter.device
+    loader = data.val_dataloader() if split == "val" else data.test_dataloader()
+    for images, masks, indices in _parts(loader):
+        size = (masks.shape[1], masks.shape[2])
+        confidence = None
+        with segmenter.autocast():
+            if calibration:
+                pred, probs = predictor.labels_and_probs(images.to(device), size)
+                confidence = probs.amax(1).cpu().numpy()
+            else:
+                pred = predictor.labels(images.to(device), size)
+        metric.update(pred, masks.to(device, non_blocking=True), indices)
+        for i, index in enumerate(indices.tolist()):
+            record = records[index]
+            if boundary or calibration or instance_file(record.mask):
+                on_host = pred[i].cpu().numpy(), masks[i].numpy()
+                sure = None if confidence is None else confidence[i]
+                extras[index] = count_extras(*on_host, record, classes, boundary, sure)
+            else:
+                extras[index] = Extras()
+        progress(len(extras), len(records))
+    order, matrices = metric.compute()
+
+    def pred_of(position: int) -> np.ndarray:
+        sample = data.dataset(split)[(0, int(order[position]))]
+        size = (sample["mask"].shape[0], sample["mask"].shape[1])
+        with segmenter.autocast():
+            return predictor.labels(sample["image"][None].to(device), size)[0].cpu().numpy()
+
+    return Evaluation([records[i] for i in order], matrices, [extras[i] for i in order], pred_of)
+
+
+def _parts(loader: Any) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
+    """Batches of images, masks and indices; one image at a time where sizes differ."""
+    for batch in loader:
+        if isinstance(batch["image"], Tensor) and isinstance(batch["mask"], Tensor):
+            yield batch["image"], batch["mask"], batch["index"]
+        else:
+            for item in zip(batch["image"], batch["mask"], batch["index"], strict=True):
+                image, mask, index = item
+                yield image[None], mask[None], index[None]
+
+
+def evaluate_predictions(
+    folder: Path,
+    source: Source,
+    split: str,
+    format: str,
+    void_values: Sequence[int],
+    partial: bool,
+    boundary: bool,
+    workers: int,
+    progress: Callable[[int, int], None],
+) -> Evaluation:
+    """Counts a folder of label maps, several files at once.
+
+    Args:
+        folder: holds one label map per image.
+        source: the data set.
+        split: val or test.
+        format: see `predictions.read_prediction`, as for `void_values`.
+        void_values: further ids that mean no class.
+        partial: score what can be scored instead of refusing.
+        boundary: also count boundaries.
+        workers: files read and counted at once.
+        progress: called with the number of images done and their total.
+
+    Raises:
+        DataError: files are missing, superfluous, of the wrong size or with wrong values (all of
+            them are listed), or none is left to score.
+    """
+    records, classes = source.records(split), source.classes
+    found, problems = find_predictions(folder, records)
+
+    def judge(index: int) -> tuple[np.ndarray, Extras] | DataError:
+        try:
+            return _evaluate_file(
+                found[index], source, records[index], format, void_values, boundary
+            )
+        except DataError as error:
+            return error
+
+    kept, matrices, extras = [], [], []
+    with ThreadPoolExecutor(workers) as pool:
+        for done, (index, outcome) in enumerate(
+            zip(sorted(found), pool.map(judge, sorted(found)), strict=True), 1
+        ):
+            if isinstance(outcome, DataError):
+                problems.append(str(outcome))
+            else:
+                kept.append(index)
+                matrices.append(outcome[0])
+                extras.append(outcome[1])
+            progress(done, len(found))
+    if problems and not partial:
+        raise DataError(
+            f"predictions={folder}: {len(problems)} problems, nothing was scored. Mend them, or "
+            "score what is there with partial=true.\n" + "\n".join(f"  - {p}" for p in problems)
+        )
+    if not kept:
+        raise DataError(f"predictions={folder}: no file fits an image of the {split} split")
+
+    def pred_of(position: int) -> np.ndarray:
+        return read_prediction(found[kept[position]], classes, format, void_values)
+
+    chosen = [records[index] for index in kept]
+    return Evaluation(chosen, np.stack(matrices), extras, pred_of, problems)
+
+
+def _evaluate_file(
+    file: Path,
+    source: Source,
+    record: Record,
+    format: str,
+    void_values: Sequence[int],
+    boundary: bool,
+) -> tuple[np.ndarray, Extras]:
+    classes: ClassSet = source.classes
+    pred = read_prediction(file, classes, format, void_values)
+    mask = source.read(record)[1]
+    matrix = count_matrix(pred, mask, record, classes)
+    label_ids = read_raw_mask(file).astype(np.uint8) if format == "label_ids" else None
+    return matrix, count_extras(pred, mask, record, classes, boundary, label_ids=label_ids)

@@ -1,0 +1,116 @@
+"""A folder of label maps made by any program: which file belongs to which image, what it holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from segbench.data.classes import ClassSet, DataError
+from segbench.data.dataset import Record
+from segbench.data.files import read_raw_mask
+from segbench.metrics.cityscapes_protocol import LABEL_IDS, NUM_LABELS, is_cityscapes
+
+SUFFIXES = (".png", ".bmp", ".tif", ".tiff")
+FORMATS = ("auto", "ids", "color", "label_ids")
+
+
+def find_predictions(folder: Path, records: Sequence[Record]) -> tuple[dict[int, Path], list[str]]:
+    """Matches the files of a folder and its subfolders to images.
+
+    A file belongs to the image whose name it bears, or whose name followed by `_` it begins with
+    (`berlin_000000_000019_leftImg8bit.png`).
+
+    Args:
+        folder: holds the label maps.
+        records: the images to score.
+
+    Returns:
+        The file of each image by position, and a sentence for each image without a file, each file
+        without an image, and each image with two files.
+
+    Raises:
+        DataError: there is no such folder, or no label map in it.
+    """
+    if not folder.is_dir():
+        raise DataError(f"predictions={folder}: there is no such folder")
+    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES)
+    if not files:
+        raise DataError(
+            f"predictions={folder}: holds no label map ({', '.join(SUFFIXES)}), in subfolders "
+            "neither"
+        )
+    position = {Path(record.name).name: i for i, record in enumerate(records)}
+    found: dict[int, Path] = {}
+    problems = []
+    for file in files:
+        index = _owner(file.stem, position)
+        if index is None:
+            problems.append(f"{file.relative_to(folder)}: belongs to no image")
+        elif index in found:
+            problems.append(
+                f"{records[index].name}: has two predictions, "
+                f"{found[index].relative_to(folder)} and {file.relative_to(folder)}"
+            )
+        else:
+            found[index] = file
+    problems += [f"{r.name}: has no prediction" for i, r in enumerate(records) if i not in found]
+    return found, problems
+
+
+def _owner(stem: str, position: dict[str, int]) -> int | None:
+    """The image with this name or the longest name that it begins with."""
+    while stem not in position:
+        if "_" not in stem:
+            return None
+        stem = stem.rpartition("_")[0]
+    return position[stem]
+
+
+def read_prediction(
+    file: Path, classes: ClassSet, format: str = "auto", void_values: Sequence[int] = ()
+) -> np.ndarray:
+    """Reads one label map.
+
+    Args:
+        file: PNG, BMP or TIFF.
+        classes: the class set that the ids or colours mean.
+        format: `ids`: class ids, also as a palette image; `color`: the colours of the class set;
+            `label_ids`: Cityscapes label IDs 0..33; `auto`: `color` if the file has three
+            channels, else `ids`.
+        void_values: further ids that mean "no class", beside `ignore_index`.
+
+    Returns:
+        uint8 `[H, W]`, class ids or 255.
+
+    Raises:
+        DataError: the file is damaged, or holds a value of no class.
+    """
+    raw = read_raw_mask(file)
+    if format == "auto":
+        format = "color" if raw.ndim == 3 else "ids"
+    if format == "color":
+        if raw.ndim != 3:
+            raise DataError(f"{file}: has one channel where format=color expects RGB")
+        labels = classes.encode(raw, str(file))
+        return np.where(labels == classes.ignore_index, 255, labels).astype(np.uint8)
+    if raw.ndim != 2:
+        raise DataError(f"{file}: is an RGB picture where format={format} expects one channel")
+    table = np.full(1 << 16, -1, np.int16)
+    if format == "label_ids":
+        if not is_cityscapes(classes.names):
+            raise DataError("format=label_ids is for the 19 classes of Cityscapes")
+        table[:NUM_LABELS] = 255
+        table[list(LABEL_IDS)] = np.arange(len(LABEL_IDS))
+    else:
+        table[: classes.num_classes] = np.arange(classes.num_classes)
+    table[[classes.ignore_index, 255, *void_values]] = 255
+    labels = table[raw]
+    if (labels < 0).any():
+        values = np.unique(raw[labels < 0])
+        raise DataError(
+            f"{file}: value {', '.join(map(str, values[:8]))} on {(labels < 0).mean():.2%} of the "
+            "pixels is neither a class nor void; if it means void add it to void_values"
+        )
+    return labels.astype(np.uint8)

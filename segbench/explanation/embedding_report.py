@@ -1,0 +1,236 @@
+"""Embeddings of a network's features as a picture, a page with thumbnails, a table and numbers."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+
+from segbench.artifacts.segmenter import Segmenter
+from segbench.data.classes import ClassSet
+from segbench.data.frames import resize_image
+from segbench.explanation.embeddings import (
+    Cells,
+    Projection,
+    pad_mask,
+    project,
+    sample_cells,
+    separation,
+    without_rare,
+)
+from segbench.explanation.features import run_with_features
+
+Sample = tuple[str, np.ndarray, np.ndarray | None]
+THUMBNAIL = 48
+
+
+@dataclass(frozen=True)
+class Embedding:
+    """Features in the plane, and how well they separate the classes.
+
+    Args:
+        cells: K of them.
+        plane: float32 `[K, 2]`.
+        scores: class -> purity and silhouette, of the features, not of the plane.
+        left_out: class -> cells, too few to be shown.
+        samples: the images.
+        classes: names and colours.
+        settings: how it was made.
+    """
+
+    cells: Cells
+    plane: np.ndarray
+    scores: dict[int, dict[str, float]]
+    left_out: dict[str, int]
+    samples: Sequence[Sample]
+    classes: ClassSet
+    settings: dict[str, object]
+
+
+def embed_images(
+    segmenter: Segmenter,
+    samples: Sequence[Sample],
+    layer: str,
+    how: Projection,
+    per_class: int,
+    least: int,
+    neighbours: int,
+    seed: int,
+) -> Embedding:
+    """Samples, projects and scores the features of a layer.
+
+    Args:
+        segmenter: the network.
+        samples: name, image uint8 `[H, W, 3]` and mask uint8 `[H, W]` of each image.
+        layer: see `features.run_with_features`.
+        how: the projection.
+        per_class: cells of a class at most.
+        least: classes with fewer cells are left out.
+        neighbours: of the purity.
+        seed: of the sample and of the projection.
+
+    Raises:
+        ValueError: no such layer, or fewer than two classes with enough cells.
+    """
+
+    def maps() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        for _, image, mask in samples:
+            if mask is None:
+                raise ValueError("embeddings need masks")
+            seen = segmenter.seen_size((image.shape[0], image.shape[1]))
+            pixels = torch.from_numpy(resize_image(image, seen)).permute(2, 0, 1)[None]
+            normalized = segmenter.predictor.normalize(pixels.to(segmenter.device))
+            with torch.no_grad():
+                found = run_with_features(segmenter.predictor.model, normalized, layer)
+            padded = pad_mask(mask, seen, found.extent, segmenter.classes.ignore_index)
+            yield found.features[0].float().cpu().numpy(), padded
+
+    classes = segmenter.classes
+    drawn = sample_cells(maps(), classes.num_classes, per_class, seed)
+    cells, left_out = without_rare(drawn, classes.names, least)
+    settings = {
+        "ckpt": str(segmenter.ckpt), "layer": layer, "projection": how, "per_class": per_class,
+        "least": least, "neighbours": neighbours, "seed": seed, "images": len(samples),
+    }  # fmt: skip
+    plane = project(cells.features, how, seed)
+    scores = separation(cells.features, cells.labels, neighbours)
+    return Embedding(cells, plane, scores, left_out, samples, classes, settings)
+
+
+def write_embedding(found: Embedding, folder: Path) -> None:
+    """Writes embedding.png, .html (thumbnails on hover), .csv (coordinates) and .json (numbers)."""
+    names = found.classes.names
+    _scatter(found).savefig(folder / "embedding.png", dpi=130)
+    with (folder / "embedding.csv").open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(["x", "y", "class", "image", "row", "column"])
+        for (x, y), label, image, place in _points(found):
+            writer.writerow([f"{x:.4f}", f"{y:.4f}", names[label], found.samples[image][0], *place])
+    numbers = {
+        **found.settings,
+        "mean": mean_scores(found),
+        "classes": {names[label]: score for label, score in found.scores.items()},
+        "left_out": found.left_out,
+    }
+    (folder / "embedding.json").write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
+    (folder / "embedding.html").write_text(_page(found), encoding="utf-8")
+
+
+def mean_scores(found: Embedding) -> dict[str, float]:
+    """Purity and silhouette, each class counting the same."""
+    return {
+        key: float(np.mean([score[key] for score in found.scores.values()]))
+        for key in ("purity", "silhouette")
+    }
+
+
+def print_separation(found: Embedding, folder: Path) -> None:
+    """Prints the numbers of each class."""
+    means = mean_scores(found)
+    print(f"{'class':14} purity  silhouette")
+    for label, score in found.scores.items():
+        print(f"{found.classes.names[label]:14} {score['purity']:6.3f}  {score['silhouette']:6.3f}")
+    print(f"{'mean':14} {means['purity']:6.3f}  {means['silhouette']:6.3f}")
+    for name, count in found.left_out.items():
+        print(f"left out: {name}, {count} cells (least={found.settings['least']})")
+    print(f"{folder}/embedding.png, .html, .csv, .json")
+
+
+def _points(found: Embedding) -> Iterator[tuple[np.ndarray, int, int, tuple[int, int]]]:
+    cells = found.cells
+    for point, label, image, place in zip(
+        found.plane, cells.labels, cells.images, cells.places, strict=True
+    ):
+        yield point, int(label), int(image), (int(place[0]), int(place[1]))
+
+
+def _scatter(found: Embedding) -> Figure:
+    figure = Figure(figsize=(7.6, 5.4), layout="constrained")
+    axes = figure.add_subplot()
+    for label, score in found.scores.items():
+        of_class = found.cells.labels == label
+        color = np.array(found.classes.colors[label]) / 255
+        axes.scatter(
+            found.plane[of_class, 0],
+            found.plane[of_class, 1], s=14, color=color, edgecolor="black", linewidth=0.25,
+            label=f"{found.classes.names[label]}  {100 * score['purity']:.0f} %",
+        )  # fmt: skip
+    axes.set_xticks([])
+    axes.set_yticks([])
+    how = {"tsne": "t-SNE", "pca": "PCA", "umap": "UMAP"}[str(found.settings["projection"])]
+    axes.set_title(
+        f"{how} of {found.settings['layer']}: {100 * mean_scores(found)['purity']:.1f} % of the "
+        f"{found.settings['neighbours']} nearest neighbours share the class",
+        fontsize=11,
+    )
+    axes.legend(
+        title="class, neighbours that share it",
+        title_fontsize=8,
+        loc="center left",
+        bbox_to_anchor=(1, 0.5),
+        frameon=False,
+        fontsize=9,
+    )
+    return figure
+
+
+def _page(found: Embedding) -> str:
+    """A page that needs no other file: the scatter, and around each point its piece of image."""
+    low, high = found.plane.min(0), found.plane.max(0)
+    scaled = 20 + (found.plane - low) / np.maximum(high - low, 1e-9) * np.array([860, 620])
+    dots = []
+    for (x, y), (_, label, image, place) in zip(scaled, _points(found), strict=True):
+        color = "rgb({},{},{})".format(*found.classes.colors[label])
+        text = escape(f"{found.classes.names[label]}, {found.samples[image][0]} {place}")
+        picture = _thumbnail(found.samples[image][1], place)
+        dots.append(
+            f'<circle cx="{x:.1f}" cy="{660 - y:.1f}" r="4" fill="{color}" data-t="{text}" '
+            f'data-p="{picture}"/>'
+        )
+    legend = "".join(
+        '<span><i style="background:rgb({},{},{})"></i>{}</span>'.format(
+            *found.classes.colors[label], escape(found.classes.names[label])
+        )
+        for label in found.scores
+    )
+    return PAGE.replace("@LEGEND@", legend).replace("@DOTS@", "\n".join(dots))
+
+
+def _thumbnail(image: np.ndarray, place: tuple[int, int]) -> str:
+    """The surroundings of a place as base64 JPEG, cut off at the border."""
+    top, left = max(0, place[0] - THUMBNAIL), max(0, place[1] - THUMBNAIL)
+    piece = image[top : place[0] + THUMBNAIL, left : place[1] + THUMBNAIL].copy()
+    cv2.circle(piece, (place[1] - left, place[0] - top), 3, (255, 255, 255), 1)
+    encoded = cv2.imencode(".jpg", piece[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 70])[1]
+    return base64.b64encode(encoded.tobytes()).decode("ascii")
+
+
+PAGE = """<!doctype html><meta charset="utf-8"><title>Embedding</title>
+<style>body{font:14px sans-serif;margin:16px}circle{stroke:#000;stroke-width:.4}
+circle:hover{stroke-width:2}span{margin-right:12px;white-space:nowrap}
+i{display:inline-block;width:12px;height:12px;margin-right:4px;border:1px solid #000}
+#tip{position:fixed;display:none;background:#fff;border:1px solid #888;padding:4px}</style>
+<div>@LEGEND@</div><svg width="900" height="680" viewBox="0 0 900 680">
+@DOTS@
+</svg><div id="tip"><img><br><b></b></div>
+<script>
+const tip = document.getElementById("tip");
+document.querySelectorAll("circle").forEach(dot => {
+  dot.onmouseenter = event => {
+    tip.querySelector("img").src = "data:image/jpeg;base64," + dot.dataset.p;
+    tip.querySelector("b").textContent = dot.dataset.t;
+    tip.style.cssText = `display:block;left:${event.clientX + 14}px;top:${event.clientY + 14}px`;
+  };
+  dot.onmouseleave = () => { tip.style.display = "none"; };
+});
+</script>
+"""

@@ -1,0 +1,149 @@
+"""A sheet of pictures that explain one prediction: what it is, how sure, how wrong, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from matplotlib.figure import Figure
+from torch.nn import functional as F
+
+from segbench.artifacts.segmenter import Segmenter
+from segbench.data.classes import ClassSet
+from segbench.data.frames import resize_image
+from segbench.explanation.features import (
+    Method,
+    chosen_pixels,
+    entropy,
+    heat_map,
+    run_with_features,
+)
+from segbench.inference.overlay import error_map, overlay
+
+MOST_CLASSES = 3
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """Everything about one image, at its own size.
+
+    Args:
+        image: uint8 `[H, W, 3]`.
+        mask: uint8 `[H, W]`, or None.
+        labels: uint8 `[H, W]`, predicted.
+        uncertainty: float32 `[H, W]` in 0..1, entropy.
+        heat: for each class float32 `[H, W]` in 0..1.
+        probs: for each of these classes float32 `[H, W]`.
+        layer: the heat maps'.
+        classes: names and colours.
+    """
+
+    image: np.ndarray
+    mask: np.ndarray | None
+    labels: np.ndarray
+    uncertainty: np.ndarray
+    heat: dict[str, np.ndarray]
+    probs: dict[str, np.ndarray]
+    layer: str
+    classes: ClassSet
+
+
+def explain_image(
+    segmenter: Segmenter,
+    image: np.ndarray,
+    mask: np.ndarray | None,
+    labels: Sequence[int] | None,
+    layer: str | None,
+    pixel: Sequence[int] | None,
+    region: Sequence[int] | None,
+    method: Method,
+) -> Explanation:
+    """Explains one image.
+
+    Args:
+        segmenter: the network; it sees the image in one piece.
+        image: uint8 `[H, W, 3]`.
+        mask: uint8 `[H, W]`, for the error map.
+        labels: classes of the heat maps; None: those predicted most, or at `pixel` or in `region`.
+        layer, pixel, region, method: see `features`; places are in pixels of the image.
+
+    Raises:
+        ValueError: a layer or place that does not exist.
+    """
+    size = (image.shape[0], image.shape[1])
+    where = chosen_pixels(size, pixel, region)
+    seen = segmenter.seen_size(size)
+    pixels = torch.from_numpy(resize_image(image, seen)).permute(2, 0, 1)[None]
+    normalized = segmenter.predictor.normalize(pixels.to(segmenter.device))
+    model = segmenter.predictor.model
+    with torch.no_grad():
+        logits, _, found_layer, _ = run_with_features(model, normalized, layer)
+        full = F.interpolate(logits.float(), size, mode="bilinear", align_corners=False)[0].cpu()
+    probs, pred = full.softmax(0), full.argmax(0)
+    if labels is None:
+        counts = torch.bincount(pred[where] if where is not None else pred.flatten())
+        ranked = counts.argsort(descending=True)[:MOST_CLASSES].tolist()
+        labels = [label for label in ranked if counts[label]]
+    if where is not None:  # a pixel must not vanish where the network sees a smaller image
+        small = F.adaptive_max_pool2d(where[None, None].float(), seen)[0, 0] > 0
+        where = small.to(segmenter.device)
+    heat = {}
+    for label in labels:
+        lit = heat_map(model, normalized, label, where, found_layer, method)[None, None]
+        lit = F.interpolate(lit, size, mode="bilinear", align_corners=False)[0, 0]
+        heat[segmenter.classes.names[label]] = lit.cpu().numpy()
+    names = segmenter.classes.names
+    return Explanation(
+        image, mask, pred.byte().numpy(), entropy(probs).numpy(), heat,
+        {names[label]: probs[label].numpy() for label in labels}, found_layer, segmenter.classes,
+    )  # fmt: skip
+
+
+def write_sheet(found: Explanation, file: Path) -> None:
+    """Writes the sheet, and the arrays beside it as .npz."""
+    tiles = [
+        ("image", found.image),
+        ("prediction", overlay(found.image, found.labels, found.classes)),
+        ("uncertainty (entropy)", _tinted(found.image, found.uncertainty, cv2.COLORMAP_INFERNO)),
+    ]
+    if found.mask is not None:
+        wrong = error_map(found.image, found.labels, found.mask, found.classes)
+        tiles.append(("right green, wrong red", wrong))
+    rows = [tiles]
+    for name, heat in found.heat.items():
+        rows.append(
+            [
+                (f"{name}: what speaks for it", _tinted(found.image, heat, cv2.COLORMAP_JET)),
+                (f"{name}: probability", _tinted(found.image, found.probs[name],
+                                                 cv2.COLORMAP_VIRIDIS)),
+            ]
+        )  # fmt: skip
+    pairs = [rows[0], *(rows[i] + (rows[i + 1] if i + 1 < len(rows) else [])
+                        for i in range(1, len(rows), 2))]  # fmt: skip
+    height, width = found.labels.shape
+    columns = max(len(row) for row in pairs)
+    figure = Figure(figsize=(3.2 * columns, (3.2 * height / width + 0.3) * len(pairs)),
+                    layout="constrained")  # fmt: skip
+    for y, row in enumerate(pairs):
+        for x, (title, picture) in enumerate(row):
+            axes = figure.add_subplot(len(pairs), columns, y * columns + x + 1)
+            axes.imshow(picture)
+            axes.set_title(title, fontsize=9)
+            axes.set_axis_off()
+    figure.savefig(file, dpi=110)
+    arrays: dict[str, Any] = {"labels": found.labels, "uncertainty": found.uncertainty}
+    arrays |= {f"heat/{name}": value for name, value in found.heat.items()}
+    arrays |= {f"probs/{name}": value for name, value in found.probs.items()}
+    np.savez_compressed(file.with_suffix(".npz"), **arrays)
+
+
+def _tinted(image: np.ndarray, values: np.ndarray, colormap: int) -> np.ndarray:
+    """Values in 0..1 as colours over the grey image."""
+    colors = cv2.applyColorMap((values.clip(0, 1) * 255).astype(np.uint8), colormap)
+    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    return cv2.addWeighted(cv2.cvtColor(colors, cv2.COLOR_BGR2RGB), 0.6, grey, 0.4, 0)

@@ -1,0 +1,1 @@
+"""Numbers from label maps and counts: confusion matrices, scores, boundaries, calibration."""

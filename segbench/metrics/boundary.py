@@ -1,0 +1,173 @@
+"""How well the outlines fit: boundary F-score and boundary IoU, per class.
+
+Both look only at pixels near a boundary, where IoU hardly looks. Ignored pixels count nowhere.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from segbench.data.classes import ClassSet
+from segbench.metrics.confusion import confusion_matrix, joined
+
+# Shares of the image diagonal, from the papers cited below.
+F_TOLERANCE = 0.0075
+IOU_DISTANCE = 0.02
+
+
+@dataclass(frozen=True)
+class BoundaryCounts:
+    """What one image contributes, or several: `a + b` adds up.
+
+    Args:
+        f_sum: float64 `[C]`, sum of the per-image F-scores.
+        f_images: int64 `[C]`, in how many images a class has a boundary, true or predicted.
+        intersection: int64 `[C]`, of the boundary bands.
+        union: int64 `[C]`, likewise.
+    """
+
+    f_sum: np.ndarray
+    f_images: np.ndarray
+    intersection: np.ndarray
+    union: np.ndarray
+
+    def __add__(self, other: BoundaryCounts) -> BoundaryCounts:
+        return BoundaryCounts(
+            self.f_sum + other.f_sum,
+            self.f_images + other.f_images,
+            self.intersection + other.intersection,
+            self.union + other.union,
+        )
+
+    def f_score(self) -> np.ndarray:
+        """Boundary F-score by class, float64 `[C]`: mean over images, NaN where there is none."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return self.f_sum / self.f_images
+
+    def iou(self) -> np.ndarray:
+        """Boundary IoU by class, float64 `[C]`, NaN where there is no boundary."""
+        with np.errstate(invalid="ignore", divide="ignore"):
+            return self.intersection / self.union
+
+
+def boundary_counts(
+    pred: np.ndarray, mask: np.ndarray, num_classes: int, ignore_index: int = 255
+) -> BoundaryCounts:
+    """Counts both scores of one image.
+
+    Boundary F-score: Csurka et al., "What is a good evaluation measure for semantic
+    segmentation?", BMVC 2013. A boundary pixel is right if one of the other map lies within 0.75%
+    of the image diagonal. The border of the image and the rim of ignored regions are no boundary.
+
+    Boundary IoU: Cheng et al., "Boundary IoU", CVPR 2021. The IoU of the pixels of a class that lie
+    within 2% of the image diagonal (chessboard distance) of its outline; there the border of the
+    image is an outline.
+
+    Args:
+        pred: uint8 `[H, W]`; values outside the class set are void.
+        mask: uint8 `[H, W]` in class ids or `ignore_index`.
+        num_classes: C.
+        ignore_index: the id of unlabelled pixels.
+    """
+    diagonal = float(np.hypot(*mask.shape))
+    valid = mask != ignore_index
+    f_scores = np.array(
+        [_f_score(pred, mask, valid, label, F_TOLERANCE * diagonal) for label in range(num_classes)]
+    )
+    hits, union = boundary_iou_counts(pred, mask, num_classes, ignore_index)
+    exists = ~np.isnan(f_scores)
+    return BoundaryCounts(np.nan_to_num(f_scores), exists.astype(np.int64), hits, union)
+
+
+def boundary_iou_counts(
+    pred: np.ndarray, mask: np.ndarray, num_classes: int, ignore_index: int = 255
+) -> tuple[np.ndarray, np.ndarray]:
+    """Intersection and union of the boundary bands, int64 `[C]` each; see `boundary_counts`."""
+    valid = mask != ignore_index
+    distance = max(1, round(IOU_DISTANCE * float(np.hypot(*mask.shape))))
+    interior = num_classes
+    near_mask = np.where(_near_outline(mask, distance), mask, interior).astype(np.uint8)
+    near_pred = np.where(_near_outline(pred, distance), pred, interior).astype(np.uint8)
+    near_mask[~valid] = 255
+    # Void counts as interior here: it belongs to the band of no class.
+    matrix = confusion_matrix(near_pred, near_mask, num_classes + 1, 255)
+    hits = np.diagonal(matrix)[:num_classes]
+    union = matrix.sum(1)[:num_classes] + matrix.sum(0)[:num_classes] - hits
+    return hits, union
+
+
+def _f_score(
+    pred: np.ndarray, mask: np.ndarray, valid: np.ndarray, label: int, tolerance: float
+) -> float:
+    """Boundary F-score of one class in one image; NaN if neither map has a boundary of it."""
+    true = _contour(mask == label, valid & (mask != label))
+    found = _contour(pred == label, pred != label) & valid
+    num_true, num_found = np.count_nonzero(true), np.count_nonzero(found)
+    if not num_true or not num_found:
+        return 0.0 if num_true or num_found else np.nan
+    precision = np.count_nonzero(_distance_to(true)[found] <= tolerance) / num_found
+    recall = np.count_nonzero(_distance_to(found)[true] <= tolerance) / num_true
+    return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
+
+
+def _contour(inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
+    """The pixels inside that touch one outside, above, below, left or right; bool `[H, W]`."""
+    cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
+    return inside & (cv2.dilate(outside.astype(np.uint8), cross) > 0)
+
+
+def _distance_to(points: np.ndarray) -> np.ndarray:
+    """Euclidean distance of every pixel to the nearest point, float32 `[H, W]`."""
+    return cv2.distanceTransform((~points).astype(np.uint8), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+
+
+def _near_outline(labels: np.ndarray, distance: int) -> np.ndarray:
+    """Whether another label, or the outside of the image, lies within `distance`; bool `[H, W]`.
+
+    This is what eroding the mask of every class by `distance` would take away, for all classes at
+    once: a pixel stays if the smallest and the largest label around it are the same.
+    """
+    square = np.ones((2 * distance + 1, 2 * distance + 1), np.uint8)
+    constant = cv2.BORDER_CONSTANT
+    largest = cv2.dilate(labels, square, borderType=constant, borderValue=255)
+    smallest = cv2.erode(labels, square, borderType=constant, borderValue=0)
+    return largest != smallest
+
+
+class BoundaryPerImage(Metric):
+    """Intersection and union of the boundary bands of every image (Boundary IoU), on the host.
+
+    Args:
+        classes: the class set.
+    """
+
+    full_state_update = False
+    index: list[Tensor]
+    counts: list[Tensor]
+
+    def __init__(self, classes: ClassSet) -> None:
+        super().__init__()
+        self.classes = classes
+        for state in ("index", "counts"):
+            self.add_state(state, default=[], dist_reduce_fx="cat")
+
+    def update(self, pred: Tensor, mask: Tensor, index: Tensor) -> None:
+        """Counts a batch; arguments as `ConfusionPerImage.update`."""
+        classes = self.classes
+        found = [
+            boundary_iou_counts(p, m, classes.num_classes, classes.ignore_index)
+            for p, m in zip(pred.cpu().numpy(), mask.cpu().numpy(), strict=True)
+        ]
+        self.index.append(index.to(pred.device))
+        self.counts.append(torch.from_numpy(np.array(found)).to(pred.device))
+
+    def compute(self) -> np.ndarray:
+        """int64 `[N, 2, C]` in the order of `ConfusionPerImage.compute`."""
+        _, first = np.unique(joined(self.index).cpu().numpy(), return_index=True)
+        return joined(self.counts).cpu().numpy()[first]

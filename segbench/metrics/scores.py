@@ -1,0 +1,121 @@
+"""Scores from confusion matrices: the only way a number of segbench comes about.
+
+A confusion matrix is int64 `[C, C + 1]`: rows are the true class, columns the predicted one, the
+last column counts labelled pixels on which void was predicted (a miss of the true class, as in the
+official Cityscapes script). Matrices of images are summed before anything is divided.
+
+NumPy only, so that `compare` starts at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+ABSENT_POLICIES = ("exclude", "zero", "one")
+MISSING = "–"
+
+
+def union_counts(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Intersection and union of every class.
+
+    Args:
+        matrix: int64 `[..., C, C + 1]`.
+
+    Returns:
+        Two int64 `[..., C]`: true positives, and true positives + misses + false alarms.
+    """
+    num_classes = matrix.shape[-2]
+    hits = np.diagonal(matrix[..., :num_classes], axis1=-2, axis2=-1)
+    return hits, matrix.sum(-1) + matrix[..., :num_classes].sum(-2) - hits
+
+
+def class_iou(matrix: np.ndarray) -> np.ndarray:
+    """IoU (Jaccard index) of every class, float64 `[..., C]`; NaN where the union is empty."""
+    hits, union = union_counts(matrix)
+    return _divide(hits, union)
+
+
+def class_dice(matrix: np.ndarray) -> np.ndarray:
+    """Dice (F1) of every class, float64 `[..., C]`; NaN where the union is empty."""
+    hits, union = union_counts(matrix)
+    return _divide(2 * hits, union + hits)
+
+
+def class_recall(matrix: np.ndarray) -> np.ndarray:
+    """Share of the true pixels that was found, float64 `[..., C]`; NaN for an absent class."""
+    hits, _ = union_counts(matrix)
+    return _divide(hits, matrix.sum(-1))
+
+
+def class_precision(matrix: np.ndarray) -> np.ndarray:
+    """Share of the predicted pixels that is right, float64 `[..., C]`; NaN if never predicted."""
+    hits, _ = union_counts(matrix)
+    return _divide(hits, matrix[..., : matrix.shape[-2]].sum(-2))
+
+
+def mean_over_classes(values: np.ndarray, absent: str = "exclude") -> np.ndarray:
+    """Mean over the last axis, with a policy for classes in neither mask nor prediction (NaN).
+
+    Args:
+        values: float64 `[..., C]`.
+        absent: `exclude` leaves such a class out, as mmsegmentation and cityscapesScripts do;
+            `zero` and `one` count it as 0 and as 1.
+
+    Returns:
+        float64 `[...]`; NaN if every class is left out.
+    """
+    if absent not in ABSENT_POLICIES:
+        raise ValueError(f"absent must be one of {', '.join(ABSENT_POLICIES)}, not '{absent}'")
+    is_absent = np.isnan(values)
+    total = np.where(is_absent, float(absent == "one"), values).sum(-1)
+    count = (~is_absent).sum(-1) if absent == "exclude" else np.full(total.shape, values.shape[-1])
+    return _divide(total, count)
+
+
+def scores(matrix: np.ndarray, names: Sequence[str], absent: str = "exclude") -> dict[str, Any]:
+    """All scores of one summed confusion matrix.
+
+    Args:
+        matrix: int64 `[C, C + 1]`.
+        names: C class names.
+        absent: see `mean_over_classes`.
+
+    Returns:
+        Fractions: `mIoU`, `mDice`, `pixel_acc`, `mean_acc`, `fwIoU` (IoU weighted by the share of
+        true pixels), and `IoU`, `Dice`, `precision`, `recall` by class name. None stands for a
+        value that does not exist.
+    """
+    iou, dice = class_iou(matrix), class_dice(matrix)
+    recall, precision = class_recall(matrix), class_precision(matrix)
+    pixels = matrix.sum(-1)
+    hits, _ = union_counts(matrix)
+    return {
+        "mIoU": _number(mean_over_classes(iou, absent)),
+        "mDice": _number(mean_over_classes(dice, absent)),
+        "pixel_acc": _number(_divide(hits.sum(), pixels.sum())),
+        # Recall has no value for a class without a true pixel, whatever the policy for unions.
+        "mean_acc": _number(mean_over_classes(recall, "exclude")),
+        "fwIoU": _number(_divide((np.nan_to_num(iou) * pixels).sum(), pixels.sum())),
+        "IoU": {name: _number(value) for name, value in zip(names, iou, strict=True)},
+        "Dice": {name: _number(value) for name, value in zip(names, dice, strict=True)},
+        "precision": {name: _number(value) for name, value in zip(names, precision, strict=True)},
+        "recall": {name: _number(value) for name, value in zip(names, recall, strict=True)},
+    }
+
+
+def percent(value: float | None, digits: int = 1) -> str:
+    """0.567 as `56.7`: fractions in files, percent in reports."""
+    return MISSING if value is None else f"{100 * value:.{digits}f}"
+
+
+def _divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    numerator, denominator = np.asarray(numerator, float), np.asarray(denominator, float)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(denominator > 0, numerator / denominator, np.nan)
+
+
+def _number(value: np.ndarray) -> float | None:
+    return None if np.isnan(value) else float(value)

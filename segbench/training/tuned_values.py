@@ -1,0 +1,79 @@
+"""From the trials of a tuning to one config file per model, which a comparison includes.
+
+runs/STUDY/MODEL-DATA/TRIAL/     one run per trial, scored on val
+runs/STUDY/tuned/MODEL.yaml      the values of the best trial, and how many were spent
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from segbench.artifacts.run_directory import RunDirectory, replacing
+
+
+def write_tuned(folder: Path, choices: Mapping[str, str | None]) -> int:
+    """Writes and prints what the tuning of one model has found.
+
+    Every finished trial in the folder counts as spent, those of earlier calls too.
+
+    Args:
+        folder: `runs/STUDY/MODEL-DATA`, with the trials and the record of Hydra's Optuna sweeper.
+        choices: the option of each config group; `model` names the file.
+
+    Returns:
+        The exit code, 1 if no trial has finished.
+    """
+    model = choices["model"]
+    trials = [RunDirectory(file.parent) for file in sorted(folder.glob("*/result.json"))]
+    results = [(trial, result) for trial in trials if (result := trial.read_result())]
+    finished = [
+        (result["scores"]["val"]["mIoU"], trial, result)
+        for trial, result in results
+        if result["status"] == "finished" and result["scores"].get("val")
+    ]
+    if not finished:
+        print(f"{folder}: no trial has finished, so there are no tuned values of {model}")
+        return 1
+    score, best, result = max(finished, key=lambda entry: entry[0])
+    record = yaml.safe_load((folder / "optimization_results.yaml").read_text(encoding="utf-8"))
+    found: dict[str, Any] = {"tuning_trials": len(finished)}
+    for key in record["best_params"]:
+        if key in choices:
+            option = record["best_params"][key]
+            found.setdefault("defaults", []).append({f"override /{key}": option})
+        else:
+            _put(found, key, _at(result["config"], key))
+    file = folder.parent / "tuned" / f"{model}.yaml"
+    with replacing(file) as partial:
+        partial.write_text(
+            "# @package _global_\n"
+            f"# The best of {len(finished)} finished trials: val/mIoU {score:.4f} in {best.path}\n"
+            + yaml.safe_dump(found, sort_keys=False),
+            encoding="utf-8",
+        )
+    unfinished = len(results) - len(finished)
+    print(
+        f"\n{model}: best of {len(finished)} finished trials"
+        + (f" ({unfinished} more failed or were interrupted)" if unfinished else "")
+        + f", val/mIoU {100 * score:.1f} %: {best.path}\nwritten to {file}:"
+    )
+    print("".join(f"  {line}\n" for line in file.read_text(encoding="utf-8").splitlines()[2:]))
+    return 0
+
+
+def _at(config: Mapping[str, Any], path: str) -> Any:
+    value: Any = config
+    for key in path.split("."):
+        value = value[key]
+    return value
+
+
+def _put(config: dict[str, Any], path: str, value: Any) -> None:
+    *parents, last = path.split(".")
+    for key in parents:
+        config = config.setdefault(key, {})
+    config[last] = value

@@ -1,0 +1,149 @@
+"""A run directory is never found half-written, and belongs to one process at a time."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from segbench.artifacts.run_directory import RunDirectory, replacing
+from segbench.config import ConfigError
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> RunDirectory:
+    return RunDirectory(tmp_path / "study" / "unet-streets" / "seed0")
+
+
+def test_results_come_back_as_written(run: RunDirectory) -> None:
+    assert run.read_result() is None
+    assert run.read_config() is None
+    run.write_result({"status": "running", "scores": {"test": {"mIoU": None}}})
+    run.write_config({"seed": 3, "lr": 1e-3, "size": [1, 2], "ema": None})
+    assert run.read_result() == {
+        "schema_version": 1,
+        "status": "running",
+        "scores": {"test": {"mIoU": None}},
+    }
+    assert run.read_config() == {"seed": 3, "lr": 1e-3, "size": [1, 2], "ema": None}
+    matrices = np.arange(12).reshape(2, 2, 3)
+    run.write_confusion(["one", "two"], ["a", "a"], matrices)
+    names, groups, back = run.read_confusion()
+    assert (names, groups) == (["one", "two"], ["a", "a"])
+    assert np.array_equal(back, matrices)
+    assert not list(run.path.glob(".partial*"))
+
+
+def test_nan_never_enters_a_result(run: RunDirectory) -> None:
+    run.write_result({"score": 0.5})
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        run.write_result({"score": float("nan")})
+    assert run.read_result()["score"] == 0.5
+
+
+def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+    file = tmp_path / "file"
+    file.write_text("old")
+
+    def fail() -> None:
+        with replacing(file) as partial:
+            partial.write_text("ne")
+            raise OSError("disk full")
+
+    with pytest.raises(OSError, match="disk full"):
+        fail()
+    assert file.read_text() == "old"
+    with replacing(file) as partial:
+        partial.write_text("new")
+        assert file.read_text() == "old"
+    assert file.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b'{"status": "fin', b"\xff\xfe"])
+def test_a_damaged_result_counts_as_none(run: RunDirectory, content: bytes) -> None:
+    run.path.mkdir(parents=True)
+    run.result_file.write_bytes(content)
+    assert run.read_result() is None
+
+
+def test_a_run_belongs_to_one_process_at_a_time(run: RunDirectory) -> None:
+    with run.locked() as first, RunDirectory(run.path).locked() as second:
+        assert first
+        assert not second
+    with run.locked() as third:
+        assert third
+
+
+def test_a_killed_process_lets_go_of_its_run(run: RunDirectory) -> None:
+    code = (
+        "import sys, time\n"
+        "from segbench.artifacts.run_directory import RunDirectory\n"
+        "with RunDirectory(sys.argv[1]).locked() as alone:\n"
+        "    print(alone, flush=True)\n"
+        "    time.sleep(60)\n"
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-c", code, str(run.path)], stdout=subprocess.PIPE, text=True
+    )
+    assert process.stdout.readline() == "True\n"
+    with run.locked() as alone:
+        assert not alone
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    process.stdout.close()
+    with run.locked() as alone:
+        assert alone
+
+
+def test_clear_leaves_nothing_but_the_lock(run: RunDirectory, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    (elsewhere / "keep").write_text("")
+    with run.locked():
+        run.write_result({"status": "failed"})
+        (run.path / "wandb" / "run" / "files").mkdir(parents=True)
+        (run.path / "wandb" / "run" / "files" / ".hidden").write_text("")
+        (run.path / "wandb" / "latest").symlink_to("run")
+        (run.path / "link").symlink_to(elsewhere)
+        run.clear()
+        assert [file.name for file in run.path.iterdir()] == [".lock"]
+    assert (elsewhere / "keep").exists(), "what a link points to is not ours"
+
+
+@pytest.mark.parametrize(
+    "files",
+    [
+        {"thesis.txt": "years of work"},
+        {"config.yaml": "name: of another program", "thesis.txt": ""},
+        {"config.yaml": "{", "result.json": "[]"},
+        {"sub/seed0/result.json": "{}", "config.yaml": "run_dir: here"},
+    ],
+    ids=["no run", "config of another program", "damaged files", "a folder of runs"],
+)
+def test_clear_removes_nothing_from_a_folder_that_is_not_one_run(
+    tmp_path: Path, files: dict[str, str]
+) -> None:
+    for name, text in files.items():
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    run = RunDirectory(tmp_path)
+    with run.locked(), pytest.raises(ConfigError, match="nothing was removed"):
+        run.clear()
+    assert {name: (tmp_path / name).read_text() for name in files} == files
+
+
+def test_clear_takes_a_run_whose_result_was_lost(run: RunDirectory) -> None:
+    run.path.mkdir(parents=True)
+    run.clear()  # empty
+    run.log_file.write_text("")
+    run.clear()  # a start that failed before anything was written
+    run.write_config({"run_dir": str(run.path)})
+    run.result_file.write_text("{")
+    run.clear()
+    assert not list(run.path.iterdir())

@@ -1,0 +1,88 @@
+"""Simulated studies with a known truth: models, seeds, drives, and correlated frames.
+
+A frame has a scene (how many pixels each class has, how hard it is) that drifts slowly through its
+drive; all runs see the same scenes. A run has its own skill per class (the seed effect) and its own
+luck on each scene, which drifts too. A model may have a taste for some scenes that all its seeds
+share; on endlessly many frames it evens out. With `drive_sd > 0` each drive is harder or easier as
+a whole.
+"""
+
+from dataclasses import dataclass, replace
+from functools import cache
+
+import numpy as np
+
+from segbench.comparison.counts import Entrant, iou
+
+PIXELS = 10_000
+
+
+@dataclass(frozen=True)
+class World:
+    """What a simulated experiment looks like. Standard deviations are in logits of the recall."""
+
+    groups: int = 5
+    frames: int = 60
+    classes: int = 6
+    seed_sd: float = 0.10
+    scene_sd: float = 0.6
+    luck_sd: float = 0.3
+    taste_sd: float = 0.0
+    drive_sd: float = 0.0
+    memory: float = 0.8  # correlation of neighbouring frames
+
+    def names(self) -> list[str]:
+        return [f"drive{g}" for g in range(self.groups) for _ in range(self.frames)]
+
+    def scenes(self, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+        """Pixels per class `[N, C]` and difficulty per class `[N, C]` of all frames."""
+        size = np.exp(0.5 * self._drift(rng, (self.classes,)))
+        size *= np.linspace(1.0, 0.2, self.classes)
+        labelled = np.round(PIXELS * size / size.sum(axis=1, keepdims=True))
+        hard = self.scene_sd * self._drift(rng, (self.classes,))
+        drive = self.drive_sd * rng.standard_normal((self.groups, 1, self.classes))
+        return labelled, hard + np.repeat(drive, self.frames, axis=1).reshape(hard.shape)
+
+    def run_counts(
+        self, scenes: tuple[np.ndarray, np.ndarray], skill: float, rng: np.random.Generator
+    ) -> np.ndarray:
+        """Counts `[N, 3, C]` of one run: a model's skill, a seed's effect, and luck."""
+        labelled, hard = scenes
+        seed = self.seed_sd * rng.standard_normal(self.classes)
+        luck = self.luck_sd * self._drift(rng, (self.classes,))
+        recall = 1 / (1 + np.exp(-(1.0 + skill + seed - hard + luck)))
+        hit = np.round(labelled * recall)
+        missed = (labelled - hit).sum(axis=1, keepdims=True)
+        predicted = hit + np.round(missed / self.classes)
+        return np.stack([hit, labelled, predicted], axis=1).astype(np.int64)
+
+    def study(
+        self, rng: np.random.Generator, seeds: int = 5, skills: tuple[float, ...] = (0.0, 0.0)
+    ) -> list[Entrant]:
+        """One experiment: every model with `seeds` runs on the same frames."""
+        labelled, hard = self.scenes(rng)
+        models = []
+        for m, skill in enumerate(skills):
+            scenes = labelled, hard + self.taste_sd * self._drift(rng, (self.classes,))
+            runs = np.stack([self.run_counts(scenes, skill, rng) for _ in range(seeds)])
+            models.append(Entrant(f"model{m}", tuple(range(seeds)), runs))
+        return models
+
+    @cache  # noqa: B019 - a handful of frozen worlds per session
+    def truth(self, skill: float = 0.0, runs: int = 80) -> float:
+        """The mIoU of the average run on endlessly many frames (by simulation)."""
+        many = replace(self, groups=200)
+        rng = np.random.default_rng(12345)
+        scores = []
+        for _ in range(runs):
+            (model,) = many.study(rng, seeds=1, skills=(skill,))
+            scores.append(iou(model.counts[0].sum(axis=0)).mean())
+        return float(np.mean(scores))
+
+    def _drift(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Unit-variance AR(1) noise within each group: `[N, *shape]`."""
+        step = rng.standard_normal((self.groups, self.frames, *shape))
+        step[:, 1:] *= np.sqrt(1 - self.memory**2)
+        for t in range(1, self.frames):
+            step[:, t] += self.memory * step[:, t - 1]
+        return step.reshape(self.groups * self.frames, *shape)

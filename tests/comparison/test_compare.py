@@ -1,0 +1,82 @@
+"""The verb: exit codes, messages, and what it does not import."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from omegaconf import OmegaConf
+
+from segbench.compare import compare
+from segbench.config.schema import CompareConfig
+from segbench.data.classes import DataError
+from tests.comparison.fabricated import edit, write_study
+from tests.conftest import run_verb
+
+
+@pytest.fixture
+def runs(tmp_path):
+    path = write_study(tmp_path, {"custom": 1.0, "unet": 0.0}, seeds=2, name="mine")
+    for seed in (0, 1):
+        edit(path / "unet-streets" / f"seed{seed}", "params", 1_000_000)
+    return tmp_path
+
+
+def call(*words: str) -> subprocess.CompletedProcess[str]:
+    return run_verb("compare", "replicates=200", *words)
+
+
+def config(runs, **changes):
+    values = {"study": "mine", "runs": str(runs), "replicates": 200, "wandb": False, **changes}
+    return OmegaConf.merge(OmegaConf.structured(CompareConfig), values)
+
+
+def test_a_clean_study_ends_with_zero_and_a_verdict(runs):
+    done = call("study=mine", f"runs={runs}", "wandb=false", "strict=true")
+    assert done.returncode == 0, done.stderr
+    assert "custom is better than unet" in done.stdout
+    assert (runs / "mine/report/index.html").is_file()
+
+
+def test_a_broken_file_is_named_and_ends_with_one(runs, capsys):
+    (runs / "mine/unet-streets/seed1/result.json").write_text("{")
+    assert compare(config(runs)) == 1
+    assert "unet-streets/seed1: result.json is corrupt" in capsys.readouterr().out
+
+
+def test_strict_fails_where_the_audit_finds_more_than_notes(runs):
+    edit(runs / "mine/unet-streets/seed1", "budget.steps", 7)
+    assert compare(config(runs)) == 0
+    assert compare(config(runs, strict=True)) == 1
+
+
+def test_mistakes_are_explained_and_end_with_two(runs):
+    done = call("study=mine", f"runs={runs}", "varies=[losss]")
+    assert done.returncode == 2
+    assert "varies: losss: not audited" in done.stderr
+    assert "Traceback" not in done.stderr
+    with pytest.raises(DataError, match="no such study"):
+        compare(config(runs, study="other"))
+
+
+def test_wandb_gets_a_run_of_job_type_compare(runs):
+    pytest.importorskip("wandb")
+    assert compare(config(runs, wandb=True)) == 0
+    (folder,) = (runs / "mine/report/wandb").glob("offline-run-*")
+    command = [sys.executable, "-m", "wandb", "leet", "inspect", "--summary", "--json", str(folder)]
+    recorded = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "compare/leaderboard" in recorded
+    assert "custom is better than unet" in recorded
+
+
+def test_it_starts_without_torch(runs):
+    code = (
+        "import json, sys; sys.argv = ['compare', 'study=mine', 'runs=%s', 'wandb=false', "
+        "'replicates=200']\nimport atexit\n"
+        "atexit.register(lambda: print(json.dumps(sorted(sys.modules))))\n"
+        "import runpy; runpy.run_module('segbench.compare', run_name='__main__')"
+    )
+    done = subprocess.run([sys.executable, "-c", code % runs], capture_output=True, text=True)
+    modules = json.loads(done.stdout.splitlines()[-1])
+    assert "segbench.comparison.report" in modules
+    assert not {"torch", "pytorch_lightning", "wandb"} & set(modules)

@@ -1,0 +1,181 @@
+"""Reading a study: what is taken, what is left out and named, what is refused."""
+
+import json
+import shutil
+
+import numpy as np
+import pytest
+
+from segbench.artifacts.run_directory import RunDirectory
+from segbench.comparison.study import read_study
+from segbench.data.classes import DataError
+from segbench.metrics.scores import scores
+from tests.comparison.fabricated import NAMES, WORLD, edit, result, write_run, write_study
+
+
+@pytest.fixture
+def study(tmp_path):
+    return write_study(tmp_path, {"custom": 0.3, "unet": 0.0}, seeds=2)
+
+
+def run_of(study, label="unet", seed=1):
+    return study / f"{label}-streets" / f"seed{seed}"
+
+
+def test_runs_are_grouped_by_model_with_seeds_in_order(study):
+    found = read_study(study)
+    assert {label: [run.seed for run in runs] for label, runs in found.runs.items()} == {
+        "custom": [0, 1],
+        "unet": [0, 1],
+    }
+    assert found.left_out == []
+    assert found.entrants()[0].counts.shape == (2, 48, 3, 6)
+
+
+def test_an_unfinished_or_failed_run_is_named_but_no_broken_file(study):
+    edit(run_of(study), "status", "failed")
+    edit(run_of(study), "reason", "out of memory")
+    (study / "unet-streets" / "seed2").mkdir()
+    left_out = read_study(study).left_out
+    assert [entry.broken for entry in left_out] == [False, False]
+    assert "out of memory" in left_out[0].reason
+    assert "never started" in left_out[1].reason
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda run: (run / "result.json").write_text("{"), "result.json is corrupt"),
+        (lambda run: (run / "result.json").write_text("[]"), "no schema_version"),
+        (lambda run: edit(run, "schema_version", 99), "update segbench"),
+        (lambda run: edit(run, "scores.test.mIoU", 0.99), "result.json says 0.99"),
+        (lambda run: (run / "confusion.npz").write_bytes(b"PK"), "confusion.npz is corrupt"),
+        (lambda run: (run / "confusion.npz").unlink(), "no confusion.npz"),
+        (
+            lambda run: RunDirectory(run).write_confusion(["a"], ["g"], np.zeros((1, 2, 3), int)),
+            "expected",
+        ),
+    ],
+)
+def test_a_broken_file_is_named_and_its_run_left_out(study, damage, message):
+    damage(run_of(study))
+    found = read_study(study)
+    (entry,) = found.left_out
+    assert entry.path == run_of(study)
+    assert entry.broken
+    assert message in entry.reason
+    assert len(found.runs["unet"]) == 1
+
+
+def unlabel(run, absent="exclude"):
+    """Leaves no labelled pixel in a run's test split."""
+    names, groups, matrices = RunDirectory(run).read_confusion()
+    RunDirectory(run).write_confusion(names, groups, np.zeros_like(matrices))
+    edit(run, "scores.test", scores(np.zeros_like(matrices[0]), NAMES, absent))
+    edit(run, "protocol.absent_classes", absent)
+
+
+@pytest.mark.parametrize("absent", ["exclude", "zero", "one"])
+def test_a_split_without_labels_is_said_so_and_is_no_broken_file(study, absent):
+    unlabel(run_of(study), absent)
+    (entry,) = read_study(study).left_out
+    assert entry.path == run_of(study)
+    assert not entry.broken
+    assert "the test split has no labels, so there is nothing to compare" in entry.reason
+    assert "segbench.evaluate ckpt=FILE split=val" in entry.reason
+
+
+def test_a_study_without_any_labels_says_why_there_is_nothing_to_compare(study):
+    for run in study.glob("*/seed*"):
+        unlabel(run)
+    with pytest.raises(DataError, match=r"(?s)no finished run to compare.*has no labels"):
+        read_study(study)
+
+
+@pytest.mark.parametrize("stated", [None, 0.5])
+def test_a_score_that_only_one_file_has_is_a_broken_file(study, stated):
+    if stated is not None:
+        unlabel(run_of(study))
+    edit(run_of(study), "scores.test.mIoU", stated)
+    (entry,) = read_study(study).left_out
+    assert entry.broken
+    assert f"result.json says {stated}" in entry.reason
+
+
+def test_a_missing_key_is_named(study):
+    file = run_of(study) / "result.json"
+    content = json.loads(file.read_text())
+    del content["protocol"]
+    file.write_text(json.dumps(content))
+    assert "lacks protocol" in read_study(study).left_out[0].reason
+
+
+def test_the_same_run_is_not_counted_twice(study):
+    shutil.copytree(run_of(study), run_of(study, seed=7))
+    assert "already there" in read_study(study).left_out[0].reason
+    edit(run_of(study, seed=7), "seed", 7)
+    assert "one run counted twice" in read_study(study).left_out[0].reason
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("data_info.fingerprint.test", "ffff"),
+        ("data_info.protocol", "streets-19"),
+        ("data_info.comparable", True),
+        ("protocol.resolution", "resized"),
+        ("protocol.void_prediction", "ignored"),
+    ],
+)
+def test_runs_of_different_protocols_never_share_a_table(study, key, value):
+    edit(run_of(study), key, value)
+    with pytest.raises(DataError, match="must not stand in one table") as error:
+        read_study(study)
+    assert str(value) in str(error.value).replace("true", "True")
+    assert "only=" in str(error.value)
+
+
+def test_a_different_policy_for_absent_classes_is_refused(study):
+    # Every class is present, so that the scores do not change with the policy.
+    edit(run_of(study), "protocol.absent_classes", "zero")
+    with pytest.raises(DataError, match="policy for absent classes"):
+        read_study(study)
+
+
+def test_two_data_sets_can_be_compared_one_at_a_time(study):
+    write_study(study.parent, {"custom": 0.1, "unet": 0.0}, 2, data="camvid11")
+    for seed in (0, 1):
+        for label in ("custom", "unet"):
+            edit(study / f"{label}-camvid11" / f"seed{seed}", "data_info.fingerprint.test", "aa")
+    with pytest.raises(DataError, match="data fingerprint"):
+        read_study(study)
+    found = read_study(study, only=["custom-camvid11", "unet-camvid11"])
+    assert sorted(found.runs) == ["custom", "unet"]
+
+
+def test_other_images_under_the_same_fingerprint_are_refused(study):
+    run = RunDirectory(run_of(study))
+    names, groups, matrices = run.read_confusion()
+    run.write_confusion(names[::-1], groups, matrices)
+    with pytest.raises(DataError, match="the images or their groups"):
+        read_study(study)
+
+
+def test_nothing_to_compare_is_an_error_that_says_why(study, tmp_path):
+    with pytest.raises(DataError, match="no such study"):
+        read_study(tmp_path / "nothing")
+    for run in study.glob("*/seed*"):
+        edit(run, "status", "running")
+    with pytest.raises(DataError, match=r"(?s)no finished run.*running"):
+        read_study(study)
+    with pytest.raises(DataError, match="among typo"):
+        read_study(study, only=["typo"])
+
+
+def test_predictions_of_another_program_stand_in_the_same_table(study):
+    _, _, matrices = RunDirectory(run_of(study)).read_confusion()
+    content = result("theirs", 0, matrices, study.name, "streets")
+    content |= {"kind": "evaluate", "budget": {}, "params": None, "config": {"predictions": "x"}}
+    content["name"] = "theirs"
+    write_run(study / "theirs" / "seed0", content, matrices, WORLD)
+    assert sorted(read_study(study).runs) == ["custom", "theirs", "unet"]

@@ -1,0 +1,119 @@
+"""Costs are counted exactly where they can be, and measured with their spread where not."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+import torch
+from torch import nn
+
+from segbench.cost.profiling import (
+    Mode,
+    count_macs,
+    count_params,
+    measure_times,
+    peak_memory,
+)
+
+CPU = torch.device("cpu")
+
+
+def test_a_convolution_costs_what_the_formula_says() -> None:
+    conv = nn.Conv2d(3, 8, kernel_size=5, stride=2, padding=2, bias=False)
+    assert count_params(conv) == 8 * 3 * 5 * 5
+    assert count_macs(conv, (32, 48)) == (16 * 24) * 8 * 3 * 5 * 5
+
+
+def test_groups_and_transposed_convolutions_too() -> None:
+    depthwise = nn.Conv2d(3, 3, kernel_size=3, padding=1, groups=3)
+    assert count_macs(depthwise, (16, 16)) == 16 * 16 * 3 * 9
+    up = nn.ConvTranspose2d(3, 4, kernel_size=2, stride=2)  # every input pixel meets every weight
+    assert count_macs(up, (8, 8)) == 8 * 8 * 3 * 4 * 4
+
+
+def test_torchvision_publishes_the_same_number() -> None:
+    from torchvision.models import resnet18
+    from torchvision.models.segmentation import LRASPP_MobileNet_V3_Large_Weights as Weights
+    from torchvision.models.segmentation import lraspp_mobilenet_v3_large
+
+    assert round(count_macs(resnet18(), (224, 224)) / 1e9, 3) == 1.814
+    network = lraspp_mobilenet_v3_large(weights=None, weights_backbone=None, num_classes=21)
+    published = Weights.COCO_WITH_VOC_LABELS_V1.meta
+    assert count_params(network) == published["num_params"]
+    assert count_macs(network, (520, 520)) / 1e9 == pytest.approx(published["_ops"], abs=1e-3)
+
+
+def test_attention_is_counted_on_every_device() -> None:
+    class Attention(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.unused = nn.Parameter(torch.zeros(1))
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            tokens = image.flatten(2).transpose(1, 2)
+            return nn.functional.scaled_dot_product_attention(tokens, tokens, tokens)
+
+    assert count_macs(Attention(), (4, 4)) == 2 * 16 * 16 * 3
+
+
+def test_counting_leaves_the_training_mode_alone() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2)).train()
+    count_macs(model, (1, 1))
+    assert model.training
+
+
+def test_latency_is_the_time_of_a_call() -> None:
+    times = measure_times(lambda: time.sleep(0.02), CPU, seconds=0.3, rounds=3)
+    assert 0.02 <= times.median < 0.04
+    assert times.median <= times.p95
+    assert times.calls >= 9
+
+
+def test_waiting_takes_no_processor_time() -> None:
+    times = measure_times(lambda: time.sleep(0.02), CPU, seconds=0.2, rounds=2)
+    assert times.cpu < 0.01 < times.median
+
+
+def test_twice_the_depth_takes_about_twice_as_long() -> None:
+    def stack(depth: int) -> nn.Module:
+        return nn.Sequential(*(nn.Conv2d(3, 3, 9, padding=4) for _ in range(depth))).eval()
+
+    image = torch.randn(1, 3, 128, 128)
+    with torch.inference_mode():
+        once, twice = (
+            # Processor time, as this machine may be busy with other things.
+            measure_times(lambda m=m: m(image), CPU, 0.5, 3).cpu
+            for m in (stack(6), stack(12))
+        )
+    assert 1.4 < twice / once < 2.8
+
+
+def test_two_measurements_agree_within_the_spread_they_print() -> None:
+    first, second = (
+        measure_times(lambda: time.sleep(0.01), CPU, seconds=0.3, rounds=5) for _ in range(2)
+    )
+    printed = max(first.spread, second.spread) + 0.05
+    assert abs(first.median - second.median) / first.median < printed
+
+
+def test_peak_memory_counts_what_a_call_allocates_and_the_weights() -> None:
+    model = nn.Linear(1 << 10, 1 << 10)  # 4 MiB
+    small = peak_memory(lambda: None, model, CPU)
+    large = peak_memory(lambda: torch.ones(1 << 24), model, CPU)  # 64 MiB
+    assert small is not None
+    assert large is not None
+    assert 4 <= small < 8
+    assert 62 <= large - small < 68
+
+
+def test_modes_are_put_together_with_plus() -> None:
+    assert Mode.parse("eager") == Mode()
+    assert Mode.parse("channels_last+bf16") == Mode(channels_last=True, dtype=torch.bfloat16)
+    assert Mode.parse("compile").compiled
+
+
+@pytest.mark.parametrize("text", ["chanels_last", "bf16+fp16", "eager+bf16", ""])
+def test_an_unknown_mode_is_explained(text: str) -> None:
+    with pytest.raises(ValueError, match="modes: "):
+        Mode.parse(text)

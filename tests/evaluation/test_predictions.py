@@ -1,0 +1,101 @@
+"""Label maps by any program are found, read, and refused one by one with a reason."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segbench.data.classes import ClassSet, DataError
+from segbench.data.dataset import Record
+from segbench.data.sources.cityscapes import CLASSES as CITYSCAPES
+from segbench.evaluation.predictions import find_predictions, read_prediction
+
+CLASSES = ClassSet(("sky", "road"), ((0, 0, 255), (128, 64, 128)))
+IDS = np.array([[0, 1, 255]], np.uint8)
+
+
+def save(path, pixels, mode=None):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels).convert(mode).save(path) if mode else Image.fromarray(pixels).save(path)
+    return path
+
+
+def test_files_are_matched_by_name_or_beginning(tmp_path):
+    records = [Record("berlin_000000_000019", "berlin"), Record("a", "a"), Record("a_b", "a")]
+    files = [
+        save(tmp_path / "berlin" / "berlin_000000_000019_leftImg8bit.png", IDS),
+        save(tmp_path / "a.png", IDS),
+        save(tmp_path / "a_b.png", IDS),
+    ]
+    found, problems = find_predictions(tmp_path, records)
+    assert found == dict(enumerate(files))
+    assert problems == []
+
+
+def test_missing_extra_and_double_files_are_all_listed(tmp_path):
+    records = [Record("a", "g"), Record("b", "g")]
+    save(tmp_path / "a.png", IDS)
+    save(tmp_path / "more" / "a.png", IDS)
+    save(tmp_path / "c.png", IDS)
+    found, problems = find_predictions(tmp_path, records)
+    assert list(found) == [0]
+    assert len(problems) == 3
+    text = "\n".join(problems)
+    assert "a: has two predictions, a.png and more/a.png" in text
+    assert "b: has no prediction" in text
+    assert "c.png: belongs to no image" in text
+
+
+def test_a_folder_without_label_maps_is_refused(tmp_path):
+    with pytest.raises(DataError, match="no label map"):
+        find_predictions(tmp_path, [])
+    with pytest.raises(DataError, match="no such folder"):
+        find_predictions(tmp_path / "x", [])
+
+
+def test_ids_palette_and_colours_mean_the_same(tmp_path):
+    palette = Image.fromarray(IDS).convert("P")
+    palette.putpalette(list(range(255, -1, -1)) * 3)
+    palette.save(tmp_path / "palette.png")
+    files = [
+        save(tmp_path / "ids.png", IDS),
+        tmp_path / "palette.png",
+        save(tmp_path / "color.png", CLASSES.decode(IDS)),
+        save(tmp_path / "ids16.png", IDS.astype(np.uint16)),
+    ]
+    for file in files:
+        assert read_prediction(file, CLASSES).tolist() == [[0, 1, 255]], file
+
+
+def test_cityscapes_label_ids_become_train_ids_and_ignored_ones_void(tmp_path):
+    file = save(tmp_path / "a.png", np.array([[7, 33, 29, 0, 255]], np.uint8))
+    labels = read_prediction(file, CITYSCAPES, "label_ids")
+    assert labels.tolist() == [[0, 18, 255, 255, 255]]
+
+
+def test_values_of_no_class_are_named(tmp_path):
+    file = save(tmp_path / "a.png", np.array([[0, 1, 11, 11]], np.uint8))
+    with pytest.raises(DataError, match=r"a\.png: value 11 on 50\.00% .*void_values"):
+        read_prediction(file, CLASSES)
+    assert read_prediction(file, CLASSES, void_values=[11]).tolist() == [[0, 1, 255, 255]]
+    color = save(tmp_path / "c.png", np.full((1, 1, 3), 7, np.uint8))
+    with pytest.raises(DataError, match="colour of no class"):
+        read_prediction(color, CLASSES)
+    with pytest.raises(DataError, match="expects one channel"):
+        read_prediction(color, CLASSES, "ids")
+    with pytest.raises(DataError, match="one channel where format=color"):
+        read_prediction(file, CLASSES, "color")
+    with pytest.raises(DataError, match="19 classes of Cityscapes"):
+        read_prediction(file, CLASSES, "label_ids")
+
+
+def test_values_that_are_no_labels_are_refused_by_name(tmp_path):
+    whole = save(tmp_path / "w.tif", IDS.astype(np.float32))
+    assert read_prediction(whole, CLASSES).tolist() == [[0, 1, 255]]
+    for name, pixels in (("i", IDS.astype(np.int32) * 1000), ("f", np.full((2, 2), 0.5, "f4"))):
+        file = save(tmp_path / f"{name}.tif", pixels)
+        with pytest.raises(DataError, match=rf"{name}\.tif: "):
+            read_prediction(file, CLASSES)
+    damaged = tmp_path / "d.tif"
+    damaged.write_bytes(whole.read_bytes()[:8] + b"\xff" * 100)
+    with pytest.raises(DataError, match=r"d\.tif: "):
+        read_prediction(damaged, CLASSES)

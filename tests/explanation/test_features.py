@@ -1,0 +1,115 @@
+"""Heat maps light what the network looks at, and nothing else."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from segbench.explanation.features import (
+    chosen_pixels,
+    coarsest_layer,
+    entropy,
+    heat_map,
+    run_with_features,
+)
+from segbench.models.unet import UNet
+
+PLACE = (slice(8, 12), slice(20, 26))
+
+
+class OnlyOnePlace(nn.Module):
+    """Class 1 wherever the red of one place is bright; class 0 needs nothing."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.features = nn.Conv2d(3, 3, 1, bias=False)
+        nn.init.dirac_(self.features.weight)
+
+    def forward(self, image: Tensor) -> Tensor:
+        red = self.features(image)[:, :1]
+        seen = red[..., PLACE[0], PLACE[1]].mean((2, 3), keepdim=True)
+        return torch.cat([torch.zeros_like(red), seen.expand_as(red)], dim=1)
+
+
+@pytest.fixture
+def noise() -> Tensor:
+    return torch.rand(1, 3, 32, 40, generator=torch.Generator().manual_seed(0)) + 0.1
+
+
+def test_the_heat_map_peaks_where_the_network_looks(noise: Tensor) -> None:
+    heat = heat_map(OnlyOnePlace().eval(), noise, label=1, layer="features", method="hirescam")
+    assert heat.shape == (32, 40)
+    assert heat[PLACE].min() > 0
+    assert heat.max() == 1
+    elsewhere = heat.clone()
+    elsewhere[PLACE] = 0
+    assert elsewhere.max() == 0
+
+
+def test_gradcam_weighs_the_channel_that_the_class_uses(noise: Tensor) -> None:
+    heat = heat_map(OnlyOnePlace().eval(), noise, label=1, layer="features", method="gradcam")
+    red = noise[0, 0] / noise[0, 0].max()
+    torch.testing.assert_close(heat, red)
+
+
+def test_nothing_speaks_for_a_class_that_looks_at_nothing(noise: Tensor) -> None:
+    heat = heat_map(OnlyOnePlace().eval(), noise, label=0, layer="features")
+    assert heat.max() == 0
+
+
+def test_one_pixel_is_explained_by_what_it_sees(noise: Tensor) -> None:
+    torch.manual_seed(0)
+    local = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 2, 3, padding=1)).eval()
+    where = chosen_pixels((32, 40), pixel=[5, 6], region=None)
+    heat = heat_map(local, noise, label=0, where=where, layer="0", method="hirescam")
+    reach = torch.zeros(32, 40, dtype=torch.bool)
+    reach[4:7, 5:8] = True
+    assert heat[~reach].max() == 0
+
+
+def test_frozen_weights_and_no_grad_are_no_obstacle(noise: Tensor) -> None:
+    model = OnlyOnePlace().eval().requires_grad_(False)
+    with torch.no_grad():
+        assert heat_map(model, noise, label=1, layer="features").max() == 1
+
+
+def test_the_default_layer_is_the_deepest_map(noise: Tensor) -> None:
+    model = UNet(5, width=4, depth=3).eval()
+    layer = coarsest_layer(model, noise)
+    assert layer == "dropout"  # which ends the deepest level
+    found = run_with_features(model, noise)
+    assert found.layer == layer
+    assert found.features.shape == (1, 32, 4, 5)
+
+
+def test_features_in_front_of_the_head(noise: Tensor) -> None:
+    model = UNet(5, width=4, depth=2).eval()
+    found = run_with_features(model, noise, "head.input")
+    torch.testing.assert_close(model.head(found.features), found.logits)
+
+
+def test_a_wrong_layer_is_explained(noise: Tensor) -> None:
+    with pytest.raises(ValueError, match=r"no layer 'down.9'; did you mean 'down\.\d"):
+        run_with_features(UNet(5, width=4, depth=2).eval(), noise, "down.9")
+
+
+def test_entropy_is_one_where_nothing_is_known_and_zero_where_all_is() -> None:
+    probs = torch.tensor([[[0.25, 1.0]], [[0.25, 0.0]], [[0.25, 0.0]], [[0.25, 0.0]]])
+    torch.testing.assert_close(entropy(probs), torch.tensor([[1.0, 0.0]]))
+
+
+@pytest.mark.parametrize(
+    ("pixel", "region", "expected"),
+    [
+        ([32, 0], None, "outside the image"),
+        (None, [0, 0, 5, 41], "outside the image"),
+        (None, [5, 5, 5, 9], "outside the image"),
+        ([0, 0], [0, 0, 1, 1], "one of pixel and region"),
+    ],
+)
+def test_wrong_places_are_refused(
+    pixel: list[int] | None, region: list[int] | None, expected: str
+) -> None:
+    with pytest.raises(ValueError, match=expected):
+        chosen_pixels((32, 40), pixel, region)

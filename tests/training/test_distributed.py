@@ -1,0 +1,42 @@
+"""The first of several processes is found however they are started."""
+
+from __future__ import annotations
+
+import pytest
+
+from segbench.training.distributed import all_start_at_once, is_first_process
+
+VARIABLES = (
+    *("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "TORCHELASTIC_RUN_ID"),
+    *("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS", "SLURM_JOB_NAME"),
+)
+SRUN = {"SLURM_NTASKS": "2", "SLURM_JOB_NAME": "train"}
+TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2"}
+
+
+@pytest.mark.parametrize(
+    ("environment", "first", "at_once"),
+    [
+        ({}, True, False),
+        ({"LOCAL_RANK": "1"}, False, False),
+        ({"LOCAL_RANK": "0", "NODE_RANK": "1"}, False, False),
+        ({"LOCAL_RANK": "0", "NODE_RANK": "0"}, True, False),
+        (SRUN | {"SLURM_PROCID": "0"}, True, True),
+        (SRUN | {"SLURM_PROCID": "1", "SLURM_LOCALID": "0"}, False, True),
+        (SRUN | {"SLURM_PROCID": "0", "SLURM_NTASKS": "1"}, True, False),
+        (SRUN | {"SLURM_PROCID": "0", "SLURM_JOB_NAME": "bash", "LOCAL_RANK": "1"}, False, False),
+        (TORCHRUN | {"RANK": "0", "LOCAL_RANK": "0"}, True, True),
+        (TORCHRUN | {"RANK": "1", "LOCAL_RANK": "0"}, False, True),
+        (TORCHRUN | SRUN | {"RANK": "1", "SLURM_PROCID": "0"}, False, True),
+        (TORCHRUN | {"RANK": "0", "WORLD_SIZE": "1"}, True, False),
+    ],
+)
+def test_the_first_process_is_found(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], first: bool, at_once: bool
+) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert is_first_process() is first
+    assert all_start_at_once() is at_once

@@ -1,0 +1,157 @@
+"""Publishes the report of a study here, and writes every table of results from what is published.
+
+    python -m segbench.compare study=NAME          the report, in runs/NAME/report
+    python tools/publish.py runs/NAME        takes it into experiments/results, then as below
+    python tools/publish.py                  what `make results` does
+
+`results/NAME.json` is the comparison with all its runs: score, seed, command, commit and machine of
+each. `results/NAME.md` and the tables between these marks come from it, never by hand:
+
+    <!-- results -->                      the list of studies
+    <!-- results of NAME -->              the verdict and the leaderboard of one
+    <!-- end of results -->               ends both
+
+Paths of your machine in commands become PATH; the JSON is otherwise the report's comparison.json.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import re
+import shlex
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from segbench.artifacts.provenance import commit_in_words, machine
+from segbench.comparison import tables
+from segbench.comparison.comparison import write_json
+from segbench.comparison.reproduce import span
+from segbench.metrics.scores import percent
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGES = ("README.md", "experiments/README.md")
+MARKS = re.compile(
+    r"(<!-- results(?: of (?P<study>[\w.-]+))? -->\n).*?(<!-- end of results -->)", re.DOTALL
+)
+LOCAL = re.compile(r"(?:/|~|\.\.|[A-Za-z]:[\\/])")
+
+
+def take(study: Path, results: Path) -> Path:
+    """Copies the comparison of a study into `results`, without the paths of this machine.
+
+    Raises:
+        FileNotFoundError: the study has no report.
+    """
+    comparison = json.loads((study / "report/comparison.json").read_text(encoding="utf-8"))
+    for run in comparison["runs"]:
+        if run["command"]:
+            run["command"] = shlex.join(_public(word) for word in shlex.split(run["command"]))
+    results.mkdir(parents=True, exist_ok=True)
+    file = results / f"{comparison['study']}.json"
+    write_json(comparison, file)
+    return file
+
+
+def doubts(comparison: Mapping[str, Any]) -> list[str]:
+    """What keeps a reader from tracing or trusting the numbers."""
+    runs = {
+        f"{run['label']}, seed {run['seed']}: {commit_in_words(run)}; the numbers cannot be traced"
+        for run in comparison["runs"]
+        if run["dirty"] or not run["commit"]
+    }
+    grave = [entry for entry in comparison["audit"] if entry["grade"] != "note"]
+    unfair = [f"{entry['grade']}: {entry['field']}: {entry['why']}" for entry in grave]
+    return sorted(runs) + unfair
+
+
+def rendered(root: Path) -> dict[Path, str]:
+    """Every file that comes from the published comparisons, with its text as it should be.
+
+    Raises:
+        ValueError: a report without its data, or a mark for a study that is not published.
+    """
+    results = root / "experiments/results"
+    studies = {
+        file.stem: json.loads(file.read_text(encoding="utf-8"))
+        for file in sorted(results.glob("*.json"))
+    }
+    pages = {results / f"{name}.md": tables.markdown(found) for name, found in studies.items()}
+    for file in sorted(results.glob("*.md")):
+        if file not in pages:
+            raise ValueError(f"{file}: there is no {file.stem}.json beside it; publish it anew")
+
+    for page in (root / name for name in PAGES):
+
+        def filled(match: re.Match[str], page: Path = page) -> str:
+            name = match["study"]
+            if name is not None and name not in studies:
+                raise ValueError(
+                    f"{page}: results of {name}: there is no {results / name}.json; "
+                    f"published are {', '.join(studies) or 'none'}"
+                )
+            links = {study: _link(study, results, page) for study in studies}
+            text = _list(studies, links) if name is None else _one(studies[name], links[name])
+            return f"{match[1]}{text}\n{match[3]}"
+
+        pages[page] = MARKS.sub(filled, page.read_text(encoding="utf-8"))
+    return pages
+
+
+def _public(word: str) -> str:
+    key, equals, value = word.partition("=")
+    if equals and (LOCAL.match(value) or key == "data.root"):
+        return f"{key}=PATH"
+    return "PATH" if LOCAL.match(word) else word
+
+
+def _link(study: str, results: Path, page: Path) -> str:
+    address = Path(os.path.relpath(results / f"{study}.md", page.parent)).as_posix()
+    return f"[{study}]({address})"
+
+
+def _list(studies: Mapping[str, Any], links: Mapping[str, str]) -> str:
+    """One row per study."""
+    rows = [["study", "test mIoU (%), interval", "seeds", "verdict", "made at, on"]]
+    for name, found in studies.items():
+        scores = [f"{row['label']} {percent(row['value'])} ({tables.bounds(row['interval'])})"
+                  for row in found["leaderboard"]]  # fmt: skip
+        seeds = {span(row["seeds"]): None for row in found["leaderboard"]}
+        origins = {
+            f"{commit_in_words(run)}, {machine(run['hardware'])}": None for run in found["runs"]
+        }
+        rows.append([links[name], "<br>".join(scores), "; ".join(seeds), found["verdict"],
+                     "<br>".join(origins)])  # fmt: skip
+    return tables.markdown_table(rows) if studies else "None yet."
+
+
+def _one(found: Mapping[str, Any], link: str) -> str:
+    """The verdict and the leaderboard of one study, and where the rest is."""
+    board = tables.markdown_table(tables.leaderboard_rows(found))
+    return f"**{found['verdict']}** {found['evidence']}\n\n{board}\n\nThe whole report: {link}."
+
+
+def main() -> None:
+    """Publishes what is named, writes all tables, says what changed and what is in doubt."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("studies", nargs="*", type=Path, metavar="runs/NAME")
+    try:
+        for study in parser.parse_args().studies:
+            file = take(study, ROOT / "experiments/results")
+            for doubt in doubts(json.loads(file.read_text(encoding="utf-8"))):
+                print(f"{file.stem}: {doubt}")
+        for file, text in rendered(ROOT).items():
+            if not file.is_file() or file.read_text(encoding="utf-8") != text:
+                file.write_text(text, encoding="utf-8")
+                print(f"written: {file.relative_to(ROOT)}")
+    except FileNotFoundError as error:
+        sys.exit(f"publish: {error.filename} is missing: python -m segbench.compare study=NAME")
+    except ValueError as error:
+        sys.exit(f"publish: {error}")
+
+
+if __name__ == "__main__":
+    main()
