@@ -17,8 +17,9 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from segbench.config import ConfigError, make_folder
+from segbench.config import make_folder
 from segbench.config.app import run_verb
+from segbench.errors import ConfigError
 
 
 def compare(config: DictConfig) -> int:

@@ -20,8 +20,9 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from segbench.artifacts.run_directory import RunDirectory
-from segbench.config import ConfigError, make_folder
+from segbench.config import make_folder
 from segbench.config.app import Outcome, run_verb
+from segbench.errors import ConfigError
 
 if TYPE_CHECKING:
     from segbench.artifacts.segmenter import Segmenter

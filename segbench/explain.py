@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from segbench.config import ConfigError, config_dir, did_you_mean, make_folder
+from segbench.config import config_dir, did_you_mean, make_folder
 from segbench.config.app import Outcome, run_verb
 from segbench.config.compose import compose_checked
+from segbench.errors import ConfigError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from segbench.config import ConfigError, make_folder
+from segbench.config import make_folder
 from segbench.config.app import Outcome, run_verb
+from segbench.errors import ConfigError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -48,7 +49,7 @@ def _write_small(target: Path, segmenter: Segmenter, images: list[Tensor], confi
     from segbench.artifacts import small_checkpoint
     from segbench.artifacts.model_card import card
     from segbench.artifacts.segmenter import Segmenter
-    from segbench.inference.onnx_export import ExportError
+    from segbench.errors import ExportError
 
     draft = target.with_name(f".{target.name}.part")
     try:
@@ -168,8 +169,9 @@ def _parity(network: Deployed, file: Path, images: list[Tensor], config: Config)
     Raises:
         ExportError: they differ by more than is allowed; quantised files may.
     """
+    from segbench.errors import ExportError
     from segbench.inference.onnx import OnnxNetwork
-    from segbench.inference.onnx_export import ExportError, agreement
+    from segbench.inference.onnx_export import agreement
 
     written = OnnxNetwork(file)
     found = [agreement(network, written, image) for image in images]

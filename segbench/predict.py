@@ -18,8 +18,9 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from segbench.config import ConfigError, did_you_mean, make_folder
+from segbench.config import did_you_mean, make_folder
 from segbench.config.app import run_verb
+from segbench.errors import ConfigError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -111,7 +112,7 @@ def _predict_pictures(
     files: dict[str, Path], segmenter: Segmenter, config: Config, shown: list[int] | None
 ) -> list[str]:
     """Reads the next picture and writes the last ones while the network runs."""
-    from segbench.data.classes import DataError
+    from segbench.errors import DataError
     from segbench.inference.photos import read_photo
 
     kinds = config["write"] or ["ids", "color", "overlay", "side_by_side"]
@@ -146,7 +147,7 @@ def _ahead(
     reader: ThreadPoolExecutor, read: Any, files: dict[str, Path], failures: list[str]
 ) -> Iterator[tuple[str, np.ndarray]]:
     """Yields the pictures in order, the next one being read meanwhile; notes unreadable ones."""
-    from segbench.data.classes import DataError
+    from segbench.errors import DataError
 
     names = list(files)
     coming = reader.submit(read, files[names[0]])
@@ -166,7 +167,7 @@ def _predict_video(
     name: str, file: Path, segmenter: Segmenter, config: Config, shown: list[int] | None
 ) -> list[str]:
     """Writes one video for each kind of picture, and id maps and probabilities as images."""
-    from segbench.data.classes import DataError
+    from segbench.errors import DataError
     from segbench.inference.outputs import PICTURES
     from segbench.inference.video import VideoReader, VideoWriter
 

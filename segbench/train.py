@@ -21,9 +21,10 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from segbench.artifacts.run_directory import RunDirectory
-from segbench.config import ConfigError, config_dir
+from segbench.config import config_dir
 from segbench.config.app import Outcome, run_verb
 from segbench.config.tuning import is_tuning
+from segbench.errors import ConfigError
 from segbench.training.distributed import all_start_at_once, is_first_process
 
 # Keys that change neither the weights nor the scores, so that a run may be resumed under others.

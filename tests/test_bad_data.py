@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segbench.data.classes import DataError
+from segbench.errors import DataError
 
 Train = Callable[..., Any]
 NAME = "0001TP_000002.png"

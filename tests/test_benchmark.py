@@ -10,8 +10,8 @@ import pytest
 from omegaconf import OmegaConf
 
 from segbench.benchmark import _listed, benchmark
-from segbench.config import ConfigError
 from segbench.config.compose import compose_checked, register
+from segbench.errors import ConfigError
 from tests.conftest import ROOT, python_path
 
 QUICK = ("sizes=[[48,64]]", "batch_sizes=[1,2]", "seconds=0.05", "rounds=2", "train_batch=2")

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from segbench.config import ConfigError, config_dir, did_you_mean, studies_dir
+from segbench.config import config_dir, did_you_mean, studies_dir
 from segbench.config.compose import compose_checked, for_sweeper, register
+from segbench.errors import ConfigError
 from tests.conftest import ROOT, python_path
 
 STUDIES = sorted(file.stem for file in studies_dir().glob("*.yaml"))

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from segbench.config import ConfigError
+from segbench.errors import ConfigError
 from segbench.models.unet import UNet
 
 

@@ -8,8 +8,7 @@ import numpy as np
 import pytest
 
 from segbench.artifacts.run_directory import RunDirectory
-from segbench.config import ConfigError
-from segbench.data.classes import DataError
+from segbench.errors import ConfigError, DataError
 from segbench.evaluate import evaluate
 from segbench.predict import predict
 from tests.conftest import run_verb

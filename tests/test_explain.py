@@ -13,8 +13,8 @@ import pytest
 from omegaconf import OmegaConf
 from PIL import Image
 
-from segbench.config import ConfigError
 from segbench.config.compose import compose_checked, register
+from segbench.errors import ConfigError
 from segbench.explain import _readable, explain
 
 

@@ -12,12 +12,11 @@ import torch
 from omegaconf import OmegaConf
 
 from segbench.artifacts.segmenter import Segmenter
-from segbench.config import ConfigError
 from segbench.config.compose import compose_checked, register
+from segbench.errors import ConfigError, ExportError
 from segbench.evaluate import evaluate
 from segbench.export import export
 from segbench.inference.onnx import OnnxNetwork
-from segbench.inference.onnx_export import ExportError
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")

@@ -6,8 +6,7 @@ import pytest
 from PIL import Image
 
 from segbench.artifacts.segmenter import Segmenter
-from segbench.config import ConfigError
-from segbench.data.classes import DataError
+from segbench.errors import ConfigError, DataError
 from segbench.predict import predict
 
 RGB = np.random.default_rng(0).integers(0, 256, (21, 34, 3), np.uint8)

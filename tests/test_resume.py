@@ -16,9 +16,8 @@ import pytest
 import torch
 
 from segbench.artifacts.run_directory import RunDirectory
-from segbench.config import ConfigError
-from segbench.data.classes import DataError
 from segbench.data.datamodule import SegmentationData
+from segbench.errors import ConfigError, DataError
 from segbench.training import session
 from segbench.training.callbacks import Speed
 from tests.conftest import ROOT, curves, run_verb, tiny_words

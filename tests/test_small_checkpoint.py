@@ -12,8 +12,8 @@ import pytest
 import torch
 
 from segbench.artifacts.segmenter import ASSETS, Segmenter
+from segbench.errors import ExportError
 from segbench.export import export
-from segbench.inference.onnx_export import ExportError
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (48, 64, 3), np.uint8)
 SHIPPED = sorted(ASSETS.glob("*.ckpt"))

@@ -17,11 +17,10 @@ from segbench.artifacts.checkpoint import load_checkpoint
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.artifacts.segmenter import Segmenter
 from segbench.comparison.runs import LeftOut, Run, read_run
-from segbench.config import ConfigError
+from segbench.errors import ConfigError, NonFiniteLossError
 from segbench.evaluation.evaluator import evaluate_checkpoint
 from segbench.metrics.scores import scores
 from segbench.training import optim
-from segbench.training.task import NonFiniteLossError
 from tests.conftest import curves, run_verb, tiny_words
 
 Train = Callable[..., Any]

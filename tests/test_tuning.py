@@ -11,8 +11,8 @@ import yaml
 from hydra.core.config_store import ConfigStore
 
 from segbench.artifacts.run_directory import RunDirectory
-from segbench.config import ConfigError
 from segbench.config.compose import compose_checked, register
+from segbench.errors import ConfigError
 from segbench.training.tuned_values import write_tuned
 from tests.conftest import TINIEST, run_verb
 

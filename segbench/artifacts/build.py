@@ -10,8 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
-from segbench.config import ConfigError, did_you_mean
-from segbench.data.classes import ClassSet, DataError
+from segbench.config import did_you_mean
+from segbench.data.classes import ClassSet
+from segbench.errors import ConfigError, DataError
 
 
 def instantiate(section: str, node: Mapping[str, Any], **injected: Any) -> Any:

@@ -15,8 +15,8 @@ import torch
 from torch import Tensor, nn
 
 from segbench.artifacts.build import build_model, locate, offline
-from segbench.config import ConfigError
 from segbench.data.classes import ClassSet
+from segbench.errors import ConfigError
 
 CHECKPOINT_TARGETS = ("segbench.models.", "segbench.data.", "segbench.inference.")
 CHECKPOINT_FORMAT = 1

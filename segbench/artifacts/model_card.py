@@ -8,7 +8,7 @@ from typing import Any
 
 from segbench.artifacts import build
 from segbench.artifacts.provenance import machine
-from segbench.config import ConfigError
+from segbench.errors import ConfigError
 from segbench.metrics.scores import percent
 
 UNKNOWN_TERMS = "The terms of the data set may restrict the use of what was learned from it."

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from segbench.config import ConfigError
+from segbench.errors import ConfigError
 
 if TYPE_CHECKING:
     import numpy as np

@@ -21,9 +21,9 @@ from torch import Tensor, nn
 
 from segbench.artifacts.build import instantiate
 from segbench.artifacts.checkpoint import check_allowed, load_checkpoint
-from segbench.config import ConfigError
-from segbench.data.classes import ClassSet, DataError
+from segbench.data.classes import ClassSet
 from segbench.data.frames import resize_image
+from segbench.errors import ConfigError, DataError
 from segbench.inference import onnx
 from segbench.inference.photos import read_photo
 from segbench.inference.predictor import Predictor

@@ -25,7 +25,7 @@ from segbench.comparison.runs import Run
 from segbench.comparison.statistics import Sample
 from segbench.comparison.study import Study
 from segbench.comparison.verdicts import Pair, pairs, ranks
-from segbench.data.classes import DataError
+from segbench.errors import DataError
 
 
 def compare_runs(study: Study, options: Options) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from segbench.comparison.resampling import Unit
 from segbench.comparison.statistics import Estimate, Sample, holm, sample
 from segbench.comparison.study import Study
 from segbench.comparison.verdicts import Pair
-from segbench.data.classes import DataError
+from segbench.errors import DataError
 
 MOST_GROUPS = 16
 

@@ -17,7 +17,8 @@ import numpy as np
 
 from segbench.comparison.counts import Entrant, count
 from segbench.comparison.runs import LeftOut, Run, lookup, read_run
-from segbench.data.classes import ClassSet, DataError
+from segbench.data.classes import ClassSet
+from segbench.errors import DataError
 
 # What two runs must share to stand in one table: where it is in result.json, what it is called.
 TABLE_KEYS = {

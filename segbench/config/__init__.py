@@ -5,16 +5,9 @@ import os
 from collections.abc import Iterable
 from pathlib import Path
 
+from segbench.errors import ConfigError
+
 _PACKAGE = Path(__file__).resolve().parents[1]
-
-
-class ConfigError(Exception):
-    """The command or a config file asks for something impossible; the message says what to do.
-
-    Verbs print the message without a traceback and end with `exit_code`.
-    """
-
-    exit_code = 2
 
 
 def config_dir() -> Path:

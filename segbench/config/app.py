@@ -26,9 +26,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from omegaconf import DictConfig
 
-from segbench.config import ConfigError, config_dir, make_folder
+from segbench.config import config_dir, make_folder
 from segbench.config.compose import compose_checked, for_sweeper, register
 from segbench.config.tuning import is_tuning, swept_models, tune_each
+from segbench.errors import ConfigError
 
 _OUTCOME_FILE = "SEGBENCH_OUTCOME_FILE"
 

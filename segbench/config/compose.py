@@ -23,10 +23,11 @@ from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
-from segbench.config import ConfigError, config_dir, schema, studies_dir
+from segbench.config import config_dir, schema, studies_dir
 from segbench.config.messages import broken_config, explain, unknown_study
 from segbench.config.tuning import is_tuning, missing_for_tuning, tuning_problems
 from segbench.config.values import check_values
+from segbench.errors import ConfigError
 
 # ValueError: Hydra's, of a group that is set to null.
 COMPOSE_ERRORS = (HydraException, OmegaConfBaseException, YAMLError, ValueError)

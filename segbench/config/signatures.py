@@ -10,6 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from segbench.config import did_you_mean
+from segbench.errors import UnknownTargetError
 
 
 @dataclass(frozen=True)
@@ -26,10 +27,6 @@ class Signature:
 
     parameters: Mapping[str, Parameter]
     is_open: bool = False
-
-
-class UnknownTargetError(LookupError):
-    """The `_target_` names nothing that exists."""
 
 
 def signature_of(target: str) -> Signature | None:

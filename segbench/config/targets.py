@@ -12,7 +12,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from segbench.config import did_you_mean
-from segbench.config.signatures import Signature, UnknownTargetError, signature_of
+from segbench.config.signatures import Signature, signature_of
+from segbench.errors import UnknownTargetError
 
 HYDRA_KEYS = {"_target_", "_partial_", "_recursive_", "_convert_", "_args_"}
 

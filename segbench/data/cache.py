@@ -25,15 +25,12 @@ from rich.progress import track
 
 from segbench.data.dataset import Arrays, Frames
 from segbench.data.files import cores
+from segbench.errors import CacheError
 
 FORMAT = 2  # 2: an EXIF orientation is applied
 _VERIFIED_BYTES = 1 << 28  # at most so much is compared with its checksums on opening
 _SPARE_BYTES = 1 << 28  # left free on the disk, and in memory
 _log = logging.getLogger(__name__)
-
-
-class CacheError(Exception):
-    """A cache cannot be built or read; the message says why."""
 
 
 class DiskFrames(Frames):

@@ -14,13 +14,13 @@ import cv2
 import numpy as np
 from rich.progress import Progress
 
-from segbench.data.classes import DataError
 from segbench.data.dataset import SPLITS, Record, Source
 from segbench.data.decoding import orientation
-from segbench.data.files import UnpairedError, cores, read_raw_mask
+from segbench.data.files import cores, read_raw_mask
 from segbench.data.findings import Finding, SplitStatistics, across_splits
 from segbench.data.frames import SourceFrames
 from segbench.data.sources.folder import Folder
+from segbench.errors import DataError, UnpairedError
 
 _LOSSY = (".jpg", ".jpeg", ".webp")
 

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from segbench.data.balance import WEIGHTINGS, class_weights
-from segbench.data.classes import DataError
 from segbench.data.dataset import Source
 from segbench.data.findings import Finding, SplitStatistics
 from segbench.data.preview import save_sheet, sheet
+from segbench.errors import DataError
 
 _SHOWN_FILES = 10
 _SHEET = 12

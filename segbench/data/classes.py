@@ -14,26 +14,10 @@ from typing import Any
 import cv2
 import numpy as np
 
+from segbench.errors import DataError
+
 RGB = tuple[int, int, int]
 _BAND = 1 << 15  # pixels encoded at a time, so that temporaries stay in the processor's cache
-
-
-class DataError(Exception):
-    """Something is wrong with the data: the message names the file, the value and the remedy.
-
-    Verbs print the message without a traceback and end with `exit_code`.
-
-    Args:
-        message: for people.
-        kind: what is wrong in one word, by which `segbench.check_data` counts: unpaired,
-            unreadable, size, label, color, rgb, or data for anything else.
-    """
-
-    exit_code = 2
-
-    def __init__(self, message: str, kind: str = "data") -> None:
-        super().__init__(message)
-        self.kind = kind
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,6 @@ import pytorch_lightning as pl
 
 from segbench.data.balance import class_weights, pixel_counts
 from segbench.data.cache import cached_in_memory, cached_on_disk, default_folder
-from segbench.data.classes import DataError
 from segbench.data.dataset import (
     EpochSampler,
     Frames,
@@ -25,6 +24,7 @@ from segbench.data.frames import SourceFrames
 from segbench.data.loader import ProcessLoader, ThreadLoader
 from segbench.data.preview import save_sheet, sheet
 from segbench.data.transforms import Augmentation
+from segbench.errors import DataError
 
 Loader = ThreadLoader | ProcessLoader | DeviceLoader
 

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch.utils.data import Dataset, Sampler
 
-from segbench.data.classes import ClassSet, DataError
+from segbench.data.classes import ClassSet
+from segbench.errors import DataError
 
 Arrays = tuple[np.ndarray, np.ndarray]
 SPLITS = ("train", "val", "test")

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from segbench.data.classes import DataError
+from segbench.errors import DataError
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 _TIFF_MAGIC = (b"II*\0", b"MM\0*")

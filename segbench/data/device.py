@@ -12,11 +12,11 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
-from segbench.data.classes import DataError
 from segbench.data.dataset import EpochSampler, SegmentationDataset
 from segbench.data.loader import Batch
 from segbench.data.transforms import Augmentation
 from segbench.data.window import Window
+from segbench.errors import DataError
 
 
 class DeviceLoader:

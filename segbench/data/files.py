@@ -9,7 +9,6 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from segbench.data.classes import DataError
 from segbench.data.dataset import Record
 from segbench.data.decoding import (
     PNG_MAGIC,
@@ -18,6 +17,7 @@ from segbench.data.decoding import (
     decode_rgb,
     orientation,
 )
+from segbench.errors import DataError, UnpairedError
 
 IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
@@ -155,21 +155,6 @@ def require_folders(root: Path, folders: Iterable[str], layout: str, how: str) -
         f"{root}: missing {', '.join(missing)}. Expected layout: {layout}. Found: {found}. "
         f"{how} Then set data.root (beside a ckpt: root)."
     )
-
-
-class UnpairedError(DataError):
-    """Images without mask or masks without image.
-
-    Args:
-        problems: one sentence per kind of problem, with files.
-        records: what could be paired; the check of a data set goes on with these.
-    """
-
-    def __init__(self, problems: list[str], records: list[Record]) -> None:
-        message = "; ".join(problems) + ". Add the missing files or remove their partners."
-        super().__init__(message, "unpaired")
-        self.problems = problems
-        self.records = records
 
 
 def pair(

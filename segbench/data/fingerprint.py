@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from segbench.data.classes import DataError
 from segbench.data.dataset import Record, Source
 from segbench.data.files import cores
+from segbench.errors import DataError
 
 
 def fingerprint(source: Source, records: Sequence[Record], memo: Path | None = None) -> str:

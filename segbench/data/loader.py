@@ -17,8 +17,8 @@ import cv2
 import torch
 from torch.utils.data import DataLoader
 
-from segbench.data.classes import DataError
 from segbench.data.dataset import EpochSampler, Sample, SegmentationDataset, collate
+from segbench.errors import DataError
 
 Batch = dict[str, Any]
 

@@ -12,10 +12,11 @@ import numpy as np
 from torch import Tensor
 
 from segbench.artifacts.segmenter import Segmenter
-from segbench.data.classes import ClassSet, DataError
+from segbench.data.classes import ClassSet
 from segbench.data.dataset import Record, Source
 from segbench.data.files import read_raw_mask
 from segbench.data.sources.cityscapes import instance_file
+from segbench.errors import DataError
 from segbench.evaluation.predictions import find_predictions, read_prediction
 from segbench.evaluation.summary import Extras, count_extras, count_matrix
 from segbench.metrics.confusion import ConfusionPerImage

@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from segbench.data.classes import ClassSet, DataError
+from segbench.data.classes import ClassSet
 from segbench.data.dataset import Record
 from segbench.data.files import read_raw_mask
+from segbench.errors import DataError
 from segbench.metrics.cityscapes_protocol import LABEL_IDS, NUM_LABELS, is_cityscapes
 
 SUFFIXES = (".png", ".bmp", ".tif", ".tiff")

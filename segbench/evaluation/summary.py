@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from segbench.data.classes import ClassSet, DataError
+from segbench.data.classes import ClassSet
 from segbench.data.dataset import Record
 from segbench.data.files import read_raw_mask
 from segbench.data.sources.cityscapes import instance_file
+from segbench.errors import DataError
 from segbench.metrics.boundary import BoundaryCounts, boundary_counts
 from segbench.metrics.calibration import CalibrationCounts, calibration_counts
 from segbench.metrics.cityscapes_protocol import (

@@ -7,7 +7,7 @@ import os
 from collections import Counter
 from pathlib import Path
 
-from segbench.data.classes import DataError
+from segbench.errors import DataError
 from segbench.inference import photos, video
 
 

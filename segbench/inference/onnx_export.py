@@ -22,15 +22,10 @@ from torch import Tensor, nn
 from torch.export import Dim
 from torch.nn import functional as F
 
+from segbench.errors import ExportError
 from segbench.inference.onnx import METADATA_KEY, OnnxNetwork, require
 
 OPSET = 18
-
-
-class ExportError(Exception):
-    """A network cannot be written as ONNX, or the file does not do what the network does."""
-
-    exit_code = 1
 
 
 class Deployed(nn.Module):

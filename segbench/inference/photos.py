@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from segbench.data.classes import DataError
+from segbench.errors import DataError
 
 _ORIENTATION = 0x0112  # of EXIF
 _TURNS = {

@@ -9,7 +9,7 @@ from types import TracebackType
 import cv2
 import numpy as np
 
-from segbench.data.classes import DataError
+from segbench.errors import DataError
 
 SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
 

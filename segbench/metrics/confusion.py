@@ -10,7 +10,8 @@ import torch
 from torch import Tensor
 from torchmetrics import Metric
 
-from segbench.data.classes import ClassSet, DataError
+from segbench.data.classes import ClassSet
+from segbench.errors import DataError
 
 EXACT_PIXELS = (1 << 24) - 1  # cv2.calcHist returns float32, exact up to here in one call
 

@@ -8,7 +8,7 @@ import pytorch_lightning as pl
 
 from segbench.artifacts import build, provenance
 from segbench.artifacts.run_directory import RunDirectory
-from segbench.data.classes import DataError
+from segbench.errors import DataError
 from segbench.training.task import SegmentationTask
 
 Config = dict[str, Any]

@@ -20,7 +20,7 @@ from torch import nn
 from segbench.artifacts import build
 from segbench.artifacts.checkpoint import CHECKPOINT_FORMAT, read_checkpoint
 from segbench.artifacts.run_directory import RunDirectory
-from segbench.config import ConfigError
+from segbench.errors import ConfigError, EndedBySignalError
 from segbench.metrics.scores import scores
 from segbench.training.callbacks import Speed
 from segbench.training.compiling import compile_network
@@ -32,12 +32,6 @@ from segbench.training.tracking import finish_wandb, log_confusion
 from segbench.training.trainer import build_loggers, build_trainer, check_possible
 
 Config = dict[str, Any]
-
-
-class EndedBySignalError(Exception):
-    """The system asked the process to end (SIGTERM), and it did."""
-
-    exit_code = 143  # as a shell names it: 128 + 15
 
 
 def run_training(config: Config, run: RunDirectory) -> dict[str, Any]:

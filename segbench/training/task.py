@@ -14,8 +14,8 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from segbench.config import ConfigError
 from segbench.data.classes import ClassSet
+from segbench.errors import ConfigError, NonFiniteLossError
 from segbench.inference.labels import upsample_argmax
 from segbench.inference.predictor import Predictor
 from segbench.metrics.boundary import BoundaryPerImage
@@ -23,12 +23,6 @@ from segbench.metrics.confusion import ConfusionPerImage
 from segbench.metrics.scores import scores
 
 Batch = dict[str, Any]
-
-
-class NonFiniteLossError(Exception):
-    """The loss became NaN or infinite; training stopped."""
-
-    exit_code = 1
 
 
 class SegmentationTask(pl.LightningModule):

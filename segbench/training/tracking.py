@@ -13,8 +13,8 @@ import numpy as np
 from pytorch_lightning.loggers import Logger, WandbLogger
 
 from segbench.artifacts.run_directory import RunDirectory
-from segbench.config import ConfigError
 from segbench.data.classes import ClassSet
+from segbench.errors import ConfigError
 
 LONGEST_TAG = 64  # W&B takes no longer one
 

@@ -20,7 +20,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from segbench.artifacts import build
 from segbench.artifacts.run_directory import RunDirectory, replacing
-from segbench.config import ConfigError
+from segbench.errors import ConfigError
 from segbench.training.callbacks import Bar, Curves, EpochLines, Samples, Speed
 from segbench.training.tracking import wandb_arguments
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from segbench.artifacts import build
-from segbench.config import ConfigError
-from segbench.data.classes import ClassSet, DataError
+from segbench.data.classes import ClassSet
+from segbench.errors import ConfigError, DataError
 
 UNET = {"_target_": "segbench.models.unet.UNet", "width": 2, "depth": 1, "dropout": 0.0}
 CE = {"_target_": "segbench.losses.cross_entropy.CrossEntropy", "class_weights": None}

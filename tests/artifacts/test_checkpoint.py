@@ -12,8 +12,9 @@ import torch
 from torch import nn
 
 from segbench.artifacts import build, checkpoint
-from segbench.config import ConfigError, config_dir
+from segbench.config import config_dir
 from segbench.data.classes import ClassSet
+from segbench.errors import ConfigError
 
 UNET = {"_target_": "segbench.models.unet.UNet", "width": 2, "depth": 1, "dropout": 0.0}
 CLASSES = ClassSet(names=("a", "b", "c"), colors=((1, 0, 0), (2, 0, 0), (3, 0, 0)))

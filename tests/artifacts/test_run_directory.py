@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from segbench.artifacts.run_directory import RunDirectory, replacing
-from segbench.config import ConfigError
+from segbench.errors import ConfigError
 
 
 @pytest.fixture

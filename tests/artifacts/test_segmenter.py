@@ -11,8 +11,7 @@ from PIL import Image
 import segbench
 from segbench.artifacts import segmenter as module
 from segbench.artifacts.segmenter import Segmenter
-from segbench.config import ConfigError
-from segbench.data.classes import DataError
+from segbench.errors import ConfigError, DataError
 from segbench.inference.predictor import Predictor
 
 PHOTO = np.random.default_rng(0).integers(0, 256, (37, 53, 3), np.uint8)

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from segbench.compare import compare
 from segbench.config.schema import CompareConfig
-from segbench.data.classes import DataError
+from segbench.errors import DataError
 from tests.comparison.fabricated import edit, write_study
 from tests.conftest import run_verb
 

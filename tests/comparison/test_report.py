@@ -17,7 +17,7 @@ from segbench.comparison.counts import Entrant
 from segbench.comparison.details import Options, draw
 from segbench.comparison.report import write_report
 from segbench.comparison.study import read_study
-from segbench.data.classes import DataError
+from segbench.errors import DataError
 from segbench.metrics.scores import scores
 from tests.comparison.fabricated import COLORS, NAMES, edit, write_study
 from tests.comparison.simulation import World

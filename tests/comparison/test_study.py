@@ -8,7 +8,7 @@ import pytest
 
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.comparison.study import read_study
-from segbench.data.classes import DataError
+from segbench.errors import DataError
 from segbench.metrics.scores import scores
 from tests.comparison.fabricated import NAMES, WORLD, edit, result, write_run, write_study
 

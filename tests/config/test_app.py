@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from omegaconf import DictConfig
 
-from segbench.config import ConfigError, make_folder
+from segbench.config import make_folder
 from segbench.config.app import Outcome, run_verb
+from segbench.errors import ConfigError
 from tests.conftest import run_verb as run_process
 
 

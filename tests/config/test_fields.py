@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from segbench.config import ConfigError
 from segbench.config.compose import compose_checked, register
 from segbench.config.fields import choice, within, wrong_values
+from segbench.errors import ConfigError
 
 
 @dataclass

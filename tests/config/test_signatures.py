@@ -11,7 +11,8 @@ import pytest
 
 from segbench.artifacts.build import locate
 from segbench.config import config_dir
-from segbench.config.signatures import UnknownTargetError, signature_of
+from segbench.config.signatures import signature_of
+from segbench.errors import UnknownTargetError
 
 
 def _configured_targets() -> list[str]:

@@ -11,9 +11,9 @@ import pytest
 
 from segbench.check_data import check_data
 from segbench.data.check import check
-from segbench.data.classes import DataError
 from segbench.data.sources.camvid11 import CLASSES
 from segbench.data.sources.folder import Folder
+from segbench.errors import DataError
 from tests.data.writers import SIZE, save, street
 
 

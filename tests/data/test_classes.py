@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segbench.data.classes import ClassSet, DataError, remap
+from segbench.data.classes import ClassSet, remap
 from segbench.data.sources import camvid, camvid11, cityscapes
+from segbench.errors import DataError
 
 COLORS = st.tuples(*[st.integers(0, 255)] * 3)
 PALETTES = st.lists(COLORS, min_size=2, max_size=40, unique=True).map(

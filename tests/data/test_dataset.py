@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 import torch
 
-from segbench.data.classes import DataError
 from segbench.data.datamodule import SegmentationData
 from segbench.data.dataset import Arrays, EpochSampler, Record, SegmentationDataset, collate
 from segbench.data.device import DeviceLoader
@@ -17,6 +16,7 @@ from segbench.data.frames import SourceFrames, resize_image
 from segbench.data.loader import ProcessLoader, ThreadLoader
 from segbench.data.sources.camvid11 import CamVid11
 from segbench.data.sources.streets import Streets
+from segbench.errors import DataError
 from tests.data.writers import SIZE, STREETS, save, write_camvid11
 
 

@@ -11,11 +11,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segbench.data.classes import DataError
 from segbench.data.dataset import Record
 from segbench.data.decoding import orientation
 from segbench.data.files import read_colors, read_ids, read_raw_mask, read_rgb, same_size
 from segbench.data.sources.label_map import identity_map
+from segbench.errors import DataError
 from segbench.inference.photos import read_photo
 
 RGB = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)

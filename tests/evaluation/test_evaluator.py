@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from segbench.artifacts.segmenter import Segmenter
-from segbench.data.classes import DataError
 from segbench.data.datamodule import SegmentationData
+from segbench.errors import DataError
 from segbench.evaluation.evaluator import evaluate_checkpoint, evaluate_predictions
 from segbench.evaluation.summary import summarize
 

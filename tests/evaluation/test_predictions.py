@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segbench.data.classes import ClassSet, DataError
+from segbench.data.classes import ClassSet
 from segbench.data.dataset import Record
 from segbench.data.sources.cityscapes import CLASSES as CITYSCAPES
+from segbench.errors import DataError
 from segbench.evaluation.predictions import find_predictions, read_prediction
 
 CLASSES = ClassSet(("sky", "road"), ((0, 0, 255), (128, 64, 128)))

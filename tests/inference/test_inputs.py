@@ -2,7 +2,7 @@
 
 import pytest
 
-from segbench.data.classes import DataError
+from segbench.errors import DataError
 from segbench.inference.inputs import find_sources
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segbench.data.classes import DataError
 from segbench.data.files import read_rgb
+from segbench.errors import DataError
 from segbench.inference import photos
 from segbench.inference.photos import read_photo
 

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from segbench.data.classes import ClassSet, DataError
+from segbench.data.classes import ClassSet
+from segbench.errors import DataError
 from segbench.metrics import confusion
 from segbench.metrics.confusion import ConfusionPerImage
 

@@ -14,13 +14,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
-from segbench.config import ConfigError
 from segbench.data.classes import ClassSet
+from segbench.errors import ConfigError, NonFiniteLossError
 from segbench.inference.predictor import Predictor
 from segbench.metrics.confusion import confusion_matrix
 from segbench.metrics.scores import scores
 from segbench.training import optim
-from segbench.training.task import NonFiniteLossError, SegmentationTask
+from segbench.training.task import SegmentationTask
 
 CLASSES = ClassSet(names=("a", "b"), colors=((1, 0, 0), (2, 0, 0)))
 MEAN, STD = (0.4, 0.5, 0.6), (0.2, 0.25, 0.3)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from segbench.artifacts.run_directory import RunDirectory
-from segbench.config import ConfigError
+from segbench.errors import ConfigError
 from segbench.training.tracking import LONGEST_TAG, wandb_arguments
 
 wandb = pytest.importorskip("wandb")

@@ -15,7 +15,7 @@ from typing import Literal
 import cv2
 import numpy as np
 
-from segbench.data.classes import RGB, ClassSet, DataError
+from segbench.data.classes import RGB, ClassSet
 from segbench.data.dataset import Arrays, Record, check_split
 from segbench.data.files import (
     all_paired,
@@ -27,6 +27,7 @@ from segbench.data.files import (
     require_folders,
 )
 from segbench.data.sources.camvid11 import CLASSES as CLASSES_11
+from segbench.errors import DataError
 
 # name: colour, class of the grouping to 11. The order is that of class_dict.csv.
 _RAW: dict[str, tuple[RGB, str]] = {

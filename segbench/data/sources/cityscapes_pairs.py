@@ -17,10 +17,11 @@ from typing import Literal
 
 import numpy as np
 
-from segbench.data.classes import DataError, pack
+from segbench.data.classes import pack
 from segbench.data.dataset import Arrays, Record, check_split
 from segbench.data.files import list_images, read_rgb, require_folders
 from segbench.data.sources.cityscapes_labels import CLASSES, LABELS
+from segbench.errors import DataError
 
 # The files are numbered in Cityscapes' file order: city by city, with these numbers of images.
 _CITIES: dict[str, dict[str, int]] = {

@@ -10,9 +10,9 @@ from typing import Literal
 
 import numpy as np
 
-from segbench.data.classes import ClassSet, DataError
+from segbench.data.classes import ClassSet
 from segbench.data.dataset import SPLITS, Arrays, Record, check_split
-from segbench.data.files import UnpairedError, all_paired, pair, read_rgb
+from segbench.data.files import all_paired, pair, read_rgb
 from segbench.data.sources.label_map import (
     LabelMap,
     binary_map,
@@ -24,6 +24,7 @@ from segbench.data.sources.label_map import (
     unpack,
 )
 from segbench.data.sources.layout import Row, find_files, read_list, read_table, split_groups
+from segbench.errors import DataError, UnpairedError
 
 _VOID_COLORS = ((0, 0, 0), (255, 255, 255), (255, 0, 255))
 

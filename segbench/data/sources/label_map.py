@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from segbench.data.classes import RGB, ClassSet, DataError, pack
+from segbench.data.classes import RGB, ClassSet, pack
 from segbench.data.files import read_colors, read_ids
+from segbench.errors import DataError
 
 IGNORE = 255
 _MOST_VALUES = 255

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import numpy as np
 
-from segbench.data.classes import DataError
 from segbench.data.files import IMAGE_SUFFIXES
+from segbench.errors import DataError
 
 Row = tuple[str, Path, Path | None, str | None]  # name, image, mask, group
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from segbench.data.classes import ClassSet, DataError
+from segbench.data.classes import ClassSet
 from segbench.data.dataset import Record
 from segbench.data.sources.street_scene.draw import draw
+from segbench.errors import DataError
 
 VERSION = 1  # rises whenever the same arguments draw different pictures
 SPLITS = ("train", "val", "test")

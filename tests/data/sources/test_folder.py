@@ -10,12 +10,11 @@ import pytest
 from PIL import Image
 
 from segbench.check_data import check_data
-from segbench.data.classes import DataError
 from segbench.data.dataset import SPLITS
-from segbench.data.files import UnpairedError
 from segbench.data.sources.camvid11 import CamVid11
 from segbench.data.sources.folder import Folder
 from segbench.data.sources.streets import CLASSES
+from segbench.errors import DataError, UnpairedError
 from tests.data.writers import COUNTS, save, street, write_camvid11
 
 NAMES = list(CLASSES.names)

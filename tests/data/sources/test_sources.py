@@ -9,15 +9,15 @@ import cv2
 import numpy as np
 import pytest
 
-from segbench.data.classes import DataError, pack
+from segbench.data.classes import pack
 from segbench.data.dataset import SPLITS, Source
-from segbench.data.files import UnpairedError
 from segbench.data.sources import camvid, cityscapes
 from segbench.data.sources.camvid import CamVid, segnet_split
 from segbench.data.sources.camvid11 import CamVid11
 from segbench.data.sources.cityscapes import Cityscapes
 from segbench.data.sources.cityscapes_pairs import CityscapesPairs, nearest_train_ids
 from segbench.data.sources.streets import CLASSES as STREET_CLASSES
+from segbench.errors import DataError, UnpairedError
 from tests.data.writers import (
     CITYSCAPES_NAME,
     COUNTS,

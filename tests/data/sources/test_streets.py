@@ -11,10 +11,10 @@ import cv2
 import numpy as np
 import pytest
 
-from segbench.data.classes import DataError
 from segbench.data.dataset import Record
 from segbench.data.sources.street_scene import shapes
 from segbench.data.sources.streets import CLASSES, SPLITS, Streets
+from segbench.errors import DataError
 
 SMALL = (72, 96)
 

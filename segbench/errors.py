@@ -1,0 +1,77 @@
+"""All exceptions of segbench.
+
+Verbs print the message of those with an `exit_code` without a traceback and end with that code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+
+class ConfigError(Exception):
+    """The command or a config file asks for something impossible; the message says what to do.
+
+    Verbs print the message without a traceback and end with `exit_code`.
+    """
+
+    exit_code = 2
+
+
+class DataError(Exception):
+    """Something is wrong with the data: the message names the file, the value and the remedy.
+
+    Verbs print the message without a traceback and end with `exit_code`.
+
+    Args:
+        message: for people.
+        kind: what is wrong in one word, by which `segbench.check_data` counts: unpaired,
+            unreadable, size, label, color, rgb, or data for anything else.
+    """
+
+    exit_code = 2
+
+    def __init__(self, message: str, kind: str = "data") -> None:
+        super().__init__(message)
+        self.kind = kind
+
+
+class UnpairedError(DataError):
+    """Images without mask or masks without image.
+
+    Args:
+        problems: one sentence per kind of problem, with files.
+        records: what could be paired; the check of a data set goes on with these.
+    """
+
+    def __init__(self, problems: list[str], records: Sequence[Any]) -> None:
+        message = "; ".join(problems) + ". Add the missing files or remove their partners."
+        super().__init__(message, "unpaired")
+        self.problems = problems
+        self.records = list(records)
+
+
+class UnknownTargetError(LookupError):
+    """The `_target_` names nothing that exists."""
+
+
+class CacheError(Exception):
+    """A cache cannot be built or read; the message says why."""
+
+
+class NonFiniteLossError(Exception):
+    """The loss became NaN or infinite; training stopped."""
+
+    exit_code = 1
+
+
+class EndedBySignalError(Exception):
+    """The system asked the process to end (SIGTERM), and it did."""
+
+    exit_code = 143  # as a shell names it: 128 + 15
+
+
+class ExportError(Exception):
+    """A network cannot be written as ONNX, or the file does not do what the network does."""
+
+    exit_code = 1
