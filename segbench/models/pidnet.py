@@ -175,7 +175,7 @@ class PIDNet(nn.Module):
         certain = boundary[:, 0].detach().sigmoid() > CERTAIN
         return {
             "aux": self.aux_weight * loss(classes, mask),
-            "boundary": self.boundary_weight * boundary_loss(boundary, mask, ignore_index),
+            "boundary_map": self.boundary_weight * boundary_loss(boundary, mask, ignore_index),
             "at_boundary": loss(logits, mask.masked_fill(~certain, ignore_index)),
         }
 
