@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segbench.models import foreign
 from segbench.models.blocks import (
     ConvNormAct,
     FCNHead,
@@ -33,7 +34,6 @@ from segbench.models.blocks import (
     resize,
     train_pooling_on_one,
 )
-from segbench.models.foreign import rename_mmseg
 
 STRIDE = 32
 DETAIL = (64, 64, 128)  # channels at strides 2, 4, 8
@@ -41,28 +41,6 @@ SEMANTIC = (16, 32, 64, 128)  # at strides 4, 8, 16, 32
 HEAD_WIDTH = 1024
 AUX_WIDTHS = (16, 64, 256, 1024)
 EXPANSION = 6
-NAMES_IN_MMSEG = (
-    (r"^backbone\.detail\.detail_branch\.", "detail."),
-    (r"^backbone\.semantic\.stage1\.", "semantic.0."),
-    (r"^backbone\.semantic\.stage2\.", "semantic.1."),
-    (r"^backbone\.semantic\.stage3\.", "semantic.2."),
-    (r"^backbone\.semantic\.stage4\.", "semantic.3."),
-    (r"^backbone\.semantic\.stage4_CEBlock\.gap\.1\.", "embedding.pooled.1."),
-    (r"^backbone\.semantic\.stage4_CEBlock\.conv_gap\.", "embedding.pooled.2."),
-    (r"^backbone\.semantic\.stage4_CEBlock\.conv_last\.", "embedding.last."),
-    (r"^backbone\.bga\.", "aggregation."),
-    (r"^decode_head\.convs\.0\.", "head.0."),
-    (r"^decode_head\.conv_seg\.", "head.2."),
-    (r"^auxiliary_head\.(\d)\.convs\.", r"aux_head.\1."),
-    (r"^auxiliary_head\.(\d)\.conv_seg\.", r"aux_head.\1.3."),
-    (r"\.shortcut\.0\.depthwise_conv\.", ".shortcut.0."),
-    (r"\.shortcut\.0\.pointwise_conv\.", ".shortcut.1."),
-    (r"_dwconv\.0\.depthwise_conv\.", "_dwconv.0."),
-    (r"_dwconv\.0\.pointwise_conv\.conv\.", "_dwconv.1."),
-    (r"\.(conv2|detail_down|semantic_conv)\.0\.", r".\1."),
-    (r"\.conv\.(weight)$", r".0.\1"),
-    (r"\.bn\.", ".1."),
-)
 
 
 class BiSeNetV2(nn.Module):
@@ -140,7 +118,7 @@ class BiSeNetV2(nn.Module):
     @staticmethod
     def translate_key(key: str) -> str:
         """Name here of a key of a checkpoint of mmsegmentation."""
-        return rename_mmseg(key, NAMES_IN_MMSEG)
+        return foreign.rename(key, foreign.BISENETV2_MMSEG)
 
 
 class Booster(nn.ModuleList):

@@ -13,10 +13,10 @@ one is compressed and upsampled, the high one goes through strided convolutions.
 pools the deepest map over windows of 5, 9, 17 pixels and over all of it; each level is added to the
 next before it is fused.
 
-Differences from the paper: none in the layers. As in mmsegmentation, whose checkpoints
-`weights=PATH` reads, the two strided convolutions of the stem have no bias (batch norm follows).
-Images are padded to a multiple of 8, and to 128 pixels at least. 5.7 M parameters at width 32,
-20.1 M at width 64 (without the auxiliary head).
+Differences from the paper: none in the layers. As in mmsegmentation the two strided convolutions of
+the stem have no bias (batch norm follows). `weights=PATH` reads its checkpoints and the authors',
+whose biases move into the running means. Images are padded to a multiple of 8, and to 128 pixels
+at least. 5.7 M parameters at width 32, 20.1 M at width 64 (without the auxiliary head).
 """
 
 from __future__ import annotations
@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segbench.models import foreign
 from segbench.models.blocks import (
     ConvNormAct,
     PooledBatchNorm2d,
@@ -32,26 +33,10 @@ from segbench.models.blocks import (
     pad_to_stride,
     resize,
 )
-from segbench.models.foreign import rename_mmseg
 
 # The deepest map has stride 64, but need not be whole: it is resized to the finest one, stride 8.
 STRIDE = 8
 SMALLEST = 128
-NAMES_IN_MMSEG = (
-    (r"^backbone\.context_branch_layers\.", "low."),
-    (r"^backbone\.spatial_branch_layers\.", "high."),
-    (r"^backbone\.(compression|down)_1\.", r"\1.0."),
-    (r"^backbone\.(compression|down)_2\.", r"\1.1."),
-    (r"^backbone\.", ""),
-    (r"^decode_head\.(aux_)?head\.1\.", r"\1head.3."),
-    (r"^decode_head\.(aux_)?head\.0\.", r"\1head."),
-    (r"^decode_head\.conv_seg\.", "head.5."),
-    (r"^decode_head\.aux_cls_seg\.", "aux_head.5."),
-    (r"^((?:spp|head|aux_head)\..*?)bn\.", r"\g<1>0."),
-    (r"^((?:spp|head|aux_head)\..*?)conv\.", r"\g<1>2."),
-    (r"\.conv\.", ".0."),
-    (r"\.bn\.", ".1."),
-)
 
 
 class DDRNet(nn.Module):
@@ -142,8 +127,13 @@ class DDRNet(nn.Module):
 
     @staticmethod
     def translate_key(key: str) -> str:
-        """Name here of a key of a checkpoint of mmsegmentation."""
-        return rename_mmseg(key, NAMES_IN_MMSEG)
+        """Name here of a key of a checkpoint of mmsegmentation or of the authors."""
+        return foreign.rename(key, foreign.DDRNET_MMSEG, foreign.DDRNET_AUTHORS)
+
+    @staticmethod
+    def adapt_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Parameters of a checkpoint, by their names here, without the biases of the stem."""
+        return foreign.without_biases(state, ("stem.0", "stem.1"))
 
 
 class Residual(nn.Module):

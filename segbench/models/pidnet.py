@@ -17,8 +17,9 @@ has two terms of the paper (`aux_terms`): weighted binary cross entropy of the b
 once more the loss of the logits where that map is above 0.8.
 
 Differences from the paper: none in the layers; the small and medium variants only. As in
-mmsegmentation, whose checkpoints `weights=PATH` reads, the two strided convolutions of the stem
-have no bias (batch norm follows) and the last upsampling aligns corners. Boundaries are the pixels
+mmsegmentation the two strided convolutions of the stem have no bias (batch norm follows), and the
+last upsampling aligns corners. `weights=PATH` reads its checkpoints and the authors', whose biases
+move into the running means. Boundaries are the pixels
 within 2 of another class, where the authors dilate the result of Canny; pixels without a label
 neither count nor make a boundary. The auxiliary logits have the loss of the configuration (plain
 cross entropy in the paper). Images are padded to a multiple of 8, and to 128 pixels at least. 7.6 M
@@ -33,6 +34,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segbench.models import foreign
 from segbench.models.blocks import ConvNormAct, initialize_convolutions, pad_to_stride, resize
 from segbench.models.ddrnet import (
     SMALLEST,
@@ -45,30 +47,9 @@ from segbench.models.ddrnet import (
     residuals,
     stem,
 )
-from segbench.models.foreign import rename_mmseg
 
 NEAR = 2  # pixels from another class that count as boundary: outlines are four wide
 CERTAIN = 0.8  # probability above which the boundary map says boundary
-NAMES_IN_MMSEG = (
-    (r"^backbone\.i_branch_layers\.", "context."),
-    (r"^backbone\.p_branch_layers\.", "detail."),
-    (r"^backbone\.d_branch_layers\.", "boundary."),
-    (r"^backbone\.(compression|diff|pag)_1\.", r"\1.0."),
-    (r"^backbone\.(compression|diff|pag)_2\.", r"\1.1."),
-    (r"^backbone\.dfm\.", "bag."),
-    (r"^backbone\.", ""),
-    (r"^decode_head\.(?:i_head|conv_seg)\b", "head"),
-    (r"^decode_head\.(?:p_head|p_cls_seg)\b", "aux_head.classes"),
-    (r"^decode_head\.(?:d_head|d_cls_seg)\b", "aux_head.boundary"),
-    (r"^(head|aux_head\.\w+)\.conv\.bn\.", r"\1.0."),
-    (r"^(head|aux_head\.\w+)\.conv\.conv\.", r"\1.2."),
-    (r"^(head|aux_head\.\w+)\.norm\.", r"\1.3."),
-    (r"^(head|aux_head\.\w+)\.(weight|bias)$", r"\1.5.\2"),
-    (r"^(spp\..*)\.bn\.", r"\1.0."),
-    (r"^(spp\..*)\.conv\.", r"\1.2."),
-    (r"\.conv\.", ".0."),
-    (r"\.bn\.", ".1."),
-)
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -197,8 +178,13 @@ class PIDNet(nn.Module):
 
     @staticmethod
     def translate_key(key: str) -> str:
-        """Name here of a key of a checkpoint of mmsegmentation."""
-        return rename_mmseg(key, NAMES_IN_MMSEG)
+        """Name here of a key of a checkpoint of mmsegmentation or of the authors."""
+        return foreign.rename(key, foreign.PIDNET_MMSEG, foreign.PIDNET_AUTHORS)
+
+    @staticmethod
+    def adapt_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Parameters of a checkpoint, by their names here, without the biases of the stem."""
+        return foreign.without_biases(state, ("stem.0", "stem.1"))
 
 
 class AuxiliaryHeads(nn.Module):

@@ -28,8 +28,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segbench.models import foreign
 from segbench.models.blocks import pad_to_stride, resize
-from segbench.models.foreign import rename_mmseg
 
 STRIDE = 32
 STRIPS = (7, 11, 21)
@@ -37,16 +37,6 @@ MLP_RATIOS = (8, 8, 4, 4)
 RANK = 16
 NORM_GROUPS = 32
 STEPS = 6  # in training; one more at prediction
-NAMES_IN_MMSEG = (
-    (r"^backbone\.", "encoder."),
-    (r"\.dwconv\.dwconv\.", ".dwconv."),  # the official files
-    (r"^decode_head\.conv_seg\.", "head."),
-    (r"^decode_head\.(squeeze|align)\.conv\.", r"decoder.\1.0."),
-    (r"^decode_head\.(squeeze|align)\.gn\.", r"decoder.\1.1."),
-    (r"^decode_head\.hamburger\.ham_in\.conv\.", "decoder.ham_in."),
-    (r"^decode_head\.hamburger\.ham_out\.conv\.", "decoder.ham_out.0."),
-    (r"^decode_head\.hamburger\.ham_out\.gn\.", "decoder.ham_out.1."),
-)
 
 
 class SegNeXt(nn.Module):
@@ -89,7 +79,7 @@ class SegNeXt(nn.Module):
     @staticmethod
     def translate_key(key: str) -> str:
         """Name here of a key of a checkpoint, official or of mmsegmentation."""
-        return rename_mmseg(key, NAMES_IN_MMSEG)
+        return foreign.rename(key, foreign.SEGNEXT_MMSEG)
 
 
 class MSCAN(nn.Module):
