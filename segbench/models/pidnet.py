@@ -19,11 +19,11 @@ once more the loss of the logits where that map is above 0.8.
 Differences from the paper: none in the layers; the small and medium variants only. As in
 mmsegmentation the two strided convolutions of the stem have no bias (batch norm follows), and the
 last upsampling aligns corners. `weights=PATH` reads its checkpoints and the authors', whose biases
-move into the running means. Boundaries are the pixels
-within 2 of another class, where the authors dilate the result of Canny; pixels without a label
-neither count nor make a boundary. The auxiliary logits have the loss of the configuration (plain
-cross entropy in the paper). Images are padded to a multiple of 8, and to 128 pixels at least. 7.6 M
-parameters at width 32, 28.5 M at width 64 (without the auxiliary heads), as the authors' code.
+move into the running means. Boundaries are the pixels within 2 of another class, where the authors
+dilate the result of Canny; pixels without a label neither count nor make a boundary. The auxiliary
+logits have the loss of the configuration (plain cross entropy in the paper). Images are padded to a
+multiple of 8, and to 128 pixels at least. 7.6 M parameters at width 32, 28.5 M at width 64 (without
+the auxiliary heads), as the authors' code.
 """
 
 from __future__ import annotations
@@ -163,7 +163,7 @@ class PIDNet(nn.Module):
     def _features(self, padded: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """All branches fused, the detail and the boundary for the auxiliary heads; at stride 8."""
         context = detail = boundary = self.stem(padded)
-        details, boundaries = [], []
+        details = []
         for level in range(2):
             context = F.relu(self.context[level](context))
             detail = self.detail[level](F.relu(detail))
@@ -171,10 +171,12 @@ class PIDNet(nn.Module):
             detail = self.pag[level](detail, self.compression[level](context))
             boundary = boundary + resize(self.diff[level](context), like=boundary)
             details.append(detail)
-            boundaries.append(boundary)
-        context = resize(self.spp(self.context[2](context)), like=detail)
-        detail, boundary = self.detail[2](F.relu(detail)), self.boundary[2](F.relu(boundary))
-        return self.bag(detail, context, boundary), details[0], boundaries[1]
+        fused = self.bag(
+            self.detail[2](F.relu(detail)),
+            resize(self.spp(self.context[2](context)), like=detail),
+            self.boundary[2](F.relu(boundary)),
+        )
+        return fused, details[0], boundary
 
     @staticmethod
     def translate_key(key: str) -> str:
