@@ -91,7 +91,11 @@ def learns(model: Any, loss: Any) -> None:
     logits, auxiliary = (
         model.forward_with_aux(image) if getattr(model, "aux_weight", 0) else (model(image), [])
     )
-    sum(loss(each, mask) for each in (logits, *auxiliary)).backward()
+    if hasattr(model, "aux_terms"):
+        terms = model.aux_terms(logits, auxiliary, mask, loss, CLASSES.ignore_index).values()
+    else:
+        terms = [loss(each, mask) for each in auxiliary]
+    sum(terms, start=loss(logits, mask)).backward()
     for parameter in model.parameters():
         assert parameter.grad is None or parameter.grad.device.type == ELSEWHERE
     with torch.inference_mode():

@@ -1,4 +1,4 @@
-"""Small parts that several networks share: padding to the stride, conv-norm-activation."""
+"""Small parts that several networks share: padding to the stride, conv-norm-activation, heads."""
 
 from __future__ import annotations
 
@@ -40,7 +40,10 @@ def resize(x: Tensor, like: Tensor) -> Tensor:
 
 
 class ConvNormAct(nn.Sequential):
-    """Convolution without bias, batch norm, ReLU; [N, in, H, W] -> [N, out, H/stride, W/stride]."""
+    """Convolution without bias, batch norm, ReLU; [N, in, H, W] -> [N, out, H/stride, W/stride].
+
+    `act=False` leaves the ReLU away.
+    """
 
     def __init__(
         self,
@@ -48,6 +51,8 @@ class ConvNormAct(nn.Sequential):
         out_channels: int,
         kernel_size: int = 3,
         stride: int = 1,
+        groups: int = 1,
+        act: bool = True,
     ) -> None:
         super().__init__(
             nn.Conv2d(
@@ -56,31 +61,39 @@ class ConvNormAct(nn.Sequential):
                 kernel_size,
                 stride=stride,
                 padding=kernel_size // 2,
+                groups=groups,
                 bias=False,
             ),
             nn.BatchNorm2d(out_channels),
-            nn.ReLU(inplace=True),
         )
+        if act:
+            self.append(nn.ReLU(inplace=True))
 
 
 class FCNHead(nn.Sequential):
-    """The usual auxiliary classifier: 3x3 convolution, dropout, 1x1 convolution.
+    """The usual auxiliary classifier: 3x3 convolutions (one), dropout, 1x1 convolution.
 
     Zhao et al., "Pyramid Scene Parsing Network", CVPR 2017, section 3.3.
     """
 
     def __init__(
-        self, in_channels: int, channels: int, num_classes: int, dropout: float = 0.1
+        self,
+        in_channels: int,
+        channels: int,
+        num_classes: int,
+        dropout: float = 0.1,
+        convs: int = 1,
     ) -> None:
         super().__init__(
             ConvNormAct(in_channels, channels),
+            *(ConvNormAct(channels, channels) for _ in range(convs - 1)),
             nn.Dropout2d(dropout),
             nn.Conv2d(channels, num_classes, 1),
         )
 
 
 class PooledBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm behind global pooling, which also trains on a batch of one.
+    """Batch norm behind pooling that may leave one pixel, which also trains on a batch of one.
 
     A single value per channel has no variance: torch refuses it. Such a step is normalised with
     the running statistics, which it leaves as they are; any larger batch is ordinary batch norm.
@@ -111,6 +124,18 @@ def train_pooling_on_one(network: nn.Module) -> None:
 def _pools_to_one(branch: nn.Sequential) -> bool:
     first = next(branch.children(), None)
     return isinstance(first, nn.AdaptiveAvgPool2d) and first.output_size in (1, (1, 1))
+
+
+def initialize_convolutions(network: nn.Module) -> None:
+    """Fill all convolutions for ReLU, in place: normal by their outputs, biases 0.
+
+    He et al., "Delving Deep into Rectifiers", ICCV 2015, eq. 14.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv2d):
+            nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
 
 
 def fill_bilinear(deconvolution: nn.ConvTranspose2d) -> None:

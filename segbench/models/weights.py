@@ -59,9 +59,10 @@ def load_weights(model: nn.Module, source: str) -> LoadReport:
     """Load parameters and buffers into a model, in place.
 
     A model may offer `translate_key(key) -> str | None` for the names of foreign checkpoints
-    (None: ignored). `module.` (DataParallel) and `model.` (a training module) in front of keys are
-    removed if the keys fit the model better without, and then keys that lack them (the loss of a
-    training module) are not the model's.
+    (None: ignored), and `adapt_state(state) -> state` where more than names differ; both leave its
+    own parameters as they are. `module.` (DataParallel) and `model.` (a training module) in front
+    of keys are removed if the keys fit the model better without, and then keys that lack them (the
+    loss of a training module) are not the model's.
 
     Args:
         model: any model of segbench, freshly built.
@@ -160,7 +161,8 @@ def _translate(model: nn.Module, state: dict[str, Tensor]) -> tuple[dict[str, Te
             ignored.append(key)
         else:
             given[name] = value
-    return given, ignored
+    adapt = getattr(model, "adapt_state", lambda state: state)
+    return adapt(given), ignored
 
 
 def _other_than_classes(

@@ -30,7 +30,7 @@ class SegmentationTask(pl.LightningModule):
 
     Args:
         model: `image [N, 3, H, W] -> logits [N, C, H, W]`; with `forward_with_aux` if it has
-            auxiliary heads.
+            auxiliary heads, and with `aux_terms` if they have losses of their own.
         loss: `(logits, mask) -> scalar`; with `terms` if it is a sum.
         classes: the class set.
         predictor: predicts the label maps of the test set, from the same `model`.
@@ -100,8 +100,12 @@ class SegmentationTask(pl.LightningModule):
         terms: dict[str, Tensor] = {}
         if getattr(self.model, "aux_weight", 0):
             logits, auxiliary = self.model.forward_with_aux(image)
-            aux = sum(self.loss(aux_logits, mask) for aux_logits in auxiliary)
-            terms["aux"] = self.model.aux_weight * aux
+            if hasattr(self.model, "aux_terms"):
+                ignored = self.classes.ignore_index
+                terms |= self.model.aux_terms(logits, auxiliary, mask, self.loss, ignored)
+            else:
+                aux = sum(self.loss(aux_logits, mask) for aux_logits in auxiliary)
+                terms["aux"] = self.model.aux_weight * aux
         else:
             logits = self.model(image)
         if hasattr(self.loss, "terms"):

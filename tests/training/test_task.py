@@ -150,6 +150,27 @@ def test_the_auxiliary_loss_is_weighted_and_logged(tmp_path: Path) -> None:
     assert logged["train/loss"] == pytest.approx(main + 0.4 * extra)
 
 
+def test_a_model_brings_the_losses_of_its_auxiliary_heads(tmp_path: Path) -> None:
+    class Edges(Net):
+        def aux_terms(
+            self, logits: Tensor, aux: list[Tensor], mask: Tensor, loss: Any, ignore_index: int
+        ) -> dict[str, Tensor]:
+            assert ignore_index == 255
+            return {"aux": 3 * loss(aux[0], mask), "edges": logits.square().mean()}
+
+    task = make_task(Edges(aux_weight=0.4), log_every=1)
+    batch = together(images())
+    logits, (aux,) = task.model.forward_with_aux(task.normalize(batch["image"]))
+    main, extra = (cross_entropy(x, batch["mask"]).item() for x in (logits, aux))
+    trainer = make_trainer(tmp_path, limit_val_batches=0)
+    trainer.fit(task, loader(4))
+    logged = {key: value.item() for key, value in trainer.callback_metrics.items()}
+    edges = logits.square().mean().item()
+    assert logged["train/loss/aux"] == pytest.approx(3 * extra)
+    assert logged["train/loss/edges"] == pytest.approx(edges)
+    assert logged["train/loss"] == pytest.approx(main + 3 * extra + edges)
+
+
 def test_without_weight_the_auxiliary_head_is_never_run(tmp_path: Path) -> None:
     model = Net(aux_weight=0.0)
     model.forward_with_aux = None  # type: ignore[method-assign, assignment]
