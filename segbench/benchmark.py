@@ -25,6 +25,9 @@ from segbench.config.compose import compose_checked
 from segbench.errors import ConfigError
 
 Config = dict[str, Any]
+LOGGER = {
+    "csv": {"_target_": "pytorch_lightning.loggers.CSVLogger", "name": "csv", "version": None}
+}
 
 
 def benchmark(config: DictConfig) -> Outcome:
@@ -33,7 +36,8 @@ def benchmark(config: DictConfig) -> Outcome:
     _check(plain)
     default = f"runs/{plain['study']}/benchmark.json" if plain["study"] else "benchmark.json"
     file = Path(plain["output"] or default)
-    candidates = _of_study(plain["study"]) if plain["study"] else _of_names(plain)
+    of_study = plain["study"]
+    candidates = _of_study(of_study, plain["allow_targets"]) if of_study else _of_names(plain)
     from segbench.artifacts.segmenter import resolve_device
     from segbench.cost.measurement import measure_in_process
     from segbench.cost.report import print_costs, report
@@ -103,13 +107,14 @@ def _of_names(config: Config) -> dict[str, Config]:
     return found
 
 
-def _of_study(study: str) -> dict[str, Config]:
+def _of_study(study: str, allow: list[str]) -> dict[str, Config]:
     """The training config of each model that has a finished run in a study, by its name there."""
     found: dict[str, Config] = {}
     for file in sorted(Path("runs", study).glob("*/seed*/result.json")):
         result = json.loads(file.read_text(encoding="utf-8"))
-        if result.get("kind") == "train" and result.get("status") == "finished":
-            found.setdefault(result["name"], result["config"])
+        finished = result.get("kind") == "train" and result.get("status") == "finished"
+        if finished and result["name"] not in found:
+            found[result["name"]] = _admitted(result["config"], str(file), allow)
     if not found:
         raise ConfigError(f"study: runs/{study} holds no finished training")
     # As in compare: the data's name is left out where all runs share it.
@@ -120,11 +125,30 @@ def _of_study(study: str) -> dict[str, Config]:
     return found
 
 
+def _admitted(config: Config, file: str, allow: list[str]) -> Config:
+    """The config of a run as far as it is repeated: no weights, trackers or folders of the file."""
+    from segbench.artifacts import trust
+    from segbench.artifacts.plain import check_plain
+
+    if not isinstance(config, dict):
+        raise ConfigError(f"{file}: its config is no mapping; the file was altered")
+    found: Config = {}
+    for key, value in config.items():
+        if isinstance(value, dict):
+            found[key] = trust.admit(key, value, file, allow) if "_target_" in value else {}
+        else:
+            check_plain(value, f"{file}: config.{key}")
+            found[key] = value
+    of_machine = ("cache_dir", "cache_limit_gb", "preview")
+    data = {key: value for key, value in config["data"].items() if key not in of_machine}
+    return found | {"data": data, "weights": None, "logger": LOGGER}
+
+
 def _jobs(config: Config, candidates: dict[str, Config]) -> Iterator[Config]:
-    from segbench.artifacts.build import build_source
+    from segbench.artifacts.trust import construct
 
     for name, train in candidates.items():
-        num_classes = build_source(train["data"]).classes.num_classes
+        num_classes = construct("data", train["data"], name).classes.num_classes
         for size in config["sizes"]:
             # As many images as are needed, and as large as those that inference is timed on.
             wanted = {"crop_size": size, "batch_size": config["train_batch"]}

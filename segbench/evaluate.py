@@ -81,7 +81,8 @@ def _check_place(config: Config, run: RunDirectory, source: Source) -> None:
 
 def _from_ckpt(config: Config) -> Prepared:
     """The result so far, the data set, and the function that scores the checkpoint on it."""
-    from segbench.artifacts import build, checkpoint, provenance
+    from segbench.artifacts import build, provenance
+    from segbench.artifacts.plain import is_component
     from segbench.artifacts.segmenter import Segmenter
     from segbench.evaluation.evaluator import evaluate_checkpoint
 
@@ -92,9 +93,12 @@ def _from_ckpt(config: Config) -> Prepared:
         allow_targets=config["allow_targets"],
     )
     trained = segmenter.meta["config"]
-    node = dict(config["data"] or trained["data"])
-    checkpoint.check_allowed(node, config["ckpt"], config["allow_targets"])
-    node |= {"root": config["root"]} if config["root"] else {}
+    if not (config["name"] or is_component(trained["name"])):
+        raise ConfigError(
+            f"ckpt={config['ckpt']}: its name {trained['name'][:80]!r} is no name of a folder; "
+            "choose one with name=NAME"
+        )
+    node = dict(config["data"] or segmenter.data_node(config["root"]))
     if config["data"] is not None:  # another data set, but seen as in training
         seen = _seen_as_in_training(segmenter)
         _check_seen(config["data"], seen)
@@ -102,7 +106,7 @@ def _from_ckpt(config: Config) -> Prepared:
         config["data"] = dict(config["data"]) | seen  # the result tells what was used
     for key, value in (("eval_batch_size", "batch_size"), ("num_workers", "num_workers")):
         node |= {key: config[value]} if config[value] is not None else {}
-    source = build.build_source(node)
+    source = build.build_source(node) if config["data"] else segmenter.source(config["root"])
     if source.classes.names != segmenter.classes.names:
         raise ConfigError(
             f"the classes differ: the network predicts {', '.join(segmenter.classes.names)}; "

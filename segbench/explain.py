@@ -140,7 +140,6 @@ def _images(
     config: Config, segmenter: Segmenter
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
     """Name, image uint8 `[H, W, 3]` and mask uint8 `[H, W]` (None for pictures of yours)."""
-    from segbench.artifacts import build, checkpoint
     from segbench.inference.inputs import find_sources
     from segbench.inference.photos import read_photo
 
@@ -148,10 +147,7 @@ def _images(
         for name, file in list(find_sources(config["source"]).items())[: config["images"]]:
             yield name, read_photo(file), None
         return
-    node = dict(segmenter.meta["config"]["data"])
-    checkpoint.check_allowed(node, str(segmenter.ckpt), config["allow_targets"])
-    node |= {"root": config["root"]} if config["root"] else {}
-    source = build.build_source(node)
+    source = segmenter.source(config["root"])
     records = source.records(config["split"])
     every = max(1, len(records) // config["images"])  # spread over the split
     for record in records[::every][: config["images"]]:

@@ -138,7 +138,6 @@ def _images(config: Config, segmenter: Segmenter) -> list[Tensor]:
     """Real images float32 `[1, 3, H, W]` in 0..255, each at two sizes."""
     import torch
 
-    from segbench.artifacts import build, checkpoint
     from segbench.data.frames import resize_image
     from segbench.inference.inputs import find_sources
     from segbench.inference.photos import read_photo
@@ -147,10 +146,7 @@ def _images(config: Config, segmenter: Segmenter) -> list[Tensor]:
         files = list(find_sources(config["source"]).values())[: config["images"]]
         pictures = [read_photo(file) for file in files]
     else:
-        node = dict(segmenter.meta["config"]["data"])
-        checkpoint.check_allowed(node, config["ckpt"], config["allow_targets"])
-        node |= {"root": config["root"]} if config["root"] else {}
-        source = build.build_source(node)
+        source = segmenter.source(config["root"])
         records = source.records("test")
         every = max(1, len(records) // config["images"])
         pictures = [source.read(record)[0] for record in records[::every][: config["images"]]]
@@ -201,11 +197,11 @@ def _inside(segmenter: Segmenter) -> Config:
 def _card(segmenter: Segmenter, config: Config) -> Config:
     """The JSON beside the file, for whoever uses it without segbench."""
     from segbench.artifacts import provenance
-    from segbench.artifacts.run_directory import RunDirectory
+    from segbench.artifacts.small_checkpoint import result_beside
     from segbench.inference.onnx_export import OPSET
 
     meta, trained = segmenter.meta, segmenter.meta["config"]
-    result = RunDirectory(segmenter.ckpt.resolve().parents[1]).read_result() or {}
+    result = result_beside(segmenter.ckpt)
     outputs = {"logits": "float32 [N, C, H, W]"}
     outputs |= {"labels": "uint8 [N, H, W]"} if config["argmax"] else {}
     return {

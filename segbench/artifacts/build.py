@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,11 @@ from torch import nn
 from segbench.config import did_you_mean
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError, DataError
+
+# Names of arguments whose value is loaded: pretrained weights, files, addresses.
+LOADS = re.compile(
+    r"^pretrained|(^|_)(weights|pretrained|checkpoint|ckpt)(_|$)|(^|_)(path|file|url|repo|hub)$"
+)
 
 
 def instantiate(section: str, node: Mapping[str, Any], **injected: Any) -> Any:
@@ -111,8 +117,24 @@ def build_model(node: Mapping[str, Any], num_classes: int) -> nn.Module:
 
 
 def offline(model: Mapping[str, Any]) -> dict[str, Any]:
-    """A model config without its pretrained weights: a checkpoint brings its own."""
-    return {key: None if key == "encoder_weights" else value for key, value in model.items()}
+    """A model config that loads nothing: a checkpoint brings its own weights.
+
+    Arguments named like weights, a file or an address (`encoder_weights`, `pretrained`,
+    `checkpoint_path`, `url`) become null, or false where they are true; numbers stay.
+    """
+    return {str(key): _offline(str(key), value) for key, value in model.items()}
+
+
+def _offline(key: str, value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return offline(value)
+    if isinstance(value, list):
+        return [_offline(key, item) for item in value]
+    if value is None or (isinstance(value, int | float) and value is not True):
+        return value
+    if LOADS.search(key):
+        return False if value is True else None
+    return value
 
 
 def build_loss(

@@ -1,71 +1,69 @@
-"""Reads a checkpoint, and builds its network.
+"""Reads a checkpoint, and builds its model.
 
-A config comes from the person who runs the command and may name any code. A checkpoint may come
-from a stranger: only classes below `CHECKPOINT_TARGETS` are built from it.
+A checkpoint may come from a stranger: it is data. See `trust` for what may be built from it.
 """
 
 from __future__ import annotations
 
-import pickle
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
-from segbench.artifacts.build import build_model, locate, offline
+from segbench.artifacts.entry import check_entry
+from segbench.artifacts.trust import admit, construct
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError
+from segbench.models.weights import not_finite, read_plain
 
-CHECKPOINT_TARGETS = ("segbench.models.", "segbench.data.", "segbench.inference.")
-CHECKPOINT_FORMAT = 1
 SHOWN_KEYS = 3  # of each kind that does not fit, in a message
+# A model is built with random weights first. What it may allocate for them, beyond twice of what
+# the file has: parts that a builder makes and drops.
+SPARE_NUMBERS, SPARE_TENSORS = 1 << 24, 1 << 12
 
 
 def read_checkpoint(path: Path | str) -> dict[str, Any]:
     """Reads a segbench checkpoint without running any code from it.
 
+    Returns:
+        With a `segbench` entry as `check_entry` describes it, and a `state_dict` of tensors.
+
     Raises:
-        ConfigError: there is no such file, it is damaged, or another program wrote it.
+        ConfigError: there is no such file, it is damaged, altered, or another program wrote it.
     """
     path = Path(path)
     if not path.is_file():
         found = "is a folder; name a file in it" if path.is_dir() else "there is no such file"
         raise ConfigError(f"ckpt={path}: {found}")
     try:
-        checkpoint = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        raise ConfigError(
-            f"ckpt={path}: not a checkpoint of plain data; it was refused, nothing of it was run "
-            f"({str(error).splitlines()[0]})"
-        ) from None
-    except Exception as error:  # torch raises almost anything on a file of another kind
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ConfigError(
-            f"ckpt={path}: cannot be read, it is truncated or no checkpoint ({reason})"
-        ) from None
+        checkpoint = read_plain(path)
+    except ValueError as error:
+        raise ConfigError(f"ckpt={path}: {error}") from None
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("segbench"), dict):
         raise ConfigError(
             f"ckpt={path}: was not written by segbench (no 'segbench' entry); to start a training "
             f"from its weights use weights={path}"
         )
-    if checkpoint["segbench"].get("format") != CHECKPOINT_FORMAT:
-        raise ConfigError(
-            f"ckpt={path}: has format {checkpoint['segbench'].get('format')}, this version of "
-            f"segbench reads format {CHECKPOINT_FORMAT}"
-        )
+    check_entry(checkpoint["segbench"], f"ckpt={path}")
+    state = checkpoint.get("state_dict")
+    if not isinstance(state, dict) or not all(
+        isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
+    ):
+        raise ConfigError(f"ckpt={path}: has no state_dict of tensors; the file was altered")
     return checkpoint
 
 
 def load_checkpoint(
     path: Path | str, allow_targets: Sequence[str] = ()
 ) -> tuple[nn.Module, dict[str, Any]]:
-    """The trained network of a checkpoint, and what is known of it; needs nothing but the file.
+    """The trained model of a checkpoint, and what is known of it; needs nothing but the file.
 
     Args:
         path: a `.ckpt` written by `segbench.train`.
-        allow_targets: further modules whose classes the checkpoint may name.
+        allow_targets: modules that the person trusts, see `trust`.
 
     Returns:
         The network in evaluation mode on the CPU, and the `segbench` entry: `config`, `classes`
@@ -75,20 +73,22 @@ def load_checkpoint(
         ConfigError: the file cannot be used; the message says why.
     """
     checkpoint = read_checkpoint(path)
-    meta = checkpoint["segbench"]
-    node = offline(meta["config"]["model"])
-    check_allowed(node, path, allow_targets)
-    classes = ClassSet.from_dict(meta["classes"])
-    model = build_model(node, classes.num_classes)
+    meta, where = checkpoint["segbench"], f"ckpt={path}"
     prefix = "model."
     state = {
         key.removeprefix(prefix): value
-        for key, value in checkpoint.get("state_dict", {}).items()
+        for key, value in checkpoint["state_dict"].items()
         if key.startswith(prefix)
     }
+    if problem := not_finite(state):
+        raise ConfigError(f"{where}: {problem}")
+    node = admit("model", meta["config"]["model"], where, allow_targets)
+    num_classes = ClassSet.from_dict(meta["classes"]).num_classes
+    with _AllottedMemory(state):
+        model = construct("model", node, where, num_classes=num_classes)
     if problems := _mismatch(model.state_dict(), state):
         raise ConfigError(
-            f"ckpt={path}: weights and network do not match: {problems}. The file was altered, or "
+            f"ckpt={path}: weights and model do not match: {problems}. The file was altered, or "
             f"{node['_target_']} has changed since; use the version of segbench that wrote it"
         )
     model.load_state_dict(state)
@@ -116,30 +116,32 @@ def _mismatch(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
     )
 
 
-def check_allowed(node: Any, where: Path | str, allow: Sequence[str] = ()) -> None:
-    """Raises ConfigError if a config from a checkpoint names code outside the allow-list."""
-    allowed = (*CHECKPOINT_TARGETS, *(f"{module.rstrip('.')}." for module in allow))
-    for target in _targets(node):
-        # Names that an allowed module merely imports from elsewhere are not its own.
-        own = target.startswith(allowed) and f"{_home(target)}.".startswith(allowed)
-        if not own:
-            raise ConfigError(
-                f"{where}: the checkpoint names code outside segbench, '{target}'; it was not run. "
-                f"If you trust it, add allow_targets=[{target.rpartition('.')[0]}]"
-            )
+class _AllottedMemory(TorchFunctionMode):
+    """Stops the construction of a model that is far larger than the weights of the file.
 
+    So that a config such as `width: 1000000` costs neither the memory nor the minutes.
+    """
 
-def _home(target: str) -> str:
-    """The module that defines what a dotted name stands for."""
-    return str(getattr(locate(target), "__module__", ""))
+    _MAKERS = frozenset(
+        getattr(torch, name)
+        for name in ("empty", "zeros", "ones", "full", "rand", "randn", "linspace", "arange", "eye")
+    )
 
+    def __init__(self, state: Mapping[str, Tensor]) -> None:
+        super().__init__()
+        self.numbers = 2 * sum(value.numel() for value in state.values()) + SPARE_NUMBERS
+        self.tensors = 2 * len(state) + SPARE_TENSORS
 
-def _targets(value: Any) -> Iterator[str]:
-    """Every `_target_` in nested mappings and lists."""
-    if isinstance(value, Mapping):
-        if "_target_" in value:
-            yield str(value["_target_"])
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        for item in value:
-            yield from _targets(item)
+    def __torch_function__(
+        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        given = kwargs or {}
+        if func in self._MAKERS:
+            self.tensors -= 1
+            self.numbers -= func(*args, **{**given, "device": "meta"}).numel()
+            if min(self.numbers, self.tensors) < 0:
+                raise ConfigError(
+                    "the model that the config of the checkpoint describes is far larger than its "
+                    "weights; nothing of it was loaded, the file was altered"
+                )
+        return func(*args, **given)

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from segbench.artifacts import build
+from segbench.artifacts import build, trust
 from segbench.artifacts.provenance import machine
-from segbench.errors import ConfigError
 from segbench.metrics.scores import percent
 
 UNKNOWN_TERMS = "The terms of the data set may restrict the use of what was learned from it."
@@ -73,11 +72,10 @@ python -m segbench.evaluate ckpt={file.name} root=DATA_FOLDER
 
 def terms(data: Mapping[str, Any]) -> str:
     """What the licence of a data set says of weights learned from it."""
-    try:
-        source = build.locate(str(data["_target_"]))
-    except ConfigError:  # a source of another package, which is not at hand
+    target = str(data.get("_target_"))
+    if not trust.is_shipped("data", target):  # of another package, which a file may not import
         return UNKNOWN_TERMS
-    return getattr(source, "terms", UNKNOWN_TERMS)
+    return getattr(build.locate(target), "terms", UNKNOWN_TERMS)
 
 
 def _network(model: Mapping[str, Any], params: int | None) -> str:

@@ -20,8 +20,11 @@ import torch
 from torch import Tensor, nn
 
 from segbench.artifacts.build import instantiate
-from segbench.artifacts.checkpoint import check_allowed, load_checkpoint
+from segbench.artifacts.checkpoint import load_checkpoint
+from segbench.artifacts.entry import IN_ONNX, check_entry
+from segbench.artifacts.trust import admit, construct
 from segbench.data.classes import ClassSet
+from segbench.data.dataset import Source
 from segbench.data.frames import resize_image
 from segbench.errors import ConfigError, DataError
 from segbench.inference import onnx
@@ -63,7 +66,7 @@ class Segmenter:
         resize: `auto` shows the network pictures as high as those it was trained on; None their
             own size; `(H, W)` exactly that size. Label maps always have the size of the picture.
         drop_class: a class never to predict, besides what `inference` says.
-        allow_targets: further modules whose classes the checkpoint may name.
+        allow_targets: modules that the person trusts, see `trust`.
 
     Raises:
         ConfigError: the checkpoint cannot be used, or an option does not fit it.
@@ -79,11 +82,12 @@ class Segmenter:
         allow_targets: Sequence[str] = (),
     ) -> None:
         self.ckpt = Path(ckpt) if ckpt is not None else default_checkpoint()
+        self.allow_targets = tuple(allow_targets)
         model, self.meta = load_network(self.ckpt, allow_targets)
         self.device = resolve_device(device)
         self.num_params = self.meta.get("params") or sum(p.numel() for p in model.parameters())
-        node = dict(inference or self.meta["config"]["inference"])
-        check_allowed(node, self.ckpt, allow_targets)
+        stored = self.meta["config"]["inference"]
+        node = dict(inference or admit("inference", stored, f"ckpt={self.ckpt}", allow_targets))
         if drop_class is not None:
             node["drop_class"] = drop_class
         self.inference = node
@@ -93,7 +97,11 @@ class Segmenter:
             "mean": self.meta["mean"],
             "std": self.meta["std"],
         }
-        self.predictor: Predictor = instantiate("inference", node, **self._given)
+        self.predictor: Predictor = (
+            instantiate("inference", node, **self._given)
+            if inference
+            else construct("inference", node, f"ckpt={self.ckpt}", **self._given)
+        )
         self.classes = self.predictor.classes
         trained = self.meta["protocol"].get("resize")
         self._keeps_aspect = resize == "auto"
@@ -132,6 +140,22 @@ class Segmenter:
             else:
                 labels = predictor.labels(batch, size)
         return Prediction(_array(labels[0]), probs, self.classes, in_windows)
+
+    def data_node(self, root: str | None = None) -> dict[str, Any]:
+        """The config of the data set that the checkpoint names: what to read, not where to write.
+
+        Args:
+            root: where the data set lies, if not where it lay in the training.
+
+        Raises:
+            ConfigError: it names other code than a data set of segbench, and nobody trusts that.
+        """
+        node = admit("data", self.meta["config"]["data"], f"ckpt={self.ckpt}", self.allow_targets)
+        return node | ({"root": root} if root else {})
+
+    def source(self, root: str | None = None) -> Source:
+        """The data set that the checkpoint names; arguments as `data_node`."""
+        return construct("data", self.data_node(root), f"ckpt={self.ckpt}")
 
     def _check_labels_only(self, size: tuple[int, int], with_probs: bool) -> None:
         """Refuses what needs the probabilities of a picture as large as this."""
@@ -177,7 +201,8 @@ def load_network(path: Path, allow_targets: Sequence[str] = ()) -> tuple[nn.Modu
         network = onnx.OnnxNetwork(path)
     except ValueError as error:
         raise ConfigError(f"ckpt={path}: {error}") from None
-    return network, {**network.meta, "mean": onnx.NO_MEAN, "std": onnx.NO_STD}
+    meta = check_entry(network.meta, f"ckpt={path}", left_out=IN_ONNX)
+    return network, {**meta, "mean": onnx.NO_MEAN, "std": onnx.NO_STD}
 
 
 def default_checkpoint() -> Path:

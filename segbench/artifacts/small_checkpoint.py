@@ -39,7 +39,7 @@ def write_small(ckpt: Path, target: Path, half: bool) -> None:
     """
     checkpoint = read_checkpoint(ckpt)
     meta = dict(checkpoint["segbench"])
-    result = RunDirectory(ckpt.resolve().parents[1]).read_result() or {}
+    result = result_beside(ckpt)
     meta["trained"] = meta.get("trained") or _facts(result) | _epoch(checkpoint)
     if not meta["scores"].get("test"):
         epoch = meta["trained"].get("epoch")
@@ -52,6 +52,21 @@ def write_small(ckpt: Path, target: Path, half: bool) -> None:
     }
     with replacing(target) as partial:
         torch.save({"state_dict": state, "segbench": meta}, partial)
+
+
+def result_beside(ckpt: Path) -> Facts:
+    """The result.json of the run that holds a checkpoint, if it is one; else nothing is known."""
+    result = RunDirectory(ckpt.resolve().parents[1]).read_result()
+    if not isinstance(result, dict):
+        return {}
+    of_mapping = ("scores", "protocol", "config")
+    if not all(isinstance(result.get(key, {}), dict) for key in of_mapping):
+        return {}
+    try:
+        shlex.split(result.get("command", ""))
+    except (ValueError, AttributeError):  # not of a command line
+        result.pop("command")
+    return result
 
 
 def _facts(result: Facts) -> Facts:

@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import Field, field, fields, is_dataclass
 from typing import Any
 
+LARGEST_SEED = 2**32 - 1
+
 
 def choice(*options: str) -> Any:
     """A string field that must be one of `options`; the first is the default."""

@@ -12,9 +12,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-from segbench.config.fields import choice, within
-
-LARGEST_SEED = 2**32 - 1
+from segbench.config.fields import LARGEST_SEED, choice, within
 
 
 @dataclass
@@ -189,6 +187,8 @@ class BenchmarkConfig:
     # null: runs/STUDY/benchmark.json, where compare finds it, or benchmark.json
     output: str | None = None
     device: str = "auto"
+    # modules of one's own whose classes the runs of the study may name
+    allow_targets: list[str] = field(default_factory=list)
 
 
 @dataclass

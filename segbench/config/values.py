@@ -11,21 +11,8 @@ from omegaconf.errors import OmegaConfBaseException
 from segbench.config import did_you_mean
 from segbench.config.fields import wrong_values
 from segbench.config.schema import CompareConfig
-from segbench.config.targets import check_targets
+from segbench.config.targets import INJECTED, PIPELINE, check_targets
 
-# What the builder passes to a section's targets itself: these may not be set in a config.
-INJECTED = {
-    "model": {"num_classes"},
-    "loss": {"ignore_index"},
-    "optimizer": {"model", "params"},
-    "scheduler": {"optimizer", "total_steps"},
-    "trainer": {"callbacks", "logger", "precision", "deterministic", "default_root_dir"},
-    "logger": {"save_dir"},
-    "inference": {"model", "classes", "mean", "std"},
-    "data": {"source", "seed"},
-}
-# Beside its source's own arguments, a data config holds those of the loaders.
-PIPELINE = "segbench.data.datamodule.SegmentationData"
 # Names that stand for class weights, computed from the training masks (data/balance.py).
 CLASS_WEIGHT_RULES = ("median_frequency", "enet", "effective_number")
 

@@ -6,6 +6,7 @@ metric states them again.
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -17,6 +18,7 @@ import numpy as np
 from segbench.errors import DataError
 
 RGB = tuple[int, int, int]
+LONGEST_NAME = 200  # bytes of a class name: file systems take 255
 _BAND = 1 << 15  # pixels encoded at a time, so that temporaries stay in the processor's cache
 
 
@@ -47,6 +49,7 @@ class ClassSet:
         problems = []
         if not self.names:
             problems.append("there is no class")
+        problems += name_problems(self.names)
         if len(self.names) != len(self.colors):
             problems.append(f"{len(self.names)} names but {len(self.colors)} colours")
         for kind, values in (("name", self.names), ("colour", (*self.colors, self.void_color))):
@@ -144,6 +147,18 @@ class ClassSet:
     def from_dict(cls, state: Mapping[str, Any]) -> ClassSet:
         """Inverse of `to_dict`."""
         return cls(**state)
+
+
+def name_problems(names: Sequence[str]) -> list[str]:
+    """What is wrong with class names, which become names of files, columns and legends."""
+    return [
+        f"the class name {str(name)[:40]!r} is empty, has control characters or takes more than "
+        f"{LONGEST_NAME} bytes"
+        for name in names
+        if not str(name).strip()
+        or len(str(name).encode(errors="replace")) > LONGEST_NAME
+        or any(unicodedata.category(character) in ("Cc", "Cs") for character in str(name))
+    ]
 
 
 def remap(ids: np.ndarray, table: Mapping[int, int], where: str = "mask") -> np.ndarray:

@@ -49,7 +49,10 @@ class OnnxNetwork(nn.Module):
         found = self.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         if found is None:
             raise ValueError(f"{file}: was not written by `python -m segbench.export`")
-        self.meta: dict[str, Any] = json.loads(found)
+        try:
+            self.meta: Any = json.loads(found)  # of a stranger: to be checked by who reads it
+        except (ValueError, RecursionError):
+            raise ValueError(f"{file}: its metadata are no JSON; it was altered") from None
         self.eval()  # there is no other mode
 
     def forward(self, image: Tensor) -> Tensor:

@@ -8,6 +8,9 @@ what does not fit there keeps its fresh values and is reported.
 from __future__ import annotations
 
 import pickle
+import re
+import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,6 +25,7 @@ CLASSIFIERS = ("head.", "aux_head.")
 # What DataParallel and Lightning put in front of all keys of a model, or nothing.
 PREFIXES = ("", "module.", "model.", "module.model.", "model.module.")
 ROWS = 20
+SHOWN = 3  # tensors that a message names
 
 
 @dataclass(frozen=True)
@@ -119,17 +123,10 @@ def read_state(source: str) -> dict[str, Tensor]:
             )
         path = Path(hub.weights_file(source))
     try:
-        if path.suffix == ".safetensors":
-            content: Any = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        reason = str(error).splitlines()[0]
-        raise ValueError(
-            f"weights={source!r}: not loaded, since the file is damaged or holds Python objects "
-            f"that could run code ({reason}). Save a plain state_dict"
-        ) from None
-    except Exception as error:  # torch raises almost anything on a file of another kind
+        content = load_file(path) if path.suffix == ".safetensors" else read_plain(path)
+    except ValueError as error:
+        raise ValueError(f"weights={source!r}: {error}") from None
+    except Exception as error:  # safetensors' own
         raise ValueError(
             f"weights={source!r}: cannot be read, truncated or not a file of weights ({error})"
         ) from None
@@ -140,7 +137,69 @@ def read_state(source: str) -> dict[str, Tensor]:
         isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
     ):
         raise ValueError(f"weights={source!r}: expected a state_dict, names to tensors")
+    if problem := not_finite(content):
+        raise ValueError(f"weights={source!r}: {problem}")
     return content
+
+
+def read_plain(path: Path) -> Any:
+    """What `torch.save` wrote, read without running code of it, its checksums compared.
+
+    torch itself does not compare the CRC-32 that a record carries, so a flipped bit would pass for
+    another weight.
+
+    Raises:
+        ValueError: damaged, truncated, of another kind, or more than plain data.
+    """
+    if zipfile.is_zipfile(path):  # else of a torch before 1.6, without checksums
+        _check_records(path)
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        named = re.search(r"GLOBAL ([\w.]+)", str(error))
+        what = f"it names {named[1]}" if named else "it is damaged, or of another program"
+        raise ValueError(
+            f"not a file of plain data, so it was refused and nothing of it was run ({what})"
+        ) from None
+    except Exception as error:  # torch raises almost anything on a file of another kind
+        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
+        raise ValueError(f"cannot be read, truncated or not a file of torch ({reason})") from None
+
+
+def _check_records(path: Path) -> None:
+    """Raises ValueError if a record of the file is not what its checksum says."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            packed = [
+                i.filename for i in archive.infolist() if i.compress_type != zipfile.ZIP_STORED
+            ]
+            damaged = packed or archive.testzip()  # torch packs nothing; testzip would unpack it
+    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+        raise ValueError(f"cannot be read, the file is damaged or truncated ({error})") from None
+    if packed:
+        raise ValueError("cannot be read: it has compressed records, which torch never writes")
+    if damaged:
+        raise ValueError(
+            f"the file is damaged: the checksum of {damaged} does not match; copy it again, or "
+            "take another one"
+        )
+
+
+def not_finite(state: Mapping[str, Tensor]) -> str:
+    """A sentence if weights are NaN or infinite, which names the first; empty if none is."""
+    found = [
+        key
+        for key, value in state.items()
+        if value.is_floating_point() and not bool(torch.isfinite(value).all())
+    ]
+    if not found:
+        return ""
+    shown = f"{', '.join(found[:SHOWN])}{', ...' * (len(found) > SHOWN)}"
+    return (
+        f"{len(found)} of {len(state)} tensors have weights that are no numbers (NaN or infinite: "
+        f"{shown}). The training diverged, or the file was altered; take an earlier checkpoint, or "
+        "train with a lower learning rate"
+    )
 
 
 def _translate(model: nn.Module, state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:

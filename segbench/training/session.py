@@ -18,7 +18,8 @@ from pytorch_lightning.utilities.exceptions import SIGTERMException
 from torch import nn
 
 from segbench.artifacts import build
-from segbench.artifacts.checkpoint import CHECKPOINT_FORMAT, read_checkpoint
+from segbench.artifacts.checkpoint import read_checkpoint
+from segbench.artifacts.entry import CHECKPOINT_FORMAT
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.errors import ConfigError, EndedBySignalError
 from segbench.metrics.scores import scores

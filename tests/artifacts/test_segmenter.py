@@ -112,7 +112,7 @@ def test_a_checkpoint_may_not_name_foreign_code(make_checkpoint):
     inference = {"_target_": "os.system", "command": "true"}
     good = segbench.load(make_checkpoint()).meta["config"]
     file = make_checkpoint(config={**good, "inference": inference})
-    with pytest.raises(ConfigError, match=r"outside segbench, 'os\.system'"):
+    with pytest.raises(ConfigError, match=r"not of conf/inference, 'os\.system'"):
         segbench.load(file)
 
 

@@ -10,7 +10,7 @@ from typing import Literal
 
 import numpy as np
 
-from segbench.data.classes import ClassSet
+from segbench.data.classes import ClassSet, name_problems
 from segbench.data.dataset import SPLITS, Arrays, Record, check_split
 from segbench.data.files import all_paired, pair, read_rgb
 from segbench.data.sources.label_map import (
@@ -246,7 +246,7 @@ class Folder:
             "ratio": self.ratio is not None,
         }
         chosen = [way for way, used in ways.items() if used]
-        problems = []
+        problems = name_problems(self.names or ())
         if len(chosen) != 1:
             problems.append(f"choose exactly one of {', '.join(ways)}; got {chosen or 'none'}")
         if self.table is None and not (self.images and self.masks):
