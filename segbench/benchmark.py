@@ -19,10 +19,11 @@ from typing import Any
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
+from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import config_dir, did_you_mean, make_folder
 from segbench.config.app import Outcome, run_verb
 from segbench.config.compose import compose_checked
-from segbench.errors import ConfigError
+from segbench.errors import ConfigError, ResultError
 
 Config = dict[str, Any]
 
@@ -106,10 +107,14 @@ def _of_names(config: Config) -> dict[str, Config]:
 def _of_study(study: str) -> dict[str, Config]:
     """The training config of each model that has a finished run in a study, by its name there."""
     found: dict[str, Config] = {}
-    for file in sorted(Path("runs", study).glob("*/seed*/result.json")):
-        result = json.loads(file.read_text(encoding="utf-8"))
-        if result.get("kind") == "train" and result.get("status") == "finished":
-            found.setdefault(result["name"], result["config"])
+    for folder in sorted(Path("runs", study).glob("*/seed*")):
+        try:
+            result = RunDirectory(folder).read_result()
+        except ResultError as error:
+            print(f"left out: {error}")
+            continue
+        if result and result.kind == "train" and result.status == "finished":
+            found.setdefault(result.name, result.config)
     if not found:
         raise ConfigError(f"study: runs/{study} holds no finished training")
     # As in compare: the data's name is left out where all runs share it.

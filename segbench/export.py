@@ -205,7 +205,7 @@ def _card(segmenter: Segmenter, config: Config) -> Config:
     from segbench.inference.onnx_export import OPSET
 
     meta, trained = segmenter.meta, segmenter.meta["config"]
-    result = RunDirectory(segmenter.ckpt.resolve().parents[1]).read_result() or {}
+    result = RunDirectory(segmenter.ckpt.resolve().parents[1]).read_result()
     outputs = {"logits": "float32 [N, C, H, W]"}
     outputs |= {"labels": "uint8 [N, H, W]"} if config["argmax"] else {}
     return {
@@ -228,7 +228,7 @@ def _card(segmenter: Segmenter, config: Config) -> Config:
         "data": trained["data"],
         "licence": "The weights were learned from the data set named under `data`; its terms may "
         "restrict their use.",
-        "commit": result.get("commit"),
+        "commit": result.commit if result else None,
         "exported_by": {"commit": provenance.commit()[0], "versions": provenance.versions()},
     }
 

@@ -15,7 +15,9 @@ from typing import Any
 import torch
 
 from segbench.artifacts.checkpoint import read_checkpoint
+from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory, replacing
+from segbench.artifacts.typed import plain
 
 Facts = dict[str, Any]
 _OF_THE_MACHINE = ("run_dir", "logger", "overwrite", "resume")
@@ -39,7 +41,7 @@ def write_small(ckpt: Path, target: Path, half: bool) -> None:
     """
     checkpoint = read_checkpoint(ckpt)
     meta = dict(checkpoint["segbench"])
-    result = RunDirectory(ckpt.resolve().parents[1]).read_result() or {}
+    result = RunDirectory(ckpt.resolve().parents[1]).read_result()
     meta["trained"] = meta.get("trained") or _facts(result) | _epoch(checkpoint)
     if not meta["scores"].get("test"):
         epoch = meta["trained"].get("epoch")
@@ -54,13 +56,15 @@ def write_small(ckpt: Path, target: Path, half: bool) -> None:
         torch.save({"state_dict": state, "segbench": meta}, partial)
 
 
-def _facts(result: Facts) -> Facts:
-    """Where the weights come from, by the result.json of the run that holds the checkpoint."""
-    facts = {key: result[key] for key in _OF_THE_RESULT if key in result}
-    if "command" in facts:
-        facts["command"] = shlex.join(
-            re.sub(r"^(\S+?=)[/~].*", r"\1PATH", word) for word in shlex.split(facts["command"])
-        )
+def _facts(result: Result | None) -> Facts:
+    """Where the weights come from, by the result.json of the run that contains the checkpoint."""
+    if result is None:
+        return {}
+    known = result.to_dict()
+    facts = {key: known[key] for key in _OF_THE_RESULT if known[key] is not None}
+    facts["command"] = shlex.join(
+        re.sub(r"^(\S+?=)[/~].*", r"\1PATH", word) for word in shlex.split(result.command)
+    )
     return facts
 
 
@@ -72,17 +76,17 @@ def _epoch(checkpoint: Mapping[str, Any]) -> Facts:
     return {"epoch": int(checkpoint["epoch"]) + 1 if is_trained else 0}
 
 
-def _test_scores(ckpt: Path, epoch: int | None, result: Facts) -> Facts:
+def _test_scores(ckpt: Path, epoch: int | None, result: Result | None) -> Facts:
     """The test scores of the run, if it was these weights that were tested."""
-    scores = result.get("scores", {}).get("test")
-    if result.get("status") != "finished" or not scores:
+    scores = result.scores.get("test") if result else None
+    if result is None or result.protocol is None or result.status != "finished" or not scores:
         return {}
-    tested = result.get("selected_epoch")
+    tested = result.selected_epoch
     if epoch is None or tested is None:
-        is_tested = ckpt.name == f"{result.get('protocol', {}).get('selection')}.ckpt"
+        is_tested = ckpt.name == f"{result.protocol.selection}.ckpt"
     else:
         is_tested = epoch == tested
-    return {"test": scores} if is_tested else {}
+    return {"test": plain(scores)} if is_tested else {}
 
 
 def _without_folders(value: Any, key: str = "") -> Any:
