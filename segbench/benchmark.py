@@ -19,10 +19,11 @@ from typing import Any
 from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
+from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import config_dir, did_you_mean, make_folder
 from segbench.config.app import Outcome, run_verb
 from segbench.config.compose import compose_checked
-from segbench.errors import ConfigError
+from segbench.errors import ConfigError, ResultError
 
 Config = dict[str, Any]
 LOGGER = {
@@ -110,11 +111,16 @@ def _of_names(config: Config) -> dict[str, Config]:
 def _of_study(study: str, allow: list[str]) -> dict[str, Config]:
     """The training config of each model that has a finished run in a study, by its name there."""
     found: dict[str, Config] = {}
-    for file in sorted(Path("runs", study).glob("*/seed*/result.json")):
-        result = json.loads(file.read_text(encoding="utf-8"))
-        finished = result.get("kind") == "train" and result.get("status") == "finished"
-        if finished and result["name"] not in found:
-            found[result["name"]] = _admitted(result["config"], str(file), allow)
+    for folder in sorted(Path("runs", study).glob("*/seed*")):
+        run = RunDirectory(folder)
+        try:
+            result = run.read_result()
+        except ResultError as error:
+            print(f"left out: {error}")
+            continue
+        is_finished = result and result.kind == "train" and result.status == "finished"
+        if result and is_finished and result.name not in found:
+            found[result.name] = _admitted(result.config, str(run.result_file), allow)
     if not found:
         raise ConfigError(f"study: runs/{study} holds no finished training")
     # As in compare: the data's name is left out where all runs share it.

@@ -53,9 +53,9 @@ def compare(config: DictConfig) -> int:
 
 
 def _check(config: Mapping[str, Any]) -> None:
-    from segbench.comparison.audit import FIELDS
+    from segbench.artifacts.differences import AUDITED
 
-    known = [field.name for field in FIELDS]
+    known = [rule.name for rule in AUDITED]
     if unknown := [name for name in config["varies"] if name not in known]:
         names = ", ".join(unknown)
         raise ConfigError(f"varies: {names}: not audited; known: {', '.join(known)}")

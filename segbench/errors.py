@@ -36,6 +36,10 @@ class DataError(Exception):
         self.kind = kind
 
 
+class ResultError(DataError):
+    """A result.json contains something else than the record of a run; the message names it."""
+
+
 class UnpairedError(DataError):
     """Images without mask or masks without image.
 
@@ -49,6 +53,12 @@ class UnpairedError(DataError):
         super().__init__(message, "unpaired")
         self.problems = problems
         self.records = list(records)
+
+
+class OutputError(Exception):
+    """A file cannot be written or read, for a reason outside of segbench such as a full disk."""
+
+    exit_code = 1
 
 
 class UnknownTargetError(LookupError):
@@ -69,6 +79,12 @@ class EndedBySignalError(Exception):
     """The system asked the process to end (SIGTERM), and it did."""
 
     exit_code = 143  # as a shell names it: 128 + 15
+
+
+class InterruptedByUserError(Exception):
+    """Ctrl-C (SIGINT) ended a run that can be continued."""
+
+    exit_code = 130  # 128 + 2
 
 
 class ExportError(Exception):

@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import sys
 import time
-from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,14 +22,14 @@ from omegaconf import DictConfig, OmegaConf
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import make_folder
 from segbench.config.app import Outcome, run_verb
-from segbench.errors import ConfigError
+from segbench.errors import ConfigError, ResultError
 
 if TYPE_CHECKING:
+    from segbench.artifacts.result import Protocol, Result, Scores
     from segbench.artifacts.segmenter import Segmenter
     from segbench.data.dataset import Source
     from segbench.evaluation.evaluator import Evaluation
-
-    Prepared = tuple[dict[str, Any], Source, Callable[[], Evaluation]]
+    from segbench.evaluation.record import Subject
 Config = dict[str, Any]
 
 
@@ -38,21 +38,31 @@ def evaluate(config: DictConfig) -> Outcome:
     plain: Config = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     _check(plain)
     started = time.time()
-    result, source, judge = _from_ckpt(plain) if plain["ckpt"] else _from_folder(plain)
-    place = f"runs/{result['study']}/{result['name']}/seed{result['seed']}"
+    subject = _of_ckpt(plain) if plain["ckpt"] else _of_folder(plain)
+    place = f"runs/{plain['study']}/{subject.name}/seed{subject.seed}"
     run = RunDirectory(plain["run_dir"] or place)
-    _check_place(plain, run, source)
+    _check_place(plain, run, subject.source)
     make_folder("run_dir", run.path)
     try:
-        judged = judge()
+        judged = subject.judge()
     except BaseException:
         with contextlib.suppress(OSError):  # an earlier evaluation is in it
             run.path.rmdir()
         raise
-    _complete(result, plain, judged, source)
-    result["timings"] = {"total_seconds": time.time() - started}
-    _write(run, result, plain, judged, source)
-    return Outcome("finished", result["scores"][plain["split"]]["mIoU"], run_dir=str(run.path))
+    result, scores = _record(plain, subject, judged, started)
+    _write(run, result, scores, plain, judged, subject.source)
+    return Outcome("finished", scores.mIoU, run_dir=str(run.path))
+
+
+def _record(
+    config: Config, subject: Subject, judged: Evaluation, started: float
+) -> tuple[Result, Scores]:
+    from segbench.artifacts.result import Timings
+    from segbench.evaluation.record import record, scores_of
+
+    scores = scores_of(judged, subject.source.classes, config["absent_classes"])
+    result = record(config, subject, judged, scores)
+    return replace(result, timings=Timings(total_seconds=time.time() - started)), scores
 
 
 def _check(config: Config) -> None:
@@ -72,19 +82,22 @@ def _check(config: Config) -> None:
 def _check_place(config: Config, run: RunDirectory, source: Source) -> None:
     from segbench.metrics.cityscapes_protocol import is_cityscapes
 
-    previous = run.read_result()
-    if previous is not None and previous.get("kind") != "evaluate":
-        raise ConfigError(f"{run.path} holds a training; choose another study, name or run_dir")
+    try:
+        previous = run.read_result()
+    except ResultError as error:
+        raise ConfigError(f"{error}; remove it, or choose another run_dir") from None
+    if previous is not None and previous.kind != "evaluate":
+        raise ConfigError(f"{run.path} contains a training; choose another study, name or run_dir")
     if config["save"] == "cityscapes" and not is_cityscapes(source.classes.names):
         raise ConfigError("save=cityscapes is for the 19 classes of Cityscapes; use save=ids")
 
 
-def _from_ckpt(config: Config) -> Prepared:
-    """The result so far, the data set, and the function that scores the checkpoint on it."""
+def _of_ckpt(config: Config) -> Subject:
     from segbench.artifacts import build, provenance
     from segbench.artifacts.plain import is_component
     from segbench.artifacts.segmenter import Segmenter
     from segbench.evaluation.evaluator import evaluate_checkpoint
+    from segbench.evaluation.record import Subject
 
     segmenter = Segmenter(
         config["ckpt"],
@@ -118,22 +131,30 @@ def _from_ckpt(config: Config) -> Prepared:
         extras = config["boundary"], config["calibration"]
         return evaluate_checkpoint(segmenter, data, config["split"], *extras, _progress)
 
-    result = {
-        "study": config["study"],
-        "name": config["name"] or trained["name"],
-        "seed": trained["seed"] if config["seed"] is None else config["seed"],
-        "model": trained["model"]["_target_"],
-        "data": node["_target_"],
-        "params": segmenter.num_params,
-        "hardware": provenance.hardware(segmenter.device),
-        "data_info": {"fingerprint": {config["split"]: data.fingerprint(config["split"])}},
-        "protocol": {
-            **segmenter.meta["protocol"],
-            "inference": segmenter.inference,
-            "source": f"ckpt={config['ckpt']}",
-        },
-    }
-    return result, source, judge
+    return Subject(
+        name=config["name"] or trained["name"],
+        seed=trained["seed"] if config["seed"] is None else config["seed"],
+        model=trained["model"]["_target_"],
+        params=segmenter.num_params,
+        data=node["_target_"],
+        hardware=provenance.hardware(segmenter.device),
+        fingerprint=data.fingerprint(config["split"]),
+        protocol=replace(
+            _trained_as(segmenter), inference=segmenter.inference, source=f"ckpt={config['ckpt']}"
+        ),
+        source=source,
+        judge=judge,
+    )
+
+
+def _trained_as(segmenter: Segmenter) -> Protocol:
+    from segbench.artifacts.result import Protocol
+    from segbench.artifacts.typed import read_as
+
+    try:
+        return read_as(Protocol, segmenter.meta["protocol"])
+    except ResultError as error:
+        raise ConfigError(f"ckpt={segmenter.ckpt}: protocol.{error}") from None
 
 
 def _seen_as_in_training(segmenter: Segmenter) -> Config:
@@ -159,12 +180,13 @@ def _check_seen(data: Config, seen: Config) -> None:
         )
 
 
-def _from_folder(config: Config) -> Prepared:
-    """The result so far, the data set, and the function that scores the folder on it."""
+def _of_folder(config: Config) -> Subject:
     import torch
 
     from segbench.artifacts import build, provenance
+    from segbench.artifacts.result import Protocol
     from segbench.evaluation.evaluator import evaluate_predictions
+    from segbench.evaluation.record import Subject
 
     source = build.build_source(config["data"])
     folder = Path(config["predictions"])
@@ -183,75 +205,45 @@ def _from_folder(config: Config) -> Prepared:
             _progress,
         )
 
-    result = {
-        "study": config["study"],
-        "name": config["name"] or folder.resolve().name,
-        "seed": config["seed"] or 0,
-        "model": None,
-        "data": config["data"]["_target_"],
-        "params": None,
-        "hardware": provenance.hardware(torch.device("cpu")),
-        "data_info": {"fingerprint": {config["split"]: data.fingerprint(config["split"])}},
-        "protocol": {
-            "resolution": "original",
-            "inference": None,
-            "source": f"predictions={folder}",
-            "format": config["format"],
-            "void_values": config["void_values"],
-        },
-    }
-    return result, source, judge
-
-
-def _complete(result: Config, config: Config, judged: Evaluation, source: Source) -> None:
-    """Adds what both ways have in common: scores, protocol, provenance."""
-    from segbench.artifacts import provenance
-    from segbench.evaluation.summary import summarize
-
-    groups = [record.group for record in judged.records]
-    commit, dirty = provenance.commit()
-    result["scores"] = {
-        config["split"]: summarize(
-            judged.matrices, judged.extras, groups, source.classes, config["absent_classes"]
-        )
-    }
-    result["protocol"] |= {
-        "absent_classes": config["absent_classes"],
-        "void_prediction": "miss",
-        "num_classes": source.classes.num_classes,
-        "labels": source.protocol,
-        "partial": judged.left_out,
-    }
-    result["data_info"] |= {
-        "protocol": source.protocol,
-        "comparable": source.comparable,
-        "split": config["split"],
-        "num_images": {config["split"]: len(judged.records)},
-    }
-    result |= {
-        "status": "finished", "reason": "", "kind": "evaluate", "config": config, "budget": {},
-        "classes": source.classes.to_dict(), "commit": commit, "dirty": dirty,
-        "versions": provenance.versions(), "command": provenance.command(),
-    }  # fmt: skip
+    return Subject(
+        name=config["name"] or folder.resolve().name,
+        seed=config["seed"] or 0,
+        model=None,
+        params=None,
+        data=config["data"]["_target_"],
+        hardware=provenance.hardware(torch.device("cpu")),
+        fingerprint=data.fingerprint(config["split"]),
+        protocol=Protocol(
+            source=f"predictions={folder}",
+            format=config["format"],
+            void_values=config["void_values"],
+        ),
+        source=source,
+        judge=judge,
+    )
 
 
 def _write(
-    run: RunDirectory, result: Config, config: Config, judged: Evaluation, source: Source
+    run: RunDirectory,
+    result: Result,
+    scores: Scores,
+    config: Config,
+    judged: Evaluation,
+    source: Source,
 ) -> None:
-    from segbench.evaluation import report as report
+    from segbench.evaluation import report
     from segbench.evaluation.summary import stacked_boundary
 
-    found = result["scores"][config["split"]]
     names = [record.name for record in judged.records]
     groups = [record.group for record in judged.records]
     run.write_confusion(names, groups, judged.matrices, stacked_boundary(judged.extras))
-    report.write_tables(run.path, result, judged.matrices, names)
+    report.write_tables(run.path, result, scores, judged.matrices, names)
     report.draw_confusion(run.path / "confusion.png", judged.matrices.sum(0), source.classes.names)
     report.draw_worst(run.path / "worst.png", judged, source, config["gallery"])
     if config["save"] != "none":
         report.save_predictions(run.path / "predictions", judged, config["save"])
     run.write_result(result)
-    report.print_scores(found, result, run)
+    report.print_scores(scores, result, run)
 
 
 def _progress(done: int, total: int) -> None:

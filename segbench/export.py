@@ -224,7 +224,7 @@ def _card(segmenter: Segmenter, config: Config) -> Config:
         "data": trained["data"],
         "licence": "The weights were learned from the data set named under `data`; its terms may "
         "restrict their use.",
-        "commit": result.get("commit"),
+        "commit": result.commit if result else None,
         "exported_by": {"commit": provenance.commit()[0], "versions": provenance.versions()},
     }
 

@@ -6,7 +6,7 @@
     python -m segbench.train -cn STUDY                              a study of experiments/
     python -m segbench.train --help                                 every group and the usual keys
 
-The run stands in runs/STUDY/MODEL-DATA/seedN. The same command again continues an unfinished run
+The run is in runs/STUDY/MODEL-DATA/seedN. The same command again continues an unfinished run
 and leaves a finished one alone.
 """
 
@@ -15,7 +15,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Literal
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
@@ -24,37 +24,16 @@ from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import config_dir
 from segbench.config.app import Outcome, run_verb
 from segbench.config.tuning import is_tuning
-from segbench.errors import ConfigError
+from segbench.errors import ConfigError, ResultError
 from segbench.training.distributed import all_start_at_once, is_first_process
 
-# Keys that change neither the weights nor the scores, so that a run may be resumed under others.
-VOLATILE = (
-    "resume",
-    "overwrite",
-    "logger",
-    "samples",
-    "samples_every",
-    "log_every",
-    "run_dir",
-    "allow_targets",
-    "test",
-    "tuning_trials",
-    "compare",
-    "data.num_workers",
-    "data.workers",
-    "data.cache",
-    "data.cache_dir",
-    "data.cache_limit_gb",
-    "data.pin_memory",
-    "data.preview",
-    "data.root",
-    "trainer.enable_progress_bar",
-)
+if TYPE_CHECKING:
+    from segbench.artifacts.result import Config, Result
 
 
 def train(config: DictConfig) -> Outcome:
     """Trains one run, unless it is finished already."""
-    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore
+    plain: Config = OmegaConf.to_container(config, resolve=True)  # type: ignore
     # What a trainer of one's own leaves out is as in conf/trainer/default.yaml.
     defaults = yaml.safe_load((config_dir() / "trainer" / "default.yaml").read_text())
     plain["trainer"] = defaults | plain["trainer"]
@@ -74,31 +53,30 @@ def train(config: DictConfig) -> Outcome:
         return _unchanged(plain, run) or _train_locked(plain, run)
 
 
-def _unchanged(config: dict[str, Any], run: RunDirectory) -> Outcome | None:
+def _unchanged(config: Config, run: RunDirectory) -> Outcome | None:
     """The outcome of a run that is finished; None if there is something to do.
 
     Raises:
-        ConfigError: what stands there may not be continued.
+        ConfigError: what is there may not be continued.
     """
-    previous = run.read_result()
-    is_finished = previous is not None and previous["status"] == "finished"
-    if previous is not None and config["test"] and "test" not in previous["scores"]:
+    previous = _previous(run)
+    is_finished = previous is not None and previous.status == "finished"
+    if previous is not None and config["test"] and "test" not in previous.scores:
         is_finished = False  # at most its training is over, its test is yet to come
     if not is_finished and not run.last_checkpoint.is_file():
         return None  # there is nothing to lose
     _check_same_config(config, run.read_config() or {}, run)
     if previous is not None and is_finished:
-        split, score = _score(previous)
         if is_first_process():
             print(
-                f"{run.path} is finished already: {split} mIoU {score:.4f}. Nothing to do; "
-                "overwrite=true trains it anew."
+                f"{run.path} is finished already: {_score_in_words(previous)}. Nothing to do; "
+                "overwrite=true retrains it."
             )
         return _outcome("unchanged", previous, run)
     if config["resume"] == "never":
         raise ConfigError(
-            f"{run.path} holds an unfinished run and resume=never; use resume=auto to "
-            "continue it or overwrite=true to start anew"
+            f"{run.path} contains an unfinished run and resume=never; use resume=auto to "
+            "continue it or overwrite=true to retrain"
         )
     return None
 
@@ -117,30 +95,57 @@ def finish_study(config: DictConfig) -> int:
     return subprocess.run([sys.executable, "-m", "segbench.compare", *overrides]).returncode
 
 
-def _train_locked(config: dict[str, Any], run: RunDirectory) -> Outcome:
+def _train_locked(config: Config, run: RunDirectory) -> Outcome:
     from segbench.training.session import run_training
 
     result = run_training(config, run)
     return _outcome("finished", result, run)
 
 
-def _outcome(status: str, result: dict[str, Any], run: RunDirectory) -> Outcome:
+def _previous(run: RunDirectory) -> Result | None:
+    """The record that is there. One that is damaged is replaced, by what the checkpoints know."""
+    try:
+        return run.read_result()
+    except ResultError as error:
+        if not run.result_file.is_file():  # a folder of that name, say, cannot be replaced
+            raise ConfigError(f"{error}; remove it, or choose another run_dir") from None
+        if is_first_process():
+            print(f"note: {error}; it is written again")
+        return None
+
+
+def _outcome(status: str, result: Result, run: RunDirectory) -> Outcome:
     """Test mIoU for the table of jobs, if there is one; val/mIoU for a sweeper that tunes."""
-    val = result["scores"].get("val") or {}
-    return Outcome(status, _score(result)[1], val.get("mIoU"), run_dir=str(run.path))
+    val = result.scores.get("val")
+    return Outcome(status, _score(result)[1], val.mIoU if val else None, run_dir=str(run.path))
 
 
-def _score(result: dict[str, Any]) -> tuple[str, float]:
-    """The split by which a run is judged, and its mIoU."""
-    split = "test" if "test" in result["scores"] else "val"
-    return split, (result["scores"][split] or {}).get("mIoU", float("nan"))
+def _score(result: Result) -> tuple[str, float | None]:
+    """The split by which a run is judged, and its mIoU; None without labels or validation."""
+    split: Literal["test", "val"] = "test" if "test" in result.scores else "val"
+    found = result.scores.get(split)
+    return split, found.mIoU if found else None
 
 
-def _check_same_config(new: dict[str, Any], old: dict[str, Any], run: RunDirectory) -> None:
+def _score_in_words(result: Result) -> str:
+    split, score = _score(result)
+    if score is not None:
+        return f"{split} mIoU {score:.4f}"
+    if result.scores.get("test" if split == "test" else "val"):
+        return f"no {split} score (the {split} split has no labels)"
+    return f"no {split} score (the weights were not validated)"
+
+
+def _check_same_config(new: Config, old: Config, run: RunDirectory) -> None:
     """Raises ConfigError with the differences if the run was made with another config."""
-    new_flat, old_flat = _flatten(new), _flatten(old)
-    keys = sorted(set(new_flat) | set(old_flat))
-    changed = [key for key in keys if new_flat.get(key) != old_flat.get(key)]
+    from segbench.artifacts.differences import leaves, may_differ_on_resume
+
+    new_flat, old_flat = leaves(new), leaves(old)
+    changed = [
+        key
+        for key in sorted(set(new_flat) | set(old_flat))
+        if new_flat.get(key) != old_flat.get(key) and not may_differ_on_resume(key)
+    ]
     if changed:
         lines = [
             f"  {key}: there {old_flat.get(key, 'not set')}, now {new_flat.get(key, 'not set')}"
@@ -149,21 +154,9 @@ def _check_same_config(new: dict[str, Any], old: dict[str, Any], run: RunDirecto
         raise ConfigError(
             f"{run.path} was made with another config:\n"
             + "\n".join(lines)
-            + "\nGive this run another place (study=NAME or name=NAME), or start it anew with "
+            + "\nGive this run another place (study=NAME or name=NAME), or retrain with "
             "overwrite=true."
         )
-
-
-def _flatten(value: Any, path: str = "") -> dict[str, Any]:
-    """Leaves by dotted path, without the volatile ones."""
-    if any(path == key or path.startswith(f"{key}.") for key in VOLATILE):
-        return {}
-    if isinstance(value, dict):
-        leaves: dict[str, Any] = {}
-        for key, item in value.items():
-            leaves |= _flatten(item, f"{path}.{key}" if path else str(key))
-        return leaves
-    return {path: value}
 
 
 if __name__ == "__main__":

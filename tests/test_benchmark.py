@@ -9,9 +9,11 @@ from typing import Any
 import pytest
 from omegaconf import OmegaConf
 
+from segbench.artifacts.run_directory import RunDirectory
 from segbench.benchmark import _listed, benchmark
 from segbench.config.compose import compose_checked, register
 from segbench.errors import ConfigError
+from tests.comparison.fabricated import record
 from tests.conftest import ROOT, python_path
 
 QUICK = ("sizes=[[48,64]]", "batch_sizes=[1,2]", "seconds=0.05", "rounds=2", "train_batch=2")
@@ -26,12 +28,9 @@ def config(*overrides: str) -> Any:
 def study_of(tmp_path: Path, node: dict[str, Any], train: Any) -> None:
     """A study with one finished training of the model `node`."""
     run = tmp_path / "runs" / "mine" / "tiny-streets" / "seed0"
-    run.mkdir(parents=True)
     plain = OmegaConf.to_container(train, resolve=True)
     plain.pop("hydra")
-    result = {"kind": "train", "status": "finished", "name": "tiny-streets",
-              "config": {**plain, "model": node}}  # fmt: skip
-    (run / "result.json").write_text(json.dumps(result))
+    RunDirectory(run).write_result(record(name="tiny-streets", config={**plain, "model": node}))
 
 
 def test_a_study_is_measured_into_the_file_that_compare_reads(

@@ -7,6 +7,7 @@ import cv2
 import numpy as np
 import pytest
 
+from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.errors import ConfigError, DataError
 from segbench.evaluate import evaluate
@@ -65,8 +66,8 @@ def test_saved_predictions_score_the_same_integers(run, ckpt, tmp_path):
     assert first[0] == second[0]
     assert np.array_equal(first[2], second[2])
     first, second = (RunDirectory(tmp_path / name).read_result() for name in "ab")
-    assert first["scores"] == second["scores"]
-    assert first["data_info"]["fingerprint"] == second["data_info"]["fingerprint"]
+    assert first.scores == second.scores
+    assert first.data_info.fingerprint == second.data_info.fingerprint
 
 
 def test_nothing_about_how_it_is_counted_changes_a_count(
@@ -105,8 +106,8 @@ def test_other_ways_of_inference_are_scored_and_recorded(run, ckpt, tmp_path):
         assert counts[name].sum() == counts["whole"].sum()
     assert not np.array_equal(counts["windows"], counts["whole"])
     assert not np.array_equal(counts["tta"], counts["whole"])
-    protocol = RunDirectory(tmp_path / "tta").read_result()["protocol"]
-    assert protocol["inference"]["scales"] == [0.75, 1.0, 1.25]
+    protocol = RunDirectory(tmp_path / "tta").read_result().protocol
+    assert protocol.inference["scales"] == [0.75, 1.0, 1.25]
 
 
 @pytest.mark.slow
@@ -127,7 +128,7 @@ def test_two_processes_count_what_evaluate_counts(run, ckpt, tmp_path):
 def test_perfect_predictions_are_perfect(run, perfect, tmp_path):
     outcome = run(f"predictions={perfect}", *STREETS, f"run_dir={tmp_path}/run", "name=oracle")
     assert outcome.score == 1
-    assert RunDirectory(tmp_path / "run").read_result()["name"] == "oracle"
+    assert RunDirectory(tmp_path / "run").read_result().name == "oracle"
 
 
 def test_the_policy_for_absent_classes_is_stored_and_used(run, perfect, tmp_path):
@@ -135,10 +136,10 @@ def test_the_policy_for_absent_classes_is_stored_and_used(run, perfect, tmp_path
         run(f"predictions={perfect}", *STREETS, f"run_dir={tmp_path}/{policy}",
             f"absent_classes={policy}")  # fmt: skip
     zero, one = (RunDirectory(tmp_path / policy).read_result() for policy in ("zero", "one"))
-    assert zero["protocol"]["absent_classes"] == "zero"
-    absent = sum(value is None for value in zero["scores"]["test"]["IoU"].values())
-    assert zero["scores"]["test"]["mIoU"] == pytest.approx(1 - absent / 11)
-    assert one["scores"]["test"]["mIoU"] == 1
+    assert zero.protocol.absent_classes == "zero"
+    absent = sum(value is None for value in zero.scores["test"].IoU.values())
+    assert zero.scores["test"].mIoU == pytest.approx(1 - absent / 11)
+    assert one.scores["test"].mIoU == 1
 
 
 def test_half_a_folder_is_scored_only_on_request(run, perfect, tmp_path):
@@ -149,8 +150,8 @@ def test_half_a_folder_is_scored_only_on_request(run, perfect, tmp_path):
     assert not (tmp_path / "run").exists()
     run(f"predictions={perfect}", *STREETS, f"run_dir={tmp_path}/run", "partial=true")
     result = RunDirectory(tmp_path / "run").read_result()
-    assert result["protocol"]["partial"] == [f"{files[0].stem}: has no prediction"]
-    assert result["data_info"]["num_images"] == {"test": 4}
+    assert result.protocol.partial == [f"{files[0].stem}: has no prediction"]
+    assert result.data_info.num_images == {"test": 4}
     assert "PARTIAL" in (tmp_path / "run" / "report.md").read_text()
 
 
@@ -165,8 +166,10 @@ def test_impossible_commands_say_what_to_do(run, ckpt, perfect, tmp_path):
         run(f"predictions={perfect}", *STREETS, f"run_dir={tmp_path}/run", "save=cityscapes")
     assert not (tmp_path / "run").exists()
     training = RunDirectory(tmp_path / "training")
-    training.write_result({"kind": "train"})
-    with pytest.raises(ConfigError, match="holds a training"):
+    training.write_result(
+        Result(status="running", kind="train", study="s", name="n", seed=0, data="d", config={})
+    )
+    with pytest.raises(ConfigError, match="contains a training"):
         run(f"predictions={perfect}", *STREETS, f"run_dir={training.path}")
     with pytest.raises(ConfigError, match="split: 'tset' is not one of test, val"):
         run(f"ckpt={ckpt}", "split=tset")
@@ -181,7 +184,7 @@ def test_pictures_are_seen_as_in_training_or_not_at_all(run, ckpt, tmp_path):
         run(*words, "data.std=[0.5,0.5,0.5]")
     assert not (tmp_path / "run").exists()
     run(*words, "data.mean=[0.4,0.4,0.4]")  # that of the training
-    recorded = RunDirectory(tmp_path / "run").read_result()["config"]["data"]
+    recorded = RunDirectory(tmp_path / "run").read_result().config["data"]
     assert recorded["resize"] is None
     assert recorded["std"] == [0.3, 0.3, 0.3]
 

@@ -65,7 +65,7 @@ def assert_same(first: Path, second: Path) -> None:
             assert all(np.array_equal(*pair) for pair in counts), f"{name}: other counts"
             one, two = a.read_result(), b.read_result()
             for key in ("scores", "data_info", "protocol", "budget", "selected_epoch", "params"):
-                assert one[key] == two[key], f"{name}: other {key}"
+                assert getattr(one, key) == getattr(two, key), f"{name}: other {key}"
             assert curves(a) == curves(b), f"{name}: other curves"
             assert any(row["val/mIoU"] for row in curves(a))
     for one, other in zip(weights[::2], weights[1::2], strict=True):

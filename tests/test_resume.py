@@ -102,7 +102,7 @@ def test_an_unfinished_run_is_never_continued_on_other_images(
         patch.setattr(Speed, "on_train_batch_end", _crash_after(3))
         with pytest.raises(PowerCutError):
             train_tiny()
-    began = run.read_result()["data_info"]
+    began = run.read_result().data_info
     if written_by == "an earlier version":
         checkpoint = torch.load(run.last_checkpoint, weights_only=True)
         del checkpoint["segbench"]["fingerprint"]
@@ -116,7 +116,7 @@ def test_an_unfinished_run_is_never_continued_on_other_images(
         for _ in range(2):
             with pytest.raises(DataError, match="begun on other data: the fingerprint of train"):
                 train_tiny()
-            assert run.read_result()["data_info"] == began
+            assert run.read_result().data_info == began
     assert train_tiny().status == "finished"
 
 
@@ -136,7 +136,7 @@ def test_a_run_that_was_moved_keeps_its_best_epoch(
         _set_best(moved, name, torch.tensor(2.0))
     best = moved.best_checkpoint.read_bytes()
     train_tiny(f"run_dir={moved.path}")
-    assert moved.read_result()["selected_epoch"] == 1
+    assert moved.read_result().selected_epoch == 1
     assert moved.best_checkpoint.read_bytes() == best
     state = _best_state(torch.load(moved.last_checkpoint, weights_only=True))
     assert state["best_model_score"] == 2.0
@@ -159,7 +159,7 @@ def _set_best(run: RunDirectory, name: str, value: Any) -> None:
     torch.save(checkpoint, run.last_checkpoint)
 
 
-def test_a_run_ended_by_sigterm_says_so_and_fails(tmp_path: Path) -> None:
+def test_a_run_ended_by_sigterm_says_so_and_can_be_continued(tmp_path: Path) -> None:
     (tmp_path / "ended.py").write_text(ENDED)
     words = ("model._target_=ended.Net", f"run_dir={tmp_path}/run", "test=false")
     done = run_verb("train", *tiny_words(*words), cwd=tmp_path)
@@ -168,8 +168,8 @@ def test_a_run_ended_by_sigterm_says_so_and_fails(tmp_path: Path) -> None:
     assert f"segbench.train: error: {expected}\n" in done.stderr
     assert "Traceback" not in done.stderr
     result = RunDirectory(tmp_path / "run").read_result()
-    assert result["status"] == "failed"
-    assert expected in result["reason"]
+    assert result.status == "interrupted"
+    assert expected in result.reason
 
 
 def test_a_run_that_never_got_to_a_checkpoint_may_be_started_with_another_config(
@@ -177,7 +177,7 @@ def test_a_run_that_never_got_to_a_checkpoint_may_be_started_with_another_config
 ) -> None:
     with pytest.raises(ConfigError, match="width and depth must be at least 1"):
         train_tiny("model.width=0")
-    assert run.read_result()["status"] == "failed"
+    assert run.read_result().status == "failed"
     assert train_tiny("trainer.max_epochs=1").status == "finished"
 
 
@@ -207,7 +207,7 @@ def test_a_resumed_run_ends_exactly_as_one_that_never_stopped(
         patch.setattr(Speed, "on_train_batch_end", _crash_after(crash_at))
         with pytest.raises(PowerCutError):
             train_tiny(*overrides, f"run_dir={broken.path}")
-    assert broken.read_result()["status"] == "failed"
+    assert broken.read_result().status == "failed"
     torch.rand(17)  # the random state of a new process is another one
     train_tiny(*overrides, f"run_dir={broken.path}")
     assert_same_run(whole, broken)
@@ -227,7 +227,7 @@ def assert_same_run(whole: RunDirectory, broken: RunDirectory) -> None:
     assert curves(whole) == curves(broken)
     first, second = whole.read_result(), broken.read_result()
     for key in ("scores", "budget", "selected_epoch", "data_info", "status"):
-        assert first[key] == second[key], key
+        assert getattr(first, key) == getattr(second, key), key
     assert np.array_equal(whole.read_confusion()[2], broken.read_confusion()[2])
 
 
@@ -247,7 +247,7 @@ def test_a_run_killed_by_the_system_ends_exactly_as_one_that_was_not(
     time.sleep(random.uniform(0, 0.3))  # somewhere in the second epoch, or in the third
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL, "it ended before it could be killed"
-    assert broken.read_result()["status"] == "running"
+    assert broken.read_result().status == "running"
 
     subprocess.run(command, cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
     assert_same_run(whole, broken)
@@ -273,9 +273,9 @@ def assert_equal(one: Any, other: Any, where: str = "") -> None:
 def test_a_run_that_stopped_early_is_not_trained_on(train_tiny: Train, run: RunDirectory) -> None:
     words = (*STEPS[:1], "trainer.max_epochs=60", "early_stopping=1", "optimizer.lr=1e-9")
     train_tiny(*words, "test=false")
-    before = run.read_result()["budget"]
-    assert before["epochs"] < 60
+    before = run.read_result().budget
+    assert before.epochs < 60
     train_tiny(*words, "test=true")
     after = run.read_result()
-    assert after["budget"] == before
-    assert "test" in after["scores"]
+    assert after.budget == before
+    assert "test" in after.scores

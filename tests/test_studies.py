@@ -67,7 +67,7 @@ def test_a_checkpoint_of_camvid32_loaded_again_predicts_the_same(compose, tmp_pa
     assert len(comparison["pairs"]) == 1
     for model in ("custom", "unet"):
         run = RunDirectory(runs / f"{model}-camvid/seed0")
-        assert len(run.read_result()["classes"]["names"]) == 32
+        assert len(run.read_result().classes.names) == 32
         evaluate(compose("evaluate", f"ckpt={run.last_checkpoint}", f"run_dir=again/{model}"))
         names, _, counted = run.read_confusion()
         again, _, recounted = RunDirectory(f"again/{model}").read_confusion()
@@ -91,9 +91,9 @@ def test_label_ids_of_cityscapes_become_a_contiguous_series(study, tmp_path):
     }
     assert max(ids) >= len(ids), "the raw values should have gaps"
     result = run.read_result()
-    assert result["classes"]["names"] == [f"label {label_id}" for label_id in sorted(ids)]
-    assert result["protocol"]["resolution"] == "original"
-    assert result["config"]["loss"]["_target_"].endswith("overlap.Dice")
+    assert list(result.classes.names) == [f"label {label_id}" for label_id in sorted(ids)]
+    assert result.protocol.resolution == "original"
+    assert result.config["loss"]["_target_"].endswith("overlap.Dice")
     _, groups, matrices = run.read_confusion()
     assert set(groups) == {"valcity0", "valcity1"}
     assert matrices.sum() == writers.COUNTS["val"] * writers.SIZE[0] * writers.SIZE[1]
@@ -113,8 +113,8 @@ def test_hrnet_weights_with_33_outputs_predict_a_folder_without_background(
     root = writers.write_camvid(tmp_path / "camvid", kaggle=True)
     words = (f"data.root={root}", "model.width=4", "weights=hrnet.pth", *SMALL)
     run = study("hrnet_camvid_predict", *words, "trainer.max_epochs=0")
-    names = run.read_result()["classes"]["names"]
-    assert names == ["Background", *CLASSES_32.names]
+    names = run.read_result().classes.names
+    assert list(names) == ["Background", *CLASSES_32.names]
     loaded = torch.load(run.last_checkpoint, weights_only=True)["state_dict"]
     assert all(torch.equal(loaded[f"model.{k}"], v) for k, v in network.state_dict().items())
 
@@ -145,7 +145,7 @@ def test_hrnet_weights_of_another_set_are_tuned_to_33_outputs(study, tmp_path, c
     words = (f"data.root={root}", "model.width=4", "weights=hrnet.pth", *SMALL)
     run = study("hrnet_camvid_predict", *words)
     assert "head.3.weight: 19x60x1x1 -> 33x60x1x1" in capsys.readouterr().out
-    assert run.read_result()["budget"]["epochs"] == 1
+    assert run.read_result().budget.epochs == 1
 
 
 @pytest.mark.slow
@@ -175,7 +175,7 @@ def test_composites_leave_a_picture_of_every_epoch_and_a_film_strip(study, tmp_p
         "early_stopping=2",
         "optimizer.lr=0",  # nothing is learnt, so the score soon stops rising
     )
-    epochs = run.read_result()["budget"]["epochs"]
+    epochs = run.read_result().budget.epochs
     assert 3 <= epochs < 9, "training should have stopped early"
     pictures = sorted(file.name for file in run.samples.iterdir())
     assert pictures == [*(f"epoch{n + 1:04d}.png" for n in range(epochs)), "film_strip.png"]

@@ -72,7 +72,7 @@ def test_jobs_that_fail_or_are_killed_stop_no_other_and_are_the_ones_done_next(
     assert "SIGKILL" in rows["2"]
     assert "finished" in rows["3"]
     assert "2 of 4 jobs failed" in first.stdout
-    assert [r.read_result()["status"] for r in runs] == [
+    assert [r.read_result().status for r in runs] == [
         *("finished", "failed", "running", "finished")
     ]
     assert "Traceback" not in first.stderr
@@ -80,7 +80,7 @@ def test_jobs_that_fail_or_are_killed_stop_no_other_and_are_the_ones_done_next(
     finished = {r.path: r.result_file.stat().st_mtime_ns for r in (runs[0], runs[3])}
     second = sweep(tmp_path, MENDED="yes")
     assert second.returncode == 0, second.stderr
-    assert [r.read_result()["status"] for r in runs] == ["finished"] * 4
+    assert [r.read_result().status for r in runs] == ["finished"] * 4
     assert all("unchanged" in table_of(second)[job] for job in ("0", "3"))
     assert all("finished" in table_of(second)[job] for job in ("1", "2"))
     assert f"resuming {runs[2].last_checkpoint.relative_to(tmp_path)}" in second.stdout
@@ -88,7 +88,7 @@ def test_jobs_that_fail_or_are_killed_stop_no_other_and_are_the_ones_done_next(
         path: RunDirectory(path).result_file.stat().st_mtime_ns for path in finished
     } == finished
     for run in runs:
-        assert run.read_result()["budget"]["epochs"] == 3
+        assert run.read_result().budget.epochs == 3
 
 
 # Seed 1 fails; seed 2 fails too, once another sweep of the same study has come and gone.

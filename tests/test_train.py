@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,10 @@ import torch
 
 from segbench.artifacts import build
 from segbench.artifacts.checkpoint import load_checkpoint
+from segbench.artifacts.result import Budget, Scores
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.artifacts.segmenter import Segmenter
+from segbench.artifacts.typed import read_as
 from segbench.comparison.runs import LeftOut, Run, read_run
 from segbench.errors import ConfigError, NonFiniteLossError
 from segbench.evaluation.evaluator import evaluate_checkpoint
@@ -38,35 +42,36 @@ def test_a_run_leaves_everything_that_is_promised(
     outcome = train_tiny("samples=2", "log_every=1")
     result = run.read_result()
 
-    assert set(result) == {
+    written = json.loads(run.result_file.read_text())
+    assert set(written) == {
         *("schema_version", "status", "reason", "study", "name", "model", "data", "seed", "kind"),
         *("config", "classes", "data_info", "protocol", "budget", "params", "versions", "commit"),
         *("dirty", "command", "hardware", "timings", "scores", "selected_epoch"),
     }
-    assert (result["status"], result["kind"], result["schema_version"]) == ("finished", "train", 1)
-    assert outcome.score == result["scores"]["test"]["mIoU"]
-    assert outcome.objective == result["scores"]["val"]["mIoU"], "never tune on the test set"
-    assert result["config"] == run.read_config()
-    assert result["data_info"]["num_images"] == {"train": 8, "val": 4, "test": 4}
-    assert result["budget"] == {
-        "effective_batch_size": 4,
-        "precision": "32-true",
-        "ema": None,
-        "tuning_trials": 0,
-        "epochs": 2,
-        "steps": 4,
-        "images_seen": 16,
-    }
-    assert set(result["scores"]) == {"val", "test"}
-    assert outcome.status == "finished"
-    assert outcome.score == result["scores"]["test"]["mIoU"]
+    assert written["schema_version"] == 1
+    assert (result.status, result.kind) == ("finished", "train")
+    assert (outcome.status, outcome.score) == ("finished", result.scores["test"].mIoU)
+    assert outcome.objective == result.scores["val"].mIoU, "never tune on the test set"
+    assert result.config == run.read_config()
+    assert result.data_info.num_images == {"train": 8, "val": 4, "test": 4}
+    assert result.budget == Budget(
+        effective_batch_size=4,
+        devices=1,
+        precision="32-true",
+        tuning_trials=0,
+        epochs=2,
+        steps=4,
+        images_seen=16,
+    )
+    assert set(result.scores) == {"val", "test"}
 
     names, groups, matrices = run.read_confusion()
     assert names == [f"test_{drive:04d}_{frame:04d}" for drive in (0, 1) for frame in (0, 1)]
     assert groups == ["test_0000", "test_0000", "test_0001", "test_0001"]
     assert matrices.dtype == np.int64
     assert matrices.shape == (4, 11, 12)
-    assert scores(matrices.sum(0), result["classes"]["names"]) == result["scores"]["test"]
+    found = scores(matrices.sum(0), result.classes.names)
+    assert read_as(Scores, found) == result.scores["test"]
 
     assert [row["epoch"] for row in curves(run)] == ["0", "1"]
     assert {"step", "lr", "train/loss", "train/loss/ce", "train/loss/dice", "val/loss"} <= set(
@@ -91,16 +96,15 @@ def test_images_that_are_seen_are_counted_not_computed(
     train_tiny: Train, run: RunDirectory
 ) -> None:
     train_tiny("data.batch_size=2", "trainer.accumulate_grad_batches=3")  # 8 images an epoch
-    assert run.read_result()["budget"]["images_seen"] == 16
+    assert run.read_result().budget.images_seen == 16
 
 
 def test_speed_is_told_of_a_training_that_ends_within_an_epoch(
     train_tiny: Train, run: RunDirectory
 ) -> None:
     train_tiny("trainer.max_steps=1", "trainer.max_epochs=-1", "selection=last")
-    timings = run.read_result()["timings"]
-    assert timings["train_seconds"] > 0
-    assert run.read_result()["budget"]["images_seen"] == 4
+    assert run.read_result().timings.train_seconds > 0
+    assert run.read_result().budget.images_seen == 4
 
 
 def test_half_precision_that_a_cpu_lacks_is_refused(train_tiny: Train) -> None:
@@ -122,8 +126,8 @@ def test_a_score_of_some_test_images_says_so(
     train_tiny: Train, run: RunDirectory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train_tiny("trainer.limit_test_batches=3")
-    info = run.read_result()["data_info"]
-    assert (info["tested"], info["num_images"]["test"], info["comparable"]) == (3, 4, False)
+    info = run.read_result().data_info
+    assert (info.tested, info.num_images["test"], info.comparable) == (3, 4, False)
     assert len(run.read_confusion()[0]) == 3
     assert "3 of the 4 test images were tested" in capsys.readouterr().out
 
@@ -133,8 +137,8 @@ def test_a_run_without_test_shows_no_test_score_until_it_is_asked_for(
 ) -> None:
     outcome = train_tiny("test=false")
     result = run.read_result()
-    assert set(result["scores"]) == {"val"}
-    assert outcome.score == outcome.objective == result["scores"]["val"]["mIoU"]
+    assert set(result.scores) == {"val"}
+    assert outcome.score == outcome.objective == result.scores["val"].mIoU
     assert not run.confusion_file.exists()
     assert "not tested (test=false)" in capsys.readouterr().out
     found = read_run(run.path)
@@ -144,8 +148,8 @@ def test_a_run_without_test_shows_no_test_score_until_it_is_asked_for(
     assert train_tiny("test=false").status == "unchanged"
     assert train_tiny("test=true").status == "finished"
     tested = run.read_result()
-    assert tested["scores"]["val"] == result["scores"]["val"], "it was trained on"
-    assert tested["budget"] == result["budget"]
+    assert tested.scores["val"] == result.scores["val"], "it was trained on"
+    assert tested.budget == result.budget
     assert isinstance(read_run(run.path), Run)
 
 
@@ -169,7 +173,7 @@ def test_a_finished_run_is_left_alone(
 
     anew = train_tiny("optimizer.lr=0.5", "overwrite=true", "trainer.max_epochs=1")
     assert anew.status == "finished"
-    assert run.read_result()["config"]["optimizer"]["lr"] == 0.5
+    assert run.read_result().config["optimizer"]["lr"] == 0.5
     assert len(curves(run)) == 1
 
 
@@ -185,7 +189,7 @@ def test_all_processes_of_torchrun_leave_a_finished_run_alone(
         assert train_tiny("trainer.max_epochs=1").status == "unchanged"
         with pytest.raises(ConfigError, match="torchrun and srun start all processes at once"):
             train_tiny("overwrite=true")
-    assert run.read_result()["status"] == "finished"
+    assert run.read_result().status == "finished"
 
 
 def test_a_run_in_progress_is_left_alone(train_tiny: Train, run: RunDirectory) -> None:
@@ -211,15 +215,15 @@ def test_the_checkpoint_alone_reproduces_the_score(
     data = build.build_datamodule(config["data"], source, config["seed"])
     judged = evaluate_checkpoint(segmenter, data, "test", False, False, lambda done, total: None)
     again = scores(judged.matrices.sum(0), source.classes.names)
-    assert again["mIoU"] == pytest.approx(result["scores"]["test"]["mIoU"], abs=1e-6)
-    assert again == result["scores"]["test"]
+    assert again["mIoU"] == pytest.approx(result.scores["test"].mIoU, abs=1e-6)
+    assert read_as(Scores, again) == result.scores["test"]
 
 
 def test_the_tested_weights_are_the_selected_ones(train_tiny: Train, run: RunDirectory) -> None:
     train_tiny("selection=last", "trainer.max_epochs=3", "trainer.check_val_every_n_epoch=2")
     result = run.read_result()
-    assert result["selected_epoch"] == 3
-    assert result["scores"]["val"] is None, "the last weights were never validated"
+    assert result.selected_epoch == 3
+    assert result.scores["val"] is None, "the last weights were never validated"
     rows = curves(run)
     assert [bool(row["val/mIoU"]) for row in rows] == [False, True, False]
 
@@ -237,8 +241,8 @@ def test_a_nan_stops_the_run_and_names_the_images(train_tiny: Train, run: RunDir
     assert str(dump) in str(caught.value)
     assert torch.load(dump, weights_only=True)["batch"]["image"].shape == (4, 3, 48, 64)
     result = run.read_result()
-    assert result["status"] == "failed"
-    assert "NonFiniteLossError: the loss became nan" in result["reason"]
+    assert result.status == "failed"
+    assert "NonFiniteLossError: the loss became nan" in result.reason
 
 
 def test_a_compiled_network_saves_plain_names(
@@ -298,8 +302,8 @@ def test_two_processes_count_what_one_counts(train_tiny: Train, tmp_path: Path) 
     assert one.read_confusion()[:2] == two.read_confusion()[:2]
     assert np.array_equal(one.read_confusion()[2], two.read_confusion()[2])
     first, second = one.read_result(), two.read_result()
-    assert first["scores"] == second["scores"]
-    assert first["budget"] == second["budget"]
+    assert first.scores == second.scores
+    assert first.budget == replace(second.budget, devices=1)
 
 
 def _train(*overrides: str) -> None:

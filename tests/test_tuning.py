@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from segbench.artifacts.run_directory import RunDirectory
 from segbench.config.compose import compose_checked, register
 from segbench.errors import ConfigError
 from segbench.training.tuned_values import write_tuned
+from tests.comparison.fabricated import record
 from tests.conftest import TINIEST, run_verb
 
 pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
@@ -84,10 +86,11 @@ def test_a_comparison_without_tuned_values_says_so(tmp_path: Path) -> None:
 
 
 def trial(folder: Path, lr: float, score: float | None, status: str = "finished") -> None:
-    scores = {"val": {"mIoU": score}} if score is not None else {}
+    found = record()
+    scores = {"val": replace(found.scores["test"], mIoU=score)} if score is not None else {}
     config = {"optimizer": {"lr": lr, "betas": [0.9, 0.999]}, "loss": {}}
     RunDirectory(folder / f"lr{lr}").write_result(
-        {"status": status, "scores": scores, "config": config}
+        replace(found, status=status, scores=scores, config=config)
     )
 
 
@@ -146,14 +149,14 @@ def test_two_models_are_tuned_alike_and_compared_under_what_was_found(tmp_path: 
             )
         ]
         results = [run.read_result() for run in runs]
-        assert all(set(result["scores"]) == {"val"} for result in results)
+        assert all(set(result.scores) == {"val"} for result in results)
         assert not any(run.confusion_file.exists() for run in runs)
-        rates[model] = {result["config"]["optimizer"]["lr"] for result in results}
-        best = max(results, key=lambda result: result["scores"]["val"]["mIoU"])
+        rates[model] = {result.config["optimizer"]["lr"] for result in results}
+        best = max(results, key=lambda result: result.scores["val"].mIoU)
         values = yaml.safe_load(file.read_text())
         assert values.pop("tuning_trials") == 2
         assert values == {
-            "optimizer": {key: best["config"]["optimizer"][key] for key in ("lr", "weight_decay")}
+            "optimizer": {key: best.config["optimizer"][key] for key in ("lr", "weight_decay")}
         }
     assert rates[models[0]] == rates[models[1]], "the first points are the same for all"
     assert len(rates[models[0]]) == 2
@@ -164,9 +167,9 @@ def test_two_models_are_tuned_alike_and_compared_under_what_was_found(tmp_path: 
     study = tmp_path / "runs/tuned_streets"
     for model, file in tuned.items():
         result = RunDirectory(study / f"{model}-streets/seed1").read_result()
-        assert result["budget"]["tuning_trials"] == 2
+        assert result.budget.tuning_trials == 2
         values = yaml.safe_load(file.read_text())["optimizer"]
-        assert result["config"]["optimizer"].items() >= values.items()
+        assert result.config["optimizer"].items() >= values.items()
     audit = json.loads((study / "report/comparison.json").read_text())["audit"]
     (trials,) = [finding for finding in audit if finding["field"] == "tuning trials"]
     assert (trials["grade"], set(trials["values"].values())) == ("note", {"2"})

@@ -26,7 +26,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from segbench.artifacts.provenance import commit_in_words, machine
+from segbench.artifacts.provenance import commit_in_words
+from segbench.artifacts.result import Hardware
+from segbench.artifacts.typed import read_as
 from segbench.comparison import tables
 from segbench.comparison.comparison import write_json
 from segbench.comparison.reproduce import span
@@ -121,7 +123,8 @@ def _list(studies: Mapping[str, Any], links: Mapping[str, str]) -> str:
                   for row in found["leaderboard"]]  # fmt: skip
         seeds = {span(row["seeds"]): None for row in found["leaderboard"]}
         origins = {
-            f"{commit_in_words(run)}, {machine(run['hardware'])}": None for run in found["runs"]
+            f"{commit_in_words(run)}, {read_as(Hardware, run['hardware'] or {})}": None
+            for run in found["runs"]
         }
         rows.append([links[name], "<br>".join(scores), "; ".join(seeds), found["verdict"],
                      "<br>".join(origins)])  # fmt: skip

@@ -6,15 +6,23 @@ import importlib
 import inspect
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import nn
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from segbench.config import did_you_mean
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError, DataError
 
+if TYPE_CHECKING:
+    from segbench.data.datamodule import SegmentationData
+    from segbench.data.dataset import Source
+    from segbench.inference.predictor import Predictor
+
+Node = dict[str, Any]  # of a config
 # Names of arguments whose value is loaded: pretrained weights, files, addresses.
 LOADS = re.compile(
     r"^pretrained|(^|_)(weights|pretrained|checkpoint|ckpt)(_|$)|(^|_)(path|file|url|repo|hub)$"
@@ -87,21 +95,29 @@ def locate(target: str) -> Any:
     return getattr(module, name)
 
 
-def build_source(data: Mapping[str, Any]) -> Any:
-    """The data source of a `data` config: its keys without those of the loaders."""
-    factory = locate(str(data["_target_"]))
-    known = inspect.signature(factory).parameters
-    return instantiate("data", {k: v for k, v in data.items() if k == "_target_" or k in known})
+def split_data(data: Mapping[str, Any]) -> tuple[Node, Node]:
+    """A `data` config as the node of its source and that of its loaders, `SegmentationData`.
+
+    A key that both take is the source's. Either half may be given to the function that builds it.
+    """
+    of_source = inspect.signature(locate(str(data["_target_"]))).parameters
+    source = {k: v for k, v in data.items() if k == "_target_" or k in of_source}
+    return source, {k: v for k, v in data.items() if k not in source}
 
 
-def build_datamodule(data: Mapping[str, Any], source: Any, seed: int) -> Any:
-    """The LightningDataModule around a source: the keys of `data` that are not the source's."""
+def build_source(data: Mapping[str, Any]) -> Source:
+    """The data source of a `data` config."""
+    source: Source = instantiate("data", split_data(data)[0])
+    return source
+
+
+def build_datamodule(data: Mapping[str, Any], source: Source, seed: int) -> SegmentationData:
+    """The loaders of a `data` config around its source."""
     from segbench.data.datamodule import SegmentationData
 
-    of_source = inspect.signature(locate(str(data["_target_"]))).parameters
-    rest = {k: v for k, v in data.items() if k != "_target_" and k not in of_source}
     try:
-        return SegmentationData(source=source, seed=seed, **rest)
+        loaders = split_data(data)[1] if "_target_" in data else data
+        return SegmentationData(source=source, seed=seed, **loaders)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"data: {error}") from error
 
@@ -175,6 +191,50 @@ def _with_numbers(
             f"one for each, in the order {', '.join(classes.names)}"
         )
     return out
+
+
+def build_predictor(
+    node: Mapping[str, Any], model: nn.Module, classes: ClassSet, data: SegmentationData
+) -> Predictor:
+    """What turns the logits of a model into label maps."""
+    given = {"model": model, "classes": classes, "mean": data.mean, "std": data.std}
+    predictor: Predictor = instantiate("inference", node, **given)
+    return predictor
+
+
+def build_optimizer(node: Mapping[str, Any], model: nn.Module, is_clipped: bool) -> Optimizer:
+    """One of `training.optim`, which gets the model, or one of torch's, which gets its parameters.
+
+    Not fused where gradients are clipped: under mixed precision Lightning refuses the two.
+    """
+    takes_params = "params" in inspect.signature(locate(str(node["_target_"]))).parameters
+    given: Node = {"params": model.parameters()} if takes_params else {"model": model}
+    given |= {"fused": False} if is_clipped else {}
+    optimizer: Optimizer = instantiate("optimizer", node, **given)
+    return optimizer
+
+
+def build_scheduler(
+    node: Mapping[str, Any], optimizer: Optimizer, total_steps: int
+) -> LRScheduler | ReduceLROnPlateau:
+    """The schedule of the learning rate over a training of `total_steps` steps."""
+    given = {"optimizer": optimizer, "total_steps": total_steps}
+    scheduler: LRScheduler | ReduceLROnPlateau = instantiate("scheduler", node, **given)
+    return scheduler
+
+
+def start_from(model: nn.Module, weights: str) -> str:
+    """Loads weights into a model; returns which fit.
+
+    Raises:
+        ConfigError: there are none, or they are those of another model.
+    """
+    from segbench.models.weights import load_weights
+
+    try:
+        return str(load_weights(model, weights))
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def on_cpu(accelerator: str) -> bool:

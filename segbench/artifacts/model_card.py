@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from segbench.artifacts import build, trust
-from segbench.artifacts.provenance import machine
+from segbench.artifacts.result import Budget, Hardware, Timings
+from segbench.artifacts.typed import read_as
 from segbench.metrics.scores import percent
 
 UNKNOWN_TERMS = "The terms of the data set may restrict the use of what was learned from it."
@@ -36,7 +37,7 @@ def card(file: Path, meta: Mapping[str, Any], parity: Mapping[str, Any], half: b
         "commit": _commit(trained),
         "seed": str(trained.get("seed", config.get("seed", "not known"))),
         "budget": _budget(meta),
-        "hardware": machine(trained.get("hardware")),
+        "hardware": str(read_as(Hardware, trained.get("hardware") or {})),
         "as the original": f"{100 * parity['mean']:.3f} % of the pixels of {parity['images']} "
         f"images ({100 * parity['agreement']:.3f} % in the worst) get the same class",
     }
@@ -102,15 +103,14 @@ def _commit(trained: Mapping[str, Any]) -> str:
 
 
 def _budget(meta: Mapping[str, Any]) -> str:
-    budget, timings = meta["trained"].get("budget", {}), meta["trained"].get("timings", {})
-    parts = [
-        f"{budget[key]} {name}"
-        for key, name in (("epochs", "epochs"), ("steps", "steps"), ("images_seen", "images seen"))
-        if key in budget
-    ]
-    parts += [f"batch {budget['effective_batch_size']}"] if "effective_batch_size" in budget else []
-    parts += [str(budget["precision"])] if "precision" in budget else []
-    parts += [f"averaged weights (EMA {budget['ema']})"] if budget.get("ema") else []
+    budget = read_as(Budget, meta["trained"].get("budget") or {})
+    timings = read_as(Timings, meta["trained"].get("timings") or {})
+    counts = {"epochs": budget.epochs, "steps": budget.steps, "images seen": budget.images_seen}
+    parts = [f"{count} {name}" for name, count in counts.items() if count is not None]
+    if budget.effective_batch_size is not None:
+        parts.append(f"batch {budget.effective_batch_size}")
+    parts += [budget.precision] if budget.precision else []
+    parts += [f"averaged weights (EMA {budget.ema})"] if budget.ema else []
     selection, chosen = meta["protocol"].get("selection"), meta["trained"].get("selected_epoch")
     if _is_another_epoch(meta):
         parts.append(f"weights of epoch {meta['trained']['epoch']} (selection={selection} chose")
@@ -119,8 +119,8 @@ def _budget(meta: Mapping[str, Any]) -> str:
         parts.append(f"weights of epoch {chosen} (selection={selection})")
     elif epoch := meta["trained"].get("epoch"):
         parts.append(f"weights of epoch {epoch}")
-    if seconds := timings.get("train_seconds"):
-        parts.append(f"{seconds / 60:.1f} minutes of training")
+    if timings.train_seconds:
+        parts.append(f"{timings.train_seconds / 60:.1f} minutes of training")
     return ", ".join(parts) or "not known"
 
 

@@ -12,6 +12,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from segbench.artifacts.result import Hardware
+
 if TYPE_CHECKING:
     import torch
 
@@ -70,7 +72,7 @@ def command() -> str:
     return shlex.join([*program, *sys.argv[1:]])
 
 
-def hardware(device: torch.device, count: int = 1) -> dict[str, Any]:
+def hardware(device: torch.device, count: int = 1) -> Hardware:
     """What the work ran on, which need not be all that the machine has.
 
     Args:
@@ -80,25 +82,14 @@ def hardware(device: torch.device, count: int = 1) -> dict[str, Any]:
     import torch
 
     on_gpu = device.type == "cuda"
-    return {
-        "device": torch.cuda.get_device_name(device) if on_gpu else device.type,
-        "num_gpus": count if on_gpu else 0,
-        "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)),
-        "threads": torch.get_num_threads(),
-        "cuda": torch.version.cuda if on_gpu else None,
-    }
-
-
-def machine(hardware: Mapping[str, Any] | None) -> str:
-    """The device in the `hardware` of a result; for a CPU its name and the threads."""
-    if not hardware:
-        return "unknown machine"
-    if hardware["device"] != "cpu":
-        count = hardware.get("num_gpus") or 1
-        return hardware["device"] if count == 1 else f"{count} x {hardware['device']}"
-    threads = hardware.get("threads") or hardware.get("cores")
-    return f"{hardware.get('cpu') or 'CPU'}, {threads} thread{'s' * (threads != 1)}"
+    return Hardware(
+        device=torch.cuda.get_device_name(device) if on_gpu else device.type,
+        num_gpus=count if on_gpu else 0,
+        cpu=_cpu_name(),
+        cores=len(os.sched_getaffinity(0)),
+        threads=torch.get_num_threads(),
+        cuda=torch.version.cuda if on_gpu else None,
+    )
 
 
 def commit_in_words(run: Mapping[str, Any]) -> str:

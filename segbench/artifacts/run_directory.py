@@ -25,12 +25,12 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from segbench.errors import ConfigError
+from segbench.errors import ConfigError, ResultError
 
 if TYPE_CHECKING:
     import numpy as np
 
-SCHEMA_VERSION = 1
+    from segbench.artifacts.result import Config, Result
 
 
 class RunDirectory:
@@ -60,27 +60,57 @@ class RunDirectory:
         """The checkpoint with the best validation mIoU."""
         return self.checkpoints / "best.ckpt"
 
-    def read_result(self) -> dict[str, Any] | None:
-        """The content of result.json; None if there is none or it cannot be read."""
+    def read_result(self) -> Result | None:
+        """The record of the run; None if there is none.
+
+        Raises:
+            ResultError: result.json cannot be read, or contains something else.
+        """
+        from segbench.artifacts.result import Result
+
         try:
-            return json.loads(self.result_file.read_text(encoding="utf-8"))
-        except (FileNotFoundError, json.JSONDecodeError, UnicodeDecodeError):
+            return Result.from_dict(json.loads(self.result_file.read_bytes()))
+        except FileNotFoundError:
             return None
+        except OSError as error:
+            raise ResultError(f"{self.result_file} cannot be read ({error.strerror})") from None
+        except (ValueError, RecursionError) as error:
+            raise ResultError(f"{self.result_file} is corrupt ({error})") from None
+        except ResultError as error:
+            raise ResultError(f"{self.result_file}: {error}") from None
 
-    def read_config(self) -> dict[str, Any] | None:
-        """The config that the run was last started with; None if it never was."""
-        if not self.config_file.is_file():
+    def read_config(self) -> Config | None:
+        """The config that the run was last started with; None if it never was.
+
+        Raises:
+            ConfigError: config.yaml cannot be read, or is no config; it says what to do.
+        """
+        try:
+            config = yaml.safe_load(self.config_file.read_bytes())
+        except FileNotFoundError:
             return None
-        return yaml.safe_load(self.config_file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, yaml.YAMLError, RecursionError) as error:
+            reason = " ".join(str(error).split())
+            raise ConfigError(self._damaged_config(f"cannot be read ({reason})")) from None
+        if not isinstance(config, dict) or not all(isinstance(key, str) for key in config):
+            raise ConfigError(self._damaged_config("is not a config"))
+        return config
 
-    def write_config(self, config: dict[str, Any]) -> None:
+    def _damaged_config(self, what: str) -> str:
+        return (
+            f"{self.config_file} {what}, so nothing says whether this is the same run. Remove that "
+            "file to continue the run under the config of this command, or retrain with "
+            "overwrite=true"
+        )
+
+    def write_config(self, config: Config) -> None:
         """Replaces config.yaml in one step."""
         with replacing(self.config_file) as file:
             file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
 
-    def write_result(self, result: dict[str, Any]) -> None:
+    def write_result(self, result: Result) -> None:
         """Replaces result.json in one step."""
-        text = json.dumps({"schema_version": SCHEMA_VERSION, **result}, indent=2, allow_nan=False)
+        text = json.dumps(result.to_dict(), indent=2, allow_nan=False)
         with replacing(self.result_file) as file:
             file.write_text(text + "\n", encoding="utf-8")
 
@@ -150,14 +180,12 @@ class RunDirectory:
 
     def _is_run(self) -> bool:
         """Whether a run has left its result or its config here; others may use the same names."""
-        result = self.read_result()
-        if isinstance(result, dict) and "status" in result:
-            return True
-        try:
-            config = self.read_config()
-        except (yaml.YAMLError, UnicodeDecodeError):
-            return False
-        return isinstance(config, dict) and "run_dir" in config
+        with contextlib.suppress(ResultError):
+            if self.read_result() is not None:
+                return True
+        with contextlib.suppress(ConfigError):
+            return "run_dir" in (self.read_config() or {})
+        return False
 
 
 @contextlib.contextmanager

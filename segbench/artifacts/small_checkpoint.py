@@ -15,7 +15,10 @@ from typing import Any
 import torch
 
 from segbench.artifacts.checkpoint import read_checkpoint
+from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory, replacing
+from segbench.artifacts.typed import plain
+from segbench.errors import ResultError
 
 Facts = dict[str, Any]
 _OF_THE_MACHINE = ("run_dir", "logger", "overwrite", "resume")
@@ -54,28 +57,25 @@ def write_small(ckpt: Path, target: Path, half: bool) -> None:
         torch.save({"state_dict": state, "segbench": meta}, partial)
 
 
-def result_beside(ckpt: Path) -> Facts:
-    """The result.json of the run that holds a checkpoint, if it is one; else nothing is known."""
-    result = RunDirectory(ckpt.resolve().parents[1]).read_result()
-    if not isinstance(result, dict):
-        return {}
-    of_mapping = ("scores", "protocol", "config")
-    if not all(isinstance(result.get(key, {}), dict) for key in of_mapping):
-        return {}
+def result_beside(ckpt: Path) -> Result | None:
+    """The result.json of the run that contains a checkpoint, if it is one; else None."""
     try:
-        shlex.split(result.get("command", ""))
-    except (ValueError, AttributeError):  # not of a command line
-        result.pop("command")
-    return result
+        return RunDirectory(ckpt.resolve().parents[1]).read_result()
+    except ResultError:  # of something else
+        return None
 
 
-def _facts(result: Facts) -> Facts:
-    """Where the weights come from, by the result.json of the run that holds the checkpoint."""
-    facts = {key: result[key] for key in _OF_THE_RESULT if key in result}
-    if "command" in facts:
-        facts["command"] = shlex.join(
-            re.sub(r"^(\S+?=)[/~].*", r"\1PATH", word) for word in shlex.split(facts["command"])
-        )
+def _facts(result: Result | None) -> Facts:
+    """Where the weights come from, by the result.json of the run that contains the checkpoint."""
+    if result is None:
+        return {}
+    known = result.to_dict()
+    facts = {key: known[key] for key in _OF_THE_RESULT if known[key] is not None}
+    try:
+        words = shlex.split(result.command)
+    except ValueError:  # no command line
+        words = []
+    facts["command"] = shlex.join(re.sub(r"^(\S+?=)[/~].*", r"\1PATH", word) for word in words)
     return facts
 
 
@@ -87,17 +87,17 @@ def _epoch(checkpoint: Mapping[str, Any]) -> Facts:
     return {"epoch": int(checkpoint["epoch"]) + 1 if is_trained else 0}
 
 
-def _test_scores(ckpt: Path, epoch: int | None, result: Facts) -> Facts:
+def _test_scores(ckpt: Path, epoch: int | None, result: Result | None) -> Facts:
     """The test scores of the run, if it was these weights that were tested."""
-    scores = result.get("scores", {}).get("test")
-    if result.get("status") != "finished" or not scores:
+    scores = result.scores.get("test") if result else None
+    if result is None or result.protocol is None or result.status != "finished" or not scores:
         return {}
-    tested = result.get("selected_epoch")
+    tested = result.selected_epoch
     if epoch is None or tested is None:
-        is_tested = ckpt.name == f"{result.get('protocol', {}).get('selection')}.ckpt"
+        is_tested = ckpt.name == f"{result.protocol.selection}.ckpt"
     else:
         is_tested = epoch == tested
-    return {"test": scores} if is_tested else {}
+    return {"test": plain(scores)} if is_tested else {}
 
 
 def _without_folders(value: Any, key: str = "") -> Any:

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from segbench.artifacts.typed import plain
 from segbench.comparison import wording
 from segbench.comparison.audit import audit
 from segbench.comparison.counts import pixel_acc
@@ -48,9 +49,9 @@ def compare_runs(study: Study, options: Options) -> dict[str, Any]:
     result: dict[str, Any] = {
         "schema_version": 1,
         "study": study.path.name,
-        "split": study.first.result["data_info"]["split"],
-        "label_protocol": study.first.result["data_info"]["protocol"],
-        "comparable": study.first.result["data_info"]["comparable"],
+        "split": study.first.data.split,
+        "label_protocol": study.first.data.protocol,
+        "comparable": study.first.data.comparable,
         "fingerprint": _fingerprint(study),
         "absent_classes": study.absent,
         "classes": list(study.classes.names),
@@ -109,7 +110,7 @@ def _leaderboard(study: Study, drawn: Sample, options: Options) -> list[dict[str
         rows.append(
             {
                 "label": entrant.name,
-                "kind": first["kind"],
+                "kind": first.kind,
                 "seeds": list(entrant.seeds),
                 "scores": drawn.scores[index][:, -1],
                 "sd": drawn.seed_sd(index)[-1],
@@ -118,7 +119,7 @@ def _leaderboard(study: Study, drawn: Sample, options: Options) -> list[dict[str
                 "places": places[index],
                 "pixel_acc": pixel_acc(entrant.counts),
                 "class_iou": dict(zip(study.classes.names, estimate.value[:-1], strict=True)),
-                "params": first.get("params"),
+                "params": first.params,
             }
         )
     return sorted(rows, key=lambda row: -row["value"])
@@ -156,20 +157,24 @@ def _fingerprint(study: Study) -> dict[str, str]:
     found: dict[str, str] = {}
     for runs in study.runs.values():
         for run in runs:
-            found = {**run.result["data_info"]["fingerprint"], **found}
+            found = {**run.data.fingerprint, **found}
     return found
 
 
 def _run(run: Run, study: Study) -> dict[str, Any]:
     result = run.result
-    split = result["data_info"]["split"]
-    keys = ("commit", "dirty", "command", "hardware", "versions", "timings", "kind")
     return {
         "label": run.label,
         "seed": run.seed,
         "path": str(run.path.relative_to(study.path)),
-        "mIoU": result["scores"][split]["mIoU"],
-        **{key: result.get(key) for key in keys},
+        "mIoU": run.scores.mIoU,
+        "commit": result.commit,
+        "dirty": result.dirty,
+        "command": result.command,
+        "hardware": plain(result.hardware),
+        "versions": result.versions,
+        "timings": plain(result.timings),
+        "kind": result.kind,
     }
 
 

@@ -143,16 +143,16 @@ def read_costs(study: Study) -> list[dict[str, Any]]:
         DataError: benchmark.json is not such a list (under the key `models`).
     """
     counted = [
-        {"model": label, "params": runs[0].result.get("params")}
+        {"model": label, "params": runs[0].result.params}
         for label, runs in study.runs.items()
-        if runs[0].result.get("params")
+        if runs[0].result.params
     ]
     file = study.path / "benchmark.json"
     if not file.is_file():
         return counted
     try:
         measured = json.loads(file.read_text(encoding="utf-8"))["models"]
-        labels = {run.result["name"]: run.label for runs in study.runs.values() for run in runs}
+        labels = {run.result.name: run.label for runs in study.runs.values() for run in runs}
         named = [
             {**entry, "model": labels.get(entry["model"], entry["model"])} for entry in measured
         ]

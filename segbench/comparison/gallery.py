@@ -57,8 +57,7 @@ def sheets(study: Study, comparison: Mapping[str, Any]) -> list[tuple[str, str]]
 
 def median_run(study: Study, label: str) -> Run:
     """The run whose score is the (lower) median of its model: the typical one, not the best."""
-    split = study.first.result["data_info"]["split"]
-    runs = sorted(study.runs[label], key=lambda run: run.result["scores"][split]["mIoU"])
+    runs = sorted(study.runs[label], key=lambda run: run.scores.mIoU or 0.0)
     return runs[(len(runs) - 1) // 2]
 
 

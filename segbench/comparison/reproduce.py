@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from segbench.artifacts.provenance import commit_in_words, machine
+from segbench.artifacts.provenance import commit_in_words
+from segbench.artifacts.result import Hardware
+from segbench.artifacts.typed import read_as
 from segbench.comparison.wording import join
 
 
@@ -60,7 +62,9 @@ def span(seeds: Sequence[int]) -> str:
 def _origin(run: Mapping[str, Any]) -> str:
     versions = run.get("versions") or {}
     named = [f"{name} {versions[name]}" for name in ("torch", "python") if name in versions]
-    return ", ".join([commit_in_words(run), machine(run.get("hardware")), *named])
+    return ", ".join(
+        [commit_in_words(run), str(read_as(Hardware, run.get("hardware") or {})), *named]
+    )
 
 
 def _merged(

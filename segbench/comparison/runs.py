@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import math
+import os
 import zipfile
-from collections.abc import Mapping
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from segbench.artifacts.run_directory import SCHEMA_VERSION, RunDirectory
+from segbench.artifacts.result import DataInfo, Protocol, Result, Scores
+from segbench.artifacts.run_directory import RunDirectory
 from segbench.comparison.counts import count, iou, with_mean
-
-REQUIRED = ("status", "name", "seed", "kind", "classes", "data_info", "protocol", "scores")
+from segbench.data.classes import ClassSet
+from segbench.errors import ResultError
 
 
 @dataclass(frozen=True)
@@ -25,7 +25,11 @@ class Run:
     Args:
         path: its directory.
         label: the line of the leaderboard it belongs to.
-        result: the content of result.json.
+        result: its record, with the next four.
+        data: which images it saw.
+        protocol: how it was scored.
+        classes: the classes.
+        scores: of the split that was scored.
         names, groups: `[N]`, of each image.
         matrices: int64 `[N, C, C + 1]`.
         boundary: int64 `[N, 2, C]`; intersection and union of the boundary bands (Boundary IoU,
@@ -34,7 +38,11 @@ class Run:
 
     path: Path
     label: str
-    result: dict[str, Any]
+    result: Result
+    data: DataInfo
+    protocol: Protocol
+    classes: ClassSet
+    scores: Scores
     names: list[str]
     groups: list[str]
     matrices: np.ndarray
@@ -43,7 +51,7 @@ class Run:
     @property
     def seed(self) -> int:
         """The seed of the run."""
-        return int(self.result["seed"])
+        return self.result.seed
 
 
 @dataclass(frozen=True)
@@ -55,79 +63,63 @@ class LeftOut:
     broken: bool
 
 
-def lookup(result: Mapping[str, Any], path: str) -> Any:
-    """The value at a dotted path, or None."""
-    value: Any = result
-    for key in path.split("."):
-        value = value.get(key) if isinstance(value, Mapping) else None
-    return value
-
-
-def scored_data(result: Mapping[str, Any]) -> Any:
-    """The fingerprint of the images that were scored."""
-    return lookup(result, f"data_info.fingerprint.{lookup(result, 'data_info.split')}")
-
-
 def read_run(folder: Path) -> Run | LeftOut:
     """The run in a directory, or why it cannot be used."""
-    file = folder / "result.json"
+    directory = RunDirectory(folder)
     try:
-        result = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+        result = directory.read_result()
+    except ResultError as error:
+        reason = str(error).removeprefix(f"{folder}{os.sep}")
+        return LeftOut(folder, f"{reason}; run it again", broken=True)
+    if result is None:
         return LeftOut(folder, "no result.json: the run never started", broken=False)
-    except (json.JSONDecodeError, UnicodeDecodeError) as error:
-        return LeftOut(folder, f"result.json is corrupt ({error}); run it again", broken=True)
-    version = result.get("schema_version") if isinstance(result, dict) else None
-    if not isinstance(version, int):
-        return LeftOut(folder, "result.json has no schema_version; run it again", broken=True)
-    if version > SCHEMA_VERSION:
-        reason = (
-            f"result.json has schema {version}, this segbench reads up to {SCHEMA_VERSION}; "
-            "update segbench"
-        )
-        return LeftOut(folder, reason, broken=True)
-    if result.get("status") != "finished":
-        reason = f"the run is {result.get('status')}"
-        reason += f" ({result['reason']})" if result.get("reason") else ""
+    if result.status != "finished":
+        reason = f"the run is {result.status}" + (f" ({result.reason})" if result.reason else "")
         return LeftOut(folder, reason, broken=False)
-    if lookup(result, "config.test") is False and lookup(result, "scores.test") is None:
+    data, protocol, classes = result.data_info, result.protocol, result.classes
+    scores = result.scores.get(data.split) if data else None
+    if data is None or protocol is None or classes is None or scores is None:
         return LeftOut(folder, "the run was not tested (test=false)", broken=False)
-    missing = [key for key in REQUIRED if key not in result]
-    if missing:
-        return LeftOut(folder, f"result.json lacks {', '.join(missing)}; run it again", broken=True)
     try:
-        names, groups, matrices = RunDirectory(folder).read_confusion()
-        _check_matrices(names, groups, matrices, result)
+        names, groups, matrices = directory.read_confusion()
+        _check_matrices(names, groups, matrices, classes)
         boundary = _read_boundary(folder, matrices.shape)
+        _check_score(matrices, scores, protocol.absent_classes, data.split)
     except FileNotFoundError:
         return LeftOut(folder, "there is no confusion.npz; run it again", broken=True)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         return LeftOut(folder, f"confusion.npz is corrupt ({error}); run it again", broken=True)
     if not matrices.any():
         reason = (
-            f"the {result['data_info']['split']} split has no labels, so there is nothing to "
-            "compare; add masks, or score another split in a study of its own "
+            f"the {data.split} split has no labels, so there is nothing to compare; add masks, or "
+            "score another split in a study of its own "
             "(segbench.evaluate ckpt=FILE split=val study=NAME)"
         )
         return LeftOut(folder, reason, broken=False)
-    return Run(folder, str(result["name"]), result, names, groups, matrices, boundary)
+    return Run(
+        folder, result.name, result, data, protocol, classes, scores,
+        names, groups, matrices, boundary,
+    )  # fmt: skip
 
 
 def _read_boundary(folder: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     with np.load(RunDirectory(folder).confusion_file) as file:
         boundary = file.get("boundary")
     expected = (shape[0], 2, shape[1])
-    if boundary is not None and boundary.shape != expected:
+    if boundary is None:
+        return None
+    if boundary.shape != expected:
         raise ValueError(f"boundary counts {boundary.shape}, expected {expected}")
+    if boundary.dtype.kind not in "iu" or boundary.min(initial=0) < 0:
+        raise ValueError(f"boundary counts of {boundary.dtype} are not counts of pixels")
     return boundary
 
 
 def _check_matrices(
-    names: list[str], groups: list[str], matrices: np.ndarray, result: Mapping[str, Any]
+    names: list[str], groups: list[str], matrices: np.ndarray, classes: ClassSet
 ) -> None:
-    """Raises ValueError unless the matrices are whole and give the score in result.json."""
-    classes = len(lookup(result, "classes.names") or ())
-    expected = (len(names), classes, classes + 1)
+    """Raises ValueError unless there is one matrix of pixel counts per image."""
+    expected = (len(names), classes.num_classes, classes.num_classes + 1)
     if matrices.shape != expected or len(groups) != len(names):
         raise ValueError(
             f"matrices {matrices.shape}, {len(names)} names, {len(groups)} groups; "
@@ -135,11 +127,14 @@ def _check_matrices(
         )
     if matrices.dtype.kind not in "iu" or not matrices.size or matrices.min() < 0:
         raise ValueError(f"matrices of {matrices.dtype} are not counts of pixels")
-    split, absent = result["data_info"]["split"], result["protocol"]["absent_classes"]
-    stated = lookup(result, f"scores.{split}.mIoU")  # None without any label
+
+
+def _check_score(matrices: np.ndarray, scores: Scores, absent: str, split: str) -> None:
+    """Raises ValueError unless the matrices give the score in result.json."""
     found = float(with_mean(iou(count(matrices).sum(axis=0), absent))[-1])
-    if not _agree(stated, found):
-        raise ValueError(f"it gives mIoU {found:.6f}, but result.json says {stated} on {split}")
+    if not _agree(scores.mIoU, found):
+        stated = f"result.json says {scores.mIoU} on {split}"
+        raise ValueError(f"it gives mIoU {found:.6f}, but {stated}")
 
 
 def _agree(stated: float | None, found: float) -> bool:

@@ -1,6 +1,6 @@
 """Reads the runs of a study from disk and refuses to put into one table what does not belong there.
 
-A run directory holds `result.json` and `confusion.npz` (see `training.run_directory`), whether it
+A run directory holds `result.json` and `confusion.npz` (see `artifacts.run_directory`), whether it
 was trained here (`kind` train) or its predictions came from any program (`kind` evaluate). Whatever
 cannot be used is named and left out; nothing disappears silently.
 """
@@ -15,21 +15,11 @@ from pathlib import Path
 
 import numpy as np
 
+from segbench.artifacts.differences import REFUSED
 from segbench.comparison.counts import Entrant, count
-from segbench.comparison.runs import LeftOut, Run, lookup, read_run
+from segbench.comparison.runs import LeftOut, Run, read_run
 from segbench.data.classes import ClassSet
 from segbench.errors import DataError
-
-# What two runs must share to stand in one table: where it is in result.json, what it is called.
-TABLE_KEYS = {
-    "label protocol": "data_info.protocol",
-    "comparable with published numbers": "data_info.comparable",
-    "split": "data_info.split",
-    "classes": "classes.names",
-    "resolution of the scores": "protocol.resolution",
-    "policy for absent classes": "protocol.absent_classes",
-    "policy for void predictions": "protocol.void_prediction",
-}
 
 
 @dataclass(frozen=True)
@@ -43,7 +33,7 @@ class Study:
     @property
     def classes(self) -> ClassSet:
         """The classes all runs share."""
-        return ClassSet.from_dict(self.first.result["classes"])
+        return self.first.classes
 
     @property
     def first(self) -> Run:
@@ -53,7 +43,7 @@ class Study:
     @property
     def absent(self) -> str:
         """The policy for classes in neither mask nor pred."""
-        return str(self.first.result["protocol"]["absent_classes"])
+        return self.first.protocol.absent_classes
 
     def entrants(self, boundary: bool = False) -> list[Entrant]:
         """The counts of each label's runs, of all pixels or of the bands along boundaries."""
@@ -131,14 +121,13 @@ def _without_duplicates(runs: list[Run], left_out: list[LeftOut]) -> list[Run]:
 
 def _refuse_mixed_tables(path: Path, runs: list[Run]) -> None:
     problems = []
-    data_key = f"data_info.fingerprint.{lookup(runs[0].result, 'data_info.split')}"
-    for title, key in {"data fingerprint": data_key, **TABLE_KEYS}.items():
+    for rule in REFUSED:
         found = defaultdict(list)
         for run in runs:
-            found[json.dumps(lookup(run.result, key))].append(run)
+            found[json.dumps(rule.read(run.result) if rule.read else None)].append(run)
         if len(found) > 1:
             parts = [f"{value} ({_labels(group)})" for value, group in found.items()]
-            problems.append(f"{title}: {'; '.join(parts)}")
+            problems.append(f"{rule.name}: {'; '.join(parts)}; {rule.why}")
     images = defaultdict(list)
     for run in runs:
         images[tuple(zip(run.names, run.groups, strict=True))].append(run)
@@ -147,7 +136,7 @@ def _refuse_mixed_tables(path: Path, runs: list[Run]) -> None:
         problems.append(f"the images or their groups: {'; '.join(parts)}")
     if problems:
         raise DataError(
-            f"{path}: these runs must not stand in one table, they differ in\n  - "
+            f"{path}: these runs do not belong in one table, they differ in\n  - "
             + "\n  - ".join(problems)
             + "\nCompare those that belong together with only=[NAME,...]."
         )

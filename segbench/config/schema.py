@@ -36,6 +36,8 @@ class TrainConfig:
     scheduler: Any = MISSING
     trainer: Any = MISSING
     logger: Any = MISSING
+    # Lightning callbacks by name, each with a `_target_`
+    callbacks: Any = None
     inference: Any = MISSING
 
     # How

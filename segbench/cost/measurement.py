@@ -19,7 +19,6 @@ import torch
 from torch import nn
 
 from segbench.artifacts import build, provenance
-from segbench.artifacts.provenance import machine
 from segbench.artifacts.segmenter import resolve_device
 from segbench.cost.profiling import (
     Mode,
@@ -102,7 +101,7 @@ def _identity(job: Job) -> dict[str, Any]:
 
 def _device_name(device: torch.device, mode: str) -> str:
     """What may share an axis: times of other hardware, thread counts or modes may not."""
-    return f"{machine(provenance.hardware(device))}, {mode}"
+    return f"{provenance.hardware(device)}, {mode}"
 
 
 def _inference(model: nn.Module, mode: Mode, device: torch.device, job: Job) -> dict[str, Any]:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import csv
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 
+from segbench.artifacts.result import Result, Scores
 from segbench.artifacts.run_directory import RunDirectory
+from segbench.artifacts.typed import known
 from segbench.data.dataset import Source
 from segbench.evaluation.evaluator import Evaluation
 from segbench.inference.sheets import sample_sheet
@@ -34,61 +35,77 @@ SINGLES = ("pixel_acc", "fwIoU", "mean_image_mIoU", "worst_tenth_mIoU", "ECE", "
 
 
 def write_tables(
-    folder: Path, result: dict[str, Any], matrices: np.ndarray, names: Sequence[str]
+    folder: Path, result: Result, found: Scores, matrices: np.ndarray, names: Sequence[str]
 ) -> None:
     """Writes classes.csv, images.csv (fractions) and report.md (percent).
 
     Args:
         folder: the run directory.
-        result: the content of result.json.
+        result: the record of the evaluation.
+        found: the scores in it.
         matrices: int64 `[N, C, C + 1]`.
         names: N image names.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    split = result["data_info"]["split"]
-    found = result["scores"][split]
-    columns = [column for column in CLASS_COLUMNS if column in found]
-    pixels = dict(zip(found["IoU"], matrices.sum((0, 2)).tolist(), strict=True))
+    columns = _columns(found)
+    pixels = dict(zip(found.IoU, matrices.sum((0, 2)).tolist(), strict=True))
     with (folder / "classes.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["class", "pixels", *columns])
-        for name in found["IoU"]:
-            writer.writerow([name, pixels[name], *(found[c].get(name) for c in columns)])
+        for name in found.IoU:
+            writer.writerow([name, pixels[name], *(c.get(name) for c in columns.values())])
     hits, _ = union_counts(matrices)
-    labelled = matrices.sum((1, 2))
+    labelled, absent = matrices.sum((1, 2)), known(result.protocol).absent_classes
     with (folder / "images.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(["image", "labelled_pixels", "mIoU", "pixel_acc"])
         for name, matrix, right, count in zip(names, matrices, hits.sum(1), labelled, strict=True):
-            value = mean_over_classes(class_iou(matrix), result["protocol"]["absent_classes"])
+            value = mean_over_classes(class_iou(matrix), absent)
             accuracy = right / count if count else ""
             writer.writerow([name, count, "" if np.isnan(value) else float(value), accuracy])
-    lines = [f"# {result['name']}, {split} of {result['data_info']['protocol']}", ""]
+    info = known(result.data_info)
+    lines = [f"# {result.name}, {info.split} of {info.protocol}", ""]
     lines += [*_notes(result), ""]
     lines += ["| class | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
-    for name in found["IoU"]:
-        values = [percent(found[column].get(name)) for column in columns]
+    for name in found.IoU:
+        values = [percent(column.get(name)) for column in columns.values()]
         lines.append(f"| {name} | " + " | ".join(values) + " |")
-    means = [percent(found.get(MEANS.get(column, ""))) for column in columns]
+    means = _means(found, columns)
     lines += ["| **mean** | " + " | ".join(means) + " |", ""]
-    lines += [f"- {key}: {percent(found[key])}" for key in SINGLES if key in found]
-    lines += [f"- mIoU of {group}: {percent(v)}" for group, v in found["groups"].items()]
+    lines += [f"- {key}: {percent(value)}" for key, value in _singles(found).items()]
+    lines += [f"- mIoU of {group}: {percent(v)}" for group, v in (found.groups or {}).items()]
     for key in ("category_IoU", "category_iIoU"):
-        lines += [f"- {key} of {name}: {percent(v)}" for name, v in found.get(key, {}).items()]
+        by_category = getattr(found, key) or {}
+        lines += [f"- {key} of {name}: {percent(v)}" for name, v in by_category.items()]
     (folder / "report.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
-def _notes(result: dict[str, Any]) -> list[str]:
-    """Under which conventions the numbers stand."""
-    protocol = result["protocol"]
-    count = result["data_info"]["num_images"][result["data_info"]["split"]]
+def _columns(found: Scores) -> dict[str, Mapping[str, float | None]]:
+    """The scores by class that were counted, by name."""
+    counted = {column: getattr(found, column) for column in CLASS_COLUMNS}
+    return {column: by_class for column, by_class in counted.items() if by_class is not None}
+
+
+def _means(found: Scores, columns: Iterable[str]) -> list[str]:
+    return [percent(getattr(found, MEANS[c]) if c in MEANS else None) for c in columns]
+
+
+def _singles(found: Scores) -> dict[str, float]:
+    """The scores of the whole split that exist, by name."""
+    values = {key: getattr(found, key) for key in SINGLES}
+    return {key: value for key, value in values.items() if value is not None}
+
+
+def _notes(result: Result) -> list[str]:
+    """The conventions behind the numbers."""
+    protocol, info = known(result.protocol), known(result.data_info)
     lines = [
-        f"{count} images at original resolution, {protocol['source']}; absent classes: "
-        f"{protocol['absent_classes']}; void predicted on a labelled pixel: a miss. Percent."
+        f"{info.num_images[info.split]} images at original resolution, {protocol.source}; absent "
+        f"classes: {protocol.absent_classes}; void predicted on a labelled pixel: a miss. Percent."
     ]
-    if protocol["partial"]:
-        lines.append(f"PARTIAL: {len(protocol['partial'])} problems, see protocol.partial.")
-    if not result["data_info"]["comparable"]:
+    if protocol.partial:
+        lines.append(f"PARTIAL: {len(protocol.partial)} problems, see protocol.partial.")
+    if not info.comparable:
         lines.append("Not comparable with published numbers (see the data config).")
     return lines
 
@@ -162,22 +179,22 @@ def save_predictions(folder: Path, judged: Evaluation, kind: str) -> None:
         cv2.imwrite(str(file), to_label_ids(pred) if kind == "cityscapes" else pred)
 
 
-def print_scores(found: dict[str, Any], result: dict[str, Any], run: RunDirectory) -> None:
+def print_scores(found: Scores, result: Result, run: RunDirectory) -> None:
     """Prints the table of classes, the single scores, and where the files are."""
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
-    columns = [column for column in CLASS_COLUMNS if column in found]
-    title = f"{result['name']}, {result['data_info']['split']}"
+    columns = _columns(found)
+    title = f"{result.name}, {known(result.data_info).split}"
     table = Table(title=title, title_justify="left")
     table.add_column("class")
     for column in columns:
         table.add_column(column.replace("_", " "), justify="right")
-    for name in found["IoU"]:
-        table.add_row(name, *(percent(found[column].get(name)) for column in columns))
+    for name in found.IoU:
+        table.add_row(name, *(percent(column.get(name)) for column in columns.values()))
     table.add_section()
-    means = [percent(found.get(MEANS.get(column, ""))) for column in columns]
-    table.add_row("mean", *means, style="bold")
+    table.add_row("mean", *_means(found, columns), style="bold")
     console.print(table)
-    console.print(", ".join(f"{key} {percent(found[key])}" for key in SINGLES if key in found))
+    singles = _singles(found).items()
+    console.print(", ".join(f"{key} {percent(value)}" for key, value in singles))
     for note in _notes(result):
         console.print(note, soft_wrap=True)
     files = ("report.md", "confusion.png", "worst.png")

@@ -72,6 +72,15 @@ class Speed(pl.Callback):
         self.totals["seconds"] += seconds
         self.totals["waiting"] += self._waiting
 
+    def timings(self) -> dict[str, float]:
+        """What result.json says of them, see `artifacts.result.Timings`."""
+        seconds = max(self.totals["seconds"], 1e-9)
+        return {
+            "train_seconds": self.totals["seconds"],
+            "images_per_s": self.totals["images"] / seconds,
+            "waiting_for_data": self.totals["waiting"] / seconds,
+        }
+
     def state_dict(self) -> dict[str, Any]:
         """The totals so far, for the checkpoint."""
         return dict(self.totals)

@@ -10,12 +10,21 @@ def is_first_process() -> bool:
 
     Before Lightning is imported, and on every node: there is one first process in all.
     """
+    return process_name() == ""
+
+
+def process_name() -> str:
+    """`rank 1`, or `node 1, rank 0`, of a process that is not the first one; else empty."""
     if _by_torchrun():
-        return os.environ.get("RANK", "0") == "0"
-    if _by_srun():
-        return os.environ.get("SLURM_PROCID", "0") == "0"
-    node = os.environ.get("NODE_RANK", os.environ.get("GROUP_RANK", "0"))
-    return node == "0" and os.environ.get("LOCAL_RANK", "0") == "0"
+        node, rank = "0", os.environ.get("RANK", "0")
+    elif _by_srun():
+        node, rank = "0", os.environ.get("SLURM_PROCID", "0")
+    else:
+        node = os.environ.get("NODE_RANK", os.environ.get("GROUP_RANK", "0"))
+        rank = os.environ.get("LOCAL_RANK", "0")
+    if node != "0":
+        return f"node {node}, rank {rank}"
+    return "" if rank == "0" else f"rank {rank}"
 
 
 def all_start_at_once() -> bool:

@@ -12,7 +12,8 @@ import torch
 from pytorch_lightning.profilers import Profiler
 
 from segbench.artifacts.run_directory import RunDirectory
-from segbench.training.session import build_run, quiet_libraries
+from segbench.training.build import build_run
+from segbench.training.session import quiet_libraries
 
 # Names, or their endings, that Lightning gives the parts of a step.
 DATA = ("train_dataloader_next", "batch_to_device")
@@ -105,9 +106,9 @@ def time_steps(config: dict[str, Any], steps: int, warmup: int = 3) -> dict[str,
     }
     with tempfile.TemporaryDirectory() as folder:
         run = RunDirectory(folder)
-        task, data, trainer = build_run({**config, "trainer": trainer_node, "samples": 0}, run)
-        times = StepTimes(trainer.strategy.root_device)
-        trainer.profiler = times  # type: ignore[attr-defined]
-        trainer.fit(task, data)
+        parts = build_run({**config, "trainer": trainer_node, "samples": 0}, run)
+        times = StepTimes(parts.trainer.strategy.root_device)
+        parts.trainer.profiler = times  # type: ignore[attr-defined]
+        parts.trainer.fit(parts.task, parts.data)
     timed = times.steps[warmup:]
     return {part: 1000 * median(step[part] for step in timed) for part in timed[0]}

@@ -19,12 +19,14 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from segbench.artifacts import build
+from segbench.artifacts.result import Config
 from segbench.artifacts.run_directory import RunDirectory, replacing
+from segbench.data.datamodule import SegmentationData
 from segbench.errors import ConfigError
 from segbench.training.callbacks import Bar, Curves, EpochLines, Samples, Speed
 from segbench.training.tracking import wandb_arguments
+from segbench.training.validation import LabelsOfVal, check_validated, has_val_score, needed_by
 
-Config = dict[str, Any]
 # Of arguments for which the Trainer itself sets no limit.
 LEAST = {"accumulate_grad_batches": 1, "check_val_every_n_epoch": 1, "gradient_clip_val": 0}
 
@@ -60,8 +62,14 @@ class _KeptAsLightnings(Callback):
 class MovableCheckpoint(_KeptAsLightnings, ModelCheckpoint):
     """Goes on in the folder where the run stands now, wherever it stood when it was interrupted.
 
-    Lightning's own forgets the best epoch when the folder has another name.
+    Lightning's own forgets the best epoch when the folder has another name. An epoch without a
+    score, because val has no labels, writes nothing.
     """
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Writes the checkpoint if it is due."""
+        if self.monitor is None or has_val_score(pl_module):
+            super().on_train_epoch_end(trainer, pl_module)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Takes up the state, with its paths led to the folder of today."""
@@ -102,15 +110,16 @@ def build_loggers(config: Config, run: RunDirectory) -> list[Logger]:
 
 
 def build_trainer(
-    config: Config, run: RunDirectory, data: Any, loggers: list[Logger]
+    config: Config, run: RunDirectory, data: SegmentationData, loggers: list[Logger], speed: Speed
 ) -> pl.Trainer:
     """The Lightning Trainer of a run, with its checkpoints, curves and pictures.
 
     Args:
         config: the resolved config of `segbench.train`.
         run: where everything goes.
-        data: the `SegmentationData`; says how many images are validated.
+        data: says how many images are validated.
         loggers: from `build_loggers`.
+        speed: takes the time.
 
     Raises:
         ConfigError: batch norm is to be synchronised on CPUs, which torch cannot.
@@ -122,13 +131,13 @@ def build_trainer(
             "(each process then normalises its own part of the batch)"
         )
     try:
-        return build.instantiate(
+        trainer: pl.Trainer = build.instantiate(
             "trainer",
             config["trainer"],
             precision=build.resolve_precision(config["precision"], accelerator),
             deterministic=config["deterministic"],
             logger=loggers or False,
-            callbacks=_callbacks(config, run, data),
+            callbacks=_callbacks(config, run, data, speed),
             enable_progress_bar=config["trainer"]["enable_progress_bar"] and sys.stdout.isatty(),
             default_root_dir=str(run.path),
             plugins=[AtomicCheckpointIO()],
@@ -138,6 +147,7 @@ def build_trainer(
         )
     except MisconfigurationException as error:  # how Lightning refuses arguments
         raise ConfigError(f"trainer: {error}") from None
+    return trainer
 
 
 def check_possible(config: Config) -> None:
@@ -164,36 +174,17 @@ def check_possible(config: Config) -> None:
         )
     if trainer.get("limit_test_batches") == 0 and config["test"]:
         raise ConfigError("trainer.limit_test_batches=0: nothing would be tested; say test=false")
-    _check_validated(config)
+    check_validated(config)
 
 
-def _check_validated(config: Config) -> None:
-    """Raises ConfigError if something needs the scores of val, and there will be none."""
-    trainer = config["trainer"]
-    epochs, every = trainer["max_epochs"], trainer["check_val_every_n_epoch"]
-    is_too_short = epochs is not None and 0 <= epochs < (every or 1)
-    if not is_too_short and trainer["limit_val_batches"] != 0:
-        return
-    needed_by = ["selection=best"] if config["selection"] == "best" else []
-    if epochs != 0:  # else nothing is trained
-        needed_by += ["early_stopping"] if config["early_stopping"] is not None else []
-        is_plateau = config["scheduler"]["_target_"].endswith(".plateau")
-        needed_by += ["scheduler=plateau"] if is_plateau else []
-    if needed_by:
-        keys = ("max_epochs", "check_val_every_n_epoch", "limit_val_batches")
-        given = ", ".join(f"trainer.{key}={trainer[key]}" for key in keys)
-        advice = " or say selection=last" if needed_by == ["selection=best"] else ""
-        raise ConfigError(
-            f"{', '.join(needed_by)}: no epoch with a validation would be completed ({given}); "
-            f"validate within the training{advice}"
-        )
-
-
-def _callbacks(config: Config, run: RunDirectory, data: Any) -> list[Callback]:
+def _callbacks(
+    config: Config, run: RunDirectory, data: SegmentationData, speed: Speed
+) -> list[Callback]:
     every = config["trainer"]["check_val_every_n_epoch"]
     positions = _spread(config["samples"], _num_evaluated(config, data))
     callbacks: list[Callback] = [
-        Speed(),
+        speed,
+        LabelsOfVal(needed_by(config)),
         Samples(run.samples, data.classes, positions, config["samples_every"]),
         # Written when the epoch is over, so that a resume starts with a whole one.
         MovableCheckpoint(
@@ -213,6 +204,7 @@ def _callbacks(config: Config, run: RunDirectory, data: Any) -> list[Callback]:
         callbacks.append(StopEarly("val/mIoU", mode="max", patience=config["early_stopping"]))
     if config["trainer"]["enable_progress_bar"]:
         callbacks.append(Bar() if sys.stdout.isatty() else EpochLines())
+    callbacks += _own_callbacks(config)
     # Last, so that it holds the final state of the others.
     callbacks.append(
         MovableCheckpoint(
@@ -227,7 +219,18 @@ def _callbacks(config: Config, run: RunDirectory, data: Any) -> list[Callback]:
     return callbacks
 
 
-def _num_evaluated(config: Config, data: Any) -> int:
+def _own_callbacks(config: Config) -> list[Callback]:
+    """Those that the config names, such as Lightning's own."""
+    found = []
+    for name, node in (config["callbacks"] or {}).items():
+        callback = build.instantiate(f"callbacks.{name}", node)
+        if not isinstance(callback, Callback):
+            raise ConfigError(f"callbacks.{name}: {node['_target_']} is no Lightning callback")
+        found.append(callback)
+    return found
+
+
+def _num_evaluated(config: Config, data: SegmentationData) -> int:
     """Number of validation images that an epoch sees."""
     limit, num_val = config["trainer"]["limit_val_batches"], len(data.records("val"))
     if limit is None:

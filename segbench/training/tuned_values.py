@@ -12,7 +12,9 @@ from typing import Any
 
 import yaml
 
+from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory, replacing
+from segbench.errors import ResultError
 
 
 def write_tuned(folder: Path, choices: Mapping[str, str | None]) -> int:
@@ -29,11 +31,13 @@ def write_tuned(folder: Path, choices: Mapping[str, str | None]) -> int:
     """
     model = choices["model"]
     trials = [RunDirectory(file.parent) for file in sorted(folder.glob("*/result.json"))]
-    results = [(trial, result) for trial in trials if (result := trial.read_result())]
+    results = [(trial, result) for trial in trials if (result := _read(trial))]
     finished = [
-        (result["scores"]["val"]["mIoU"], trial, result)
+        (val.mIoU, trial, result)
         for trial, result in results
-        if result["status"] == "finished" and result["scores"].get("val")
+        if result.status == "finished"
+        and (val := result.scores.get("val"))
+        and val.mIoU is not None
     ]
     if not finished:
         print(f"{folder}: no trial has finished, so there are no tuned values of {model}")
@@ -46,7 +50,7 @@ def write_tuned(folder: Path, choices: Mapping[str, str | None]) -> int:
             option = record["best_params"][key]
             found.setdefault("defaults", []).append({f"override /{key}": option})
         else:
-            _put(found, key, _at(result["config"], key))
+            _put(found, key, _at(result.config, key))
     file = folder.parent / "tuned" / f"{model}.yaml"
     with replacing(file) as partial:
         partial.write_text(
@@ -63,6 +67,14 @@ def write_tuned(folder: Path, choices: Mapping[str, str | None]) -> int:
     )
     print("".join(f"  {line}\n" for line in file.read_text(encoding="utf-8").splitlines()[2:]))
     return 0
+
+
+def _read(trial: RunDirectory) -> Result | None:
+    try:
+        return trial.read_result()
+    except ResultError as error:
+        print(f"left out: {error}")
+        return None
 
 
 def _at(config: Mapping[str, Any], path: str) -> Any:

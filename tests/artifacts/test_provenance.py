@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from segbench.artifacts import provenance
-from segbench.artifacts.provenance import machine
 
 
 @pytest.fixture(autouse=True)
@@ -20,4 +19,4 @@ def _two_gpus(monkeypatch: pytest.MonkeyPatch) -> None:
      ("cuda:0", 2, "2 x Example GPU")],
 )  # fmt: skip
 def test_devices_that_did_nothing_are_not_named(device: str, count: int, named: str) -> None:
-    assert machine(provenance.hardware(torch.device(device), count)) == named
+    assert str(provenance.hardware(torch.device(device), count)) == named

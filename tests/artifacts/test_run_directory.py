@@ -6,13 +6,15 @@ import os
 import signal
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from segbench.artifacts.run_directory import RunDirectory, replacing
-from segbench.errors import ConfigError
+from segbench.errors import ConfigError, ResultError
+from tests.comparison.fabricated import record
 
 
 @pytest.fixture
@@ -23,13 +25,10 @@ def run(tmp_path: Path) -> RunDirectory:
 def test_results_come_back_as_written(run: RunDirectory) -> None:
     assert run.read_result() is None
     assert run.read_config() is None
-    run.write_result({"status": "running", "scores": {"test": {"mIoU": None}}})
+    result = record(scores={"val": None, "test": replace(record().scores["test"], mIoU=None)})
+    run.write_result(result)
     run.write_config({"seed": 3, "lr": 1e-3, "size": [1, 2], "ema": None})
-    assert run.read_result() == {
-        "schema_version": 1,
-        "status": "running",
-        "scores": {"test": {"mIoU": None}},
-    }
+    assert run.read_result() == result
     assert run.read_config() == {"seed": 3, "lr": 1e-3, "size": [1, 2], "ema": None}
     matrices = np.arange(12).reshape(2, 2, 3)
     run.write_confusion(["one", "two"], ["a", "a"], matrices)
@@ -40,10 +39,10 @@ def test_results_come_back_as_written(run: RunDirectory) -> None:
 
 
 def test_nan_never_enters_a_result(run: RunDirectory) -> None:
-    run.write_result({"score": 0.5})
+    run.write_result(record())
     with pytest.raises(ValueError, match="not JSON compliant"):
-        run.write_result({"score": float("nan")})
-    assert run.read_result()["score"] == 0.5
+        run.write_result(record(config={"lr": float("nan")}))
+    assert run.read_result() == record()
 
 
 def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
@@ -65,11 +64,33 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [file]
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b'{"status": "fin', b"\xff\xfe"])
-def test_a_damaged_result_counts_as_none(run: RunDirectory, content: bytes) -> None:
+@pytest.mark.parametrize(
+    "content",
+    [b"", b"{", b'{"status": "fin', b"\xff\xfe", b"[]", b"{}", b'"x"', b"3", b"[" * 100_000,
+     b"1" * 5000, b'{"schema_version": 1}'],
+    ids=lambda content: repr(content[:12]),
+)  # fmt: skip
+def test_a_damaged_result_is_one_sentence(run: RunDirectory, content: bytes) -> None:
     run.path.mkdir(parents=True)
     run.result_file.write_bytes(content)
-    assert run.read_result() is None
+    with pytest.raises(ResultError, match=r"result\.json") as caught:
+        run.read_result()
+    assert len(str(caught.value).removeprefix(str(run.path))) < 200
+    assert "\n" not in str(caught.value)
+
+
+def test_a_folder_is_no_result(run: RunDirectory) -> None:
+    run.result_file.mkdir(parents=True)
+    with pytest.raises(ResultError, match="Is a directory"):
+        run.read_result()
+
+
+@pytest.mark.parametrize("content", [b"", b"a: [1,\n", b"\xff\xfe\x00", b"3", b"[a]", b"1: 2"])
+def test_a_damaged_config_says_what_to_do(run: RunDirectory, content: bytes) -> None:
+    run.path.mkdir(parents=True)
+    run.config_file.write_bytes(content)
+    with pytest.raises(ConfigError, match=r"(?s)config\.yaml.*Remove that file.*overwrite=true"):
+        run.read_config()
 
 
 def test_a_run_belongs_to_one_process_at_a_time(run: RunDirectory) -> None:
@@ -106,7 +127,7 @@ def test_clear_leaves_nothing_but_the_lock(run: RunDirectory, tmp_path: Path) ->
     elsewhere.mkdir()
     (elsewhere / "keep").write_text("")
     with run.locked():
-        run.write_result({"status": "failed"})
+        run.write_result(record(status="failed"))
         (run.path / "wandb" / "run" / "files").mkdir(parents=True)
         (run.path / "wandb" / "run" / "files" / ".hidden").write_text("")
         (run.path / "wandb" / "latest").symlink_to("run")

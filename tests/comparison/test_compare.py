@@ -7,6 +7,7 @@ import sys
 import pytest
 from omegaconf import OmegaConf
 
+from segbench.artifacts.differences import REFUSED
 from segbench.compare import compare
 from segbench.config.schema import CompareConfig
 from segbench.errors import DataError
@@ -48,6 +49,40 @@ def test_strict_fails_where_the_audit_finds_more_than_notes(runs):
     edit(runs / "mine/unet-streets/seed1", "budget.steps", 7)
     assert compare(config(runs)) == 0
     assert compare(config(runs, strict=True)) == 1
+
+
+# what no table may mix: changes of result.json that differ in it alone
+REFUSED_CHANGES = {
+    "data fingerprint": {"data_info.fingerprint.test": "ffff"},
+    "label protocol": {"data_info.protocol": "streets-19"},
+    "comparable with published numbers": {"data_info.comparable": True},
+    "split": {"data_info.split": "val", "data_info.fingerprint.val": "4e5f"},
+    "classes": {"classes.names": ["road", "building", "sky", "vegetation", "car", "post"]},
+    "resolution of the scores": {"protocol.resolution": "resized"},
+    # every class is present, so that the scores do not change with the policy
+    "policy for absent classes": {"protocol.absent_classes": "zero"},
+    "policy for void predictions": {"protocol.void_prediction": "ignored"},
+}
+
+
+@pytest.mark.parametrize("name", REFUSED_CHANGES)
+def test_runs_of_different_protocols_never_share_a_table(runs, name):
+    folder = runs / "mine/unet-streets/seed1"
+    if name == "split":
+        edit(
+            folder, "scores.val", json.loads((folder / "result.json").read_text())["scores"]["test"]
+        )
+    for key, value in REFUSED_CHANGES[name].items():
+        edit(folder, key, value)
+    with pytest.raises(DataError, match="do not belong in one table") as error:
+        compare(config(runs))
+    assert f"\n  - {name}: " in str(error.value)
+    assert str(error.value).count("\n  - ") == 1, "one difference, one line"
+    assert "only=[NAME,...]" in str(error.value)
+
+
+def test_everything_that_must_be_equal_is_tested():
+    assert {rule.name for rule in REFUSED} == set(REFUSED_CHANGES)
 
 
 def test_mistakes_are_explained_and_end_with_two(runs):

@@ -1,0 +1,224 @@
+"""What it means that two runs differ: the one table of all fields and config keys.
+
+Three ask it. `compare` refuses runs that differ in what *must be equal*, and its audit reports the
+other differences with their grade. `train` continues an interrupted run only under the same config,
+but for the keys that are marked `resumable` here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from segbench.artifacts.result import Result
+
+MUST_BE_EQUAL = "must be equal"  # such runs are refused from one table
+INVALIDATES = "invalidates"  # the difference in score cannot be put down to the models
+WEAKENS = "weakens"  # it can, but only in part or with doubt
+NOTE = "note"  # worth knowing, not a doubt
+SUBJECT = "subject"  # what a table compares: differs on purpose
+NO_CHANGE = "does not change a run"
+GRADES = (MUST_BE_EQUAL, INVALIDATES, WEAKENS, NOTE, SUBJECT, NO_CHANGE)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """What a difference in one property means.
+
+    Args:
+        name: of the property, in reports and in `varies`.
+        grade: one of `GRADES`.
+        why: what a difference means, as a sentence without its end.
+        read: takes a result; None = unknown, or nothing to compare.
+        keys: config keys that set it, with all keys below them that no other rule names.
+        foreign: whether it is known for predictions from elsewhere too.
+        resumable: whether an interrupted run may be continued under another value.
+    """
+
+    name: str
+    grade: str
+    why: str = ""
+    read: Callable[[Result], Any] | None = None
+    keys: tuple[str, ...] = ()
+    foreign: bool = False
+    resumable: bool = False
+
+
+def rule_of(key: str) -> Rule | None:
+    """The rule of a config key like `data.crop_size`: that of its longest prefix."""
+    while key:
+        if key in _BY_KEY:
+            return _BY_KEY[key]
+        key = key.rpartition(".")[0]
+    return None
+
+
+def may_differ_on_resume(key: str) -> bool:
+    """Whether a run that was interrupted may be continued under another value of a config key."""
+    rule = rule_of(key)
+    return rule is not None and rule.resumable
+
+
+def leaves(value: Any, path: str = "") -> dict[str, Any]:
+    """The values of nested mappings by dotted path."""
+    if not isinstance(value, Mapping):
+        return {path: value}
+    found: dict[str, Any] = {}
+    for key, item in value.items():
+        found |= leaves(item, f"{path}.{key}" if path else str(key))
+    return found
+
+
+def _node(result: Result, name: str) -> Mapping[str, Any]:
+    node = result.config.get(name)
+    return node if isinstance(node, Mapping) else {}
+
+
+def _pretraining(result: Result) -> str:
+    starts = (_node(result, "model").get("encoder_weights"), result.config.get("weights"))
+    return " + ".join(str(start) for start in starts if start) or "from scratch"
+
+
+def _augmentation(result: Result) -> dict[str, Any]:
+    """The data options of which no other rule speaks."""
+    found = leaves(dict(_node(result, "data")), "data")
+    return {
+        key.removeprefix("data."): value
+        for key, value in found.items()
+        if (rule := rule_of(key)) is not None and rule.name == "augmentation"
+    }
+
+
+def _trained_on(result: Result) -> dict[str, str]:
+    prints = result.data_info.fingerprint if result.data_info else {}
+    return {split: prints[split] for split in ("train", "val") if split in prints}
+
+
+def _normalizes_over_all(result: Result) -> bool:
+    is_synced = bool(_node(result, "trainer").get("sync_batchnorm"))
+    return is_synced or (result.budget.devices or 1) == 1
+
+
+def scored_data(result: Result) -> str | None:
+    """The fingerprint of the images that were scored."""
+    info = result.data_info
+    return info.fingerprint.get(info.split) if info else None
+
+
+def _of_data(name: str) -> Callable[[Result], Any]:
+    return lambda result: getattr(result.data_info, name, None)
+
+
+def _of_protocol(name: str) -> Callable[[Result], Any]:
+    return lambda result: getattr(result.protocol, name, None)
+
+
+def _of_budget(name: str) -> Callable[[Result], Any]:
+    return lambda result: getattr(result.budget, name)
+
+
+def _of_config(name: str) -> Callable[[Result], Any]:
+    return lambda result: result.config.get(name)
+
+
+RULES = (
+    # What a table compares
+    Rule("model", SUBJECT, keys=("model",)),
+    Rule("run", SUBJECT, keys=("study", "name", "seed")),
+    # What every table shares
+    Rule("data fingerprint", MUST_BE_EQUAL, "they were not scored on the same images",
+         scored_data, ("data._target_",), foreign=True),
+    Rule("label protocol", MUST_BE_EQUAL, "the classes do not mean the same",
+         _of_data("protocol"), foreign=True),
+    Rule("comparable with published numbers", MUST_BE_EQUAL, "the data or labels differ",
+         _of_data("comparable"), foreign=True),
+    Rule("split", MUST_BE_EQUAL, "they were not scored on the same images",
+         _of_data("split"), foreign=True),
+    Rule("classes", MUST_BE_EQUAL, "the classes differ",
+         lambda result: result.classes and list(result.classes.names), foreign=True),
+    Rule("resolution of the scores", MUST_BE_EQUAL,
+         "scores at different resolutions are different measures",
+         _of_protocol("resolution"), foreign=True),
+    Rule("policy for absent classes", MUST_BE_EQUAL,
+         "the mIoU of the same predictions would differ",
+         _of_protocol("absent_classes"), foreign=True),
+    Rule("policy for void predictions", MUST_BE_EQUAL,
+         "the mIoU of the same predictions would differ",
+         _of_protocol("void_prediction"), foreign=True),
+    # What may explain a difference in score
+    Rule("training data", INVALIDATES,
+         "one model saw other images in training, or was selected on others", _trained_on),
+    Rule("pretraining", INVALIDATES, "pretrained weights alone are worth many points",
+         _pretraining, ("weights", "model.encoder_weights")),
+    Rule("kind", WEAKENS,
+         "predictions from elsewhere: how that model was trained and chosen is unknown",
+         lambda result: result.kind, foreign=True),
+    Rule("model input size", WEAKENS, "one model sees finer detail",
+         _of_protocol("resize"), ("data.resize",)),
+    Rule("inference", WEAKENS, "sliding windows and TTA add points without a better model",
+         _of_protocol("inference"), ("inference",)),
+    Rule("augmentation", WEAKENS, "the training images differ", _augmentation, ("data",)),
+    Rule("loss", WEAKENS, "the loss may explain the difference", _of_config("loss"), ("loss",)),
+    Rule("optimizer", WEAKENS, "the optimizer may explain it",
+         _of_config("optimizer"), ("optimizer",)),
+    Rule("scheduler", WEAKENS, "the schedule may explain it",
+         _of_config("scheduler"), ("scheduler",)),
+    Rule("gradient clipping", WEAKENS, "the optimization differs",
+         lambda result: _node(result, "trainer").get("gradient_clip_val"),
+         ("trainer.gradient_clip_val",)),
+    Rule("callbacks", WEAKENS, "a callback may act on the training",
+         lambda result: result.config.get("callbacks") or None, ("callbacks",)),
+    Rule("epochs", WEAKENS, "longer training is worth points",
+         _of_budget("epochs"), ("trainer.max_epochs",)),
+    Rule("steps", WEAKENS, "more optimizer steps are worth points",
+         _of_budget("steps"), ("trainer.max_steps",)),
+    Rule("images seen", WEAKENS, "more images are worth points",
+         _of_budget("images_seen"), ("trainer.limit_train_batches",)),
+    Rule("effective batch size", WEAKENS, "the optimization differs",
+         _of_budget("effective_batch_size"),
+         ("data.batch_size", "trainer.accumulate_grad_batches", "trainer.devices",
+          "trainer.num_nodes")),
+    Rule("batch normalization", WEAKENS, "its statistics are those of smaller batches for one",
+         _normalizes_over_all, ("trainer.sync_batchnorm",)),
+    Rule("EMA", WEAKENS, "averaged weights are worth points", _of_budget("ema"), ("ema",)),
+    Rule("early stopping", WEAKENS, "the length of training is chosen on val for one of them",
+         _of_config("early_stopping"), ("early_stopping",)),
+    Rule("selection", WEAKENS, "choosing the best epoch on val is worth points",
+         _of_protocol("selection"), ("selection",)),
+    Rule("tuning trials", WEAKENS, "more tuning of one model is worth points",
+         _of_budget("tuning_trials"), ("tuning_trials",), resumable=True),
+    Rule("commit", WEAKENS, "the code changed between the runs", lambda result: result.commit),
+    # What is worth knowing
+    Rule("precision", NOTE, "rounding differs", _of_budget("precision"), ("precision",)),
+    Rule("computation", NOTE, "the same sums in another order: values differ by rounding",
+         lambda result: {key: result.config.get(key)
+                         for key in ("deterministic", "channels_last", "compile")},
+         ("deterministic", "channels_last", "compile")),
+    Rule("frames on device", NOTE,
+         "the same windows are cut by other code: image values differ by rounding",
+         lambda result: bool(_node(result, "data").get("frames_on_device")),
+         ("data.frames_on_device",)),
+    Rule("validation", NOTE, "val is scored at other epochs or on fewer images",
+         lambda result: {key: _node(result, "trainer").get(key)
+                         for key in ("check_val_every_n_epoch", "limit_val_batches")},
+         ("trainer.check_val_every_n_epoch", "trainer.limit_val_batches")),
+    Rule("params", NOTE, "a larger model may simply have more capacity",
+         lambda result: result.params),
+    Rule("hardware", NOTE, "times and memory of different machines are not ranked together",
+         lambda result: result.hardware),
+    Rule("versions", NOTE, "libraries differ", lambda result: result.versions, foreign=True),
+    # What changes no number; the first rule must stay the same within one run all the same
+    Rule("how it is run", NO_CHANGE,
+         keys=("trainer", "data.eval_batch_size")),
+    Rule("loading", NO_CHANGE, resumable=True,
+         keys=("data.root", "data.num_workers", "data.workers", "data.cache", "data.cache_dir",
+               "data.cache_limit_gb", "data.pin_memory", "data.preview")),
+    Rule("what is shown and where it goes", NO_CHANGE, resumable=True,
+         keys=("resume", "overwrite", "logger", "samples", "samples_every", "log_every", "run_dir",
+               "allow_targets", "test", "compare", "trainer.enable_progress_bar")),
+)  # fmt: skip
+
+_BY_KEY = {key: rule for rule in RULES for key in rule.keys}
+AUDITED = tuple(rule for rule in RULES if rule.grade in (INVALIDATES, WEAKENS, NOTE))
+REFUSED = tuple(rule for rule in RULES if rule.grade == MUST_BE_EQUAL)

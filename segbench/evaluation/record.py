@@ -1,0 +1,92 @@
+"""The record of an evaluation: what was scored, how, and where the numbers come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from segbench.artifacts import provenance
+from segbench.artifacts.result import Config, DataInfo, Hardware, Protocol, Result, Scores
+from segbench.artifacts.typed import read_as
+from segbench.data.classes import ClassSet
+from segbench.data.dataset import Source
+from segbench.evaluation.evaluator import Evaluation
+from segbench.evaluation.summary import summarize
+
+
+@dataclass(frozen=True)
+class Subject:
+    """What is scored: a checkpoint, or a folder of label maps.
+
+    Args:
+        name, seed: of its run.
+        model, params: dotted name of its class, number of its parameters; None for a folder.
+        data: dotted name of the data source's class.
+        hardware: that it is scored on.
+        fingerprint: of the split it is scored on.
+        protocol: how it was made; what both kinds share is added later.
+        source: the data set.
+        judge: scores it.
+    """
+
+    name: str
+    seed: int
+    model: str | None
+    params: int | None
+    data: str
+    hardware: Hardware
+    fingerprint: str
+    protocol: Protocol
+    source: Source
+    judge: Callable[[], Evaluation]
+
+
+def scores_of(judged: Evaluation, classes: ClassSet, absent: str) -> Scores:
+    """The scores of everything that was counted; `absent` as in `metrics.scores`."""
+    groups = [record.group for record in judged.records]
+    return read_as(Scores, summarize(judged.matrices, judged.extras, groups, classes, absent))
+
+
+def record(config: Config, subject: Subject, judged: Evaluation, scores: Scores) -> Result:
+    """The record of a finished evaluation.
+
+    Args:
+        config: the resolved config of `segbench.evaluate`.
+        subject: what was scored.
+        judged: what was counted.
+        scores: of it.
+    """
+    commit, dirty = provenance.commit()
+    source, split = subject.source, config["split"]
+    return Result(
+        status="finished",
+        kind="evaluate",
+        study=config["study"],
+        name=subject.name,
+        seed=subject.seed,
+        model=subject.model,
+        data=subject.data,
+        config=config,
+        command=provenance.command(),
+        commit=commit,
+        dirty=dirty,
+        versions=provenance.versions(),
+        hardware=subject.hardware,
+        classes=source.classes,
+        data_info=DataInfo(
+            fingerprint={split: subject.fingerprint},
+            protocol=source.protocol,
+            comparable=source.comparable,
+            split=split,
+            num_images={split: len(judged.records)},
+        ),
+        protocol=replace(
+            subject.protocol,
+            absent_classes=config["absent_classes"],
+            num_classes=source.classes.num_classes,
+            labels=source.protocol,
+            partial=judged.left_out,
+        ),
+        params=subject.params,
+        scores={split: scores},
+    )

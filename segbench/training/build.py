@@ -1,0 +1,114 @@
+"""Puts together everything that one training needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytorch_lightning as pl
+import torch
+
+from segbench.artifacts import build
+from segbench.artifacts.entry import CHECKPOINT_FORMAT
+from segbench.artifacts.result import Config, Protocol
+from segbench.artifacts.run_directory import RunDirectory
+from segbench.artifacts.typed import plain
+from segbench.data.datamodule import SegmentationData
+from segbench.data.dataset import SPLITS
+from segbench.errors import ConfigError
+from segbench.training.callbacks import Speed
+from segbench.training.compiling import compile_network
+from segbench.training.task import SegmentationTask
+from segbench.training.trainer import build_loggers, build_trainer
+
+
+@dataclass(frozen=True)
+class RunParts:
+    """What is trained, on what, by what.
+
+    Args:
+        task: model, loss and metrics.
+        data: the loaders.
+        trainer: with loggers and callbacks.
+        speed: the callback that takes the time.
+        protocol: how the scores are measured.
+        fingerprint: of each split.
+    """
+
+    task: SegmentationTask
+    data: SegmentationData
+    trainer: pl.Trainer
+    speed: Speed
+    protocol: Protocol
+    fingerprint: dict[str, str]
+
+
+def build_run(config: Config, run: RunDirectory) -> RunParts:
+    """Builds a training from the resolved config of `segbench.train`.
+
+    The model comes before any image is read, so that pretrained weights that cannot be had fail at
+    once.
+
+    Raises:
+        ConfigError: the parts do not fit each other or this machine.
+        DataError: the data set cannot be used.
+    """
+    pl.seed_everything(config["seed"], workers=True, verbose=False)
+    torch.set_float32_matmul_precision("high")  # TF32 on the GPUs that have it
+    source_node, loader_node = build.split_data(config["data"])
+    source = build.build_source(source_node)
+    build.check_num_classes(source.classes)
+    loggers = build_loggers(config, run)  # from here on, what fails is logged as failed
+    model = build.build_model(config["model"], source.classes.num_classes)
+    if config["weights"]:
+        print(build.start_from(model, config["weights"]))
+    data = build.build_datamodule(loader_node, source, config["seed"])
+    if data.preview:
+        data.write_preview(run.path / "preview.png")
+        print(f"preview of augmented samples: {run.path / 'preview.png'}")
+    names = {split: [record.name for record in data.records(split)] for split in SPLITS}
+    weights = {name: data.class_weights(name) for name in build.class_weight_names(config["loss"])}
+    loss = build.build_loss(config["loss"], source.classes, weights)
+    if config["compile"]:
+        compile_network(model)
+    if config["inference"].get("drop_class"):
+        raise ConfigError("inference.drop_class is for prediction; in training it must be null")
+    protocol = protocol_of(config, data)
+    fingerprint = {split: data.fingerprint(split) for split in SPLITS}
+    speed = Speed()
+    trainer = build_trainer(config, run, data, loggers, speed)
+    is_clipped = bool(config["trainer"].get("gradient_clip_val"))
+    task = SegmentationTask(
+        model=model,
+        loss=loss,
+        classes=source.classes,
+        predictor=build.build_predictor(config["inference"], model, source.classes, data),
+        make_optimizer=lambda m: build.build_optimizer(config["optimizer"], m, is_clipped),
+        make_scheduler=lambda o, steps: build.build_scheduler(config["scheduler"], o, steps),
+        image_names=names,
+        seed=config["seed"],
+        channels_last=config["channels_last"],
+        log_every=config["log_every"],
+        checkpoint_meta={
+            "format": CHECKPOINT_FORMAT,
+            "config": config,
+            "classes": source.classes.to_dict(),
+            "mean": list(data.mean),
+            "std": list(data.std),
+            "protocol": plain(protocol),
+            "fingerprint": fingerprint,
+            "devices": trainer.world_size,
+        },
+    )
+    return RunParts(task, data, trainer, speed, protocol, fingerprint)
+
+
+def protocol_of(config: Config, data: SegmentationData) -> Protocol:
+    """How the scores of a training are measured."""
+    return Protocol(
+        resize=data.resize,
+        inference=config["inference"],
+        selection=config["selection"],
+        num_classes=data.classes.num_classes,
+        labels=data.source.protocol,
+        precision=build.resolve_precision(config["precision"], config["trainer"]["accelerator"]),
+    )

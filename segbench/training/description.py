@@ -1,0 +1,128 @@
+"""What is known of a training before its first step: config, data, budget, origin."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+from segbench.artifacts import provenance
+from segbench.artifacts.result import Budget, Config, DataInfo, Result
+from segbench.artifacts.run_directory import RunDirectory
+from segbench.errors import ConfigError, DataError, ResultError
+from segbench.training.build import RunParts
+
+
+def earlier_result(run: RunDirectory) -> Result | None:
+    """The record that an earlier start of the run left, if it left a readable one."""
+    try:
+        return run.read_result()
+    except ResultError:  # it is replaced; whoever must not lose it has looked at it before
+        return None
+
+
+def first_result(config: Config, before: Result | None) -> Result:
+    """What is known from the config and the machine alone.
+
+    Args:
+        config: the resolved config of `segbench.train`.
+        before: the record of an interrupted start; its data are kept, should this one fail.
+    """
+    commit, dirty = provenance.commit()
+    return Result(
+        status="running",
+        kind="train",
+        study=config["study"],
+        name=config["name"],
+        seed=config["seed"],
+        model=config["model"]["_target_"],
+        data=config["data"]["_target_"],
+        config=config,
+        command=provenance.command(),
+        commit=commit,
+        dirty=dirty,
+        versions=provenance.versions(),
+        data_info=before.data_info if before else None,
+    )
+
+
+def describe(result: Result, parts: RunParts, config: Config) -> Result:
+    """The record with everything that is known before the first step."""
+    data, trainer = parts.data, parts.trainer
+    batch_size = data.batch_size * trainer.world_size * trainer.accumulate_grad_batches
+    return replace(
+        result,
+        hardware=provenance.hardware(trainer.strategy.root_device, trainer.world_size),
+        classes=data.classes,
+        protocol=parts.protocol,
+        params=sum(p.numel() for p in parts.task.model.parameters()),
+        data_info=DataInfo(
+            fingerprint=parts.fingerprint,
+            protocol=data.source.protocol,
+            comparable=data.source.comparable,
+            label_map=getattr(data.source, "found_label_map", None),
+            split="test",
+            num_images={split: len(data.records(split)) for split in parts.fingerprint},
+        ),
+        budget=Budget(
+            effective_batch_size=batch_size,
+            devices=trainer.world_size,
+            precision=parts.protocol.precision,
+            ema=config["ema"],
+            tuning_trials=config["tuning_trials"],
+        ),
+    )
+
+
+def print_description(result: Result) -> None:
+    """One line on what is trained, and a note where the test score will be too high."""
+    info, protocol, budget = result.data_info, result.protocol, result.budget
+    assert info is not None
+    assert protocol is not None
+    prints = info.fingerprint
+    if protocol.selection == "best" and prints["val"] == prints["test"]:
+        print(
+            "note: val and test are the same images, and the best epoch is chosen on them: the "
+            "test score will be too high. Set selection=last, or hold other images out of train "
+            "(Cityscapes: data.val_cities=[ulm,zurich])."
+        )
+    print(
+        f"{result.name} seed {result.seed}: {(result.params or 0) / 1e6:.2f} M parameters, "
+        f"{info.num_images['train']} training images, batch {budget.effective_batch_size}, "
+        f"{budget.precision}, {result.hardware.device}",
+        flush=True,
+    )
+
+
+def check_same_run(
+    begun: Mapping[str, object], before: Result | None, parts: RunParts, run: RunDirectory
+) -> None:
+    """Refuses to continue a run on other images or another number of devices.
+
+    Args:
+        begun: the `segbench` entry of the checkpoint that is resumed.
+        before: the record of the run, which answers where a checkpoint of an earlier version
+            does not.
+        parts: what is about to be trained.
+        run: where it is.
+
+    Raises:
+        DataError: the images are others.
+        ConfigError: the effective batch size would be another.
+    """
+    old = begun.get("fingerprint")
+    if not old and before and before.data_info:
+        old = before.data_info.fingerprint
+    now = parts.fingerprint
+    changed = [split for split in now if isinstance(old, Mapping) and old.get(split) != now[split]]
+    if changed:
+        raise DataError(
+            f"{run.path} was begun on other data: the fingerprint of {', '.join(changed)} differs. "
+            "Restore the files, or retrain with overwrite=true"
+        )
+    devices = begun.get("devices", parts.trainer.world_size)
+    if devices != parts.trainer.world_size:
+        raise ConfigError(
+            f"{run.path} was begun on {devices} device(s), and this would continue it on "
+            f"{parts.trainer.world_size}, with another effective batch size. Set "
+            f"trainer.devices={devices}, or retrain with overwrite=true"
+        )

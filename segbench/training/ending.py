@@ -1,0 +1,144 @@
+"""How a run ends: its true status and cause in result.json, whatever ended it."""
+
+from __future__ import annotations
+
+import errno
+import re
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+from types import FrameType
+
+from pytorch_lightning.utilities.exceptions import MisconfigurationException, SIGTERMException
+
+from segbench.artifacts.result import Result
+from segbench.artifacts.run_directory import RunDirectory
+from segbench.errors import ConfigError, EndedBySignalError, InterruptedByUserError, OutputError
+from segbench.training.description import earlier_result
+from segbench.training.terminal_log import log_traceback
+
+FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
+# What a process says when another one has gone: not the cause of anything.
+_PEER_LOST = re.compile(r"Connection (closed|reset) by peer|gloo|NCCL|Broken pipe|SIGTERM", re.I)
+
+
+class Journal:
+    """The newest record of a run, in memory and on disk.
+
+    Args:
+        run: where it is written.
+        result: the first record.
+        process: name of this one, if it is not the first; it writes only why it failed.
+    """
+
+    def __init__(self, run: RunDirectory, result: Result, process: str = "") -> None:
+        self.run = run
+        self.process = process
+        self.progress = ""  # how far the run is, in words
+        self.result = result
+        self._write()
+
+    def update(self, result: Result) -> None:
+        """Takes a newer record."""
+        self.result = result
+        self._write()
+
+    def close(self, error: BaseException) -> None:
+        """Records that an error has ended the run, unless another process knew the cause before."""
+        is_interrupted = isinstance(error, EndedBySignalError | InterruptedByUserError)
+        reason = f"{type(error).__name__}: {error}"[:2000]
+        is_echo = _PEER_LOST.search(reason) is not None and not is_interrupted
+        on_disk = earlier_result(self.run)
+        if self.process:
+            if is_interrupted or is_echo:
+                return
+            self.result = on_disk or self.result  # the first process knows more
+            reason = f"{self.process}: {reason}"
+        elif is_echo and on_disk and on_disk.status == "failed":
+            reason = on_disk.reason
+        self.result = replace(
+            self.result, status="interrupted" if is_interrupted else "failed", reason=reason
+        )
+        with suppress(OSError):  # of a full disk, what ended the run is what is reported
+            self.run.write_result(self.result)
+
+    def _write(self) -> None:
+        if not self.process:
+            self.run.write_result(self.result)
+
+
+@contextmanager
+def recorded(journal: Journal) -> Iterator[None]:
+    """Records how the block ends, and raises what a person can read.
+
+    Raises:
+        EndedBySignalError: SIGTERM came.
+        InterruptedByUserError: Ctrl-C came.
+        OutputError: the disk is full.
+        ConfigError: Lightning refuses what the config asks for.
+    """
+    try:
+        yield
+    except BaseException as caught:
+        error = _explained(caught, journal)
+        log_traceback(journal.run.log_file, caught, journal.process)
+        journal.close(error)
+        if error is caught:
+            raise
+        raise error from None
+
+
+@contextmanager
+def ended_by_sigterm(journal: Journal) -> Iterator[None]:
+    """Ends the block at once when SIGTERM comes, as Lightning ends its loops at the next step."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(number: int, frame: FrameType | None) -> None:
+        raise _by_sigterm(journal)
+
+    before = signal.signal(signal.SIGTERM, end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _explained(error: BaseException, journal: Journal) -> BaseException:
+    path = journal.run.path
+    for link in _chain(error):  # also where it was taken for another error on its way
+        if isinstance(link, EndedBySignalError):
+            return link
+    if isinstance(error, SIGTERMException):  # on its own it would end the process with code 0
+        return _by_sigterm(journal)
+    if isinstance(error, KeyboardInterrupt) or _is_lightnings_exit(error):
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning has turned it off
+        return InterruptedByUserError(
+            f"{path} was interrupted{journal.progress}; the same command continues it"
+        )
+    if any(isinstance(link, OSError) and link.errno in FULL for link in _chain(error)):
+        return OutputError(f"{path}: No space left on device; free some and repeat the command")
+    if isinstance(error, MisconfigurationException):
+        return ConfigError(f"trainer: {error}")
+    return error
+
+
+def _by_sigterm(journal: Journal) -> EndedBySignalError:
+    return EndedBySignalError(
+        f"{journal.run.path} was ended by SIGTERM{journal.progress}; the same command continues it"
+    )
+
+
+def _is_lightnings_exit(error: BaseException) -> bool:
+    """Whether this is how Lightning ends the process after Ctrl-C."""
+    return isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt)
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        link = link.__cause__ or link.__context__

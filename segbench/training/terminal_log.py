@@ -1,0 +1,91 @@
+"""`train.log`: what the terminal showed of a run, with warnings, and tracebacks of failures."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, TextIO
+
+
+class Tee:
+    """A stream of the terminal whose lines also go to a log.
+
+    Of a line that is drawn over again and again, such as a progress bar, the log gets the last
+    state. A log that cannot be written, on a full disk say, ends nothing.
+
+    Args:
+        stream: of the terminal.
+        log: opened for appending.
+    """
+
+    def __init__(self, stream: TextIO, log: TextIO) -> None:
+        self.stream = stream
+        self._log = log
+        self._line = ""
+
+    def write(self, text: str) -> int:
+        """Writes to both; to the log, whole lines."""
+        written = self.stream.write(text)
+        *lines, self._line = (self._line + text).split("\n")
+        with suppress(OSError, ValueError):  # ValueError: the log is closed
+            for line in lines:
+                self._log.write(line.rstrip("\r").rpartition("\r")[2] + "\n")
+        self._line = self._line.rpartition("\r")[2] or self._line
+        return written
+
+    def flush(self) -> None:
+        """Flushes both."""
+        self.stream.flush()
+        with suppress(OSError, ValueError):
+            self._log.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        """Whatever else is asked for is answered by the terminal's stream."""
+        return getattr(self.stream, name)
+
+
+@contextmanager
+def logged_to(file: Path) -> Iterator[None]:
+    """Appends to `file` what is shown while the block runs."""
+    file.parent.mkdir(parents=True, exist_ok=True)  # another process may be the first, and slower
+    before = sys.stdout, sys.stderr
+    with file.open("a", encoding="utf-8", errors="backslashreplace", buffering=1) as log:
+        tees = tuple(Tee(stream, log) for stream in before)
+        sys.stdout, sys.stderr = tees  # type: ignore[assignment]
+        moved = _redirect(dict(zip(before, tees, strict=True)))
+        shown = logging.StreamHandler()  # to the terminal; the root logger itself has no handler
+        shown.setLevel(logging.WARNING)
+        logging.getLogger().addHandler(shown)
+        try:
+            yield
+        finally:
+            logging.getLogger().removeHandler(shown)
+            for handler, stream in moved:
+                handler.setStream(stream)
+            sys.stdout, sys.stderr = before
+            with suppress(OSError):
+                log.flush()
+
+
+def log_traceback(file: Path, error: BaseException, process: str) -> None:
+    """Appends where an error of a process came from; the terminal may show only what it says."""
+    text = "".join(traceback.format_exception(error))
+    with suppress(OSError), file.open("a", encoding="utf-8", errors="backslashreplace") as log:
+        log.write(f"{process}: {text}" if process else text)
+
+
+def _redirect(tees: dict[TextIO, Any]) -> list[tuple[logging.StreamHandler[Any], TextIO]]:
+    """Leads handlers that were made before to the tees; returns them with their own streams."""
+    loggers = [logging.getLogger(), *map(logging.getLogger, logging.root.manager.loggerDict)]
+    moved = []
+    for logger in loggers:
+        for handler in logger.handlers:
+            stream = getattr(handler, "stream", None)
+            if isinstance(handler, logging.StreamHandler) and stream in tees:
+                handler.setStream(tees[stream])
+                moved.append((handler, stream))
+    return moved

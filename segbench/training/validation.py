@@ -1,0 +1,71 @@
+"""What needs the scores of val: refused early where there will be none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytorch_lightning as pl
+
+from segbench.artifacts.result import Config
+from segbench.errors import ConfigError, DataError
+
+
+def needed_by(config: Config) -> list[str]:
+    """The options of a training that cannot do without val/mIoU."""
+    found = ["selection=best"] if config["selection"] == "best" else []
+    if config["trainer"]["max_epochs"] != 0:  # else nothing is trained
+        found += ["early_stopping"] if config["early_stopping"] is not None else []
+        is_plateau = config["scheduler"]["_target_"].endswith(".plateau")
+        found += ["scheduler=plateau"] if is_plateau else []
+    return found
+
+
+def check_validated(config: Config) -> None:
+    """Raises ConfigError if something needs the scores of val, and nothing is validated."""
+    trainer = config["trainer"]
+    epochs, every = trainer["max_epochs"], trainer["check_val_every_n_epoch"]
+    is_too_short = epochs is not None and 0 <= epochs < (every or 1)
+    wanted = needed_by(config)
+    if not wanted or (not is_too_short and trainer["limit_val_batches"] != 0):
+        return
+    keys = ("max_epochs", "check_val_every_n_epoch", "limit_val_batches")
+    given = ", ".join(f"trainer.{key}={trainer[key]}" for key in keys)
+    advice = " or set selection=last" if wanted == ["selection=best"] else ""
+    raise ConfigError(
+        f"{', '.join(wanted)}: no epoch with a validation would be completed ({given}); "
+        f"validate within the training{advice}"
+    )
+
+
+def has_val_score(pl_module: pl.LightningModule) -> bool:
+    """Whether the last validation of a `SegmentationTask` saw labels; on all ranks the same."""
+    found: Any = pl_module.latest_scores
+    return found.get("val", {}).get("mIoU") is not None
+
+
+class LabelsOfVal(pl.Callback):
+    """Ends a training at its first validation if that saw no labels, and something needs them.
+
+    Args:
+        wanted: what does, as `needed_by` names it.
+    """
+
+    def __init__(self, wanted: list[str]) -> None:
+        self.wanted = wanted
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Looks whether there is a score; all ranks see the same.
+
+        Raises:
+            DataError: there is none.
+        """
+        if self.wanted and not trainer.sanity_checking and not has_val_score(pl_module):
+            limit = trainer.limit_val_batches
+            seen = (
+                "" if limit == 1.0 else f" among those that trainer.limit_val_batches={limit} sees"
+            )
+            raise DataError(
+                f"val: no image has a labeled pixel{seen}, so there is no val/mIoU, which "
+                f"{', '.join(self.wanted)} needs. Add masks to val, or set selection=last"
+                + ("" if self.wanted == ["selection=best"] else " and do without the others")
+            )
