@@ -51,6 +51,12 @@ class UnpairedError(DataError):
         self.records = list(records)
 
 
+class OutputError(Exception):
+    """A file cannot be written or read, for a reason outside of segbench such as a full disk."""
+
+    exit_code = 1
+
+
 class UnknownTargetError(LookupError):
     """The `_target_` names nothing that exists."""
 

@@ -10,7 +10,6 @@ the worst images to runs/STUDY/NAME/seedN.
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import make_folder
 from segbench.config.app import Outcome, run_verb
 from segbench.errors import ConfigError
+from segbench.storage import alone_in, replacing_all
 
 if TYPE_CHECKING:
     from segbench.artifacts.segmenter import Segmenter
@@ -43,15 +43,11 @@ def evaluate(config: DictConfig) -> Outcome:
     run = RunDirectory(plain["run_dir"] or place)
     _check_place(plain, run, source)
     make_folder("run_dir", run.path)
-    try:
+    with alone_in(run.path, "run_dir"):
         judged = judge()
-    except BaseException:
-        with contextlib.suppress(OSError):  # an earlier evaluation is in it
-            run.path.rmdir()
-        raise
-    _complete(result, plain, judged, source)
-    result["timings"] = {"total_seconds": time.time() - started}
-    _write(run, result, plain, judged, source)
+        _complete(result, plain, judged, source)
+        result["timings"] = {"total_seconds": time.time() - started}
+        _write(run, result, plain, judged, source)
     return Outcome("finished", result["scores"][plain["split"]]["mIoU"], run_dir=str(run.path))
 
 
@@ -240,13 +236,17 @@ def _write(
     found = result["scores"][config["split"]]
     names = [record.name for record in judged.records]
     groups = [record.group for record in judged.records]
-    run.write_confusion(names, groups, judged.matrices, stacked_boundary(judged.extras))
-    report.write_tables(run.path, result, judged.matrices, names)
-    report.draw_confusion(run.path / "confusion.png", judged.matrices.sum(0), source.classes.names)
-    report.draw_worst(run.path / "worst.png", judged, source, config["gallery"])
-    if config["save"] != "none":
-        report.save_predictions(run.path / "predictions", judged, config["save"])
-    run.write_result(result)
+    with replacing_all(run.path) as folder:
+        draft = RunDirectory(folder)
+        draft.write_confusion(names, groups, judged.matrices, stacked_boundary(judged.extras))
+        report.write_tables(folder, result, judged.matrices, names)
+        report.draw_confusion(
+            folder / "confusion.png", judged.matrices.sum(0), source.classes.names
+        )
+        report.draw_worst(folder / "worst.png", judged, source, config["gallery"])
+        if config["save"] != "none":
+            report.save_predictions(folder / "predictions", judged, config["save"])
+        draft.write_result(result)
     report.print_scores(found, result, run)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import platform
 import shlex
 import subprocess
@@ -11,6 +10,8 @@ from collections.abc import Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+from segbench.machine import cores
 
 if TYPE_CHECKING:
     import torch
@@ -52,7 +53,7 @@ def commit() -> tuple[str | None, bool | None]:
         return subprocess.run(
             ["git", "-C", str(folder), *arguments],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             check=True,
             timeout=20,
         ).stdout.strip()
@@ -84,7 +85,7 @@ def hardware(device: torch.device, count: int = 1) -> dict[str, Any]:
         "device": torch.cuda.get_device_name(device) if on_gpu else device.type,
         "num_gpus": count if on_gpu else 0,
         "cpu": _cpu_name(),
-        "cores": len(os.sched_getaffinity(0)),
+        "cores": cores(),
         "threads": torch.get_num_threads(),
         "cuda": torch.version.cuda if on_gpu else None,
     }
@@ -110,7 +111,7 @@ def commit_in_words(run: Mapping[str, Any]) -> str:
 
 def _cpu_name() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

@@ -8,7 +8,7 @@ import re
 import time
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import pytorch_lightning as pl
@@ -59,7 +59,7 @@ def run_training(config: Config, run: RunDirectory) -> dict[str, Any]:
         run.write_config(config)
         run.write_result(result)
     run.path.mkdir(parents=True, exist_ok=True)  # another process may be the first, and slower
-    log_file = logging.FileHandler(run.log_file)
+    log_file = logging.FileHandler(run.log_file, encoding="utf-8")
     logging.getLogger().addHandler(log_file)
     failed = True
     try:
@@ -95,7 +95,8 @@ def run_training(config: Config, run: RunDirectory) -> dict[str, Any]:
         result["status"] = "failed"
         result["reason"] = f"{type(error).__name__}: {error}"[:2000]
         if is_first:
-            run.write_result(result)
+            with suppress(OSError):  # the disk is full: what it says is why the training ended
+                run.write_result(result)
         if error is not caught:
             raise error from None
         raise

@@ -91,12 +91,33 @@ def _no_meta(folder: Path) -> None:
     (folder / "meta.json").unlink()
 
 
+def _short_checksums(folder: Path) -> None:
+    meta = json.loads((folder / "meta.json").read_text())
+    (folder / "meta.json").write_text(json.dumps(meta | {"checksums": meta["checksums"][:2]}))
+
+
+def _odd_shapes(folder: Path) -> None:
+    meta = json.loads((folder / "meta.json").read_text())
+    meta["shapes"][0] = [[-1, 3], []]
+    (folder / "meta.json").write_text(json.dumps(meta))
+
+
 def _garbage(folder: Path) -> None:
     (folder / "meta.json").write_text("[1, 2")
 
 
 @pytest.mark.parametrize(
-    "damage", [_damage_bytes, _cut_short, _other_format, _other_set, _no_meta, _garbage]
+    "damage",
+    [
+        _damage_bytes,
+        _cut_short,
+        _other_format,
+        _other_set,
+        _no_meta,
+        _garbage,
+        _short_checksums,
+        _odd_shapes,
+    ],
 )
 def test_a_damaged_or_foreign_cache_is_built_again(tmp_path: Path, damage) -> None:
     open_cache(tmp_path)
@@ -108,8 +129,8 @@ def test_a_damaged_or_foreign_cache_is_built_again(tmp_path: Path, damage) -> No
 
 
 def test_what_a_dead_run_left_is_cleared(tmp_path: Path) -> None:
-    (tmp_path / "key.part-1").mkdir()
-    (tmp_path / "key.part-1" / "frames.bin").write_bytes(b"half")
+    (tmp_path / ".partial-1-key").mkdir()
+    (tmp_path / ".partial-1-key" / "frames.bin").write_bytes(b"half")
     (tmp_path / "key.lock").touch()
     open_cache(tmp_path)
     assert names(tmp_path) == ["key"]
