@@ -38,12 +38,6 @@ _DRAFT = ".partial-"
 _LONGEST_NAME = 200  # bytes; file systems take 255, and a draft needs some
 _NOT_ON_WINDOWS = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
 _DEVICE = re.compile(r"(CON|PRN|AUX|NUL|(COM|LPT)\d)", re.IGNORECASE)
-    "CON",
-    "PRN",
-    "AUX",
-    "NUL",
-    *(f"{port}{n}" for port in ("COM", "LPT") for n in range(10)),
-}
 
 
 @contextmanager

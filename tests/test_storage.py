@@ -126,7 +126,7 @@ def test_a_place_belongs_to_one_process_at_a_time(tmp_path: Path) -> None:
     (tmp_path / ".partial-1-old.txt").touch()
     with alone_in(tmp_path, "output"):
         assert not list(tmp_path.glob(".partial*")), "what a killed process left"
-        with pytest.raises(ConfigError, match="output=.*another process is writing there"):
+        with pytest.raises(ConfigError, match=r"output=.*another process is writing there"):
             alone_in(tmp_path, "output").__enter__()
         with alone_in(tmp_path, "output", "one.ckpt"):  # another file is another thing
             write_text(tmp_path / "one.ckpt", "")

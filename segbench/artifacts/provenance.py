@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import platform
+import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +19,8 @@ from segbench.machine import cores
 if TYPE_CHECKING:
     import torch
 
+PACKAGE = Path(__file__).resolve().parents[1]
+_COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 PACKAGES = (
     "segbench",
     "torch",
@@ -44,14 +49,30 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> tuple[str | None, bool | None]:
-    """The commit of the segbench checkout and whether it has local changes; None for a wheel."""
-    folder = Path(__file__).resolve().parents[2]
-    if not (folder / ".git").exists():
-        return None, None
+    """The commit of the code that runs, and whether it has changes on top of it.
 
+    It is that of the checkout; without one, what is written in `commit.txt` beside the package
+    (by a build of the wheel, or by `git archive`), or the commit that pip installed from a
+    repository.
+
+    Returns:
+        `(None, None)` where none of these knows; `(commit, None)` where a change could not have
+        been noticed, as in an archive that was unpacked.
+    """
+    root = PACKAGE.parent
+    if (root / ".git").exists():
+        return _of_checkout(root)
+    with suppress(OSError):
+        words = (PACKAGE / "commit.txt").read_text(encoding="utf-8").split()
+        if words and _COMMIT.fullmatch(words[0]):
+            return words[0], {"clean": False, "dirty": True}.get(" ".join(words[1:]))
+    return _of_installation()
+
+
+def _of_checkout(root: Path) -> tuple[str | None, bool | None]:
     def git(*arguments: str) -> str:
         return subprocess.run(
-            ["git", "-C", str(folder), *arguments],
+            ["git", "-C", str(root), *arguments],
             capture_output=True,
             encoding="utf-8",
             check=True,
@@ -62,6 +83,19 @@ def commit() -> tuple[str | None, bool | None]:
         return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
     except (OSError, subprocess.SubprocessError):
         return None, None
+
+
+def _of_installation() -> tuple[str | None, bool | None]:
+    """What pip noted when it installed this package from a repository (PEP 610)."""
+    try:
+        installed = metadata.distribution("segbench")
+        if Path(str(installed.locate_file("segbench"))).resolve() != PACKAGE:
+            return None, None  # another copy is running
+        origin = json.loads(installed.read_text("direct_url.json") or "{}")
+        found = str(origin["vcs_info"]["commit_id"])
+    except (metadata.PackageNotFoundError, KeyError, TypeError, ValueError):
+        return None, None
+    return (found, False) if _COMMIT.fullmatch(found) else (None, None)
 
 
 def command() -> str:
@@ -106,7 +140,8 @@ def commit_in_words(run: Mapping[str, Any]) -> str:
     """The commit of a run, short; says so if there were changes on top of it."""
     if not run.get("commit"):
         return "unknown commit"
-    return f"commit {run['commit'][:9]}" + (" with uncommitted changes" if run["dirty"] else "")
+    changes = {True: " with uncommitted changes", None: ", changes unknown"}
+    return f"commit {run['commit'][:9]}" + changes.get(run.get("dirty"), "")
 
 
 def _cpu_name() -> str:
