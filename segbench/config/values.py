@@ -85,7 +85,8 @@ def _not_portable(values: dict[str, Any]) -> list[str]:
         f"{key}: '{values[key]}' cannot name a folder on every system; leave out <>:\"\\|?*, dots "
         "and spaces at the end, and devices of Windows such as CON"
         for key in ("study", "name")
-        if values.get(key) and not all(map(is_portable, str(values[key]).split("/")))
+        if values.get(key) not in (None, "", "???")
+        and not all(map(is_portable, str(values[key]).split("/")))
     ]
 
 
