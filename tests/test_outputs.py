@@ -42,7 +42,7 @@ def verbs(compose, ckpt: Path, tmp_path: Path, monkeypatch) -> dict[str, tuple[P
     given = f"ckpt={ckpt}", f"output={out}"
 
     def comparing() -> Any:
-        write_study(tmp_path / "runs", {"custom": 0.6, "unet": 0.1}, seeds=2, study="s")
+        write_study(tmp_path / "runs", {"custom": 0.6, "unet": 0.1}, seeds=2, name="s")
         return compare(compose("compare", "study=s", "replicates=100", "wandb=false"))
 
     return {
