@@ -212,7 +212,8 @@ def _make_room(folder: Path, needed: int, limit: int) -> None:
     """
     if needed > limit:
         raise CacheError(f"needs about {_size(needed)}, cache_limit_gb allows {_size(limit)}")
-    caches = sorted((p.parent for p in folder.glob("*/meta.json")), key=lambda p: p.stat().st_mtime)
+    caches = [cache for cache in folder.iterdir() if _is_cache(cache)]
+    caches.sort(key=lambda cache: cache.stat().st_mtime)
     sizes = {cache: (cache / "frames.bin").stat().st_size for cache in caches}
     while caches and sum(sizes.values()) + needed > limit:
         oldest = caches.pop(0)
@@ -221,6 +222,13 @@ def _make_room(folder: Path, needed: int, limit: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed + _SPARE_BYTES > free:
         raise CacheError(f"needs about {_size(needed)}, the disk has {_size(free)} free")
+
+
+def _is_cache(folder: Path) -> bool:
+    """Whether a folder has the files of a complete cache, and none that somebody else put there."""
+    if not folder.is_dir() or folder.name.startswith("."):  # a draft
+        return False
+    return {file.name for file in folder.iterdir()} == {"frames.bin", "meta.json"}
 
 
 def _decoded(frames: Frames, label: str) -> Iterator[Arrays]:

@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytorch_lightning as pl
 import torch
@@ -16,6 +15,7 @@ from pytorch_lightning.callbacks import TQDMProgressBar
 from torch import Tensor
 
 from segbench.data.classes import ClassSet
+from segbench.data.files import read_rgb
 from segbench.inference.sheets import film_strip, panel_height, sample_sheet, strip_epochs
 from segbench.storage import replacing, write_png
 from segbench.training.tracking import log_samples
@@ -184,10 +184,7 @@ class Samples(pl.Callback):
         if self._height is None or not trainer.is_global_zero:
             return
         files = {int(file.stem.removeprefix("epoch")): file for file in self.folder.glob("epoch*")}
-        sheets = {
-            epoch: np.asarray(cv2.imread(str(files[epoch])))[..., ::-1]
-            for epoch in strip_epochs(sorted(files))
-        }
+        sheets = {epoch: read_rgb(files[epoch]) for epoch in strip_epochs(sorted(files))}
         strip = film_strip(sheets, self._height)
         write_png(self.folder / "film_strip.png", strip)
 

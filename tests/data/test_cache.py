@@ -205,6 +205,14 @@ def test_the_limit_deletes_the_least_recently_used(tmp_path: Path) -> None:
     assert names(tmp_path) == ["new", "old"]
 
 
+def test_a_folder_with_the_files_of_another_is_never_deleted(tmp_path: Path) -> None:
+    open_cache(tmp_path, "mine")
+    (tmp_path / "mine" / "precious.txt").touch()
+    size = sum(a.nbytes for i in range(len(Counted())) for a in Counted().read(i))
+    open_cache(tmp_path, "new", limit=size)
+    assert names(tmp_path) == ["mine", "new"]
+
+
 def test_memory_is_filled_once_and_bounded(caplog) -> None:
     caplog.set_level(logging.INFO)
     source = Counted()
