@@ -10,7 +10,6 @@ rounds whose spread is printed. Times compare within one table, not between mach
 from __future__ import annotations
 
 import json
-import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +23,7 @@ from segbench.config import config_dir, did_you_mean, make_folder
 from segbench.config.app import Outcome, run_verb
 from segbench.config.compose import compose_checked
 from segbench.errors import ConfigError, ResultError
+from segbench.storage import write_text
 
 Config = dict[str, Any]
 LOGGER = {
@@ -51,9 +51,7 @@ def benchmark(config: DictConfig) -> Outcome:
         size = "x".join(map(str, job["size"]))
         print(f"[{number}/{len(jobs)}] {job['model']}, {size}, {job['mode']}", file=sys.stderr)
         rows.append(measure_in_process(job))
-    unfinished = file.with_suffix(".part")
-    unfinished.write_text(json.dumps(report(rows, plain), indent=2) + "\n", encoding="utf-8")
-    os.replace(unfinished, file)
+    write_text(file, json.dumps(report(rows, plain), indent=2) + "\n")
     print_costs(rows, file)
     failed = [row for row in rows if row["error"]]
     return Outcome("failed" if len(failed) == len(rows) else "finished", run_dir=str(file))

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from segbench.config import make_folder
 from segbench.config.app import run_verb
 from segbench.errors import ConfigError
+from segbench.storage import alone_in
 
 
 def compare(config: DictConfig) -> int:
@@ -32,7 +33,7 @@ def compare(config: DictConfig) -> int:
     from segbench.comparison.study import read_study
 
     study = read_study(Path(plain["runs"]) / plain["study"], plain["only"])
-    make_folder("study", study.path / "report")
+    folder = make_folder("study", study.path / "report")
     options = Options(
         baseline=plain["baseline"],
         unit=plain["unit"],
@@ -42,10 +43,11 @@ def compare(config: DictConfig) -> int:
         varies=tuple(plain["varies"]),
         gallery=plain["gallery"],
     )
-    comparison = compare_runs(study, options)
-    page = write_report(study, comparison)
-    if plain["wandb"]:
-        _log(comparison, page.parent)
+    with alone_in(folder, "study"):
+        comparison = compare_runs(study, options)
+        page = write_report(study, comparison)
+        if plain["wandb"]:
+            _log(comparison, folder)
     _print(comparison, page)
     broken = any(entry["broken"] for entry in comparison["left_out"])
     unfair = any(finding["grade"] != "note" for finding in comparison["audit"])

@@ -10,7 +10,6 @@ the worst images to runs/STUDY/NAME/seedN.
 
 from __future__ import annotations
 
-import contextlib
 import sys
 import time
 from dataclasses import replace
@@ -23,6 +22,7 @@ from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import make_folder
 from segbench.config.app import Outcome, run_verb
 from segbench.errors import ConfigError, ResultError
+from segbench.storage import alone_in, replacing_all
 
 if TYPE_CHECKING:
     from segbench.artifacts.result import Protocol, Result, Scores
@@ -43,14 +43,10 @@ def evaluate(config: DictConfig) -> Outcome:
     run = RunDirectory(plain["run_dir"] or place)
     _check_place(plain, run, subject.source)
     make_folder("run_dir", run.path)
-    try:
+    with alone_in(run.path, "run_dir"):
         judged = subject.judge()
-    except BaseException:
-        with contextlib.suppress(OSError):  # an earlier evaluation is in it
-            run.path.rmdir()
-        raise
-    result, scores = _record(plain, subject, judged, started)
-    _write(run, result, scores, plain, judged, subject.source)
+        result, scores = _record(plain, subject, judged, started)
+        _write(run, result, scores, plain, judged, subject.source)
     return Outcome("finished", scores.mIoU, run_dir=str(run.path))
 
 
@@ -236,13 +232,17 @@ def _write(
 
     names = [record.name for record in judged.records]
     groups = [record.group for record in judged.records]
-    run.write_confusion(names, groups, judged.matrices, stacked_boundary(judged.extras))
-    report.write_tables(run.path, result, scores, judged.matrices, names)
-    report.draw_confusion(run.path / "confusion.png", judged.matrices.sum(0), source.classes.names)
-    report.draw_worst(run.path / "worst.png", judged, source, config["gallery"])
-    if config["save"] != "none":
-        report.save_predictions(run.path / "predictions", judged, config["save"])
-    run.write_result(result)
+    with replacing_all(run.path) as folder:
+        draft = RunDirectory(folder)
+        draft.write_confusion(names, groups, judged.matrices, stacked_boundary(judged.extras))
+        report.write_tables(folder, result, scores, judged.matrices, names)
+        report.draw_confusion(
+            folder / "confusion.png", judged.matrices.sum(0), source.classes.names
+        )
+        report.draw_worst(folder / "worst.png", judged, source, config["gallery"])
+        if config["save"] != "none":
+            report.save_predictions(folder / "predictions", judged, config["save"])
+        draft.write_result(result)
     report.print_scores(scores, result, run)
 
 

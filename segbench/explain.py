@@ -19,6 +19,7 @@ from segbench.config import config_dir, did_you_mean, make_folder
 from segbench.config.app import Outcome, run_verb
 from segbench.config.compose import compose_checked
 from segbench.errors import ConfigError
+from segbench.storage import alone_in, file_names, write_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -34,19 +35,24 @@ def explain(config: DictConfig) -> Outcome:
     plain: Config = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     _check(plain)
     folder = make_folder("output", plain["output"])
-    if plain["what"] == "architecture":
-        _architectures(plain, folder)
-    else:
-        from segbench.artifacts.segmenter import Segmenter
-
-        segmenter = Segmenter(plain["ckpt"], device=plain["device"],
-                              allow_targets=plain["allow_targets"])  # fmt: skip
-        draw = _embeddings if plain["what"] == "embeddings" else _heat_maps
-        try:
-            draw(plain, segmenter, folder)
-        except ValueError as error:
-            raise ConfigError(str(error)) from None
+    with alone_in(folder, "output"):
+        _explain(plain, folder)
     return Outcome("finished", run_dir=str(folder))
+
+
+def _explain(config: Config, folder: Path) -> None:
+    if config["what"] == "architecture":
+        _architectures(config, folder)
+        return
+    from segbench.artifacts.segmenter import Segmenter
+
+    segmenter = Segmenter(config["ckpt"], device=config["device"],
+                          allow_targets=config["allow_targets"])  # fmt: skip
+    draw = _embeddings if config["what"] == "embeddings" else _heat_maps
+    try:
+        draw(config, segmenter, folder)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
 
 
 def _check(config: Config) -> None:
@@ -75,10 +81,12 @@ def _heat_maps(config: Config, segmenter: Segmenter, folder: Path) -> None:
     from segbench.explanation.heat_sheets import explain_image, write_sheet
 
     labels = _class_ids(config["classes"], segmenter.classes.names)
+    names: list[str] = []
     for name, image, mask in _images(config, segmenter):
+        names.append(name)
         found = explain_image(segmenter, image, mask, labels, config["layer"], config["pixel"],
                               config["region"], config["method"])  # fmt: skip
-        file = folder / f"{name.replace('/', '_')}.png"
+        file = folder / f"{file_names(names)[-1]}.png"
         write_sheet(found, file)
         print(f"{file} and .npz: {', '.join(found.heat)} at layer {found.layer}")
 
@@ -108,7 +116,7 @@ def _architectures(config: Config, folder: Path) -> None:
     for name, node in _model_nodes(config["models"]).items():
         traced = trace(build_model(offline(node), config["num_classes"]), (height, width))
         file = folder / f"{name}.svg"
-        file.write_text(draw(traced, name), encoding="utf-8")
+        write_text(file, draw(traced, name))
         print(f"{file}: {traced.params / 1e6:.2f} M parameters, {traced.macs / 1e9:.2f} GMACs")
 
 

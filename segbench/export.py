@@ -12,7 +12,6 @@ what the checkpoint predicts, it is not written and the exit code is 1.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from segbench.config import make_folder
 from segbench.config.app import Outcome, run_verb
 from segbench.errors import ConfigError
+from segbench.storage import alone_in, replacing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -40,7 +40,8 @@ def export(config: DictConfig) -> Outcome:
     segmenter = Segmenter(plain["ckpt"], device="cpu", allow_targets=plain["allow_targets"])
     images = _images(plain, segmenter)
     write = _write_onnx if plain["format"] == "onnx" else _write_small
-    write(target, segmenter, images, plain)
+    with alone_in(target.parent, "output", target.name):
+        write(target, segmenter, images, plain)
     return Outcome("finished", run_dir=str(target))
 
 
@@ -51,8 +52,8 @@ def _write_small(target: Path, segmenter: Segmenter, images: list[Tensor], confi
     from segbench.artifacts.segmenter import Segmenter
     from segbench.errors import ExportError
 
-    draft = target.with_name(f".{target.name}.part")
-    try:
+    beside = target.with_suffix(".md")
+    with replacing(target) as draft, replacing(beside) as text:
         small_checkpoint.write_small(segmenter.ckpt, draft, config["half"])
         small = Segmenter(draft, device="cpu", allow_targets=config["allow_targets"])
         pairs = [
@@ -67,16 +68,13 @@ def _write_small(target: Path, segmenter: Segmenter, images: list[Tensor], confi
                 f"worst image get the class of the original (agreement={config['agreement']}). "
                 + ("Keep the weights in 32 bits: half=false" if config["half"] else "")
             )
-        os.replace(draft, target)
-    finally:
-        draft.unlink(missing_ok=True)
-    parity = {"images": len(images), "agreement": same, "mean": sum(shares) / len(shares)}
-    text = card(target, small.meta, parity, config["half"])
-    target.with_suffix(".md").write_text(text, encoding="utf-8")
+        parity = {"images": len(images), "agreement": same, "mean": sum(shares) / len(shares)}
+        size = draft.stat().st_size
+        text.write_text(card(target, size, small.meta, parity, config["half"]), "utf-8")
     print(
         f"{target} ({target.stat().st_size / 2**20:.1f} MiB): {100 * parity['mean']:.3f} % of "
         f"pixels as the original on {len(images)} images, {100 * same:.3f} % on the worst\n"
-        f"{target.with_suffix('.md')}: the model card\n"
+        f"{beside}: the model card\n"
         f"python -m segbench.predict ckpt={target} source=PHOTO"
     )
 
@@ -92,20 +90,18 @@ def _write_onnx(target: Path, segmenter: Segmenter, images: list[Tensor], plain:
         predictor.model, meta["mean"], meta["std"], predictor.divisor, plain["argmax"]
     )
     card = _card(segmenter, plain)
-    draft = target.with_name(f".{target.name}.part")
-    try:
-        program = onnx_export.export_onnx(network, draft, _inside(segmenter))
-        if plain["quantize"] != "none":
-            onnx_export.quantize(draft, plain["quantize"], images)
-        card["parity"] = _parity(network, draft, images, plain)
-        os.replace(draft, target)
-    except ValueError as error:
-        raise ConfigError(str(error)) from None
-    finally:
-        draft.unlink(missing_ok=True)
-    target.with_suffix(".json").write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
+    with replacing(target) as draft, replacing(target.with_suffix(".json")) as beside:
+        try:
+            program = onnx_export.export_onnx(network, draft, _inside(segmenter))
+            if plain["quantize"] != "none":
+                onnx_export.quantize(draft, plain["quantize"], images)
+            card["parity"] = _parity(network, draft, images, plain)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        beside.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     if plain["program"]:
-        torch.export.save(onnx_export.any_size(program), target.with_suffix(".pt2"))
+        with replacing(target.with_suffix(".pt2")) as draft, draft.open("wb") as file:
+            torch.export.save(onnx_export.any_size(program), file)
     _print(target, card)
 
 

@@ -35,7 +35,7 @@ def train(config: DictConfig) -> Outcome:
     """Trains one run, unless it is finished already."""
     plain: Config = OmegaConf.to_container(config, resolve=True)  # type: ignore
     # What a trainer of one's own leaves out is as in conf/trainer/default.yaml.
-    defaults = yaml.safe_load((config_dir() / "trainer" / "default.yaml").read_text())
+    defaults = yaml.safe_load((config_dir() / "trainer" / "default.yaml").read_text("utf-8"))
     plain["trainer"] = defaults | plain["trainer"]
     run = RunDirectory(plain["run_dir"])
     if plain["overwrite"] and all_start_at_once():

@@ -62,7 +62,7 @@ def moved(module: nn.Module) -> nn.Module:
 
 
 def _read(file: Path) -> dict[str, Any]:
-    return yaml.safe_load(file.read_text())
+    return yaml.safe_load(file.read_text(encoding="utf-8"))
 
 
 def _empty(shape: Any, dtype: torch.dtype) -> Tensor:

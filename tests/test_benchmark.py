@@ -42,7 +42,7 @@ def test_a_study_is_measured_into_the_file_that_compare_reads(
     monkeypatch.chdir(tmp_path)
     outcome = benchmark(config("study=mine", "train_steps=2", *QUICK))
     assert outcome.status == "finished"
-    written = json.loads(Path("runs/mine/benchmark.json").read_text())
+    written = json.loads(Path("runs/mine/benchmark.json").read_text(encoding="utf-8"))
     (row,) = written["models"]
     assert row["error"] is None
     assert row["model"] == "tiny"  # all runs share the data
@@ -71,7 +71,7 @@ def test_a_model_that_cannot_be_built_is_a_row_with_the_reason(
     outcome = benchmark(config("study=mine", "train_steps=0", *QUICK))
     assert outcome.status == "failed"
     assert "width and depth must be at least 1" in capsys.readouterr().out
-    assert json.loads(Path("runs/mine/benchmark.json").read_text())["models"] == []
+    assert json.loads(Path("runs/mine/benchmark.json").read_text(encoding="utf-8"))["models"] == []
 
 
 @pytest.mark.parametrize(

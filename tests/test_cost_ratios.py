@@ -17,7 +17,7 @@ def written(file: Path, **cpu_ms: float) -> Path:
         {"model": name, "cpu_ms": value, "cpu_spread": 0.05, "input": [8, 8], "device": "cpu"}
         for name, value in cpu_ms.items()
     ]
-    file.write_text(json.dumps({"models": rows}))
+    file.write_text(json.dumps({"models": rows}), encoding="utf-8")
     return file
 
 

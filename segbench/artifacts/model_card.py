@@ -15,11 +15,14 @@ UNKNOWN_TERMS = "The terms of the data set may restrict the use of what was lear
 WEAK = 0.3  # classes with a lower IoU are named among the limits
 
 
-def card(file: Path, meta: Mapping[str, Any], parity: Mapping[str, Any], half: bool) -> str:
+def card(
+    file: Path, size: int, meta: Mapping[str, Any], parity: Mapping[str, Any], half: bool
+) -> str:
     """The model card of a small checkpoint, Markdown; every number in it is one of the run's.
 
     Args:
-        file: the checkpoint.
+        file: the checkpoint, which need not exist yet.
+        size: of the file, in bytes.
         meta: its `segbench` entry.
         parity: comparison with the original: number of `images`, share of pixels of the same class
             in the mean (`mean`) and in the worst image (`agreement`).
@@ -28,7 +31,7 @@ def card(file: Path, meta: Mapping[str, Any], parity: Mapping[str, Any], half: b
     trained, config = meta["trained"], meta["config"]
     classes = meta["classes"]["names"]
     rows = {
-        "file": f"`{file.name}`, {file.stat().st_size / 2**20:.1f} MiB, "
+        "file": f"`{file.name}`, {size / 2**20:.1f} MiB, "
         f"{16 if half else 32}-bit weights; read without running code (`weights_only=True`)",
         "network": _network(config["model"], trained.get("params")),
         "classes": f"{len(classes)}: {', '.join(classes)}",

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-import os
+import json
 import platform
+import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segbench.artifacts.result import Hardware
+from segbench.machine import cores
 
 if TYPE_CHECKING:
     import torch
 
+PACKAGE = Path(__file__).resolve().parents[1]
+_COMMIT = re.compile("[0-9a-f]{40}|[0-9a-f]{64}")
 PACKAGES = (
     "segbench",
     "torch",
@@ -45,16 +50,32 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> tuple[str | None, bool | None]:
-    """The commit of the segbench checkout and whether it has local changes; None for a wheel."""
-    folder = Path(__file__).resolve().parents[2]
-    if not (folder / ".git").exists():
-        return None, None
+    """The commit of the code that runs, and whether it has changes on top of it.
 
+    It is that of the checkout; without one, what is written in `commit.txt` beside the package
+    (by a build of the wheel, or by `git archive`), or the commit that pip installed from a
+    repository.
+
+    Returns:
+        `(None, None)` where none of these knows; `(commit, None)` where a change could not have
+        been noticed, as in an archive that was unpacked.
+    """
+    root = PACKAGE.parent
+    if (root / ".git").exists():
+        return _of_checkout(root)
+    with suppress(OSError):
+        words = (PACKAGE / "commit.txt").read_text(encoding="utf-8").split()
+        if words and _COMMIT.fullmatch(words[0]):
+            return words[0], {"clean": False, "dirty": True}.get(" ".join(words[1:]))
+    return _of_installation()
+
+
+def _of_checkout(root: Path) -> tuple[str | None, bool | None]:
     def git(*arguments: str) -> str:
         return subprocess.run(
-            ["git", "-C", str(folder), *arguments],
+            ["git", "-C", str(root), *arguments],
             capture_output=True,
-            text=True,
+            encoding="utf-8",
             check=True,
             timeout=20,
         ).stdout.strip()
@@ -63,6 +84,19 @@ def commit() -> tuple[str | None, bool | None]:
         return git("rev-parse", "HEAD"), bool(git("status", "--porcelain", "--untracked-files=no"))
     except (OSError, subprocess.SubprocessError):
         return None, None
+
+
+def _of_installation() -> tuple[str | None, bool | None]:
+    """What pip noted when it installed this package from a repository (PEP 610)."""
+    try:
+        installed = metadata.distribution("segbench")
+        if Path(str(installed.locate_file("segbench"))).resolve() != PACKAGE:
+            return None, None  # another copy is running
+        origin = json.loads(installed.read_text("direct_url.json") or "{}")
+        found = str(origin["vcs_info"]["commit_id"])
+    except (metadata.PackageNotFoundError, KeyError, TypeError, ValueError):
+        return None, None
+    return (found, False) if _COMMIT.fullmatch(found) else (None, None)
 
 
 def command() -> str:
@@ -86,7 +120,7 @@ def hardware(device: torch.device, count: int = 1) -> Hardware:
         device=torch.cuda.get_device_name(device) if on_gpu else device.type,
         num_gpus=count if on_gpu else 0,
         cpu=_cpu_name(),
-        cores=len(os.sched_getaffinity(0)),
+        cores=cores(),
         threads=torch.get_num_threads(),
         cuda=torch.version.cuda if on_gpu else None,
     )
@@ -96,12 +130,13 @@ def commit_in_words(run: Mapping[str, Any]) -> str:
     """The commit of a run, short; says so if there were changes on top of it."""
     if not run.get("commit"):
         return "unknown commit"
-    return f"commit {run['commit'][:9]}" + (" with uncommitted changes" if run["dirty"] else "")
+    changes = {True: " with uncommitted changes", None: ", changes unknown"}
+    return f"commit {run['commit'][:9]}" + changes.get(run.get("dirty"), "")
 
 
 def _cpu_name() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
     names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]

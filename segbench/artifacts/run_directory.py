@@ -16,7 +16,6 @@ The path holds no time, so the same command finds its run again.
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterator, Sequence
@@ -26,11 +25,14 @@ from typing import TYPE_CHECKING, Any
 import yaml
 
 from segbench.errors import ConfigError, ResultError
+from segbench.storage import clear_drafts, locked, replacing, write_text
 
 if TYPE_CHECKING:
     import numpy as np
 
     from segbench.artifacts.result import Config, Result
+
+_RESERVED_BYTES = 1 << 16  # of the disk, with which a run that finds it full can still say so
 
 
 class RunDirectory:
@@ -49,6 +51,7 @@ class RunDirectory:
         self.log_file = self.path / "train.log"
         self.checkpoints = self.path / "checkpoints"
         self.samples = self.path / "samples"
+        self._reserve = self.path / ".reserve"
 
     @property
     def last_checkpoint(self) -> Path:
@@ -105,14 +108,18 @@ class RunDirectory:
 
     def write_config(self, config: Config) -> None:
         """Replaces config.yaml in one step."""
-        with replacing(self.config_file) as file:
-            file.write_text(yaml.safe_dump(config, sort_keys=False), encoding="utf-8")
+        write_text(self.config_file, yaml.safe_dump(config, sort_keys=False))
 
     def write_result(self, result: Result) -> None:
-        """Replaces result.json in one step."""
+        """Replaces result.json in one step, on a full disk with the help of the reserve."""
         text = json.dumps(result.to_dict(), indent=2, allow_nan=False)
-        with replacing(self.result_file) as file:
-            file.write_text(text + "\n", encoding="utf-8")
+        try:
+            write_text(self.result_file, text + "\n")
+        except OSError:
+            if not self._reserve.exists():
+                raise
+            self._reserve.unlink()
+            write_text(self.result_file, text + "\n")
 
     def write_confusion(
         self,
@@ -147,14 +154,17 @@ class RunDirectory:
     @contextlib.contextmanager
     def locked(self) -> Iterator[bool]:
         """Yields whether this process alone holds the run; a killed process lets go by itself."""
-        self.path.mkdir(parents=True, exist_ok=True)
-        with (self.path / ".lock").open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+        with locked(self.path / ".lock") as alone:
+            if not alone:
                 yield False
                 return
-            yield True
+            for folder in (self.path, self.checkpoints, self.samples):
+                clear_drafts(folder)
+            self._reserve.write_bytes(os.urandom(_RESERVED_BYTES))  # zeros may take no room
+            try:
+                yield True
+            finally:
+                self._reserve.unlink(missing_ok=True)
 
     def clear(self) -> None:
         """Removes what an earlier run left here.
@@ -162,7 +172,8 @@ class RunDirectory:
         Raises:
             ConfigError: the folder is no run, or holds others; nothing was removed.
         """
-        found = {file.name for file in self.path.iterdir()} - {".lock", self.log_file.name}
+        kept = {".lock", self._reserve.name}
+        found = {file.name for file in self.path.iterdir()} - kept - {self.log_file.name}
         if found and not self._is_run():
             raise ConfigError(
                 f"overwrite=true: {self.path} holds files but no run of segbench, so nothing was "
@@ -175,7 +186,7 @@ class RunDirectory:
                 "removed; choose another run_dir"
             )
         for file in sorted(self.path.rglob("*"), reverse=True):
-            if file.name != ".lock":
+            if file.name not in kept:
                 file.rmdir() if file.is_dir() and not file.is_symlink() else file.unlink()
 
     def _is_run(self) -> bool:
@@ -186,18 +197,3 @@ class RunDirectory:
         with contextlib.suppress(ConfigError):
             return "run_dir" in (self.read_config() or {})
         return False
-
-
-@contextlib.contextmanager
-def replacing(target: Path) -> Iterator[Path]:
-    """Yields a path beside `target` that takes its place when the block ends without an error.
-
-    A killed process leaves `.partial-NAME` behind, which the next one overwrites.
-    """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".partial-{target.name}")
-    try:
-        yield partial
-        os.replace(partial, target)
-    finally:
-        partial.unlink(missing_ok=True)

@@ -16,9 +16,10 @@ import torch
 
 from segbench.artifacts.checkpoint import read_checkpoint
 from segbench.artifacts.result import Result
-from segbench.artifacts.run_directory import RunDirectory, replacing
+from segbench.artifacts.run_directory import RunDirectory
 from segbench.artifacts.typed import plain
 from segbench.errors import ResultError
+from segbench.storage import replacing
 
 Facts = dict[str, Any]
 _OF_THE_MACHINE = ("run_dir", "logger", "overwrite", "resume")
@@ -53,8 +54,8 @@ def write_small(ckpt: Path, target: Path, half: bool) -> None:
         key: value.half() if half and value.is_floating_point() and "running_" not in key else value
         for key, value in checkpoint["state_dict"].items()
     }
-    with replacing(target) as partial:
-        torch.save({"state_dict": state, "segbench": meta}, partial)
+    with replacing(target) as draft, draft.open("wb") as file:
+        torch.save({"state_dict": state, "segbench": meta}, file)
 
 
 def result_beside(ckpt: Path) -> Result | None:

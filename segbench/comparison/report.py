@@ -15,6 +15,7 @@ from segbench.comparison.comparison import write_json
 from segbench.comparison.gallery import gallery, sheets
 from segbench.comparison.study import Study
 from segbench.metrics.scores import percent
+from segbench.storage import replacing_all, write_text
 
 FIGURES = {
     "leaderboard": "Each model's mIoU",
@@ -34,22 +35,23 @@ def write_report(study: Study, comparison: Mapping[str, Any]) -> Path:
         The HTML page, `STUDY/report/index.html`.
     """
     folder = study.path / "report"
-    (folder / "figures").mkdir(parents=True, exist_ok=True)
-    drawn = plots.figures(study, comparison)
+    figures = plots.figures(study, comparison)
+    with replacing_all(folder) as draft:
+        (draft / "figures").mkdir()
+        for name, figure in figures.items():
+            plots.save(figure, draft / "figures" / name)
+        svg = {name: Markup(plots.inline_svg(figure)) for name, figure in figures.items()}
+        write_json(comparison, draft / "comparison.json")
+        write_text(draft / "report.md", tables.markdown(comparison))
+        write_text(draft / "tables.tex", tables.latex(comparison))
+        tables.write_csv(tables.leaderboard_rows(comparison), draft / "leaderboard.csv")
+        tables.write_csv(tables.pair_rows(comparison), draft / "pairs.csv")
+        tables.write_csv(tables.class_rows(comparison), draft / "classes.csv")
+        write_text(draft / "index.html", _page(study, comparison, svg, folder))
     for old in (folder / "figures").iterdir():
-        old.unlink()
-    for name, figure in drawn.items():
-        plots.save(figure, folder / "figures" / name)
-    write_json(comparison, folder / "comparison.json")
-    (folder / "report.md").write_text(tables.markdown(comparison), encoding="utf-8")
-    (folder / "tables.tex").write_text(tables.latex(comparison), encoding="utf-8")
-    tables.write_csv(tables.leaderboard_rows(comparison), folder / "leaderboard.csv")
-    tables.write_csv(tables.pair_rows(comparison), folder / "pairs.csv")
-    tables.write_csv(tables.class_rows(comparison), folder / "classes.csv")
-    page = folder / "index.html"
-    svg = {name: Markup(plots.inline_svg(figure)) for name, figure in drawn.items()}
-    page.write_text(_page(study, comparison, svg, folder), encoding="utf-8")
-    return page
+        if old.stem not in figures:  # drawn of runs that are gone
+            old.unlink()
+    return folder / "index.html"
 
 
 def _page(

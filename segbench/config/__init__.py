@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from segbench.errors import ConfigError
+from segbench.storage import FULL
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -25,11 +26,14 @@ def make_folder(key: str, folder: str | Path) -> Path:
 
     Raises:
         ConfigError: it cannot be made, or not written to.
+        OSError: the disk is full.
     """
     folder = Path(folder)
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
+        if error.errno in FULL:
+            raise
         raise ConfigError(f"{key}={folder}: cannot be made ({error.strerror})") from None
     if not os.access(folder, os.W_OK):
         raise ConfigError(f"{key}={folder}: cannot be written to")

@@ -6,16 +6,17 @@ or is killed takes no other with it, and ends with a table of all jobs.
 
 from __future__ import annotations
 
+import io
 import json
 import logging
 import math
 import os
 import shlex
-import signal
 import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,8 @@ from segbench.config import config_dir, make_folder
 from segbench.config.compose import compose_checked, for_sweeper, register
 from segbench.config.tuning import is_tuning, swept_models, tune_each
 from segbench.errors import ConfigError
+from segbench.machine import signal_name
+from segbench.storage import output_error
 
 _OUTCOME_FILE = "SEGBENCH_OUTCOME_FILE"
 
@@ -74,6 +77,7 @@ def run_verb(
     register(config_folder)
     module = f"segbench.{verb}"
     config_name = arguments.config_name or verb
+    _set_up_messages()
     codes: list[int] = []
     records = None
     try:
@@ -99,7 +103,7 @@ def run_verb(
                 logging.getLogger("optuna.storages").setLevel(logging.WARNING)
                 # Of this sweep alone: another one of the same study may go on at the same time.
                 records = tempfile.TemporaryDirectory(prefix="segbench-jobs-")
-    except ConfigError as error:
+    except (ConfigError, OSError) as error:
         sys.exit(_report(module, error))
 
     def guarded(config: DictConfig) -> float | None:
@@ -108,9 +112,7 @@ def run_verb(
         try:
             outcome = task(config)
         except Exception as error:
-            _write_outcome(Outcome("failed", reason=_first_line(error)))
-            if not hasattr(error, "exit_code"):
-                raise
+            _write_outcome(Outcome("failed", reason=_first_line(output_error(error) or error)))
             codes.append(_report(module, error))
             return None
         if isinstance(outcome, Outcome):
@@ -127,14 +129,38 @@ def run_verb(
         with records:  # removes them
             codes.append(_print_jobs(config.hydra.sweep.dir, Path(records.name)))
         if after_sweep is not None:
-            codes.append(after_sweep(config))
+            try:
+                codes.append(after_sweep(config))
+            except Exception as error:
+                codes.append(_report(module, error))
     sys.exit(max(codes, default=0))
 
 
+def _set_up_messages() -> None:
+    """Warnings go to the terminal beside any log; no message ends in a traceback of its own.
+
+    A terminal that cannot show a letter gets its number; a log on a full disk misses lines.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    logging.raiseExceptions = False
+    handler = logging.StreamHandler()
+    handler.setLevel(logging.WARNING)
+    logging.getLogger("segbench").addHandler(handler)
+
+
 def _report(module: str, error: Exception) -> int:
-    """Prints an error as a person would want to read it; returns the exit code."""
-    print(f"{module}: error: {error}", file=sys.stderr)
-    return int(getattr(error, "exit_code", 1))
+    """Prints an error as a person would want to read it; returns the exit code.
+
+    Raises:
+        Exception: `error` itself, if it is none for people but a fault of the program.
+    """
+    told = error if hasattr(error, "exit_code") else output_error(error)
+    if told is None:
+        raise error
+    print(f"{module}: error: {told}", file=sys.stderr)
+    return int(getattr(told, "exit_code", 1))
 
 
 def _first_line(error: Exception) -> str:
@@ -158,21 +184,24 @@ def _run_job(module: str, records_dir: Path, config_folder: str | None) -> float
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "outcome.json"
         process = subprocess.run(command, env={**os.environ, _OUTCOME_FILE: str(file)}, check=False)
-        outcome = Outcome(**json.loads(file.read_text())) if file.exists() else Outcome("failed")
-    if process.returncode < 0:
-        name = signal.Signals(-process.returncode).name
-        outcome = Outcome("killed", reason=f"ended by {name}", run_dir=outcome.run_dir)
+        outcome = Outcome("failed")
+        if file.exists():
+            outcome = Outcome(**json.loads(file.read_text(encoding="utf-8")))
+    if process.returncode < 0:  # by a signal; Windows has none
+        reason = f"ended by {signal_name(-process.returncode)}"
+        outcome = Outcome("killed", reason=reason, run_dir=outcome.run_dir)
     elif process.returncode and not outcome.reason:
         outcome = Outcome("failed", reason=f"exit code {process.returncode}")
     record = {**asdict(outcome), "overrides": list(job.overrides.task)}
-    (records_dir / f"{job.job.num:05d}.json").write_text(json.dumps(record))
+    (records_dir / f"{job.job.num:05d}.json").write_text(json.dumps(record), encoding="utf-8")
     # A failed trial is the worst there is: a sweeper that tunes turns away from it.
     return -math.inf if outcome.objective is None else outcome.objective
 
 
 def _write_outcome(outcome: Outcome) -> None:
     if file := os.environ.get(_OUTCOME_FILE):
-        Path(file).write_text(json.dumps(asdict(outcome)))
+        with suppress(OSError):  # a full disk
+            Path(file).write_text(json.dumps(asdict(outcome)), encoding="utf-8")
 
 
 def _print_jobs(sweep_dir: str, records_dir: Path) -> int:
@@ -181,7 +210,7 @@ def _print_jobs(sweep_dir: str, records_dir: Path) -> int:
     from rich.table import Table
 
     records: list[dict[str, Any]] = [
-        json.loads(file.read_text()) for file in sorted(records_dir.glob("*.json"))
+        json.loads(file.read_text(encoding="utf-8")) for file in sorted(records_dir.glob("*.json"))
     ]
     table = Table(title=f"jobs of {sweep_dir}", title_justify="left")
     for column in ("job", "overrides", "status", "score", "run directory or reason"):

@@ -12,6 +12,7 @@ from segbench.config import did_you_mean
 from segbench.config.fields import wrong_values
 from segbench.config.schema import CompareConfig
 from segbench.config.targets import INJECTED, PIPELINE, check_targets
+from segbench.storage import is_portable
 
 # Names that stand for class weights, computed from the training masks (data/balance.py).
 CLASS_WEIGHT_RULES = ("median_frequency", "enet", "effective_number")
@@ -36,6 +37,7 @@ def check_values(config: DictConfig) -> list[str]:
         values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore
     except OmegaConfBaseException as error:
         return [*problems, str(error).splitlines()[0]]
+    problems += _not_portable(values)
     _forget_class_weight_rules(values.get("loss"))
     problems += _without_target(values)
     found = check_targets(values, INJECTED, beside={"data": PIPELINE})
@@ -62,6 +64,17 @@ def _check_report(options: Any) -> list[str]:
             problems.append(f"{key}: {str(error).splitlines()[0]}")
     values = {key: known[key] for key in known if not OmegaConf.is_missing(known, key)}
     return [f"compare.{text}" for text in problems + wrong_values(values, CompareConfig)]
+
+
+def _not_portable(values: dict[str, Any]) -> list[str]:
+    """One sentence for each name that cannot be that of a folder on every system."""
+    return [
+        f"{key}: '{values[key]}' cannot name a folder on every system; leave out <>:\"\\|?*, dots "
+        "and spaces at the end, and devices of Windows such as CON"
+        for key in ("study", "name")
+        if values.get(key) not in (None, "", "???")
+        and not all(map(is_portable, str(values[key]).split("/")))
+    ]
 
 
 def _without_target(values: dict[str, Any]) -> list[str]:

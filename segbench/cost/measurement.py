@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import tempfile
@@ -27,6 +26,7 @@ from segbench.cost.profiling import (
     measure_times,
     peak_memory,
 )
+from segbench.machine import signal_name
 from segbench.training.step_times import time_steps
 
 Job = dict[str, Any]
@@ -47,12 +47,17 @@ def measure_in_process(job: Job) -> dict[str, Any]:
         command = [sys.executable, "-m", __name__, *map(str, files)]
         environment = {**os.environ, "WANDB_MODE": "disabled"}
         process = subprocess.run(
-            command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+            command,
+            env=environment,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            encoding="utf-8",
+            errors="replace",
         )
         if files[1].is_file():
             return json.loads(files[1].read_text(encoding="utf-8"))
     if process.returncode < 0:
-        reason = f"ended by {signal.Signals(-process.returncode).name} (out of memory?)"
+        reason = f"ended by {signal_name(-process.returncode)} (out of memory?)"
     else:
         reason = (process.stderr.strip().splitlines() or ["no message"])[-1]
     return {**_identity(job), "error": reason}

@@ -193,7 +193,7 @@ def peak_memory(call: Callable[[], Any], model: nn.Module, device: torch.device)
     try:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
         before = _resident("VmRSS")
-        Path("/proc/self/clear_refs").write_text("5")  # the peak counts from here
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak counts from here
     except (OSError, AttributeError):
         return None
     call()
@@ -203,7 +203,7 @@ def peak_memory(call: Callable[[], Any], model: nn.Module, device: torch.device)
 
 def _resident(key: str) -> int:
     """VmRSS (now) or VmHWM (peak) of this process, in bytes."""
-    for line in Path("/proc/self/status").read_text().splitlines():
+    for line in Path("/proc/self/status").read_text(encoding="utf-8").splitlines():
         if line.startswith(key):
             return int(line.split()[1]) * 1024
     raise OSError(f"/proc/self/status has no {key}")

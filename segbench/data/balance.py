@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from segbench.data.dataset import Frames
-from segbench.data.files import cores
+from segbench.machine import cores
 
 WEIGHTINGS = ("median_frequency", "enet", "effective_number")
 

@@ -8,24 +8,27 @@ without a cache, with a warning.
 
 from __future__ import annotations
 
-import fcntl
+import itertools
 import json
 import logging
+import math
 import os
 import shutil
 import zlib
 from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from rich.progress import track
 
 from segbench.data.dataset import Arrays, Frames
-from segbench.data.files import cores
 from segbench.errors import CacheError
+from segbench.machine import cores, free_memory
+from segbench.storage import clear_drafts, replacing, waiting_for
 
 FORMAT = 2  # 2: an EXIF orientation is applied
 _VERIFIED_BYTES = 1 << 28  # at most so much is compared with its checksums on opening
@@ -47,18 +50,21 @@ class DiskFrames(Frames):
     def __init__(self, folder: Path, key: str) -> None:
         self.folder = folder
         try:
-            meta = json.loads((folder / "meta.json").read_text())
+            meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
             if (meta["format"], meta["key"]) != (FORMAT, key):
                 raise CacheError("another format or data set")
-            self.shapes = [(tuple(image), tuple(mask)) for image, mask in meta["shapes"]]
-            sizes = [int(np.prod(image)) + int(np.prod(mask)) for image, mask in self.shapes]
-            self.offsets = [0, *np.cumsum(sizes).tolist()]
+            self.shapes = [(_sides(image, 3), _sides(mask, 2)) for image, mask in meta["shapes"]]
+            checksums = [int(checksum) for checksum in meta["checksums"]]
+            sizes = [math.prod(image) + math.prod(mask) for image, mask in self.shapes]
+            self.offsets = [0, *itertools.accumulate(sizes)]
             self._open()
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise CacheError(f"unreadable ({error})") from error
+        if len(checksums) != len(self):
+            raise CacheError(f"{len(checksums)} checksums of {len(self)} frames")
         if len(self._bytes) != self.offsets[-1]:
             raise CacheError(f"{len(self._bytes)} bytes instead of {self.offsets[-1]}")
-        self._verify(meta["checksums"])
+        self._verify(checksums)
         with suppress(OSError):  # of another user
             os.utime(folder)  # the least recently used cache is the first to go
 
@@ -111,15 +117,11 @@ class MemoryFrames(Frames):
         return self._arrays[index]
 
 
-def default_folder() -> Path:
-    """`$XDG_CACHE_HOME/segbench`, usually `~/.cache/segbench`."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "segbench"
-
-
 def cached_in_memory(frames: Frames, limit: int, label: str) -> Frames:
     """Decodes all frames into RAM; returns `frames` with a warning if they exceed `limit` bytes
     or the free memory."""
-    room = min(limit, _free_memory() - _SPARE_BYTES)
+    free = free_memory()
+    room = limit if free is None else min(limit, free - _SPARE_BYTES)
     arrays: list[Arrays] = []
     total = 0
     for image, mask in _decoded(frames, label):
@@ -160,8 +162,7 @@ def cached_on_disk(frames: Frames, key: str, folder: Path, limit: int, label: st
         except CacheError as error:
             if target.exists():
                 _log.warning("cache %s: %s; building it again", target, error)
-        folder.mkdir(parents=True, exist_ok=True)
-        with _locked(folder / f"{key}.lock"):
+        with waiting_for(folder / f"{key}.lock", f"another run that builds {target}"):
             try:
                 return DiskFrames(target, key)  # another run may have built it meanwhile
             except CacheError:
@@ -173,17 +174,12 @@ def cached_on_disk(frames: Frames, key: str, folder: Path, limit: int, label: st
 
 
 def _build(frames: Frames, key: str, folder: Path, limit: int, label: str) -> None:
-    for leftover in folder.glob(f"{key}.part-*"):  # of a run that died; we hold the lock
-        shutil.rmtree(leftover, ignore_errors=True)
+    clear_drafts(folder, key)  # of a run that died; we hold the lock
     target = folder / key
     shutil.rmtree(target, ignore_errors=True)
-    partial = folder / f"{key}.part-{os.getpid()}"
-    partial.mkdir()
-    try:
-        total = _write(frames, key, partial, limit, label)
-        partial.rename(target)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
+    with replacing(target) as draft:
+        draft.mkdir()
+        total = _write(frames, key, draft, limit, label)
     _log.info("cache=disk for %s: %d frames, %s in %s", label, len(frames), _size(total), target)
 
 
@@ -204,7 +200,7 @@ def _write(frames: Frames, key: str, folder: Path, limit: int, label: str) -> in
         file.flush()
         os.fsync(file.fileno())
     meta = {"format": FORMAT, "key": key, "shapes": shapes, "checksums": checksums}
-    (folder / "meta.json").write_text(json.dumps(meta))
+    (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
     return total
 
 
@@ -216,7 +212,8 @@ def _make_room(folder: Path, needed: int, limit: int) -> None:
     """
     if needed > limit:
         raise CacheError(f"needs about {_size(needed)}, cache_limit_gb allows {_size(limit)}")
-    caches = sorted((p.parent for p in folder.glob("*/meta.json")), key=lambda p: p.stat().st_mtime)
+    caches = [cache for cache in folder.iterdir() if _is_cache(cache)]
+    caches.sort(key=lambda cache: cache.stat().st_mtime)
     sizes = {cache: (cache / "frames.bin").stat().st_size for cache in caches}
     while caches and sum(sizes.values()) + needed > limit:
         oldest = caches.pop(0)
@@ -225,6 +222,13 @@ def _make_room(folder: Path, needed: int, limit: int) -> None:
     free = shutil.disk_usage(folder).free
     if needed + _SPARE_BYTES > free:
         raise CacheError(f"needs about {_size(needed)}, the disk has {_size(free)} free")
+
+
+def _is_cache(folder: Path) -> bool:
+    """Whether a folder has the files of a complete cache, and none that somebody else put there."""
+    if not folder.is_dir() or folder.name.startswith("."):  # a draft
+        return False
+    return {file.name for file in folder.iterdir()} == {"frames.bin", "meta.json"}
 
 
 def _decoded(frames: Frames, label: str) -> Iterator[Arrays]:
@@ -244,33 +248,12 @@ def _decoded(frames: Frames, label: str) -> Iterator[Arrays]:
                 future.cancel()
 
 
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Holds an exclusive lock that the system releases should this process die."""
-    while True:
-        with path.open("w") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                _log.info("waiting for another run that builds %s", path.with_suffix(""))
-                fcntl.flock(file, fcntl.LOCK_EX)
-            # The holder before us deletes the file; a lock on a deleted file locks nobody out.
-            if not path.exists() or os.fstat(file.fileno()).st_ino != path.stat().st_ino:
-                continue
-            try:
-                yield
-            finally:
-                path.unlink(missing_ok=True)
-            return
-
-
-def _free_memory() -> int:
-    """Bytes of memory that can be had without swapping."""
-    try:
-        lines = Path("/proc/meminfo").read_text().splitlines()
-        return int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]) << 10
-    except (OSError, StopIteration):  # not Linux
-        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+def _sides(shape: Any, count: int) -> tuple[int, ...]:
+    """The shape of an array as meta.json holds it."""
+    sides = tuple(int(side) for side in shape)
+    if len(sides) != count or min(sides) < 1:
+        raise ValueError(f"a shape of {shape}")
+    return sides
 
 
 def _estimate(frames: Frames, done: int, total: int) -> int:

@@ -16,11 +16,12 @@ from rich.progress import Progress
 
 from segbench.data.dataset import SPLITS, Record, Source
 from segbench.data.decoding import orientation
-from segbench.data.files import cores, read_raw_mask
+from segbench.data.files import read_raw_mask
 from segbench.data.findings import Finding, SplitStatistics, across_splits
 from segbench.data.frames import SourceFrames
 from segbench.data.sources.folder import Folder
 from segbench.errors import DataError, UnpairedError
+from segbench.machine import cores
 
 _LOSSY = (".jpg", ".jpeg", ".webp")
 

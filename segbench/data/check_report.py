@@ -12,8 +12,9 @@ import numpy as np
 from segbench.data.balance import WEIGHTINGS, class_weights
 from segbench.data.dataset import Source
 from segbench.data.findings import Finding, SplitStatistics
-from segbench.data.preview import save_sheet, sheet
+from segbench.data.preview import sheet
 from segbench.errors import DataError
+from segbench.storage import replacing_all, write_png, write_text
 
 _SHOWN_FILES = 10
 _SHEET = 12
@@ -24,14 +25,14 @@ def write_reports(
     folder: Path, source: Source, findings: list[Finding], statistics: Statistics
 ) -> None:
     """Writes all reports into `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
     summary = summarize(source, findings, statistics)
-    (folder / "report.json").write_text(json.dumps(summary, indent=2) + "\n")
-    (folder / "report.md").write_text(markdown(summary))
-    write_pairs(folder / "pairs.csv", source, statistics)
-    if statistics:
-        write_histogram(folder / "classes.png", source, statistics)
-        write_samples(folder / "samples.png", source, statistics)
+    with replacing_all(folder) as draft:
+        write_text(draft / "report.json", json.dumps(summary, indent=2) + "\n")
+        write_text(draft / "report.md", markdown(summary))
+        write_pairs(draft / "pairs.csv", source, statistics)
+        if statistics:
+            write_histogram(draft / "classes.png", source, statistics)
+            write_samples(draft / "samples.png", source, statistics)
 
 
 def summarize(source: Source, findings: list[Finding], statistics: Statistics) -> dict[str, Any]:
@@ -169,4 +170,4 @@ def write_samples(path: Path, source: Source, statistics: Statistics) -> None:
             except DataError:
                 continue  # its fault is in the findings
     if samples:
-        save_sheet(path, sheet(samples, source.classes))
+        write_png(path, sheet(samples, source.classes))

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Literal
 
 import pytorch_lightning as pl
 
 from segbench.data.balance import class_weights, pixel_counts
-from segbench.data.cache import cached_in_memory, cached_on_disk, default_folder
+from segbench.data.cache import cached_in_memory, cached_on_disk
 from segbench.data.dataset import (
     EpochSampler,
     Frames,
@@ -18,14 +19,16 @@ from segbench.data.dataset import (
     check_one_size,
 )
 from segbench.data.device import DeviceLoader
-from segbench.data.files import cores
 from segbench.data.fingerprint import fingerprint
 from segbench.data.frames import SourceFrames
-from segbench.data.loader import ProcessLoader, ThreadLoader
-from segbench.data.preview import save_sheet, sheet
+from segbench.data.loader import PREFETCHED, ProcessLoader, ThreadLoader, shared_memory_full
+from segbench.data.preview import sheet
 from segbench.data.transforms import Augmentation
 from segbench.errors import DataError
+from segbench.machine import cache_folder, cores, expanded, free_shared_memory
+from segbench.storage import write_png
 
+_log = logging.getLogger(__name__)
 Loader = ThreadLoader | ProcessLoader | DeviceLoader
 
 
@@ -58,7 +61,8 @@ class SegmentationData(pl.LightningDataModule):
         mean: RGB mean, of values in 0..1.
         std: RGB standard deviation, of values in 0..1.
         cache: where decoded frames of train and val are kept: `disk`, `ram` or `none`.
-        cache_dir: folder of disk caches; None = `default_folder()`.
+        cache_dir: folder of disk caches; None = `machine.cache_folder()`. Without a home folder
+            there is none, and nothing is kept on the disk.
         cache_limit_gb: what all caches together may take, in 10^9 bytes.
         frames_on_device: keep the training frames on the GPU and augment there.
         pin_memory: page-locked batches; None = with CUDA.
@@ -107,7 +111,7 @@ class SegmentationData(pl.LightningDataModule):
         self.mean = tuple(float(v) for v in mean)
         self.std = tuple(float(v) for v in std)
         self.cache = cache
-        self.cache_dir = Path(cache_dir).expanduser() if cache_dir else default_folder()
+        self.cache_dir = expanded(cache_dir, "data.cache_dir") if cache_dir else cache_folder()
         self.cache_limit = int(cache_limit_gb * 1e9)
         self.frames_on_device = frames_on_device
         self.pin_memory = pin_memory
@@ -136,7 +140,7 @@ class SegmentationData(pl.LightningDataModule):
 
     def fingerprint(self, split: str) -> str:
         """Fingerprint of a split by content; see `fingerprint`."""
-        return fingerprint(self.source, self.records(split), self.cache_dir / "fingerprints")
+        return self._fingerprint(self.records(split))
 
     def class_weights(self, weighting: str) -> list[float]:
         """Weights of the classes in the training set; see `balance.class_weights`."""
@@ -151,7 +155,7 @@ class SegmentationData(pl.LightningDataModule):
             sample = dataset[0, index]
             arrays = (sample["image"].permute(1, 2, 0).numpy(), sample["mask"].numpy())
             samples.append((sample["name"], arrays))
-        save_sheet(path, sheet(samples, self.classes))
+        write_png(path, sheet(samples, self.classes))
 
     def dataset(self, split: str) -> SegmentationDataset:
         """The data set of train (augmented), val or test; builds its cache when first asked."""
@@ -186,10 +190,20 @@ class SegmentationData(pl.LightningDataModule):
             return frames
         if self.cache == "ram":
             return cached_in_memory(frames, self.cache_limit, label)
-        content = fingerprint(self.source, records, self.cache_dir / "fingerprints")
+        if self.cache_dir is None:
+            _log.warning(
+                "cache=disk for %s: this user has no home folder; going on without a cache (set "
+                "HOME, or data.cache_dir)",
+                label,
+            )
+            return frames
         size = "x".join(map(str, self.resize or ()))
-        key = f"{content}-{split}{size}"
+        key = f"{self._fingerprint(records)}-{split}{size}"
         return cached_on_disk(frames, key, self.cache_dir, self.cache_limit, label)
+
+    def _fingerprint(self, records: list[Record]) -> str:
+        memo = self.cache_dir / "fingerprints" if self.cache_dir else None
+        return fingerprint(self.source, records, memo)
 
     def _loader(self, split: str) -> Loader:
         dataset, train = self.dataset(split), split == "train"
@@ -210,8 +224,10 @@ class SegmentationData(pl.LightningDataModule):
         threads = not isinstance(dataset.frames, SourceFrames)
         if self.workers != "auto":
             threads = self.workers == "thread"
+        if not (threads := threads or self.num_workers == 0):
+            self._check_shared_memory(dataset, batch_size)
         on_cuda = device is not None and device.type == "cuda"
-        return (ThreadLoader if threads or self.num_workers == 0 else ProcessLoader)(
+        return (ThreadLoader if threads else ProcessLoader)(
             dataset,
             batch_size=batch_size,
             sampler=sampler,
@@ -220,6 +236,24 @@ class SegmentationData(pl.LightningDataModule):
             one_size=train,
             pin_memory=on_cuda if self.pin_memory is None else self.pin_memory,
         )
+
+    def _check_shared_memory(self, dataset: SegmentationDataset, batch_size: int) -> None:
+        """Refuses worker processes whose batches do not fit, which would wait for ever.
+
+        Raises:
+            ConfigError: /dev/shm is too small, as it is in a container of docker (64 MB).
+        """
+        free = free_shared_memory()
+        if free is None:
+            return
+        sample = dataset[0, 0]
+        batch = batch_size * (sample["image"].nbytes + sample["mask"].nbytes)
+        needed = batch * self.num_workers * PREFETCHED
+        if needed > free:
+            raise shared_memory_full(
+                f"{self.num_workers} worker processes hand over up to {PREFETCHED} batches each, "
+                f"of {batch / 1e6:.1f} MB, through it, and {free / 1e6:.1f} MB are free"
+            )
 
     def _check_sizes(self, dataset: SegmentationDataset) -> None:
         """Refuses frames of several sizes, where asking for a size decodes nothing."""

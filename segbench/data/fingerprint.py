@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import os
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 
 from segbench.data.dataset import Record, Source
-from segbench.data.files import cores
 from segbench.errors import DataError
+from segbench.machine import cores
+from segbench.storage import write_text
 
 
 def fingerprint(source: Source, records: Sequence[Record], memo: Path | None = None) -> str:
@@ -38,20 +40,24 @@ def fingerprint(source: Source, records: Sequence[Record], memo: Path | None = N
     except OSError as error:
         raise DataError(f"{error.filename}: cannot be read ({error.strerror}).") from error
     remembered = memo / _digest([*head, *map(repr, records), *stats]) if memo else None
-    if remembered is not None and remembered.is_file():
-        return remembered.read_text()
+    if remembered is not None and (known := _remembered(remembered)):
+        return known
     with ThreadPoolExecutor(cores()) as pool:
         contents = list(pool.map(_content, records))
     result = _digest([*head, *contents])
     if remembered is not None:
-        try:
-            remembered.parent.mkdir(parents=True, exist_ok=True)
-            partial = remembered.with_suffix(f".{os.getpid()}")
-            partial.write_text(result)
-            partial.replace(remembered)
-        except OSError:
-            pass  # only costs reading the files again next time
+        with suppress(OSError):  # only costs reading the files again next time
+            write_text(remembered, result)
     return result
+
+
+def _remembered(file: Path) -> str | None:
+    """The fingerprint in a file; None if there is none or the file holds anything else."""
+    try:
+        text = file.read_text(encoding="ascii")
+    except (OSError, UnicodeDecodeError):
+        return None
+    return text if re.fullmatch("[0-9a-f]{16}", text) else None
 
 
 def _content(record: Record) -> str:

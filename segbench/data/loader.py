@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import itertools
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any
@@ -18,9 +18,10 @@ import torch
 from torch.utils.data import DataLoader
 
 from segbench.data.dataset import EpochSampler, Sample, SegmentationDataset, collate
-from segbench.errors import DataError
+from segbench.errors import ConfigError, DataError
 
 Batch = dict[str, Any]
+PREFETCHED = 2  # batches that a worker process makes ahead of time, as torch's default is
 
 
 class ThreadLoader:
@@ -81,11 +82,11 @@ class ThreadLoader:
 
     def _load(self, keys: list[tuple[int, int]]) -> Batch:
         batch = collate([self.dataset[key] for key in keys], self.one_size)
-        return _pinned(batch) if self.pin_memory else batch
+        return _each_tensor(batch, torch.Tensor.pin_memory) if self.pin_memory else batch
 
 
 class ProcessLoader(DataLoader):
-    """torch's loader with worker processes; a DataError arrives as it was raised."""
+    """torch's loader with worker processes; errors for people arrive as they were raised."""
 
     def __init__(
         self,
@@ -106,12 +107,13 @@ class ProcessLoader(DataLoader):
             drop_last=drop_last,
             pin_memory=pin_memory,
             persistent_workers=num_workers > 0,
+            prefetch_factor=PREFETCHED if num_workers else None,
             worker_init_fn=_one_thread,
         )
 
     def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
         for batch in super().__iter__():
-            if isinstance(batch, DataError):
+            if isinstance(batch, DataError | ConfigError):
                 raise batch
             yield batch
 
@@ -132,12 +134,27 @@ class _Guarded(torch.utils.data.Dataset):
             return error
 
 
-def _collate_guarded(samples: list[Sample | DataError], one_size: bool) -> Batch | DataError:
+def _collate_guarded(
+    samples: list[Sample | DataError], one_size: bool
+) -> Batch | DataError | ConfigError:
+    """The batch in shared memory; torch would move it there later, and hang where it is full."""
     errors = [sample for sample in samples if isinstance(sample, DataError)]
     try:
-        return errors[0] if errors else collate(samples, one_size)  # type: ignore[arg-type]
+        batch = errors[0] if errors else collate(samples, one_size)  # type: ignore[arg-type]
     except DataError as error:
         return error
+    try:
+        return _each_tensor(batch, torch.Tensor.share_memory_)
+    except RuntimeError as error:
+        return shared_memory_full(str(error).strip().splitlines()[0])
+
+
+def shared_memory_full(reason: str) -> ConfigError:
+    """The error where worker processes cannot hand over their batches."""
+    return ConfigError(
+        f"/dev/shm is too small: {reason}. Set data.workers=thread or data.num_workers=0, or give "
+        "it more room (docker run --shm-size=8g)"
+    )
 
 
 def _one_thread(worker: int) -> None:
@@ -145,9 +162,10 @@ def _one_thread(worker: int) -> None:
     cv2.setNumThreads(0)
 
 
-def _pinned(value: Any) -> Any:
+def _each_tensor(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
+    """A batch with `change` applied to each of its tensors."""
     if isinstance(value, torch.Tensor):
-        return value.pin_memory()
+        return change(value)
     if isinstance(value, dict):
-        return {key: _pinned(item) for key, item in value.items()}
-    return [_pinned(item) for item in value] if isinstance(value, list) else value
+        return {key: _each_tensor(item, change) for key, item in value.items()}
+    return [_each_tensor(item, change) for item in value] if isinstance(value, list) else value

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 
@@ -54,15 +52,6 @@ def legend(classes: ClassSet, present: np.ndarray, width: int) -> np.ndarray:
         cv2.rectangle(canvas, (x, y), (x + 16, y + 16), (120, 120, 120), 1)
         _write(canvas, text, (x + 22, y + 13))
     return canvas
-
-
-def save_sheet(path: Path, rgb: np.ndarray) -> None:
-    """Writes an RGB image (uint8 `[H, W, 3]`) as PNG."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    ok, data = cv2.imencode(".png", rgb[..., ::-1])
-    if not ok:
-        raise ValueError(f"{path}: cannot be encoded")
-    path.write_bytes(data.tobytes())
 
 
 def _tile(title: str, image: np.ndarray, mask: np.ndarray, classes: ClassSet) -> np.ndarray:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import csv
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
-import cv2
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -16,10 +15,12 @@ from segbench.artifacts.result import Result, Scores
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.artifacts.typed import known
 from segbench.data.dataset import Source
+from segbench.errors import DataError
 from segbench.evaluation.evaluator import Evaluation
 from segbench.inference.sheets import sample_sheet
 from segbench.metrics.cityscapes_protocol import to_label_ids
 from segbench.metrics.scores import class_iou, mean_over_classes, percent, union_counts
+from segbench.storage import write_png
 
 CLASS_COLUMNS = ("IoU", "Dice", "precision", "recall", "boundary_F", "boundary_IoU", "iIoU")
 MEANS = {
@@ -161,7 +162,7 @@ def draw_worst(file: Path, judged: Evaluation, source: Source, wanted: int) -> N
         shown.append({"name": name, "image": image, "mask": mask, "pred": pred})
     if shown:
         sheet = sample_sheet(shown, source.classes, f"the {len(shown)} worst images")
-        cv2.imwrite(str(file), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+        write_png(file, sheet)
 
 
 def save_predictions(folder: Path, judged: Evaluation, kind: str) -> None:
@@ -174,9 +175,10 @@ def save_predictions(folder: Path, judged: Evaluation, kind: str) -> None:
     """
     for position, record in enumerate(judged.records):
         pred = judged.pred_of(position)
+        if PurePath(record.name).is_absolute() or ".." in PurePath(record.name).parts:
+            raise DataError(f"image name {record.name!r}: leads out of {folder}; rename the image")
         file = folder / f"{record.name}.png"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(file), to_label_ids(pred) if kind == "cityscapes" else pred)
+        write_png(file, to_label_ids(pred) if kind == "cityscapes" else pred)
 
 
 def print_scores(found: Scores, result: Result, run: RunDirectory) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -28,6 +29,7 @@ from segbench.explanation.embeddings import (
     without_rare,
 )
 from segbench.explanation.features import run_with_features
+from segbench.storage import replacing_all, write_text
 
 Sample = tuple[str, np.ndarray, np.ndarray | None]
 THUMBNAIL = 48
@@ -108,21 +110,30 @@ def embed_images(
 
 def write_embedding(found: Embedding, folder: Path) -> None:
     """Writes embedding.png, .html (thumbnails on hover), .csv (coordinates) and .json (numbers)."""
-    names = found.classes.names
-    _scatter(found).savefig(folder / "embedding.png", dpi=130)
-    with (folder / "embedding.csv").open("w", newline="", encoding="utf-8") as file:
-        writer = csv.writer(file)
+    with replacing_all(folder) as draft:
+        _scatter(found).savefig(draft / "embedding.png", dpi=130)
+        _write_points(found, draft / "embedding.csv")
+        write_text(draft / "embedding.json", json.dumps(_numbers(found), indent=2) + "\n")
+        write_text(draft / "embedding.html", _page(found))
+
+
+def _write_points(found: Embedding, file: Path) -> None:
+    with file.open("w", newline="", encoding="utf-8") as out:
+        writer = csv.writer(out)
         writer.writerow(["x", "y", "class", "image", "row", "column"])
         for (x, y), label, image, place in _points(found):
-            writer.writerow([f"{x:.4f}", f"{y:.4f}", names[label], found.samples[image][0], *place])
-    numbers = {
+            name = found.classes.names[label]
+            writer.writerow([f"{x:.4f}", f"{y:.4f}", name, found.samples[image][0], *place])
+
+
+def _numbers(found: Embedding) -> dict[str, Any]:
+    names = found.classes.names
+    return {
         **found.settings,
         "mean": mean_scores(found),
         "classes": {names[label]: score for label, score in found.scores.items()},
         "left_out": found.left_out,
     }
-    (folder / "embedding.json").write_text(json.dumps(numbers, indent=2) + "\n", encoding="utf-8")
-    (folder / "embedding.html").write_text(_page(found), encoding="utf-8")
 
 
 def mean_scores(found: Embedding) -> dict[str, float]:

@@ -24,6 +24,7 @@ from segbench.explanation.features import (
     run_with_features,
 )
 from segbench.inference.overlay import error_map, overlay
+from segbench.storage import replacing
 
 MOST_CLASSES = 3
 
@@ -135,11 +136,13 @@ def write_sheet(found: Explanation, file: Path) -> None:
             axes.imshow(picture)
             axes.set_title(title, fontsize=9)
             axes.set_axis_off()
-    figure.savefig(file, dpi=110)
+    with replacing(file, durable=False) as draft:
+        figure.savefig(draft, dpi=110)
     arrays: dict[str, Any] = {"labels": found.labels, "uncertainty": found.uncertainty}
     arrays |= {f"heat/{name}": value for name, value in found.heat.items()}
     arrays |= {f"probs/{name}": value for name, value in found.probs.items()}
-    np.savez_compressed(file.with_suffix(".npz"), **arrays)
+    with replacing(file.with_suffix(".npz"), durable=False) as draft:
+        np.savez_compressed(draft, **arrays)
 
 
 def _tinted(image: np.ndarray, values: np.ndarray, colormap: int) -> np.ndarray:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import os
+import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 
@@ -10,6 +14,7 @@ import cv2
 import numpy as np
 
 from segbench.errors import DataError
+from segbench.storage import replacing
 
 SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
 
@@ -55,6 +60,9 @@ class VideoWriter:
 
     def __init__(self, path: Path, frames_per_second: float) -> None:
         self._path, self._rate = path, frames_per_second
+        self._draft = ExitStack()
+        self._file = path  # what is written, under the name of its draft
+        self._frames = 0
         self._writer: cv2.VideoWriter | None = None
 
     def __enter__(self) -> VideoWriter:
@@ -68,17 +76,34 @@ class VideoWriter:
     ) -> None:
         if self._writer is not None:
             self._writer.release()
+        with self._draft:  # takes its place, or is removed
+            if error is not None:
+                raise error
+            self._check_whole()
 
     def write(self, frame: np.ndarray) -> None:
         """Adds a frame, uint8 `[H, W, 3]`."""
         height, width = (side + side % 2 for side in frame.shape[:2])
         if self._writer is None:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            self._file = self._draft.enter_context(replacing(self._path, durable=False))
             codec = cv2.VideoWriter.fourcc(*"mp4v")
-            self._writer = cv2.VideoWriter(str(self._path), codec, self._rate, (width, height))
+            self._writer = cv2.VideoWriter(str(self._file), codec, self._rate, (width, height))
             if not self._writer.isOpened():
                 raise OSError(f"{self._path}: the video could not be opened for writing")
         padded = np.pad(
             frame, ((0, height - frame.shape[0]), (0, width - frame.shape[1]), (0, 0)), "edge"
         )
         self._writer.write(cv2.cvtColor(padded, cv2.COLOR_RGB2BGR))
+        self._frames += 1
+
+    def _check_whole(self) -> None:
+        """Raises OSError unless the file has every frame: OpenCV does not report a full disk."""
+        if not self._frames:
+            return
+        written = cv2.VideoCapture(str(self._file))
+        found = int(written.get(cv2.CAP_PROP_FRAME_COUNT))
+        written.release()
+        if found < self._frames:
+            is_full = shutil.disk_usage(self._path.parent).free < 1 << 20
+            number = errno.ENOSPC if is_full else errno.EIO
+            raise OSError(number, os.strerror(number), str(self._path))

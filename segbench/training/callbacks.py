@@ -8,16 +8,16 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import TQDMProgressBar
 from torch import Tensor
 
-from segbench.artifacts.run_directory import replacing
 from segbench.data.classes import ClassSet
+from segbench.data.files import read_rgb
 from segbench.inference.sheets import film_strip, panel_height, sample_sheet, strip_epochs
+from segbench.storage import replacing, write_png
 from segbench.training.tracking import log_samples
 
 
@@ -111,7 +111,10 @@ class Curves(pl.Callback):
         self.rows.append(row)
         if trainer.is_global_zero:
             columns = list(dict.fromkeys(key for entry in self.rows for key in entry))
-            with replacing(self.file) as partial, partial.open("w", newline="") as file:
+            with (
+                replacing(self.file) as draft,
+                draft.open("w", newline="", encoding="utf-8") as file,
+            ):
                 writer = csv.DictWriter(file, columns)
                 writer.writeheader()
                 writer.writerows(self.rows)
@@ -175,13 +178,12 @@ class Samples(pl.Callback):
         if not self._shown:
             return
         if trainer.is_global_zero:
-            self.folder.mkdir(parents=True, exist_ok=True)
             score = trainer.callback_metrics.get("val/mIoU")
             title = f"epoch {trainer.current_epoch + 1}"
             title += "" if score is None else f", val/mIoU {score:.3f}"
             sheet = sample_sheet(self._shown, self.classes, title)
             file = self.folder / f"epoch{trainer.current_epoch + 1:04d}.png"
-            cv2.imwrite(str(file), sheet[..., ::-1])
+            write_png(file, sheet)
             log_samples(trainer.loggers, self._shown, self.classes, trainer.global_step)
         self._height = panel_height(self._shown[0]["mask"])
         self._shown = []
@@ -191,12 +193,9 @@ class Samples(pl.Callback):
         if self._height is None or not trainer.is_global_zero:
             return
         files = {int(file.stem.removeprefix("epoch")): file for file in self.folder.glob("epoch*")}
-        sheets = {
-            epoch: np.asarray(cv2.imread(str(files[epoch])))[..., ::-1]
-            for epoch in strip_epochs(sorted(files))
-        }
+        sheets = {epoch: read_rgb(files[epoch]) for epoch in strip_epochs(sorted(files))}
         strip = film_strip(sheets, self._height)
-        cv2.imwrite(str(self.folder / "film_strip.png"), strip[..., ::-1])
+        write_png(self.folder / "film_strip.png", strip)
 
 
 class EpochLines(pl.Callback):

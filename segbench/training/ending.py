@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import re
 import signal
 import threading
@@ -15,11 +14,11 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException, SI
 
 from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory
-from segbench.errors import ConfigError, EndedBySignalError, InterruptedByUserError, OutputError
+from segbench.errors import ConfigError, EndedBySignalError, InterruptedByUserError
+from segbench.storage import output_error
 from segbench.training.description import earlier_result
 from segbench.training.terminal_log import log_traceback
 
-FULL = (errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC))
 # What a process says when another one has gone: not the cause of anything.
 _PEER_LOST = re.compile(r"Connection (closed|reset) by peer|gloo|NCCL|Broken pipe|SIGTERM", re.I)
 
@@ -119,8 +118,8 @@ def _explained(error: BaseException, journal: Journal) -> BaseException:
         return InterruptedByUserError(
             f"{path} was interrupted{journal.progress}; the same command continues it"
         )
-    if any(isinstance(link, OSError) and link.errno in FULL for link in _chain(error)):
-        return OutputError(f"{path}: No space left on device; free some and repeat the command")
+    if (failure := output_error(error)) is not None:
+        return failure
     if isinstance(error, MisconfigurationException):
         return ConfigError(f"trainer: {error}")
     return error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,7 @@ from segbench.inference.predictor import Predictor
 from segbench.metrics.boundary import BoundaryPerImage
 from segbench.metrics.confusion import ConfusionPerImage
 from segbench.metrics.scores import scores
+from segbench.storage import replacing
 
 Batch = dict[str, Any]
 
@@ -137,8 +139,9 @@ class SegmentationTask(pl.LightningModule):
         self._unchecked = None
         if torch.isfinite(loss):
             return
-        dump = f"{self.trainer.default_root_dir}/non_finite_step{step}.pt"
-        torch.save({"step": step, "loss": loss, "batch": batch}, dump)
+        dump = Path(self.trainer.default_root_dir) / f"non_finite_step{step}.pt"
+        with replacing(dump) as draft, draft.open("wb") as file:
+            torch.save({"step": step, "loss": loss, "batch": batch}, file)
         raise NonFiniteLossError(
             f"the loss became {loss.item()} at step {step} on {', '.join(names)}. The batch is in "
             f"{dump} (torch.load). Usual causes: a learning rate that is too high, fp16 without "

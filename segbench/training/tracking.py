@@ -15,6 +15,7 @@ from pytorch_lightning.loggers import Logger, WandbLogger
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError
+from segbench.storage import write_text
 
 LONGEST_TAG = 64  # W&B takes no longer one
 
@@ -28,7 +29,7 @@ def wandb_arguments(node: Mapping[str, Any], run: RunDirectory) -> dict[str, Any
         return {}
     id_file = run.path / "wandb-id.txt"
     if not id_file.exists():
-        id_file.write_text(secrets.token_hex(4))
+        write_text(id_file, secrets.token_hex(4))
     os.environ.setdefault("WANDB_SILENT", "true")
     offline = not _logged_in()
     if offline:
@@ -37,7 +38,7 @@ def wandb_arguments(node: Mapping[str, Any], run: RunDirectory) -> dict[str, Any
             f"uploads it; DIR is {run.path}/wandb/latest-run"
         )
     return {
-        "id": id_file.read_text().strip(),
+        "id": id_file.read_text(encoding="utf-8").strip(),
         "mode": "offline" if offline else "online",
         "resume": "allow",
         "tags": [str(tag)[:LONGEST_TAG] for tag in node.get("tags") or ()],

@@ -20,9 +20,10 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from segbench.artifacts import build
 from segbench.artifacts.result import Config
-from segbench.artifacts.run_directory import RunDirectory, replacing
+from segbench.artifacts.run_directory import RunDirectory
 from segbench.data.datamodule import SegmentationData
 from segbench.errors import ConfigError
+from segbench.storage import replacing
 from segbench.training.callbacks import Bar, Curves, EpochLines, Samples, Speed
 from segbench.training.tracking import wandb_arguments
 from segbench.training.validation import LabelsOfVal, check_validated, has_val_score, needed_by
@@ -42,8 +43,8 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
         """Writes `checkpoint` to `path`."""
-        with replacing(Path(path)) as partial:
-            torch.save(checkpoint, partial)
+        with replacing(Path(path)) as draft, draft.open("wb") as file:
+            torch.save(checkpoint, file)
 
 
 class _KeptAsLightnings(Callback):

@@ -13,8 +13,9 @@ from typing import Any
 import yaml
 
 from segbench.artifacts.result import Result
-from segbench.artifacts.run_directory import RunDirectory, replacing
+from segbench.artifacts.run_directory import RunDirectory
 from segbench.errors import ResultError
+from segbench.storage import write_text
 
 
 def write_tuned(folder: Path, choices: Mapping[str, str | None]) -> int:
@@ -52,13 +53,12 @@ def write_tuned(folder: Path, choices: Mapping[str, str | None]) -> int:
         else:
             _put(found, key, _at(result.config, key))
     file = folder.parent / "tuned" / f"{model}.yaml"
-    with replacing(file) as partial:
-        partial.write_text(
-            "# @package _global_\n"
-            f"# The best of {len(finished)} finished trials: val/mIoU {score:.4f} in {best.path}\n"
-            + yaml.safe_dump(found, sort_keys=False),
-            encoding="utf-8",
-        )
+    write_text(
+        file,
+        "# @package _global_\n"
+        f"# The best of {len(finished)} finished trials: val/mIoU {score:.4f} in {best.path}\n"
+        + yaml.safe_dump(found, sort_keys=False),
+    )
     unfinished = len(results) - len(finished)
     print(
         f"\n{model}: best of {len(finished)} finished trials"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from omegaconf import DictConfig
 
 from segbench.config import make_folder
 from segbench.config.app import Outcome, run_verb
+from segbench.config.compose import compose_checked, register
 from segbench.errors import ConfigError
 from tests.conftest import run_verb as run_process
 
@@ -41,3 +43,28 @@ def test_a_training_that_cannot_write_says_so_without_a_traceback(tmp_path: Path
         assert done.returncode == 2, done.stderr
         assert "cannot be made (Not a directory)" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+def test_warnings_reach_the_terminal_beside_a_log(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def task(config: DictConfig) -> int:
+        log = logging.FileHandler(tmp_path / "train.log", encoding="utf-8")
+        logging.getLogger().addHandler(log)  # as a training does
+        logging.getLogger("segbench.data.cache").warning("going on without a cache")
+        logging.getLogger().removeHandler(log)
+        log.close()
+        return 0
+
+    monkeypatch.setattr(sys, "argv", ["check_data", "data=streets", f"output={tmp_path}"])
+    with pytest.raises(SystemExit):
+        run_verb("check_data", task)
+    assert "going on without a cache" in capsys.readouterr().err
+    assert (tmp_path / "train.log").read_text() == "going on without a cache\n"
+
+
+@pytest.mark.parametrize("name", ["a:b", "CON", "nets.", "x/..", "what?"])
+def test_a_name_that_some_system_cannot_have_is_refused(name: str) -> None:
+    register()
+    with pytest.raises(ConfigError, match="cannot name a folder on every system"):
+        compose_checked("train", ["logger=csv", f"name='{name}'"])

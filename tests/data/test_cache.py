@@ -13,11 +13,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from segbench.data import cache
 from segbench.data.cache import DiskFrames, MemoryFrames, cached_in_memory, cached_on_disk
+from segbench.data.datamodule import SegmentationData
 from segbench.data.dataset import Arrays, Frames
+from segbench.data.fingerprint import fingerprint
 from segbench.data.frames import SourceFrames
+from segbench.errors import ConfigError
 from tests.data.writers import STREETS
 
 LARGE = 10**9
@@ -91,12 +95,33 @@ def _no_meta(folder: Path) -> None:
     (folder / "meta.json").unlink()
 
 
+def _short_checksums(folder: Path) -> None:
+    meta = json.loads((folder / "meta.json").read_text())
+    (folder / "meta.json").write_text(json.dumps(meta | {"checksums": meta["checksums"][:2]}))
+
+
+def _odd_shapes(folder: Path) -> None:
+    meta = json.loads((folder / "meta.json").read_text())
+    meta["shapes"][0] = [[-1, 3], []]
+    (folder / "meta.json").write_text(json.dumps(meta))
+
+
 def _garbage(folder: Path) -> None:
     (folder / "meta.json").write_text("[1, 2")
 
 
 @pytest.mark.parametrize(
-    "damage", [_damage_bytes, _cut_short, _other_format, _other_set, _no_meta, _garbage]
+    "damage",
+    [
+        _damage_bytes,
+        _cut_short,
+        _other_format,
+        _other_set,
+        _no_meta,
+        _garbage,
+        _short_checksums,
+        _odd_shapes,
+    ],
 )
 def test_a_damaged_or_foreign_cache_is_built_again(tmp_path: Path, damage) -> None:
     open_cache(tmp_path)
@@ -108,8 +133,8 @@ def test_a_damaged_or_foreign_cache_is_built_again(tmp_path: Path, damage) -> No
 
 
 def test_what_a_dead_run_left_is_cleared(tmp_path: Path) -> None:
-    (tmp_path / "key.part-1").mkdir()
-    (tmp_path / "key.part-1" / "frames.bin").write_bytes(b"half")
+    (tmp_path / ".partial-1-key").mkdir()
+    (tmp_path / ".partial-1-key" / "frames.bin").write_bytes(b"half")
     (tmp_path / "key.lock").touch()
     open_cache(tmp_path)
     assert names(tmp_path) == ["key"]
@@ -180,6 +205,14 @@ def test_the_limit_deletes_the_least_recently_used(tmp_path: Path) -> None:
     assert names(tmp_path) == ["new", "old"]
 
 
+def test_a_folder_with_the_files_of_another_is_never_deleted(tmp_path: Path) -> None:
+    open_cache(tmp_path, "mine")
+    (tmp_path / "mine" / "precious.txt").touch()
+    size = sum(a.nbytes for i in range(len(Counted())) for a in Counted().read(i))
+    open_cache(tmp_path, "new", limit=size)
+    assert names(tmp_path) == ["mine", "new"]
+
+
 def test_memory_is_filled_once_and_bounded(caplog) -> None:
     caplog.set_level(logging.INFO)
     source = Counted()
@@ -203,3 +236,53 @@ def test_the_cache_of_another_user_is_used(tmp_path: Path, monkeypatch) -> None:
     frames, source = open_cache(tmp_path)
     assert isinstance(frames, DiskFrames)
     assert source.reads == 0
+
+
+def _streets(monkeypatch: pytest.MonkeyPatch, **options: object) -> SegmentationData:
+    monkeypatch.delenv("XDG_CACHE_HOME", raising=False)
+    return SegmentationData(STREETS, seed=0, batch_size=2, num_workers=2, **options)
+
+
+def test_without_a_home_training_goes_on_without_a_cache(monkeypatch, caplog) -> None:
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("pwd.getpwuid", _unknown_user)
+    data = _streets(monkeypatch)
+    assert isinstance(data.dataset("train").frames, SourceFrames)
+    assert "no home folder; going on without a cache (set HOME, or data.cache_dir)" in caplog.text
+    assert len(data.fingerprint("train")) == 16
+
+
+def _unknown_user(uid: int) -> object:
+    raise KeyError(f"getpwuid(): uid not found: {uid}")
+
+
+def test_worker_processes_need_room_in_shared_memory(monkeypatch) -> None:
+    data = _streets(monkeypatch, cache="none", workers="process")
+    monkeypatch.setattr("segbench.data.datamodule.free_shared_memory", lambda: 1000)
+    with pytest.raises(
+        ConfigError, match=r"/dev/shm .*data\.workers=thread or data\.num_workers=0"
+    ):
+        data.train_dataloader()
+    monkeypatch.setattr("segbench.data.datamodule.free_shared_memory", lambda: None)
+    data.train_dataloader()  # a system without it
+
+
+def test_shared_memory_that_runs_out_later_is_an_error_too(monkeypatch) -> None:
+    def full(tensor: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("unable to allocate shared memory(shm) for file </torch_1>")
+
+    monkeypatch.setattr(torch.Tensor, "share_memory_", full)  # in the workers, which are forked
+    data = _streets(monkeypatch, cache="none", workers="process")
+    with pytest.raises(ConfigError, match="/dev/shm is too small: unable to allocate"):
+        next(iter(data.train_dataloader()))
+
+
+@pytest.mark.parametrize("text", ["", "zz/../../x\n", "0123456789ABCDEF", "0123456789abcdef\n\n"])
+def test_a_fingerprint_that_is_none_is_made_anew(tmp_path: Path, text: str) -> None:
+    records = STREETS.records("train")
+    expected = fingerprint(STREETS, records, tmp_path)
+    (memo,) = tmp_path.iterdir()
+    assert memo.read_text() == expected
+    memo.write_text(text)
+    assert fingerprint(STREETS, records, tmp_path) == expected
+    assert memo.read_text() == expected

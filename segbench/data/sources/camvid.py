@@ -28,6 +28,7 @@ from segbench.data.files import (
 )
 from segbench.data.sources.camvid11 import CLASSES as CLASSES_11
 from segbench.errors import DataError
+from segbench.machine import expanded
 
 # name: colour, class of the grouping to 11. The order is that of class_dict.csv.
 _RAW: dict[str, tuple[RGB, str]] = {
@@ -126,7 +127,7 @@ class CamVid:
         merged = grouping == 11 or protocol == "exact"
         if void_class and merged:
             raise ValueError("void_class needs grouping 32 and protocol full")
-        self.root = Path(root).expanduser()
+        self.root = expanded(root, "data.root")
         self.image_folder = image_folder
         self.mask_folder = mask_folder
         self.is_kaggle = (self.root / "train_labels").is_dir()

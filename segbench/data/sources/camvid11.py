@@ -8,8 +8,6 @@ train contains, and 62 test frames continue a training drive.
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import cv2
 import numpy as np
 
@@ -25,6 +23,7 @@ from segbench.data.files import (
     read_rgb,
     require_folders,
 )
+from segbench.machine import expanded
 
 CLASSES = ClassSet(
     names=(
@@ -75,7 +74,7 @@ class CamVid11:
     )
 
     def __init__(self, root: str) -> None:
-        self.root = Path(root).expanduser()
+        self.root = expanded(root, "data.root")
 
     def records(self, split: str) -> list[Record]:
         """See `Source`. The group is the drive: 0001TP, 0006R0, 0016E5 or Seq05VD."""

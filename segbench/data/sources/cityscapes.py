@@ -16,6 +16,7 @@ from segbench.data.dataset import Arrays, Record, check_split
 from segbench.data.files import all_paired, check_ids, pair, read_ids, read_rgb, require_folders
 from segbench.data.sources.cityscapes_labels import CATEGORIES, CLASSES, LABELS
 from segbench.errors import DataError
+from segbench.machine import expanded
 
 _LAYOUT = (
     "leftImg8bit/{train,val,test}/CITY/CITY_SEQ_FRAME_leftImg8bit.png and "
@@ -64,7 +65,7 @@ class Cityscapes:
             raise ValueError(f"labels is {labels}; expected trainIds or categories")
         if test not in ("val", "test"):
             raise ValueError(f"test is {test}; expected val or test")
-        self.root = Path(root).expanduser()
+        self.root = expanded(root, "data.root")
         self.train_labels = train_labels
         self.labels = labels
         self.val_cities = tuple(val_cities or ())

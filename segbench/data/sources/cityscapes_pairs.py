@@ -22,6 +22,7 @@ from segbench.data.dataset import Arrays, Record, check_split
 from segbench.data.files import list_images, read_rgb, require_folders
 from segbench.data.sources.cityscapes_labels import CLASSES, LABELS
 from segbench.errors import DataError
+from segbench.machine import expanded
 
 # The files are numbered in Cityscapes' file order: city by city, with these numbers of images.
 _CITIES: dict[str, dict[str, int]] = {
@@ -94,7 +95,7 @@ class CityscapesPairs:
                 f"val_cities: there is no {', '.join(unknown)}; expected some of "
                 + ", ".join(_CITIES["train"])
             )
-        self.root = Path(root).expanduser()
+        self.root = expanded(root, "data.root")
         if not (self.root / "train").is_dir() and (self.root / "cityscapes_data").is_dir():
             self.root = self.root / "cityscapes_data"
         self.max_distance = float(max_distance)

@@ -25,6 +25,7 @@ from segbench.data.sources.label_map import (
 )
 from segbench.data.sources.layout import Row, find_files, read_list, read_table, split_groups
 from segbench.errors import DataError, UnpairedError
+from segbench.machine import expanded
 
 _VOID_COLORS = ((0, 0, 0), (255, 255, 255), (255, 0, 255))
 
@@ -84,7 +85,7 @@ class Folder:
         ignore_values: list | None = None,
         protocol: str = "folder",
     ) -> None:
-        self.root = Path(root).expanduser()
+        self.root = expanded(root, "data.root")
         self.images, self.masks, self.table = images, masks, table
         self.splits = dict(splits or {})
         self.lists, self.ratio, self.split_seed = lists, ratio, split_seed

@@ -1,0 +1,36 @@
+"""Writes into a wheel or a source archive of which commit it was built; see `provenance.commit`."""
+
+from __future__ import annotations
+
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from hatchling.builders.hooks.plugin.interface import BuildHookInterface
+
+
+class CommitHook(BuildHookInterface):
+    """Replaces `segbench/commit.txt`; without git it stays as a source archive brought it."""
+
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        """Before a build."""
+        if version == "editable" or not Path(self.root, ".git").exists():
+            return
+        commit = self._git("rev-parse", "HEAD")
+        state = "dirty" if self._git("status", "--porcelain", "--untracked-files=no") else "clean"
+        self._folder = tempfile.TemporaryDirectory()
+        file = Path(self._folder.name) / "commit.txt"
+        file.write_text(f"{commit} {state}\n", encoding="utf-8")
+        build_data["force_include"][str(file)] = "segbench/commit.txt"
+
+    def finalize(self, version: str, build_data: dict[str, Any], artifact_path: str) -> None:
+        """After it."""
+        if hasattr(self, "_folder"):
+            self._folder.cleanup()
+
+    def _git(self, *arguments: str) -> str:
+        command = ["git", "-C", self.root, *arguments]
+        return subprocess.run(
+            command, check=True, capture_output=True, encoding="utf-8"
+        ).stdout.strip()

@@ -1,0 +1,75 @@
+"""What the machine has and allows: cores, memory, the folders of the user, the names of signals."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+from pathlib import Path
+
+from segbench.errors import ConfigError
+
+SHARED_MEMORY = Path("/dev/shm")  # through which worker processes hand over batches, on Linux
+
+
+def cores() -> int:
+    """The CPU cores that this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # Linux only
+    return len(affinity(0)) if affinity else os.cpu_count() or 1
+
+
+def free_memory() -> int | None:
+    """Bytes of memory that can be had without swapping; None where the system does not say."""
+    try:
+        lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
+        return int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]) << 10
+    except (OSError, StopIteration):  # not Linux
+        pass
+    try:
+        return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    except (AttributeError, OSError, ValueError):  # not POSIX
+        return None
+
+
+def free_shared_memory() -> int | None:
+    """Free bytes of /dev/shm; None where there is none, and processes share memory otherwise."""
+    try:
+        return shutil.disk_usage(SHARED_MEMORY).free
+    except OSError:
+        return None
+
+
+def cache_folder() -> Path | None:
+    """`$XDG_CACHE_HOME/segbench`, usually `~/.cache/segbench`; None if there is no home."""
+    if found := os.environ.get("XDG_CACHE_HOME"):
+        return Path(found) / "segbench"
+    try:
+        return Path.home() / ".cache" / "segbench"
+    except RuntimeError:
+        return None
+
+
+def expanded(path: str | os.PathLike[str], key: str) -> Path:
+    """The path with `~` replaced by the home folder.
+
+    Args:
+        path: as a person typed it.
+        key: the option that it is the value of.
+
+    Raises:
+        ConfigError: it begins with `~` and there is no such home.
+    """
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ConfigError(
+            f"{key}={path}: there is no such home folder; set HOME, or give the path in full"
+        ) from None
+
+
+def signal_name(number: int) -> str:
+    """`SIGKILL` for 9, `signal 40` for one without a name."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return f"signal {number}"
