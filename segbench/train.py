@@ -35,6 +35,7 @@ VOLATILE = (
     "samples",
     "samples_every",
     "log_every",
+    "checkpoint_every",
     "run_dir",
     "allow_targets",
     "test",

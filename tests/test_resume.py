@@ -19,7 +19,7 @@ from segbench.artifacts.run_directory import RunDirectory
 from segbench.data.datamodule import SegmentationData
 from segbench.errors import ConfigError, DataError
 from segbench.training import session
-from segbench.training.callbacks import Speed
+from segbench.training.speed import Speed
 from tests.conftest import ROOT, curves, run_verb, tiny_words
 
 Train = Callable[..., Any]
@@ -236,7 +236,7 @@ def test_a_run_killed_by_the_system_ends_exactly_as_one_that_was_not(
     train_tiny: Train, tmp_path: Path
 ) -> None:
     whole, broken = RunDirectory(tmp_path / "whole"), RunDirectory(tmp_path / "broken")
-    overrides = (*STEPS, *VARIANTS["ema and dropout"])
+    overrides = (*STEPS, *VARIANTS["ema and dropout"], "checkpoint_every=0")
     train_tiny(*overrides, f"run_dir={whole.path}")
 
     words = tiny_words(*overrides, f"run_dir={broken.path}")

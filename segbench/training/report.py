@@ -51,6 +51,8 @@ def print_report(result: dict[str, Any], run: RunDirectory) -> None:
         f"{timings['images_per_s']:.1f} images/s, {timings['waiting_for_data']:.1%} of the "
         f"training time waiting for data, {timings['total_seconds']:.0f} s in all"
     )
+    shares = ", ".join(f"{part} {share:.0%}" for part, share in timings["shares"].items())
+    console.print(f"the {timings['epoch_seconds']:.0f} s of the epochs went to: {shares}")
     console.print(f"\nrun directory  {run.path}")
     pictures = sorted(run.samples.glob("epoch*.png"))
     if pictures:

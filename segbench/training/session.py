@@ -22,11 +22,11 @@ from segbench.artifacts.checkpoint import CHECKPOINT_FORMAT, read_checkpoint
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.errors import ConfigError, EndedBySignalError
 from segbench.metrics.scores import scores
-from segbench.training.callbacks import Speed
 from segbench.training.compiling import compile_network
 from segbench.training.distributed import is_first_process
 from segbench.training.report import print_report
 from segbench.training.result import check_same_data, describe, first_result, protocol
+from segbench.training.speed import Speed
 from segbench.training.task import SegmentationTask
 from segbench.training.tracking import finish_wandb, log_confusion
 from segbench.training.trainer import build_loggers, build_trainer, check_possible
@@ -74,7 +74,7 @@ def run_training(config: Config, run: RunDirectory) -> dict[str, Any]:
             run.write_result(result)
         with _determinism_explained():
             trainer.fit(task, data, ckpt_path=resume, weights_only=True)
-        task.check_finite()
+        task.check_end()
         # Given weights, to be tested as they are. All processes must take part in saving, so what
         # another one has written meanwhile may not decide it.
         if trainer.max_epochs == 0 and resume is None:
@@ -205,18 +205,13 @@ def _test(
 ) -> None:
     """Tests the selected weights as they stand in their checkpoint, if the config says so."""
     callbacks: list[Callback] = trainer.callbacks  # type: ignore[attr-defined]
-    speed = next(c for c in callbacks if isinstance(c, Speed)).totals
+    speed = next(c for c in callbacks if isinstance(c, Speed))
     result["budget"] |= {
         "epochs": trainer.current_epoch,
         "steps": trainer.global_step,
-        "images_seen": int(speed["images"]),
+        "images_seen": int(speed.totals["images"]),
     }
-    seconds = max(speed["seconds"], 1e-9)
-    result["timings"] = {
-        "train_seconds": speed["seconds"],
-        "images_per_s": speed["images"] / seconds,
-        "waiting_for_data": speed["waiting"] / seconds,
-    }
+    result["timings"] = speed.timings()
     if trainer.strategy.root_device.type == "cuda":
         result["timings"]["peak_memory_MiB"] = torch.cuda.max_memory_allocated() / 2**20
     file = run.best_checkpoint if config["selection"] == "best" else run.last_checkpoint
@@ -232,8 +227,8 @@ def _test(
     if not config["test"]:
         return
     trainer.test(task, data, verbose=False)
-    index, matrices = task.counts("test")
-    boundary = task.boundary.compute()
+    assert task.tested is not None
+    index, matrices, boundary = task.tested
     records = data.records("test")
     result["scores"]["test"] = scores(matrices.sum(0), data.classes.names)
     if len(index) < len(records):  # trainer.limit_test_batches
