@@ -28,10 +28,12 @@ from segbench.data.datamodule import SegmentationData
 from segbench.data.dataset import EpochSampler
 from segbench.data.device import DeviceLoader
 from segbench.data.sources.streets import Streets
+from segbench.inference.labels import FiniteLogits
 from segbench.inference.predictor import Predictor
 from segbench.losses.ce_dice import CEDice
 from segbench.models.custom import Custom
 from segbench.training import optim
+from segbench.training.averaging import DeviceAverage
 from segbench.training.task import SegmentationTask
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -111,8 +113,10 @@ def predicts(model: nn.Module, **arguments: Any) -> None:
     """Label maps and probabilities, at the size of the image and at another."""
     image, predict = batch()["image"], predictor(moved(model).eval(), **arguments)
     for size in (None, (48, 64)):
-        labels, probs = predict.labels_and_probs(image, size)
-        answers = (predict.labels(image, size), predict.probs(image, size), labels, probs)
+        finite = FiniteLogits()  # checked when the host has to wait anyway
+        labels, probs = predict.labels_and_probs(image, size, finite=finite)
+        once = predict.labels(image, size, finite=finite)
+        answers = (once, predict.probs(image, size), labels, probs)
         assert all(answer.device.type == ELSEWHERE for answer in answers)
 
 
@@ -121,11 +125,13 @@ def works(task: SegmentationTask) -> None:
     moved(task)
     task.predictor = predictor(task.model)
     shared = {"current_epoch": 0, "global_step": 0, "max_steps": -1, "is_last_batch": True}
+    shared["default_root_dir"] = "."
     schedule = SimpleNamespace(param_groups=[{"lr": 1.0}])
     task._trainer = SimpleNamespace(**shared, optimizers=[schedule])  # type: ignore[assignment]
     task.log = task.log_dict = lambda *_, **__: None  # type: ignore[assignment,method-assign]
     task.boundary.update = lambda *_: None  # type: ignore[method-assign]
-    task.training_step(batch(), 0).backward()
+    for number in range(3):  # what one leaves behind, the next may look at
+        task.training_step(batch(), number).backward()
     task.eval()
     for step, split in ((task.validation_step, "val"), (task.test_step, "test")):
         assert all(pred.device.type == ELSEWHERE for pred in step(batch(), 0)["pred"])
@@ -138,6 +144,14 @@ def cuts(data: SegmentationData) -> None:
     loader = DeviceLoader(data.dataset("train"), 2, sampler, torch.device(ELSEWHERE))
     made = next(iter(loader))
     assert made["image"].device.type == made["mask"].device.type == ELSEWHERE
+
+
+def averages(model: nn.Module) -> None:
+    """Two updates of an EMA."""
+    average = DeviceAverage(moved(model), 0.9, torch.device(ELSEWHERE))
+    for _ in range(2):
+        average.update_parameters(model)
+    assert all(value.device.type == ELSEWHERE for value in average.state_dict().values())
 
 
 def optimizes(make: Callable[..., Any], model: nn.Module) -> None:
@@ -164,6 +178,8 @@ def jobs() -> Iterator[tuple[str, Callable[[], None]]]:
     for make in (optim.adam, optim.adamw, optim.sgd):
         model = Custom(CLASSES.num_classes, **small)
         yield f"optimizer {make.__name__}", lambda f=make, m=model: optimizes(f, m)
+    model = Custom(CLASSES.num_classes, **small)
+    yield "ema", lambda m=model: averages(m)
     data = SegmentationData(SOURCE, 0, batch_size=2, cache="none", color_jitter=0.3)
     yield "frames_on_device", lambda: cuts(data)
     model = Custom(CLASSES.num_classes, **small)

@@ -69,6 +69,7 @@ def evaluate_checkpoint(
     metric = ConfusionPerImage(classes, [record.name for record in records])
     extras: dict[int, Extras] = {}
     predictor, device, finite = segmenter.predictor, segmenter.device, FiniteLogits()
+    data.device = device  # decides how many images it sees at once
     loader = data.val_dataloader() if split == "val" else data.test_dataloader()
     for images, masks, indices in _parts(loader):
         size = (masks.shape[1], masks.shape[2])

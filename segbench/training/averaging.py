@@ -52,7 +52,7 @@ class DeviceAverage(AveragedModel):
     def __init__(self, model: nn.Module, decay: float, device: torch.device) -> None:
         super().__init__(model, device=device, use_buffers=True)
         self.decay = decay
-        self._has_begun: bool | None = None  # None: the buffer of the checkpoint says
+        self._has_begun: bool | None = False  # None: what was loaded says
 
     @torch.no_grad()
     def update_parameters(self, model: nn.Module) -> None:
