@@ -215,7 +215,7 @@ def real(setting: Setting, model: str, loader: str) -> dict[str, float]:
 def table(rows: Sequence[dict[str, Any]]) -> list[str]:
     """Markdown."""
     lines = [
-        "| model | loader | synthetic step, ms | images/s | real epoch, ms a step | share | reads |",
+        "| model | loader | synthetic step, ms | images/s | real, ms a step | share | reads |",
         "|---|---|---:|---:|---:|---:|---:|",
     ]
     for row in rows:
