@@ -33,7 +33,6 @@ from segbench.inference.predictor import Predictor
 from segbench.losses.ce_dice import CEDice
 from segbench.models.custom import Custom
 from segbench.training import optim
-from segbench.training.averaging import DeviceAverage
 from segbench.training.task import SegmentationTask
 
 CONF = Path(__file__).parents[1] / "conf"
@@ -146,14 +145,6 @@ def cuts(data: SegmentationData) -> None:
     assert made["image"].device.type == made["mask"].device.type == ELSEWHERE
 
 
-def averages(model: nn.Module) -> None:
-    """Two updates of an EMA."""
-    average = DeviceAverage(moved(model), 0.9, torch.device(ELSEWHERE))
-    for _ in range(2):
-        average.update_parameters(model)
-    assert all(value.device.type == ELSEWHERE for value in average.state_dict().values())
-
-
 def optimizes(make: Callable[..., Any], model: nn.Module) -> None:
     """One step of an optimiser."""
     optimizer = make(moved(model), lr=1e-3)
@@ -178,8 +169,6 @@ def jobs() -> Iterator[tuple[str, Callable[[], None]]]:
     for make in (optim.adam, optim.adamw, optim.sgd):
         model = Custom(CLASSES.num_classes, **small)
         yield f"optimizer {make.__name__}", lambda f=make, m=model: optimizes(f, m)
-    model = Custom(CLASSES.num_classes, **small)
-    yield "ema", lambda m=model: averages(m)
     data = SegmentationData(SOURCE, 0, batch_size=2, cache="none", color_jitter=0.3)
     yield "frames_on_device", lambda: cuts(data)
     model = Custom(CLASSES.num_classes, **small)

@@ -45,9 +45,7 @@ def test_the_average_lives_on_the_device(train: Any, device: torch.device) -> No
 
 
 def test_a_loss_that_is_not_finite_names_its_images(train: Any) -> None:
-    with pytest.raises(
-        NonFiniteLossError, match=r"became (nan|inf) at step \d+ on train_"
-    ):
+    with pytest.raises(NonFiniteLossError, match=r"became (nan|inf) at step \d+ on train_"):
         train("optimizer=sgd", "optimizer.lr=1e20", "trainer.max_epochs=20")
 
 
