@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help setup train test test-all lint format architectures results lock clean
+.PHONY: help setup train test test-all gpu lint format architectures results lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -25,6 +25,9 @@ test: setup  ## set up, then run the tests, without those marked slow
 
 test-all: setup  ## all tests, the slow ones too
 	$(BIN)/python -m pytest $(ARGS)
+
+gpu: setup  ## with minutes of a GPU: checks, speed, a study; ARGS="--root PATH", --dry starts nothing
+	$(BIN)/python -m tools.gpu $(ARGS)
 
 lint: setup  ## ruff and mypy
 	$(BIN)/ruff check .

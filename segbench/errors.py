@@ -75,6 +75,12 @@ class NonFiniteLossError(Exception):
     exit_code = 1
 
 
+class NonFiniteLogitsError(Exception):
+    """The model's logits are NaN or infinite where label maps were to be made from them."""
+
+    exit_code = 1
+
+
 class EndedBySignalError(Exception):
     """The system asked the process to end (SIGTERM), and it did."""
 

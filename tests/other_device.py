@@ -28,6 +28,7 @@ from segbench.data.datamodule import SegmentationData
 from segbench.data.dataset import EpochSampler
 from segbench.data.device import DeviceLoader
 from segbench.data.sources.streets import Streets
+from segbench.inference.labels import FiniteLogits
 from segbench.inference.predictor import Predictor
 from segbench.losses.ce_dice import CEDice
 from segbench.models.custom import Custom
@@ -115,8 +116,10 @@ def predicts(model: nn.Module, **arguments: Any) -> None:
     """Label maps and probabilities, at the size of the image and at another."""
     image, predict = batch()["image"], predictor(moved(model).eval(), **arguments)
     for size in (None, (48, 64)):
-        labels, probs = predict.labels_and_probs(image, size)
-        answers = (predict.labels(image, size), predict.probs(image, size), labels, probs)
+        finite = FiniteLogits()  # checked when the host has to wait anyway
+        labels, probs = predict.labels_and_probs(image, size, finite=finite)
+        once = predict.labels(image, size, finite=finite)
+        answers = (once, predict.probs(image, size), labels, probs)
         assert all(answer.device.type == ELSEWHERE for answer in answers)
 
 
@@ -125,11 +128,13 @@ def works(task: SegmentationTask) -> None:
     moved(task)
     task.predictor = predictor(task.model)
     shared = {"current_epoch": 0, "global_step": 0, "max_steps": -1, "is_last_batch": True}
+    shared["default_root_dir"] = "."
     schedule = SimpleNamespace(param_groups=[{"lr": 1.0}])
     task._trainer = SimpleNamespace(**shared, optimizers=[schedule])  # type: ignore[assignment]
     task.log = task.log_dict = lambda *_, **__: None  # type: ignore[assignment,method-assign]
     task.boundary.update = lambda *_: None  # type: ignore[method-assign]
-    task.training_step(batch(), 0).backward()
+    for number in range(3):  # what one leaves behind, the next may look at
+        task.training_step(batch(), number).backward()
     task.eval()
     for step, split in ((task.validation_step, "val"), (task.test_step, "test")):
         assert all(pred.device.type == ELSEWHERE for pred in step(batch(), 0)["pred"])

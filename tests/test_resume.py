@@ -19,7 +19,7 @@ from segbench.artifacts.run_directory import RunDirectory
 from segbench.data.datamodule import SegmentationData
 from segbench.errors import ConfigError, DataError
 from segbench.training import session
-from segbench.training.callbacks import Speed
+from segbench.training.speed import Speed
 from tests.conftest import ROOT, curves, run_verb, tiny_words
 
 Train = Callable[..., Any]
@@ -35,7 +35,8 @@ VARIANTS = {
 SLOW = pytest.mark.slow
 
 
-# A network that is asked to end when it has seen its third batch, in the second epoch or before.
+# A network that is asked to end in the first step of its second epoch: an epoch of the tiny
+# training is two steps and four images to validate.
 ENDED = """
 import os, signal
 from torch import nn
@@ -48,7 +49,7 @@ class Net(nn.Module):
 
     def forward(self, image):
         self.calls += 1
-        if self.calls == 3:
+        if self.calls == 7:
             os.kill(os.getpid(), signal.SIGTERM)
         return self.head(image)
 """
@@ -167,9 +168,11 @@ def test_a_run_ended_by_sigterm_says_so_and_can_be_continued(tmp_path: Path) -> 
     expected = f"{tmp_path}/run was ended by SIGTERM; the same command continues it"
     assert f"segbench.train: error: {expected}\n" in done.stderr
     assert "Traceback" not in done.stderr
-    result = RunDirectory(tmp_path / "run").read_result()
+    run = RunDirectory(tmp_path / "run")
+    result = run.read_result()
     assert result.status == "interrupted"
     assert expected in result.reason
+    assert torch.load(run.last_checkpoint, weights_only=True)["epoch"] == 0, "kept, and written"
 
 
 def test_a_run_that_never_got_to_a_checkpoint_may_be_started_with_another_config(
@@ -236,7 +239,7 @@ def test_a_run_killed_by_the_system_ends_exactly_as_one_that_was_not(
     train_tiny: Train, tmp_path: Path
 ) -> None:
     whole, broken = RunDirectory(tmp_path / "whole"), RunDirectory(tmp_path / "broken")
-    overrides = (*STEPS, *VARIANTS["ema and dropout"])
+    overrides = (*STEPS, *VARIANTS["ema and dropout"], "checkpoint_every=0")
     train_tiny(*overrides, f"run_dir={whole.path}")
 
     words = tiny_words(*overrides, f"run_dir={broken.path}")

@@ -21,7 +21,7 @@ from segbench.artifacts.run_directory import RunDirectory
 from segbench.artifacts.segmenter import Segmenter
 from segbench.artifacts.typed import read_as
 from segbench.comparison.runs import LeftOut, Run, read_run
-from segbench.errors import ConfigError, NonFiniteLossError
+from segbench.errors import ConfigError, NonFiniteLogitsError, NonFiniteLossError
 from segbench.evaluation.evaluator import evaluate_checkpoint
 from segbench.metrics.scores import scores
 from segbench.training import optim
@@ -103,7 +103,9 @@ def test_speed_is_told_of_a_training_that_ends_within_an_epoch(
     train_tiny: Train, run: RunDirectory
 ) -> None:
     train_tiny("trainer.max_steps=1", "trainer.max_epochs=-1", "selection=last")
-    assert run.read_result().timings.train_seconds > 0
+    timings = run.read_result().timings
+    assert timings.epoch_seconds >= timings.train_seconds > 0
+    assert sum(timings.shares.values()) == pytest.approx(1)
     assert run.read_result().budget.images_seen == 4
 
 
@@ -243,6 +245,19 @@ def test_a_nan_stops_the_run_and_names_the_images(train_tiny: Train, run: RunDir
     result = run.read_result()
     assert result.status == "failed"
     assert "NonFiniteLossError: the loss became nan" in result.reason
+
+
+@pytest.mark.parametrize("extra", ["", "trainer.limit_val_batches=0"])
+def test_a_training_that_diverges_in_its_last_step_is_not_finished(
+    train_tiny: Train, run: RunDirectory, extra: str
+) -> None:
+    words = ("optimizer=sgd", "optimizer.lr=1e30", "scheduler=constant", "trainer.max_epochs=1")
+    more = ("trainer.max_steps=-1", "data.batch_size=8", "selection=last", *extra.split())
+    with pytest.raises((NonFiniteLogitsError, NonFiniteLossError), match=r"not finite|val/loss is"):
+        train_tiny(*words, *more)
+    result = run.read_result()
+    assert result.status == "failed"
+    assert not any(result.scores.values())
 
 
 def test_a_compiled_network_saves_plain_names(

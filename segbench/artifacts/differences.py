@@ -215,7 +215,8 @@ RULES = (
          keys=("data.root", "data.num_workers", "data.workers", "data.cache", "data.cache_dir",
                "data.cache_limit_gb", "data.pin_memory", "data.preview")),
     Rule("what is shown and where it goes", NO_CHANGE, resumable=True,
-         keys=("resume", "overwrite", "logger", "samples", "samples_every", "log_every", "run_dir",
+         keys=("resume", "overwrite", "logger", "samples", "samples_every", "log_every",
+               "checkpoint_every", "run_dir",
                "allow_targets", "test", "compare", "trainer.enable_progress_bar")),
 )  # fmt: skip
 

@@ -117,6 +117,7 @@ class Segmenter:
 
         Raises:
             DataError: the file cannot be read, or is too large for probabilities (TTA needs them).
+            NonFiniteLogitsError: the network answers with NaN or infinity.
         """
         pixels = image if isinstance(image, np.ndarray) else read_photo(Path(image))
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
@@ -132,13 +133,13 @@ class Segmenter:
         batch = batch.to(self.device)
         in_windows = seen[0] * seen[1] > WHOLE_LIMIT and self.inference.get("mode") != "slide"
         predictor = self._windowed() if in_windows else self.predictor
-        probs = None
+        probs, names = None, None if isinstance(image, np.ndarray) else [str(image)]
         with self.autocast():
             if with_probs:
-                labels, probabilities = predictor.labels_and_probs(batch, size)
+                labels, probabilities = predictor.labels_and_probs(batch, size, names)
                 probs = _array(probabilities[0])
             else:
-                labels = predictor.labels(batch, size)
+                labels = predictor.labels(batch, size, names)
         return Prediction(_array(labels[0]), probs, self.classes, in_windows)
 
     def data_node(self, root: str | None = None) -> dict[str, Any]:

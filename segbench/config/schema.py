@@ -48,6 +48,8 @@ class TrainConfig:
     channels_last: bool = True
     compile: bool = False
     ema: float | None = within(None, 0, 1)
+    # seconds between two checkpoints to resume from, at the end of epochs; 0: at every one
+    checkpoint_every: float = within(60.0, 0)
     # which weights are tested: those with the best val/mIoU, or the last
     selection: str = choice("best", "last")
     early_stopping: int | None = within(None, 1)

@@ -23,6 +23,7 @@ from segbench.cost.profiling import (
     Mode,
     count_macs,
     count_params,
+    measure_rate,
     measure_times,
     peak_memory,
 )
@@ -125,13 +126,13 @@ def _inference(model: nn.Module, mode: Mode, device: torch.device, job: Job) -> 
         run(1)()  # compiling is no part of the peak
     memory = peak_memory(run(1), model, device)
     latency = measure_times(run(1), device, job["seconds"], job["rounds"])
-    rates = {1: 1 / latency.median}
-    for batch in sorted(set(job["batch_sizes"]) - {1}):
+    rates: dict[int, float] = {}
+    for batch in sorted({1, *job["batch_sizes"]}):
         try:
-            times = measure_times(run(batch), device, job["seconds"], job["rounds"], warmup=2)
+            calls = measure_rate(run(batch), device, job["seconds"], job["rounds"])
         except torch.OutOfMemoryError:
             break
-        rates[batch] = batch / times.median
+        rates[batch] = batch * calls
     best = max(rates, key=lambda batch: rates[batch])
     return {
         "latency_ms": 1000 * latency.median,

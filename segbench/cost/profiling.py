@@ -170,6 +170,39 @@ def measure_times(
     )
 
 
+def measure_rate(
+    call: Callable[[], Any],
+    device: torch.device,
+    seconds: float = 2.0,
+    rounds: int = 5,
+    warmup: int = 2,
+) -> float:
+    """Calls per second one after the other: the device is waited for at the end of a round only.
+
+    Args:
+        call: as in `measure_times`, like the other arguments; at least 3 calls a round are made.
+
+    Returns:
+        Median over the rounds.
+    """
+    for _ in range(warmup):
+        call()
+    _synchronize(device)
+    began = time.perf_counter()
+    call()
+    _synchronize(device)
+    one = max(time.perf_counter() - began, 1e-9)
+    count = max(3, round(seconds / rounds / one))
+    rates = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        for _ in range(count):
+            call()
+        _synchronize(device)
+        rates.append(count / (time.perf_counter() - began))
+    return float(np.median(rates))
+
+
 def _spread(rounds: Sequence[Sequence[float]]) -> float:
     """(slowest - fastest round) / median; 0 where nothing was used."""
     medians = [float(np.median(part)) for part in rounds]

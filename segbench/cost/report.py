@@ -94,7 +94,8 @@ def _training_cells(row: Row) -> list[str]:
     if "train_step_ms" not in row:
         return []
     times = row["train_step_ms"]
-    shares = "/".join(f"{100 * times[part] / times['total']:.0f}" for part in PARTS)
+    together = sum(times[part] for part in PARTS)  # of parts that were waited for: not the total
+    shares = "/".join(f"{100 * times[part] / together:.0f}" for part in PARTS)
     return [_mib(row["peak_memory_training_mib"]), f"{times['total']:.0f}", shares]
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import sys
 from pathlib import Path
 from typing import Literal
 
 import pytorch_lightning as pl
+import torch
 
 from segbench.data.balance import class_weights, pixel_counts
 from segbench.data.cache import cached_in_memory, cached_on_disk
@@ -43,7 +45,8 @@ class SegmentationData(pl.LightningDataModule):
         source: the data set.
         seed: seed of the run; draws depend on (seed, epoch, index) alone.
         batch_size: images per step and device.
-        eval_batch_size: images per step and device in val and test.
+        eval_batch_size: images per step and device in val and test; None takes one on a CPU, and on
+            a GPU as many as have the pixels of a training batch.
         num_workers: loading threads or processes per rank; 0 loads in the training process; None
             takes the cores to spare.
         workers: `thread` or `process`; `auto` takes threads once frames come from a cache.
@@ -70,6 +73,9 @@ class SegmentationData(pl.LightningDataModule):
 
     Raises:
         ValueError: arguments out of range, all of them named.
+
+    Attributes:
+        device: what the batches are for, where no Trainer says it.
     """
 
     def __init__(
@@ -77,7 +83,7 @@ class SegmentationData(pl.LightningDataModule):
         source: Source,
         seed: int,
         batch_size: int = 8,
-        eval_batch_size: int = 1,
+        eval_batch_size: int | None = None,
         num_workers: int | None = None,
         workers: Literal["auto", "thread", "process"] = "auto",
         crop_size: tuple[int, int] | None = None,
@@ -131,6 +137,7 @@ class SegmentationData(pl.LightningDataModule):
             image_fill=(red, green, blue),
             ignore_index=source.classes.ignore_index,
         )
+        self.device: torch.device | None = None
         self._datasets: dict[str, SegmentationDataset] = {}
         self._train_loader: Loader | None = None
 
@@ -182,6 +189,27 @@ class SegmentationData(pl.LightningDataModule):
         """In order; every image exactly once over all ranks."""
         return self._loader("test")
 
+    def teardown(self, stage: str) -> None:
+        """Stops what is being loaded for an epoch that will not come."""
+        if isinstance(self._train_loader, ThreadLoader):
+            self._train_loader.close()
+
+    def images_at_once(self, split: str) -> int:
+        """Images per step and device in val or test."""
+        device = self._device()
+        if self.eval_batch_size is not None:
+            return self.eval_batch_size
+        if device is None or device.type != "cuda":
+            return 1  # a CPU is no faster with more
+        crop = self.augmentation.scale_crop.crop_size
+        if crop is None:
+            return self.batch_size
+        height, width = self.dataset(split).frames.read(0)[0].shape[:2]
+        return max(1, self.batch_size * crop[0] * crop[1] // (height * width))
+
+    def _device(self) -> torch.device | None:
+        return self.trainer.strategy.root_device if self.trainer else self.device
+
     def _frames(self, split: str, records: list[Record]) -> Frames:
         train = split == "train"
         frames = SourceFrames(self.source, records, self.resize, resize_mask=train)
@@ -210,7 +238,7 @@ class SegmentationData(pl.LightningDataModule):
         trainer = self.trainer
         rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         sampler = EpochSampler(len(dataset), self.seed, train, rank, world_size, even=train)
-        batch_size = self.batch_size if train else self.eval_batch_size
+        batch_size = self.batch_size if train else self.images_at_once(split)
         if train and len(sampler) < batch_size:
             raise DataError(
                 f"data.batch_size={batch_size} x {world_size} device(s) exceeds the "
@@ -218,7 +246,7 @@ class SegmentationData(pl.LightningDataModule):
             )
         if train:
             self._check_sizes(dataset)
-        device = trainer.strategy.root_device if trainer else None
+        device = self._device()
         if train and self.frames_on_device and device is not None:
             return DeviceLoader(dataset, batch_size, sampler, device)
         threads = not isinstance(dataset.frames, SourceFrames)
@@ -234,6 +262,7 @@ class SegmentationData(pl.LightningDataModule):
             num_workers=self.num_workers,
             drop_last=train,
             one_size=train,
+            epochs=_epochs(trainer) if train else 1,
             pin_memory=on_cuda if self.pin_memory is None else self.pin_memory,
         )
 
@@ -271,7 +300,8 @@ class SegmentationData(pl.LightningDataModule):
                 "frames_on_device cannot blur, add noise or cut out; set blur, noise and cutout "
                 "to 0, or frames_on_device=false"
             )
-        if self.batch_size < 1 or self.eval_batch_size < 1:
+        sizes = (self.batch_size, self.eval_batch_size)
+        if any(size is not None and size < 1 for size in sizes):
             problems.append("batch_size and eval_batch_size must be at least 1")
         if self.cache_limit < 0:
             problems.append("cache_limit_gb must be at least 0")
@@ -287,3 +317,11 @@ class SegmentationData(pl.LightningDataModule):
             problems.append("mean and std need three values, std above 0")
         if problems:
             raise ValueError("; ".join(problems))
+
+
+def _epochs(trainer: pl.Trainer | None) -> int:
+    """How many epochs the training loader may look forward to."""
+    if trainer is None:
+        return 1
+    limit = trainer.max_epochs
+    return sys.maxsize if limit is None or limit < 0 else limit

@@ -169,12 +169,16 @@ class EpochSampler(Sampler):
             return self.length // self.world_size
         return len(range(self.rank, self.length, self.world_size))
 
-    def __iter__(self) -> Iterator[tuple[int, int]]:
+    def keys(self, epoch: int) -> list[tuple[int, int]]:
+        """What an iteration in this epoch yields."""
         order = np.arange(self.length)
         if self.shuffle:
-            order = np.random.default_rng((self.seed, self.epoch)).permutation(self.length)
+            order = np.random.default_rng((self.seed, epoch)).permutation(self.length)
         mine = order[self.rank :: self.world_size][: len(self)]
-        return iter([(self.epoch, int(index)) for index in mine])
+        return [(epoch, int(index)) for index in mine]
+
+    def __iter__(self) -> Iterator[tuple[int, int]]:
+        return iter(self.keys(self.epoch))
 
 
 def collate(samples: list[Sample], one_size: bool = False) -> dict[str, object]:

@@ -1,13 +1,14 @@
 """Training batches cut on the GPU, for data sets whose decoded frames fit into its memory.
 
 The windows are those of the CPU path: labels are identical, image values within 1 (a little
-more where contrast is raised). Per sample only a few index vectors travel to the device.
+more where contrast is raised). Per batch one small array of indices travels to the device.
 """
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +18,8 @@ from segbench.data.loader import Batch
 from segbench.data.transforms import Augmentation
 from segbench.data.window import Window
 from segbench.errors import DataError
+
+SPARE = 1 << 30  # bytes that the network needs at least
 
 
 class DeviceLoader:
@@ -30,7 +33,7 @@ class DeviceLoader:
         device: where the frames live.
 
     Raises:
-        DataError: frames of several sizes.
+        DataError: frames of several sizes, or more of them than the device has room for.
         ValueError: an augmentation that only the CPU has.
     """
 
@@ -54,6 +57,8 @@ class DeviceLoader:
         self.device = device
         self._images: torch.Tensor | None = None
         self._masks: torch.Tensor | None = None
+        crop = self.augmentation.scale_crop
+        self._draws_by_mask = crop.class_uniform > 0 or crop.cat_max_ratio < 1
 
     def __len__(self) -> int:
         return len(self.sampler) // self.batch_size
@@ -65,45 +70,73 @@ class DeviceLoader:
 
     def _batch(self, keys: list[tuple[int, int]]) -> Batch:
         images, masks = self._frames()
-        windows = [self._draw(epoch, index) for epoch, index in keys]
-        chosen = _to(np.array([index for _, index in keys]), self.device)
-        rows, cols = (_indices(windows, axis) for axis in (0, 1))
-        inside = (
-            _to(rows["inside"], self.device)[:, :, None] & _to(cols["inside"], self.device)[:, None]
-        )
-        image = _bilinear(images, chosen, rows, cols, self.device)
-        fill = _to(np.array(self.augmentation.scale_crop.image_fill, np.float32), self.device)
-        image = torch.where(inside[..., None], image, fill)
+        frame = (masks.shape[1], masks.shape[2])
+        windows = [self._draw(epoch, index, frame) for epoch, index in keys]
+        rows, cols, chosen, colors = self._sent(keys, windows)
+        image = _bilinear(images, chosen, rows, cols)
+        inside = rows.inside[:, :, None] & cols.inside[:, None]
+        fill = self.augmentation.scale_crop.image_fill
+        for channel, value in enumerate(fill):
+            image[..., channel].masked_fill_(~inside, float(value))
         if self.augmentation.color_jitter:
-            seed = self.dataset.seed
-            colors = [self.augmentation.draw_colors((seed, epoch, i)) for epoch, i in keys]
-            matrix = _to(np.stack(colors), self.device)[:, None]  # [N, 1, 3, 4]
-            image = (image @ matrix[..., :3].mT + matrix[..., 3][:, :, None]).clamp_(0, 255)
+            image = _recolored(image, colors)
         image = image.round_().to(torch.uint8)
-        mask = masks[
-            chosen[:, None, None],
-            _to(rows["nearest"], self.device)[:, :, None],
-            _to(cols["nearest"], self.device)[:, None],
-        ]
-        ignore = self.augmentation.scale_crop.ignore_index
+        mask = masks[chosen[:, None, None], rows.nearest[:, :, None], cols.nearest[:, None]]
         records = [self.dataset.records[index] for _, index in keys]
         return {
             "image": image.permute(0, 3, 1, 2),
-            "mask": torch.where(inside, mask, ignore),
+            "mask": mask.masked_fill_(~inside, self.augmentation.scale_crop.ignore_index),
             "name": [record.name for record in records],
             "group": [record.group for record in records],
             "index": chosen,
         }
 
-    def _draw(self, epoch: int, index: int) -> Window:
-        key = (self.dataset.seed, epoch, index)
-        return self.augmentation.draw_window(self.dataset.frames.read(index)[1], key)
+    def _draw(self, epoch: int, index: int, frame: tuple[int, int]) -> Window:
+        """The window of a sample; the mask is read only where it has a say."""
+        if self._draws_by_mask:
+            mask = self.dataset.frames.read(index)[1]
+        else:
+            mask = np.broadcast_to(np.uint8(0), frame)
+        return self.augmentation.draw_window(mask, (self.dataset.seed, epoch, index))
+
+    def _sent(
+        self, keys: list[tuple[int, int]], windows: list[Window]
+    ) -> tuple[_Axis, _Axis, torch.Tensor, torch.Tensor]:
+        """All that the device needs to know of a batch, in one copy.
+
+        Returns:
+            Rows and columns; int64 `[N]`, the frames; float32 `[N, 3, 4]`, the changes of color
+            (of nothing without color_jitter).
+        """
+        seed = self.dataset.seed
+        colors = np.zeros((len(keys), 12), np.float32)
+        if self.augmentation.color_jitter:
+            for number, (epoch, index) in enumerate(keys):
+                drawn = self.augmentation.draw_colors((seed, epoch, index))
+                colors[number] = drawn.ravel()
+        axes = [_positions(windows, axis) for axis in (0, 1)]
+        chosen = np.array([[index] for _, index in keys], np.int32)
+        parts = [*axes[0], *axes[1], chosen, colors.view(np.int32)]
+        widths = [part.shape[1] for part in parts]
+        there = _to(np.concatenate(parts, axis=1), self.device).split(widths, dim=1)
+        size = self._frames()[1].shape
+        return (
+            _Axis.unpacked((there[0], there[1], there[2]), size[1]),
+            _Axis.unpacked((there[3], there[4], there[5]), size[2]),
+            there[6][:, 0].long(),
+            there[7].view(torch.float32).reshape(-1, 3, 4),
+        )
 
     def _frames(self) -> tuple[torch.Tensor, torch.Tensor]:
-        """Uploads the frames on first use."""
+        """Uploads the frames on first use.
+
+        Raises:
+            DataError: they have several sizes, or do not fit.
+        """
         if self._images is None or self._masks is None:
             image, mask = self.dataset.frames.read(0)
             count = len(self.dataset)
+            _check_room(count * (image.nbytes + mask.nbytes), count, self.device)
             images = torch.empty((count, *image.shape), dtype=torch.uint8, device=self.device)
             masks = torch.empty((count, *mask.shape), dtype=torch.uint8, device=self.device)
             for index, record in enumerate(self.dataset.records):
@@ -120,47 +153,87 @@ class DeviceLoader:
         return self._images, self._masks
 
 
-def _indices(windows: list[Window], axis: int) -> dict[str, np.ndarray]:
-    """Where every output row (axis 0) or column (1) comes from, `[N, output]` each."""
+class _Axis(NamedTuple):
+    """Where every output row, or column, comes from; `[N, output]` each, on the device."""
+
+    nearest: torch.Tensor  # int64, for the mask
+    low: torch.Tensor  # int64, for the image
+    high: torch.Tensor  # int64, its neighbor
+    weight: torch.Tensor  # float32, of the neighbor
+    inside: torch.Tensor  # bool, false where there is padding
+
+    @classmethod
+    def unpacked(
+        cls, packed: tuple[torch.Tensor, torch.Tensor, torch.Tensor], length: int
+    ) -> _Axis:
+        """From what `_positions` returns, as int32, for a frame of this length."""
+        nearest, low, weight = packed
+        source, start = nearest.long(), low.long()
+        neighbor = (start + 1).clamp_(max=length - 1)
+        inside = source >= 0
+        return cls(source.clamp_(min=0), start, neighbor, weight.view(torch.float32), inside)
+
+
+def _positions(windows: list[Window], axis: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """int32 `[N, output]` each: nearest source (-1: padding), lower source, bits of the weight."""
     shape = (len(windows), windows[0].output[axis])
-    out: dict[str, np.ndarray] = {
-        "nearest": np.zeros(shape, np.int64),
-        "low": np.zeros(shape, np.int64),
-        "high": np.zeros(shape, np.int64),
-        "weight": np.zeros(shape, np.float32),
-        "inside": np.zeros(shape, bool),
-    }
+    nearest, low = np.full(shape, -1, np.int32), np.zeros(shape, np.int32)
+    weight = np.zeros(shape, np.float32)
     for position, window in enumerate(windows):
         span = slice(window.offset[axis], window.offset[axis] + window.size[axis])
         source = window.bilinear(axis).clip(0, window.frame[axis] - 1)
-        low = np.floor(source).astype(np.int64)
-        out["nearest"][position, span] = window.nearest(axis)
-        out["low"][position, span] = low
-        out["high"][position, span] = np.minimum(low + 1, window.frame[axis] - 1)
-        out["weight"][position, span] = source - low
-        out["inside"][position, span] = True
-    return out
+        lower = np.floor(source)
+        nearest[position, span] = window.nearest(axis)
+        low[position, span] = lower
+        weight[position, span] = source - lower
+    return nearest, low, weight.view(np.int32)
 
 
-def _bilinear(
-    images: torch.Tensor,
-    chosen: torch.Tensor,
-    rows: dict[str, np.ndarray],
-    cols: dict[str, np.ndarray],
-    device: torch.device,
-) -> torch.Tensor:
+def _bilinear(images: torch.Tensor, chosen: torch.Tensor, rows: _Axis, cols: _Axis) -> torch.Tensor:
     """float32 `[N, H, W, 3]` from uint8 frames `[F, h, w, 3]`."""
 
-    def corner(row: str, col: str) -> torch.Tensor:
-        row_index, col_index = _to(rows[row], device), _to(cols[col], device)
-        return images[chosen[:, None, None], row_index[:, :, None], col_index[:, None]].float()
+    def corner(row: torch.Tensor, col: torch.Tensor) -> torch.Tensor:
+        return images[chosen[:, None, None], row[:, :, None], col[:, None]].float()
 
-    across = _to(cols["weight"], device)[:, None, :, None]
-    down = _to(rows["weight"], device)[:, :, None, None]
-    top = torch.lerp(corner("low", "low"), corner("low", "high"), across)
-    bottom = torch.lerp(corner("high", "low"), corner("high", "high"), across)
-    return torch.lerp(top, bottom, down)
+    across, down = cols.weight[:, None, :, None], rows.weight[:, :, None, None]
+    top = corner(rows.low, cols.low).lerp_(corner(rows.low, cols.high), across)
+    bottom = corner(rows.high, cols.low).lerp_(corner(rows.high, cols.high), across)
+    return top.lerp_(bottom, down)
+
+
+def _recolored(image: torch.Tensor, colors: torch.Tensor) -> torch.Tensor:
+    """One matrix for each image, float32 throughout.
+
+    As a matrix product it would be one of 3 x 3 for every row of every image, and in TF32.
+
+    Args:
+        image: float32 `[N, H, W, 3]`.
+        colors: float32 `[N, 3, 4]`, see `Augmentation.draw_colors`.
+    """
+    factors = colors[:, None, None]  # [N, 1, 1, 3, 4]
+    out = torch.addcmul(factors[..., 3], image[..., 0:1], factors[..., 0])
+    for channel in (1, 2):
+        out.addcmul_(image[..., channel : channel + 1], factors[..., channel])
+    return out.clamp_(0, 255)
+
+
+def _check_room(needed: int, count: int, device: torch.device) -> None:
+    """Raises DataError where the frames would leave no room on a GPU."""
+    free = _free_memory(device)
+    if free is not None and needed + SPARE > free:
+        raise DataError(
+            f"data.frames_on_device: the {count} training frames take {needed / 1e9:.1f} GB, the "
+            f"GPU has {free / 1e9:.1f} GB free. Set data.resize, or frames_on_device=false."
+        )
+
+
+def _free_memory(device: torch.device) -> int | None:
+    """Bytes; None where there is nobody to ask."""
+    return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
 
 
 def _to(array: np.ndarray, device: torch.device) -> torch.Tensor:
-    return torch.from_numpy(array).to(device, non_blocking=True)
+    """Copied without waiting, which CUDA does only from page-locked memory."""
+    tensor = torch.from_numpy(array)
+    tensor = tensor.pin_memory() if device.type == "cuda" else tensor
+    return tensor.to(device, non_blocking=True)

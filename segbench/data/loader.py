@@ -27,14 +27,18 @@ PREFETCHED = 2  # batches that a worker process makes ahead of time, as torch's 
 class ThreadLoader:
     """A loader whose workers are threads.
 
+    They do not stop where an epoch ends: the order of the next one is known, so its first batches
+    are ready when it begins.
+
     Args:
         dataset: the data set.
         batch_size: images per batch.
-        sampler: yields the keys; its order is the order of the batches' images.
+        sampler: knows the keys of every epoch; their order is that of the batches' images.
         num_workers: threads; 0 loads in the calling thread when a batch is asked for.
         drop_last: leave out an incomplete last batch.
         pin_memory: page-locked batches, which CUDA copies while it computes.
         one_size: see `collate`.
+        epochs: how many there will be; beyond the last nothing is loaded ahead.
     """
 
     batch_sampler = None  # Lightning looks for one wherever it finds a sampler
@@ -48,6 +52,7 @@ class ThreadLoader:
         drop_last: bool,
         pin_memory: bool = False,
         one_size: bool = False,
+        epochs: int = 1,
     ) -> None:
         self.dataset = dataset
         self.batch_size = batch_size
@@ -56,6 +61,8 @@ class ThreadLoader:
         self.drop_last = drop_last
         self.pin_memory = pin_memory
         self.one_size = one_size
+        self.epochs = epochs
+        self._ahead: _Ahead | None = None  # at the start of the epoch to come
 
     def __len__(self) -> int:
         full, rest = divmod(len(self.sampler), self.batch_size)
@@ -63,26 +70,81 @@ class ThreadLoader:
 
     def __iter__(self) -> Iterator[Batch]:
         cv2.setNumThreads(0)  # threads x OpenCV's own threads must not exceed the cores
-        keys = iter(self.sampler)
-        batches = (list(itertools.islice(keys, self.batch_size)) for _ in range(len(self)))
+        epoch = self.sampler.epoch
         if self.num_workers == 0:
-            yield from map(self._load, batches)
+            yield from map(self._load, self._keys(epoch))
             return
-        ahead: deque[Future[Batch]] = deque()
-        pool = ThreadPoolExecutor(self.num_workers, thread_name_prefix="loader")
+        ahead, self._ahead = self._ahead, None
+        if ahead is None or ahead.epoch != epoch:
+            if ahead is not None:
+                ahead.close()
+            keys = itertools.chain.from_iterable(
+                map(self._keys, range(epoch, max(epoch + 1, self.epochs)))
+            )
+            ahead = _Ahead(self._load, keys, self.num_workers)
+        is_complete = False
         try:
-            first = itertools.islice(batches, 2 * self.num_workers)
-            ahead.extend(pool.submit(self._load, keys) for keys in first)
-            while ahead:
-                ready = ahead.popleft().result()
-                ahead.extend(pool.submit(self._load, keys) for keys in itertools.islice(batches, 1))
-                yield ready
+            for _ in range(len(self)):
+                yield ahead.next()
+            is_complete = epoch + 1 < self.epochs
         finally:
-            pool.shutdown(wait=False, cancel_futures=True)
+            if is_complete:
+                ahead.epoch = epoch + 1
+                self._ahead = ahead
+            else:
+                ahead.close()
+
+    def close(self) -> None:
+        """Stops loading batches of an epoch that will not come."""
+        if self._ahead is not None:
+            self._ahead.close()
+        self._ahead = None
+
+    def _keys(self, epoch: int) -> list[list[tuple[int, int]]]:
+        """The keys of every batch of an epoch."""
+        keys = self.sampler.keys(epoch)
+        starts = range(0, len(self) * self.batch_size, self.batch_size)
+        return [keys[start : start + self.batch_size] for start in starts]
 
     def _load(self, keys: list[tuple[int, int]]) -> Batch:
         batch = collate([self.dataset[key] for key in keys], self.one_size)
         return _each_tensor(batch, torch.Tensor.pin_memory) if self.pin_memory else batch
+
+
+class _Ahead:
+    """Batches in order, up to two for each thread before they are asked for.
+
+    Args:
+        load: makes a batch from its keys.
+        keys: of batch after batch.
+        num_workers: threads.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[list[tuple[int, int]]], Batch],
+        keys: Iterator[list[tuple[int, int]]],
+        num_workers: int,
+    ) -> None:
+        self.epoch: int | None = None  # of the next batch, where a new one begins
+        self._load, self._keys = load, keys
+        self._pool = ThreadPoolExecutor(num_workers, thread_name_prefix="loader")
+        self._futures: deque[Future[Batch]] = deque()
+        self._submit(2 * num_workers)
+
+    def next(self) -> Batch:
+        """The next batch; waits for it."""
+        ready = self._futures.popleft().result()
+        self._submit(1)
+        return ready
+
+    def close(self) -> None:
+        """Ends the threads when they are done with the batch they are at."""
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _submit(self, count: int) -> None:
+        for keys in itertools.islice(self._keys, count):
+            self._futures.append(self._pool.submit(self._load, keys))
 
 
 class ProcessLoader(DataLoader):
@@ -97,6 +159,7 @@ class ProcessLoader(DataLoader):
         drop_last: bool,
         pin_memory: bool = False,
         one_size: bool = False,
+        epochs: int = 1,  # its workers begin with an epoch, as torch's loader does
     ) -> None:
         super().__init__(
             _Guarded(dataset),

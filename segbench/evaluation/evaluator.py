@@ -19,6 +19,7 @@ from segbench.data.sources.cityscapes import instance_file
 from segbench.errors import DataError
 from segbench.evaluation.predictions import find_predictions, read_prediction
 from segbench.evaluation.summary import Extras, count_extras, count_matrix
+from segbench.inference.labels import FiniteLogits
 from segbench.metrics.confusion import ConfusionPerImage
 
 
@@ -60,21 +61,27 @@ def evaluate_checkpoint(
         boundary: also count boundaries.
         calibration: also count how right the confidences are.
         progress: called with the number of images done and their total.
+
+    Raises:
+        NonFiniteLogitsError: the network answers with NaN or infinity.
     """
     records, classes = data.records(split), segmenter.classes
     metric = ConfusionPerImage(classes, [record.name for record in records])
     extras: dict[int, Extras] = {}
-    predictor, device = segmenter.predictor, segmenter.device
+    predictor, device, finite = segmenter.predictor, segmenter.device, FiniteLogits()
+    data.device = device  # decides how many images it sees at once
     loader = data.val_dataloader() if split == "val" else data.test_dataloader()
     for images, masks, indices in _parts(loader):
         size = (masks.shape[1], masks.shape[2])
+        names = [records[index].name for index in indices.tolist()]
         confidence = None
         with segmenter.autocast():
             if calibration:
-                pred, probs = predictor.labels_and_probs(images.to(device), size)
+                pred, probs = predictor.labels_and_probs(images.to(device), size, names, finite)
+                finite.check()  # what counts confidences knows no NaN
                 confidence = probs.amax(1).cpu().numpy()
             else:
-                pred = predictor.labels(images.to(device), size)
+                pred = predictor.labels(images.to(device), size, names, finite)
         metric.update(pred, masks.to(device, non_blocking=True), indices)
         for i, index in enumerate(indices.tolist()):
             record = records[index]
@@ -85,6 +92,7 @@ def evaluate_checkpoint(
             else:
                 extras[index] = Extras()
         progress(len(extras), len(records))
+    finite.check()
     order, matrices = metric.compute()
 
     def pred_of(position: int) -> np.ndarray:

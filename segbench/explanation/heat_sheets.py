@@ -23,6 +23,7 @@ from segbench.explanation.features import (
     heat_map,
     run_with_features,
 )
+from segbench.inference.labels import checked_argmax, require_finite
 from segbench.inference.overlay import error_map, overlay
 from segbench.storage import replacing
 
@@ -75,6 +76,7 @@ def explain_image(
 
     Raises:
         ValueError: a layer or place that does not exist.
+        NonFiniteLogitsError: the network answers with NaN or infinity.
     """
     size = (image.shape[0], image.shape[1])
     where = chosen_pixels(size, pixel, region)
@@ -85,7 +87,9 @@ def explain_image(
     with torch.no_grad():
         logits, _, found_layer, _ = run_with_features(model, normalized, layer)
         full = F.interpolate(logits.float(), size, mode="bilinear", align_corners=False)[0].cpu()
-    probs, pred = full.softmax(0), full.argmax(0)
+    preds, finite = checked_argmax(full[None])
+    require_finite(finite, ["the image"])
+    probs, pred = full.softmax(0), preds[0]
     if labels is None:
         counts = torch.bincount(pred[where] if where is not None else pred.flatten())
         ranked = counts.argsort(descending=True)[:MOST_CLASSES].tolist()
@@ -100,7 +104,7 @@ def explain_image(
         heat[segmenter.classes.names[label]] = lit.cpu().numpy()
     names = segmenter.classes.names
     return Explanation(
-        image, mask, pred.byte().numpy(), entropy(probs).numpy(), heat,
+        image, mask, pred.numpy(), entropy(probs).numpy(), heat,
         {names[label]: probs[label].numpy() for label in labels}, found_layer, segmenter.classes,
     )  # fmt: skip
 

@@ -23,6 +23,7 @@ from torch.export import Dim
 from torch.nn import functional as F
 
 from segbench.errors import ExportError
+from segbench.inference.labels import argmax_labels, checked_argmax, require_finite
 from segbench.inference.onnx import METADATA_KEY, OnnxNetwork, require
 
 OPSET = 18
@@ -220,11 +221,16 @@ def agreement(network: Deployed, onnx: OnnxNetwork, image: Tensor) -> tuple[floa
     Returns:
         The share of pixels of the same class, and the largest difference of logits relative to the
         largest logit.
+
+    Raises:
+        NonFiniteLogitsError: the network answers with NaN or infinity.
     """
     with torch.inference_mode():
         found = network(image)
     logits = found[0] if isinstance(found, tuple) else found
+    labels, finite = checked_argmax(logits)
+    require_finite(finite, ["the image"])
     other = onnx(image)
-    same = (logits.argmax(1) == other.argmax(1)).float().mean().item()
+    same = (labels == argmax_labels(other)).float().mean().item()
     difference = (logits - other).abs().max() / logits.abs().max().clamp(min=1e-12)
     return same, difference.item()

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segbench.data.classes import ClassSet
-from segbench.inference.labels import argmax_labels, upsample_argmax
+from segbench.inference.labels import FiniteLogits, checked_argmax, require_finite
 from segbench.inference.windows import slide
 
 
@@ -81,25 +81,42 @@ class Predictor:
         return image.float().mul_(self._factor).sub_(self._shift)
 
     @torch.inference_mode()
-    def labels(self, image: Tensor, size: tuple[int, int] | None = None) -> Tensor:
+    def labels(
+        self,
+        image: Tensor,
+        size: tuple[int, int] | None = None,
+        names: Sequence[str] | None = None,
+        finite: FiniteLogits | None = None,
+    ) -> Tensor:
         """Predicts label maps.
 
         Args:
             image: uint8 `[N, 3, H, W]` RGB, on the model's device.
             size: `(H, W)` of the label maps; None keeps the image's.
+            names: of the images, for the error.
+            finite: is given whether the logits were finite, to be checked when all images are
+                done; None checks at once, for which the host waits.
 
         Returns:
             uint8 `[N, *size]`.
+
+        Raises:
+            NonFiniteLogitsError: the logits are not finite; see `labels.checked_argmax`.
         """
         size = size or (image.shape[2], image.shape[3])
         if self.averages:
-            return argmax_labels(self.probs(image, size))
-        if self._windows and size == tuple(image.shape[2:]):
+            labels, are_finite = checked_argmax(self.probs(image, size))
+        elif self._windows and size == tuple(image.shape[2:]):
             # All channels of a pixel share one weight: the argmax needs no division. Windows are
             # normalised one by one: as floats, a large image would need four times its memory.
             bands = self._bands(image, lambda crop: self._forward(self.normalize(crop)))
-            return torch.cat([argmax_labels(band) for band, _ in bands], dim=1)
-        return upsample_argmax(self._logits(self.normalize(image)), size)
+            parts = [checked_argmax(band) for band, _ in bands]
+            labels = torch.cat([part for part, _ in parts], dim=1)
+            are_finite = torch.stack([fine for _, fine in parts]).all(0)
+        else:
+            labels, are_finite = checked_argmax(self._logits(self.normalize(image)), size)
+        _note(are_finite, names, finite)
+        return labels
 
     @torch.inference_mode()
     def probs(self, image: Tensor, size: tuple[int, int] | None = None) -> Tensor:
@@ -113,15 +130,23 @@ class Predictor:
 
     @torch.inference_mode()
     def labels_and_probs(
-        self, image: Tensor, size: tuple[int, int] | None = None
+        self,
+        image: Tensor,
+        size: tuple[int, int] | None = None,
+        names: Sequence[str] | None = None,
+        finite: FiniteLogits | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """Both, in one run of the network: the answers of `labels` and of `probs`."""
+        """What `labels` and `probs` return, from one run of the network; arguments as `labels`."""
         size = size or (image.shape[2], image.shape[3])
         if self.averages:
             probs = self.probs(image, size)
-            return argmax_labels(probs), probs
-        logits = _resize(self._logits(self.normalize(image)), size)
-        return argmax_labels(logits), logits.softmax(1)
+            labels, are_finite = checked_argmax(probs)
+        else:
+            logits = _resize(self._logits(self.normalize(image)), size)
+            labels, are_finite = checked_argmax(logits)
+            probs = logits.softmax(1)
+        _note(are_finite, names, finite)
+        return labels, probs
 
     @property
     def averages(self) -> bool:
@@ -168,6 +193,17 @@ class Predictor:
         if self._kept.device != logits.device:
             self._kept = self._kept.to(logits.device)
         return logits[:, self._kept]
+
+
+def _note(are_finite: Tensor, names: Sequence[str] | None, finite: FiniteLogits | None) -> None:
+    """Keeps bool `[N]` for a later check, or checks it now."""
+    count = len(are_finite)
+    if names is None:
+        names = ["the image"] if count == 1 else [f"image {i} of the batch" for i in range(count)]
+    if finite is None:
+        require_finite(are_finite, names)
+    else:
+        finite.add(are_finite, names)
 
 
 def _resize(image: Tensor, size: tuple[int, int], antialias: bool = False) -> Tensor:

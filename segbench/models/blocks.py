@@ -35,8 +35,27 @@ def pad_to_stride(image: Tensor, stride: int, at_least: int | None = None) -> Te
 
 
 def resize(x: Tensor, like: Tensor) -> Tensor:
-    """Resize [N, C, h, w] bilinearly to the height and width of `like`."""
+    """Resize [N, C, h, w] bilinearly to the height and width of `like`.
+
+    Under autocast, CUDA computes this in float32 and a CPU in the type of `x`: on a GPU its
+    gradient adds up atomically, which in 16 bits is slower and not repeatable.
+    """
     return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
+
+
+def _repeat_pixels_as_they_are() -> None:
+    """Let autocast leave upsampling by the nearest neighbor in 16 bits on CUDA, as on a CPU.
+
+    It only repeats values, so float32 adds no digit: it would double the memory traffic of a
+    decoder, and give its convolutions wide inputs to narrow again. Decoders of other libraries
+    call torch by themselves, so the rule is changed where torch keeps it.
+    """
+    for name in ("upsample_nearest2d", "upsample_nearest2d.vec"):
+        _AUTOCAST.impl(name, torch.library.fallthrough_kernel, allow_override=True)
+
+
+_AUTOCAST = torch.library.Library("aten", "IMPL", "AutocastCUDA")
+_repeat_pixels_as_they_are()
 
 
 class ConvNormAct(nn.Sequential):

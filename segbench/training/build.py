@@ -15,8 +15,8 @@ from segbench.artifacts.typed import plain
 from segbench.data.datamodule import SegmentationData
 from segbench.data.dataset import SPLITS
 from segbench.errors import ConfigError
-from segbench.training.callbacks import Speed
 from segbench.training.compiling import compile_network
+from segbench.training.speed import Speed
 from segbench.training.task import SegmentationTask
 from segbench.training.trainer import build_loggers, build_trainer
 

@@ -1,9 +1,8 @@
-"""What is shown and kept while a run goes on: curves, speed, pictures."""
+"""What is shown and kept while a run goes on: curves and pictures; how cuDNN picks its kernels."""
 
 from __future__ import annotations
 
 import csv
-import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -21,73 +20,34 @@ from segbench.storage import replacing, write_png
 from segbench.training.tracking import log_samples
 
 
-class Speed(pl.Callback):
-    """Logs images/s, the share of time that training waits for data, and peak GPU memory.
+class CudnnSearch(pl.Callback):
+    """Lets cuDNN try its kernels and keep the fastest while the network trains.
 
-    Waiting is the time between the end of a step and the start of the next. On a GPU, whose steps
-    run on while the host waits, it is an upper bound.
+    Training images have one size, so it searches once. Images that are evaluated may have many
+    sizes, and it would search for each of them.
     """
 
-    def __init__(self) -> None:
-        self.totals: dict[str, float] = {"images": 0, "seconds": 0.0, "waiting": 0.0}
-
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Starts the clock."""
-        self._started = self._last_end = time.perf_counter()
-        self._waiting = 0.0
-        self._images = 0
+        """Switches the search on."""
+        torch.backends.cudnn.benchmark = True
 
-    def on_train_batch_start(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Switches it off."""
+        torch.backends.cudnn.benchmark = False
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Switches it on where steps may follow."""
+        torch.backends.cudnn.benchmark = trainer.state.fn == "fit"
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Leaves it off."""
+        torch.backends.cudnn.benchmark = False
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """The batch is here: what passed since the last step was waiting."""
-        if batch_idx:  # the first batch also starts the workers
-            self._waiting += time.perf_counter() - self._last_end
-        else:
-            self._started = time.perf_counter()
-        self._images += len(batch["name"])
-
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
-        """Adds up, and at the end of the epoch logs."""
-        self._last_end = time.perf_counter()
-        if not trainer.is_last_batch and trainer.global_step != trainer.max_steps:
-            return
-        if pl_module.device.type == "cuda":
-            torch.cuda.synchronize()
-            self._last_end = time.perf_counter()
-            peak = torch.cuda.max_memory_allocated() / 2**20
-            pl_module.log("train/peak_memory_MiB", peak)
-        seconds = max(self._last_end - self._started, 1e-9)
-        images = self._images * trainer.world_size
-        pl_module.log("train/images_per_s", images / seconds)
-        pl_module.log("train/waiting_for_data", self._waiting / seconds)
-        self.totals["images"] += images
-        self.totals["seconds"] += seconds
-        self.totals["waiting"] += self._waiting
-
-    def timings(self) -> dict[str, float]:
-        """What result.json says of them, see `artifacts.result.Timings`."""
-        seconds = max(self.totals["seconds"], 1e-9)
-        return {
-            "train_seconds": self.totals["seconds"],
-            "images_per_s": self.totals["images"] / seconds,
-            "waiting_for_data": self.totals["waiting"] / seconds,
-        }
-
-    def state_dict(self) -> dict[str, Any]:
-        """The totals so far, for the checkpoint."""
-        return dict(self.totals)
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The totals of the run that is resumed."""
-        self.totals = dict(state_dict)
+        """Likewise."""
+        torch.backends.cudnn.benchmark = False
 
 
 class Curves(pl.Callback):
@@ -221,10 +181,34 @@ class EpochLines(pl.Callback):
 
 
 class Bar(TQDMProgressBar):
-    """Lightning's progress bar without the version number, which means nothing here."""
+    """Lightning's progress bar, which reads the loss only where it is logged.
+
+    Reading it makes the host wait for the device; Lightning would at every step.
+
+    Args:
+        read_every: steps between two readings.
+    """
+
+    def __init__(self, read_every: int) -> None:
+        super().__init__()
+        self.read_every = read_every
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Counts the batch; tqdm itself draws ten times a second at most."""
+        bar, done = self.train_progress_bar, batch_idx + 1
+        bar.update(done - bar.n)
+        if done % self.read_every == 0 or done == bar.total:
+            bar.set_postfix(self.get_metrics(trainer, pl_module))
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        """Loss and val/mIoU."""
+        """Loss and val/mIoU, without the version number, which means nothing here."""
         return {k: v for k, v in super().get_metrics(trainer, pl_module).items() if k != "v_num"}
 
 

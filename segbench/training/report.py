@@ -51,6 +51,9 @@ def print_report(result: Result, run: RunDirectory) -> None:
         f"{timings.images_per_s or 0:.1f} images/s, {timings.waiting_for_data or 0:.1%} of the "
         f"training time waiting for data, {timings.total_seconds or 0:.0f} s in all"
     )
+    if timings.shares is not None and timings.epoch_seconds is not None:
+        shares = ", ".join(f"{part} {share:.0%}" for part, share in timings.shares.items())
+        console.print(f"the {timings.epoch_seconds:.0f} s of the epochs went to: {shares}")
     console.print(f"\nrun directory  {run.path}")
     images = sorted(run.samples.glob("epoch*.png"))
     if images:

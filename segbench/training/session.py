@@ -104,7 +104,7 @@ def _fit(parts: RunParts, journal: Journal, resume: Path | None) -> None:
     try:
         with _determinism_explained():
             trainer.fit(parts.task, parts.data, ckpt_path=resume, weights_only=True)
-        parts.task.check_finite()
+        parts.task.check_end()
     finally:
         journal.progress = f" in epoch {trainer.current_epoch + 1}{of_all}"
     journal.progress = " in the test"
@@ -143,8 +143,7 @@ def _with_test(result: Result, run: RunDirectory, parts: RunParts) -> Result:
     """Tests the loaded weights; adds their scores, and writes the counts."""
     task, data, trainer = parts.task, parts.data, parts.trainer
     trainer.test(task, data, verbose=False)
-    index, matrices = task.counts("test")
-    boundary = task.boundary.compute()
+    index, matrices, boundary = known(task.tested)
     records, info = data.records("test"), known(result.data_info)
     found = read_as(Scores, scores(matrices.sum(0), data.classes.names))
     if trainer.is_global_zero:

@@ -22,53 +22,73 @@ STEP = "run_training_batch"
 
 
 class StepTimes(Profiler):
-    """Adds up the durations of the parts of each step, with the device waited for.
+    """Measures whole steps first, as they run, then the parts of as many more steps.
+
+    A part can only be timed if the device is waited for around it, which keeps it from running
+    ahead of the host: the parts of a step add up to more than the step takes. So `total` comes
+    from steps between which nobody waits.
 
     Args:
         device: of the network.
+        steps: how many are measured each way.
+        warmup: how many are not, before them.
     """
 
-    def __init__(self, device: torch.device) -> None:
+    def __init__(self, device: torch.device, steps: int, warmup: int) -> None:
         super().__init__()
         self.device = device
+        self.num_steps, self.warmup = steps, warmup
+        self.total = 0.0  # seconds of a step
+        self.parts: list[dict[str, float]] = []  # seconds of the parts of each step, waited for
+        self._done = 0
+        self._began = 0.0  # of the whole steps, then of the step that is split
         self._started: dict[str, float] = {}
         self._parts: dict[str, float] = defaultdict(float)
-        self._last_step: float | None = None
-        self.steps: list[dict[str, float]] = []
+
+    @property
+    def is_splitting(self) -> bool:
+        """Whether it is the turn of the parts."""
+        return self._done >= self.warmup + self.num_steps
 
     def start(self, action_name: str) -> None:
         """Notes when a part begins."""
-        if self._part(action_name):
+        if self.is_splitting and self._part(action_name):
             self._started[action_name] = self._now()
 
     def stop(self, action_name: str) -> None:
         """Adds the part's duration to its step; the end of the batch ends the step."""
         part = self._part(action_name)
-        if part is None or action_name not in self._started:
-            return
-        now = self._now()
-        self._parts[part] += now - self._started.pop(action_name)
+        if action_name in self._started:
+            self._parts[str(part)] += self._now() - self._started.pop(action_name)
         if part == "batch":
-            self._finish_step(now)
+            self._finish_step()
 
-    def _finish_step(self, now: float) -> None:
-        parts = self._parts
-        if self._last_step is not None:
-            # Lightning runs forward and backward from within the optimizer's step.
-            optimizer = parts["optimizer"] - parts["forward"] - parts["backward"]
-            known = parts["data"] + parts["optimizer"]
-            total = now - self._last_step
-            self.steps.append(
-                {
-                    "data": parts["data"],
-                    "forward": parts["forward"],
-                    "backward": parts["backward"],
-                    "optimizer": optimizer,
-                    "logging": total - known,
-                    "total": total,
-                }
-            )
-        self._last_step = now
+    def _finish_step(self) -> None:
+        if self.is_splitting:
+            self._split()
+        self._done += 1
+        if self._done == self.warmup:
+            self._began = self._now()
+        elif self._done == self.warmup + self.num_steps:
+            now = self._now()
+            self.total = (now - self._began) / self.num_steps
+            self._began = now
+
+    def _split(self) -> None:
+        now, parts = self._now(), self._parts
+        # Lightning runs forward and backward from within the optimizer's step.
+        optimizer = parts["optimizer"] - parts["forward"] - parts["backward"]
+        known = parts["data"] + parts["optimizer"]
+        self.parts.append(
+            {
+                "data": parts["data"],
+                "forward": parts["forward"],
+                "backward": parts["backward"],
+                "optimizer": optimizer,
+                "logging": now - self._began - known,
+            }
+        )
+        self._began = now
         self._parts = defaultdict(float)
 
     def _part(self, action: str) -> str | None:
@@ -88,27 +108,29 @@ def time_steps(config: dict[str, Any], steps: int, warmup: int = 3) -> dict[str,
 
     Args:
         config: resolved config of `segbench.train`; what it writes goes to a temporary folder.
-        steps: steps that are timed.
-        warmup: steps before them that are not.
+        steps: steps that are timed as a whole, and as many by part.
+        warmup: steps before them that are not, at least 1.
 
     Returns:
         Median milliseconds of a step in `data` (waiting for the loader, copying to the device),
         `forward` (normalising, network, loss), `backward`, `optimizer`, `logging` (the rest:
-        callbacks, loggers, Lightning), and `total`.
+        callbacks, loggers, Lightning), each with the device waited for, and of whole steps without
+        any waiting the mean milliseconds, `total`.
     """
     quiet_libraries()
+    limit = 2 * steps + warmup
     trainer_node = {
         **config["trainer"],
-        "max_steps": steps + warmup + 1,
-        "max_epochs": steps + warmup + 1,
+        "max_steps": limit,
+        "max_epochs": limit,
         "limit_val_batches": 0,
         "enable_progress_bar": False,
     }
     with tempfile.TemporaryDirectory() as folder:
         run = RunDirectory(folder)
         parts = build_run({**config, "trainer": trainer_node, "samples": 0}, run)
-        times = StepTimes(parts.trainer.strategy.root_device)
+        times = StepTimes(parts.trainer.strategy.root_device, steps, warmup)
         parts.trainer.profiler = times  # type: ignore[attr-defined]
         parts.trainer.fit(parts.task, parts.data)
-    timed = times.steps[warmup:]
-    return {part: 1000 * median(step[part] for step in timed) for part in timed[0]}
+    found = {part: 1000 * median(step[part] for step in times.parts) for part in times.parts[0]}
+    return {**found, "total": 1000 * times.total}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +17,12 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError, NonFiniteLossError
-from segbench.inference.labels import upsample_argmax
+from segbench.inference.labels import FiniteLogits, checked_argmax
 from segbench.inference.predictor import Predictor
 from segbench.metrics.boundary import BoundaryPerImage
 from segbench.metrics.confusion import ConfusionPerImage
 from segbench.metrics.scores import scores
-from segbench.storage import replacing
+from segbench.training.finite import CAUSES, LossWatch, check_weights
 
 Batch = dict[str, Any]
 
@@ -43,6 +43,9 @@ class SegmentationTask(pl.LightningModule):
         channels_last: memory format of network and images.
         log_every: curves of the training step are logged every so many steps.
         checkpoint_meta: what the checkpoint carries besides the weights; plain types.
+
+    Attributes:
+        tested: after a test, as `counts`, and boundaries int64 `[N, 2, C]`; None before.
     """
 
     model: Any
@@ -79,8 +82,10 @@ class SegmentationTask(pl.LightningModule):
         self.log_every = log_every
         self.checkpoint_meta = checkpoint_meta or {}
         self.latest_scores: dict[str, dict[str, Any]] = {}
+        self.tested: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
         self._val_epoch: int | None = None
-        self._unchecked: tuple[Tensor, int, list[str], Batch] | None = None
+        self._losses: LossWatch | None = None
+        self._finite = FiniteLogits()
 
     def normalize(self, image: Tensor) -> Tensor:
         """uint8 `[N, 3, H, W]` -> float32, normalised, in the memory format of the network."""
@@ -97,7 +102,6 @@ class SegmentationTask(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """One step; logs each term of the loss."""
-        self.check_finite()
         image, mask = self.normalize(batch["image"]), batch["mask"]
         terms: dict[str, Tensor] = {}
         if getattr(self.model, "aux_weight", 0):
@@ -115,9 +119,9 @@ class SegmentationTask(pl.LightningModule):
         else:
             terms["main"] = self.loss(logits, mask)
         loss = torch.stack(list(terms.values())).sum()
-        self._unchecked = (loss.detach(), self.global_step, batch["name"], batch)
-        if loss.device.type == "cpu":
-            self.check_finite()
+        if self._losses is None:
+            self._losses = LossWatch(Path(self.trainer.default_root_dir))
+        self._losses.add(loss.detach(), self.global_step, batch)
         # Lightning writes at these steps; the last ones are for the row of the epoch.
         is_last = self.trainer.is_last_batch or self.global_step + 1 == self.trainer.max_steps
         if (self.global_step + 1) % self.log_every == 0 or is_last:
@@ -129,32 +133,27 @@ class SegmentationTask(pl.LightningModule):
         return loss
 
     def check_finite(self) -> None:
-        """Raises NonFiniteLossError if the loss of the step before was NaN or infinite.
+        """Waits for the losses of all steps so far.
 
-        On a GPU a step is checked when the next one starts, so that the host need not wait.
+        Raises:
+            NonFiniteLossError: one was NaN or infinite.
         """
-        if self._unchecked is None:
-            return
-        loss, step, names, batch = self._unchecked
-        self._unchecked = None
-        if torch.isfinite(loss):
-            return
-        dump = Path(self.trainer.default_root_dir) / f"non_finite_step{step}.pt"
-        with replacing(dump) as draft, draft.open("wb") as file:
-            torch.save({"step": step, "loss": loss, "batch": batch}, file)
-        raise NonFiniteLossError(
-            f"the loss became {loss.item()} at step {step} on {', '.join(names)}. The batch is in "
-            f"{dump} (torch.load). Usual causes: a learning rate that is too high, fp16 without "
-            "head-room (precision=bf16-mixed or 32-true), broken images."
-        )
+        if self._losses is not None:
+            self._losses.look(wait=True)
+
+    def check_end(self) -> None:
+        """Also looks at the weights that the last step left; raises likewise."""
+        self.check_finite()
+        check_weights(self.model, self.trainer.global_step)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Counts a batch, seen in one piece, logs the loss; returns the label maps as `pred`."""
         predictions: list[Tensor] = []
-        for image, mask, index in _parts(batch):
+        for image, mask, index, names in _parts(batch):
             logits = self.model(self.normalize(image))
             size = (mask.shape[-2], mask.shape[-1])
-            pred = upsample_argmax(logits.float(), size)
+            pred, finite = checked_argmax(logits.float(), size)
+            self._finite.add(finite, names)
             self.confusion["val"].update(pred, mask, index)
             predictions += pred
             if logits.shape[-2:] != mask.shape[-2:]:
@@ -166,17 +165,29 @@ class SegmentationTask(pl.LightningModule):
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
         """Counts a batch, predicted as `inference` says; returns the label maps as `pred`."""
         predictions: list[Tensor] = []
-        for image, mask, index in _parts(batch):
+        for image, mask, index, names in _parts(batch):
             image = image.to(memory_format=self.memory_format)
-            pred = self.predictor.labels(image, (mask.shape[-2], mask.shape[-1]))
+            size = (mask.shape[-2], mask.shape[-1])
+            pred = self.predictor.labels(image, size, names, self._finite)
             self.confusion["test"].update(pred, mask, index)
             self.boundary.update(pred, mask, index)
             predictions += pred
         return {"pred": predictions}
 
     def on_validation_epoch_end(self) -> None:
-        """Logs the scores of the validation set."""
+        """Logs the scores of the validation set.
+
+        Raises:
+            NonFiniteLossError: a loss was NaN or infinite.
+            NonFiniteLogitsError: so were logits, and the labels mean nothing.
+        """
         self.check_finite()
+        self._finite.check()
+        loss = self.trainer.callback_metrics.get("val/loss")
+        if loss is not None and not torch.isfinite(loss):
+            raise NonFiniteLossError(
+                f"val/loss is {loss.item()} after step {self.global_step}. {CAUSES}"
+            )
         self._log_scores("val")
         self._val_epoch = self.current_epoch
 
@@ -193,8 +204,17 @@ class SegmentationTask(pl.LightningModule):
         return self._val_epoch == self.current_epoch
 
     def on_test_epoch_end(self) -> None:
-        """Logs the scores of the test set."""
+        """Logs the scores of the test set, and keeps its counts as `tested`.
+
+        All that ranks share is gathered here: later the metrics have left the GPU, and NCCL gathers
+        nothing from the host.
+
+        Raises:
+            NonFiniteLogitsError: logits were not finite, and the labels mean nothing.
+        """
+        self._finite.check()
         self._log_scores("test")
+        self.tested = (*self.counts("test"), self.boundary.compute())
 
     def counts(self, split: str) -> tuple[np.ndarray, np.ndarray]:
         """Indices int64 `[N]` and confusion matrices int64 `[N, C, C + 1]` of val or test."""
@@ -257,10 +277,11 @@ class SegmentationTask(pl.LightningModule):
         self.latest_scores = dict(checkpoint["segbench"].get("scores", {}))
 
 
-def _parts(batch: Batch) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Image, mask and index of a batch: all at once, or one by one where the sizes differ."""
+def _parts(batch: Batch) -> Iterator[tuple[Tensor, Tensor, Tensor, Sequence[str]]]:
+    """Image, mask, index and names of a batch: at once, or one by one where sizes differ."""
+    keys = ("image", "mask", "index", "name")
     if isinstance(batch["image"], Tensor) and isinstance(batch["mask"], Tensor):
-        yield batch["image"], batch["mask"], batch["index"]
+        yield tuple(batch[key] for key in keys)  # type: ignore[misc]
         return
-    for image, mask, index in zip(batch["image"], batch["mask"], batch["index"], strict=True):
-        yield image[None], mask[None], index[None]
+    for image, mask, index, name in zip(*(batch[key] for key in keys), strict=True):
+        yield image[None], mask[None], index[None], [name]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ import torch
 from pytorch_lightning.callbacks import (
     Callback,
     EarlyStopping,
-    EMAWeightAveraging,
     ModelCheckpoint,
 )
 from pytorch_lightning.loggers import Logger
@@ -24,7 +24,10 @@ from segbench.artifacts.run_directory import RunDirectory
 from segbench.data.datamodule import SegmentationData
 from segbench.errors import ConfigError
 from segbench.storage import replacing
-from segbench.training.callbacks import Bar, Curves, EpochLines, Samples, Speed
+from segbench.training.averaging import EMA
+from segbench.training.callbacks import Bar, CudnnSearch, Curves, EpochLines, Samples
+from segbench.training.checkpoints import LastCheckpoint
+from segbench.training.speed import Speed
 from segbench.training.tracking import wandb_arguments
 from segbench.training.validation import LabelsOfVal, check_validated, has_val_score, needed_by
 
@@ -37,14 +40,23 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     Lightning's own way goes through the temporary directory, and from another file system a move
     is a copy.
+
+    Attributes:
+        seconds: what writing has taken so far.
     """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds = 0.0
 
     def save_checkpoint(
         self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
     ) -> None:
         """Writes `checkpoint` to `path`."""
+        started = time.perf_counter()
         with replacing(Path(path)) as draft, draft.open("wb") as file:
             torch.save(checkpoint, file)
+        self.seconds += time.perf_counter() - started
 
 
 class _KeptAsLightnings(Callback):
@@ -200,23 +212,16 @@ def _callbacks(
         Curves(run.metrics_file),
     ]
     if config["ema"] is not None:
-        callbacks.append(EMAWeightAveraging(decay=config["ema"]))
+        callbacks.append(EMA(config["ema"]))
     if config["early_stopping"] is not None:
         callbacks.append(StopEarly("val/mIoU", mode="max", patience=config["early_stopping"]))
+    if not config["deterministic"] and "benchmark" not in config["trainer"]:
+        callbacks.append(CudnnSearch())
     if config["trainer"]["enable_progress_bar"]:
-        callbacks.append(Bar() if sys.stdout.isatty() else EpochLines())
+        callbacks.append(Bar(config["log_every"]) if sys.stdout.isatty() else EpochLines())
     callbacks += _own_callbacks(config)
     # Last, so that it holds the final state of the others.
-    callbacks.append(
-        MovableCheckpoint(
-            run.checkpoints,
-            filename="last",
-            save_top_k=1,
-            every_n_epochs=1,
-            save_on_train_epoch_end=True,
-            enable_version_counter=False,
-        )
-    )
+    callbacks.append(LastCheckpoint(run.last_checkpoint, config["checkpoint_every"]))
     return callbacks
 
 
@@ -236,8 +241,9 @@ def _num_evaluated(config: Config, data: SegmentationData) -> int:
     limit, num_val = config["trainer"]["limit_val_batches"], len(data.records("val"))
     if limit is None:
         return num_val
-    batches = limit if isinstance(limit, int) else limit * num_val / data.eval_batch_size
-    return min(num_val, max(1, int(batches * data.eval_batch_size)))
+    batch_size = data.eval_batch_size or 1  # at least: the device that decides is not known yet
+    batches = limit if isinstance(limit, int) else limit * num_val / batch_size
+    return min(num_val, max(1, int(batches * batch_size)))
 
 
 def _spread(wanted: int, length: int) -> list[int]:

@@ -8,10 +8,12 @@ import pytest
 import torch
 from torch import nn
 
+from segbench.cost import profiling
 from segbench.cost.profiling import (
     Mode,
     count_macs,
     count_params,
+    measure_rate,
     measure_times,
     peak_memory,
 )
@@ -117,3 +119,17 @@ def test_modes_are_put_together_with_plus() -> None:
 def test_an_unknown_mode_is_explained(text: str) -> None:
     with pytest.raises(ValueError, match="modes: "):
         Mode.parse(text)
+
+
+def test_a_rate_waits_for_the_device_once_a_round(monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+    monkeypatch.setattr(profiling, "_synchronize", lambda device: events.append("wait"))
+
+    def call() -> None:
+        events.append("call")
+        time.sleep(0.001)
+
+    rate = measure_rate(call, CPU, seconds=0.05, rounds=2)
+    assert 300 < rate <= 1000
+    assert events.count("wait") == 4
+    assert events.count("call") > 20

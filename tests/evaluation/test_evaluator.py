@@ -3,10 +3,11 @@
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from segbench.artifacts.segmenter import Segmenter
 from segbench.data.datamodule import SegmentationData
-from segbench.errors import DataError
+from segbench.errors import DataError, NonFiniteLogitsError
 from segbench.evaluation.evaluator import evaluate_checkpoint, evaluate_predictions
 from segbench.evaluation.summary import summarize
 
@@ -102,3 +103,15 @@ def test_a_folder_of_strangers_is_refused_even_in_part(source, tmp_path):
     cv2.imwrite(str(tmp_path / "stranger.png"), np.zeros((24, 33), np.uint8))
     with pytest.raises(DataError, match="no file fits"):
         judge_folder(tmp_path, source, partial=True)
+
+
+@pytest.mark.parametrize("calibration", [False, True])
+def test_a_network_that_overflows_is_not_scored(make_checkpoint, source, calibration):
+    file = make_checkpoint()
+    content = torch.load(file, weights_only=True)
+    content["state_dict"]["model.head.weight"].fill_(3e38)  # finite weights, infinite logits
+    torch.save(content, file)
+    with pytest.raises(NonFiniteLogitsError, match=r"not finite on test_"):
+        judge(file, source, calibration=calibration)
+    with pytest.raises(NonFiniteLogitsError, match="not finite on the image"):
+        Segmenter(file).predict(source.read(source.records("test")[0])[0])

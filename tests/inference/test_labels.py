@@ -4,7 +4,10 @@ import pytest
 import torch
 from torch.nn import functional as F
 
+from segbench.errors import NonFiniteLogitsError
 from segbench.inference import labels
+
+BAD = {"nan": [torch.nan], "inf": [torch.inf], "only -inf": [-torch.inf] * 3}
 
 
 def upsample_then_argmax(logits, size):
@@ -35,3 +38,30 @@ def test_upsample_argmax_equals_interpolate_then_argmax(size, dtype):
     logits = torch.randn(2, 7, 8, 16).to(dtype)
     expected = upsample_then_argmax(logits, size)
     assert torch.equal(labels.upsample_argmax(logits, size), expected)
+
+
+@pytest.mark.parametrize("size", [None, (160, 24)])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+@pytest.mark.parametrize("bad", BAD.values(), ids=BAD.keys())
+def test_it_is_known_which_images_had_logits_that_are_not_finite(size, memory_format, bad):
+    logits = torch.randn(3, 3, 130, 20)
+    logits[1, : len(bad), 77, 5] = torch.tensor(bad)
+    found, finite = labels.checked_argmax(logits.contiguous(memory_format=memory_format), size)
+    assert finite.tolist() == [True, False, True]
+    expected = logits if size is None else F.interpolate(logits, size, mode="bilinear")
+    assert torch.equal(found, expected.argmax(1).byte())
+
+
+def test_a_class_may_be_ruled_out_by_minus_infinity():
+    logits = torch.randn(1, 3, 70, 9)
+    logits[:, 1] = -torch.inf
+    assert labels.checked_argmax(logits)[1].all()
+
+
+def test_many_batches_are_checked_at_once_and_the_images_are_named():
+    watch = labels.FiniteLogits()
+    for start in range(0, 12, 2):
+        watch.add(torch.tensor([True, start < 4]), [f"i{start}", f"i{start + 1}"])
+    with pytest.raises(NonFiniteLogitsError, match=r"not finite on i5, i7, i9, i11 \(4 of 12"):
+        watch.check()
+    watch.check()  # what was told is told once

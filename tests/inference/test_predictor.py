@@ -6,6 +6,8 @@ from torch import nn
 from torch.nn import functional as F
 
 from segbench.data.classes import ClassSet
+from segbench.errors import NonFiniteLogitsError
+from segbench.inference.labels import FiniteLogits
 from segbench.inference.predictor import Predictor
 from segbench.inference.windows import slide, window_starts
 
@@ -182,3 +184,22 @@ def test_impossible_requests_say_what_to_do(model):
         Predictor(model, CLASSES, MEAN, STD, drop_class="backgroud")
     with pytest.raises(ValueError, match=r"model\.eval"):
         Predictor(model.train(), CLASSES, MEAN, STD).labels(image(4, 4))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{}, {"mode": "slide", "crop_size": (9, 9), "stride": (5, 5)}, {"flip": True}],
+    ids=["whole", "slide", "tta"],
+)
+def test_labels_are_never_made_from_logits_that_are_not_finite(model, options):
+    nn.init.constant_(model.head.weight, 3e38)  # finite, but its products are not
+    predictor, pixels = Predictor(model, CLASSES, MEAN, STD, **options), image(20, 30, n=2)
+    with pytest.raises(NonFiniteLogitsError, match=r"on a\.png, b\.png \(2 of 2 images\)"):
+        predictor.labels(pixels, names=["a.png", "b.png"])
+    with pytest.raises(NonFiniteLogitsError, match="image 0 of the batch"):
+        predictor.labels_and_probs(pixels)
+    later = FiniteLogits()
+    for name in ("a", "b"):
+        predictor.labels(pixels[:1], names=[name], finite=later)
+    with pytest.raises(NonFiniteLogitsError, match="on a, b"):
+        later.check()

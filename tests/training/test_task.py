@@ -9,17 +9,18 @@ import numpy as np
 import pytest
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import EMAWeightAveraging, ModelCheckpoint
+from pytorch_lightning.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.data import DataLoader
 
 from segbench.data.classes import ClassSet
-from segbench.errors import ConfigError, NonFiniteLossError
+from segbench.errors import ConfigError, NonFiniteLogitsError, NonFiniteLossError
 from segbench.inference.predictor import Predictor
 from segbench.metrics.confusion import confusion_matrix
 from segbench.metrics.scores import scores
-from segbench.training import optim
+from segbench.training import finite, optim
+from segbench.training.averaging import EMA
 from segbench.training.task import SegmentationTask
 
 CLASSES = ClassSet(names=("a", "b"), colors=((1, 0, 0), (2, 0, 0)))
@@ -223,21 +224,11 @@ def test_a_loss_that_is_not_finite_stops_the_training(tmp_path: Path, value: flo
 
 
 def test_a_loss_that_is_not_finite_in_the_last_step_of_an_epoch_is_never_saved(
-    tmp_path: Path,
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    class Late(SegmentationTask):
-        """Checks a step after it, as on a GPU."""
-
-        def training_step(self, batch: Any, batch_idx: int) -> Tensor:
-            check = self.check_finite
-            self.check_finite = lambda: None  # type: ignore[method-assign]
-            try:
-                return super().training_step(batch, batch_idx)
-            finally:
-                self.check_finite = check  # type: ignore[method-assign]
-
+    # On a GPU the host does not wait for a loss: here it waits for none until it must.
+    monkeypatch.setattr(finite._Step, "is_known", lambda step: False)
     task = make_task(loss=lambda logits, mask: logits.sum() * float("nan"))
-    task.__class__ = Late
     saving = ModelCheckpoint(tmp_path, save_on_train_epoch_end=True)
     options = {"callbacks": [saving], "enable_checkpointing": True, "limit_val_batches": 0}
     with pytest.raises(NonFiniteLossError):
@@ -258,7 +249,7 @@ def test_averaged_weights_are_evaluated_and_saved(tmp_path: Path) -> None:
     plain, averaged = make_task(), make_task()
     start = weights(plain)
     make_trainer(tmp_path, limit_val_batches=0).fit(plain, loader(4))
-    callback = EMAWeightAveraging(decay=0.75)
+    callback = EMA(decay=0.75)
     trainer = make_trainer(tmp_path, callbacks=[callback], limit_val_batches=0)
     seen = []
     averaged.on_validation_epoch_start = lambda: seen.append(weights(averaged))  # type: ignore
@@ -271,7 +262,7 @@ def test_averaged_weights_are_evaluated_and_saved(tmp_path: Path) -> None:
 
     averaged.on_save_checkpoint = remember  # type: ignore[method-assign]
     trainer.fit(averaged, loader(4), loader(4))
-    # Lightning's average starts as a copy of the weights after the first step.
+    # The average starts as a copy of the weights after the first step.
     torch.testing.assert_close(seen[0], weights(plain))
     assert not torch.equal(seen[0], start)
     trainer.save_checkpoint(tmp_path / "x.ckpt")
@@ -290,3 +281,54 @@ def test_each_epoch_draws_from_seed_and_epoch_alone() -> None:
     assert torch.equal(draws(1, 0), draws(1, 0))
     assert not torch.equal(draws(1, 0), draws(1, 1))
     assert not torch.equal(draws(1, 0), draws(2, 0))
+
+
+def test_a_loss_is_looked_at_when_it_is_known_and_the_right_images_are_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    watch = finite.LossWatch(tmp_path)
+    monkeypatch.setattr(finite._Step, "is_known", lambda step: False)
+    for number in range(5):
+        value = float("inf") if number == 3 else 1.0
+        watch.add(torch.tensor(value), number, {"name": [f"i{number}"]})
+    with pytest.raises(NonFiniteLossError, match="became inf at step 3 on i3"):
+        watch.look(wait=True)
+    for number in range(finite.MOST_WAITING):
+        watch.add(torch.tensor(float("nan")), number, {"name": ["a"]})
+    with pytest.raises(NonFiniteLossError, match="at step 0 on a"):  # no more are kept
+        watch.add(torch.tensor(1.0), 99, {"name": ["b"]})
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("-inf")])
+def test_weights_that_the_last_step_ruined_are_noticed(value: float) -> None:
+    model = Net()
+    finite.check_weights(model, 7)
+    with torch.no_grad():
+        model.head.weight[0, 1] = value
+    with pytest.raises(NonFiniteLossError, match=r"after step 7: head\.weight"):
+        finite.check_weights(model, 7)
+
+
+def test_a_validation_without_numbers_ends_the_run(tmp_path: Path) -> None:
+    def bad_later(logits: Tensor, mask: Tensor) -> Tensor:
+        return cross_entropy(logits, mask) + (0.0 if logits.requires_grad else float("nan"))
+
+    with pytest.raises(NonFiniteLossError, match="val/loss is nan after step 1"):
+        make_trainer(tmp_path).fit(make_task(loss=bad_later), loader(4), loader(4))
+    task = make_task()
+    nn.init.constant_(task.model.head.weight, 3e38)
+    for judge in (make_trainer(tmp_path).validate, make_trainer(tmp_path).test):
+        with pytest.raises(NonFiniteLogitsError, match=r"on i0, i1, i2, i3 \(4 of 4"):
+            judge(task, loader(2), verbose=False)
+
+
+def test_what_ranks_share_of_a_test_is_gathered_while_the_metrics_are_on_the_device(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, trainer = make_task(), make_trainer(tmp_path)
+    trainer.test(task, loader(2), verbose=False)
+    for metric in (task.confusion["test"], task.boundary):
+        monkeypatch.setattr(metric, "compute", lambda: pytest.fail("NCCL gathers nothing here"))
+    index, matrices, boundary = task.tested
+    assert index.tolist() == list(range(NUM_IMAGES))
+    assert boundary.shape == (NUM_IMAGES, 2, matrices.shape[1])

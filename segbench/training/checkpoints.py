@@ -1,0 +1,82 @@
+"""last.ckpt, from which a run goes on: the state at the end of an epoch, written as time passes."""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Checkpoint
+from torch import Tensor
+
+
+class LastCheckpoint(Checkpoint):
+    """Writes the state of a whole epoch, so that a resume starts with one, but not of every epoch.
+
+    An epoch that ends before it is time for the next file leaves its state in memory; what is
+    there is written when the training ends, by itself, by SIGTERM, by Ctrl-C or by an error. Only
+    SIGKILL and a power cut lose it, and with it at most `every` seconds and the epoch going on.
+
+    Args:
+        file: where to write.
+        every: seconds between two files at least; 0 writes every epoch.
+    """
+
+    def __init__(self, file: Path, every: float) -> None:
+        self.file = file
+        self.every = every
+        self._written_at = 0.0
+        self._kept: dict[str, Any] | None = None
+        self._copied: torch.cuda.Event | None = None
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Starts the clock."""
+        self._written_at = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Writes the state or keeps it; all ranks do the same."""
+        is_due = time.monotonic() - self._written_at >= self.every
+        if trainer.strategy.broadcast(is_due):
+            trainer.save_checkpoint(self.file)
+            self._written_at = time.monotonic()
+            self._kept = None
+            return
+        state = trainer._checkpoint_connector.dump_checkpoint(weights_only=False)
+        self._kept = _copied(state) if trainer.is_global_zero else None
+        if pl_module.device.type == "cuda":
+            self._copied = torch.cuda.Event()
+            self._copied.record()
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Writes the state of the last epoch, if that is not done yet."""
+        self._write_kept(trainer)
+
+    def on_exception(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
+    ) -> None:
+        """Likewise: what the epochs so far have learned is not lost."""
+        try:
+            self._write_kept(trainer)
+        except (RuntimeError, OSError) as error:  # the device is gone, or the disk is full
+            print(f"note: {self.file} is not of the last epoch: {error}")
+
+    def _write_kept(self, trainer: pl.Trainer) -> None:
+        if self._kept is None:
+            return
+        if self._copied is not None:
+            self._copied.synchronize()
+        trainer.strategy.checkpoint_io.save_checkpoint(self._kept, self.file)
+        self._kept = None
+
+
+def _copied(value: Any) -> Any:
+    """A copy of a state in host memory; from a GPU the host does not wait for it."""
+    if isinstance(value, Tensor):
+        return value.to("cpu", non_blocking=True) if value.is_cuda else value.detach().clone()
+    if isinstance(value, dict):
+        return type(value)((key, _copied(item)) for key, item in value.items())
+    if isinstance(value, list | tuple):
+        return type(value)(_copied(item) for item in value)
+    return value

@@ -1,0 +1,115 @@
+"""Notices a training that diverged, without making the host wait for the device at every step."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from segbench.errors import NonFiniteLossError
+from segbench.storage import replacing
+
+MOST_WAITING = 16  # steps whose batches are kept until their loss is known
+CAUSES = (
+    "Usual causes: a learning rate that is too high, fp16 without head-room "
+    "(precision=bf16-mixed or 32-true), broken images."
+)
+
+
+@dataclass(frozen=True)
+class _Step:
+    loss: Tensor  # on the host, or on its way there
+    arrived: torch.cuda.Event | None
+    number: int
+    batch: Mapping[str, Any]
+
+    def is_known(self) -> bool:
+        """Whether reading the loss waits for nothing."""
+        return self.loss.device.type == "cpu" and (self.arrived is None or self.arrived.query())
+
+
+class LossWatch:
+    """Raises when the loss of a step is NaN or infinite, as soon as it is known.
+
+    On a CPU that is at once. On a GPU the loss is copied into page-locked memory behind the work
+    that is queued, and looked at when the copy has arrived, a step or two later.
+
+    Args:
+        folder: where the batch of such a step is written.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._steps: deque[_Step] = deque()
+
+    def add(self, loss: Tensor, number: int, batch: Mapping[str, Any]) -> None:
+        """Takes the loss of a step, detached, and looks at those that are known.
+
+        Args:
+            loss: a scalar, on any device.
+            number: of the step.
+            batch: with its `name`s.
+        """
+        arrived = None
+        if loss.device.type == "cuda":
+            loss = loss.to("cpu", non_blocking=True)  # page-locked
+            arrived = torch.cuda.Event()
+            arrived.record()
+        self._steps.append(_Step(loss, arrived, number, batch))
+        self.look()
+
+    def look(self, wait: bool = False) -> None:
+        """Looks at the losses that are known; with `wait` at all of them.
+
+        Raises:
+            NonFiniteLossError: names the step, its images and the file with its batch.
+        """
+        while self._steps:
+            step = self._steps[0]
+            if not (wait or step.is_known() or len(self._steps) > MOST_WAITING):
+                return
+            self._steps.popleft()
+            if step.arrived is not None:
+                step.arrived.synchronize()
+            if not torch.isfinite(step.loss):
+                raise self._error(step)
+
+    def _error(self, step: _Step) -> NonFiniteLossError:
+        dump = self.folder / f"non_finite_step{step.number}.pt"
+        content = {"step": step.number, "loss": step.loss, "batch": step.batch}
+        with replacing(dump) as draft, draft.open("wb") as file:
+            torch.save(content, file)
+        return NonFiniteLossError(
+            f"the loss became {step.loss.item()} at step {step.number} on "
+            f"{', '.join(step.batch['name'])}. The batch is in {dump} (torch.load). {CAUSES}"
+        )
+
+
+@torch.no_grad()
+def check_weights(model: nn.Module, step: int) -> None:
+    """Looks at the weights once, when the training is over: its last step has no loss after it.
+
+    Args:
+        model: the network.
+        step: how many were made, for the message.
+
+    Raises:
+        NonFiniteLossError: a weight or statistic is NaN or infinite.
+    """
+    state = model.state_dict().items()
+    tensors = {key: value for key, value in state if value.is_floating_point() and value.numel()}
+    if not tensors:
+        return
+    largest = torch._foreach_norm(list(tensors.values()), ord=float("inf"))
+    finite = torch.stack([norm.float() for norm in largest]).isfinite().tolist()
+    bad = [name for name, fine in zip(tensors, finite, strict=True) if not fine]
+    if bad:
+        raise NonFiniteLossError(
+            f"the model's weights are not finite after step {step}: {bad[0]} and "
+            f"{len(bad) - 1} other tensors. {CAUSES}"
+        )

@@ -1,0 +1,79 @@
+"""The average of the weights is Lightning's, but it never leaves the device."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+import torch
+from pytorch_lightning.callbacks import EMAWeightAveraging
+from torch import nn
+from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
+from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn
+
+from segbench.training.averaging import EMA, DeviceAverage
+
+
+def network() -> nn.Module:
+    torch.manual_seed(0)
+    return nn.Sequential(
+        nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 1, dtype=torch.bfloat16)
+    )
+
+
+def train(model: nn.Module) -> None:
+    """Changes every weight and statistic."""
+    with torch.no_grad():
+        for value in model.state_dict().values():
+            value += 1 if not value.is_floating_point() else torch.randn_like(value)
+
+
+def test_the_average_is_that_of_torch() -> None:
+    model = network()
+    ours = DeviceAverage(model, 0.9, torch.device("cpu"))
+    theirs = AveragedModel(model, avg_fn=get_ema_avg_fn(0.9), use_buffers=True)
+    for _ in range(4):
+        train(model)
+        for average in (ours, theirs):
+            average.update_parameters(model)
+    found, expected = ours.state_dict(), theirs.state_dict()
+    assert found.keys() == expected.keys()
+    for key, value in expected.items():
+        if value.is_floating_point():
+            torch.testing.assert_close(found[key], value)
+    assert found["n_averaged"] == 4
+    assert found["module.1.num_batches_tracked"] == 4, "a count is no average"
+
+
+def test_a_loaded_average_goes_on() -> None:
+    model = network()
+    whole = DeviceAverage(model, 0.5, torch.device("cpu"))
+    train(model)
+    whole.update_parameters(model)
+    resumed = DeviceAverage(network(), 0.5, torch.device("cpu"))
+    resumed.load_state_dict(whole.state_dict())
+    train(model)
+    for average in (whole, resumed):
+        average.update_parameters(model)
+    for key, value in whole.state_dict().items():
+        assert torch.equal(value, resumed.state_dict()[key]), key
+
+
+def test_it_lives_where_the_network_will_train_though_that_is_still_on_the_cpu() -> None:
+    trainer = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device("meta")))
+    ema = EMA(0.9)
+    ema.setup(trainer, network(), "fit")  # type: ignore[arg-type]
+    assert {value.device.type for value in ema._average_model.state_dict().values()} == {"meta"}
+    assert ema.state_key == EMAWeightAveraging().state_key
+
+
+def test_an_update_asks_the_device_for_nothing() -> None:
+    with FakeTensorMode():  # whose tensors have no values to ask for
+        with torch.device("cuda"):
+            model = network()
+        average = DeviceAverage(model, 0.9, torch.device("cuda"))
+        for _ in range(2):
+            average.update_parameters(model)
+        assert average.module[0].weight.device.type == "cuda"
+        with pytest.raises(DataDependentOutputException):
+            AveragedModel(model, device=torch.device("cuda")).update_parameters(model)
