@@ -90,8 +90,10 @@ class _Observer(TorchDispatchMode):
         # Between the parts, what goes in comes out; what no image went into is a parameter.
         key = self._stage_of(outputs) if self.parts and origins else None
         count = flop_registry.get(func._overloadpacket)
-        if key is None and count is not None and self.parts and origins - {IMAGE}:
-            key = self._stage_of_origins(origins)
+        if key is None and count is not None and self.parts:
+            # Products of parameters alone (SegNeXt's bases) belong where they are needed.
+            some = origins - {IMAGE}
+            key = self._stage_of_origins(origins) if some else self.current.get(self.parts[-1])
         if key is None:
             self._remember(outputs, origins)
             return result

@@ -80,7 +80,7 @@ class BiSeNetV2(nn.Module):
                     *(GatherExpand(wider, wider) for _ in range(layers - 1)),
                 )
             )
-        self.embedding = ContextEmbedding(SEMANTIC[-1])
+        self.semantic.append(ContextEmbedding(SEMANTIC[-1]))
         self.aggregation = Aggregation(SEMANTIC[-1])
         self.head = FCNHead(SEMANTIC[-1], HEAD_WIDTH, num_classes, dropout)
         self.aux_weight = aux_weight
@@ -107,13 +107,11 @@ class BiSeNetV2(nn.Module):
         return logits, aux
 
     def _features(self, padded: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Both branches fused at stride 8, and the stages of the semantic one."""
-        stages = []
-        x = padded
+        """Both branches fused at stride 8, and the four stages of the semantic one."""
+        maps = [padded]
         for stage in self.semantic:
-            x = stage(x)
-            stages.append(x)
-        return self.aggregation(self.detail(padded), self.embedding(x)), stages
+            maps.append(stage(maps[-1]))
+        return self.aggregation(self.detail(padded), maps[-1]), maps[1:-1]
 
     @staticmethod
     def translate_key(key: str) -> str:

@@ -21,9 +21,10 @@ mmsegmentation the two strided convolutions of the stem have no bias (batch norm
 last upsampling aligns corners. `weights=PATH` reads its checkpoints and the authors', whose biases
 move into the running means. Boundaries are the pixels within 2 of another class, where the authors
 dilate the result of Canny; pixels without a label neither count nor make a boundary. The auxiliary
-logits have the loss of the configuration (plain cross entropy in the paper). Images are padded to a
-multiple of 8, and to 128 pixels at least. 7.6 M parameters at width 32, 28.5 M at width 64 (without
-the auxiliary heads), as the authors' code.
+logits have the loss of the configuration (plain cross entropy in the paper); what they are made of
+passes no ReLU before (in the authors' code one that runs in place). Images are padded to a multiple
+of 8, and to 128 pixels at least. 7.6 M parameters at width 32, 28.5 M at width 64 (without the
+auxiliary heads), as the authors' code.
 """
 
 from __future__ import annotations

@@ -21,6 +21,7 @@ reads its checkpoints and the official ones.
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Sequence
 
@@ -231,7 +232,7 @@ class HamDecoder(nn.Module):
     def forward(self, maps: list[Tensor]) -> Tensor:
         x = self.squeeze(torch.cat([resize(level, like=maps[0]) for level in maps], dim=1))
         y = F.relu(self.ham_in(x)).flatten(2)
-        bases = self.bases.expand(len(y), -1, -1)
+        bases = self.bases.expand(y.shape[0], -1, -1)
         if self.training:
             bases = F.normalize(torch.rand_like(bases), dim=1)
         y = factorize(y, bases, STEPS if self.training else STEPS + 1).unflatten(2, x.shape[2:])
@@ -249,8 +250,9 @@ def factorize(x: Tensor, bases: Tensor, steps: int) -> Tensor:
     Returns:
         [N, C, P] in the dtype of x.
     """
-    given = x.dtype
-    with torch.autocast(x.device.type, enabled=False):
+    given, device = x.dtype, x.device.type
+    mixed = torch.is_autocast_enabled(device)
+    with torch.autocast(device, enabled=False) if mixed else contextlib.nullcontext():
         x = x.to(bases.dtype)
         coefficients = (x.transpose(1, 2) @ bases).softmax(-1)
         for step in range(steps + 1):

@@ -5,7 +5,8 @@ checkpoints, a module a line with its ranges of numbers folded. `official/logits
 once from the same models in evaluation mode and float64 (auxiliary heads as in training, but for
 the norms), with the weights of `weight` and the image of `waves`, padded as ours pad it. Their
 logits were upsampled to the padded image as their configs say, and cut. SegNeXt's random bases were
-those that ours predicts with. `NAME_authors` is the same of the authors' models.
+those that ours predicts with. `NAME_authors` is the same of the authors' models, of
+PIDNet with a ReLU that is not in place: theirs changes what the auxiliary heads see.
 """
 
 from __future__ import annotations
