@@ -67,7 +67,7 @@ def replacing(target: Path, durable: bool = True) -> Iterator[Path]:
     except Exception as error:
         if (failure := _write_failure(error)) is None:
             raise
-        if failure.filename is None or Path(failure.filename).name.startswith(_DRAFT):
+        if failure.filename is None or Path(str(failure.filename)).name.startswith(_DRAFT):
             failure.filename, failure.filename2 = str(target), None
         raise failure from None
     finally:

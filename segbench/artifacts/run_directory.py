@@ -9,6 +9,7 @@
         checkpoints/       last.ckpt, best.ckpt
         samples/           pictures: image, mask, pred, error
         train.log
+        .lock, .reserve    of the process that writes the run; the latter is room on the disk
 
 The path holds no time, so the same command finds its run again.
 """
