@@ -11,7 +11,6 @@ the worst images to runs/STUDY/NAME/seedN.
 from __future__ import annotations
 
 import contextlib
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +21,7 @@ from omegaconf import DictConfig, OmegaConf
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import make_folder
 from segbench.config.app import Outcome, run_verb
+from segbench.console import progress
 from segbench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -112,7 +112,8 @@ def _from_ckpt(config: Config) -> Prepared:
 
     def judge() -> Evaluation:
         extras = config["boundary"], config["calibration"]
-        return evaluate_checkpoint(segmenter, data, config["split"], *extras, _progress)
+        with progress("Evaluating") as show:
+            return evaluate_checkpoint(segmenter, data, config["split"], *extras, show)
 
     result = {
         "study": config["study"],
@@ -167,17 +168,18 @@ def _from_folder(config: Config) -> Prepared:
     data = build.build_datamodule(config["data"], source, 0)
 
     def judge() -> Evaluation:
-        return evaluate_predictions(
-            folder,
-            source,
-            config["split"],
-            config["format"],
-            config["void_values"],
-            config["partial"],
-            config["boundary"],
-            config["num_workers"] or 2,
-            _progress,
-        )
+        with progress("Counting") as show:
+            return evaluate_predictions(
+                folder,
+                source,
+                config["split"],
+                config["format"],
+                config["void_values"],
+                config["partial"],
+                config["boundary"],
+                config["num_workers"] or 2,
+                show,
+            )
 
     result = {
         "study": config["study"],
@@ -248,12 +250,6 @@ def _write(
         report.save_predictions(run.path / "predictions", judged, config["save"])
     run.write_result(result)
     report.print_scores(found, result, run)
-
-
-def _progress(done: int, total: int) -> None:
-    """A line that counts up, where someone is watching."""
-    if sys.stderr.isatty():
-        print(f"\r{done}/{total} images", end="\n" if done == total else "", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from segbench.config import make_folder
 from segbench.config.app import Outcome, run_verb
+from segbench.console import say
 from segbench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def _write_small(target: Path, segmenter: Segmenter, images: list[Tensor], confi
     parity = {"images": len(images), "agreement": same, "mean": sum(shares) / len(shares)}
     text = card(target, small.meta, parity, config["half"])
     target.with_suffix(".md").write_text(text, encoding="utf-8")
-    print(
+    say(
         f"{target} ({target.stat().st_size / 2**20:.1f} MiB): {100 * parity['mean']:.3f} % of "
         f"pixels as the original on {len(images)} images, {100 * same:.3f} % on the worst\n"
         f"{target.with_suffix('.md')}: the model card\n"
@@ -236,7 +237,7 @@ def _card(segmenter: Segmenter, config: Config) -> Config:
 def _print(target: Path, card: Config) -> None:
     parity = card["parity"]
     sizes = ", ".join("x".join(map(str, size)) for size in parity["sizes"][:4])
-    print(
+    say(
         f"{target} ({target.stat().st_size / 2**20:.1f} MiB): {100 * parity['agreement']:.3f} % of "
         f"pixels as PyTorch, logits within {parity['logits']:.1e}, on {parity['images']} images "
         f"({sizes})\npython -m segbench.evaluate ckpt={target}"

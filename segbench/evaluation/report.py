@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import csv
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from segbench.artifacts.run_directory import RunDirectory
+from segbench.console import console, table
 from segbench.data.dataset import Source
+from segbench.escaping import csv_cell, markdown
 from segbench.evaluation.evaluator import Evaluation
+from segbench.figures import label, plain_text
 from segbench.inference.sheets import sample_sheet
 from segbench.metrics.cityscapes_protocol import to_label_ids
 from segbench.metrics.scores import class_iou, mean_over_classes, percent, union_counts
@@ -53,7 +53,8 @@ def write_tables(
         writer = csv.writer(file)
         writer.writerow(["class", "pixels", *columns])
         for name in found["IoU"]:
-            writer.writerow([name, pixels[name], *(found[c].get(name) for c in columns)])
+            values = (found[column].get(name) for column in columns)
+            writer.writerow([csv_cell(name), pixels[name], *values])
     hits, _ = union_counts(matrices)
     labelled = matrices.sum((1, 2))
     with (folder / "images.csv").open("w", newline="", encoding="utf-8") as file:
@@ -62,19 +63,22 @@ def write_tables(
         for name, matrix, right, count in zip(names, matrices, hits.sum(1), labelled, strict=True):
             value = mean_over_classes(class_iou(matrix), result["protocol"]["absent_classes"])
             accuracy = right / count if count else ""
-            writer.writerow([name, count, "" if np.isnan(value) else float(value), accuracy])
-    lines = [f"# {result['name']}, {split} of {result['data_info']['protocol']}", ""]
-    lines += [*_notes(result), ""]
+            writer.writerow(
+                [csv_cell(name), count, "" if np.isnan(value) else float(value), accuracy]
+            )
+    title = f"{result['name']}, {split} of {result['data_info']['protocol']}"
+    lines = [f"# {markdown(title)}", "", *map(markdown, _notes(result)), ""]
     lines += ["| class | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for name in found["IoU"]:
         values = [percent(found[column].get(name)) for column in columns]
-        lines.append(f"| {name} | " + " | ".join(values) + " |")
+        lines.append(f"| {markdown(name)} | " + " | ".join(values) + " |")
     means = [percent(found.get(MEANS.get(column, ""))) for column in columns]
     lines += ["| **mean** | " + " | ".join(means) + " |", ""]
     lines += [f"- {key}: {percent(found[key])}" for key in SINGLES if key in found]
-    lines += [f"- mIoU of {group}: {percent(v)}" for group, v in found["groups"].items()]
+    lines += [f"- mIoU of {markdown(group)}: {percent(v)}" for group, v in found["groups"].items()]
     for key in ("category_IoU", "category_iIoU"):
-        lines += [f"- {key} of {name}: {percent(v)}" for name, v in found.get(key, {}).items()]
+        groups = found.get(key, {}).items()
+        lines += [f"- {key} of {markdown(name)}: {percent(v)}" for name, v in groups]
     (folder / "report.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -93,6 +97,7 @@ def _notes(result: dict[str, Any]) -> list[str]:
     return lines
 
 
+@plain_text()
 def draw_confusion(file: Path, matrix: np.ndarray, names: Sequence[str]) -> None:
     """Draws the confusion matrix, each row in percent of the true pixels of its class.
 
@@ -111,7 +116,8 @@ def draw_confusion(file: Path, matrix: np.ndarray, names: Sequence[str]) -> None
     figure = Figure(figsize=(side + 0.5, side), layout="constrained")
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    columns = [*names, "void"] if has_void else list(names)
+    names = [label(name) for name in names]
+    columns = [*names, "void"] if has_void else names
     axes.set_xticks(range(len(columns)), columns, rotation=90)
     axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="predicted", ylabel="true", title="percent of the true pixels")
@@ -164,22 +170,19 @@ def save_predictions(folder: Path, judged: Evaluation, kind: str) -> None:
 
 def print_scores(found: dict[str, Any], result: dict[str, Any], run: RunDirectory) -> None:
     """Prints the table of classes, the single scores, and where the files are."""
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    show = console().print
     columns = [column for column in CLASS_COLUMNS if column in found]
     title = f"{result['name']}, {result['data_info']['split']}"
-    table = Table(title=title, title_justify="left")
-    table.add_column("class")
-    for column in columns:
-        table.add_column(column.replace("_", " "), justify="right")
+    classes = table("class", *(column.replace("_", " ") for column in columns), title=title)
     for name in found["IoU"]:
-        table.add_row(name, *(percent(found[column].get(name)) for column in columns))
-    table.add_section()
+        classes.add_row(name, *(percent(found[column].get(name)) for column in columns))
+    classes.add_section()
     means = [percent(found.get(MEANS.get(column, ""))) for column in columns]
-    table.add_row("mean", *means, style="bold")
-    console.print(table)
-    console.print(", ".join(f"{key} {percent(found[key])}" for key in SINGLES if key in found))
+    classes.add_row("mean", *means, style="bold")
+    show(classes)
+    show(", ".join(f"{key} {percent(found[key])}" for key in SINGLES if key in found))
     for note in _notes(result):
-        console.print(note, soft_wrap=True)
+        show(note, soft_wrap=True)
     files = ("report.md", "confusion.png", "worst.png")
     written = ", ".join(file for file in files if (run.path / file).is_file())
-    console.print(f"\nresult  {run.path} ({written})")
+    show(f"\nresult  {run.path} ({written})")
