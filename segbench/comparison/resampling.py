@@ -62,11 +62,6 @@ class Plan:
         """Degrees of freedom of a variance estimated from the units."""
         return sum(_draws(length, block) for _, length, block in self.strata)
 
-    @property
-    def units(self) -> int:
-        """Number of units (blocks, groups or images) the evidence consists of."""
-        return self.dof + len(self.strata)
-
     def gather(self, values: np.ndarray) -> np.ndarray:
         """Sums `values` `[N, ...]` over the images of each position: `[positions, ...]`."""
         out = np.zeros((int(self.position.max()) + 1, *values.shape[1:]), values.dtype)

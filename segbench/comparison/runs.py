@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import zipfile
+import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,8 +14,13 @@ from typing import Any
 import numpy as np
 
 from segbench.artifacts.run_directory import SCHEMA_VERSION, RunDirectory
-from segbench.comparison.counts import count, iou, with_mean
+from segbench.metrics.scores import check_counts, class_iou, mean_over_classes
 
+# What NumPy raises for a damaged .npz file; NotImplementedError for an unknown compression.
+BROKEN_ARCHIVE = (
+    OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error,
+    NotImplementedError, OverflowError, MemoryError, SyntaxError, RuntimeError,
+)  # fmt: skip
 REQUIRED = ("status", "name", "seed", "kind", "classes", "data_info", "protocol", "scores")
 
 
@@ -101,7 +107,7 @@ def read_run(folder: Path) -> Run | LeftOut:
         boundary = _read_boundary(folder, matrices.shape)
     except FileNotFoundError:
         return LeftOut(folder, "there is no confusion.npz; run it again", broken=True)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except BROKEN_ARCHIVE as error:
         return LeftOut(folder, f"confusion.npz is corrupt ({error}); run it again", broken=True)
     if not matrices.any():
         reason = (
@@ -117,8 +123,13 @@ def _read_boundary(folder: Path, shape: tuple[int, ...]) -> np.ndarray | None:
     with np.load(RunDirectory(folder).confusion_file) as file:
         boundary = file.get("boundary")
     expected = (shape[0], 2, shape[1])
-    if boundary is not None and boundary.shape != expected:
+    if boundary is None:
+        return None
+    if boundary.shape != expected:
         raise ValueError(f"boundary counts {boundary.shape}, expected {expected}")
+    check_counts(boundary, "boundary counts")
+    if (boundary[:, 0] > boundary[:, 1]).any():
+        raise ValueError("boundary counts: an intersection is larger than its union")
     return boundary
 
 
@@ -128,16 +139,17 @@ def _check_matrices(
     """Raises ValueError unless the matrices are whole and give the score in result.json."""
     classes = len(lookup(result, "classes.names") or ())
     expected = (len(names), classes, classes + 1)
+    if not all(isinstance(text, str) for text in (*names, *groups)):
+        raise ValueError("names or groups that are no text")
     if matrices.shape != expected or len(groups) != len(names):
         raise ValueError(
             f"matrices {matrices.shape}, {len(names)} names, {len(groups)} groups; "
             f"expected {expected}"
         )
-    if matrices.dtype.kind not in "iu" or not matrices.size or matrices.min() < 0:
-        raise ValueError(f"matrices of {matrices.dtype} are not counts of pixels")
+    check_counts(matrices, "matrices")
     split, absent = result["data_info"]["split"], result["protocol"]["absent_classes"]
     stated = lookup(result, f"scores.{split}.mIoU")  # None without any label
-    found = float(with_mean(iou(count(matrices).sum(axis=0), absent))[-1])
+    found = float(mean_over_classes(class_iou(matrices.sum(axis=0)), absent))
     if not _agree(stated, found):
         raise ValueError(f"it gives mIoU {found:.6f}, but result.json says {stated} on {split}")
 
