@@ -20,7 +20,8 @@ _LATEX = {
     "−": "$-$", "–": "--", "±": r"$\pm$", "²": r"$^2$",
 }  # fmt: skip
 _MARKDOWN = re.compile(r"[\\`*\[\]|]|(?<!\w)_|_(?!\w)|(?<!\w)~|~(?!\w)")
-_HTML = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_HTML = re.compile(r"&(?=[#\w])|<(?=[\w/!?])|^>")  # what begins an entity, a tag or a quotation
+_ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _NO_FILE_NAME = re.compile(rf'[\n\t<>:"/\\|?*]|{_UNSAFE.pattern}')
 _DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
@@ -40,7 +41,7 @@ def one_line(text: str) -> str:
 def markdown(text: str) -> str:
     """Text in Markdown, also in a cell of a table: neither HTML nor emphasis, code or a link."""
     text = _MARKDOWN.sub(lambda found: "\\" + found[0], one_line(text))
-    return re.sub("[&<>]", lambda found: _HTML[found[0]], text)
+    return _HTML.sub(lambda found: _ENTITIES[found[0]], text)
 
 
 def markdown_code(text: str) -> str:

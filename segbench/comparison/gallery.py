@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from segbench.comparison.decisive import Seen, see_again
 from segbench.comparison.runs import LeftOut, Run
 from segbench.comparison.study import Study
 from segbench.data.classes import ClassSet
@@ -30,18 +31,21 @@ class Gallery:
         decisive: caption and data URI of all images there are, by the name of a decisive image.
         sheets: the last sample sheet of each model's median run.
         left_out: files that cannot be read.
+        missing: why there are no images, or no predictions, of the decisive ones.
     """
 
     decisive: dict[str, list[Shown]] = field(default_factory=dict)
     sheets: list[Shown] = field(default_factory=list)
     left_out: list[LeftOut] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
 
 
 def gallery(study: Study, comparison: Mapping[str, Any]) -> Gallery:
     """Reads the images of a report.
 
-    Label maps in `RUN/predictions/NAME.png` of the median run of each model become color masks and
-    a map of where the two disagree.
+    Of each decisive image the image, its mask, the label maps of the median run of both models, and
+    a map of where the two disagree: as far as there are files in `RUN/predictions/NAME.png`, or the
+    checkpoints and the data are on this machine.
     """
     found = Gallery()
     for row in comparison["leaderboard"]:
@@ -50,9 +54,18 @@ def gallery(study: Study, comparison: Mapping[str, Any]) -> Gallery:
         return found
     pair = comparison["pairs"][comparison["headline"]]
     runs = [median_run(study, pair[key]) for key in ("a", "b")]
-    for entry in (*comparison["images"]["wins"], *comparison["images"]["losses"]):
-        preds = {run.label: _prediction(run, entry["name"], found) for run in runs}
-        found.decisive[entry["name"]] = _painted(preds, study.classes)
+    entries = (*comparison["images"]["wins"], *comparison["images"]["losses"])
+    names = list(dict.fromkeys(entry["name"] for entry in entries))
+    seen, reason = see_again(runs, names)
+    for name in names:
+        again = seen.get(name)
+        preds = {run.label: _prediction(run, name, found) for run in runs}
+        if again is not None:
+            preds = {label: pred if pred is not None else again.preds.get(label)
+                     for label, pred in preds.items()}  # fmt: skip
+        found.decisive[name] = _painted(again, preds, study.classes)
+    if names and reason and not any(found.decisive.values()):
+        found.missing.append(reason)
     return found
 
 
@@ -106,9 +119,15 @@ def _unread(file: Path, error: Exception) -> LeftOut:
     return LeftOut(file, f"the image cannot be read ({error})", broken=True)
 
 
-def _painted(preds: Mapping[str, np.ndarray | None], classes: ClassSet) -> list[Shown]:
+def _painted(
+    again: Seen | None, preds: Mapping[str, np.ndarray | None], classes: ClassSet
+) -> list[Shown]:
     known = {label: pred for label, pred in preds.items() if pred is not None}
-    shown = [
+    shown = []
+    if again is not None:
+        shown = [("image", data_uri(Image.fromarray(again.image), WIDTH))]
+        shown += [("mask", data_uri(Image.fromarray(classes.decode(again.mask)), WIDTH))]
+    shown += [
         (f"{label}: prediction", data_uri(Image.fromarray(classes.decode(pred)), WIDTH))
         for label, pred in known.items()
     ]

@@ -122,15 +122,16 @@ def cost(comparison: Mapping[str, Any]) -> Figure | None:
     columns = min(2, len(panels))
     lines = -(-len(panels) // columns)
     figure = Figure(figsize=(WIDTH, 0.5 + 2.3 * lines))
-    for number, ((key, machine), marks) in enumerate(panels.items(), 1):
+    for number, ((key, machine), found) in enumerate(panels.items(), 1):
         axes = figure.add_subplot(lines, columns, number)
-        _cost_panel(axes, marks, scores, look(comparison))
+        _cost_panel(axes, found, scores, look(comparison))
         axes.set_xlabel(COSTS[key] + (f"\n{label(machine)}" if machine else ""))
         axes.set_ylabel(f"{comparison['metric']} (%)")
         if key in COUNTS:
             axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=3, fontsize=8)
+    pairs = [axes.get_legend_handles_labels() for axes in figure.axes]
+    marks = {name: handle for pair in pairs for handle, name in zip(*pair, strict=True)}
+    figure.legend([*marks.values()], [*marks], loc="outside upper left", ncols=3, fontsize=8)
     return figure
 
 

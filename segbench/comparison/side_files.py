@@ -44,7 +44,7 @@ def read_costs(study: Study) -> tuple[list[dict[str, Any]], list[LeftOut]]:
                 elif found:
                     entries.append(found)
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            reason = f"no costs can be read from it ({error!r}); measure again or remove it"
+            reason = f"no costs can be read from it ({_why(error)}); measure again or remove it"
             left_out.append(LeftOut(file, reason, broken=True))
     known = {entry["model"] for entry in entries}
     counted = [
@@ -99,7 +99,7 @@ def read_curves(
                 tables.append(_epochs(run, keys))
             except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
                 file = run.path / "metrics.csv"
-                reason = f"no learning curve can be read from it ({error})"
+                reason = f"no learning curve can be read from it ({_why(error)})"
                 left_out.append(LeftOut(file, reason, broken=True))
         found = {key: curve for key in keys if (curve := _curve([t[key] for t in tables]))}
         if found:
@@ -138,6 +138,14 @@ def _curve(series: Sequence[Mapping[int, float]]) -> dict[str, Any] | None:
         "low": values.min(axis=0),
         "high": values.max(axis=0),
     }
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start} is not UTF-8"
+    if isinstance(error, KeyError):
+        return f"there is no {error}"
+    return str(error) or type(error).__name__
 
 
 def relative(path: Path, study: Study) -> str:
