@@ -10,8 +10,8 @@ import time
 
 import numpy as np
 
-from segbench.comparison.counts import Entrant
-from segbench.comparison.statistics import sample
+from segbench.comparison.entrants import Entrant
+from segbench.comparison.statistics import resample
 from segbench.comparison.verdicts import pairs, ranks
 
 
@@ -20,11 +20,12 @@ def main() -> None:
     rng = np.random.default_rng(0)
     hits = rng.integers(0, 20_000, (2, 5, 500, 1, 19))
     labelled = np.broadcast_to(hits[:1, :1] + 5_000, hits.shape)
-    counts = np.concatenate([np.minimum(hits, labelled), labelled, hits + 3_000], axis=3)
+    right = np.minimum(hits, labelled)
+    counts = np.concatenate([right, labelled + hits + 3_000 - right, labelled], axis=3)
     entrants = [Entrant(f"model{m}", tuple(range(5)), counts[m]) for m in range(2)]
     groups = [f"city{i // 167}" for i in range(500)]
     start = time.perf_counter()
-    drawn = sample(entrants, groups, replicates=10_000)
+    drawn = resample(entrants, groups, replicates=10_000)
     pairs(drawn)
     ranks(drawn)
     seconds = time.perf_counter() - start

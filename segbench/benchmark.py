@@ -22,6 +22,7 @@ from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import config_dir, did_you_mean, make_folder
 from segbench.config.app import Outcome, run_verb
 from segbench.config.compose import compose_checked
+from segbench.console import say
 from segbench.errors import ConfigError, ResultError
 from segbench.storage import write_text
 
@@ -49,7 +50,7 @@ def benchmark(config: DictConfig) -> Outcome:
     rows = []
     for number, job in enumerate(jobs := list(_jobs(plain, candidates)), 1):
         size = "x".join(map(str, job["size"]))
-        print(f"[{number}/{len(jobs)}] {job['model']}, {size}, {job['mode']}", file=sys.stderr)
+        say(f"[{number}/{len(jobs)}] {job['model']}, {size}, {job['mode']}", stderr=True)
         rows.append(measure_in_process(job))
     write_text(file, json.dumps(report(rows, plain), indent=2) + "\n")
     print_costs(rows, file)

@@ -23,25 +23,26 @@ if TYPE_CHECKING:
 
 def check_data(source: Source, output: Path, strict: bool) -> int:
     """Checks a source, writes the reports, prints the findings; returns the exit code."""
-    from rich.console import Console
+    from rich.text import Text
 
+    from segbench.console import console, say
     from segbench.data.check import check
     from segbench.data.check_report import write_reports
 
     findings, statistics = check(source)
     write_reports(output, source, findings, statistics)
-    console = Console(highlight=False)
+    target = console()
     colors = {"error": "red", "warning": "yellow", "hint": "cyan"}
     for finding in findings:
         color = colors[finding.severity]
-        console.print(f"[{color}]{finding.severity}[/] {finding.kind} ({finding.split}):", end=" ")
-        console.print(finding.message, markup=False)
+        target.print(Text(finding.severity, style=color), end=" ")
+        say(f"{finding.kind} ({finding.split}): {finding.message}")
     errors, warnings = (
         sum(finding.severity == severity for finding in findings)
         for severity in ("error", "warning")
     )
     images = sum(len(measured.records) for measured in statistics.values())
-    console.print(
+    say(
         f"{images} images, {errors} error(s), {warnings} warning(s); "
         f"the report is {output / 'report.md'}"
     )

@@ -4,8 +4,8 @@
     python -m segbench.compare study=NAME baseline=unet_resnet34 strict=true
 
 Writes runs/NAME/report: index.html (opens without a network), report.md, tables.tex, CSV tables,
-figures and comparison.json. The exit code is 1 if a file was broken and its run left out, or if
-strict=true and the audit found anything graver than a note.
+figures and comparison.json. The exit code is 1 if a file was broken and left out, or if strict=true
+and the audit found anything graver than a note.
 """
 
 from __future__ import annotations
@@ -27,14 +27,15 @@ def compare(config: DictConfig) -> int:
     """Compares, writes the report, prints the verdict; returns the exit code."""
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     _check(plain)
-    from segbench.comparison.comparison import compare_runs
-    from segbench.comparison.details import Options
+    from segbench.comparison.comparison import Options, compare_runs, left_out_entries
+    from segbench.comparison.gallery import gallery
     from segbench.comparison.report import write_report
     from segbench.comparison.study import read_study
 
     study = read_study(Path(plain["runs"]) / plain["study"], plain["only"])
     folder = make_folder("study", study.path / "report")
     options = Options(
+        metric=plain["metric"],
         baseline=plain["baseline"],
         unit=plain["unit"],
         block_length=plain["block_length"],
@@ -45,7 +46,9 @@ def compare(config: DictConfig) -> int:
     )
     with alone_in(folder, "study"):
         comparison = compare_runs(study, options)
-        page = write_report(study, comparison)
+        images = gallery(study, comparison)
+        comparison["left_out"] += left_out_entries(study, images.left_out)
+        page = write_report(study, comparison, images)
         if plain["wandb"]:
             _log(comparison, folder)
     _print(comparison, page)
@@ -64,33 +67,29 @@ def _check(config: Mapping[str, Any]) -> None:
 
 
 def _print(comparison: Mapping[str, Any], page: Path) -> None:
-    from rich.console import Console
-    from rich.table import Table
+    from segbench.comparison import tables
+    from segbench.console import console, say, table
 
-    from segbench.comparison.tables import leaderboard_rows, pair_rows
-
-    console = Console(width=None if os.isatty(1) else 120, highlight=False, markup=False)
-    rows = [leaderboard_rows(comparison), pair_rows(comparison)]
-    for table_rows in rows[: 2 if comparison["pairs"] else 1]:
-        table = Table(box=None)
-        for number, title in enumerate(table_rows[0]):
-            table.add_column(title, justify="right" if number else "left")
-        for row in table_rows[1:]:
-            table.add_row(*row)
-        console.print(table, "")
+    shown = [tables.leaderboard(comparison)]
+    shown += [tables.pairs(comparison)] if comparison["pairs"] else []
+    for found in shown:
+        grid = table(*found.heads, left=sum(column.is_text for column in found.columns))
+        for cells in found.texts():
+            grid.add_row(*cells)
+        console().print(grid, "")
     for finding in comparison["audit"]:
         if finding["grade"] != "note":
-            console.print(f"{finding['grade']}: {finding['field']}: {finding['why']}")
+            say(f"{finding['grade']}: {finding['field']}: {finding['why']}")
     for entry in comparison["left_out"]:
-        console.print(f"left out: {entry['path']}: {entry['reason']}")
-    console.print(f"\n{comparison['verdict']}\n{comparison['evidence']}\n\nreport: {page}")
+        say(f"left out: {entry['path']}: {entry['reason']}")
+    say(f"\n{comparison['verdict']}\n{comparison['evidence']}\n\nreport: {page}")
 
 
 def _log(comparison: Mapping[str, Any], folder: Path) -> None:
     """Logs verdict, tables and figures as a W&B run of job type `compare`."""
     import wandb
 
-    from segbench.comparison.tables import class_rows, leaderboard_rows, pair_rows
+    from segbench.comparison import formats, tables
 
     os.environ.setdefault("WANDB_SILENT", "true")
     offline = os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun")
@@ -102,13 +101,16 @@ def _log(comparison: Mapping[str, Any], folder: Path) -> None:
         job_type="compare",
         dir=str(folder),
         mode="online" if online else "offline",
-        config={key: comparison[key] for key in ("study", "baseline", "unit", "replicates")},
+        config={
+            key: comparison[key] for key in ("study", "metric", "baseline", "unit", "replicates")
+        },
     )
     try:
-        tables = {"leaderboard": leaderboard_rows, "pairs": pair_rows, "classes": class_rows}
-        for name, rows_of in tables.items():
-            rows = rows_of(comparison)
-            run.log({f"compare/{name}": wandb.Table(columns=[*rows[0]], data=rows[1:])})
+        found = {"leaderboard": tables.leaderboard(comparison), "pairs": tables.pairs(comparison),
+                 "classes": formats.class_values(comparison)}  # fmt: skip
+        for name, shown in found.items():
+            head, *rows = shown.values()
+            run.log({f"compare/{name}": wandb.Table(columns=head, data=rows)})
         for figure in sorted((folder / "figures").glob("*.png")):
             run.log({f"compare/figure/{figure.stem}": wandb.Image(str(figure))})
         run.summary["verdict"] = comparison["verdict"]

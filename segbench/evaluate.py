@@ -10,7 +10,6 @@ the worst images to runs/STUDY/NAME/seedN.
 
 from __future__ import annotations
 
-import sys
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import make_folder
 from segbench.config.app import Outcome, run_verb
+from segbench.console import progress
 from segbench.errors import ConfigError, ResultError
 from segbench.storage import alone_in, replacing_all
 
@@ -125,7 +125,8 @@ def _of_ckpt(config: Config) -> Subject:
 
     def judge() -> Evaluation:
         extras = config["boundary"], config["calibration"]
-        return evaluate_checkpoint(segmenter, data, config["split"], *extras, _progress)
+        with progress("Evaluating") as show:
+            return evaluate_checkpoint(segmenter, data, config["split"], *extras, show)
 
     return Subject(
         name=config["name"] or trained["name"],
@@ -189,17 +190,18 @@ def _of_folder(config: Config) -> Subject:
     data = build.build_datamodule(config["data"], source, 0)
 
     def judge() -> Evaluation:
-        return evaluate_predictions(
-            folder,
-            source,
-            config["split"],
-            config["format"],
-            config["void_values"],
-            config["partial"],
-            config["boundary"],
-            config["num_workers"] or 2,
-            _progress,
-        )
+        with progress("Counting") as show:
+            return evaluate_predictions(
+                folder,
+                source,
+                config["split"],
+                config["format"],
+                config["void_values"],
+                config["partial"],
+                config["boundary"],
+                config["num_workers"] or 2,
+                show,
+            )
 
     return Subject(
         name=config["name"] or folder.resolve().name,
@@ -244,12 +246,6 @@ def _write(
             report.save_predictions(folder / "predictions", judged, config["save"])
         draft.write_result(result)
     report.print_scores(scores, result, run)
-
-
-def _progress(done: int, total: int) -> None:
-    """A line that counts up, where someone is watching."""
-    if sys.stderr.isatty():
-        print(f"\r{done}/{total} images", end="\n" if done == total else "", file=sys.stderr)
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 from segbench.config import config_dir, did_you_mean, make_folder
 from segbench.config.app import Outcome, run_verb
 from segbench.config.compose import compose_checked
+from segbench.console import say
 from segbench.errors import ConfigError
 from segbench.storage import alone_in, file_names, write_text
 
@@ -88,7 +89,7 @@ def _heat_maps(config: Config, segmenter: Segmenter, folder: Path) -> None:
                               config["region"], config["method"])  # fmt: skip
         file = folder / f"{file_names(names)[-1]}.png"
         write_sheet(found, file)
-        print(f"{file} and .npz: {', '.join(found.heat)} at layer {found.layer}")
+        say(f"{file} and .npz: {', '.join(found.heat)} at layer {found.layer}")
 
 
 def _embeddings(config: Config, segmenter: Segmenter, folder: Path) -> None:
@@ -115,9 +116,9 @@ def _architectures(config: Config, folder: Path) -> None:
     height, width = config["size"]
     for name, node in _model_nodes(config["models"]).items():
         traced = trace(build_model(offline(node), config["num_classes"]), (height, width))
-        file = folder / f"{name}.svg"
+        file = folder / f"{file_names([name])[0]}.svg"
         write_text(file, draw(traced, name))
-        print(f"{file}: {traced.params / 1e6:.2f} M parameters, {traced.macs / 1e9:.2f} GMACs")
+        say(f"{file}: {traced.params / 1e6:.2f} M parameters, {traced.macs / 1e9:.2f} GMACs")
 
 
 def _model_nodes(names: list[str]) -> dict[str, Config]:

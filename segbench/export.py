@@ -19,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from segbench.config import make_folder
 from segbench.config.app import Outcome, run_verb
+from segbench.console import say
 from segbench.errors import ConfigError
 from segbench.storage import alone_in, replacing
 
@@ -71,7 +72,7 @@ def _write_small(target: Path, segmenter: Segmenter, images: list[Tensor], confi
         parity = {"images": len(images), "agreement": same, "mean": sum(shares) / len(shares)}
         size = draft.stat().st_size
         text.write_text(card(target, size, small.meta, parity, config["half"]), "utf-8")
-    print(
+    say(
         f"{target} ({target.stat().st_size / 2**20:.1f} MiB): {100 * parity['mean']:.3f} % of "
         f"pixels as the original on {len(images)} images, {100 * same:.3f} % on the worst\n"
         f"{beside}: the model card\n"
@@ -228,7 +229,7 @@ def _card(segmenter: Segmenter, config: Config) -> Config:
 def _print(target: Path, card: Config) -> None:
     parity = card["parity"]
     sizes = ", ".join("x".join(map(str, size)) for size in parity["sizes"][:4])
-    print(
+    say(
         f"{target} ({target.stat().st_size / 2**20:.1f} MiB): {100 * parity['agreement']:.3f} % of "
         f"pixels as PyTorch, logits within {parity['logits']:.1e}, on {parity['images']} images "
         f"({sizes})\npython -m segbench.evaluate ckpt={target}"

@@ -7,7 +7,6 @@ python -m segbench.predict ckpt=best.ckpt source=drive.mp4
 
 from __future__ import annotations
 
-import sys
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from segbench.config import did_you_mean, make_folder
 from segbench.config.app import run_verb
+from segbench.console import progress, say
 from segbench.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def predict(config: DictConfig) -> int:
         if file in is_video:
             failures += _predict_video(name, file, segmenter, plain, shown)
     for failure in failures:
-        print(f"not predicted: {failure}", file=sys.stderr)
+        say(f"not predicted: {failure}", stderr=True)
     return 1 if failures else 0
 
 
@@ -119,7 +119,11 @@ def _predict_pictures(
     outputs = _outputs(config, segmenter, shown, kinds)
     failures: list[str] = []
     done, started = 0, time.perf_counter()
-    with ThreadPoolExecutor(config["writers"]) as writers, ThreadPoolExecutor(1) as reader:
+    with (
+        ThreadPoolExecutor(config["writers"]) as writers,
+        ThreadPoolExecutor(1) as reader,
+        progress("Predicting", len(files)) as show,
+    ):
         pending: deque[Future[None]] = deque()
         for name, image in _ahead(reader, read_photo, files, failures):
             try:
@@ -128,18 +132,18 @@ def _predict_pictures(
                 failures.append(f"{files[name]}: {error}")
                 continue
             if found.in_windows:
-                print(f"{files[name]}: too large for one piece, predicted in windows "
-                      "(inference=slide chooses them, resize=[H,W] avoids them)")  # fmt: skip
+                say(f"{files[name]}: too large for one piece, predicted in windows "
+                    "(inference=slide chooses them, resize=[H,W] avoids them)")  # fmt: skip
             pending.append(writers.submit(outputs.write, name, image, found.labels, found.probs))
             while len(pending) > 2 * config["writers"]:  # bounds the memory
                 pending.popleft().result()
             done += 1
-            _progress(done, len(files), started)
+            show(done)
         for written in pending:
             written.result()
     seconds = time.perf_counter() - started
-    print(f"{done} of {len(files)} images, {done / seconds:.1f} images/s -> {config['output']}/"
-          f"{_braces(kinds)}")  # fmt: skip
+    say(f"{done} of {len(files)} images, {done / seconds:.1f} images/s -> {config['output']}/"
+        f"{_braces(kinds)}")  # fmt: skip
     return failures
 
 
@@ -186,6 +190,7 @@ def _predict_video(
             for kind in kinds
             if kind in PICTURES
         }
+        show = stack.enter_context(progress(f"Predicting {file.name}", video.num_frames or None))
         writer = stack.enter_context(ThreadPoolExecutor(1))  # one, to keep the frames in order
         pending: deque[Future[None]] = deque()
 
@@ -200,15 +205,15 @@ def _predict_video(
             while len(pending) > 2:
                 pending.popleft().result()
             done += 1
-            _progress(done, video.num_frames, started)
+            show(done)
         for written in pending:
             written.result()
     if not done:
         return [f"{file}: holds no frame that can be read"]
     seconds = time.perf_counter() - started
     written_to = [f"{kind}/{name}{'.mp4' if kind in PICTURES else '/'}" for kind in kinds]
-    print(f"{file}: {done} frames, {done / seconds:.1f} frames/s -> {config['output']}/"
-          f"{_braces(written_to)}")  # fmt: skip
+    say(f"{file}: {done} frames, {done / seconds:.1f} frames/s -> {config['output']}/"
+        f"{_braces(written_to)}")  # fmt: skip
     return []
 
 
@@ -234,15 +239,6 @@ def _predict_one(
     if config["min_region"] > 1:
         labels = refine.remove_small_regions(labels, config["min_region"])
     return dataclasses.replace(found, labels=labels)
-
-
-def _progress(done: int, total: int, started: float) -> None:
-    """A line that counts up, where someone is watching."""
-    if sys.stderr.isatty():
-        rate = done / (time.perf_counter() - started)
-        of = f"/{total}" if total else ""
-        end = "\n" if done == total else ""
-        print(f"\r{done}{of}, {rate:.1f}/s ", end=end, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,6 @@ import errno
 import glob
 import logging
 import os
-import re
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
@@ -20,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segbench.errors import ConfigError, OutputError
+from segbench.escaping import file_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -36,8 +36,6 @@ _REMEDIES = {
 }
 _DRAFT = ".partial-"
 _LONGEST_NAME = 200  # bytes; file systems take 255, and a draft needs some
-_NOT_ON_WINDOWS = re.compile(r'[<>:"/\\|?*\x00-\x1f\x7f]')
-_DEVICE = re.compile(r"(CON|PRN|AUX|NUL|(COM|LPT)\d)", re.IGNORECASE)
 
 
 @contextmanager
@@ -226,10 +224,7 @@ def file_names(names: Sequence[str]) -> list[str]:
     found: list[str] = []
     taken: set[str] = set()
     for text in names:
-        name = _NOT_ON_WINDOWS.sub("_", text).rstrip(". ") or "_"
-        name = name.encode("utf-8", "replace")[:_LONGEST_NAME].decode("utf-8", "ignore")
-        if _DEVICE.fullmatch(name.partition(".")[0].strip()):
-            name = f"_{name}"
+        name = file_name(text)
         number, unique = 1, name
         while unique.casefold() in taken:
             number += 1

@@ -7,8 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from segbench.comparison.comparison import compare_runs, write_json
-from segbench.comparison.details import Options
+from segbench.comparison.comparison import Options, compare_runs, write_json
 from segbench.comparison.study import read_study
 from tests.comparison.fabricated import edit, write_study
 

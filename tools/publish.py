@@ -29,9 +29,11 @@ from typing import Any
 from segbench.artifacts.provenance import commit_in_words
 from segbench.artifacts.result import Hardware
 from segbench.artifacts.typed import read_as
-from segbench.comparison import tables
+from segbench.comparison import formats, tables
 from segbench.comparison.comparison import write_json
 from segbench.comparison.reproduce import span
+from segbench.comparison.wording import bounds
+from segbench.escaping import markdown
 from segbench.metrics.scores import percent
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -81,7 +83,9 @@ def rendered(root: Path) -> dict[Path, str]:
         file.stem: json.loads(file.read_text(encoding="utf-8"))
         for file in sorted(results.glob("*.json"))
     }
-    pages = {results / f"{name}.md": tables.markdown(found) for name, found in studies.items()}
+    pages = {
+        results / f"{name}.md": formats.markdown_report(found) for name, found in studies.items()
+    }
     for file in sorted(results.glob("*.md")):
         if file not in pages:
             raise ValueError(f"{file}: there is no {file.stem}.json beside it; publish it anew")
@@ -117,24 +121,25 @@ def _link(study: str, results: Path, page: Path) -> str:
 
 def _list(studies: Mapping[str, Any], links: Mapping[str, str]) -> str:
     """One row per study."""
-    rows = [["study", "test mIoU (%), interval", "seeds", "verdict", "made at, on"]]
+    rows = [["study", "test score (%), interval", "seeds", "verdict", "made at, on"]]
     for name, found in studies.items():
-        scores = [f"{row['label']} {percent(row['value'])} ({tables.bounds(row['interval'])})"
+        scores = [markdown(f"{row['label']} {percent(row['value'])} ({bounds(row['interval'])})")
                   for row in found["leaderboard"]]  # fmt: skip
         seeds = {span(row["seeds"]): None for row in found["leaderboard"]}
         origins = {
-            f"{commit_in_words(run)}, {read_as(Hardware, run['hardware'] or {})}": None
+            markdown(f"{commit_in_words(run)}, {read_as(Hardware, run['hardware'] or {})}"): None
             for run in found["runs"]
         }
-        rows.append([links[name], "<br>".join(scores), "; ".join(seeds), found["verdict"],
+        rows.append([links[name], "<br>".join(scores), "; ".join(seeds), markdown(found["verdict"]),
                      "<br>".join(origins)])  # fmt: skip
-    return tables.markdown_table(rows) if studies else "None yet."
+    return formats.markdown_table(rows) if studies else "None yet."
 
 
 def _one(found: Mapping[str, Any], link: str) -> str:
     """The verdict and the leaderboard of one study, and where the rest is."""
-    board = tables.markdown_table(tables.leaderboard_rows(found))
-    return f"**{found['verdict']}** {found['evidence']}\n\n{board}\n\nThe whole report: {link}."
+    board = formats.markdown_of(tables.leaderboard(found))
+    words = f"**{markdown(found['verdict'])}** {markdown(found['evidence'])}"
+    return f"{words}\n\n{board}\n\nThe whole report: {link}."
 
 
 def main() -> None:

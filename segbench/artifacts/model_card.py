@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from segbench.artifacts import build, trust
 from segbench.artifacts.result import Budget, Hardware, Timings
 from segbench.artifacts.typed import read_as
+from segbench.escaping import markdown, markdown_code, one_line
 from segbench.metrics.scores import percent
 
 UNKNOWN_TERMS = "The terms of the data set may restrict the use of what was learned from it."
@@ -31,27 +33,28 @@ def card(
     trained, config = meta["trained"], meta["config"]
     classes = meta["classes"]["names"]
     rows = {
-        "file": f"`{file.name}`, {size / 2**20:.1f} MiB, "
+        "file": f"{markdown_code(file.name)}, {size / 2**20:.1f} MiB, "
         f"{16 if half else 32}-bit weights; read without running code (`weights_only=True`)",
         "network": _network(config["model"], trained.get("params")),
-        "classes": f"{len(classes)}: {', '.join(classes)}",
+        "classes": f"{len(classes)}: {markdown(', '.join(classes))}",
         "learned from": _data(meta),
-        "command": f"`{trained['command']}`" if "command" in trained else "not known",
+        "command": markdown_code(trained["command"]) if "command" in trained else "not known",
         "commit": _commit(trained),
-        "seed": str(trained.get("seed", config.get("seed", "not known"))),
+        "seed": markdown(str(trained.get("seed", config.get("seed", "not known")))),
         "budget": _budget(meta),
-        "hardware": str(read_as(Hardware, trained.get("hardware") or {})),
+        "hardware": markdown(str(read_as(Hardware, trained.get("hardware") or {}))),
         "as the original": f"{100 * parity['mean']:.3f} % of the pixels of {parity['images']} "
         f"images ({100 * parity['agreement']:.3f} % in the worst) get the same class",
     }
     table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
-    return f"""# {file.stem}
+    name = one_line(shlex.quote(f"ckpt={file.name}"))
+    return f"""# {markdown(file.stem)}
 
 Written by `python -m segbench.export format=ckpt`, as was the file.
 
 ```bash
-python -m segbench.predict ckpt={file.name} source=PHOTO
-python -m segbench.evaluate ckpt={file.name} root=DATA_FOLDER
+python -m segbench.predict {name} source=PHOTO
+python -m segbench.evaluate {name} root=DATA_FOLDER
 ```
 
 | | |
@@ -85,7 +88,7 @@ def terms(data: Mapping[str, Any]) -> str:
 def _network(model: Mapping[str, Any], params: int | None) -> str:
     options = ", ".join(f"{k}={v}" for k, v in model.items() if k != "_target_" and v is not None)
     size = f", {params / 1e6:.2f} M parameters" if params else ""
-    return f"`{model['_target_']}`{size}" + (f" ({options})" if options else "")
+    return markdown_code(model["_target_"]) + size + (f" ({markdown(options)})" if options else "")
 
 
 def _data(meta: Mapping[str, Any]) -> str:
@@ -95,14 +98,14 @@ def _data(meta: Mapping[str, Any]) -> str:
     text += f", {images} training images" if images else ""
     text += f", seen at {resize[0]}x{resize[1]} (height x width)" if resize else ""
     start = meta["config"].get("weights") or meta["config"]["model"].get("encoder_weights")
-    return f"{text}, starting from {start or 'random'} weights"
+    return markdown(f"{text}, starting from {start or 'random'} weights")
 
 
 def _commit(trained: Mapping[str, Any]) -> str:
     commit = trained.get("commit")
     if not commit:
         return "not known"
-    return f"`{commit}`" + (" with local changes" if trained.get("dirty") else "")
+    return markdown_code(commit) + (" with local changes" if trained.get("dirty") else "")
 
 
 def _budget(meta: Mapping[str, Any]) -> str:
@@ -124,7 +127,7 @@ def _budget(meta: Mapping[str, Any]) -> str:
         parts.append(f"weights of epoch {epoch}")
     if timings.train_seconds:
         parts.append(f"{timings.train_seconds / 60:.1f} minutes of training")
-    return ", ".join(parts) or "not known"
+    return markdown(", ".join(parts)) or "not known"
 
 
 def _is_another_epoch(meta: Mapping[str, Any]) -> bool:
@@ -145,11 +148,12 @@ def _scores(meta: Mapping[str, Any]) -> str:
         rows.append(f"| {key} | " + " | ".join(percent(s.get(key)) for s in known.values()) + " |")
     for name in names:
         cells = (percent(s["IoU"].get(name)) for s in known.values())
-        rows.append(f"| IoU {name} | " + " | ".join(cells) + " |")
+        rows.append(f"| IoU {markdown(name)} | " + " | ".join(cells) + " |")
     text = "Of the weights in 32 bits, at the original resolution of the masks; mIoU leaves out"
     text += " classes in neither masks nor predictions.\n\n" + "\n".join(rows) + "\n"
     if not meta["trained"].get("data_info", {}).get("comparable", True):
-        text += "\nNot comparable with published scores: " + str(meta["protocol"].get("labels"))
+        text += "\nNot comparable with published scores: "
+        text += markdown(str(meta["protocol"].get("labels")))
         text += " differs from the official protocol.\n"
     return text + _tested_elsewhere(meta)
 
@@ -169,7 +173,6 @@ def _limits(meta: Mapping[str, Any]) -> str:
     if not scores:
         return f"{height}; how well it tells the classes apart is not known."
     weak = [name for name, value in scores["IoU"].items() if value is not None and value < WEAK]
-    weak_text = (
-        f", and hardly finds (IoU below {100 * WEAK:.0f}): {', '.join(weak)}" if weak else ""
-    )
-    return f"{height}{weak_text}."
+    if not weak:
+        return f"{height}."
+    return f"{height}, and hardly finds (IoU below {100 * WEAK:.0f}): {markdown(', '.join(weak))}."

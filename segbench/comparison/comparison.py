@@ -4,29 +4,55 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from segbench.artifacts.typed import plain
-from segbench.comparison import wording
+from segbench.comparison import breakdowns, wording
 from segbench.comparison.audit import audit
-from segbench.comparison.counts import pixel_acc
-from segbench.comparison.details import (
-    Options,
-    by_group,
-    decisive_images,
-    described,
-    draw,
-    read_costs,
-)
-from segbench.comparison.runs import Run
-from segbench.comparison.statistics import Sample
+from segbench.comparison.entrants import HEADLINES, Entrant, boundary_entrants, entrants_of
+from segbench.comparison.resampling import Unit
+from segbench.comparison.runs import LeftOut, Run
+from segbench.comparison.side_files import read_costs, read_curves, relative
+from segbench.comparison.statistics import Resampled, resample
 from segbench.comparison.study import Study
 from segbench.comparison.verdicts import Pair, pairs, ranks
 from segbench.errors import DataError
+from segbench.metrics.scores import class_dice, class_iou, mean_over_classes, union_counts
+
+RUN_FIELDS: dict[str, type] = {
+    "commit": str, "dirty": bool, "command": str, "hardware": dict, "versions": dict,
+    "timings": dict, "kind": str,
+}  # fmt: skip
+SCHEMA_VERSION = 2  # 2: metric, mDice, Dice by class, curves, intervals within what is possible
+
+
+@dataclass(frozen=True)
+class Options:
+    """How to compare.
+
+    Args:
+        metric: the score that is tested: `mIoU` or `mDice`; the other one is shown beside it.
+        baseline: label the others are measured against; None = the runner-up.
+        unit: what is resampled: auto, image, block or group.
+        block_length: images per block; None = chosen from the data.
+        replicates: resampled image sets.
+        confidence: of intervals; 1 - confidence is the level of the tests.
+        varies: audited fields that differ on purpose.
+        gallery: images shown where the leader wins, and where it loses.
+    """
+
+    metric: str = "mIoU"
+    baseline: str | None = None
+    unit: Unit = "auto"
+    block_length: int | None = None
+    replicates: int = 10_000
+    confidence: float = 0.95
+    varies: tuple[str, ...] = ()
+    gallery: int = 4
 
 
 def compare_runs(study: Study, options: Options) -> dict[str, Any]:
@@ -38,25 +64,25 @@ def compare_runs(study: Study, options: Options) -> dict[str, Any]:
     Raises:
         DataError: the baseline is not in the study, or there are too few images.
     """
-    entrants = study.entrants()
-    groups = study.first.groups
-    drawn = draw(entrants, groups, study, options, options.replicates)
+    entrants = entrants_of(study, options.metric)
+    drawn = _resample(entrants, study, options)
     found = pairs(drawn, options.confidence)
     shown = headline(drawn, found, options.baseline)
-    costs = read_costs(study)
+    costs, unread_costs = read_costs(study)
+    curves, unread_curves = read_curves(study, (f"val/{options.metric}", "train/loss"))
     macs = {cost["model"]: cost["macs"] for cost in costs if cost.get("macs")}
-    findings = [asdict(finding) for finding in audit(study.runs, options.varies, macs)]
     result: dict[str, Any] = {
-        "schema_version": 1,
+        "schema_version": SCHEMA_VERSION,
         "study": study.path.name,
+        "metric": options.metric,
         "split": study.first.data.split,
         "label_protocol": study.first.data.protocol,
         "comparable": study.first.data.comparable,
         "fingerprint": _fingerprint(study),
         "absent_classes": study.absent,
         "classes": list(study.classes.names),
-        "num_images": len(groups),
-        "num_groups": len(set(groups)),
+        "num_images": len(study.first.groups),
+        "num_groups": len(set(study.first.groups)),
         "confidence": options.confidence,
         "replicates": options.replicates,
         "resampling": drawn.plan.note,
@@ -65,32 +91,34 @@ def compare_runs(study: Study, options: Options) -> dict[str, Any]:
         "baseline": options.baseline,
         "leaderboard": _leaderboard(study, drawn, options),
         "pairs": [_pair(pair, study, drawn, options) for pair in found],
-        "headline": None,
-        "audit": findings,
-        "left_out": [
-            {
-                "path": str(entry.path.relative_to(study.path)),
-                "reason": entry.reason,
-                "broken": entry.broken,
-            }
-            for entry in study.left_out
-        ],
+        "headline": None if shown is None else found.index(shown),
+        "audit": [asdict(finding) for finding in audit(study.runs, options.varies, macs)],
+        "left_out": left_out_entries(study, [*study.left_out, *unread_costs, *unread_curves]),
         "costs": costs,
+        "curves": curves,
         "runs": [_run(run, study) for runs in study.runs.values() for run in runs],
     }
     if shown is not None:
-        result["headline"] = found.index(shown)
-        result["by_group"] = by_group(entrants, shown, groups, study, options)
-        result["images"] = decisive_images(entrants, shown, study, options.gallery)
-        if study.has_boundary:
-            near = draw(study.entrants(boundary=True), groups, study, options, options.replicates)
-            estimate = near.difference(shown.a, shown.b)
-            result["boundary"] = described(estimate, -1, options.confidence)
+        result |= _about_headline(entrants, shown, study, options)
     result["verdict"], result["evidence"] = wording.verdict(result)
     return _jsonable(result)
 
 
-def headline(drawn: Sample, found: Sequence[Pair], baseline: str | None) -> Pair | None:
+def _resample(entrants: Sequence[Entrant], study: Study, options: Options) -> Resampled:
+    try:
+        return resample(
+            entrants,
+            study.first.groups,
+            unit=options.unit,
+            block_length=options.block_length,
+            replicates=options.replicates,
+            absent=study.absent,
+        )
+    except ValueError as error:
+        raise DataError(f"{study.path}: {error}") from None
+
+
+def headline(drawn: Resampled, found: Sequence[Pair], baseline: str | None) -> Pair | None:
     """The pair that the report is about: the best model and the baseline (or the runner-up)."""
     labels = [entrant.name for entrant in drawn.entrants]
     if baseline is not None and baseline not in labels:
@@ -101,11 +129,25 @@ def headline(drawn: Sample, found: Sequence[Pair], baseline: str | None) -> Pair
     return next(fitting, None)
 
 
-def _leaderboard(study: Study, drawn: Sample, options: Options) -> list[dict[str, Any]]:
+def _about_headline(
+    entrants: Sequence[Entrant], pair: Pair, study: Study, options: Options
+) -> dict[str, Any]:
+    """Where the headline difference comes from."""
+    length, replicates, confidence = options.block_length, options.replicates, options.confidence
+    found: dict[str, Any] = {
+        "by_group": breakdowns.by_group(entrants, pair, study, length, replicates, confidence),
+        "images": breakdowns.decisive_images(entrants, pair, study, options.gallery),
+    }
+    if study.has_boundary:
+        near = _resample(boundary_entrants(study, options.metric), study, options)
+        found["boundary"] = near.difference(pair.a, pair.b).summary(-1, confidence)
+    return found
+
+
+def _leaderboard(study: Study, drawn: Resampled, options: Options) -> list[dict[str, Any]]:
     places = ranks(drawn)
     rows = []
     for index, entrant in enumerate(drawn.entrants):
-        estimate = drawn.model(index)
         first = study.runs[entrant.name][0].result
         rows.append(
             {
@@ -114,32 +156,41 @@ def _leaderboard(study: Study, drawn: Sample, options: Options) -> list[dict[str
                 "seeds": list(entrant.seeds),
                 "scores": drawn.scores[index][:, -1],
                 "sd": drawn.seed_sd(index)[-1],
-                **described(estimate, -1, options.confidence),
-                "interval": np.clip(estimate.interval(options.confidence)[-1], 0, 1),
+                **drawn.model(index).summary(-1, options.confidence),
                 "places": places[index],
-                "pixel_acc": pixel_acc(entrant.counts),
-                "class_iou": dict(zip(study.classes.names, estimate.value[:-1], strict=True)),
+                **_plain_scores(study, entrant.name),
                 "params": first.params,
             }
         )
     return sorted(rows, key=lambda row: -row["value"])
 
 
-def _pair(pair: Pair, study: Study, drawn: Sample, options: Options) -> dict[str, Any]:
-    names = study.classes.names
+def _plain_scores(study: Study, label: str) -> dict[str, Any]:
+    """Means over the runs of a model, without statistics: both metrics, by class too."""
+    totals = np.stack([run.matrices.sum(axis=0) for run in study.runs[label]])
+    found: dict[str, Any] = {}
+    for metric, by_class in (("mIoU", class_iou), ("mDice", class_dice)):
+        values = by_class(totals)
+        present = np.nan_to_num(values).sum(axis=0) / np.maximum((~np.isnan(values)).sum(axis=0), 1)
+        mean = np.where(np.isnan(values).all(axis=0), np.nan, present)
+        found[metric] = mean_over_classes(values, study.absent).mean()
+        key = f"class_{HEADLINES[metric].lower()}"
+        found[key] = dict(zip(study.classes.names, mean, strict=True))
+    hits, _ = union_counts(totals)
+    found["pixel_acc"] = (hits.sum(axis=1) / np.maximum(totals.sum(axis=(1, 2)), 1)).mean()
+    return found
+
+
+def _pair(pair: Pair, study: Study, drawn: Resampled, options: Options) -> dict[str, Any]:
     tested = max(1, int(np.isfinite(pair.class_p_holm).sum()))  # others have nothing to correct
     corrected = pair.estimate.interval(1 - (1 - options.confidence) / tested)
+    keys = ("p", "p_holm", "verdict", "effect", "improvement", "seeds_needed", "images_needed",
+            "has_power")  # fmt: skip
     return {
         "a": drawn.entrants[pair.a].name,
         "b": drawn.entrants[pair.b].name,
-        **described(pair.estimate, -1, options.confidence),
-        "p": pair.p,
-        "p_holm": pair.p_holm,
-        "verdict": pair.verdict,
-        "effect": pair.effect,
-        "improvement": list(pair.improvement),
-        "seeds_needed": pair.seeds_needed,
-        "images_needed": pair.images_needed,
+        **pair.estimate.summary(-1, options.confidence),
+        **{key: getattr(pair, key) for key in keys},
         "classes": [
             {
                 "name": name,
@@ -147,7 +198,7 @@ def _pair(pair: Pair, study: Study, drawn: Sample, options: Options) -> dict[str
                 "interval": corrected[index],
                 "p_holm": pair.class_p_holm[index],
             }
-            for index, name in enumerate(names)
+            for index, name in enumerate(study.classes.names)
         ],
     }
 
@@ -161,13 +212,22 @@ def _fingerprint(study: Study) -> dict[str, str]:
     return found
 
 
+def left_out_entries(study: Study, entries: Sequence[LeftOut]) -> list[dict[str, Any]]:
+    """What could not be used, for the reader: the path below the study, and why."""
+    return [
+        {"path": relative(entry.path, study), "reason": entry.reason, "broken": entry.broken}
+        for entry in entries
+    ]
+
+
 def _run(run: Run, study: Study) -> dict[str, Any]:
     result = run.result
     return {
         "label": run.label,
         "seed": run.seed,
-        "path": str(run.path.relative_to(study.path)),
+        "path": relative(run.path, study),
         "mIoU": run.scores.mIoU,
+        "mDice": run.scores.mDice,
         "commit": result.commit,
         "dirty": result.dirty,
         "command": result.command,
@@ -176,6 +236,11 @@ def _run(run: Run, study: Study) -> dict[str, Any]:
         "timings": plain(result.timings),
         "kind": result.kind,
     }
+
+
+def _of(kind: type, value: Any) -> Any:
+    """The value if it is of that type: nonsense in a result is shown as missing."""
+    return value if isinstance(value, kind) else None
 
 
 def _jsonable(value: Any) -> Any:

@@ -1,57 +1,71 @@
-"""Pictures for a report: the images that decide a comparison, and what the models made of them."""
+"""Images for a report: those that decide a comparison, and what the models made of them."""
 
 from __future__ import annotations
 
 import base64
 import io
 from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image
 
-from segbench.comparison.runs import Run
+from segbench.comparison.decisive import Seen, see_again
+from segbench.comparison.runs import LeftOut, Run
 from segbench.comparison.study import Study
 from segbench.data.classes import ClassSet
 
 WIDTH = 480
 SHEET_WIDTH = 1000
+DIFFERENT, SAME = (208, 28, 28), (225, 225, 225)
+Shown = tuple[str, str]  # caption, data URI
 
 
-def gallery(study: Study, comparison: Mapping[str, Any]) -> dict[str, list[dict[str, Any]]]:
-    """The decisive images with the pictures there are of them.
+@dataclass(frozen=True)
+class Gallery:
+    """The images of a report.
 
-    Label-ID pictures in `RUN/predictions/NAME.png` of the median run of each model become colour
-    masks and a map of where the two disagree.
-
-    Returns:
-        `wins` and `losses`: the entries of the comparison, each with `pictures`, a list of
-        (caption, data URI).
+    Args:
+        decisive: caption and data URI of all images there are, by the name of a decisive image.
+        sheets: the last sample sheet of each model's median run.
+        left_out: files that cannot be read.
+        missing: why there are no images, or no predictions, of the decisive ones.
     """
-    if comparison["headline"] is None:
-        return {"wins": [], "losses": []}
-    pair = comparison["pairs"][comparison["headline"]]
-    a, b = (median_run(study, pair[key]) for key in ("a", "b"))
-    return {
-        side: [
-            {**entry, "pictures": _pictures(entry["name"], a, b, study.classes)}
-            for entry in comparison["images"][side]
-        ]
-        for side in ("wins", "losses")
-    }
+
+    decisive: dict[str, list[Shown]] = field(default_factory=dict)
+    sheets: list[Shown] = field(default_factory=list)
+    left_out: list[LeftOut] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
 
 
-def sheets(study: Study, comparison: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """The last sample sheet of each model's median run: (caption, data URI)."""
-    found = []
+def gallery(study: Study, comparison: Mapping[str, Any]) -> Gallery:
+    """Reads the images of a report.
+
+    Of each decisive image the image, its mask, the label maps of the median run of both models, and
+    a map of where the two disagree: as far as there are files in `RUN/predictions/NAME.png`, or the
+    checkpoints and the data are on this machine.
+    """
+    found = Gallery()
     for row in comparison["leaderboard"]:
-        run = median_run(study, row["label"])
-        pictures = sorted((run.path / "samples").glob("*.png"))
-        if pictures:
-            caption = f"{run.label}, seed {run.seed}, {pictures[-1].stem}"
-            with Image.open(pictures[-1]) as picture:
-                found.append((caption, data_uri(picture, SHEET_WIDTH)))
+        _add_sheet(median_run(study, row["label"]), found)
+    if comparison["headline"] is None:
+        return found
+    pair = comparison["pairs"][comparison["headline"]]
+    runs = [median_run(study, pair[key]) for key in ("a", "b")]
+    entries = (*comparison["images"]["wins"], *comparison["images"]["losses"])
+    names = list(dict.fromkeys(entry["name"] for entry in entries))
+    seen, reason = see_again(runs, names)
+    for name in names:
+        again = seen.get(name)
+        preds = {run.label: _prediction(run, name, found) for run in runs}
+        if again is not None:
+            preds = {label: pred if pred is not None else again.preds.get(label)
+                     for label, pred in preds.items()}  # fmt: skip
+        found.decisive[name] = _painted(again, preds, study.classes)
+    if names and reason and not any(found.decisive.values()):
+        found.missing.append(reason)
     return found
 
 
@@ -61,32 +75,63 @@ def median_run(study: Study, label: str) -> Run:
     return runs[(len(runs) - 1) // 2]
 
 
-def data_uri(picture: Image.Image, width: int) -> str:
-    """A picture as a JPEG inside the page, at most `width` pixels wide."""
-    small = picture.convert("RGB")
+def data_uri(image: Image.Image, width: int) -> str:
+    """An image as a JPEG inside the page, at most `width` pixels wide."""
+    small = image.convert("RGB")
     small.thumbnail((width, 10 * width), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
     small.save(buffer, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def _pictures(name: str, a: Run, b: Run, classes: ClassSet) -> list[tuple[str, str]]:
-    preds = {run.label: _read(run.path / "predictions" / f"{name}.png") for run in (a, b)}
+def _add_sheet(run: Run, found: Gallery) -> None:
+    files = sorted((run.path / "samples").glob("*.png"))
+    if not files:
+        return
+    try:
+        with Image.open(files[-1]) as image:
+            uri = data_uri(image, SHEET_WIDTH)
+    except Exception as error:  # a damaged file makes Pillow raise nearly anything
+        found.left_out.append(_unread(files[-1], error))
+        return
+    found.sheets.append((f"{run.label}, seed {run.seed}, {files[-1].stem}", uri))
+
+
+def _prediction(run: Run, name: str, found: Gallery) -> np.ndarray | None:
+    """The label map uint8 `[H, W]` that a run left of an image, or None."""
+    folder = run.path / "predictions"
+    file = folder / f"{name}.png"
+    # A name comes from a file of the run: it must not lead elsewhere.
+    if not file.resolve().is_relative_to(folder.resolve()) or not file.is_file():
+        return None
+    try:
+        with Image.open(file) as image:
+            if image.mode not in ("L", "P"):
+                raise ValueError(f"pixels of type {image.mode}, expected 8-bit class ids")
+            return np.array(image)
+    except Exception as error:  # as above
+        found.left_out.append(_unread(file, error))
+        return None
+
+
+def _unread(file: Path, error: Exception) -> LeftOut:
+    return LeftOut(file, f"the image cannot be read ({error})", broken=True)
+
+
+def _painted(
+    again: Seen | None, preds: Mapping[str, np.ndarray | None], classes: ClassSet
+) -> list[Shown]:
     known = {label: pred for label, pred in preds.items() if pred is not None}
-    pictures = [
-        (f"{label}: pred", data_uri(Image.fromarray(classes.decode(pred)), WIDTH))
+    shown = []
+    if again is not None:
+        shown = [("image", data_uri(Image.fromarray(again.image), WIDTH))]
+        shown += [("mask", data_uri(Image.fromarray(classes.decode(again.mask)), WIDTH))]
+    shown += [
+        (f"{label}: prediction", data_uri(Image.fromarray(classes.decode(pred)), WIDTH))
         for label, pred in known.items()
     ]
-    shapes = {pred.shape for pred in known.values()}
-    if len(known) == 2 and len(shapes) == 1:
+    if len(known) == 2 and len({pred.shape for pred in known.values()}) == 1:
         first, second = known.values()
-        unlike = np.where((first != second)[..., None], (208, 28, 28), (225, 225, 225))
-        pictures.append(("where they differ", data_uri(Image.fromarray(np.uint8(unlike)), WIDTH)))
-    return pictures
-
-
-def _read(file: Path) -> np.ndarray | None:
-    if not file.is_file():
-        return None
-    with Image.open(file) as picture:
-        return np.array(picture) if picture.mode in ("L", "P") else None
+        unlike = np.where((first != second)[..., None], DIFFERENT, SAME)
+        shown.append(("where they differ", data_uri(Image.fromarray(np.uint8(unlike)), WIDTH)))
+    return shown

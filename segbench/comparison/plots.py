@@ -1,14 +1,14 @@
-"""The figures of a report: drawn once, as SVG that follows the page's light or dark colours.
+"""The figures of a report: drawn once, as SVG that follows the page's light or dark colors.
 
-Colours are those of Okabe & Ito (2008), which readers with any colour vision can tell apart; models
+Colors are those of Okabe & Ito (2008), which readers with any color vision can tell apart; models
 also differ in marker, and every axis says its unit.
 """
 
 from __future__ import annotations
 
-import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -16,55 +16,64 @@ import matplotlib
 import numpy as np
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from segbench.comparison.entrants import HEADLINES
 from segbench.comparison.runs import Run
 from segbench.comparison.study import Study
+from segbench.comparison.wording import level, points
+from segbench.figures import label, plain_text
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
 MARKERS = "osD^vPX"
-# Stand-ins that `inline_svg` replaces by the text and grid colours of the page.
+# Stand-ins that `inline_svg` replaces by the text and grid colors of the page.
 INK, GRID = "#232425", "#d9dadb"
 DIVERGING = LinearSegmentedColormap.from_list("okabe", ["#D55E00", "#f7f7f7", "#0072B2"])
 WIDTH = 5.6
 STYLE: Any = {
-    "svg.fonttype": "none", "svg.hashsalt": "segbench", "font.family": "sans-serif",
-    "font.size": 9, "text.color": INK, "axes.edgecolor": GRID, "axes.labelcolor": INK,
+    "svg.fonttype": "none", "svg.hashsalt": "segbench", "font.size": 9,
+    "text.color": INK, "axes.edgecolor": GRID, "axes.labelcolor": INK,
     "xtick.color": INK, "ytick.color": INK, "axes.spines.top": False, "axes.spines.right": False,
     "axes.grid": True, "grid.color": GRID, "grid.linewidth": 0.6, "axes.axisbelow": True,
     "legend.frameon": False, "figure.constrained_layout.use": True,
 }  # fmt: skip
 COSTS = {
-    "latency_ms": "latency (ms, median)", "params": "parameters (millions)",
-    "macs": "MACs (billions)", "peak_memory_mib": "peak memory (MiB)",
+    "latency_ms": "latency (ms, median)", "params": "parameters",
+    "macs": "multiply-accumulates (MACs)", "peak_memory_mib": "peak memory (MiB)",
 }  # fmt: skip
-SCALE = {"params": 1e6, "macs": 1e9}
+COUNTS = ("params", "macs")  # shown with K, M, G
 
 
 def figures(study: Study, comparison: Mapping[str, Any]) -> dict[str, Figure]:
     """All figures there is data for, by name."""
-    with matplotlib.rc_context(STYLE):
+    with _style():
         drawn = {
             "leaderboard": leaderboard(comparison),
             "cost": cost(comparison),
             "classes": class_differences(comparison),
-            "curves": curves(study, comparison),
-            "confusion": confusion(study, comparison),
+            "curves": curves(comparison),
+            **confusions(study, comparison),
         }
     return {name: figure for name, figure in drawn.items() if figure is not None}
 
 
+@contextmanager
+def _style() -> Iterator[None]:
+    with plain_text(), matplotlib.rc_context(STYLE):
+        yield
+
+
 def save(figure: Figure, stem: Path) -> None:
     """Writes `stem.svg` and `stem.png`."""
-    with matplotlib.rc_context(STYLE):
+    with _style():
         figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
         figure.savefig(stem.with_suffix(".png"), dpi=200, facecolor="white")
 
 
 def inline_svg(figure: Figure) -> str:
-    """The SVG element alone, with the page's colours for text and grid."""
+    """The SVG element alone, with the page's colors for text and grid."""
     buffer = io.StringIO()
-    with matplotlib.rc_context(STYLE):
+    with _style():
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
@@ -72,7 +81,7 @@ def inline_svg(figure: Figure) -> str:
 
 
 def look(comparison: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Colour and marker of each model, by its place on the leaderboard."""
+    """Color and marker of each model, by its place on the leaderboard."""
     return {
         row["label"]: (COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)])
         for i, row in enumerate(comparison["leaderboard"])
@@ -80,24 +89,24 @@ def look(comparison: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
 
 
 def leaderboard(comparison: Mapping[str, Any]) -> Figure:
-    """Mean mIoU with interval, and each seed as a small mark."""
+    """Mean score with interval, and each seed as a small mark."""
     rows = comparison["leaderboard"]
     figure = Figure(figsize=(WIDTH, 0.9 + 0.42 * len(rows)))
     axes = figure.add_subplot()
     for place, row in enumerate(rows):
         color, marker = look(comparison)[row["label"]]
-        axes.plot([100 * x for x in row["interval"]], [place, place], color=color, linewidth=2)
+        axes.plot(_percent(row["interval"]), [place, place], color=color, linewidth=2)
         axes.plot(100 * row["value"], place, marker, color=color, markersize=7)
-        seeds = [100 * x for x in row["scores"]]
+        seeds = _percent(row["scores"])
         axes.plot(seeds, [place + 0.22] * len(seeds), "|", color=color, markersize=6)
-    axes.set_yticks(range(len(rows)), [row["label"] for row in rows])
+    axes.set_yticks(range(len(rows)), [label(row["label"]) for row in rows])
     axes.set_ylim(len(rows) - 0.5, -0.5)
-    axes.set_xlabel(f"mIoU (%) with {100 * comparison['confidence']:.0f}% interval; ticks: seeds")
+    axes.set_xlabel(f"{comparison['metric']} (%) with {level(comparison)}; ticks: seeds")
     return figure
 
 
 def cost(comparison: Mapping[str, Any]) -> Figure | None:
-    """mIoU against each measured cost; one panel per measure and device, Pareto front marked."""
+    """The score against each cost: a panel per measure and device, the Pareto front marked."""
     scores = {row["label"]: row for row in comparison["leaderboard"]}
     panels: dict[tuple[str, str], list[tuple[float, str]]] = {}
     for entry in comparison["costs"]:
@@ -107,20 +116,22 @@ def cost(comparison: Mapping[str, Any]) -> Figure | None:
                 machine = (
                     entry.get("device", "") if key in ("latency_ms", "peak_memory_mib") else ""
                 )
-                value = entry[key] / SCALE.get(key, 1)
-                panels.setdefault((key, machine), []).append((value, entry["model"]))
+                panels.setdefault((key, machine), []).append((entry[key], entry["model"]))
     if not panels:
         return None
     columns = min(2, len(panels))
     lines = -(-len(panels) // columns)
     figure = Figure(figsize=(WIDTH, 0.5 + 2.3 * lines))
-    for number, ((key, machine), marks) in enumerate(panels.items(), 1):
+    for number, ((key, machine), found) in enumerate(panels.items(), 1):
         axes = figure.add_subplot(lines, columns, number)
-        _cost_panel(axes, marks, scores, look(comparison))
-        axes.set_xlabel(COSTS[key] + (f"\n{machine}" if machine else ""))
-        axes.set_ylabel("mIoU (%)")
-    handles, labels = figure.axes[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside upper left", ncols=3, fontsize=8)
+        _cost_panel(axes, found, scores, look(comparison))
+        axes.set_xlabel(COSTS[key] + (f"\n{label(machine)}" if machine else ""))
+        axes.set_ylabel(f"{comparison['metric']} (%)")
+        if key in COUNTS:
+            axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
+    pairs = [axes.get_legend_handles_labels() for axes in figure.axes]
+    marks = {name: handle for pair in pairs for handle, name in zip(*pair, strict=True)}
+    figure.legend([*marks.values()], [*marks], loc="outside upper left", ncols=3, fontsize=8)
     return figure
 
 
@@ -130,20 +141,20 @@ def _cost_panel(
     scores: Mapping[str, Any],
     looks: Mapping[str, tuple[str, str]],
 ) -> None:
-    for value, label in sorted(marks, key=lambda mark: list(looks).index(mark[1])):
-        color, marker = looks[label]
-        row = scores[label]
-        low, high = (100 * x for x in row["interval"])
-        axes.plot([value, value], [low, high], color=color, linewidth=1.5)
-        axes.plot(value, 100 * row["value"], marker, color=color, markersize=6, label=label)
+    for value, name in sorted(marks, key=lambda mark: list(looks).index(mark[1])):
+        color, marker = looks[name]
+        row = scores[name]
+        axes.plot([value, value], _percent(row["interval"]), color=color, linewidth=1.5)
+        axes.plot(value, 100 * row["value"], marker, color=color, markersize=6, label=label(name))
     front, best = [], -np.inf
-    for value, label in sorted(marks):
-        if scores[label]["value"] > best:
-            best = scores[label]["value"]
+    for value, name in sorted(marks):
+        if scores[name]["value"] > best:
+            best = scores[name]["value"]
             front.append((value, 100 * best))
     if len(front) > 1:
         axes.plot(*zip(*front, strict=True), color=INK, linewidth=1, linestyle=":", zorder=0)
-    axes.set_xlim(0, 1.15 * max(value for value, _ in marks))
+    most = max(value for value, _ in marks)
+    axes.set_xlim(-0.04 * most, 1.15 * most)  # room for the marker of a model that costs little
 
 
 def class_differences(comparison: Mapping[str, Any]) -> Figure | None:
@@ -169,41 +180,41 @@ def class_differences(comparison: Mapping[str, Any]) -> Figure | None:
     for row, column in np.ndindex(values.shape):
         entry, value = columns[column]["classes"][row], values[row, column]
         sure = entry["p_holm"] is not None and entry["p_holm"] < 1 - comparison["confidence"]
-        text = "–" if np.isnan(value) else f"{value:+.1f}{' *' if sure else ''}"
-        axes.text(column, row, text.replace("-", "−"), ha="center", va="center", fontsize=8,
+        text = points(None if entry["value"] is None else float(value) / 100) + (
+            " *" if sure else ""
+        )
+        axes.text(column, row, text, ha="center", va="center", fontsize=8,
                   color="white" if abs(value) > 0.6 * limit else "#111111")  # fmt: skip
-    others = [pair["a"] if sign > 0 else pair["b"]
+    others = [label(pair["a"]) if sign > 0 else label(pair["b"])
               for pair, sign in zip(columns, signs, strict=True)]  # fmt: skip
     slant: dict[str, Any] = {"rotation": 25, "ha": "left"} if len(others) > 2 else {}
     axes.set_xticks(range(len(others)), others, **slant)
-    axes.set_yticks(range(len(names)), names)
+    axes.set_yticks(range(len(names)), [label(name) for name in names])
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.grid(False)
-    label = f"IoU minus that of {against} (points)"
-    figure.colorbar(image, ax=axes, label=label, shrink=0.8, pad=0.02)
+    axes.set_xlabel(f"{HEADLINES[comparison['metric']]} minus that of {label(against)} (points)")
+    figure.colorbar(image, ax=axes, pad=0.02)
     return figure
 
 
-def curves(study: Study, comparison: Mapping[str, Any]) -> Figure | None:
-    """val/mIoU and train/loss over the epochs: mean over seeds, band from lowest to highest."""
-    panels = [("val/mIoU", "val mIoU (%)", 100.0), ("train/loss", "train loss", 1.0)]
-    found = {
-        key: {label: data for label, runs in study.runs.items() if (data := _curve(runs, key))}
-        for key, _, _ in panels
-    }
-    panels = [panel for panel in panels if found[panel[0]]]
+def curves(comparison: Mapping[str, Any]) -> Figure | None:
+    """Validation score and train/loss over the epochs: mean over seeds, band from low to high."""
+    score = comparison["metric"]
+    panels = [(f"val/{score}", f"val {score} (%)", 100.0), ("train/loss", "train loss", 1.0)]
+    panels = [
+        panel for panel in panels if any(panel[0] in c for c in comparison["curves"].values())
+    ]
     if not panels:
         return None
     figure = Figure(figsize=(WIDTH, 2.5 * len(panels) + 0.4))
     for number, (key, title, factor) in enumerate(panels, 1):
         axes = figure.add_subplot(len(panels), 1, number)
-        for label, (color, _) in look(comparison).items():
-            if label in found[key]:
-                epochs, values = found[key][label]
-                axes.plot(epochs, factor * values.mean(axis=0), color=color, label=label)
-                axes.fill_between(epochs, factor * values.min(axis=0), factor * values.max(axis=0),
-                                  color=color, alpha=0.2, linewidth=0)  # fmt: skip
+        for name, (color, _) in look(comparison).items():
+            if curve := comparison["curves"].get(name, {}).get(key):
+                mean, low, high = (_percent(curve[k], factor) for k in ("mean", "low", "high"))
+                axes.plot(curve["epochs"], mean, color=color, label=label(name))
+                axes.fill_between(curve["epochs"], low, high, color=color, alpha=0.2, linewidth=0)
         axes.set(xlabel="epoch", ylabel=title)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=3,
@@ -211,44 +222,44 @@ def curves(study: Study, comparison: Mapping[str, Any]) -> Figure | None:
     return figure
 
 
-def _curve(runs: Sequence[Run], key: str) -> tuple[np.ndarray, np.ndarray] | None:
-    """Epochs (from 1) and values `[seeds, epochs]`, over the epochs that all seeds have."""
-    series: list[dict[int, float]] = []
-    for run in runs:
-        file = run.path / "metrics.csv"
-        if not file.is_file():
-            continue
-        with file.open(newline="", encoding="utf-8") as handle:
-            rows = [row for row in csv.DictReader(handle) if row.get(key)]
-        if rows:
-            series.append({int(float(row["epoch"])) + 1: float(row[key]) for row in rows})
-    shared = sorted(set.intersection(*map(set, series))) if series else []
-    if len(shared) < 2:
-        return None
-    return np.array(shared), np.array([[entry[e] for e in shared] for entry in series])
-
-
-def confusion(study: Study, comparison: Mapping[str, Any]) -> Figure | None:
-    """Where the pixels of each class go: share predicted by the leader minus by the other."""
+def confusions(study: Study, comparison: Mapping[str, Any]) -> dict[str, Figure]:
+    """Where the pixels of each class go: the two models of the headline, and their difference."""
     if comparison["headline"] is None:
-        return None
+        return {}
     pair = comparison["pairs"][comparison["headline"]]
-    a, b = (_shares(study.runs[pair[key]]) for key in ("a", "b"))
-    values = 100 * (a - b)
-    names = list(study.classes.names)
-    limit = max(1.0, float(np.nanmax(np.abs(values), initial=0)))
-    figure = Figure(figsize=(WIDTH, 1.2 + 0.24 * len(names)))
+    a, b = (100 * _shares(study.runs[pair[key]]) for key in ("a", "b"))
+    names = comparison["classes"]
+    limit = max(1.0, float(np.nanmax(np.abs(a - b), initial=0)))
+    return {
+        "confusion": _confusion(a - b, names, DIVERGING, (-limit, limit), "{:+.0f}"),
+        "confusion_first": _confusion(a, names, "Blues", (0, 100), "{:.0f}"),
+        "confusion_second": _confusion(b, names, "Blues", (0, 100), "{:.0f}"),
+    }
+
+
+def _confusion(
+    values: np.ndarray, names: Sequence[str], colors: Any, limits: tuple[float, float], form: str
+) -> Figure:
+    """One matrix with its numbers, float64 `[C, C + 1]` in percent of the true class."""
+    has_void = np.nanmax(np.abs(values[:, -1]), initial=0) > 0
+    titles = [label(name) for name in names]
+    columns = [*titles, "void"] if has_void else titles
+    values = values[:, : len(columns)]
+    figure = Figure(figsize=(WIDTH, 1.4 + 0.26 * len(names)))
     axes = figure.add_subplot()
-    image = axes.imshow(values, cmap=DIVERGING, vmin=-limit, vmax=limit, aspect="auto")
-    columns = [*names, "void"] if np.nanmax(np.abs(values[:, -1]), initial=0) > 0 else names
-    axes.set_xlim(-0.5, len(columns) - 0.5)
-    axes.set_xticks(range(len(columns)), columns, rotation=60, ha="right")
-    axes.set_yticks(range(len(names)), names)
+    image = axes.imshow(values, cmap=colors, vmin=limits[0], vmax=limits[1], aspect="auto")
+    axes.set_xticks(range(len(columns)), columns, rotation=60, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(titles)), titles)
     axes.set(xlabel="predicted class", ylabel="true class")
     axes.tick_params(length=0)
     axes.grid(False)
-    figure.colorbar(image, ax=axes, label=f"points of the true class\n{pair['a']} − {pair['b']}",
-                    shrink=0.8, pad=0.02)  # fmt: skip
+    size = min(8.0, 90 / len(columns))
+    for (row, column), value in np.ndenumerate(values):
+        if size >= 3 and abs(value) >= 0.5:
+            is_dark = abs(value) > 0.6 * limits[1]
+            axes.text(column, row, form.format(value).replace("-", "−"), ha="center", va="center",
+                      fontsize=size, color="white" if is_dark else "#111111")  # fmt: skip
+    figure.colorbar(image, ax=axes, pad=0.02)
     return figure
 
 
@@ -256,6 +267,11 @@ def _shares(runs: Sequence[Run]) -> np.ndarray:
     total = np.mean([run.matrices.sum(axis=0) for run in runs], axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         return total / total.sum(axis=1, keepdims=True)
+
+
+def _percent(values: Sequence[float | None], factor: float = 100.0) -> list[float]:
+    """Fractions as percent, what is missing as NaN, which is not drawn."""
+    return [factor * _number(value) for value in values]
 
 
 def _number(value: float | None) -> float:

@@ -6,30 +6,30 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from segbench.comparison import plots, tables, wording
+from segbench.comparison import formats, plots, tables, wording
 from segbench.comparison.comparison import write_json
-from segbench.comparison.gallery import gallery, sheets
+from segbench.comparison.entrants import HEADLINES
+from segbench.comparison.gallery import Gallery
 from segbench.comparison.study import Study
+from segbench.escaping import one_line
 from segbench.metrics.scores import percent
 from segbench.storage import replacing_all, write_text
 
-FIGURES = {
-    "leaderboard": "Each model's mIoU",
-    "cost": "Accuracy and cost: intervals as bars, the Pareto front dotted",
-    "classes": "Class by class: blue where a model is better, orange where it is worse; "
-    "* = significant after correction over the classes",
-    "curves": "Learning curves: mean over seeds, band from the lowest to the highest seed",
-    "confusion": "Where the pixels go: difference of the confusion matrices",
-}
 FILES = ("config.yaml", "result.json", "metrics.csv", "train.log")
 
 
-def write_report(study: Study, comparison: Mapping[str, Any]) -> Path:
+def write_report(study: Study, comparison: Mapping[str, Any], gallery: Gallery) -> Path:
     """Writes everything.
+
+    Args:
+        study: where the report goes, and its runs.
+        comparison: see `comparison.compare_runs`.
+        gallery: the images of the page.
 
     Returns:
         The HTML page, `STUDY/report/index.html`.
@@ -42,12 +42,12 @@ def write_report(study: Study, comparison: Mapping[str, Any]) -> Path:
             plots.save(figure, draft / "figures" / name)
         svg = {name: Markup(plots.inline_svg(figure)) for name, figure in figures.items()}
         write_json(comparison, draft / "comparison.json")
-        write_text(draft / "report.md", tables.markdown(comparison))
-        write_text(draft / "tables.tex", tables.latex(comparison))
-        tables.write_csv(tables.leaderboard_rows(comparison), draft / "leaderboard.csv")
-        tables.write_csv(tables.pair_rows(comparison), draft / "pairs.csv")
-        tables.write_csv(tables.class_rows(comparison), draft / "classes.csv")
-        write_text(draft / "index.html", _page(study, comparison, svg, folder))
+        write_text(draft / "report.md", formats.markdown_report(comparison))
+        write_text(draft / "tables.tex", formats.latex_tables(comparison))
+        formats.write_csv(tables.leaderboard(comparison), draft / "leaderboard.csv")
+        formats.write_csv(tables.pairs(comparison), draft / "pairs.csv")
+        formats.write_csv(formats.class_values(comparison), draft / "classes.csv")
+        write_text(draft / "index.html", _page(study, comparison, gallery, svg, folder))
     for old in (folder / "figures").iterdir():
         if old.stem not in figures:  # drawn of runs that are gone
             old.unlink()
@@ -55,7 +55,11 @@ def write_report(study: Study, comparison: Mapping[str, Any]) -> Path:
 
 
 def _page(
-    study: Study, comparison: Mapping[str, Any], svg: Mapping[str, Markup], folder: Path
+    study: Study,
+    comparison: Mapping[str, Any],
+    gallery: Gallery,
+    svg: Mapping[str, Markup],
+    folder: Path,
 ) -> str:
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent / "templates"),
@@ -63,13 +67,9 @@ def _page(
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=lambda value: one_line(value) if type(value) is str else value,
     )
-    environment.filters |= {
-        "percent": percent,
-        "points": wording.points,
-        "bounds": wording.bounds,
-        "p_value": wording.p_value,
-    }
+    environment.filters |= {"percent": percent, "points": wording.points, "bounds": wording.bounds}
     pair = None
     if comparison["headline"] is not None:
         pair = comparison["pairs"][comparison["headline"]]
@@ -81,15 +81,37 @@ def _page(
         at=lambda value: round(100 * (value - low) / (high - low), 2),
         looks={label: color for label, (color, _) in plots.look(comparison).items()},
         svg=svg,
-        captions=FIGURES,
-        pairs=tables.pair_rows(comparison),
-        classes=tables.class_rows(comparison),
+        captions=_captions(comparison, pair),
+        leaderboard=tables.leaderboard(comparison),
+        pairs=tables.pairs(comparison),
+        classes={
+            HEADLINES[metric]: tables.classes(comparison, metric)
+            for metric in sorted(HEADLINES, key=lambda metric: metric != comparison["metric"])
+        },
         method=tables.method(comparison),
-        gallery=gallery(study, comparison),
-        sheets=sheets(study, comparison),
+        gallery=gallery,
         links=lambda run: _links(study.path / run["path"], folder),
         needed=wording.needed,
+        level=wording.level(comparison),
     )
+
+
+def _captions(comparison: Mapping[str, Any], pair: Mapping[str, Any] | None) -> dict[str, str]:
+    """What each figure shows, with the units of its colors."""
+    score, a, b = comparison["metric"], pair and pair["a"], pair and pair["b"]
+    shares = "each row in percent of the true pixels of its class"
+    return {
+        "leaderboard": f"Each model's {score}",
+        "cost": f"{score} and cost: intervals as bars; dotted, the models that none beats at a "
+        "lower cost",
+        "classes": "Class by class, in points: blue where a model is better, orange where it is "
+        "worse; * = significant after correction over the classes",
+        "curves": "Learning curves: mean over seeds, band from the lowest to the highest seed",
+        "confusion": f"Where the pixels go: {a} minus {b}, in points of the true pixels of each "
+        "class; on the diagonal blue is better",
+        "confusion_first": f"{a}: {shares}, runs averaged",
+        "confusion_second": f"{b}: {shares}, runs averaged",
+    }
 
 
 def _axis(comparison: Mapping[str, Any]) -> tuple[float, float]:
@@ -107,4 +129,4 @@ def _axis(comparison: Mapping[str, Any]) -> tuple[float, float]:
 def _links(run: Path, folder: Path) -> list[tuple[str, str]]:
     """Names and relative addresses of the files of a run that exist."""
     relative = Path(os.path.relpath(run, folder)).as_posix()
-    return [(name, f"{relative}/{name}") for name in FILES if (run / name).is_file()]
+    return [(name, f"{quote(relative)}/{name}") for name in FILES if (run / name).is_file()]

@@ -11,44 +11,46 @@ from segbench.artifacts.provenance import commit_in_words
 from segbench.artifacts.result import Hardware
 from segbench.artifacts.typed import read_as
 from segbench.comparison.wording import join
+from segbench.escaping import markdown, markdown_code
 
 
 @dataclass(frozen=True)
-class Source:
+class Origin:
     """Runs of one commit on one kind of machine that one command repeats.
 
     Args:
         models: their labels, in the order of the leaderboard.
         seeds: ascending.
         command: as one would type it.
-        origin: commit, machine and versions, in words.
+        made_with: commit, machine and versions, in words.
     """
 
     models: tuple[str, ...]
     seeds: tuple[int, ...]
     command: str
-    origin: str
+    made_with: str
 
     def sentence(self) -> str:
         """For a list, in Markdown."""
         word = "seed" if len(self.seeds) == 1 else "seeds"
-        return f"{join(self.models)}, {word} {span(self.seeds)}: `{self.command}`; {self.origin}"
+        runs = markdown(f"{join(self.models)}, {word} {span(self.seeds)}")
+        return f"{runs}: {markdown_code(self.command)}; {markdown(self.made_with)}"
 
 
-def sources(comparison: Mapping[str, Any]) -> list[Source]:
-    """The sources of all runs: as few commands as give these runs and no others."""
+def origins(comparison: Mapping[str, Any]) -> list[Origin]:
+    """Where all runs come from: as few commands as give these runs and no others."""
     order = [row["label"] for row in comparison["leaderboard"]]
-    origins: dict[str, dict[tuple[str, ...], list[Mapping[str, Any]]]] = {}
+    grouped: dict[str, dict[tuple[str, ...], list[Mapping[str, Any]]]] = {}
     for run in sorted(comparison["runs"], key=lambda run: (order.index(run["label"]), run["seed"])):
-        words = tuple(shlex.split(run["command"] or "unknown"))
-        words = tuple(word for word in words if word != "hydra.mode=RUN")
-        origins.setdefault(_origin(run), {}).setdefault(words, []).append(run)
+        words = tuple(word for word in _words(run["command"]) if word != "hydra.mode=RUN")
+        grouped.setdefault(_made_with(run), {}).setdefault(words, []).append(run)
     found = []
-    for origin, commands in origins.items():
+    for made_with, commands in grouped.items():
         for words, runs in _merged(commands):
             models = {run["label"]: None for run in runs}
             seeds = sorted({run["seed"] for run in runs})
-            found.append(Source(tuple(models), tuple(seeds), _typed(words, len(runs) > 1), origin))
+            command = _typed(words, len(runs) > 1)
+            found.append(Origin(tuple(models), tuple(seeds), command, made_with))
     return found
 
 
@@ -59,7 +61,15 @@ def span(seeds: Sequence[int]) -> str:
     return join([str(seed) for seed in seeds])
 
 
-def _origin(run: Mapping[str, Any]) -> str:
+def _words(command: Any) -> list[str]:
+    """The words of a command; one that no shell could have run (an open quote) is one word."""
+    try:
+        return shlex.split(str(command or "unknown"))
+    except ValueError:
+        return [str(command)]
+
+
+def _made_with(run: Mapping[str, Any]) -> str:
     versions = run.get("versions") or {}
     named = [f"{name} {versions[name]}" for name in ("torch", "python") if name in versions]
     return ", ".join(

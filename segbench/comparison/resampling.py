@@ -1,9 +1,9 @@
 """Resampling correlated images: which unit is redrawn, how long a block is, which weights result.
 
-Neighbouring frames of a drive are nearly copies of each other, so redrawing single frames
+Neighboring frames of a drive are nearly copies of each other, so redrawing single frames
 pretends to more evidence than there is. The unit that is redrawn is therefore
 
-- `block`: runs of neighbouring frames within a group, wrapped at its end (the circular block
+- `block`: runs of neighboring frames within a group, wrapped at its end (the circular block
   bootstrap: Künsch 1989; Politis & Romano 1992). It speaks about other moments of these groups.
 - `group`: whole groups (the cluster bootstrap: Davison & Hinkley 1997, 3.8; Field & Welsh 2007).
   It speaks about other groups, and needs many of them.
@@ -61,11 +61,6 @@ class Plan:
     def dof(self) -> int:
         """Degrees of freedom of a variance estimated from the units."""
         return sum(_draws(length, block) for _, length, block in self.strata)
-
-    @property
-    def units(self) -> int:
-        """Number of units (blocks, groups or images) the evidence consists of."""
-        return self.dof + len(self.strata)
 
     def gather(self, values: np.ndarray) -> np.ndarray:
         """Sums `values` `[N, ...]` over the images of each position: `[positions, ...]`."""
@@ -141,7 +136,7 @@ def plan(
     blocks = sum(_draws(size, block) + 1 for _, size, block in strata)
     how = "as asked" if block_length else "chosen from the autocorrelation of the images"
     within = "" if ungrouped else f" within {len(names)} group{'s' * (len(names) != 1)}"
-    images = f"{length} neighbouring images" if length > 1 else "1 image"
+    images = f"{length} neighboring images" if length > 1 else "1 image"
     note = f"Blocks of {images} are resampled{within} ({blocks} blocks, {how}).{hint}"
     return Plan(unit, length, position, strata, note, 1 / (1 - missed))
 
@@ -204,7 +199,7 @@ def _autocorrelation(series: np.ndarray, sizes: np.ndarray, lags: int) -> np.nda
 
 
 def _strata(sizes: np.ndarray, block: int) -> tuple[tuple[int, int, int], ...]:
-    """One stratum per group; neighbours are joined until two blocks fit into each."""
+    """One stratum per group; neighbors are joined until two blocks fit into each."""
     lengths: list[int] = []
     open_length = 0
     for size in sizes:

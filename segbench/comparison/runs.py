@@ -13,9 +13,15 @@ import numpy as np
 
 from segbench.artifacts.result import DataInfo, Protocol, Result, Scores
 from segbench.artifacts.run_directory import RunDirectory
-from segbench.comparison.counts import count, iou, with_mean
 from segbench.data.classes import ClassSet
 from segbench.errors import ResultError
+from segbench.metrics.scores import check_counts, class_iou, mean_over_classes
+
+# What NumPy raises for a damaged .npz file; NotImplementedError for an unknown compression.
+BROKEN_ARCHIVE = (
+    OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error,
+    NotImplementedError, OverflowError, MemoryError, SyntaxError, RuntimeError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -87,7 +93,7 @@ def read_run(folder: Path) -> Run | LeftOut:
         _check_score(matrices, scores, protocol.absent_classes, data.split)
     except FileNotFoundError:
         return LeftOut(folder, "there is no confusion.npz; run it again", broken=True)
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+    except BROKEN_ARCHIVE as error:
         return LeftOut(folder, f"confusion.npz is corrupt ({error}); run it again", broken=True)
     if not matrices.any():
         reason = (
@@ -110,8 +116,9 @@ def _read_boundary(folder: Path, shape: tuple[int, ...]) -> np.ndarray | None:
         return None
     if boundary.shape != expected:
         raise ValueError(f"boundary counts {boundary.shape}, expected {expected}")
-    if boundary.dtype.kind not in "iu" or boundary.min(initial=0) < 0:
-        raise ValueError(f"boundary counts of {boundary.dtype} are not counts of pixels")
+    check_counts(boundary, "boundary counts")
+    if (boundary[:, 0] > boundary[:, 1]).any():
+        raise ValueError("boundary counts: an intersection is larger than its union")
     return boundary
 
 
@@ -120,18 +127,19 @@ def _check_matrices(
 ) -> None:
     """Raises ValueError unless there is one matrix of pixel counts per image."""
     expected = (len(names), classes.num_classes, classes.num_classes + 1)
+    if not all(isinstance(text, str) for text in (*names, *groups)):
+        raise ValueError("names or groups that are no text")
     if matrices.shape != expected or len(groups) != len(names):
         raise ValueError(
             f"matrices {matrices.shape}, {len(names)} names, {len(groups)} groups; "
             f"expected {expected}"
         )
-    if matrices.dtype.kind not in "iu" or not matrices.size or matrices.min() < 0:
-        raise ValueError(f"matrices of {matrices.dtype} are not counts of pixels")
+    check_counts(matrices, "matrices")
 
 
 def _check_score(matrices: np.ndarray, scores: Scores, absent: str, split: str) -> None:
     """Raises ValueError unless the matrices give the score in result.json."""
-    found = float(with_mean(iou(count(matrices).sum(axis=0), absent))[-1])
+    found = float(mean_over_classes(class_iou(matrices.sum(axis=0)), absent))
     if not _agree(scores.mIoU, found):
         stated = f"result.json says {scores.mIoU} on {split}"
         raise ValueError(f"it gives mIoU {found:.6f}, but {stated}")

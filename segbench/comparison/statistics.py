@@ -7,7 +7,7 @@ images. Both are measured, reported apart and added:
 
 S^2 is the variance over the n seeds on the images at hand; V is the variance over redrawn images of
 the seed-averaged score, from a hierarchical bootstrap in which all seeds and all models see the
-same resampled blocks (so that the comparison is paired). S^2 / n already holds the part of the
+same resampled blocks (so that the comparison is paired). S^2 / n already contains the part of the
 image noise that differs from seed to seed, so that part, which the same bootstrap measures, is
 taken out of V. For a difference of two models both seed terms add up, and V is that of the
 difference. Seeds of two models are independent runs, even when they carry the same number.
@@ -28,18 +28,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
-from scipy.special import stdtr, stdtrit
+from scipy.stats import t as student_t
 
 from segbench.comparison import resampling
-from segbench.comparison.counts import (
+from segbench.comparison.entrants import (
     Entrant,
     check_same_images,
     influence,
-    iou,
-    resampled,
-    with_mean,
+    resampled_scores,
+    scores_of,
 )
 
 CHUNK_BYTES = 16 << 20
@@ -49,14 +49,20 @@ CHUNK_BYTES = 16 << 20
 class Estimate:
     """A score, or a difference of two, with what is known of its error. Arrays `[C + 1]`.
 
-    The last element is the mIoU, the others are the classes' IoU. `seed_var` and `image_var` are
-    variances of `value` (of the mean over seeds, not of one run).
+    The last element is the mean over classes, the others are the classes.
+
+    Args:
+        value: the score or difference, a fraction.
+        seed_var, image_var: variances of `value` (of the mean over seeds, not of one run).
+        dof: degrees of freedom of its error.
+        limits: the lowest and the highest value there can be: 0 and 1, of a difference -1 and 1.
     """
 
     value: np.ndarray
     seed_var: np.ndarray
     image_var: np.ndarray
     dof: np.ndarray
+    limits: tuple[float, float] = (0.0, 1.0)
 
     @property
     def error(self) -> np.ndarray:
@@ -64,9 +70,26 @@ class Estimate:
         return np.sqrt(self.seed_var + self.image_var)
 
     def interval(self, confidence: float = 0.95) -> np.ndarray:
-        """Lower and upper bound, float64 `[C + 1, 2]`."""
-        reach = stdtrit(self.dof, 0.5 + confidence / 2) * self.error
-        return np.stack([self.value - reach, self.value + reach], axis=-1)
+        """Lower and upper bound, float64 `[C + 1, 2]`, within what is possible.
+
+        NaN where every possible value is inside: as after two seeds that differ widely, which
+        say nothing.
+        """
+        reach = student_t.ppf(0.5 + confidence / 2, self.dof) * self.error
+        low, high = self.limits
+        bounds = np.stack([self.value - reach, self.value + reach], axis=-1)
+        useless = (bounds[..., 0] <= low) & (bounds[..., 1] >= high) & (reach > 0)
+        return np.where(useless[..., None], np.nan, np.clip(bounds, low, high))
+
+    def summary(self, column: int, confidence: float) -> dict[str, Any]:
+        """One column in plain values: the value, its interval and what its error is made of."""
+        return {
+            "value": self.value[column],
+            "interval": self.interval(confidence)[column],
+            "seed_se": np.sqrt(self.seed_var[column]),
+            "image_se": np.sqrt(self.image_var[column]),
+            "dof": self.dof[column],
+        }
 
     def p_value(self) -> np.ndarray:
         """Two-sided p values of the hypothesis that `value` is zero.
@@ -76,12 +99,12 @@ class Estimate:
         """
         with np.errstate(invalid="ignore", divide="ignore"):
             t = np.abs(self.value) / self.error
-        p = 2 * stdtr(self.dof, -t)
+        p = 2 * student_t.sf(t, self.dof)
         return np.where((self.error == 0) & (self.value == 0), 1.0, p)
 
 
 @dataclass(frozen=True)
-class Sample:
+class Resampled:
     """The scores of all runs, as observed and on resampled images.
 
     Args:
@@ -89,7 +112,7 @@ class Sample:
         plan: how the images were resampled.
         scores: per entrant float64 `[S, C + 1]`, as observed.
         means: float64 `[R, M, C + 1]`; seed-averaged scores on each resampled image set.
-        runs: per entrant float64 `[R, S]`; mIoU of each run on each resampled image set.
+        runs: per entrant float64 `[R, S]`; mean score of each run on each resampled image set.
         noise: float64 `[M, C + 1]`; the variance over images of what one seed adds to its
             model's mean (0 for a single seed, where it cannot be told apart).
     """
@@ -129,10 +152,11 @@ class Sample:
             weight = weight + part**2 / max(number[i] - 1, 1)
         with np.errstate(invalid="ignore", divide="ignore"):
             dof = np.where(weight > 0, (seeds + images) ** 2 / weight, np.inf)
-        return Estimate(value, np.asarray(seeds), images, np.maximum(dof, 1.0))
+        limits = (0.0, 1.0) if len(terms) == 1 else (-1.0, 1.0)
+        return Estimate(value, np.asarray(seeds), images, np.maximum(dof, 1.0), limits)
 
 
-def sample(
+def resample(
     entrants: Sequence[Entrant],
     groups: Sequence[str],
     *,
@@ -141,7 +165,7 @@ def sample(
     replicates: int = 10_000,
     absent: str = "exclude",
     seed: int = 0,
-) -> Sample:
+) -> Resampled:
     """Resamples the images once, for all runs of all models together.
 
     Args:
@@ -150,7 +174,7 @@ def sample(
         unit: what is redrawn (see `resampling`).
         block_length: images per block; None = chosen from the data.
         replicates: number of resampled image sets.
-        absent: what counts for a class in neither mask nor pred (see `counts.iou`).
+        absent: what counts for a class in neither mask nor pred (see `scores_of`).
         seed: seed of the resampling: the same input gives the same numbers.
 
     Raises:
@@ -160,10 +184,10 @@ def sample(
     bounds = np.cumsum([0, *(len(entrant.seeds) for entrant in entrants)])
     parts = [slice(int(a), int(b)) for a, b in pairwise(bounds)]
     counts = np.concatenate([entrant.counts for entrant in entrants])
-    observed = with_mean(iou(counts.sum(axis=1), absent))
+    observed = scores_of(counts.sum(axis=1), absent)
     series = np.stack([influence(entrant.counts).mean(axis=0) for entrant in entrants])
     plan = resampling.plan(groups, series, unit, block_length)
-    labelled = counts[0, :, 1].sum(axis=0) > 0
+    labelled = counts[0, :, 2].sum(axis=0) > 0
     gathered = plan.gather(counts.swapaxes(0, 1)).astype(np.float64)
 
     rng = np.random.default_rng(seed)
@@ -173,7 +197,7 @@ def sample(
     deviation = np.zeros((2, *observed.shape))
     for start in range(0, replicates, chunk):
         weights = plan.weights(min(chunk, replicates - start), rng)
-        scores = resampled(gathered, weights, absent, labelled)
+        scores = resampled_scores(gathered, weights, absent, labelled)
         rows = slice(start, start + len(weights))
         runs[rows] = scores[..., -1]
         for model, part in enumerate(parts):
@@ -183,7 +207,7 @@ def sample(
             deviation[0, part] += np.nan_to_num(off**2).sum(axis=0)
             deviation[1, part] += (~np.isnan(off)).sum(axis=0)
     spread = deviation[0] / np.maximum(deviation[1], 1)
-    return Sample(
+    return Resampled(
         entrants=tuple(entrants),
         plan=plan,
         scores=tuple(observed[part] for part in parts),

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 
 from segbench.artifacts.differences import REFUSED
-from segbench.comparison.counts import Entrant, count
 from segbench.comparison.runs import LeftOut, Run, read_run
 from segbench.data.classes import ClassSet
 from segbench.errors import DataError
@@ -44,19 +43,6 @@ class Study:
     def absent(self) -> str:
         """The policy for classes in neither mask nor pred."""
         return self.first.protocol.absent_classes
-
-    def entrants(self, boundary: bool = False) -> list[Entrant]:
-        """The counts of each label's runs, of all pixels or of the bands along boundaries."""
-        found = []
-        for label, runs in self.runs.items():
-            if boundary:
-                # Union in the place of the labelled pixels makes `iou` intersection over union.
-                bands = [run.boundary[:, (0, 1, 0)] for run in runs if run.boundary is not None]
-                counts = np.stack(bands)
-            else:
-                counts = np.stack([count(run.matrices) for run in runs])
-            found.append(Entrant(label, tuple(run.seed for run in runs), counts))
-        return found
 
     @property
     def has_boundary(self) -> bool:

@@ -1,108 +1,219 @@
-"""A comparison as Markdown, LaTeX and CSV."""
+"""The tables of a comparison: each column is defined here once, for every place it is shown in.
+
+The terminal, the page, Markdown and LaTeX show percent and points; CSV files contain fractions, one
+number per cell.
+"""
 
 from __future__ import annotations
 
-import csv
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
-from segbench.comparison.reproduce import sources
-from segbench.comparison.wording import bounds, p_value, points
-from segbench.metrics.scores import MISSING, percent
+from segbench.comparison.entrants import HEADLINES
+from segbench.comparison.verdicts import ONE_SEED
+from segbench.comparison.wording import bounds, level, p_value, points
+from segbench.metrics.scores import MISSING, amount, percent
 
-Row = list[str]
-
-
-def leaderboard_rows(comparison: Mapping[str, Any]) -> list[Row]:
-    """Header and one row per model."""
-    level = f"{100 * comparison['confidence']:.0f}% interval"
-    rows = [["model", "mIoU (%)", level, "SD over seeds", "seeds", "best in",
-             "pixel_acc (%)", "params (M)"]]  # fmt: skip
-    for row in comparison["leaderboard"]:
-        rows.append(
-            [
-                row["label"] + (" (predictions)" if row["kind"] == "evaluate" else ""),
-                percent(row["value"]),
-                bounds(row["interval"]),
-                percent(row["sd"], 2),
-                str(len(row["seeds"])),
-                f"{100 * row['places'][0]:.0f}%",
-                percent(row["pixel_acc"]),
-                MISSING if not row["params"] else f"{row['params'] / 1e6:.2f}",
-            ]
-        )
-    return rows
+Row = Mapping[str, Any]
+METRICS = {
+    "mIoU": "mean over the classes of the intersection over union (Jaccard index)",
+    "mDice": "mean over the classes of the Dice score (F1): twice the intersection over true plus "
+    "predicted pixels",
+}
 
 
-def pair_rows(comparison: Mapping[str, Any]) -> list[Row]:
-    """Header and one row per pair of models."""
-    level = f"{100 * comparison['confidence']:.0f}% interval"
-    rows = [["models", "verdict", "difference (points)", level, "p (Holm)",
-             "effect (seed SDs)", "chance a run wins"]]  # fmt: skip
-    for pair in comparison["pairs"]:
-        effect = pair["effect"]
-        rows.append(
-            [
-                f"{pair['a']} − {pair['b']}",
-                pair["verdict"],
-                points(pair["value"]),
-                bounds(pair["interval"], signed=True),
-                _p_cell(pair["p_holm"]),
-                MISSING if effect is None else f"{effect:+.1f}".replace("-", "−"),
-                f"{100 * pair['improvement'][0]:.0f}%",
-            ]
-        )
-    return rows
+@dataclass(frozen=True)
+class Column:
+    """One column.
+
+    Args:
+        head: what stands above it, with the unit.
+        help: what it means, in a sentence.
+        text: a cell for people.
+        values: what it is in a CSV file: name and value of each of its columns there.
+        is_text: words, which are aligned to the left, and not numbers.
+        is_optional: left out where no row has a value.
+    """
+
+    head: str
+    help: str
+    text: Callable[[Any], str]
+    values: Mapping[str, Callable[[Any], Any]] = field(default_factory=dict)
+    is_text: bool = False
+    is_optional: bool = False
 
 
-def class_rows(comparison: Mapping[str, Any]) -> list[Row]:
-    """Header and one row per class: IoU of each model, and the headline difference.
+@dataclass(frozen=True)
+class Table:
+    """Columns, and the part of the comparison that each row shows."""
+
+    columns: tuple[Column, ...]
+    rows: tuple[Any, ...]
+
+    @property
+    def heads(self) -> list[str]:
+        """The head of each column."""
+        return [column.head for column in self.columns]
+
+    def texts(self) -> list[list[str]]:
+        """The cells of each row, for people."""
+        return [[column.text(row) for column in self.columns] for row in self.rows]
+
+    def values(self) -> list[list[Any]]:
+        """Header and rows for a CSV file: text and fractions."""
+        parts = [part for column in self.columns for part in column.values.items()]
+        return [[name for name, _ in parts], *([of(row) for _, of in parts] for row in self.rows)]
+
+
+def _table(columns: list[Column], rows: list[Any]) -> Table:
+    shown = [
+        column
+        for column in columns
+        if not column.is_optional or any(column.text(row) != MISSING for row in rows)
+    ]
+    return Table(tuple(shown), tuple(rows))
+
+
+def _interval(head: str, text: str, signed: bool) -> Column:
+    return Column(
+        head, text, lambda row: bounds(row["interval"], signed),
+        {"low": lambda row: row["interval"][0], "high": lambda row: row["interval"][1]},
+    )  # fmt: skip
+
+
+def leaderboard(comparison: Mapping[str, Any]) -> Table:
+    """One row per model, the best first."""
+    metric = comparison["metric"]
+    other = "mDice" if metric == "mIoU" else "mIoU"
+    columns = [
+        Column("model", "the model, by the name of its runs", _model,
+               {"model": lambda row: row["label"], "kind": lambda row: row["kind"]}, is_text=True),
+        Column(f"{metric} (%)", METRICS[metric] + "; mean over seeds",
+               lambda row: percent(row["value"]), {metric: lambda row: row["value"]}),
+        _interval(level(comparison), "where the mean score would be, were the runs repeated with "
+                  "other seeds and on other images of the same kind", signed=False),
+        Column("SD over seeds", "standard deviation of the score over the seeds",
+               lambda row: percent(row["sd"], 2), {"sd": lambda row: row["sd"]}),
+        Column("seeds", "number of runs", lambda row: str(len(row["seeds"])),
+               {"seeds": lambda row: len(row["seeds"])}),
+        Column("P(rank 1)", "how often the model is first when seeds and images are redrawn",
+               lambda row: percent(row["places"][0], 0) + "%",
+               {"p_rank_1": lambda row: row["places"][0]}),
+        Column(f"{other} (%)", METRICS[other] + "; mean over seeds",
+               lambda row: percent(row[other]), {other: lambda row: row[other]}, is_optional=True),
+        Column("pixel_acc (%)", "share of the labelled pixels that are right",
+               lambda row: percent(row["pixel_acc"]), {"pixel_acc": lambda row: row["pixel_acc"]}),
+        Column("params", "number of parameters (K thousands, M millions)",
+               lambda row: amount(row["params"]), {"params": lambda row: row["params"]},
+               is_optional=True),
+    ]  # fmt: skip
+    return _table(columns, comparison["leaderboard"])
+
+
+def _model(row: Row) -> str:
+    return row["label"] + (" (predictions)" if row["kind"] == "evaluate" else "")
+
+
+def pairs(comparison: Mapping[str, Any]) -> Table:
+    """One row per pair of models."""
+    columns = [
+        Column("models", "the first minus the second", lambda row: f"{row['a']} − {row['b']}",
+               {"a": lambda row: row["a"], "b": lambda row: row["b"]}, is_text=True),
+        Column("verdict", "better or worse only where the corrected p value is below "
+               f"{1 - comparison['confidence']:.2g}", lambda row: row["verdict"],
+               {"verdict": lambda row: row["verdict"]}, is_text=True),
+        Column("difference (points)", f"difference of the mean {comparison['metric']}",
+               lambda row: points(row["value"]), {"difference": lambda row: row["value"]}),
+        _interval(level(comparison), "where the difference would be, were the runs repeated with "
+                  "other seeds and on other images; a dash where the seeds say nothing",
+                  signed=True),
+        Column("p (Holm)", "how likely so large a difference is between equal models, corrected "
+               "by Holm for the number of pairs", lambda row: p_value(row["p_holm"], bare=True),
+               {"p": lambda row: row["p"], "p_holm": lambda row: row["p_holm"]}),
+        Column("effect (SDs)", "the difference in standard deviations over seeds (Cohen's d)",
+               lambda row: points(row["effect"], factor=1), {"effect": lambda row: row["effect"]}),
+        Column("P(improvement)", "how likely a new run of the first model beats a new run of the "
+               "second", lambda row: percent(row["improvement"][0], 0) + "%",
+               {"p_improvement": lambda row: row["improvement"][0],
+                "p_improvement_low": lambda row: row["improvement"][1],
+                "p_improvement_high": lambda row: row["improvement"][2]}),
+    ]  # fmt: skip
+    return _table(columns, comparison["pairs"])
+
+
+def _shown(values: Sequence[float | None]) -> Callable[[int], str]:
+    """The percent of the value in a row."""
+    return lambda row: percent(values[row])
+
+
+def classes(comparison: Mapping[str, Any], metric: str | None = None) -> Table:
+    """One row per class: the score of each model, and the headline difference.
 
     A class that is in neither masks nor predictions has a dash in every cell.
+
+    Args:
+        comparison: see `comparison.compare_runs`.
+        metric: `mIoU` or `mDice`; None = the one that was tested. The difference is that of the
+            tested one, so the other table has none.
     """
-    labels = [row["label"] for row in comparison["leaderboard"]]
-    header = ["class", *labels]
-    pair = None
-    if comparison["headline"] is not None:
-        pair = comparison["pairs"][comparison["headline"]]
-        header += [f"{pair['a']} − {pair['b']}", "corrected interval", "p (Holm)"]
-    rows = [header]
-    for index, name in enumerate(comparison["classes"]):
-        row = [name, *(percent(r["class_iou"][name]) for r in comparison["leaderboard"])]
-        if pair is not None:
-            entry = pair["classes"][index]
-            row += [
-                points(entry["value"]),
-                bounds(entry["interval"], signed=True),
-                _p_cell(entry["p_holm"]),
-            ]
-        rows.append(row)
-    return rows
+    metric = metric or comparison["metric"]
+    name = HEADLINES[metric]
+    columns = [Column("class", "", lambda i: comparison["classes"][i],
+                      {"class": lambda i: comparison["classes"][i]}, is_text=True)]  # fmt: skip
+    for row in comparison["leaderboard"]:
+        by_class = [row[f"class_{name.lower()}"][title] for title in comparison["classes"]]
+        columns.append(
+            Column(row["label"], f"{name} (%), mean over seeds",
+                   _shown(by_class), {f"{name} {row['label']}": by_class.__getitem__})
+        )  # fmt: skip
+    if comparison["headline"] is not None and metric == comparison["metric"]:
+        columns += _class_difference(comparison["pairs"][comparison["headline"]])
+    return _table(columns, list(range(len(comparison["classes"]))))
 
 
-def _p_cell(p: float | None) -> str:
-    return MISSING if p is None else p_value(p)
+def _class_difference(pair: Mapping[str, Any]) -> list[Column]:
+    found = pair["classes"]
+    return [
+        Column(f"{pair['a']} − {pair['b']}", "difference in points",
+               lambda i: points(found[i]["value"]), {"difference": lambda i: found[i]["value"]}),
+        Column("corrected interval", "corrected for the number of classes; a dash where the seeds "
+               "say nothing", lambda i: bounds(found[i]["interval"], signed=True),
+               {"low": lambda i: found[i]["interval"][0],
+                "high": lambda i: found[i]["interval"][1]}),
+        Column("p (Holm)", "how likely so large a difference is between equal models, corrected "
+               "by Holm for the number of classes",
+               lambda i: p_value(found[i]["p_holm"], bare=True),
+               {"p_holm": lambda i: found[i]["p_holm"]}),
+    ]  # fmt: skip
 
 
-def markdown(comparison: Mapping[str, Any]) -> str:
-    """The comparison for a README or an issue."""
-    parts = [f"# {comparison['study']}", f"**{comparison['verdict']}**"]
-    parts += [comparison["evidence"]]
-    for finding in comparison["audit"]:
-        values = "; ".join(f"{label}: {value}" for label, value in finding["values"].items())
-        parts.append(f"- *{finding['grade']}*: {finding['field']} ({values}): {finding['why']}")
-    for entry in comparison["left_out"]:
-        parts.append(f"- *left out*: `{entry['path']}`: {entry['reason']}")
-    parts += ["## Leaderboard", markdown_table(leaderboard_rows(comparison))]
-    if comparison["pairs"]:
-        parts += ["## Pairs", markdown_table(pair_rows(comparison))]
-    parts += ["## Classes, IoU (%)", markdown_table(class_rows(comparison))]
-    parts += [method(comparison), "## Made by"]
-    parts += ["\n".join(f"- {source.sentence()}" for source in sources(comparison))]
-    prints = ", ".join(f"{split} {value}" for split, value in comparison["fingerprint"].items())
-    parts += [f"Fingerprint of the data: {prints}."]
-    return "\n\n".join(parts) + "\n"
+def has_dice(comparison: Mapping[str, Any]) -> bool:
+    """Whether both scores of every class are known; not so in results of earlier versions."""
+    return all(row["mDice"] is not None for row in comparison["leaderboard"])
+
+
+def separated(comparison: Mapping[str, Any], class_index: int | None = None) -> str | None:
+    """The label of the best model, if the corrected test tells it from the second.
+
+    Args:
+        comparison: see `comparison.compare_runs`.
+        class_index: of one class alone; None = of the mean.
+    """
+    key = "class_" + HEADLINES[comparison["metric"]].lower()
+    rows = comparison["leaderboard"]
+    if class_index is not None:
+        name = comparison["classes"][class_index]
+        known = [row for row in rows if row[key][name] is not None]
+        rows = sorted(known, key=lambda row: -row[key][name])
+    if len(rows) < 2:
+        return None
+    best, second = rows[0]["label"], rows[1]["label"]
+    pair = next(p for p in comparison["pairs"] if {p["a"], p["b"]} == {best, second})
+    tested = pair if class_index is None else pair["classes"][class_index]
+    p = tested["p_holm"]
+    is_sure = p is not None and p < 1 - comparison["confidence"] and pair["verdict"] != ONE_SEED
+    return best if is_sure else None
 
 
 def method(comparison: Mapping[str, Any]) -> str:
@@ -111,60 +222,9 @@ def method(comparison: Mapping[str, Any]) -> str:
     return (
         f"{comparison['num_images']} {comparison['split']} images in {groups} "
         f"group{'s' * (groups != 1)}; label protocol {comparison['label_protocol']}; absent "
-        f"classes: {comparison['absent_classes']}. mIoU from summed confusion matrices. "
-        f"{comparison['resampling']} {comparison['replicates']:,} replicates, the same for all "
-        "models; intervals from seed variance plus image variance with Student's t; p values "
-        "corrected by Holm over all pairs; class intervals corrected over the classes."
+        f"classes: {comparison['absent_classes']}. {comparison['metric']} from summed confusion "
+        f"matrices. {comparison['resampling']} {comparison['replicates']:,} replicates, the same "
+        "for all models; intervals from seed variance plus image variance with Student's t, within "
+        "what is possible; p values corrected by Holm over all pairs; class intervals corrected "
+        "over the classes."
     )
-
-
-def latex(comparison: Mapping[str, Any]) -> str:
-    """The leaderboard and the pairs as booktabs tables."""
-    rows = leaderboard_rows(comparison)
-    text = _latex_table(rows, f"{comparison['study']}: {method(comparison)}")
-    if comparison["pairs"]:
-        text += "\n" + _latex_table(
-            pair_rows(comparison), f"{comparison['verdict']} {comparison['evidence']}"
-        )
-    return text
-
-
-def write_csv(rows: Sequence[Row], file: Path) -> None:
-    """Writes rows with their header."""
-    with file.open("w", newline="", encoding="utf-8") as handle:
-        csv.writer(handle).writerows(rows)
-
-
-def markdown_table(rows: Sequence[Row]) -> str:
-    """Rows with their header as Markdown; all columns but the first to the right."""
-    lines = ["| " + " | ".join(cell.replace("|", r"\|") for cell in row) + " |" for row in rows]
-    align = "|" + "---|" + "---:|" * (len(rows[0]) - 1)
-    return "\n".join([lines[0], align, *lines[1:]])
-
-
-def _latex_table(rows: Sequence[Row], caption: str) -> str:
-    lines = [" & ".join(_escape(cell) for cell in row) + r" \\" for row in rows]
-    return "\n".join(
-        [
-            r"% needs \usepackage{booktabs}",
-            r"\begin{table}",
-            r"  \centering",
-            rf"  \caption{{{_escape(caption)}}}",
-            rf"  \begin{{tabular}}{{l{'r' * (len(rows[0]) - 1)}}}",
-            r"    \toprule",
-            f"    {lines[0]}",
-            r"    \midrule",
-            *(f"    {line}" for line in lines[1:]),
-            r"    \bottomrule",
-            r"  \end{tabular}",
-            r"\end{table}",
-            "",
-        ]
-    )
-
-
-def _escape(text: str) -> str:
-    for old, new in (("\\", r"\textbackslash{}"), ("_", r"\_"), ("%", r"\%"), ("&", r"\&"),
-                     ("#", r"\#"), ("−", "$-$"), ("–", "--"), ("<", "$<$")):  # fmt: skip
-        text = text.replace(old, new)
-    return text

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from segbench.comparison.verdicts import BETTER, ONE_SEED, WORSE
+from segbench.comparison.verdicts import BETTER, MOST_IMAGES_FACTOR, MOST_SEEDS, ONE_SEED, WORSE
 from segbench.metrics.scores import MISSING, percent
 
 
-def points(value: float | None, digits: int = 1) -> str:
+def points(value: float | None, digits: int = 1, factor: int = 100) -> str:
     """A difference of fractions in points, always with a sign: 0.012 as `+1.2`."""
-    return MISSING if value is None else f"{100 * value:+.{digits}f}".replace("-", "−")
+    return MISSING if value is None else f"{factor * value:+.{digits}f}".replace("-", "−")
 
 
 def bounds(interval: Sequence[float | None], signed: bool = False) -> str:
@@ -22,11 +22,12 @@ def bounds(interval: Sequence[float | None], signed: bool = False) -> str:
     return f"{word(interval[0])} to {word(interval[1])}"
 
 
-def p_value(p: float | None) -> str:
-    """`p = 0.031` or `p < 0.001`."""
+def p_value(p: float | None, bare: bool = False) -> str:
+    """`p = 0.031` or `p < 0.001`; `bare` for a column that is called p: `0.031` or `< 0.001`."""
     if p is None:
-        return "no p value"
-    return "p < 0.001" if p < 0.001 else f"p = {p:.3f}" if p < 0.1 else f"p = {p:.2f}"
+        return MISSING if bare else "no p value"
+    text = "< 0.001" if p < 0.001 else f"= {p:.3f}" if p < 0.1 else f"= {p:.2f}"
+    return text.removeprefix("= ") if bare else f"p {text}"
 
 
 def verdict(comparison: Mapping[str, Any]) -> tuple[str, str]:
@@ -35,7 +36,8 @@ def verdict(comparison: Mapping[str, Any]) -> tuple[str, str]:
         best = comparison["leaderboard"][0]
         return (
             f"Only {best['label']} has finished runs: there is nothing to compare it with.",
-            f"It scores {percent(best['value'])}% mIoU ({bounds(best['interval'])}).",
+            f"It scores {percent(best['value'])}% {comparison['metric']} "
+            f"({level(comparison)} {bounds(best['interval'])}).",
         )
     pair = comparison["pairs"][comparison["headline"]]
     sentence, evidence = _pair_sentences(pair, comparison)
@@ -50,11 +52,16 @@ def verdict(comparison: Mapping[str, Any]) -> tuple[str, str]:
 def _pair_sentences(pair: Mapping[str, Any], comparison: Mapping[str, Any]) -> tuple[str, str]:
     a, b = pair["a"], pair["b"]
     seeds = {row["label"]: len(row["seeds"]) for row in comparison["leaderboard"]}
-    size = f"{abs(100 * pair['value']):.1f} points of mIoU"
+    size = f"{abs(100 * pair['value']):.1f} points of {comparison['metric']}"
     number = len(comparison["pairs"])
+    if None in pair["interval"]:
+        fewest = min(seeds[a], seeds[b])
+        interval = f"{_number(fewest)} seed{'s' * (fewest > 1)} give{'s' * (fewest == 1)} no usable"
+        interval += f" {level(comparison)}"
+    else:
+        interval = f"{level(comparison)} {bounds(pair['interval'], signed=True)}"
     evidence = (
-        f"Difference {points(pair['value'])} points, {100 * comparison['confidence']:.0f}% "
-        f"interval {bounds(pair['interval'], signed=True)}; {p_value(pair['p_holm'])}"
+        f"Difference {points(pair['value'])} points, {interval}; {p_value(pair['p_holm'])}"
         + (f" after correction for {number} pairs" if number > 1 else "")
         + f"; {_seeds(seeds[a], seeds[b])}."
     )
@@ -64,11 +71,11 @@ def _pair_sentences(pair: Mapping[str, Any], comparison: Mapping[str, Any]) -> t
         single = join([label for label in (a, b) if seeds[label] < 2])
         return (
             f"No verdict: one seed of {single} proves nothing. {a} scored {size} more than {b}.",
-            f"{evidence} The interval knows nothing of the seeds it has not seen.",
+            f"{evidence} The interval does not include the variance over seeds.",
         )
     return (
         f"{a} and {b} are not distinguishable: {a} scored {size} more, which is within the noise.",
-        f"{evidence} {needed(pair)}",
+        f"{evidence} {needed(pair, comparison)}",
     )
 
 
@@ -78,16 +85,33 @@ def _seeds(a: int, b: int) -> str:
     return f"{a} and {b} seeds"
 
 
-def needed(pair: Mapping[str, Any]) -> str:
+def needed(pair: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
     """What it would take to show the observed difference."""
-    ways = []
-    if pair["seeds_needed"]:
-        ways.append(f"about {pair['seeds_needed']} seeds of each on these images")
-    if pair["images_needed"]:
-        ways.append(f"about {pair['images_needed']:,} images with these seeds")
-    if not ways:
-        return "More seeds or more images alone would not settle a difference this small."
-    return f"To show a difference of this size would take {' or '.join(ways)}."
+    if not pair["has_power"]:
+        return (
+            "With fewer than four seeds of each model, how many seeds or images would show such a "
+            "difference cannot be estimated."
+        )
+    most = int(MOST_IMAGES_FACTOR * comparison["num_images"])
+    seeds, images = pair["seeds_needed"], pair["images_needed"]
+    ways = (
+        f"about {seeds} seeds" if seeds else f"more than {MOST_SEEDS} seeds",
+        f"about {images:,} images" if images else f"more than {most:,} images",
+    )
+    return (
+        f"To show a difference of this size would take {ways[0]} of each on these images, or "
+        f"{ways[1]} with these seeds."
+    )
+
+
+def level(comparison: Mapping[str, Any]) -> str:
+    """`95% interval`."""
+    return f"{100 * comparison['confidence']:.4g}% interval"
+
+
+def _number(count: int) -> str:
+    words = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine")
+    return words[count] if count < len(words) else str(count)
 
 
 def join(words: Sequence[str]) -> str:

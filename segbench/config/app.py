@@ -30,6 +30,7 @@ from omegaconf import DictConfig
 from segbench.config import config_dir, make_folder
 from segbench.config.compose import compose_checked, for_sweeper, register
 from segbench.config.tuning import is_tuning, swept_models, tune_each
+from segbench.console import console, say, table
 from segbench.errors import ConfigError
 from segbench.machine import signal_name
 from segbench.storage import output_error
@@ -159,7 +160,7 @@ def _report(module: str, error: Exception) -> int:
     told = error if hasattr(error, "exit_code") else output_error(error)
     if told is None:
         raise error
-    print(f"{module}: error: {told}", file=sys.stderr)
+    say(f"{module}: error: {told}", stderr=True)
     return int(getattr(told, "exit_code", 1))
 
 
@@ -180,7 +181,7 @@ def _run_job(module: str, records_dir: Path, config_folder: str | None) -> float
     overrides = [*job.overrides.task, *passed_on, "hydra.mode=RUN"]
     command = [sys.executable, "-m", module, "-cn", str(job.job.config_name), *overrides]
     command += ["--config-dir", config_folder] if config_folder else []
-    print(f"\n[job {job.job.num}] {shlex.join(job.overrides.task)}", flush=True)
+    say(f"\n[job {job.job.num}] {shlex.join(job.overrides.task)}")
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "outcome.json"
         process = subprocess.run(command, env={**os.environ, _OUTCOME_FILE: str(file)}, check=False)
@@ -206,29 +207,27 @@ def _write_outcome(outcome: Outcome) -> None:
 
 def _print_jobs(sweep_dir: str, records_dir: Path) -> int:
     """Prints the table of all jobs of the sweep; returns 1 if any of them failed."""
-    from rich.console import Console
-    from rich.table import Table
+    from rich.text import Text
 
     records: list[dict[str, Any]] = [
         json.loads(file.read_text(encoding="utf-8")) for file in sorted(records_dir.glob("*.json"))
     ]
-    table = Table(title=f"jobs of {sweep_dir}", title_justify="left")
-    for column in ("job", "overrides", "status", "score", "run directory or reason"):
-        table.add_column(column, overflow="fold")
+    heads = ("job", "overrides", "status", "score", "run directory or reason")
+    jobs = table(*heads, title=f"jobs of {sweep_dir}", left=len(heads))
     same = set.intersection(*(set(record["overrides"]) for record in records)) if records else set()
     for number, record in enumerate(records):
         own = [text for text in record["overrides"] if text not in same] or record["overrides"]
         color = "green" if record["status"] in ("finished", "unchanged") else "red"
         score = "" if record["score"] is None else f"{record['score']:.4f}"
-        table.add_row(
+        jobs.add_row(
             str(number),
             " ".join(own),
-            f"[{color}]{record['status']}[/]",
+            Text(record["status"], style=color),
             score,
             record["reason"] or record["run_dir"],
         )
-    Console(width=None if sys.stdout.isatty() else 120).print(table)
+    console().print(jobs)
     failed = sum(record["status"] in ("failed", "killed") for record in records)
     if failed:
-        print(f"{failed} of {len(records)} jobs failed; the same command trains only what is left")
+        say(f"{failed} of {len(records)} jobs failed; the same command trains only what is left")
     return int(failed > 0)

@@ -147,6 +147,8 @@ class CompareConfig:
     study: str = MISSING
     runs: str = "runs"
     only: list[str] = field(default_factory=list)
+    # The score that is tested; the other one is shown beside it
+    metric: str = choice("mIoU", "mDice")
     # null: the runner-up
     baseline: str | None = None
 

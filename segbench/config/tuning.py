@@ -9,6 +9,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
+from segbench.console import say
+
 
 def is_tuning(config: DictConfig) -> bool:
     """Whether the sweeper chooses its jobs by their scores.
@@ -70,7 +72,7 @@ def tune_each(module: str, models: list[str], arguments: list[str]) -> int:
     others = [text for text in arguments if not text.startswith("model=")]
     codes = []
     for number, model in enumerate(models, start=1):
-        print(f"\n[tuning {number} of {len(models)}] model={model}", flush=True)
+        say(f"\n[tuning {number} of {len(models)}] model={model}")
         command = [sys.executable, "-m", module, *others, f"model={model}"]
         codes.append(subprocess.run(command, check=False).returncode)
     return max(abs(code) for code in codes)

@@ -6,10 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from segbench.artifacts import provenance
+from segbench.console import console, say, table
 
 Row = dict[str, Any]
 PARTS = ("data", "forward", "backward", "optimizer", "logging")
@@ -44,31 +42,26 @@ def report(rows: Sequence[Row], options: dict[str, Any]) -> dict[str, Any]:
 
 def print_costs(rows: Sequence[Row], file: Path) -> None:
     """Prints one table for each device, size and mode."""
-    console = Console(width=None if Console().is_terminal else 150)
     measured = [row for row in rows if not row["error"]]
     for device, height, width in dict.fromkeys((row["device"], *row["input"]) for row in measured):
         same = [
             row for row in measured if (row["device"], *row["input"]) == (device, height, width)
         ]
-        table = Table(title=f"{height}x{width}, {device}", title_justify="left")
-        table.add_column("model")
-        heads = (
+        heads: tuple[str, ...] = (
             *("params", "GMACs", "latency ms", "p95", "± rounds", "CPU ms", "± rounds"),
             *("images/s", "memory MiB"),
         )
         training = ("memory MiB, train", "step ms", "/".join(PARTS) + " %")
         has_training = any("train_step_ms" in row for row in same)
-        for head in heads + (training if has_training else ()):
-            table.add_column(head, justify="right")
+        heads += training if has_training else ()
+        costs = table("model", *heads, title=f"{height}x{width}, {device}")
         for row in sorted(same, key=lambda row: row["latency_ms"]):
-            table.add_row(row["model"], *_inference_cells(row), *_training_cells(row))
-        console.print(table)
+            costs.add_row(row["model"], *_inference_cells(row), *_training_cells(row))
+        console().print(costs)
     for row in rows:
         if row["error"]:
-            console.print(
-                f"not measured: {row['model']}, {row['mode']}: {row['error']}", markup=False
-            )
-    console.print(f"written: {file}", markup=False)
+            say(f"not measured: {row['model']}, {row['mode']}: {row['error']}")
+    say(f"written: {file}")
 
 
 def _inference_cells(row: Row) -> list[str]:

@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rich.progress import track
 
+from segbench.console import progress
 from segbench.data.dataset import Arrays, Frames
 from segbench.errors import CacheError
 from segbench.machine import cores, free_memory
@@ -235,10 +235,12 @@ def _decoded(frames: Frames, label: str) -> Iterator[Arrays]:
     """All frames in order, decoded by as many threads as there are cores, few at a time."""
     workers = cores()
     ahead: deque[Future[Arrays]] = deque()
-    with ThreadPoolExecutor(workers) as pool:
+    label = f"Decoding {label} once"
+    with ThreadPoolExecutor(workers) as pool, progress(label, len(frames)) as show:
         positions = iter(range(len(frames)))
         try:
-            for _ in track(range(len(frames)), f"Decoding {label} once", transient=True):
+            for done in range(len(frames)):
+                show(done)
                 while len(ahead) < 2 * workers and (position := next(positions, None)) is not None:
                     ahead.append(pool.submit(frames.read, position))
                 image, mask = ahead.popleft().result()

@@ -12,8 +12,8 @@ from typing import Any
 
 import cv2
 import numpy as np
-from rich.progress import Progress
 
+from segbench.console import progress
 from segbench.data.dataset import SPLITS, Record, Source
 from segbench.data.decoding import orientation
 from segbench.data.files import read_raw_mask
@@ -126,11 +126,10 @@ def _read_all(frames: SourceFrames, split: str) -> Iterator[Measured | DataError
 
     workers = cores()
     positions = iter(range(len(frames)))
-    with ThreadPoolExecutor(workers) as pool, Progress(transient=True) as progress:
-        task = progress.add_task(f"Reading {split}", total=len(frames))
+    with ThreadPoolExecutor(workers) as pool, progress(f"Reading {split}", len(frames)) as show:
         while chunk := list(islice(positions, 16 * workers)):
-            for result in pool.map(measure, chunk):
-                progress.advance(task)
+            for position, result in zip(chunk, pool.map(measure, chunk), strict=True):
+                show(position + 1)
                 yield result
 
 

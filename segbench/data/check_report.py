@@ -14,6 +14,8 @@ from segbench.data.dataset import Source
 from segbench.data.findings import Finding, SplitStatistics
 from segbench.data.preview import sheet
 from segbench.errors import DataError
+from segbench.escaping import markdown as escaped
+from segbench.figures import label, plain_text
 from segbench.storage import replacing_all, write_png, write_text
 
 _SHOWN_FILES = 10
@@ -76,7 +78,7 @@ def markdown(summary: dict[str, Any]) -> str:
     """The report for people."""
     comparable = "" if summary["comparable"] else " (not comparable with published scores)"
     lines = [
-        f"# Data check: {summary['protocol']}{comparable}",
+        f"# Data check: {escaped(summary['protocol'])}{comparable}",
         "",
         f"{summary['errors']} error(s), {summary['warnings']} warning(s).",
         "",
@@ -85,8 +87,8 @@ def markdown(summary: dict[str, Any]) -> str:
     ]
     for finding in summary["findings"]:
         head = f"- **{finding['severity']}** `{finding['kind']}` ({finding['split']}): "
-        lines.append(head + finding["message"])
-        lines += [f"  - {file}" for file in finding["files"][:_SHOWN_FILES]]
+        lines.append(head + escaped(finding["message"]))
+        lines += [f"  - {escaped(str(file))}" for file in finding["files"][:_SHOWN_FILES]]
         if len(finding["files"]) > _SHOWN_FILES:
             lines.append(f"  - and {len(finding['files']) - _SHOWN_FILES} more, see report.json")
     if not summary["findings"]:
@@ -109,7 +111,7 @@ def _class_tables(summary: dict[str, Any]) -> list[str]:
     lines = ["## Classes", "", f"| class | {' | '.join(head)} |"]
     lines.append("|---" * (1 + 2 * len(splits) + len(weights)) + "|")
     for name in [*summary["classes"]["names"], "ignore"]:
-        cells = [name]
+        cells = [escaped(name)]
         for part in splits.values():
             cells.append(f"{100 * part['pixel_share'][name]:.3f}")
             cells.append(str(part["images_per_class"].get(name, "")))
@@ -137,11 +139,12 @@ def write_pairs(path: Path, source: Source, statistics: Statistics) -> None:
                 writer.writerow([r.name, shown(r.image), shown(r.mask), split, r.group])
 
 
+@plain_text()
 def write_histogram(path: Path, source: Source, statistics: Statistics) -> None:
     """Pixel share of every class in every split, on a logarithmic axis."""
     from matplotlib.figure import Figure
 
-    names = [*source.classes.names, "ignore"]
+    names = [*map(label, source.classes.names), "ignore"]
     colors = [*source.classes.colors, source.classes.void_color]
     figure = Figure(figsize=(max(6.0, 0.45 * len(names)), 2.4 * len(statistics)), dpi=100)
     for axes, (split, measured) in zip(

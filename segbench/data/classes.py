@@ -161,33 +161,6 @@ def name_problems(names: Sequence[str]) -> list[str]:
     ]
 
 
-def remap(ids: np.ndarray, table: Mapping[int, int], where: str = "mask") -> np.ndarray:
-    """Replaces raw label values by class ids.
-
-    Args:
-        ids: integer `[H, W]` as read from a file.
-        table: raw value -> class id or `ignore_index`.
-        where: what to call the mask in an error.
-
-    Returns:
-        uint8 `[H, W]`.
-
-    Raises:
-        DataError: a value that is not in `table`.
-    """
-    values, inverse = np.unique(ids, return_inverse=True)
-    unknown = [int(v) for v in values if int(v) not in table]
-    if unknown:
-        share = np.isin(ids, unknown).mean()
-        raise DataError(
-            f"{where}: label {', '.join(map(str, unknown[:8]))} ({share:.2%} of the pixels) is not "
-            f"in the label map (known: {', '.join(map(str, sorted(table)))}). Add it to the map, "
-            "as a class or as ignore.",
-            "label",
-        )
-    return np.array([table[int(v)] for v in values], np.uint8)[inverse].reshape(ids.shape)
-
-
 def _rgb(color: Sequence[int]) -> RGB:
     red, green, blue = (int(channel) for channel in color)
     if not all(0 <= channel <= 255 for channel in (red, green, blue)):

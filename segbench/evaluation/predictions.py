@@ -14,7 +14,6 @@ from segbench.errors import DataError
 from segbench.metrics.cityscapes_protocol import LABEL_IDS, NUM_LABELS, is_cityscapes
 
 SUFFIXES = (".png", ".bmp", ".tif", ".tiff")
-FORMATS = ("auto", "ids", "color", "label_ids")
 
 
 def find_predictions(folder: Path, records: Sequence[Record]) -> tuple[dict[int, Path], list[str]]:

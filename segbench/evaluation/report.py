@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 import csv
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path, PurePath
 
 import numpy as np
-from rich.console import Console
-from rich.table import Table
 
 from segbench.artifacts.result import Result, Scores
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.artifacts.typed import known
+from segbench.console import console, table
 from segbench.data.dataset import Source
 from segbench.errors import DataError
+from segbench.escaping import csv_cell, markdown
 from segbench.evaluation.evaluator import Evaluation
+from segbench.figures import label, plain_text
 from segbench.inference.sheets import sample_sheet
 from segbench.metrics.cityscapes_protocol import to_label_ids
 from segbench.metrics.scores import class_iou, mean_over_classes, percent, union_counts
@@ -54,7 +54,8 @@ def write_tables(
         writer = csv.writer(file)
         writer.writerow(["class", "pixels", *columns])
         for name in found.IoU:
-            writer.writerow([name, pixels[name], *(c.get(name) for c in columns.values())])
+            by_column = (column.get(name) for column in columns.values())
+            writer.writerow([csv_cell(name), pixels[name], *by_column])
     hits, _ = union_counts(matrices)
     labelled, absent = matrices.sum((1, 2)), known(result.protocol).absent_classes
     with (folder / "images.csv").open("w", newline="", encoding="utf-8") as file:
@@ -63,21 +64,24 @@ def write_tables(
         for name, matrix, right, count in zip(names, matrices, hits.sum(1), labelled, strict=True):
             value = mean_over_classes(class_iou(matrix), absent)
             accuracy = right / count if count else ""
-            writer.writerow([name, count, "" if np.isnan(value) else float(value), accuracy])
+            writer.writerow(
+                [csv_cell(name), count, "" if np.isnan(value) else float(value), accuracy]
+            )
     info = known(result.data_info)
-    lines = [f"# {result.name}, {info.split} of {info.protocol}", ""]
-    lines += [*_notes(result), ""]
+    title = f"{result.name}, {info.split} of {info.protocol}"
+    lines = [f"# {markdown(title)}", "", *map(markdown, _notes(result)), ""]
     lines += ["| class | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for name in found.IoU:
         values = [percent(column.get(name)) for column in columns.values()]
-        lines.append(f"| {name} | " + " | ".join(values) + " |")
+        lines.append(f"| {markdown(name)} | " + " | ".join(values) + " |")
     means = _means(found, columns)
     lines += ["| **mean** | " + " | ".join(means) + " |", ""]
     lines += [f"- {key}: {percent(value)}" for key, value in _singles(found).items()]
-    lines += [f"- mIoU of {group}: {percent(v)}" for group, v in (found.groups or {}).items()]
+    groups = (found.groups or {}).items()
+    lines += [f"- mIoU of {markdown(group)}: {percent(iou)}" for group, iou in groups]
     for key in ("category_IoU", "category_iIoU"):
-        by_category = getattr(found, key) or {}
-        lines += [f"- {key} of {name}: {percent(v)}" for name, v in by_category.items()]
+        categories = (getattr(found, key) or {}).items()
+        lines += [f"- {key} of {markdown(name)}: {percent(value)}" for name, value in categories]
     (folder / "report.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -111,6 +115,7 @@ def _notes(result: Result) -> list[str]:
     return lines
 
 
+@plain_text()
 def draw_confusion(file: Path, matrix: np.ndarray, names: Sequence[str]) -> None:
     """Draws the confusion matrix, each row in percent of the true pixels of its class.
 
@@ -129,7 +134,8 @@ def draw_confusion(file: Path, matrix: np.ndarray, names: Sequence[str]) -> None
     figure = Figure(figsize=(side + 0.5, side), layout="constrained")
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    columns = [*names, "void"] if has_void else list(names)
+    names = [label(name) for name in names]
+    columns = [*names, "void"] if has_void else names
     axes.set_xticks(range(len(columns)), columns, rotation=90)
     axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="predicted", ylabel="true", title="percent of the true pixels")
@@ -183,22 +189,18 @@ def save_predictions(folder: Path, judged: Evaluation, kind: str) -> None:
 
 def print_scores(found: Scores, result: Result, run: RunDirectory) -> None:
     """Prints the table of classes, the single scores, and where the files are."""
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    show = console().print
     columns = _columns(found)
     title = f"{result.name}, {known(result.data_info).split}"
-    table = Table(title=title, title_justify="left")
-    table.add_column("class")
-    for column in columns:
-        table.add_column(column.replace("_", " "), justify="right")
+    classes = table("class", *(column.replace("_", " ") for column in columns), title=title)
     for name in found.IoU:
-        table.add_row(name, *(percent(column.get(name)) for column in columns.values()))
-    table.add_section()
-    table.add_row("mean", *_means(found, columns), style="bold")
-    console.print(table)
-    singles = _singles(found).items()
-    console.print(", ".join(f"{key} {percent(value)}" for key, value in singles))
+        classes.add_row(name, *(percent(column.get(name)) for column in columns.values()))
+    classes.add_section()
+    classes.add_row("mean", *_means(found, columns), style="bold")
+    show(classes)
+    show(", ".join(f"{key} {percent(value)}" for key, value in _singles(found).items()))
     for note in _notes(result):
-        console.print(note, soft_wrap=True)
+        show(note, soft_wrap=True)
     files = ("report.md", "confusion.png", "worst.png")
     written = ", ".join(file for file in files if (run.path / file).is_file())
-    console.print(f"\nresult  {run.path} ({written})")
+    show(f"\nresult  {run.path} ({written})")

@@ -6,6 +6,7 @@ import math
 from collections.abc import Sequence
 from html import escape
 
+from segbench.escaping import one_line
 from segbench.explanation.architecture import Architecture, Stage
 
 COLUMN, ROW, TOP, LEFT = 92, 92, 92, 64
@@ -25,6 +26,7 @@ def draw(architecture: Architecture, title: str) -> str:
         architecture: see `architecture.trace`.
         title: the heading.
     """
+    title = escape(one_line(title))
     stages = architecture.stages
     strides = sorted({stage.stride for stage in stages})
     rows = {stride: number for number, stride in enumerate(strides)}
@@ -40,13 +42,12 @@ def draw(architecture: Architecture, title: str) -> str:
     lines = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height}" width="{width}" '
         f'height="{height}" font-family="Helvetica, Arial, sans-serif">',
-        f"<title>{escape(title)}</title>",
+        f"<title>{title}</title>",
         '<defs><marker id="tip" viewBox="0 0 8 8" refX="7" refY="4" markerWidth="7" '
         'markerHeight="7" orient="auto-start-reverse">'
         f'<path d="M0 0.5 L8 4 L0 7.5 z" fill="{INK}"/></marker></defs>',
         f'<rect width="{width}" height="{height}" fill="white"/>',
-        f'<text x="16" y="28" font-size="18" font-weight="bold" fill="{INK}">{escape(title)}'
-        "</text>",
+        f'<text x="16" y="28" font-size="18" font-weight="bold" fill="{INK}">{title}</text>',
         f'<text x="16" y="48" font-size="12" fill="{INK}">{architecture.params / 1e6:.2f} M '
         f"parameters, {architecture.macs / 1e9:.2f} G multiply-accumulates at "
         f"{architecture.size[0]}x{architecture.size[1]}</text>",
@@ -81,7 +82,7 @@ def _legend(parts: Sequence[str], colors: dict[str, str]) -> list[str]:
         lines.append(
             f'<rect x="{x}" y="58" width="12" height="12" fill="{colors[part]}" stroke="{INK}" '
             f'stroke-width="0.5"/><text x="{x + 17}" y="68" font-size="12" fill="{INK}">'
-            f"{escape(part)}</text>"
+            f"{escape(one_line(part))}</text>"
         )
         x += 34 + 7 * len(part)
     return lines

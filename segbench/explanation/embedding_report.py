@@ -7,18 +7,20 @@ import csv
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from segbench.artifacts.segmenter import Segmenter
+from segbench.console import console, say, table
 from segbench.data.classes import ClassSet
 from segbench.data.frames import resize_image
+from segbench.escaping import csv_cell, one_line
 from segbench.explanation.embeddings import (
     Cells,
     Projection,
@@ -29,6 +31,8 @@ from segbench.explanation.embeddings import (
     without_rare,
 )
 from segbench.explanation.features import run_with_features
+from segbench.figures import label as figure_label
+from segbench.figures import plain_text
 from segbench.storage import replacing_all, write_text
 
 Sample = tuple[str, np.ndarray, np.ndarray | None]
@@ -111,19 +115,21 @@ def embed_images(
 def write_embedding(found: Embedding, folder: Path) -> None:
     """Writes embedding.png, .html (thumbnails on hover), .csv (coordinates) and .json (numbers)."""
     with replacing_all(folder) as draft:
-        _scatter(found).savefig(draft / "embedding.png", dpi=130)
+        with plain_text():
+            _scatter(found).savefig(draft / "embedding.png", dpi=130)
         _write_points(found, draft / "embedding.csv")
         write_text(draft / "embedding.json", json.dumps(_numbers(found), indent=2) + "\n")
         write_text(draft / "embedding.html", _page(found))
 
 
 def _write_points(found: Embedding, file: Path) -> None:
+    names = [csv_cell(name) for name in found.classes.names]
     with file.open("w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out)
         writer.writerow(["x", "y", "class", "image", "row", "column"])
         for (x, y), label, image, place in _points(found):
-            name = found.classes.names[label]
-            writer.writerow([f"{x:.4f}", f"{y:.4f}", name, found.samples[image][0], *place])
+            text = (names[label], csv_cell(found.samples[image][0]))
+            writer.writerow([f"{x:.4f}", f"{y:.4f}", *text, *place])
 
 
 def _numbers(found: Embedding) -> dict[str, Any]:
@@ -147,13 +153,16 @@ def mean_scores(found: Embedding) -> dict[str, float]:
 def print_separation(found: Embedding, folder: Path) -> None:
     """Prints the numbers of each class."""
     means = mean_scores(found)
-    print(f"{'class':14} purity  silhouette")
+    classes = table("class", "purity", "silhouette")
     for label, score in found.scores.items():
-        print(f"{found.classes.names[label]:14} {score['purity']:6.3f}  {score['silhouette']:6.3f}")
-    print(f"{'mean':14} {means['purity']:6.3f}  {means['silhouette']:6.3f}")
+        numbers = (f"{score[key]:.3f}" for key in ("purity", "silhouette"))
+        classes.add_row(found.classes.names[label], *numbers)
+    classes.add_section()
+    classes.add_row("mean", f"{means['purity']:.3f}", f"{means['silhouette']:.3f}", style="bold")
+    console().print(classes)
     for name, count in found.left_out.items():
-        print(f"left out: {name}, {count} cells (least={found.settings['least']})")
-    print(f"{folder}/embedding.png, .html, .csv, .json")
+        say(f"left out: {name}, {count} cells (least={found.settings['least']})")
+    say(f"{folder}/embedding.png, .html, .csv, .json")
 
 
 def _points(found: Embedding) -> Iterator[tuple[np.ndarray, int, int, tuple[int, int]]]:
@@ -173,7 +182,7 @@ def _scatter(found: Embedding) -> Figure:
         axes.scatter(
             found.plane[of_class, 0],
             found.plane[of_class, 1], s=14, color=color, edgecolor="black", linewidth=0.25,
-            label=f"{found.classes.names[label]}  {100 * score['purity']:.0f} %",
+            label=f"{figure_label(found.classes.names[label])}  {100 * score['purity']:.0f} %",
         )  # fmt: skip
     axes.set_xticks([])
     axes.set_yticks([])
@@ -198,22 +207,20 @@ def _page(found: Embedding) -> str:
     """A page that needs no other file: the scatter, and around each point its piece of image."""
     low, high = found.plane.min(0), found.plane.max(0)
     scaled = 20 + (found.plane - low) / np.maximum(high - low, 1e-9) * np.array([860, 620])
-    dots = []
-    for (x, y), (_, label, image, place) in zip(scaled, _points(found), strict=True):
-        color = "rgb({},{},{})".format(*found.classes.colors[label])
-        text = escape(f"{found.classes.names[label]}, {found.samples[image][0]} {place}")
-        picture = _thumbnail(found.samples[image][1], place)
-        dots.append(
-            f'<circle cx="{x:.1f}" cy="{660 - y:.1f}" r="4" fill="{color}" data-t="{text}" '
-            f'data-p="{picture}"/>'
-        )
-    legend = "".join(
-        '<span><i style="background:rgb({},{},{})"></i>{}</span>'.format(
-            *found.classes.colors[label], escape(found.classes.names[label])
-        )
-        for label in found.scores
-    )
-    return PAGE.replace("@LEGEND@", legend).replace("@DOTS@", "\n".join(dots))
+    names = found.classes.names
+    colors = ["rgb({},{},{})".format(*color) for color in found.classes.colors]
+    dots = [
+        {
+            "x": f"{x:.1f}", "y": f"{660 - y:.1f}", "color": colors[label],
+            "text": one_line(f"{names[label]}, {found.samples[image][0]} {place}"),
+            "thumbnail": _thumbnail(found.samples[image][1], place),
+        }
+        for (x, y), (_, label, image, place) in zip(scaled, _points(found), strict=True)
+    ]  # fmt: skip
+    legend = [{"name": one_line(names[label]), "color": colors[label]} for label in found.scores]
+    templates = FileSystemLoader(Path(__file__).parent / "templates")
+    environment = Environment(loader=templates, autoescape=True, undefined=StrictUndefined)
+    return environment.get_template("embedding.html.j2").render(dots=dots, legend=legend)
 
 
 def _thumbnail(image: np.ndarray, place: tuple[int, int]) -> str:
@@ -223,25 +230,3 @@ def _thumbnail(image: np.ndarray, place: tuple[int, int]) -> str:
     cv2.circle(piece, (place[1] - left, place[0] - top), 3, (255, 255, 255), 1)
     encoded = cv2.imencode(".jpg", piece[..., ::-1], [cv2.IMWRITE_JPEG_QUALITY, 70])[1]
     return base64.b64encode(encoded.tobytes()).decode("ascii")
-
-
-PAGE = """<!doctype html><meta charset="utf-8"><title>Embedding</title>
-<style>body{font:14px sans-serif;margin:16px}circle{stroke:#000;stroke-width:.4}
-circle:hover{stroke-width:2}span{margin-right:12px;white-space:nowrap}
-i{display:inline-block;width:12px;height:12px;margin-right:4px;border:1px solid #000}
-#tip{position:fixed;display:none;background:#fff;border:1px solid #888;padding:4px}</style>
-<div>@LEGEND@</div><svg width="900" height="680" viewBox="0 0 900 680">
-@DOTS@
-</svg><div id="tip"><img><br><b></b></div>
-<script>
-const tip = document.getElementById("tip");
-document.querySelectorAll("circle").forEach(dot => {
-  dot.onmouseenter = event => {
-    tip.querySelector("img").src = "data:image/jpeg;base64," + dot.dataset.p;
-    tip.querySelector("b").textContent = dot.dataset.t;
-    tip.style.cssText = `display:block;left:${event.clientX + 14}px;top:${event.clientY + 14}px`;
-  };
-  dot.onmouseleave = () => { tip.style.display = "none"; };
-});
-</script>
-"""

@@ -13,9 +13,11 @@ import torch
 from matplotlib.figure import Figure
 from torch.nn import functional as F
 
+from segbench import figures
 from segbench.artifacts.segmenter import Segmenter
 from segbench.data.classes import ClassSet
 from segbench.data.frames import resize_image
+from segbench.escaping import file_name
 from segbench.explanation.features import (
     Method,
     chosen_pixels,
@@ -109,6 +111,7 @@ def explain_image(
     )  # fmt: skip
 
 
+@figures.plain_text()
 def write_sheet(found: Explanation, file: Path) -> None:
     """Writes the sheet, and the arrays beside it as .npz."""
     tiles = [
@@ -123,8 +126,9 @@ def write_sheet(found: Explanation, file: Path) -> None:
     for name, heat in found.heat.items():
         rows.append(
             [
-                (f"{name}: what speaks for it", _tinted(found.image, heat, cv2.COLORMAP_JET)),
-                (f"{name}: probability", _tinted(found.image, found.probs[name],
+                (f"{figures.label(name)}: what speaks for it",
+                 _tinted(found.image, heat, cv2.COLORMAP_JET)),
+                (f"{figures.label(name)}: probability", _tinted(found.image, found.probs[name],
                                                  cv2.COLORMAP_VIRIDIS)),
             ]
         )  # fmt: skip
@@ -143,8 +147,8 @@ def write_sheet(found: Explanation, file: Path) -> None:
     with replacing(file, durable=False) as draft:
         figure.savefig(draft, dpi=110)
     arrays: dict[str, Any] = {"labels": found.labels, "uncertainty": found.uncertainty}
-    arrays |= {f"heat/{name}": value for name, value in found.heat.items()}
-    arrays |= {f"probs/{name}": value for name, value in found.probs.items()}
+    arrays |= {f"heat/{file_name(name)}": value for name, value in found.heat.items()}
+    arrays |= {f"probs/{file_name(name)}": value for name, value in found.probs.items()}
     with replacing(file.with_suffix(".npz"), durable=False) as draft:
         np.savez_compressed(draft, **arrays)
 

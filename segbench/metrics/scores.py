@@ -15,6 +15,8 @@ from typing import Any
 import numpy as np
 
 ABSENT_POLICIES = ("exclude", "zero", "one")
+OVERLAPS = ("IoU", "Dice")
+MOST_PIXELS = 1 << 53  # larger sums are not exact in float64
 MISSING = "–"
 
 
@@ -32,16 +34,36 @@ def union_counts(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return hits, matrix.sum(-1) + matrix[..., :num_classes].sum(-2) - hits
 
 
+def overlap_counts(
+    hits: np.ndarray, union: np.ndarray, metric: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """The two counts whose ratio is a score; they are summed over images before they are divided.
+
+    Args:
+        hits, union: int64 `[..., C]`, see `union_counts`.
+        metric: `IoU` or `Dice`.
+
+    Returns:
+        Two int64 `[..., C]`: hits and union, or twice the hits and true plus predicted pixels.
+    """
+    if metric not in OVERLAPS:
+        raise ValueError(f"metric must be one of {', '.join(OVERLAPS)}, not '{metric}'")
+    return (hits, union) if metric == "IoU" else (2 * hits, union + hits)
+
+
+def overlap(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
+    """IoU or Dice of every class from `overlap_counts`, float64; NaN where the union is empty."""
+    return _divide(numerator, denominator)
+
+
 def class_iou(matrix: np.ndarray) -> np.ndarray:
     """IoU (Jaccard index) of every class, float64 `[..., C]`; NaN where the union is empty."""
-    hits, union = union_counts(matrix)
-    return _divide(hits, union)
+    return overlap(*overlap_counts(*union_counts(matrix), "IoU"))
 
 
 def class_dice(matrix: np.ndarray) -> np.ndarray:
     """Dice (F1) of every class, float64 `[..., C]`; NaN where the union is empty."""
-    hits, union = union_counts(matrix)
-    return _divide(2 * hits, union + hits)
+    return overlap(*overlap_counts(*union_counts(matrix), "Dice"))
 
 
 def class_recall(matrix: np.ndarray) -> np.ndarray:
@@ -106,9 +128,32 @@ def scores(matrix: np.ndarray, names: Sequence[str], absent: str = "exclude") ->
     }
 
 
+def check_counts(counts: np.ndarray, what: str) -> None:
+    """Raises ValueError unless an array that was read from a file contains numbers of pixels."""
+    if counts.dtype.kind not in "iu":
+        raise ValueError(f"{what} of {counts.dtype} are not counts of pixels")
+    if not counts.size:
+        raise ValueError(f"{what} are empty")
+    if counts.min() < 0:
+        raise ValueError(f"{what} contain {counts.min()}: a count of pixels is not negative")
+    if counts.astype(np.float64).sum() >= MOST_PIXELS:
+        raise ValueError(f"{what} contain {counts.max()}: more pixels than a data set can have")
+
+
 def percent(value: float | None, digits: int = 1) -> str:
     """0.567 as `56.7`: fractions in files, percent in reports."""
     return MISSING if value is None else f"{100 * value:.{digits}f}"
+
+
+def amount(value: float | None) -> str:
+    """A number of parameters or operations to three digits: 2866 as `2.87 K`."""
+    if value is None:
+        return MISSING
+    for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "K")):
+        if abs(value) >= 0.9995 * size:
+            digits = 2 if abs(value) < 9.995 * size else 1 if abs(value) < 99.95 * size else 0
+            return f"{value / size:.{digits}f} {letter}"
+    return f"{value:.0f}"
 
 
 def _divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:

@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import sys
-
-from rich.console import Console
-from rich.table import Table
-
 from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.artifacts.typed import known
+from segbench.console import console, table
 from segbench.metrics.scores import percent
 
 
@@ -18,51 +14,48 @@ def print_report(result: Result, run: RunDirectory) -> None:
 
     Of a run that was not tested, one line on val.
     """
-    console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
+    show = console().print
     found, val = result.scores.get("test"), result.scores.get("val")
     selection, info = known(result.protocol).selection, known(result.data_info)
     if found is None:
         score = percent(val.mIoU if val else None)
-        console.print(f"val mIoU {score} %, {selection} weights; not tested (test=false)")
+        show(f"val mIoU {score} %, {selection} weights; not tested (test=false)")
         return
     title = f"test, {selection} weights (epoch {result.selected_epoch})"
-    table = Table(title=title, title_justify="left")
-    table.add_column("class")
-    for column in ("IoU", "Dice", "recall", "val IoU"):
-        table.add_column(column, justify="right")
+    classes = table("class", "IoU", "Dice", "recall", "val IoU", title=title)
     for name in found.IoU:
         values = [found.IoU[name], found.Dice[name], found.recall[name]]
-        table.add_row(name, *map(percent, values), percent(val.IoU.get(name) if val else None))
-    table.add_section()
+        classes.add_row(name, *map(percent, values), percent(val.IoU.get(name) if val else None))
+    classes.add_section()
     mean = [found.mIoU, found.mDice, found.mean_acc, val.mIoU if val else None]
-    table.add_row("mean", *map(percent, mean), style="bold")
-    console.print(table)
-    console.print(
-        f"test mIoU {percent(found.mIoU)} %, pixel_acc "
+    classes.add_row("mean", *map(percent, mean), style="bold")
+    show(classes)
+    show(
+        f"test mIoU {percent(found.mIoU)} %, mDice {percent(found.mDice)} %, pixel_acc "
         f"{percent(found.pixel_acc)} % (absent classes excluded)"
     )
     if info.tested is not None:
-        console.print(
+        show(
             f"{info.tested} of the {info.num_images['test']} test images were tested "
             "(trainer.limit_test_batches): no score to compare"
         )
     timings = result.timings
-    console.print(
+    show(
         f"{timings.images_per_s or 0:.1f} images/s, {timings.waiting_for_data or 0:.1%} of the "
         f"training time waiting for data, {timings.total_seconds or 0:.0f} s in all"
     )
     if timings.shares is not None and timings.epoch_seconds is not None:
         shares = ", ".join(f"{part} {share:.0%}" for part, share in timings.shares.items())
-        console.print(f"the {timings.epoch_seconds:.0f} s of the epochs went to: {shares}")
-    console.print(f"\nrun directory  {run.path}")
+        show(f"the {timings.epoch_seconds:.0f} s of the epochs went to: {shares}")
+    show(f"\nrun directory  {run.path}")
     images = sorted(run.samples.glob("epoch*.png"))
     if images:
-        console.print(f"samples        {images[-1]}")
+        show(f"samples        {images[-1]}")
     checkpoint = run.best_checkpoint if selection == "best" else run.last_checkpoint
-    console.print("\nnext:")
+    show("\nnext:")
     for text in (
         f"python -m segbench.predict ckpt={checkpoint} source=PHOTO_OR_FOLDER",
         f"python -m segbench.evaluate ckpt={checkpoint}",
         "python -m segbench.train -m model=unet,unet_resnet34 seed=0,1,2     a sweep",
     ):
-        console.print(f"  {text}", soft_wrap=True)
+        show(f"  {text}", soft_wrap=True)

@@ -27,10 +27,10 @@ WORLD = World(groups=3, frames=16, taste_sd=0.2, seed_sd=0.06)
 
 
 def matrices(counts: np.ndarray) -> np.ndarray:
-    """Confusion matrices `[N, C, C + 1]` with these hits, row sums and (nearly) column sums."""
+    """Confusion matrices `[N, C, C + 1]` with these hits, unions (nearly) and row sums."""
     images, _, classes = counts.shape
     out = np.zeros((images, classes, classes + 1), np.int64)
-    missed = counts[:, 1] - counts[:, 0]
+    missed = counts[:, 2] - counts[:, 0]
     for c in range(classes):
         for other in range(classes):
             out[:, c, other] = missed[:, c] // (classes - 1)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 
-from segbench.comparison.statistics import sample
+from segbench.comparison.statistics import resample
 from tests.comparison.simulation import World
 
 FAST, FULL = 120, 1000
@@ -38,7 +38,7 @@ def rates(world, trials, *, seeds=5, skill=0.0, unit="auto", first=0) -> Rates:
     hits = np.zeros(3)
     for trial in range(first, first + trials):
         study = world.study(np.random.default_rng(trial), seeds, (0.0, skill))
-        drawn = sample(study, world.names(), unit=unit, replicates=300, seed=trial)
+        drawn = resample(study, world.names(), unit=unit, replicates=300, seed=trial)
         difference = drawn.difference(0, 1)
         hits += [
             difference.p_value()[-1] < 0.05,
@@ -75,7 +75,7 @@ def detected(world, trials=60, seeds=5) -> float:
     found = 0
     for trial in range(trials):
         study = world.study(np.random.default_rng(trial), seeds, (0.15, 0.0))
-        difference = sample(study, world.names(), replicates=200, seed=trial).difference(0, 1)
+        difference = resample(study, world.names(), replicates=200, seed=trial).difference(0, 1)
         found += difference.p_value()[-1] < 0.05 and difference.value[-1] > 0
     return found / trials
 

@@ -1,6 +1,7 @@
 """The comparison as values, tables and a page."""
 
 import csv
+import html
 import json
 import re
 from html.parser import HTMLParser
@@ -11,11 +12,12 @@ import pytest
 from PIL import Image
 
 from segbench.artifacts.run_directory import RunDirectory
-from segbench.comparison import plots, tables
-from segbench.comparison.comparison import compare_runs
-from segbench.comparison.counts import Entrant
-from segbench.comparison.details import Options, draw
+from segbench.comparison import plots, tables, wording
+from segbench.comparison.comparison import Options, compare_runs
+from segbench.comparison.entrants import Entrant, entrants_of
+from segbench.comparison.gallery import gallery
 from segbench.comparison.report import write_report
+from segbench.comparison.statistics import resample
 from segbench.comparison.study import read_study
 from segbench.errors import DataError
 from segbench.metrics.scores import scores
@@ -44,7 +46,13 @@ def comparison(study_path):
 
 @pytest.fixture(scope="module")
 def page(study_path, comparison) -> Path:
-    return write_report(read_study(study_path), comparison)
+    return write(study_path, comparison)
+
+
+def write(path: Path, comparison) -> Path:
+    """Writes the report of a study, with its images."""
+    study = read_study(path)
+    return write_report(study, comparison, gallery(study, comparison))
 
 
 class Links(HTMLParser):
@@ -93,14 +101,14 @@ def test_one_seed_gets_no_verdict(tmp_path):
     found = compare_runs(read_study(path), FAST)
     assert found["verdict"].startswith("No verdict: one seed of custom and unet proves nothing")
     assert found["leaderboard"][0]["sd"] is None
-    write_report(read_study(path), found)
+    write(path, found)
 
 
 def test_one_model_is_reported_without_a_verdict(tmp_path):
     path = write_study(tmp_path, {"custom": 0.0}, seeds=2)
     found = compare_runs(read_study(path), FAST)
     assert "nothing to compare" in found["verdict"]
-    assert write_report(read_study(path), found).is_file()
+    assert write(path, found).is_file()
 
 
 def test_an_invalid_comparison_says_so_in_the_verdict(tmp_path):
@@ -109,7 +117,7 @@ def test_an_invalid_comparison_says_so_in_the_verdict(tmp_path):
         edit(path / "custom-streets" / f"seed{seed}", "config.weights", "imagenet.pt")
     found = compare_runs(read_study(path), FAST)
     assert "does not hold: the runs differ in pretraining" in found["verdict"]
-    text = write_report(read_study(path), found).read_text()
+    text = write(path, found).read_text()
     assert "What invalidates this comparison" in text
 
 
@@ -131,13 +139,14 @@ def test_a_class_that_is_nowhere_is_a_row_of_dashes_and_corrects_nothing(tmp_pat
     recount(path, drop_poles)
     study = read_study(path)
     found = compare_runs(study, FAST)
-    row = next(row for row in tables.class_rows(found) if row[0] == "pole")
+    rows = tables.classes(found).texts()
+    row = next(row for row in rows if row[0] == "pole")
     assert row == ["pole"] + 5 * ["–"]
-    assert all("–" not in cell for row in tables.class_rows(found)[1:-1] for cell in row)
-    drawn = draw(study.entrants(), study.first.groups, study, FAST, 200)
+    assert all("–" not in cell for row in rows[:-1] for cell in row[:4])
+    drawn = resample(entrants_of(study), study.first.groups, replicates=200)
     bounds = drawn.difference(0, 1).interval(1 - 0.05 / 5)
     assert found["pairs"][0]["classes"][0]["interval"] == pytest.approx(bounds[0])
-    assert "no p value" not in write_report(study, found).read_text()
+    assert "no p value" not in write(study.path, found).read_text()
 
 
 def test_a_group_without_labels_is_not_tested(tmp_path):
@@ -153,10 +162,10 @@ def test_a_group_without_labels_is_not_tested(tmp_path):
         None, [None, None], None,
     ]  # fmt: skip
     inside = np.array(study.first.groups) == "drive0"
-    parts = [Entrant(e.name, e.seeds, e.counts[:, inside]) for e in study.entrants()]
-    alone = draw(parts, ["drive0"] * 16, study, Options(unit="block"), 200).difference(0, 1)
+    parts = [Entrant(e.name, e.seeds, e.counts[:, inside]) for e in entrants_of(study)]
+    alone = resample(parts, ["drive0"] * 16, unit="block", replicates=200).difference(0, 1)
     assert rows["drive0"]["interval"] == pytest.approx(alone.interval(1 - 0.05 / 2)[-1])
-    text = write_report(study, found).read_text()
+    text = write(study.path, found).read_text()
     assert "– to –" not in text
 
 
@@ -165,7 +174,7 @@ def test_independent_images_are_not_called_groups_or_blocks(tmp_path):
     path = write_study(tmp_path, {"custom": 1.0, "unet": 0.0}, seeds=2, world=world)
     found = compare_runs(read_study(path), FAST)
     assert found["unit"] == "image"
-    text = write_report(read_study(path), found).read_text()
+    text = write(path, found).read_text()
     assert "48 images, taken as independent" in text
     assert "set data.group_regex" in text
     assert "Whole " not in text
@@ -229,7 +238,7 @@ def test_names_from_files_cannot_inject_markup(tmp_path):
     path = write_study(tmp_path, {"custom": 1.0, "unet": 0.0}, seeds=2)
     for run in path.glob("*/seed*"):
         edit(run, "command", "<script>alert(1)</script>")
-    text = write_report(read_study(path), compare_runs(read_study(path), FAST)).read_text()
+    text = write(path, compare_runs(read_study(path), FAST)).read_text()
     assert "<script" not in text
 
 
@@ -241,7 +250,7 @@ def test_predictions_become_pictures_and_a_map_of_disagreement(tmp_path):
             file = run / "predictions" / f"{image['name']}.png"
             file.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(np.full((20, 40), "unet" in run.parent.name, np.uint8)).save(file)
-    text = write_report(read_study(path), found).read_text()
+    text = write(path, found).read_text()
     assert text.count('alt="where they differ"') == 4 + len(found["images"]["losses"])
 
 
@@ -255,23 +264,31 @@ def test_times_of_two_machines_get_a_panel_each(study_path, comparison):
 
 def test_every_figure_has_labelled_axes(study_path, comparison):
     drawn = plots.figures(read_study(study_path), comparison)
-    assert set(drawn) == {"leaderboard", "cost", "classes", "curves", "confusion"}
-    for name in ("cost", "curves", "confusion"):
+    confusions = {"confusion", "confusion_first", "confusion_second"}
+    assert set(drawn) == {"leaderboard", "cost", "classes", "curves", *confusions}
+    for name in ("cost", "curves", *confusions):
         for axes in drawn[name].axes:
-            assert axes.get_ylabel(), name
+            assert axes.get_ylabel() or axes.get_label() == "<colorbar>", name
+    for name in confusions:
+        assert len(drawn[name].axes[0].texts) >= len(NAMES), "numbers in the cells"
     assert drawn["leaderboard"].axes[0].get_xlabel()
 
 
 def test_tables_agree_with_each_other(page, comparison):
     with (page.parent / "leaderboard.csv").open() as file:
-        rows = list(csv.reader(file))
-    assert rows == tables.leaderboard_rows(comparison)
+        rows = list(csv.DictReader(file))
+    for row, found in zip(rows, comparison["leaderboard"], strict=True):
+        for name in ("mIoU", "mDice", "params", "pixel_acc", "sd"):
+            assert float(row[name]) == pytest.approx(found.get(name))
+        assert [float(row[name]) for name in ("low", "high")] == pytest.approx(found["interval"])
     markdown = (page.parent / "report.md").read_text()
     latex = (page.parent / "tables.tex").read_text()
-    for row in rows[1:]:
-        assert row[1] in markdown
-        assert row[1] in latex
-    assert r"\toprule" in latex
+    for cells in tables.leaderboard(comparison).texts():
+        assert cells[1] in markdown
+        assert cells[1] in latex
+        assert cells[6] in page.read_text()
+    for name in ("leaderboard", "pairs", "classes", "classes-dice"):
+        assert rf"\label{{tab:custom-vs-unet-{name}}}" in latex
     assert "_" not in re.sub(r"\\_|%.*", "", latex)
 
 
@@ -279,8 +296,68 @@ def test_classes_and_colours_of_the_fixture_match():
     assert len(NAMES) == len(COLORS)
 
 
-def test_a_broken_benchmark_file_is_named(tmp_path):
-    path = write_study(tmp_path, {"custom": 0.0}, seeds=2)
-    (path / "benchmark.json").write_text("{}")
-    with pytest.raises(DataError, match=r"benchmark\.json"):
-        compare_runs(read_study(path), FAST)
+def test_only_a_difference_that_the_test_confirms_is_bold(tmp_path):
+    for skill, is_clear in ((1.0, True), (0.0, False)):
+        path = write_study(tmp_path, {"custom": skill, "unet": 0.0}, seeds=3, name=f"s{skill}")
+        found = compare_runs(read_study(path), FAST)
+        latex = (write(path, found).parent / "tables.tex").read_text()
+        board = latex[latex.index("leaderboard}") : latex.index("end{table}")]
+        assert (r"\textbf" in board) == is_clear
+
+
+def test_dice_can_be_what_is_tested(tmp_path):
+    path = write_study(tmp_path, {"custom": 1.0, "unet": 0.0}, seeds=2)
+    iou, dice = (compare_runs(read_study(path), Options(metric=metric, replicates=200))
+                 for metric in ("mIoU", "mDice"))  # fmt: skip
+    for mine, other in zip(dice["leaderboard"], iou["leaderboard"], strict=True):
+        stated = [json.loads(file.read_text())["scores"]["test"]["mDice"]
+                  for file in path.glob(f"{mine['label']}-streets/seed*/result.json")]  # fmt: skip
+        assert mine["value"] == pytest.approx(np.mean(stated))
+        assert (mine["mIoU"], other["mDice"]) == pytest.approx((other["value"], mine["value"]))
+    assert "points of mDice" in dice["verdict"]
+    assert tables.leaderboard(dice).heads[1] == "mDice (%)"
+    text = write(path, dice).read_text()
+    assert "Dice of every class" in text
+    assert "points of mIoU" not in text
+
+
+def test_what_cannot_be_is_not_in_an_interval(tmp_path):
+    world = World(groups=3, frames=16, seed_sd=3.0)
+    path = write_study(tmp_path, {"custom": 0.3, "unet": 0.0}, seeds=2, world=world)
+    found = compare_runs(read_study(path), FAST)
+    intervals = [row["interval"] for row in found["leaderboard"]]
+    assert all(0 <= end <= 1 for ends in intervals for end in ends if end is not None)
+    pair = found["pairs"][0]
+    for ends in [pair["interval"], *(entry["interval"] for entry in pair["classes"])]:
+        assert all(end is None or -1 <= end <= 1 for end in ends)
+    assert [None, None] in [pair["interval"], *(entry["interval"] for entry in pair["classes"])]
+    write(path, found)
+
+
+def test_two_seeds_without_a_usable_interval_are_said_to_have_none(comparison):
+    pair = {**comparison["pairs"][0], "interval": [None, None], "verdict": "not distinguishable",
+            "has_power": True, "seeds_needed": None, "images_needed": None}  # fmt: skip
+    rows = [{**row, "seeds": [0, 1]} for row in comparison["leaderboard"]]
+    changed = {**comparison, "pairs": [pair], "headline": 0, "leaderboard": rows, "audit": []}
+    evidence = wording.verdict(changed)[1]
+    assert "two seeds give no usable 95% interval" in evidence
+    assert "more than 100 seeds" in evidence
+    assert "would not settle" not in evidence
+    pair["has_power"] = False
+    assert "fewer than four seeds" in wording.verdict(changed)[1]
+
+
+def test_small_models_have_parameters(tmp_path):
+    path = write_study(tmp_path, {"custom": 1.0, "unet": 0.0}, seeds=2)
+    for seed in (0, 1):
+        edit(path / "custom-streets" / f"seed{seed}", "params", 2866)
+    found = compare_runs(read_study(path), FAST)
+    assert "2.87 K" in write(path, found).read_text()
+
+
+def test_every_column_is_explained(page, comparison):
+    text = page.read_text()
+    for column in (*tables.leaderboard(comparison).columns, *tables.pairs(comparison).columns):
+        assert column.help
+    for column in (*tables.leaderboard(comparison).columns[2:], *tables.pairs(comparison).columns):
+        assert f'title="{html.escape(column.help)}"'.replace("&#x27;", "&#39;") in text

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from segbench.comparison.reproduce import sources, span
+from segbench.comparison.reproduce import origins, span
 
 CPU = {"device": "cpu", "cpu": "Example CPU", "threads": 1}
 
@@ -19,7 +19,7 @@ def comparison(*runs: tuple[str, int, str | None], **more):
 
 
 def commands(*runs: tuple[str, int, str | None]) -> list[str]:
-    return [source.command for source in sources(comparison(*runs))]
+    return [origin.command for origin in origins(comparison(*runs))]
 
 
 def test_the_jobs_of_a_sweep_become_the_command_of_the_sweep():
@@ -50,7 +50,7 @@ def test_commands_that_differ_otherwise_and_unknown_ones_stand_alone():
 def test_runs_of_other_machines_or_commits_have_an_entry_of_their_own():
     found = comparison(("a", 0, "python x.py seed=0"), ("a", 1, "python x.py seed=1"))
     found["runs"][1] |= {"hardware": {"device": "GPU", "num_gpus": 2}, "dirty": True}
-    cpu, gpu = (source.sentence() for source in sources(found))
+    cpu, gpu = (origin.sentence() for origin in origins(found))
     assert cpu == "a, seed 0: `python x.py seed=0`; commit aaaaaaaaa, Example CPU, 1 thread, " \
         "python 3.11.7"  # fmt: skip
     assert gpu.endswith("commit aaaaaaaaa with uncommitted changes, 2 x GPU, python 3.11.7")

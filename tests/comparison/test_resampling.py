@@ -28,7 +28,7 @@ def test_blocks_stay_within_their_group_and_keep_its_share():
     weights = plan.weights(50, np.random.default_rng(0))
     assert weights[:, :40].sum(axis=1) == pytest.approx(40)
     assert weights[:, 40:].sum(axis=1) == pytest.approx(60)
-    assert plan.units == 10
+    assert plan.dof + len(plan.strata) == 10  # blocks
     assert plan.dof == 8
 
 
@@ -58,7 +58,7 @@ def test_whole_groups_are_taken_where_there_are_many():
 def test_groups_of_one_image_are_images_taken_as_independent(unit):
     names = [f"image{i:03d}" for i in range(60)]
     plan = resampling.plan(names, noise(0, 60), unit)
-    assert (plan.unit, plan.units) == ("image", 60)
+    assert (plan.unit, plan.dof + 1) == ("image", 60)
     assert "60 images, taken as independent" in plan.note
     assert "set data.group_regex" in plan.note
     assert "group_regex" not in resampling.plan(NAMES, noise(0, 100), unit).note

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from segbench.comparison import verdicts
-from segbench.comparison.statistics import sample
+from segbench.comparison.statistics import resample
 from tests.comparison.simulation import World
 
 WORLD = World(groups=4, frames=40, seed_sd=0.05)
@@ -14,7 +14,7 @@ WORLD = World(groups=4, frames=40, seed_sd=0.05)
 
 def drawn(skills, seeds=4, world=WORLD, trial=0):
     study = world.study(np.random.default_rng(trial), seeds, skills)
-    return sample(study, world.names(), replicates=500)
+    return resample(study, world.names(), replicates=500)
 
 
 def test_a_clearly_better_model_is_called_better_and_listed_first():
@@ -60,11 +60,11 @@ def test_ranks_are_sure_for_clear_differences_and_shared_for_equal_models():
 
 def test_the_advice_is_right_seeds_where_seeds_and_images_where_images_are_the_noise():
     noisy_seeds = World(groups=4, frames=40, seed_sd=0.4, luck_sd=0.0)
-    (pair,) = verdicts.pairs(drawn((0.0, 0.4), seeds=3, world=noisy_seeds, trial=0))
+    (pair,) = verdicts.pairs(drawn((0.0, 0.25), seeds=4, world=noisy_seeds, trial=5))
     assert pair.seeds_needed is not None
     assert pair.images_needed is None
     noisy_images = World(groups=4, frames=30, seed_sd=0.02, luck_sd=0.0, taste_sd=1.0)
-    (pair,) = verdicts.pairs(drawn((0.0, 0.1), seeds=3, world=noisy_images, trial=2))
+    (pair,) = verdicts.pairs(drawn((0.0, 0.1), seeds=4, world=noisy_images, trial=2))
     assert pair.images_needed is not None
     assert pair.seeds_needed is None
 
@@ -81,3 +81,10 @@ def test_as_many_seeds_as_advised_find_the_difference_four_times_out_of_five():
         for trial in range(60)
     ]
     assert 0.6 < np.mean(found) < 0.95
+
+
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_under_four_seeds_nothing_is_said_about_power(seeds):
+    (pair,) = verdicts.pairs(drawn((0.0, 0.05), seeds=seeds))
+    assert not pair.has_power
+    assert (pair.seeds_needed, pair.images_needed) == (None, None)

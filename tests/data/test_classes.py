@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segbench.data.classes import ClassSet, remap
+from segbench.data.classes import ClassSet
 from segbench.data.sources import camvid, camvid11, cityscapes
 from segbench.errors import DataError
 
@@ -69,20 +69,6 @@ def test_a_stranger_is_refused_with_the_three_nearest_classes() -> None:
 def test_ambiguous_colours_are_refused(colors: list, void: tuple) -> None:
     with pytest.raises(ValueError, match="same colour twice"):
         ClassSet(("a", "b"), tuple(colors), void_color=void)
-
-
-@settings(max_examples=30, deadline=None)
-@given(st.dictionaries(st.integers(0, 300), st.integers(0, 20), min_size=1), st.integers(0, 99))
-def test_remap_follows_its_table(table: dict[int, int], seed: int) -> None:
-    ids = np.random.default_rng(seed).choice(list(table), (6, 7))
-    got = remap(ids, table)
-    assert got.dtype == np.uint8
-    assert all(got[p] == table[int(ids[p])] for p in np.ndindex(ids.shape))
-
-
-def test_remap_names_values_it_does_not_know() -> None:
-    with pytest.raises(DataError, match=r"m\.png: label 7 \(25\.00% of the pixels\)"):
-        remap(np.array([[0, 1], [7, 1]]), {0: 0, 1: 255}, "m.png")
 
 
 @given(PALETTES)

@@ -1,0 +1,95 @@
+"""Where a difference comes from: which groups of images, and which images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from segbench.comparison.entrants import Entrant, influence
+from segbench.comparison.statistics import Estimate, holm, resample
+from segbench.comparison.study import Study
+from segbench.comparison.verdicts import Pair
+from segbench.metrics.scores import union_counts
+
+MOST_GROUPS = 16
+MOST_REPLICATES = 2000
+
+
+def by_group(
+    entrants: Sequence[Entrant],
+    pair: Pair,
+    study: Study,
+    block_length: int | None,
+    replicates: int,
+    confidence: float,
+) -> list[dict[str, Any]]:
+    """The headline difference within each group, the largest groups first.
+
+    Intervals and p values are corrected over the groups that have labels; in the others there is
+    nothing to test, and everything but the name and the number of images is missing.
+
+    Raises:
+        ValueError: the images of a group cannot be resampled so.
+    """
+    groups = np.asarray(study.first.groups)
+    names, sizes = np.unique(groups, return_counts=True)
+    chosen = names[np.argsort(-sizes, kind="stable")[:MOST_GROUPS]]
+    found: list[tuple[str, int, Estimate]] = []
+    for name in chosen:
+        where = np.flatnonzero(groups == name)
+        if len(where) < 2:
+            continue
+        parts = [
+            Entrant(entrants[i].name, entrants[i].seeds, entrants[i].counts[:, where])
+            for i in (pair.a, pair.b)
+        ]
+        drawn = resample(
+            parts,
+            [str(name)] * len(where),
+            unit="block",
+            block_length=block_length,
+            replicates=min(replicates, MOST_REPLICATES),
+            absent=study.absent,
+        )
+        found.append((str(name), len(where), drawn.difference(0, 1)))
+    corrected = holm([estimate.p_value()[-1] for _, _, estimate in found])
+    tested = max(1, int(np.isfinite(corrected).sum()))
+    level = 1 - (1 - confidence) / tested
+    return [
+        {"group": name, "images": images, **estimate.summary(-1, level), "p_holm": p}
+        for (name, images, estimate), p in zip(found, corrected, strict=True)
+    ]
+
+
+def decisive_images(
+    entrants: Sequence[Entrant], pair: Pair, study: Study, number: int
+) -> dict[str, list[dict[str, Any]]]:
+    """The images that add most to the headline difference, in both directions."""
+    both = [entrants[pair.a], entrants[pair.b]]
+    gain = influence(both[0].counts).mean(axis=0) - influence(both[1].counts).mean(axis=0)
+    # Influences sum to zero; with each image's share of the difference they sum to the difference.
+    gain = gain + pair.estimate.value[-1] / len(gain)
+    order = np.argsort(-gain, kind="stable")
+    accuracy = [_image_accuracy(study, entrant.name) for entrant in both]
+
+    def entry(i: int) -> dict[str, Any]:
+        return {
+            "name": study.first.names[i],
+            "group": study.first.groups[i],
+            "gain": gain[i],
+            "pixel_acc": [float(values[i]) for values in accuracy],
+        }
+
+    return {
+        "wins": [entry(i) for i in order[:number] if gain[i] > 0],
+        "losses": [entry(i) for i in order[::-1][:number] if gain[i] < 0],
+    }
+
+
+def _image_accuracy(study: Study, label: str) -> np.ndarray:
+    """Pixel accuracy of each image, all runs of a model together, float64 `[N]`."""
+    total = np.sum([run.matrices for run in study.runs[label]], axis=0)
+    hits, _ = union_counts(total)
+    return hits.sum(axis=1) / np.maximum(total.sum(axis=(1, 2)), 1)

@@ -1,0 +1,84 @@
+"""What the models saw in the images that decide: image, mask, and predictions made once more.
+
+A run keeps the counts of each image, not its label map. Where its checkpoint and the data are on
+this machine, the few label maps that a report shows are predicted again; where they are not, the
+report goes without them and says why. They are only looked at: no number comes from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from segbench.artifacts.run_directory import RunDirectory
+from segbench.comparison.runs import Run
+from segbench.console import progress
+
+SAME = 0.01  # of the labelled pixels: more hits or misses than that, and it is another prediction
+
+
+@dataclass
+class Seen:
+    """One image: RGB uint8 `[H, W, 3]`, mask uint8 `[h, w]`, and label maps by model."""
+
+    image: np.ndarray
+    mask: np.ndarray
+    preds: dict[str, np.ndarray] = field(default_factory=dict)
+
+
+def checkpoint_of(run: Run) -> Path | None:
+    """The checkpoint that was tested, if it is still there."""
+    folder = RunDirectory(run.path)
+    is_best = run.protocol.selection == "best"
+    file = folder.best_checkpoint if is_best else folder.last_checkpoint
+    return file if run.result.kind == "train" and file.is_file() else None
+
+
+def see_again(runs: Sequence[Run], names: Sequence[str]) -> tuple[dict[str, Seen], str]:
+    """Reads images and predicts them with the checkpoints of runs.
+
+    Args:
+        runs: those whose predictions are wanted, all of one study.
+        names: of the images.
+
+    Returns:
+        What there is of each image, and why something is missing (empty if nothing is).
+    """
+    checkpoints = [file for run in runs if (file := checkpoint_of(run))]
+    if not names or len(checkpoints) < len(runs):
+        return {}, "their checkpoints are not on this machine"
+    try:
+        return _see(runs, checkpoints, names), ""
+    except Exception as error:  # data that moved, code of others, memory: the report can do without
+        return {}, str(error) or type(error).__name__
+
+
+def _see(runs: Sequence[Run], checkpoints: Sequence[Path], names: Sequence[str]) -> dict[str, Seen]:
+    from segbench.artifacts.segmenter import Segmenter
+
+    found: dict[str, Seen] = {}
+    with progress("Predicting the images that decide", len(runs) * len(names)) as show:
+        for number, (run, file) in enumerate(zip(runs, checkpoints, strict=True)):
+            segmenter = Segmenter(file)
+            if not found:
+                source = segmenter.source(None)
+                records = {r.name: r for r in source.records(run.data.split)}
+                found = {n: Seen(*source.read(records[n])) for n in names if n in records}
+            for done, (name, seen) in enumerate(found.items(), 1):
+                pred = segmenter.predict(seen.image, with_probs=False).labels
+                if _is_as_tested(pred, seen.mask, run, name):
+                    seen.preds[run.label] = pred
+                show(number * len(names) + done)
+    return found
+
+
+def _is_as_tested(pred: np.ndarray, mask: np.ndarray, run: Run, name: str) -> bool:
+    """Whether a prediction has the hits that were counted: not so where data or code changed."""
+    counted = run.matrices[run.names.index(name)]
+    if pred.shape != mask.shape:
+        return False
+    hits = int(((pred == mask) & (mask < len(counted))).sum())
+    return abs(hits - int(np.trace(counted))) <= SAME * max(1, int(counted.sum()))

@@ -1,0 +1,145 @@
+"""The models of a comparison as counts: what IoU and Dice need of each run, image and class.
+
+A score is a ratio of two counts, summed over images before they are divided: never an average of
+scores of single images. With the two counts of Dice in place of those of IoU, all statistics are
+those of Dice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from segbench.comparison.study import Study
+from segbench.metrics.scores import mean_over_classes, overlap, overlap_counts, union_counts
+
+HEADLINES = {"mIoU": "IoU", "mDice": "Dice"}  # the score of a model, and that of a class
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """One line of the leaderboard: all runs of one model.
+
+    Args:
+        name: unique in the comparison.
+        seeds: the seed of each run, all different.
+        counts: int64 `[S, N, 3, C]`: for each run, image and class the numerator and the
+            denominator of its score (see `metrics.scores.overlap_counts`), and the true pixels.
+    """
+
+    name: str
+    seeds: tuple[int, ...]
+    counts: np.ndarray
+
+    def __post_init__(self) -> None:
+        if len(self.seeds) != len(self.counts) or len(set(self.seeds)) != len(self.seeds):
+            raise ValueError(f"{self.name}: the seeds {self.seeds} do not name its runs one by one")
+
+
+def entrants_of(study: Study, metric: str = "mIoU") -> list[Entrant]:
+    """The models of a study, with the counts of all pixels."""
+    return [
+        Entrant(
+            label,
+            tuple(run.seed for run in runs),
+            np.stack([count(run.matrices, metric) for run in runs]),
+        )
+        for label, runs in study.runs.items()
+    ]
+
+
+def boundary_entrants(study: Study, metric: str = "mIoU") -> list[Entrant]:
+    """The same with the counts of the bands along class boundaries, which all runs must have."""
+    found = []
+    for label, runs in study.runs.items():
+        bands = np.stack([run.boundary for run in runs if run.boundary is not None])
+        hits, union = bands[:, :, 0], bands[:, :, 1]
+        parts = [*overlap_counts(hits, union, HEADLINES[metric]), union]
+        found.append(Entrant(label, tuple(run.seed for run in runs), np.stack(parts, axis=2)))
+    return found
+
+
+def count(matrices: np.ndarray, metric: str = "mIoU") -> np.ndarray:
+    """Reduces confusion matrices to what a score needs: 3C numbers instead of C (C + 1).
+
+    Args:
+        matrices: int64 `[..., C, C + 1]`.
+        metric: `mIoU` or `mDice`.
+
+    Returns:
+        int64 `[..., 3, C]`, see `Entrant`.
+    """
+    parts = overlap_counts(*union_counts(matrices), HEADLINES[metric])
+    return np.stack([*parts, matrices.sum(axis=-1)], axis=-2)
+
+
+def scores_of(counts: np.ndarray, absent: str = "exclude") -> np.ndarray:
+    """Scores from summed counts `[..., 3, C]`: by class, then their mean, float64 `[..., C + 1]`.
+
+    Args:
+        counts: see `Entrant`.
+        absent: see `metrics.scores.mean_over_classes`.
+    """
+    return _with_mean(overlap(counts[..., 0, :], counts[..., 1, :]), absent)
+
+
+def resampled_scores(
+    counts: np.ndarray, weights: np.ndarray, absent: str, labelled: np.ndarray
+) -> np.ndarray:
+    """Scores of resampled image sets, by one matrix product.
+
+    A class that has labelled pixels in the data but none in a resample is left out of that
+    resample for all models alike; otherwise a few false positives would decide whether it counts.
+
+    Args:
+        counts: float64 `[P, S, 3, C]`, summed per position of the resampled series.
+        weights: float64 `[R, P]`.
+        absent: see `scores_of`.
+        labelled: bool `[C]`; the classes with labelled pixels in the data.
+
+    Returns:
+        float64 `[R, S, C + 1]`, as `scores_of`.
+    """
+    size = counts.shape[1:]
+    summed = (weights @ counts.reshape(len(counts), -1)).reshape(len(weights), *size)
+    values = overlap(summed[:, :, 0], summed[:, :, 1])
+    if absent == "exclude":
+        values[(summed[:, :, 2] == 0) & labelled] = np.nan
+    return _with_mean(values, absent)
+
+
+def influence(counts: np.ndarray) -> np.ndarray:
+    """What each image adds to the mean score: positive where the model beats its own average.
+
+    The linear part of the score in the images (its influence function). The values sum to zero,
+    and the difference of two models' values ranks the images that decide between them.
+
+    Args:
+        counts: `[..., N, 3, C]`.
+
+    Returns:
+        float64 `[..., N]`, in units of the score.
+    """
+    total = counts.sum(axis=-3)
+    whole = total[..., 1, :]
+    share = np.where(whole > 0, whole, 1)
+    score = total[..., 0, :] / share
+    number = np.maximum((whole > 0).sum(axis=-1), 1)
+    part = (counts[..., 0, :] - score[..., None, :] * counts[..., 1, :]) / share[..., None, :]
+    return part.sum(axis=-1) / number[..., None]
+
+
+def check_same_images(entrants: Sequence[Entrant]) -> None:
+    """Raises ValueError unless all entrants were counted on equally many images and classes."""
+    shapes = {entrant.counts.shape[1:] for entrant in entrants}
+    if len(shapes) != 1:
+        raise ValueError(f"entrants differ in images or classes: {sorted(shapes)}")
+    names = [entrant.name for entrant in entrants]
+    if len(set(names)) != len(names):
+        raise ValueError(f"entrants must have different names, not {names}")
+
+
+def _with_mean(values: np.ndarray, absent: str) -> np.ndarray:
+    return np.concatenate([values, mean_over_classes(values, absent)[..., None]], axis=-1)

@@ -1,0 +1,153 @@
+"""What stands beside the scores of a study: learning curves and measured costs.
+
+A report can do without them, so whatever is wrong with such a file costs that file alone: it is
+left out by name, and the comparison goes on.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from segbench.comparison.runs import LeftOut, Run
+from segbench.comparison.study import Study
+
+MEASURES = ("params", "macs", "latency_ms", "peak_memory_mib")
+LAST_EPOCH = 10_000_000  # beyond it is no epoch but damage
+
+
+def read_costs(study: Study) -> tuple[list[dict[str, Any]], list[LeftOut]]:
+    """Measured costs: `benchmark.json` of the study, or the parameter counts of its runs.
+
+    Returns:
+        Entries with `model` and any of `device`, `params`, `macs`, `latency_ms` (median),
+        `peak_memory_mib`, where times and memory belong to their `device`; and what was left out.
+    """
+    file = study.path / "benchmark.json"
+    left_out: list[LeftOut] = []
+    entries: list[dict[str, Any]] = []
+    if file.exists():
+        labels = {run.result.name: run.label for runs in study.runs.values() for run in runs}
+        try:
+            content = json.loads(file.read_text(encoding="utf-8-sig"))
+            for number, entry in enumerate(content["models"]):
+                found = _cost(entry, labels, study)
+                if isinstance(found, str):
+                    reason = f"entry {number} of models: {found}; measure again"
+                    left_out.append(LeftOut(file, reason, broken=True))
+                elif found:
+                    entries.append(found)
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+            reason = f"no costs can be read from it ({_why(error)}); measure again or remove it"
+            left_out.append(LeftOut(file, reason, broken=True))
+    known = {entry["model"] for entry in entries}
+    counted = [
+        {"model": label, "params": params}
+        for label, runs in study.runs.items()
+        if label not in known and (params := positive(runs[0].result.params))
+    ]
+    return entries + counted, left_out
+
+
+def positive(value: Any) -> float | int | None:
+    """A finite number above zero, or None."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return value if is_number and math.isfinite(value) and 0 < value < 1e18 else None
+
+
+def _cost(entry: Any, labels: Mapping[str, str], study: Study) -> dict[str, Any] | str:
+    """The entry with the label of its model; {} if no run of the study has it; or what is wrong."""
+    if not isinstance(entry, dict) or not isinstance(entry.get("model"), str):
+        return "names no model"
+    label = labels.get(entry["model"], entry["model"])
+    if label not in study.runs:
+        return {}
+    for key in MEASURES:
+        if entry.get(key) is not None and positive(entry[key]) is None:
+            return f"{key} of {entry['model']} is no positive number: {str(entry[key])[:40]}"
+    device = entry.get("device")
+    if device is not None and not isinstance(device, str):
+        return f"device of {entry['model']} is no text"
+    return {**{key: entry[key] for key in (*MEASURES, "device") if key in entry}, "model": label}
+
+
+def read_curves(
+    study: Study, keys: Sequence[str]
+) -> tuple[dict[str, dict[str, Any]], list[LeftOut]]:
+    """Learning curves over the epochs that all seeds of a model have.
+
+    Args:
+        study: the runs, each with its metrics.csv.
+        keys: columns of that file.
+
+    Returns:
+        For each label and key `epochs` (from 1), `mean`, `low` and `high` over the seeds; and what
+        was left out.
+    """
+    curves: dict[str, dict[str, Any]] = {}
+    left_out: list[LeftOut] = []
+    for label, runs in study.runs.items():
+        tables = []
+        for run in runs:
+            try:
+                tables.append(_epochs(run, keys))
+            except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+                file = run.path / "metrics.csv"
+                reason = f"no learning curve can be read from it ({_why(error)})"
+                left_out.append(LeftOut(file, reason, broken=True))
+        found = {key: curve for key in keys if (curve := _curve([t[key] for t in tables]))}
+        if found:
+            curves[label] = found
+    return curves, left_out
+
+
+def _epochs(run: Run, keys: Sequence[str]) -> dict[str, dict[int, float]]:
+    """Value by epoch of each column; empty where the run has none."""
+    file = run.path / "metrics.csv"
+    found: dict[str, dict[int, float]] = {key: {} for key in keys}
+    if not file.exists():  # predictions from elsewhere have no curves
+        return found
+    with file.open(newline="", encoding="utf-8-sig") as handle:
+        rows = csv.DictReader(handle)
+        for row in rows:
+            for key in keys:
+                if row.get(key):
+                    epoch = float(row["epoch"])
+                    if not (0 <= epoch < LAST_EPOCH and epoch == int(epoch)):
+                        raise ValueError(f"line {rows.line_num}: epoch {row['epoch']}")
+                    found[key][int(epoch) + 1] = float(row[key])
+    return found
+
+
+def _curve(series: Sequence[Mapping[int, float]]) -> dict[str, Any] | None:
+    known = [entry for entry in series if entry]
+    shared = sorted(set.intersection(*map(set, known))) if known else []
+    if len(shared) < 2:
+        return None
+    values = np.array([[entry[epoch] for epoch in shared] for entry in known])
+    values[~np.isfinite(values)] = np.nan  # a diverged epoch is a gap, and does not hide the others
+    return {
+        "epochs": shared,
+        "mean": values.mean(axis=0),
+        "low": values.min(axis=0),
+        "high": values.max(axis=0),
+    }
+
+
+def _why(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return f"byte {error.start} is not UTF-8"
+    if isinstance(error, KeyError):
+        return f"there is no {error}"
+    return str(error) or type(error).__name__
+
+
+def relative(path: Path, study: Study) -> str:
+    """A path as reports name it: below the study."""
+    return path.relative_to(study.path).as_posix()

@@ -1,0 +1,84 @@
+"""The one way to write on the terminal: text is shown as it is, whatever characters it has.
+
+Names of classes, models and files reach the terminal in tables, notes and errors. Here they are
+never markup (`[red]` is shown with its brackets), never emoji (`:cat:`) and never control
+characters, which would move the cursor or change colors.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+from rich.text import Text
+
+from segbench.escaping import terminal
+
+WIDTH = 120  # columns where the output is a file or a pipe, which has no width
+
+
+class PlainConsole(Console):
+    """A console that takes every string as text."""
+
+    def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]
+        """The text, without markup, emoji and control characters; `style` and the like are kept."""
+        options |= {"markup": False, "emoji": False, "highlight": False}
+        return super().render_str(terminal(text), **options)
+
+
+def console(stderr: bool = False) -> PlainConsole:
+    """A console on stdout, or on stderr."""
+    stream = sys.stderr if stderr else sys.stdout
+    width = None if stream.isatty() else WIDTH
+    return PlainConsole(stderr=stderr, width=width, markup=False, emoji=False, highlight=False)
+
+
+def say(text: str, stderr: bool = False) -> None:
+    """Prints a line (or several) as it is: neither wrapped nor cut off."""
+    print(terminal(text), file=sys.stderr if stderr else sys.stdout, flush=True)
+
+
+def table(*columns: str, title: str | None = None, left: int = 1) -> Table:
+    """An empty table.
+
+    Args:
+        columns: their heads.
+        title: above it.
+        left: so many columns are aligned to the left, the others, numbers, to the right.
+    """
+    found = Table(title=title, title_justify="left")
+    for position, head in enumerate(columns):
+        found.add_column(head, justify="left" if position < left else "right", overflow="fold")
+    return found
+
+
+@contextmanager
+def progress(what: str, total: int | None = None) -> Iterator[Callable[..., None]]:
+    """Shows on stderr how far something is, where someone is watching, until the block ends.
+
+    Args:
+        what: what is done, for example `Decoding train`.
+        total: of how many; None = not known.
+
+    Yields:
+        A function that takes how many are done so far, and of how many where that is known later.
+    """
+    target = console(stderr=True)
+    columns = (
+        TextColumn("{task.description}", markup=False),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+    )
+    bar = Progress(
+        *columns, console=target, transient=True, disable=not target.is_terminal,
+        redirect_stdout=True, redirect_stderr=False,
+    )  # fmt: skip
+    with bar:
+        task = bar.add_task(terminal(what), total=total)
+        yield lambda done, total=None: bar.update(task, completed=done, total=total)

@@ -1,0 +1,66 @@
+"""How figures show text: names are text, never math, and every character is readable.
+
+`$` begins mathematics in matplotlib, and a character that its font lacks becomes an empty box. All
+figures of segbench are built and saved inside `plain_text()`, with names through `label`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+import matplotlib
+from matplotlib import font_manager
+
+from segbench.escaping import one_line
+
+LONGEST = 40  # characters; longer names leave no room for the figure
+# Fonts that have what DejaVu Sans, which comes with matplotlib, lacks: used where installed.
+FALLBACKS = (
+    "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans SC", "Noto Sans JP", "Noto Sans KR",
+    "Source Han Sans", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Droid Sans Fallback",
+    "IPAGothic", "IPAexGothic", "TakaoGothic", "NanumGothic", "UnDotum", "Microsoft YaHei",
+    "SimHei", "MS Gothic", "Yu Gothic", "Malgun Gothic", "PingFang SC", "Hiragino Sans",
+    "Arial Unicode MS", "Noto Sans Devanagari", "Noto Sans Thai", "Noto Sans Bengali",
+)  # fmt: skip
+
+
+@contextmanager
+def plain_text() -> Iterator[None]:
+    """Inside, figures take every text literally; also a decorator of functions that draw."""
+    families = ["DejaVu Sans", *_installed()]
+    with matplotlib.rc_context({"text.parse_math": False, "font.family": families}):
+        yield
+
+
+def label(text: str) -> str:
+    """A name for a figure: on one line, not too long, without characters that would be boxes.
+
+    A character that no font at hand has is shown by its number, as Python writes it.
+    """
+    text = one_line(text)
+    text = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    if text.isascii():
+        return text
+    return "".join(char if ord(char) in _glyphs() else _number(char) for char in text)
+
+
+def _number(char: str) -> str:
+    return char.encode("unicode_escape").decode("ascii")
+
+
+@cache
+def _installed() -> tuple[str, ...]:
+    known = {font.name for font in font_manager.fontManager.ttflist}
+    return tuple(name for name in FALLBACKS if name in known)
+
+
+@cache
+def _glyphs() -> frozenset[int]:
+    """The characters that the fonts of `plain_text` have."""
+    found: set[int] = set()
+    for name in ("DejaVu Sans", *_installed()):
+        file = font_manager.findfont(name)
+        found |= set(font_manager.get_font(file).get_charmap())
+    return frozenset(found)
