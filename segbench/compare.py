@@ -44,7 +44,7 @@ def compare(config: DictConfig) -> int:
     )
     comparison = compare_runs(study, options)
     page = write_report(study, comparison)
-    if plain["wandb"]:
+    if plain["wandb"] and os.environ.get("WANDB_MODE") != "disabled":
         _log(comparison, page.parent)
     _print(comparison, page)
     broken = any(entry["broken"] for entry in comparison["left_out"])
@@ -91,10 +91,10 @@ def _log(comparison: Mapping[str, Any], folder: Path) -> None:
     from segbench.comparison.tables import class_rows, leaderboard_rows, pair_rows
 
     os.environ.setdefault("WANDB_SILENT", "true")
-    offline = os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun")
+    offline = os.environ.get("WANDB_MODE") in ("offline", "dryrun")
     online = not offline and wandb.login(prompt=False)
     run = wandb.init(
-        project="segbench",
+        project=os.environ.get("WANDB_PROJECT", "segbench"),
         group=comparison["study"],
         name=f"{comparison['study']}/compare",
         job_type="compare",

@@ -85,7 +85,15 @@ def build_source(data: Mapping[str, Any]) -> Any:
     """The data source of a `data` config: its keys without those of the loaders."""
     factory = locate(str(data["_target_"]))
     known = inspect.signature(factory).parameters
-    return instantiate("data", {k: v for k, v in data.items() if k == "_target_" or k in known})
+    node = {k: v for k, v in data.items() if k == "_target_" or k in known}
+    source = instantiate("data", node)
+    try:
+        source.classes  # noqa: B018  (made when it is asked for)
+    except ValueError as error:
+        raise ConfigError(f"data: {error}") from None
+    except DataError:
+        pass  # of files: told where they are read
+    return source
 
 
 def build_datamodule(data: Mapping[str, Any], source: Any, seed: int) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any
 
@@ -9,7 +10,9 @@ from rich.console import Console
 from rich.table import Table
 
 from segbench.artifacts.run_directory import RunDirectory
+from segbench.config.app import OUTCOME_FILE
 from segbench.metrics.scores import percent
+from segbench.training.next_steps import next_commands
 
 
 def print_report(result: dict[str, Any], run: RunDirectory) -> None:
@@ -56,10 +59,8 @@ def print_report(result: dict[str, Any], run: RunDirectory) -> None:
     if pictures:
         console.print(f"picture        {pictures[-1]}")
     checkpoint = run.best_checkpoint if selection == "best" else run.last_checkpoint
+    if OUTCOME_FILE in os.environ:
+        return  # a job of a sweep: what is next comes when all are done
     console.print("\nnext:")
-    for text in (
-        f"python -m segbench.predict ckpt={checkpoint} source=PHOTO_OR_FOLDER",
-        f"python -m segbench.evaluate ckpt={checkpoint}",
-        "python -m segbench.train -m model=unet,unet_resnet34 seed=0,1,2     a sweep",
-    ):
-        console.print(f"  {text}", soft_wrap=True)
+    for text in next_commands(result["config"], checkpoint):
+        console.print(f"  {text}", soft_wrap=True, markup=False)

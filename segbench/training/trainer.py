@@ -22,7 +22,7 @@ from segbench.artifacts import build
 from segbench.artifacts.run_directory import RunDirectory, replacing
 from segbench.errors import ConfigError
 from segbench.training.callbacks import Bar, Curves, EpochLines, Samples, Speed
-from segbench.training.tracking import wandb_arguments
+from segbench.training.tracking import is_disabled, wandb_arguments
 
 Config = dict[str, Any]
 # Of arguments for which the Trainer itself sets no limit.
@@ -91,6 +91,8 @@ def build_loggers(config: Config, run: RunDirectory) -> list[Logger]:
     """The loggers of a run, which know its config."""
     loggers = []
     for name, node in (config["logger"] or {}).items():
+        if is_disabled(node):
+            continue
         given = wandb_arguments(node, run)
         logger = build.instantiate(f"logger.{name}", node, save_dir=str(run.path), **given)
         try:
