@@ -26,6 +26,8 @@ def explain(config: DictConfig, override: str, error: Exception) -> str:
     """Why an override could not be applied to a config that contains all others."""
     key, _, value = override.partition("=")
     bare, value = key.lstrip("+~"), value.strip("'\"")
+    if is_group(bare) and value[:1] in ("[", "{"):
+        return f"{bare}: takes one option: {', '.join(options_of(bare))}"
     if isinstance(error, MissingConfigException) and error.options:
         return unknown_option(bare, value, error.options)
     if "Ambiguous value" in str(error):
@@ -35,8 +37,6 @@ def explain(config: DictConfig, override: str, error: Exception) -> str:
         )
     if is_group(bare) and value == "null":
         return not_set(bare)
-    if is_group(bare) and value[:1] in ("[", "{"):
-        return f"{bare}: takes one option: {', '.join(options_of(bare))}"
     path, node = "", config
     for part in bare.split("."):
         if node is None:

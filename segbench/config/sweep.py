@@ -11,7 +11,6 @@ import json
 import math
 import os
 import secrets
-import shlex
 import shutil
 import signal
 import subprocess
@@ -25,7 +24,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from segbench.config.app import OUTCOME_FILE, Outcome
-from segbench.config.command_line import override
+from segbench.config.command_line import key_of, override
 from segbench.config.run_names import named_keys, suffixed
 from segbench.config.sweep_table import print_jobs
 from segbench.config.tuning import is_tuning, swept_values
@@ -53,7 +52,8 @@ class Sweep:
             go on at the same time.
         config_folder: of --config-dir.
         total: the number of jobs; None where the sweeper decides.
-        named: the keys that enter the names of runs.
+        varying: the keys that differ between the jobs.
+        named: those of them that enter the names of runs.
         threads: how many a job may use; None: as many as it likes.
         started: the time of the clock.
     """
@@ -63,6 +63,7 @@ class Sweep:
     records: Path
     config_folder: str | None
     total: int | None
+    varying: tuple[str, ...]
     named: tuple[str, ...]
     threads: int | None
     started: float
@@ -81,10 +82,13 @@ class Sweep:
         tunes = is_tuning(config)
         total = None if tunes else math.prod(len(values) for values in swept.values())
         named = () if tunes else named_keys(config, swept)
+        varying = tuple(key for key, values in swept.items() if len(values) != 1)
         records = Path(folder).absolute() / ".jobs" / f"{os.getpid()}-{secrets.token_hex(4)}"
         records.mkdir(parents=True)
-        threads = _threads(config.hydra.launcher, total)
-        return cls(module, folder, records, config_folder, total, named, threads, time.time())
+        threads, now = _threads(config.hydra.launcher, total), time.time()
+        return cls(
+            module, folder, records, config_folder, total, varying, named, threads, time.time()
+        )
 
     def run_job(self, config: DictConfig) -> float:
         """Runs the current job of Hydra in a fresh process and files its outcome.
@@ -102,7 +106,8 @@ class Sweep:
         command += [*words, "hydra.mode=RUN"]
         command += ["--config-dir", self.config_folder] if self.config_folder else []
         of_all = f" of {self.total}" if self.total else ""
-        print(f"\n[job {job.job.num + 1}{of_all}] {shlex.join(own)}   {self._clock()}", flush=True)
+        shown = [word for word in own if key_of(word) in self.varying] or own
+        print(f"\n[job {job.job.num + 1}{of_all}] {' '.join(shown)}   {self._clock()}", flush=True)
         started = time.time()
         file = self.records / f"{job.job.num:05d}.outcome"
         code, received = _run(command, {**os.environ, **self._limits(), OUTCOME_FILE: str(file)})

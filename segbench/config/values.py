@@ -46,13 +46,14 @@ def check_values(config: DictConfig) -> list[str]:
     HydraConfig.instance().set_config(config)
     verb_schema = OmegaConf.get_type(config)
     config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    problems = removed(config, verb_schema)
+    if problems := removed(config, verb_schema):
+        return problems
     try:
         problems += [not_set(key) for key in sorted(OmegaConf.missing_keys(config))]
         problems += [f"{key}: is empty" for key in ("study", "name") if config.get(key) == ""]
         values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore
     except (OmegaConfBaseException, RecursionError):
-        return problems + unresolved(config)
+        return problems + list(unresolved(config).values())
     missing = {problem.split(":")[0] for problem in problems}
     _forget_class_weight_rules(values.get("loss"))
     problems += _without_target(values)
@@ -63,9 +64,9 @@ def check_values(config: DictConfig) -> list[str]:
     return problems + _check_report(values.get("compare"))
 
 
-def unresolved(config: DictConfig | ListConfig, path: str = "") -> list[str]:
-    """One sentence for each value of a config whose interpolation leads nowhere."""
-    problems = []
+def unresolved(config: DictConfig | ListConfig, path: str = "") -> dict[str, str]:
+    """For each reason why interpolations lead nowhere, a sentence with the first that does not."""
+    problems: dict[str, str] = {}
     keys = range(len(config)) if isinstance(config, ListConfig) else list(config)
     for key in keys:
         where = f"{path}.{key}".lstrip(".")
@@ -74,12 +75,12 @@ def unresolved(config: DictConfig | ListConfig, path: str = "") -> list[str]:
         except MissingMandatoryValue:
             continue
         except (OmegaConfBaseException, RecursionError) as error:
-            node = config._get_node(key)
+            node: Any = config._get_node(key)
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            problems.append(f"{where}: {node._value() if node else key}: {reason}")  # type: ignore
+            problems.setdefault(reason, f"{where}: {node._value()}: {reason}")
             continue
         if isinstance(value, DictConfig | ListConfig):
-            problems += unresolved(value, where)
+            problems = unresolved(value, where) | problems
     return problems
 
 
