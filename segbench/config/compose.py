@@ -195,12 +195,9 @@ def for_sweeper(config_name: str, overrides: list[str]) -> list[str]:
 
 def _once(problems: list[str]) -> list[str]:
     """Without repetitions, and without "is not set" for a key of which more is known."""
-    known = {text.split(":")[0] for text in problems if ": is not set" not in text}
-    return [
-        text
-        for text in dict.fromkeys(problems)
-        if ": is not set" not in text or text.split(":")[0] not in known
-    ]
+    unset = {text: text.partition(":")[0] for text in problems if ": is not set" in text}
+    known = {re.split("[:=]", text)[0].lstrip("+~") for text in problems if text not in unset}
+    return [text for text in dict.fromkeys(problems) if unset.get(text) not in known]
 
 
 def _listing(problems: list[str]) -> str:

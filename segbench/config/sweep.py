@@ -85,7 +85,7 @@ class Sweep:
         varying = tuple(key for key, values in swept.items() if len(values) != 1)
         records = Path(folder).absolute() / ".jobs" / f"{os.getpid()}-{secrets.token_hex(4)}"
         records.mkdir(parents=True)
-        threads, now = _threads(config.hydra.launcher, total), time.time()
+        threads = _threads(config.hydra.launcher, total)
         return cls(
             module, folder, records, config_folder, total, varying, named, threads, time.time()
         )
