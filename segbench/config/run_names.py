@@ -47,8 +47,8 @@ def named_keys(config: DictConfig, swept: Mapping[str, Sequence[str]]) -> tuple[
             if place in places:
                 raise ConfigError(_shared(place, places[place], job))
             places[place] = job
-    except OmegaConfBaseException:
-        return ()  # its values do not fit: the check of the config says so
+    except OmegaConfBaseException as error:
+        raise ConfigError(f"run_dir: {str(error).splitlines()[0]}") from None
     return named
 
 
@@ -76,6 +76,7 @@ def suffixed(config: DictConfig, named: Sequence[str], overrides: Sequence[str])
 def _place(config: DictConfig, job: Mapping[str, str], named: Sequence[str]) -> str:
     """The run directory of a job."""
     config = copy.deepcopy(config)
+    OmegaConf.set_readonly(config.hydra, False)
     words = [f"{key}={value}" for key, value in job.items()]
     with open_dict(config):
         for parsed in OverridesParser.create().parse_overrides(words):

@@ -33,6 +33,7 @@ def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
 def job(*task: str, hydra: tuple[str, ...] = ()) -> Any:
     """The config of a job, as Hydra's launcher makes it."""
     config = read_command("train", list(task)).config
+    OmegaConf.set_readonly(config.hydra, False)
     config.hydra.job.num = 2
     config.hydra.overrides.task = list(task)
     config.hydra.overrides.hydra = list(hydra)
