@@ -23,7 +23,7 @@ def test_model_data_and_seed_have_their_places_already() -> None:
 
 def test_whatever_else_is_swept_enters_the_name() -> None:
     assert named("optimizer.lr=0.1,0.2", "seed=0,1") == ("optimizer.lr",)
-    assert named("loss=ce,dice", "+model.a=1,2", "optimizer.lr=0.1") == ("loss", "model.a")
+    assert named("loss=ce,dice", "samples=1,2", "optimizer.lr=0.1") == ("loss", "samples")
     assert named("model=unet,custom", "name=mine", "seed=0,1") == ("model",)
 
 
