@@ -15,13 +15,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
 from segbench.artifacts.run_directory import RunDirectory
-from segbench.config import config_dir, did_you_mean, make_folder
+from segbench.config import make_folder
 from segbench.config.app import Outcome, run_verb
-from segbench.config.compose import compose_checked
+from segbench.config.places import options_of
 from segbench.console import say
 from segbench.errors import ConfigError, ResultError
 from segbench.storage import write_text
@@ -87,16 +86,14 @@ def _positive(value: Any) -> bool:
 
 def _of_names(config: Config) -> dict[str, Config]:
     """The resolved training config of each model of conf/model, by name."""
-    known = sorted(file.stem for file in (config_dir() / "model").glob("*.yaml"))
+    known = options_of("model")
     names = known if config["models"] == ["all"] else config["models"]
+    from segbench.config.compose import compose_checked
+    from segbench.config.messages import unknown_option
+
     if unknown := [name for name in names if name not in known]:
-        raise ConfigError(
-            "\n".join(
-                f"model: there is no model '{n}'{did_you_mean(str(n), known)}" for n in unknown
-            )
-        )
+        raise ConfigError("\n".join(unknown_option("model", str(n), known) for n in unknown))
     found = {}
-    GlobalHydra.instance().clear()  # this command is composed; now the trainings are
     for name in names:
         composed = compose_checked("train", [f"model={name}", "logger=csv"])
         plain = OmegaConf.to_container(

@@ -49,7 +49,7 @@ def compare(config: DictConfig) -> int:
         images = gallery(study, comparison)
         comparison["left_out"] += left_out_entries(study, images.left_out)
         page = write_report(study, comparison, images)
-        if plain["wandb"]:
+        if plain["wandb"] and os.environ.get("WANDB_MODE") != "disabled":
             _log(comparison, folder)
     _print(comparison, page)
     broken = any(entry["broken"] for entry in comparison["left_out"])
@@ -92,10 +92,10 @@ def _log(comparison: Mapping[str, Any], folder: Path) -> None:
     from segbench.comparison import formats, tables
 
     os.environ.setdefault("WANDB_SILENT", "true")
-    offline = os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun")
+    offline = os.environ.get("WANDB_MODE") in ("offline", "dryrun")
     online = not offline and wandb.login(prompt=False)
     run = wandb.init(
-        project="segbench",
+        project=os.environ.get("WANDB_PROJECT", "segbench"),
         group=comparison["study"],
         name=f"{comparison['study']}/compare",
         job_type="compare",

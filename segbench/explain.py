@@ -12,12 +12,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hydra.core.global_hydra import GlobalHydra
 from omegaconf import DictConfig, OmegaConf
 
-from segbench.config import config_dir, did_you_mean, make_folder
+from segbench.config import did_you_mean, make_folder
 from segbench.config.app import Outcome, run_verb
-from segbench.config.compose import compose_checked
+from segbench.config.places import options_of
 from segbench.console import say
 from segbench.errors import ConfigError
 from segbench.storage import alone_in, file_names, write_text
@@ -123,12 +122,13 @@ def _architectures(config: Config, folder: Path) -> None:
 
 def _model_nodes(names: list[str]) -> dict[str, Config]:
     """The config of each model of conf/model."""
-    known = sorted(file.stem for file in (config_dir() / "model").glob("*.yaml"))
+    known = options_of("model")
     names = known if names == ["all"] else names
+    from segbench.config.compose import compose_checked
+    from segbench.config.messages import unknown_option
+
     if unknown := [name for name in names if name not in known]:
-        hints = (f"model: there is no model '{n}'{did_you_mean(n, known)}" for n in unknown)
-        raise ConfigError("\n".join(hints))
-    GlobalHydra.instance().clear()  # this command is composed; now the models are
+        raise ConfigError("\n".join(unknown_option("model", n, known) for n in unknown))
     found: dict[str, Config] = {}
     for name in names:
         node = compose_checked("train", [f"model={name}"]).model

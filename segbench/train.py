@@ -83,15 +83,18 @@ def _unchanged(config: Config, run: RunDirectory) -> Outcome | None:
 
 def finish_study(config: DictConfig) -> int:
     """What follows a sweep: the tuned values, or the report if asked for; returns the exit code."""
+    from segbench.config.command_line import command, override
+
     if is_tuning(config):
         from segbench.training.tuned_values import write_tuned
 
         return write_tuned(Path(config.hydra.sweep.dir), config.hydra.runtime.choices)
     if config.compare is None:
+        print(f"\nnext: {command('segbench.compare', {'study': config.study})}")
         return 0
     options = {"study": config.study, "wandb": "wandb" in (config.logger or {})}
     options |= OmegaConf.to_container(config.compare, resolve=True)  # type: ignore[arg-type]
-    overrides = [f"{key}={value}" for key, value in options.items()]
+    overrides = [override(key, value) for key, value in options.items()]
     return subprocess.run([sys.executable, "-m", "segbench.compare", *overrides]).returncode
 
 

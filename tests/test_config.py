@@ -154,9 +154,11 @@ def test_all_mistakes_are_told_at_once() -> None:
 
 
 def test_keys_of_a_group_whose_option_is_unknown_are_not_held_against_another_option() -> None:
-    assert problems("model=unett", "model.width=16") == [
-        "model: there is no model 'unett'; did you mean 'unet'?"
-    ]
+    (told,) = problems("model=unett", "model.width=16")
+    assert told == (
+        "model: there is no model 'unett'; did you mean 'unet'? "
+        "Or put yours in ./conf/model/unett.yaml"
+    )
 
 
 def test_the_verb_prints_the_problems_without_a_traceback_and_ends_with_2() -> None:

@@ -106,8 +106,18 @@ def split_data(data: Mapping[str, Any]) -> tuple[Node, Node]:
 
 
 def build_source(data: Mapping[str, Any]) -> Source:
-    """The data source of a `data` config."""
+    """The data source of a `data` config.
+
+    Raises:
+        ConfigError: it refuses its arguments, or its classes contradict themselves.
+    """
     source: Source = instantiate("data", split_data(data)[0])
+    try:
+        source.classes  # noqa: B018  (made when it is asked for)
+    except ValueError as error:
+        raise ConfigError(f"data: {error}") from None
+    except DataError:
+        pass  # of files: reported where they are read
     return source
 
 

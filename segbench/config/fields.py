@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import Field, field, fields, is_dataclass
 from typing import Any
 
+from omegaconf import MISSING
+
 LARGEST_SEED = 2**32 - 1
 
 
@@ -19,19 +21,43 @@ def within(default: float | None, low: float, high: float | None = None) -> Any:
     return field(default=default, metadata={"low": low, "high": high})
 
 
+def path(default: Any = MISSING) -> Any:
+    """A field that names a file or folder: a `~` at its start is the home directory."""
+    return field(default=default, metadata={"path": True})
+
+
+def path_keys(schema: type | None) -> list[str]:
+    """The keys of the fields that name a file or folder."""
+    entries = fields(schema) if is_dataclass(schema) else ()
+    return [entry.name for entry in entries if entry.metadata.get("path")]
+
+
 def wrong_values(config: Mapping[str, Any], schema: type | None) -> list[str]:
     """One sentence for each key whose value its field does not take."""
     entries = fields(schema) if is_dataclass(schema) else ()
-    problems = (_problem(entry, config.get(entry.name)) for entry in entries)
+    problems = (_problem(entry, config[entry.name]) for entry in entries if entry.name in config)
     return [problem for problem in problems if problem]
+
+
+def removed(config: Mapping[str, Any], schema: type | None) -> list[str]:
+    """One sentence for each key that the command line took away, as `~KEY` does."""
+    names = [entry.name for entry in fields(schema)] if is_dataclass(schema) else []
+    there = list(config)  # with those that have no value yet, which `in` leaves out
+    return [
+        f"{name}: was removed (~{name}), but it is needed; set it to a value instead"
+        for name in names
+        if name not in there
+    ]
 
 
 def _problem(entry: Field[Any], value: Any) -> str | None:
     options, low = entry.metadata.get("choices"), entry.metadata.get("low")
     if options and value not in options:
         return f"{entry.name}: '{value}' is not one of {', '.join(options)}"
-    if low is None or value is None:
+    if low is None or value is None or value == MISSING:
         return None
+    if isinstance(value, bool) or not isinstance(value, int | float):  # from an interpolation
+        return f"{entry.name}: expected a number, got {value!r}"
     high = entry.metadata["high"]
     if low <= value and (high is None or value <= high):  # false for NaN
         return None

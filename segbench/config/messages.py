@@ -9,22 +9,38 @@ from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
-from segbench.config import config_dir, did_you_mean, studies_dir
+from segbench.config import did_you_mean, studies_dir
+from segbench.config.places import hidden, is_group, options_of
+
+# What is installed beside Hydra for its launchers and sweepers.
+_EXTRAS = {
+    "hydra/sweeper optuna": "tune",
+    "hydra/launcher joblib": "launchers",
+    "hydra/launcher submitit_local": "launchers",
+    "hydra/launcher submitit_slurm": "launchers",
+    "hydra/launcher ray": "ray",
+}
 
 
 def explain(config: DictConfig, override: str, error: Exception) -> str:
-    """Why an override could not be applied to a config that holds all others."""
+    """Why an override could not be applied to a config that contains all others."""
     key, _, value = override.partition("=")
-    bare = key.lstrip("+~")
+    bare, value = key.lstrip("+~"), value.strip("'\"")
+    if is_group(bare) and value[:1] in ("[", "{"):
+        return f"{bare}: takes one option: {', '.join(options_of(bare))}"
     if isinstance(error, MissingConfigException) and error.options:
-        return f"{key}: there is no {bare} '{value}'{did_you_mean(value, error.options)}"
+        return unknown_option(bare, value, list(error.options))
     if "Ambiguous value" in str(error):
         return (
-            f"{override}: several values are a sweep, which needs -m; a text that holds a comma "
+            f"{override}: several values are a sweep, which needs -m; a text that contains a comma "
             f"needs quotes: '{key}=\"A,B\"'"
         )
+    if is_group(bare) and value == "null":
+        return not_set(bare)
     path, node = "", config
     for part in bare.split("."):
+        if node is None:
+            return f"{key}: {path} is null; write +{bare}={value}"
         if not isinstance(node, DictConfig):
             break
         if part not in node:
@@ -32,30 +48,57 @@ def explain(config: DictConfig, override: str, error: Exception) -> str:
             options = {str(option) for option in node} - {"hydra", "_target_"}
             return f"{key}: there is no key '{part}' in {where}{did_you_mean(part, options)}"
         path = f"{path}.{part}".lstrip(".")
-        node = OmegaConf.select(config, path)
-    return f"{override}: {_root_cause(error)}"
+        node = OmegaConf.select(config, path, throw_on_resolution_failure=False)
+    return f"{override}: {root_cause(error)}"
 
 
-def _root_cause(error: BaseException) -> str:
+def unknown_option(group: str, name: str, options: list[str]) -> str:
+    """For an option that no file of its group has: the nearest, and where one's own is put."""
+    text = f"{group}: there is no {group} '{name}'{did_you_mean(name, options)}"
+    if extra := _EXTRAS.get(f"{group} {name}"):
+        return f'{text}; it comes with pip install "segbench[{extra}]"'
+    if group.startswith("hydra/"):
+        return text
+    own = f"put yours in ./conf/{group}/{name}.yaml"
+    return f"{text} Or {own}" if text.endswith("?") else f"{text}; {own}"
+
+
+def root_cause(error: BaseException) -> str:
+    """The first line of what was wrong in the first place."""
     while error.__cause__ is not None:
         error = error.__cause__
     if isinstance(error, YAMLError):
         return " ".join(str(error).split())
-    first, *rest = str(error).splitlines()
+    first, *rest = str(error).splitlines() or [type(error).__name__]
     return rest[0].strip() if rest and first.endswith("composing config:") else first
 
 
 def broken_config(config_name: str, error: Exception) -> str:
     """Why a config does not compose even without an override."""
-    reason = _root_cause(error)
+    reason = root_cause(error)
     if unset := re.match(r"You must specify '([\w/]+)'", reason):
-        group = unset[1]
-        options = sorted(file.stem for file in (config_dir() / group).glob("*.yaml"))
+        return not_set(unset[1])
+    return f"{config_name}.yaml: {reason}"
+
+
+def not_set(key: str) -> str:
+    """For a key without a value."""
+    if options := options_of(key) if is_group(key) else []:
         return (
-            f"{group}: is not set; give it on the command line as {group}=OPTION, one of "
+            f"{key}: is not set; give it on the command line as {key}=OPTION, one of "
             + ", ".join(options)
         )
-    return f"{config_name}.yaml: {reason}"
+    return f"{key}: is not set; give it on the command line as {key}=VALUE"
+
+
+def hidden_options(config_name: str, choices: DictConfig) -> list[str]:
+    """One sentence for each chosen file of one's own behind a shipped one of the same name."""
+    chosen = [config_name, *(f"{group!s}/{option}" for group, option in choices.items())]
+    return [
+        f"{name}: segbench ships one of this name, so {file} is not read; rename it"
+        for name in chosen
+        if (file := hidden(name))
+    ]
 
 
 def unknown_study(name: str) -> str:

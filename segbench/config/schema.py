@@ -12,7 +12,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-from segbench.config.fields import LARGEST_SEED, choice, within
+from segbench.config.fields import LARGEST_SEED, choice, path, within
 
 
 @dataclass
@@ -23,7 +23,7 @@ class TrainConfig:
     study: str = "default"
     name: str = MISSING
     seed: int = within(0, 0, LARGEST_SEED)
-    run_dir: str = MISSING
+    run_dir: str = path()
     # auto: continue an unfinished run of the same config; never: refuse to touch one
     resume: str = choice("auto", "never")
     overwrite: bool = False
@@ -41,7 +41,7 @@ class TrainConfig:
     inference: Any = MISSING
 
     # How
-    weights: str | None = None
+    weights: str | None = path(None)
     # auto: bf16 where the GPU has it, fp16 with loss scaling on an older one, 32 bit on CPU
     precision: str = choice("auto", "32-true", "bf16-mixed", "16-mixed")
     deterministic: bool = False
@@ -74,11 +74,11 @@ class EvaluateConfig:
     """Everything that `python -m segbench.evaluate` understands at the top level."""
 
     # What to score: a checkpoint, or a folder of label maps by any program
-    ckpt: str | None = None
-    predictions: str | None = None
+    ckpt: str | None = path(None)
+    predictions: str | None = path(None)
     # On what: a checkpoint knows its data set; `root` says where it lies on this machine
     data: Any = None
-    root: str | None = None
+    root: str | None = path(None)
     split: str = choice("test", "val")
     # null: as the checkpoint was tested
     inference: Any = None
@@ -87,7 +87,7 @@ class EvaluateConfig:
     study: str = "evaluations"
     name: str | None = None
     seed: int | None = within(None, 0)
-    run_dir: str | None = None
+    run_dir: str | None = path(None)
 
     # Scores
     absent_classes: str = choice("exclude", "zero", "one")
@@ -113,9 +113,9 @@ class EvaluateConfig:
 class PredictConfig:
     """Everything that `python -m segbench.predict` understands at the top level."""
 
-    source: str = MISSING
-    ckpt: str | None = None
-    output: str = "predictions"
+    source: str = path()
+    ckpt: str | None = path(None)
+    output: str = path("predictions")
     # null: as the checkpoint was tested
     inference: Any = None
     # auto: as high as in training; null: as the picture is; [H, W]
@@ -145,7 +145,7 @@ class CompareConfig:
 
     # Which runs: RUNS/STUDY/*/seed*, all of them or only those of these names (MODEL-DATA)
     study: str = MISSING
-    runs: str = "runs"
+    runs: str = path("runs")
     only: list[str] = field(default_factory=list)
     # The score that is tested; the other one is shown beside it
     metric: str = choice("mIoU", "mDice")
@@ -191,7 +191,7 @@ class BenchmarkConfig:
     rounds: int = within(5, 2)
 
     # null: runs/STUDY/benchmark.json, where compare finds it, or benchmark.json
-    output: str | None = None
+    output: str | None = path(None)
     device: str = "auto"
     # modules of one's own whose classes the runs of the study may name
     allow_targets: list[str] = field(default_factory=list)
@@ -203,7 +203,7 @@ class CheckDataConfig:
 
     data: Any = MISSING
     # where the report goes
-    output: str = MISSING
+    output: str = path()
     # exit 1 on warnings too
     strict: bool = False
 
@@ -212,10 +212,10 @@ class CheckDataConfig:
 class ExportConfig:
     """Everything that `python -m segbench.export` understands at the top level."""
 
-    ckpt: str = MISSING
+    ckpt: str = path()
     format: str = choice("onnx", "ckpt")
     # null: beside the checkpoint
-    output: str | None = None
+    output: str | None = path(None)
     # ckpt only: keep the weights in 16 bits, half the size
     half: bool = False
     # onnx only: also put the label map into the graph, as a second output
@@ -226,8 +226,8 @@ class ExportConfig:
     program: bool = False
 
     # The images that the file is checked on: pictures, or the test images of the checkpoint's data
-    source: str | None = None
-    root: str | None = None
+    source: str | None = path(None)
+    root: str | None = path(None)
     images: int = within(4, 1)
     # at least this share of pixels gets the same class, and logits differ by at most this share
     agreement: float = within(0.999, 0, 1)
@@ -240,12 +240,12 @@ class ExplainConfig:
     """Everything that `python -m segbench.explain` understands at the top level."""
 
     what: str = choice("heatmaps", "embeddings", "architecture")
-    ckpt: str | None = None
-    output: str = "explanations"
+    ckpt: str | None = path(None)
+    output: str = path("explanations")
 
     # Pictures of yours, or a split of the checkpoint's data set
-    source: str | None = None
-    root: str | None = None
+    source: str | None = path(None)
+    root: str | None = path(None)
     split: str = choice("test", "val", "train")
     images: int = within(3, 1)
     # a module's name, or head.input; null: the deepest map (heat maps), head.input (embeddings)

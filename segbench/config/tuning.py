@@ -5,8 +5,6 @@ from __future__ import annotations
 import subprocess
 import sys
 
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
 from omegaconf import DictConfig
 
 from segbench.console import say
@@ -78,18 +76,29 @@ def tune_each(module: str, models: list[str], arguments: list[str]) -> int:
     return max(abs(code) for code in codes)
 
 
-def _swept(key: str, config: DictConfig, overrides: list[str]) -> list[str]:
-    """The values of a key, by the study or the command line, which wins."""
+def swept_values(config: DictConfig, overrides: list[str]) -> dict[str, list[str]]:
+    """The values of each key that a sweep sets, by the study or the command line, which wins.
+
+    Of an interval, which a sweeper draws from, there are none.
+
+    Args:
+        config: with Hydra's own node.
+        overrides: as Hydra takes them.
+    """
+    from segbench.config.overrides import parse
+
     params = config.hydra.sweeper.get("params") or {}
     lines = [*(f"{name}={value}" for name, value in params.items()), *overrides]
-    values: list[str] = []
-    for override in OverridesParser.create().parse_overrides(lines):
-        if override.get_key_element() == key:
-            values = _values(override)
+    values: dict[str, list[str]] = {}
+    for override in parse(lines)[0]:
+        found: list[str] = []
+        if override.is_discrete_sweep():
+            found = [str(value) for value in override.sweep_string_iterator()]
+        elif not override.is_sweep_override():
+            found = [override.get_value_element_as_str()]
+        values[override.get_key_element()] = found
     return values
 
 
-def _values(override: Override) -> list[str]:
-    if override.is_choice_sweep() or override.is_range_sweep():
-        return [str(value) for value in override.sweep_string_iterator()]
-    return [override.get_value_element_as_str()]
+def _swept(key: str, config: DictConfig, overrides: list[str]) -> list[str]:
+    return swept_values(config, overrides).get(key, [])

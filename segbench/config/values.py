@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
-from omegaconf.errors import OmegaConfBaseException
+from omegaconf import DictConfig, ListConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from segbench.config import did_you_mean
-from segbench.config.fields import wrong_values
+from segbench.config.fields import removed, wrong_values
+from segbench.config.messages import not_set
 from segbench.config.schema import CompareConfig
 from segbench.config.targets import INJECTED, PIPELINE, check_targets
 from segbench.storage import is_portable
@@ -18,8 +20,13 @@ from segbench.storage import is_portable
 CLASS_WEIGHT_RULES = ("median_frequency", "enet", "effective_number")
 
 
+# OpenCV's warps address pixels in 16 bits; the area is that of the largest photo that is read.
+LONGEST_SIDE, LARGEST_AREA = 32_767, 178_000_000
+LARGEST_INTEGER = 2**63 - 1
+
+
 def check_values(config: DictConfig) -> list[str]:
-    """Missing values, broken interpolations and wrong arguments of targets.
+    """Missing values, broken interpolations, impossible numbers and wrong arguments of targets.
 
     Args:
         config: as composed, with Hydra's own node, to which `${hydra:...}` refers.
@@ -27,23 +34,91 @@ def check_values(config: DictConfig) -> list[str]:
     HydraConfig.instance().set_config(config)
     verb_schema = OmegaConf.get_type(config)
     config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    problems = [
-        f"{key}: is not set; give it on the command line as {key}=VALUE"
-        for key in sorted(OmegaConf.missing_keys(config))
-    ]
-    problems += [f"{key}: is empty" for key in ("study", "name") if config.get(key) == ""]
-    missing = {problem.split(":")[0] for problem in problems}
+    if problems := removed(config, verb_schema):
+        return problems
     try:
+        problems += [not_set(key) for key in sorted(OmegaConf.missing_keys(config))]
+        problems += [f"{key}: is empty" for key in ("study", "name") if config.get(key) == ""]
         values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore
-    except OmegaConfBaseException as error:
-        return [*problems, str(error).splitlines()[0]]
+    except (OmegaConfBaseException, RecursionError):
+        return problems + list(unresolved(config).values())
     problems += _not_portable(values)
+    missing = {problem.split(":")[0] for problem in problems}
     _forget_class_weight_rules(values.get("loss"))
     problems += _without_target(values)
     found = check_targets(values, INJECTED, beside={"data": PIPELINE})
     problems += [text for text in found if text.split(":")[0] not in missing]
     problems += wrong_values(values, verb_schema)
+    problems += wrong_numbers(values) + _wrong_sizes(values) + _endless(values)
     return problems + _check_report(values.get("compare"))
+
+
+def unresolved(config: DictConfig | ListConfig, path: str = "") -> dict[str, str]:
+    """For each reason why interpolations lead nowhere, a sentence with the first that does not."""
+    problems: dict[str, str] = {}
+    keys = range(len(config)) if isinstance(config, ListConfig) else list(config)
+    for key in keys:
+        where = f"{path}.{key}".lstrip(".")
+        try:
+            value = config[key]
+        except MissingMandatoryValue:
+            continue
+        except (OmegaConfBaseException, RecursionError) as error:
+            node: Any = config._get_node(key)
+            reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            problems.setdefault(reason, f"{where}: {node._value()}: {reason}")
+            continue
+        if isinstance(value, DictConfig | ListConfig):
+            problems = unresolved(value, where) | problems
+    return problems
+
+
+def wrong_numbers(value: Any, path: str = "") -> list[str]:
+    """One sentence for each number that is not finite or that no 64 bits contain."""
+    if isinstance(value, dict):
+        found = (wrong_numbers(item, f"{path}.{key}".lstrip(".")) for key, item in value.items())
+        return [text for texts in found for text in texts]
+    if isinstance(value, list):
+        found = (wrong_numbers(item, f"{path}[{index}]") for index, item in enumerate(value))
+        return [text for texts in found for text in texts]
+    if isinstance(value, float) and not math.isfinite(value):
+        return [f"{path}: must be a finite number, got {value}"]
+    if isinstance(value, int) and abs(value) > LARGEST_INTEGER:
+        return [f"{path}: {value} is too large"]
+    return []
+
+
+def _wrong_sizes(values: dict[str, Any]) -> list[str]:
+    """What is wrong with the sizes of images in `data`."""
+    data = values.get("data")
+    problems = []
+    for key in ("resize", "crop_size", "size") if isinstance(data, dict) else ():
+        size = data.get(key)  # type: ignore[union-attr]
+        if not (isinstance(size, list) and len(size) == 2 and all(type(n) is int for n in size)):
+            continue  # null, or refused by the signature
+        if min(size) < 1 or max(size) > LONGEST_SIDE or size[0] * size[1] > LARGEST_AREA:
+            problems.append(
+                f"data.{key}: must be [height, width] from 1 to {LONGEST_SIDE} pixels each and at "
+                f"most {LARGEST_AREA} together, got {size}"
+            )
+    return problems
+
+
+def _endless(values: dict[str, Any]) -> list[str]:
+    """What is wrong with the end of a training."""
+    trainer = values.get("trainer")
+    if not isinstance(trainer, dict):
+        return []
+    limits = {key: trainer.get(key) for key in ("max_epochs", "max_steps")}
+    problems = [
+        f"trainer.{key}: must be at least 0, or -1 for no limit, got {limit}"
+        for key, limit in limits.items()
+        if type(limit) is int and limit < -1
+    ]
+    epochs, steps = limits["max_epochs"], limits["max_steps"]
+    if epochs == -1 and steps in (None, -1) and trainer.get("max_time") is None:
+        problems.append("trainer.max_epochs: -1 is no limit, so give an end by trainer.max_steps")
+    return problems
 
 
 def _check_report(options: Any) -> list[str]:
@@ -80,6 +155,8 @@ def _not_portable(values: dict[str, Any]) -> list[str]:
 def _without_target(values: dict[str, Any]) -> list[str]:
     """One sentence for each part that does not say what it is."""
     loggers = values.get("logger") or {}
+    if not isinstance(loggers, dict):
+        return [f"logger: must be options of the group, as logger=[wandb,csv], got {loggers!r}"]
     parts = {name: values.get(name) for name in INJECTED if name != "logger"}
     parts |= {f"logger.{name}": node for name, node in loggers.items()}
     return [

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+
 from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.artifacts.typed import known
+from segbench.config.app import OUTCOME_FILE
 from segbench.console import console, table
 from segbench.metrics.scores import percent
+from segbench.training.next_steps import next_commands
 
 
 def print_report(result: Result, run: RunDirectory) -> None:
@@ -52,10 +56,8 @@ def print_report(result: Result, run: RunDirectory) -> None:
     if images:
         show(f"samples        {images[-1]}")
     checkpoint = run.best_checkpoint if selection == "best" else run.last_checkpoint
+    if OUTCOME_FILE in os.environ:
+        return  # a job of a sweep: what is next comes when all are done
     show("\nnext:")
-    for text in (
-        f"python -m segbench.predict ckpt={checkpoint} source=PHOTO_OR_FOLDER",
-        f"python -m segbench.evaluate ckpt={checkpoint}",
-        "python -m segbench.train -m model=unet,unet_resnet34 seed=0,1,2     a sweep",
-    ):
+    for text in next_commands(result.config, checkpoint):
         show(f"  {text}", soft_wrap=True)

@@ -20,6 +20,12 @@ from segbench.storage import write_text
 LONGEST_TAG = 64  # W&B takes no longer one
 
 
+def is_disabled(node: Mapping[str, Any]) -> bool:
+    """Whether a logger is W&B's and the environment switches W&B off."""
+    off = os.environ.get("WANDB_MODE") == "disabled" or "WANDB_DISABLED" in os.environ
+    return off and str(node["_target_"]).endswith("WandbLogger")
+
+
 def wandb_arguments(node: Mapping[str, Any], run: RunDirectory) -> dict[str, Any]:
     """What a W&B logger needs besides its config: its id, whether it is offline, fitting tags.
 
@@ -46,7 +52,7 @@ def wandb_arguments(node: Mapping[str, Any], run: RunDirectory) -> dict[str, Any
 
 
 def _logged_in() -> bool:
-    if os.environ.get("WANDB_MODE") in ("offline", "disabled", "dryrun"):
+    if os.environ.get("WANDB_MODE") in ("offline", "dryrun"):
         return False
     import wandb
 

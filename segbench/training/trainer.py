@@ -28,7 +28,7 @@ from segbench.training.averaging import EMA
 from segbench.training.callbacks import Bar, CudnnSearch, Curves, EpochLines, Samples
 from segbench.training.checkpoints import LastCheckpoint
 from segbench.training.speed import Speed
-from segbench.training.tracking import wandb_arguments
+from segbench.training.tracking import is_disabled, wandb_arguments
 from segbench.training.validation import LabelsOfVal, check_validated, has_val_score, needed_by
 
 # Of arguments for which the Trainer itself sets no limit.
@@ -112,6 +112,8 @@ def build_loggers(config: Config, run: RunDirectory) -> list[Logger]:
     """The loggers of a run, which know its config."""
     loggers = []
     for name, node in (config["logger"] or {}).items():
+        if is_disabled(node):
+            continue
         given = wandb_arguments(node, run)
         logger = build.instantiate(f"logger.{name}", node, save_dir=str(run.path), **given)
         try:

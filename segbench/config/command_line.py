@@ -1,0 +1,153 @@
+"""The words of a command line: what a person types where a key takes text is that text.
+
+Hydra's grammar would make 20240501 of `study=2024_05_01` and refuse `source=photo (1).jpg`, so
+text is quoted for it before it sees the command line. Left to Hydra's grammar are `null`, a text
+that stands in quotes already, and in a sweep the commas between its values.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from hydra.core.override_parser.types import Quote, QuotedString
+
+from segbench.config.text_keys import LIST, OTHER, TEXT, Kinds
+
+_WORD = re.compile(r"(\+{0,2}[^=+~][^=]*)=(.*)", re.DOTALL)
+_QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
+_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_/.\-]*")  # read by Hydra as what stands there
+_CONSTANTS = ("true", "false", "null", "nan", "inf")
+_FUNCTION = re.compile(r"(choice|range|interval|glob|sort|shuffle|tag)\(.*\)", re.DOTALL)
+
+
+def key_of(word: str) -> str:
+    """The key that a word sets, adds or removes."""
+    return word.partition("=")[0].lstrip("+~")
+
+
+def as_typed(
+    words: Iterable[str], kinds: Callable[[str], Kinds], sweeps: bool
+) -> tuple[list[str], dict[str, str]]:
+    """Quotes for Hydra what is text.
+
+    Args:
+        words: as typed.
+        kinds: what a key takes.
+        sweeps: whether commas separate the values of a sweep.
+
+    Returns:
+        The words for Hydra without those that cannot be, and for these a sentence by key.
+    """
+    read, problems = [], {}
+    for word in words:
+        found = _WORD.fullmatch(word)
+        taken = kinds(found[1].lstrip("+")) if found else None
+        if not found or not taken:
+            read.append(word)
+            continue
+        key, value = found[1], found[2]
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            problems[key_of(word)] = f"{key}: {value!a} is not UTF-8; rename the file"
+            continue
+        if "${" in value and not _is_quoted(value):
+            problems[key_of(word)] = (
+                f"{key}={value}: ${{...}} is resolved in YAML files only; give the value itself"
+            )
+            continue
+        if not sweeps:
+            read.append(f"{key}={_as_value(value, taken)}")
+        elif _FUNCTION.fullmatch(value):
+            read.append(word)
+        else:
+            parts = _split(value, in_brackets=LIST not in taken)
+            read.append(f"{key}={','.join(_as_value(part.strip(), taken) for part in parts)}")
+    return read, problems
+
+
+def override(key: str, value: Any) -> str:
+    """KEY=VALUE in Hydra's grammar, for any plain value."""
+    return f"{key}={_in_grammar(value)}"
+
+
+def command(module: str, values: Mapping[str, str], flags: Sequence[str] = ()) -> str:
+    """A command that can be pasted into a shell.
+
+    Args:
+        module: as in `python -m MODULE`.
+        values: texts by key.
+        flags: such as --config-dir, before the keys.
+    """
+    words = [
+        f"{key}={value}" if _reads_as_typed(value) else override(key, value)
+        for key, value in values.items()
+    ]
+    return shlex.join(["python", "-m", module, *flags, *words])
+
+
+def quoted(text: str) -> str:
+    """A text in quotes, as Hydra's grammar wants them."""
+    return QuotedString(text, Quote.single).with_quotes()
+
+
+def _is_quoted(value: str) -> bool:
+    return _QUOTED.fullmatch(value) is not None
+
+
+def _as_value(value: str, taken: Kinds) -> str:
+    if LIST in taken and value[:1] == "[" and value[-1:] == "]":
+        inner = value[1:-1]
+        items = _split(inner, in_brackets=True) if inner.strip() else []
+        texts = [_text(item.strip()) for item in items]
+        return f"[{','.join(quoted(t) if t.lower() == 'null' else t for t in texts)}]"
+    if (OTHER in taken and value[:1] in ("[", "{")) or not taken & {TEXT, LIST}:
+        return value
+    return _text(value)
+
+
+def _text(value: str) -> str:
+    if value.lower() == "null" or _is_quoted(value):
+        return value
+    return value if _is_plain(value) else quoted(value)
+
+
+def _is_plain(value: str) -> bool:
+    return bool(_PLAIN.fullmatch(value)) and value.lower() not in _CONSTANTS
+
+
+def _reads_as_typed(value: str) -> bool:
+    return value.lower() != "null" and not _is_quoted(value) and "${" not in value
+
+
+def _split(text: str, in_brackets: bool) -> list[str]:
+    """Splits at commas outside of quotes and, unless `in_brackets`, outside of brackets."""
+    parts, start, at, depth, fresh = [], 0, 0, 0, True
+    while at < len(text):
+        found = _QUOTED.match(text, at) if fresh else None
+        if found and text[found.end() :].lstrip()[:1] in ("", ",", "]"):
+            at, fresh = found.end(), False
+            continue
+        char = text[at]
+        depth += 0 if in_brackets else (char == "[") - (char == "]")
+        if char == "," and depth <= 0:
+            parts.append(text[start:at])
+            start = at + 1
+        fresh = char in ",[" or (fresh and char.isspace())
+        at += 1
+    return [*parts, text[start:]]
+
+
+def _in_grammar(value: Any) -> str:
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{_in_grammar(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, list | tuple):
+        return "[" + ",".join(map(_in_grammar, value)) + "]"
+    if isinstance(value, str):
+        return value if _is_plain(value) else quoted(value)
+    return repr(value)

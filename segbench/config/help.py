@@ -1,0 +1,36 @@
+"""What `--help` prints: read from the verb's YAML alone, so that it takes no time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from segbench.config import config_dir
+from segbench.config.places import options_of
+
+
+def help_of(verb: str) -> str:
+    """The help of a verb: its usage, the groups that it takes with their options, usual keys."""
+    text = (config_dir() / f"{verb}.yaml").read_text(encoding="utf-8")
+    config: dict[str, Any] = yaml.safe_load(text)
+    own = config["hydra"]["help"]
+    groups = "\n".join(f"{group}: {', '.join(options_of(group))}" for group in groups_of(verb))
+    page = own["template"].replace("${hydra.help.header}", own["header"])
+    return page.replace("$APP_CONFIG_GROUPS", groups).rstrip() + _FOOTER
+
+
+def groups_of(verb: str) -> list[str]:
+    """The config groups in the defaults of a verb."""
+    text = (config_dir() / f"{verb}.yaml").read_text(encoding="utf-8")
+    entries = [entry for entry in yaml.safe_load(text)["defaults"] if isinstance(entry, dict)]
+    return [key for entry in entries for key in entry if not key.startswith("override ")]
+
+
+_FOOTER = """
+== Also ==
+  --cfg job                         print every key with its value and stop
+  --config-dir FOLDER               options of yours: FOLDER/GROUP/NAME.yaml, as in ./conf, which is
+                                    searched anyway
+Text is taken as typed (study=2024_05_01, 'source=photo (1).jpg'); null is no value.
+"""

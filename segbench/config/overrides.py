@@ -1,0 +1,128 @@
+"""The overrides of a command line: what each says, which of them fit a config, which does not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hydra import compose
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import MissingConfigException, OverrideParseException
+from hydra.types import RunMode
+from omegaconf import DictConfig
+
+from segbench.config import schema
+from segbench.config.command_line import key_of, quoted
+from segbench.config.messages import broken_config, explain, unknown_study
+from segbench.config.tuning import missing_for_tuning
+from segbench.errors import ConfigError
+
+
+def parse(words: list[str]) -> tuple[list[Override], dict[str, str]]:
+    """The overrides, and a sentence for each word that is none.
+
+    A value that Hydra's grammar does not read is text: whether its key takes one is seen later.
+    """
+    parser = OverridesParser.create()
+    parsed, problems = [], {}
+    for word in words:
+        key, equals, value = word.partition("=")
+        if not key_of(word):
+            problems[word] = f"{word}: write KEY=VALUE"
+            continue
+        for attempt in (word, f"{key}={quoted(value)}"):
+            try:
+                parsed += parser.parse_overrides([attempt])
+                break
+            except OverrideParseException:
+                if not equals or attempt != word:
+                    problems[word] = f"{word}: write KEY=VALUE"
+                    break
+    return parsed, problems
+
+
+def expand(parsed: list[Override], multirun: bool) -> tuple[list[str], list[str]]:
+    """The overrides of the first job, and each further value of a sweep as its own override."""
+    first, alternatives = [], []
+    for override in parsed:
+        if multirun and override.is_sweep_override() and override.is_choice_sweep():
+            values = [f"{override.get_key_element()}={v}" for v in override.sweep_string_iterator()]
+            first.append(values[0])
+            alternatives += values[1:]
+        elif multirun and override.is_interval_sweep():
+            bounds: Any = override.value()
+            alternatives += [f"{override.key_or_group}={v}" for v in (bounds.start, bounds.end)]
+        elif not override.is_sweep_override() or not multirun:
+            first.append(str(override.input_line))
+    return first, alternatives
+
+
+def sweeps_by_itself(config_name: str, words: list[str]) -> bool:
+    """Whether a command sweeps without -m: by its study, or by a mode that it sets."""
+    modes = [word for word in words if key_of(word) == "hydra.mode"]
+    if modes:
+        return modes[-1].endswith("MULTIRUN")
+    if config_name in schema.SCHEMAS or not any(sign in word for word in words for sign in ",("):
+        return False
+    try:
+        config = compose(config_name, [], return_hydra_config=True)
+    except Exception:
+        return False  # what is wrong is found below
+    return config.hydra.mode == RunMode.MULTIRUN
+
+
+def study_sweep(config: DictConfig, parsed: list[Override]) -> list[str]:
+    """The values that a study sweeps over, as overrides, but for what the command line sets."""
+    given = {override.get_key_element() for override in parsed}
+    params = config.hydra.sweeper.get("params") or {}
+    lines = [f"{key}={value}" for key, value in params.items() if key not in given]
+    first, others = expand(parse(lines)[0], multirun=True)
+    return first + others
+
+
+def compose_what_fits(
+    config_name: str, overrides: list[str]
+) -> tuple[DictConfig, list[str], list[str]]:
+    """Composes with those overrides that can be applied.
+
+    Returns:
+        The config, the overrides in it, and a problem for each of the others.
+    """
+    accepted, rejected = list(overrides), []
+    while True:
+        try:
+            config = compose(config_name, accepted, return_hydra_config=True)
+            break
+        except Exception as error:  # Hydra raises what it likes
+            if isinstance(error, MissingConfigException) and error.missing_cfg_file == config_name:
+                raise ConfigError(unknown_study(config_name)) from None
+            if missing := missing_for_tuning(getattr(error, "missing_cfg_file", None)):
+                raise ConfigError(f"{config_name}: {missing}") from None
+            culprit = _culprit(config_name, accepted, error)
+            if culprit is None:
+                raise ConfigError(broken_config(config_name, error)) from None
+            accepted.remove(culprit)
+            rejected.append((culprit, error))
+            if isinstance(error, MissingConfigException):  # its keys belong to no other option
+                group = culprit.split("=", 1)[0]
+                accepted = [item for item in accepted if not item.startswith(f"{group}.")]
+    return config, accepted, [explain(config, override, error) for override, error in rejected]
+
+
+def _culprit(config_name: str, overrides: list[str], error: Exception) -> str | None:
+    """The override that an error of Hydra is about."""
+    text = str(error)
+    for override in overrides:
+        key, _, value = override.partition("=")
+        bare, value = key.lstrip("+~"), value.strip("'\"")
+        if getattr(error, "missing_cfg_file", None) == f"{bare}/{value}":
+            return override
+        if f"'{bare}'" in text or f"override {override}" in text:
+            return override
+    # The message does not say: try without any, then each alone.
+    for attempt in ([], *([override] for override in overrides)):
+        try:
+            compose(config_name, attempt, return_hydra_config=True)
+        except Exception:
+            return attempt[0] if attempt else None
+    return overrides[-1] if overrides else None

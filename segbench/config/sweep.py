@@ -1,0 +1,215 @@
+"""A sweep: each job in a process of its own, a table of all jobs, and what follows.
+
+A job that fails, runs out of memory or is killed takes no other with it. Its outcome is filed
+below the folder of the study, which a cluster's machines share, not in a temporary folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+import secrets
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from segbench.config.app import OUTCOME_FILE, Outcome
+from segbench.config.command_line import key_of, override
+from segbench.config.run_names import named_keys, suffixed
+from segbench.config.sweep_table import print_jobs
+from segbench.config.tuning import is_tuning, swept_values
+from segbench.console import say
+from segbench.machine import cores, signal_name
+from segbench.storage import write_text
+
+# What belongs to the sweep, and is kept from its jobs.
+_OF_THE_SWEEP = ("hydra.mode", "hydra.sweeper", "hydra.launcher")
+
+
+class SweepEndedError(BaseException):
+    """A signal came while a job ran, and the job has ended."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(signal_name(number))
+        self.exit_code = 128 + number
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """What each job must know, wherever it runs.
+
+    Attributes:
+        module: of the verb, as in `python -m MODULE`.
+        folder: of the study.
+        records: where outcomes are filed, of this sweep alone: another one of the same study may
+            go on at the same time.
+        config_folder: of --config-dir.
+        total: the number of jobs; None where the sweeper decides.
+        varying: the keys that differ between the jobs.
+        named: those of them that enter the names of runs.
+        threads: how many a job may use; None: as many as it likes.
+        started: the time of the clock.
+    """
+
+    module: str
+    folder: str
+    records: Path
+    config_folder: str | None
+    total: int | None
+    varying: tuple[str, ...]
+    named: tuple[str, ...]
+    threads: int | None
+    started: float
+
+    @classmethod
+    def plan(
+        cls, module: str, config: DictConfig, words: list[str], config_folder: str | None
+    ) -> Sweep:
+        """Plans a sweep and makes the folder of its records.
+
+        Raises:
+            ConfigError: two jobs would write into one run directory.
+        """
+        folder = str(config.hydra.sweep.dir)
+        swept = {k: v for k, v in swept_values(config, words).items() if not _is_of_sweep(k)}
+        tunes = is_tuning(config)
+        total = None if tunes else math.prod(len(values) for values in swept.values())
+        named = () if tunes else named_keys(config, swept)
+        varying = tuple(key for key, values in swept.items() if len(values) != 1)
+        records = Path(folder).absolute() / ".jobs" / f"{os.getpid()}-{secrets.token_hex(4)}"
+        records.mkdir(parents=True)
+        threads = _threads(config.hydra.launcher, total)
+        return cls(
+            module, folder, records, config_folder, total, varying, named, threads, time.time()
+        )
+
+    def run_job(self, config: DictConfig) -> float:
+        """Runs the current job of Hydra in a fresh process and files its outcome.
+
+        Returns:
+            Its objective. A failed trial is the worst there is: a sweeper that tunes turns away
+            from it.
+        """
+        job = HydraConfig.get()
+        own = list(job.overrides.task)
+        words = [*own, *(word for word in job.overrides.hydra if not _is_of_sweep(word))]
+        if self.named:
+            words.append(override("name", suffixed(config, self.named, own)))
+        command = [sys.executable, "-m", self.module, "-cn", str(job.job.config_name)]
+        command += [*words, "hydra.mode=RUN"]
+        command += ["--config-dir", self.config_folder] if self.config_folder else []
+        of_all = f" of {self.total}" if self.total else ""
+        shown = [word for word in own if key_of(word) in self.varying] or own
+        say(f"\n[job {job.job.num + 1}{of_all}] {' '.join(shown)}   {self._clock()}")
+        started = time.time()
+        file = self.records / f"{job.job.num:05d}.outcome"
+        code, received = _run(command, {**os.environ, **self._limits(), OUTCOME_FILE: str(file)})
+        outcome = _outcome_of(file, code, received)
+        record = {**asdict(outcome), "overrides": own, "seconds": time.time() - started}
+        write_text(file.with_suffix(".json"), json.dumps(record))
+        if received and outcome.status == "interrupted":
+            raise SweepEndedError(received)
+        return -math.inf if outcome.objective is None else outcome.objective
+
+    def end(self, interrupted: bool) -> int:
+        """Prints the table of all jobs and removes their records; returns the exit code."""
+        code = print_jobs(self.folder, self._read_records(), self.total, interrupted)
+        shutil.rmtree(self.records, ignore_errors=True)
+        with contextlib.suppress(OSError):  # another sweep of this study goes on
+            self.records.parent.rmdir()
+        return code
+
+    def _limits(self) -> dict[str, str]:
+        if self.threads is None or "OMP_NUM_THREADS" in os.environ:
+            return {}
+        return {"OMP_NUM_THREADS": str(self.threads)}
+
+    def _read_records(self) -> list[dict[str, Any]]:
+        files = sorted(self.records.glob("*.json"))
+        return [json.loads(file.read_text(encoding="utf-8")) for file in files]
+
+    def _clock(self) -> str:
+        """How long the sweep has run and, by the jobs that are done, will run."""
+        elapsed = time.time() - self.started
+        records = self._read_records()
+        worked = [r["seconds"] for r in records if r["status"] != "unchanged"]
+        if not (worked and self.total):
+            return f"({duration(elapsed)} so far)" if records else ""
+        at_once = max(1.0, sum(worked) / elapsed)
+        left = (self.total - len(records)) * (sum(worked) / len(worked)) / at_once
+        return f"({duration(elapsed)} so far, about {duration(left)} left)"
+
+
+def duration(seconds: float) -> str:
+    """Seconds as `H:MM:SS`."""
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
+def _is_of_sweep(word: str) -> bool:
+    return word.lstrip("+~").replace("/", ".").startswith(_OF_THE_SWEEP)
+
+
+def _threads(launcher: Any, total: int | None) -> int | None:
+    """The share of this machine's cores for each of the jobs that a launcher runs on it at once."""
+    target = str(launcher.get("_target_"))
+    available = cores()
+    if "JoblibLauncher" in target:
+        wanted = launcher.get("n_jobs") or -1
+        at_once = wanted if wanted > 0 else available + 1 + wanted
+    elif "LocalLauncher" in target:  # submitit's; on a cluster each job has cores of its own
+        at_once = total or 1
+    else:
+        return None
+    at_once = max(1, min(at_once, total or at_once))
+    return max(1, available // at_once) if at_once > 1 else None
+
+
+def _run(command: list[str], environment: dict[str, str]) -> tuple[int, int]:
+    """Runs a command to its end; returns its exit code and the signal that came, or 0.
+
+    The process has a session of its own, so that a Ctrl-C in the terminal reaches it once, from
+    here, and it can write down what it has. A second signal kills it.
+    """
+    process = subprocess.Popen(command, env=environment, start_new_session=True)
+    received: list[int] = []
+
+    def forward(number: int, frame: Any) -> None:
+        process.send_signal(signal.SIGKILL if received else number)
+        received.append(number)
+
+    before = {}
+    for name in ("SIGINT", "SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):  # Windows has no SIGHUP
+            try:
+                before[name] = signal.signal(getattr(signal, name), forward)
+            except ValueError:
+                break  # not the main thread: signals come elsewhere
+    try:
+        code = process.wait()
+    finally:
+        for name, handler in before.items():
+            signal.signal(getattr(signal, name), handler)
+    return code, received[0] if received else 0
+
+
+def _outcome_of(file: Path, code: int, received: int) -> Outcome:
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    outcome = Outcome(**json.loads(text)) if text else Outcome("failed")
+    if received and code:
+        return Outcome("interrupted", reason=f"by {signal_name(received)}")
+    if code < 0:
+        return Outcome("killed", reason=f"ended by {signal_name(-code)}", run_dir=outcome.run_dir)
+    if code and not outcome.reason:
+        return Outcome("failed", reason=f"exit code {code}")
+    return outcome
