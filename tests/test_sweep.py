@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import os
+import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from segbench.artifacts.run_directory import RunDirectory
-from tests.conftest import TINIEST, run_verb
+from tests.conftest import ROOT, TINIEST, python_path, run_verb
 
 # Seed 1 cannot be built, seed 2 is killed by the system, until MENDED is set.
 FLAKY = """
@@ -65,12 +68,12 @@ def test_jobs_that_fail_or_are_killed_stop_no_other_and_are_the_ones_done_next(
     first = sweep(tmp_path)
     assert first.returncode == 1, first.stderr
     rows = table_of(first)
-    assert "finished" in rows["0"]
-    assert "failed" in rows["1"]
+    assert "finished" in rows["1"]
+    assert "failed" in rows["2"]
     assert "this width does not work" in first.stdout.replace("\n", " ")
-    assert "killed" in rows["2"]
-    assert "SIGKILL" in rows["2"]
-    assert "finished" in rows["3"]
+    assert "killed" in rows["3"]
+    assert "SIGKILL" in rows["3"]
+    assert "finished" in rows["4"]
     assert "2 of 4 jobs failed" in first.stdout
     assert [r.read_result().status for r in runs] == [
         *("finished", "failed", "running", "finished")
@@ -81,8 +84,8 @@ def test_jobs_that_fail_or_are_killed_stop_no_other_and_are_the_ones_done_next(
     second = sweep(tmp_path, MENDED="yes")
     assert second.returncode == 0, second.stderr
     assert [r.read_result().status for r in runs] == ["finished"] * 4
-    assert all("unchanged" in table_of(second)[job] for job in ("0", "3"))
-    assert all("finished" in table_of(second)[job] for job in ("1", "2"))
+    assert all("unchanged" in table_of(second)[job] for job in ("1", "4"))
+    assert all("finished" in table_of(second)[job] for job in ("2", "3"))
     assert f"resuming {runs[2].last_checkpoint.relative_to(tmp_path)}" in second.stdout
     assert {
         path: RunDirectory(path).result_file.stat().st_mtime_ns for path in finished
@@ -124,3 +127,60 @@ def test_two_sweeps_of_a_study_at_once_both_tell_of_their_failures(tmp_path: Pat
     assert "2 of 2 jobs failed" in done.stdout
     assert RunDirectory(tmp_path / "runs/default/unet-streets/seed3").read_result()
     assert not (tmp_path / "runs/default/.jobs").exists()
+
+
+PATIENT = """
+import time
+from torch import nn
+
+class Net(nn.Module):
+    def __init__(self, num_classes: int, width: int, depth: int, dropout: float) -> None:
+        super().__init__()
+        self.head = nn.Conv2d(3, num_classes, 1)
+
+    def forward(self, image):
+        print("one step", flush=True)
+        time.sleep(0.5)
+        return self.head(image)
+"""
+
+
+@pytest.mark.slow
+def test_ctrl_c_ends_a_sweep_with_the_table_and_how_to_go_on(tmp_path: Path) -> None:
+    (tmp_path / "patient.py").write_text(PATIENT)
+    words = ["model=unet", "model._target_=patient.Net", *TINIEST, "trainer.max_epochs=1000"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "segbench.train", "-m", *words, "logger=null", "seed=0,1"],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": python_path(ROOT, tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    seen = ""
+    while "one step" not in seen:
+        seen += process.stdout.readline()
+    assert "[job 1 of 2] seed=0" in seen
+    process.send_signal(signal.SIGINT)
+    printed, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert "interrupted with 0 of 2 jobs done; the same command continues" in printed
+    assert "[job 2 of 2]" not in printed
+    assert "Traceback" not in errors
+    assert not (tmp_path / "runs/default/.jobs").exists()
+
+
+@pytest.mark.slow
+def test_a_parallel_launcher_gives_the_same_table_and_names(tmp_path: Path) -> None:
+    pytest.importorskip("hydra_plugins.hydra_joblib_launcher")
+    words = [*TINIEST, "trainer.max_epochs=1", "samples=0", "logger=null", "model=unet"]
+    words += ["model.width=4", "model.depth=2", "optimizer.lr=0.001,0.01", "study=1_0 (x)"]
+    parallel = ("hydra/launcher=joblib", "hydra.launcher.n_jobs=2")
+    done = run_verb("train", "-m", *words, *parallel, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert [row.split("│")[3].strip() for row in table_of(done).values()] == ["finished"] * 2
+    runs = sorted(file.parent.parent.name for file in tmp_path.glob("runs/*/*/*/result.json"))
+    assert runs == ["unet_lr=0.001-streets", "unet_lr=0.01-streets"]
+    assert "next: python -m segbench.compare 'study=1_0 (x)'" in done.stdout
+    assert not (tmp_path / "runs/1_0 (x)/.jobs").exists()

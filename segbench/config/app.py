@@ -133,7 +133,7 @@ def _sweep(
     models = swept_models(config, words) if is_tuning(config) else []
     if len(models) > 1:
         return tune_each(module, models, flags + words)
-    sweep = Sweep.plan(module, config, words, arguments.config_dir)
+    sweep = Sweep.plan(module, config, words)
     sys.argv[1:] = flags + for_sweeper(str(config.hydra.job.config_name), words)
     logging.getLogger("optuna.storages").setLevel(logging.WARNING)
     code = 0

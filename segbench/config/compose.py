@@ -108,7 +108,7 @@ def read_command(
             problems += _problems_of_others(config_name, composed.accepted, others, problems)
         if problems:
             raise ConfigError(_listing(_once(problems)))
-        if not sweeps:
+        if is_complete and not sweeps:
             _expand_home(config)
         return Command(config, words, sweeps)
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from segbench.config import config_dir, studies_dir
 from segbench.errors import ConfigError
 
+_LONGEST_GROUP = 100  # no file system takes any length
 _further: list[Path] = []
 
 
@@ -56,7 +57,7 @@ def is_group(key: str) -> bool:
     """Whether a key chooses an option of a config group."""
     if key.startswith("hydra/"):
         return True
-    is_name = key.replace("/", "").isidentifier()
+    is_name = key.replace("/", "").isidentifier() and key[0] != "/" and len(key) < _LONGEST_GROUP
     return is_name and any((folder / key).is_dir() for folder in config_folders())
 
 

@@ -25,6 +25,7 @@ from omegaconf import DictConfig
 
 from segbench.config.app import OUTCOME_FILE, Outcome
 from segbench.config.command_line import key_of, override
+from segbench.config.places import further_folder
 from segbench.config.run_names import named_keys, suffixed
 from segbench.config.sweep_table import print_jobs
 from segbench.config.tuning import is_tuning, swept_values
@@ -72,9 +73,7 @@ class Sweep:
     started: float
 
     @classmethod
-    def plan(
-        cls, module: str, config: DictConfig, words: list[str], config_folder: str | None
-    ) -> Sweep:
+    def plan(cls, module: str, config: DictConfig, words: list[str]) -> Sweep:
         """Plans a sweep and makes the folder of its records.
 
         Raises:
@@ -88,9 +87,17 @@ class Sweep:
         varying = tuple(key for key, values in swept.items() if len(values) != 1)
         records = Path(folder).absolute() / ".jobs" / f"{os.getpid()}-{secrets.token_hex(4)}"
         records.mkdir(parents=True)
-        threads = _threads(config.hydra.launcher, total)
+        folder_of_mine = further_folder()
         return cls(
-            module, folder, records, config_folder, total, varying, named, threads, time.time()
+            module=module,
+            folder=folder,
+            records=records,
+            config_folder=str(folder_of_mine) if folder_of_mine else None,
+            total=total,
+            varying=varying,
+            named=named,
+            threads=_threads(config.hydra.launcher, total),
+            started=time.time(),
         )
 
     def run_job(self, config: DictConfig) -> float:
@@ -185,7 +192,10 @@ def _run(command: list[str], environment: dict[str, str]) -> tuple[int, int]:
     received: list[int] = []
 
     def forward(number: int, frame: Any) -> None:
-        process.send_signal(signal.SIGKILL if received else number)
+        if received:
+            process.kill()
+        else:
+            process.send_signal(number)
         received.append(number)
 
     before = {}

@@ -23,11 +23,11 @@ from segbench.data.dataset import (
 from segbench.data.device import DeviceLoader
 from segbench.data.fingerprint import fingerprint
 from segbench.data.frames import SourceFrames
-from segbench.data.loader import PREFETCHED, ProcessLoader, ThreadLoader, shared_memory_full
+from segbench.data.loader import ProcessLoader, ThreadLoader, check_shared_memory
 from segbench.data.preview import sheet
 from segbench.data.transforms import Augmentation
 from segbench.errors import DataError
-from segbench.machine import cache_folder, cores, expanded, free_shared_memory
+from segbench.machine import cache_folder, cores, expanded
 from segbench.storage import write_png
 
 _log = logging.getLogger(__name__)
@@ -52,13 +52,8 @@ class SegmentationData(pl.LightningDataModule):
         workers: `thread` or `process`; `auto` takes threads once frames come from a cache.
         crop_size: `(H, W)` of training images in pixels; None = whole frames.
         scale_range: random scale factors of training frames.
-        cat_max_ratio: see `ScaleCrop`, as for the next two.
-        class_uniform: see `ScaleCrop`.
-        hflip: see `ScaleCrop`.
-        color_jitter: see `Augmentation`, as for the next three.
-        blur: see `Augmentation`.
-        noise: see `Augmentation`.
-        cutout: see `Augmentation`.
+        cat_max_ratio, class_uniform, hflip: see `ScaleCrop`.
+        color_jitter, blur, noise, cutout: see `Augmentation`.
         resize: `(H, W)` to which all images are resized, in training and evaluation; None keeps
             them. Scores are still taken at original resolution: val and test masks keep theirs.
         mean: RGB mean, of values in 0..1.
@@ -73,9 +68,6 @@ class SegmentationData(pl.LightningDataModule):
 
     Raises:
         ValueError: arguments out of range, all of them named.
-
-    Attributes:
-        device: what the batches are for, where no Trainer says it.
     """
 
     def __init__(
@@ -137,7 +129,7 @@ class SegmentationData(pl.LightningDataModule):
             image_fill=(red, green, blue),
             ignore_index=source.classes.ignore_index,
         )
-        self.device: torch.device | None = None
+        self.device: torch.device | None = None  # of the batches, where no Trainer says it
         self._datasets: dict[str, SegmentationDataset] = {}
         self._train_loader: Loader | None = None
 
@@ -244,8 +236,9 @@ class SegmentationData(pl.LightningDataModule):
                 f"data.batch_size={batch_size} x {world_size} device(s) exceeds the "
                 f"{len(dataset)} training images. Lower data.batch_size."
             )
-        if train:
-            self._check_sizes(dataset)
+        is_cut = batch_size == 1 or self.augmentation.scale_crop.crop_size is not None
+        if train and not is_cut and not isinstance(dataset.frames, SourceFrames):
+            _check_sizes(dataset)  # else the first batch of several sizes says it
         device = self._device()
         if train and self.frames_on_device and device is not None:
             return DeviceLoader(dataset, batch_size, sampler, device)
@@ -253,7 +246,7 @@ class SegmentationData(pl.LightningDataModule):
         if self.workers != "auto":
             threads = self.workers == "thread"
         if not (threads := threads or self.num_workers == 0):
-            self._check_shared_memory(dataset, batch_size)
+            check_shared_memory(dataset, batch_size, self.num_workers)
         on_cuda = device is not None and device.type == "cuda"
         return (ThreadLoader if threads else ProcessLoader)(
             dataset,
@@ -265,33 +258,6 @@ class SegmentationData(pl.LightningDataModule):
             epochs=_epochs(trainer) if train else 1,
             pin_memory=on_cuda if self.pin_memory is None else self.pin_memory,
         )
-
-    def _check_shared_memory(self, dataset: SegmentationDataset, batch_size: int) -> None:
-        """Refuses worker processes whose batches do not fit, which would wait for ever.
-
-        Raises:
-            ConfigError: /dev/shm is too small, as it is in a container of docker (64 MB).
-        """
-        free = free_shared_memory()
-        if free is None:
-            return
-        sample = dataset[0, 0]
-        batch = batch_size * (sample["image"].nbytes + sample["mask"].nbytes)
-        needed = batch * self.num_workers * PREFETCHED
-        if needed > free:
-            raise shared_memory_full(
-                f"{self.num_workers} worker processes hand over up to {PREFETCHED} batches each, "
-                f"of {batch / 1e6:.1f} MB, through it, and {free / 1e6:.1f} MB are free"
-            )
-
-    def _check_sizes(self, dataset: SegmentationDataset) -> None:
-        """Refuses frames of several sizes, where asking for a size decodes nothing."""
-        if self.batch_size == 1 or self.augmentation.scale_crop.crop_size is not None:
-            return
-        if not isinstance(dataset.frames, SourceFrames):  # else the first such batch says it
-            shapes = (dataset.frames.read(index)[0].shape for index in range(len(dataset)))
-            names = (record.name for record in dataset.records)
-            check_one_size(zip(names, shapes, strict=True))
 
     def _check(self, cpu_only: bool) -> None:
         problems = []
@@ -325,3 +291,10 @@ def _epochs(trainer: pl.Trainer | None) -> int:
         return 1
     limit = trainer.max_epochs
     return sys.maxsize if limit is None or limit < 0 else limit
+
+
+def _check_sizes(dataset: SegmentationDataset) -> None:
+    """Refuses frames of several sizes."""
+    shapes = (dataset.frames.read(index)[0].shape for index in range(len(dataset)))
+    names = (record.name for record in dataset.records)
+    check_one_size(zip(names, shapes, strict=True))

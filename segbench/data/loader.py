@@ -19,6 +19,7 @@ from torch.utils.data import DataLoader
 
 from segbench.data.dataset import EpochSampler, Sample, SegmentationDataset, collate
 from segbench.errors import ConfigError, DataError
+from segbench.machine import free_shared_memory
 
 Batch = dict[str, Any]
 PREFETCHED = 2  # batches that a worker process makes ahead of time, as torch's default is
@@ -210,6 +211,24 @@ def _collate_guarded(
         return _each_tensor(batch, torch.Tensor.share_memory_)
     except RuntimeError as error:
         return shared_memory_full(str(error).strip().splitlines()[0])
+
+
+def check_shared_memory(dataset: SegmentationDataset, batch_size: int, num_workers: int) -> None:
+    """Refuses worker processes whose batches do not fit, which would wait for ever.
+
+    Raises:
+        ConfigError: /dev/shm is too small, as it is in a container of docker (64 MB).
+    """
+    free = free_shared_memory()
+    if free is None:
+        return
+    sample = dataset[0, 0]
+    batch = batch_size * (sample["image"].nbytes + sample["mask"].nbytes)
+    if batch * num_workers * PREFETCHED > free:
+        raise shared_memory_full(
+            f"{num_workers} worker processes hand over up to {PREFETCHED} batches each, "
+            f"of {batch / 1e6:.1f} MB, through it, and {free / 1e6:.1f} MB are free"
+        )
 
 
 def shared_memory_full(reason: str) -> ConfigError:

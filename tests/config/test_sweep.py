@@ -25,9 +25,10 @@ from tests.conftest import ROOT, python_path
 def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
     """A sweep over two rates and two seeds."""
     monkeypatch.chdir(tmp_path)
-    register()
+    (tmp_path / "more").mkdir()
+    register(str(tmp_path / "more"))
     found = read_command("train", ["optimizer.lr=0.1,0.2", "seed=0,1"], multirun=True)
-    return Sweep.plan("segbench.train", found.config, found.words, "/more")
+    return Sweep.plan("segbench.train", found.config, found.words)
 
 
 def job(*task: str, hydra: tuple[str, ...] = ()) -> Any:
@@ -72,7 +73,12 @@ def test_what_belongs_to_the_sweep_is_kept_from_its_jobs(
     assert command[1:5] == ["-m", "segbench.train", "-cn", "train"]
     assert command[5:] == [
         *("optimizer.lr=0.1", "seed=1", "samples=0", "hydra.verbose=true"),
-        *("name='unet_resnet18_lr=0.1-streets'", "hydra.mode=RUN", "--config-dir", "/more"),
+        *(
+            "name='unet_resnet18_lr=0.1-streets'",
+            "hydra.mode=RUN",
+            "--config-dir",
+            str(planned.config_folder),
+        ),
     ]
     assert "[job 3 of 4] optimizer.lr=0.1 seed=1" in capsys.readouterr().out
 

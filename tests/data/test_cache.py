@@ -258,12 +258,12 @@ def _unknown_user(uid: int) -> object:
 
 def test_worker_processes_need_room_in_shared_memory(monkeypatch) -> None:
     data = _streets(monkeypatch, cache="none", workers="process")
-    monkeypatch.setattr("segbench.data.datamodule.free_shared_memory", lambda: 1000)
+    monkeypatch.setattr("segbench.data.loader.free_shared_memory", lambda: 1000)
     with pytest.raises(
         ConfigError, match=r"/dev/shm .*data\.workers=thread or data\.num_workers=0"
     ):
         data.train_dataloader()
-    monkeypatch.setattr("segbench.data.datamodule.free_shared_memory", lambda: None)
+    monkeypatch.setattr("segbench.data.loader.free_shared_memory", lambda: None)
     data.train_dataloader()  # a system without it
 
 
