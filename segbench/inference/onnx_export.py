@@ -154,6 +154,10 @@ def export_onnx(network: Deployed, file: Path, metadata: dict[str, Any]) -> Any:
         raise ExportError(explain(error)) from error
     assert written is not None
     proto = written.model_proto
+    # ONNX Runtime plans its memory by these shapes. Where the example's map had one pixel (small
+    # images in a pooling pyramid), torch writes 1, whatever the image.
+    for info in proto.graph.value_info:
+        info.type.tensor_type.ClearField("shape")
     onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps(metadata)})
     onnx.save(proto, str(file))
     return program
