@@ -66,7 +66,7 @@ def replacing(target: Path, durable: bool = True) -> Iterator[Path]:
         if (failure := _write_failure(error)) is None:
             raise
         if failure.filename is None or Path(str(failure.filename)).name.startswith(_DRAFT):
-            failure.filename, failure.filename2 = str(target), None
+            failure = OSError(failure.errno, failure.strerror, str(target))
         raise failure from None
     finally:
         _remove(draft)
