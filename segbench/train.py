@@ -41,6 +41,7 @@ VOLATILE = (
     "test",
     "tuning_trials",
     "compare",
+    "data.eval_batch_size",
     "data.num_workers",
     "data.workers",
     "data.cache",
