@@ -138,7 +138,7 @@ class SegmentationTask(pl.LightningModule):
             self._losses.look(wait=True)
 
     def check_end(self) -> None:
-        """Also looks at the weights: no loss comes after those of the last step. Raises likewise."""
+        """Also looks at the weights: after the last step comes no loss. Raises likewise."""
         self.check_finite()
         check_weights(self.model, self.trainer.global_step)
 
