@@ -6,8 +6,8 @@
 Stages, in order: `checks` (tests marked gpu), `speed` (benchmarks/gpu.py), `study`
 (custom_vs_unet_gpu, all runs at once on the one GPU, so that the host's part of one hides behind
 the others), `costs` (segbench.benchmark, what the report needs) and `report`. A stage that fails is
-told, and the next goes on. The number of epochs is fixed from the measured step times and from the
-time there is.
+reported, and the next goes on. The number of epochs is fixed from the measured step times and from
+the time there is.
 """
 
 from __future__ import annotations

@@ -92,7 +92,7 @@ class LossWatch:
 
 @torch.no_grad()
 def check_weights(model: nn.Module, step: int) -> None:
-    """Looks at the weights once, when the training is over: its last step has no loss after it.
+    """Looks at the weights at the end of an epoch, whose last step has no loss after it.
 
     Args:
         model: the network.

@@ -142,7 +142,7 @@ class SegmentationTask(pl.LightningModule):
             self._losses.look(wait=True)
 
     def check_end(self) -> None:
-        """Also looks at the weights that the last step left; raises likewise."""
+        """Also looks at the weights: after the last step comes no loss. Raises likewise."""
         self.check_finite()
         check_weights(self.model, self.trainer.global_step)
 
@@ -192,8 +192,12 @@ class SegmentationTask(pl.LightningModule):
         self._val_epoch = self.current_epoch
 
     def on_train_epoch_end(self) -> None:
-        """Checks the last step and moves a plateau schedule, before the checkpoint is written."""
-        self.check_finite()
+        """Checks what the epoch left and moves a plateau schedule, before a checkpoint is written.
+
+        Raises:
+            NonFiniteLossError: a loss or a weight is NaN or infinite.
+        """
+        self.check_end()
         schedule = self.lr_schedulers()
         if isinstance(schedule, ReduceLROnPlateau) and self.is_validated:
             schedule.step(self.latest_scores["val"]["mIoU"] or 0.0)

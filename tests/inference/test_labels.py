@@ -64,4 +64,4 @@ def test_many_batches_are_checked_at_once_and_the_images_are_named():
         watch.add(torch.tensor([True, start < 4]), [f"i{start}", f"i{start + 1}"])
     with pytest.raises(NonFiniteLogitsError, match=r"not finite on i5, i7, i9, i11 \(4 of 12"):
         watch.check()
-    watch.check()  # what was told is told once
+    watch.check()  # reported once

@@ -40,7 +40,8 @@ def test_the_average_is_that_of_torch() -> None:
     assert found.keys() == expected.keys()
     for key, value in expected.items():
         if value.is_floating_point():
-            torch.testing.assert_close(found[key], value)
+            near = 0.02 if value.dtype == torch.bfloat16 else 1e-5  # each rounds in its own way
+            torch.testing.assert_close(found[key], value, rtol=near, atol=near)
     assert found["n_averaged"] == 4
     assert found["module.1.num_batches_tracked"] == 4, "a count is no average"
 
@@ -67,13 +68,24 @@ def test_it_lives_where_the_network_will_train_though_that_is_still_on_the_cpu()
     assert ema.state_key == EMAWeightAveraging().state_key
 
 
+def send_to_no_gpu(module: nn.Module) -> None:
+    """Replaces all tensors by ones that only say that they are on a GPU."""
+    for part in module.modules():
+        for kind in (part._parameters, part._buffers):
+            for name, value in kind.items():
+                if value is not None:
+                    there = torch.empty(value.shape, dtype=value.dtype, device="cuda")
+                    is_weight = kind is part._parameters
+                    kind[name] = nn.Parameter(there) if is_weight else there  # type: ignore[assignment]
+
+
 def test_an_update_asks_the_device_for_nothing() -> None:
+    model = network()
+    ours, theirs = DeviceAverage(model, 0.9, torch.device("cpu")), AveragedModel(model)
     with FakeTensorMode():  # whose tensors have no values to ask for
-        with torch.device("cuda"):
-            model = network()
-        average = DeviceAverage(model, 0.9, torch.device("cuda"))
+        for module in (model, ours, theirs):
+            send_to_no_gpu(module)
         for _ in range(2):
-            average.update_parameters(model)
-        assert average.module[0].weight.device.type == "cuda"
+            ours.update_parameters(model)
         with pytest.raises(DataDependentOutputException):
-            AveragedModel(model, device=torch.device("cuda")).update_parameters(model)
+            theirs.update_parameters(model)

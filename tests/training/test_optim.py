@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -133,3 +134,19 @@ def test_plateau_falls_after_as_many_epochs_without_progress() -> None:
         schedule.step(val_miou)
         rates.append(optimizer.param_groups[0]["lr"])
     assert rates == pytest.approx([1.0, 1.0, 1.0, 0.1, 0.1])
+
+
+@pytest.mark.parametrize("make", [optim.sgd, optim.adam, optim.adamw])
+def test_all_weights_are_updated_in_one_kernel_as_one_by_one(make: Any) -> None:
+    weights = {}
+    for fused in (True, False):
+        torch.manual_seed(0)
+        model = Net()
+        optimizer = make(model, lr=0.1, fused=fused)
+        assert bool(optimizer.defaults["fused"]) is fused
+        for _ in range(3):
+            for parameter in model.parameters():
+                parameter.grad = torch.randn_like(parameter)
+            optimizer.step()
+        weights[fused] = [parameter.detach() for parameter in model.parameters()]
+    torch.testing.assert_close(weights[True], weights[False])
