@@ -104,13 +104,13 @@ def _embeddings(config: Config, segmenter: Segmenter, folder: Path) -> None:
 def _architectures(config: Config, folder: Path) -> None:
     from segbench.artifacts.build import build_model, offline
     from segbench.explanation.architecture import trace
-    from segbench.explanation.drawing import draw
+    from segbench.explanation.drawing import as_svg
 
     height, width = config["size"]
     for name, node in _model_nodes(config["models"]).items():
         traced = trace(build_model(offline(node), config["num_classes"]), (height, width))
         file = folder / f"{file_name(name)}.svg"
-        file.write_text(draw(traced, name), encoding="utf-8")
+        file.write_text(as_svg(traced, name), encoding="utf-8")
         say(f"{file}: {traced.params / 1e6:.2f} M parameters, {traced.macs / 1e9:.2f} GMACs")
 
 

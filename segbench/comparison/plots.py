@@ -180,7 +180,8 @@ def class_differences(comparison: Mapping[str, Any]) -> Figure | None:
     for row, column in np.ndindex(values.shape):
         entry, value = columns[column]["classes"][row], values[row, column]
         sure = entry["p_holm"] is not None and entry["p_holm"] < 1 - comparison["confidence"]
-        text = points(entry["value"] and value / 100) + (" *" if sure else "")
+        text = points(None if np.isnan(value) else float(value), factor=1)
+        text += " *" if sure else ""
         axes.text(column, row, text, ha="center", va="center", fontsize=8,
                   color="white" if abs(value) > 0.6 * limit else "#111111")  # fmt: skip
     others = [label(pair["a"]) if sign > 0 else label(pair["b"])

@@ -157,15 +157,19 @@ def classes(comparison: Mapping[str, Any], metric: str | None = None) -> Table:
     columns = [Column("class", "", lambda i: comparison["classes"][i],
                       {"class": lambda i: comparison["classes"][i]}, is_text=True)]  # fmt: skip
     for row in comparison["leaderboard"]:
-        by_class = [row[f"class_{name.lower()}"][title] for title in comparison["classes"]]
+        by_class = row[f"class_{name.lower()}"]
         columns.append(
-            Column(row["label"], f"{name} (%), mean over seeds",
-                   lambda i, found=by_class: percent(found[i]),
-                   {f"{name} {row['label']}": lambda i, found=by_class: found[i]})
-        )  # fmt: skip
+            _class_scores(row["label"], name, [by_class[c] for c in comparison["classes"]])
+        )
     if comparison["headline"] is not None and metric == comparison["metric"]:
         columns += _class_difference(comparison["pairs"][comparison["headline"]])
     return _table(columns, list(range(len(comparison["classes"]))))
+
+
+def _class_scores(label: str, score: str, found: list[float | None]) -> Column:
+    """The score of each class of one model."""
+    values = {f"{score} {label}": lambda i: found[i]}
+    return Column(label, f"{score} (%), mean over seeds", lambda i: percent(found[i]), values)
 
 
 def _class_difference(pair: Mapping[str, Any]) -> list[Column]:

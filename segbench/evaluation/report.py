@@ -53,8 +53,8 @@ def write_tables(
         writer = csv.writer(file)
         writer.writerow(["class", "pixels", *columns])
         for name in found["IoU"]:
-            values = (found[column].get(name) for column in columns)
-            writer.writerow([csv_cell(name), pixels[name], *values])
+            row = (found[column].get(name) for column in columns)
+            writer.writerow([csv_cell(name), pixels[name], *row])
     hits, _ = union_counts(matrices)
     labelled = matrices.sum((1, 2))
     with (folder / "images.csv").open("w", newline="", encoding="utf-8") as file:

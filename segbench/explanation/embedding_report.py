@@ -33,7 +33,7 @@ from segbench.explanation.features import run_with_features
 from segbench.figures import label as figure_label
 from segbench.figures import plain_text
 
-Sample = tuple[str, np.ndarray, np.ndarray | None]
+LabeledImage = tuple[str, np.ndarray, np.ndarray | None]
 THUMBNAIL = 48
 
 
@@ -55,14 +55,14 @@ class Embedding:
     plane: np.ndarray
     scores: dict[int, dict[str, float]]
     left_out: dict[str, int]
-    samples: Sequence[Sample]
+    samples: Sequence[LabeledImage]
     classes: ClassSet
     settings: dict[str, object]
 
 
 def embed_images(
     segmenter: Segmenter,
-    samples: Sequence[Sample],
+    samples: Sequence[LabeledImage],
     layer: str,
     how: Projection,
     per_class: int,
