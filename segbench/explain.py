@@ -110,13 +110,13 @@ def _embeddings(config: Config, segmenter: Segmenter, folder: Path) -> None:
 def _architectures(config: Config, folder: Path) -> None:
     from segbench.artifacts.build import build_model, offline
     from segbench.explanation.architecture import trace
-    from segbench.explanation.drawing import draw
+    from segbench.explanation.drawing import as_svg
 
     height, width = config["size"]
     for name, node in _model_nodes(config["models"]).items():
         traced = trace(build_model(offline(node), config["num_classes"]), (height, width))
         file = folder / f"{file_names([name])[0]}.svg"
-        write_text(file, draw(traced, name))
+        write_text(file, as_svg(traced, name))
         say(f"{file}: {traced.params / 1e6:.2f} M parameters, {traced.macs / 1e9:.2f} GMACs")
 
 

@@ -210,9 +210,9 @@ RULES = (
     Rule("versions", NOTE, "libraries differ", lambda result: result.versions, foreign=True),
     # What changes no number; the first rule must stay the same within one run all the same
     Rule("how it is run", NO_CHANGE,
-         keys=("trainer", "data.eval_batch_size")),
+         keys=("trainer",)),
     Rule("loading", NO_CHANGE, resumable=True,
-         keys=("data.root", "data.num_workers", "data.workers", "data.cache", "data.cache_dir",
+         keys=("data.root", "data.eval_batch_size", "data.num_workers", "data.workers", "data.cache", "data.cache_dir",
                "data.cache_limit_gb", "data.pin_memory", "data.preview")),
     Rule("what is shown and where it goes", NO_CHANGE, resumable=True,
          keys=("resume", "overwrite", "logger", "samples", "samples_every", "log_every",

@@ -180,9 +180,8 @@ def class_differences(comparison: Mapping[str, Any]) -> Figure | None:
     for row, column in np.ndindex(values.shape):
         entry, value = columns[column]["classes"][row], values[row, column]
         sure = entry["p_holm"] is not None and entry["p_holm"] < 1 - comparison["confidence"]
-        text = points(None if entry["value"] is None else float(value) / 100) + (
-            " *" if sure else ""
-        )
+        text = points(None if np.isnan(value) else float(value), factor=1)
+        text += " *" if sure else ""
         axes.text(column, row, text, ha="center", va="center", fontsize=8,
                   color="white" if abs(value) > 0.6 * limit else "#111111")  # fmt: skip
     others = [label(pair["a"]) if sign > 0 else label(pair["b"])
@@ -231,16 +230,21 @@ def confusions(study: Study, comparison: Mapping[str, Any]) -> dict[str, Figure]
     names = comparison["classes"]
     limit = max(1.0, float(np.nanmax(np.abs(a - b), initial=0)))
     return {
-        "confusion": _confusion(a - b, names, DIVERGING, (-limit, limit), "{:+.0f}"),
-        "confusion_first": _confusion(a, names, "Blues", (0, 100), "{:.0f}"),
-        "confusion_second": _confusion(b, names, "Blues", (0, 100), "{:.0f}"),
+        "confusion": _confusion(a - b, names, DIVERGING, (-limit, limit), "{:+.1f}", 0.05),
+        "confusion_first": _confusion(a, names, "Blues", (0, 100), "{:.0f}", 0.5),
+        "confusion_second": _confusion(b, names, "Blues", (0, 100), "{:.0f}", 0.5),
     }
 
 
 def _confusion(
-    values: np.ndarray, names: Sequence[str], colors: Any, limits: tuple[float, float], form: str
+    values: np.ndarray,
+    names: Sequence[str],
+    colors: Any,
+    limits: tuple[float, float],
+    form: str,
+    least: float,
 ) -> Figure:
-    """One matrix with its numbers, float64 `[C, C + 1]` in percent of the true class."""
+    """One matrix `[C, C + 1]` in percent of the true class, with its numbers from `least` on."""
     has_void = np.nanmax(np.abs(values[:, -1]), initial=0) > 0
     titles = [label(name) for name in names]
     columns = [*titles, "void"] if has_void else titles
@@ -255,7 +259,7 @@ def _confusion(
     axes.grid(False)
     size = min(8.0, 90 / len(columns))
     for (row, column), value in np.ndenumerate(values):
-        if size >= 3 and abs(value) >= 0.5:
+        if size >= 3 and abs(value) >= least:
             is_dark = abs(value) > 0.6 * limits[1]
             axes.text(column, row, form.format(value).replace("-", "−"), ha="center", va="center",
                       fontsize=size, color="white" if is_dark else "#111111")  # fmt: skip

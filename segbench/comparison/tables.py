@@ -6,7 +6,7 @@ number per cell.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -142,11 +142,6 @@ def pairs(comparison: Mapping[str, Any]) -> Table:
     return _table(columns, comparison["pairs"])
 
 
-def _shown(values: Sequence[float | None]) -> Callable[[int], str]:
-    """The percent of the value in a row."""
-    return lambda row: percent(values[row])
-
-
 def classes(comparison: Mapping[str, Any], metric: str | None = None) -> Table:
     """One row per class: the score of each model, and the headline difference.
 
@@ -162,14 +157,19 @@ def classes(comparison: Mapping[str, Any], metric: str | None = None) -> Table:
     columns = [Column("class", "", lambda i: comparison["classes"][i],
                       {"class": lambda i: comparison["classes"][i]}, is_text=True)]  # fmt: skip
     for row in comparison["leaderboard"]:
-        by_class = [row[f"class_{name.lower()}"][title] for title in comparison["classes"]]
+        by_class = row[f"class_{name.lower()}"]
         columns.append(
-            Column(row["label"], f"{name} (%), mean over seeds",
-                   _shown(by_class), {f"{name} {row['label']}": by_class.__getitem__})
-        )  # fmt: skip
+            _class_scores(row["label"], name, [by_class[c] for c in comparison["classes"]])
+        )
     if comparison["headline"] is not None and metric == comparison["metric"]:
         columns += _class_difference(comparison["pairs"][comparison["headline"]])
     return _table(columns, list(range(len(comparison["classes"]))))
+
+
+def _class_scores(label: str, score: str, found: list[float | None]) -> Column:
+    """The score of each class of one model."""
+    values = {f"{score} {label}": lambda i: found[i]}
+    return Column(label, f"{score} (%), mean over seeds", lambda i: percent(found[i]), values)
 
 
 def _class_difference(pair: Mapping[str, Any]) -> list[Column]:

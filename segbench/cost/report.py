@@ -8,6 +8,7 @@ from typing import Any
 
 from segbench.artifacts import provenance
 from segbench.console import console, say, table
+from segbench.metrics.scores import amount
 
 Row = dict[str, Any]
 PARTS = ("data", "forward", "backward", "optimizer", "logging")
@@ -66,7 +67,7 @@ def print_costs(rows: Sequence[Row], file: Path) -> None:
 
 def _inference_cells(row: Row) -> list[str]:
     return [
-        f"{row['params'] / 1e6:.2f} M",
+        amount(row["params"]),
         f"{row['macs'] / 1e9:.2f}",
         f"{row['latency_ms']:.1f}",
         f"{row['latency_p95_ms']:.1f}",

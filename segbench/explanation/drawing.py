@@ -16,7 +16,7 @@ COLORS = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#0072B2", "#D5
 INK = "#333333"
 
 
-def draw(architecture: Architecture, title: str) -> str:
+def as_svg(architecture: Architecture, title: str) -> str:
     """The drawing as SVG text.
 
     A box is as high as its maps are large, and as wide as they have channels (both on a log

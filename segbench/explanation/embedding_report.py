@@ -35,7 +35,7 @@ from segbench.figures import label as figure_label
 from segbench.figures import plain_text
 from segbench.storage import replacing_all, write_text
 
-Sample = tuple[str, np.ndarray, np.ndarray | None]
+LabeledImage = tuple[str, np.ndarray, np.ndarray | None]
 THUMBNAIL = 48
 
 
@@ -57,14 +57,14 @@ class Embedding:
     plane: np.ndarray
     scores: dict[int, dict[str, float]]
     left_out: dict[str, int]
-    samples: Sequence[Sample]
+    samples: Sequence[LabeledImage]
     classes: ClassSet
     settings: dict[str, object]
 
 
 def embed_images(
     segmenter: Segmenter,
-    samples: Sequence[Sample],
+    samples: Sequence[LabeledImage],
     layer: str,
     how: Projection,
     per_class: int,

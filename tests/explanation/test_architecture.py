@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from segbench.cost.profiling import count_macs, count_params
 from segbench.explanation.architecture import trace
-from segbench.explanation.drawing import draw
+from segbench.explanation.drawing import as_svg
 from segbench.models.hrnet import HRNet
 from segbench.models.smp_transformers import segformer
 from segbench.models.unet import UNet
@@ -65,7 +65,7 @@ def test_every_parameter_and_every_product_is_in_one_stage(build: object) -> Non
 
 def test_the_drawing_is_svg_with_a_box_per_stage() -> None:
     found = trace(UNet(5, width=4, depth=2))
-    root = ElementTree.fromstring(draw(found, "a <name>"))
+    root = ElementTree.fromstring(as_svg(found, "a <name>"))
     space = "{http://www.w3.org/2000/svg}"
     boxes = [box for box in root.iter(f"{space}rect") if box.get("rx")]
     lines = [line for line in root.iter(f"{space}path") if line.get("marker-end")]
