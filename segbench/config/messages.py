@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.errors import MissingConfigException
@@ -52,7 +53,7 @@ def explain(config: DictConfig, override: str, error: Exception) -> str:
     return f"{override}: {root_cause(error)}"
 
 
-def unknown_option(group: str, name: str, options: list[str]) -> str:
+def unknown_option(group: str, name: str, options: Sequence[str]) -> str:
     """For an option that no file of its group has: the nearest, and where one's own is put."""
     text = f"{group}: there is no {group} '{name}'{did_you_mean(name, options)}"
     if extra := _EXTRAS.get(f"{group} {name}"):
@@ -93,7 +94,7 @@ def not_set(key: str) -> str:
 
 def hidden_options(config_name: str, choices: DictConfig) -> list[str]:
     """One sentence for each chosen file of one's own behind a shipped one of the same name."""
-    chosen = [config_name, *(f"{group}/{option}" for group, option in choices.items())]
+    chosen = [config_name, *(f"{group!s}/{option}" for group, option in choices.items())]
     return [
         f"{name}: segbench ships one of this name, so {file} is not read; rename it"
         for name in chosen

@@ -14,7 +14,7 @@ from omegaconf import OmegaConf
 from segbench.config.command_line import as_typed, command, override, quoted
 from segbench.config.compose import compose_checked, read_command, register
 from segbench.config.schema import SCHEMAS
-from segbench.config.text_keys import LIST, TEXT, annotations, kinds_of
+from segbench.config.text_keys import LIST, TEXT, field_annotations, kinds_of
 from segbench.errors import ConfigError
 
 # What files and studies are called, and what Hydra's grammar trips over.
@@ -112,7 +112,7 @@ def test_an_interpolation_on_the_command_line_is_refused() -> None:
 
 
 def test_keys_that_take_numbers_too_are_left_alone() -> None:
-    found = {key: kinds_of(a) for key, a in annotations(SCHEMAS["train"]).items()}
+    found = {key: kinds_of(a) for key, a in field_annotations(SCHEMAS["train"]).items()}
     assert {key for key, kinds in found.items() if kinds} == {
         *("study", "name", "run_dir", "resume", "weights", "precision", "selection"),
         "allow_targets",
@@ -128,7 +128,7 @@ def text_keys(verb: str) -> list[str]:
     """The keys of a verb that take any text."""
     schema = SCHEMAS[verb]
     free = [f for f in schema.__dataclass_fields__.values() if not f.metadata.get("choices")]
-    kinds = {key: kinds_of(annotation) for key, annotation in annotations(schema).items()}
+    kinds = {key: kinds_of(annotation) for key, annotation in field_annotations(schema).items()}
     return [f.name for f in free if TEXT in kinds[f.name]]
 
 
