@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import string
+import subprocess
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -204,3 +205,23 @@ def test_a_printed_command_can_be_pasted(text: str) -> None:
     words = shlex.split(command("segbench.predict", {"source": text, "ckpt": "a.ckpt"}))
     assert words[:3] == ["python", "-m", "segbench.predict"]
     assert read(words[3].removeprefix("source=")) == text
+
+
+@pytest.mark.parametrize("study", ["lr=0.1, wide", "2024_05_01", "x (2)", "研究"])
+def test_the_report_after_a_study_is_of_that_study(
+    study: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from segbench import train
+
+    commands: list[list[str]] = []
+
+    def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+        commands.append(command)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(train.subprocess, "run", run)
+    words = [f"study={study}", "compare={baseline: '1_0', only: [a b]}", "logger=csv"]
+    assert train.finish_study(compose_checked("train", words)) == 0
+    told = compose_checked("compare", commands[0][3:])
+    assert (told.study, told.baseline, told.only) == (study, "1_0", ["a b"])
+    assert told.wandb is False
