@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 from hydra.errors import MissingConfigException
@@ -52,7 +53,7 @@ def explain(config: DictConfig, override: str, error: Exception) -> str:
     return f"{override}: {root_cause(error)}"
 
 
-def unknown_option(group: str, name: str, options: list[str]) -> str:
+def unknown_option(group: str, name: str, options: Sequence[str]) -> str:
     """For an option that no file of its group has: the nearest, and where one's own is put."""
     text = f"{group}: there is no {group} '{name}'{did_you_mean(name, options)}"
     if extra := _EXTRAS.get(f"{group} {name}"):

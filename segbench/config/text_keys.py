@@ -77,7 +77,7 @@ def kinds_at(key: str, schema: type, values: Mapping[str, Any], beside: Mapping[
     """
     parts = key.split(".")
     if len(parts) == 1:
-        return kinds_of(annotations_of(schema).get(key))
+        return kinds_of(field_annotations(schema).get(key))
     node: Any = values
     for depth, part in enumerate(parts[:-1], start=1):
         node = node.get(part) if isinstance(node, Mapping) else None
@@ -88,7 +88,7 @@ def kinds_at(key: str, schema: type, values: Mapping[str, Any], beside: Mapping[
     return NEITHER
 
 
-def annotations_of(schema: type) -> dict[str, ast.expr]:
+def field_annotations(schema: type) -> dict[str, ast.expr]:
     """The annotation of each field of a dataclass."""
     return {f.name: ast.parse(str(f.type), mode="eval").body for f in fields(schema)}
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
-from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+from omegaconf.errors import OmegaConfBaseException
 
 from segbench.config import did_you_mean
 from segbench.config.fields import removed, wrong_values
@@ -40,8 +40,9 @@ def check_values(config: DictConfig) -> list[str]:
         problems += [not_set(key) for key in sorted(OmegaConf.missing_keys(config))]
         problems += [f"{key}: is empty" for key in ("study", "name") if config.get(key) == ""]
         values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore
-    except (OmegaConfBaseException, RecursionError):
-        return problems + list(unresolved(config).values())
+    except (OmegaConfBaseException, RecursionError) as error:
+        reasons = unresolved(config) or {"": str(error).splitlines()[0]}
+        return [*problems, *reasons.values()]
     problems += _not_portable(values)
     missing = {problem.split(":")[0] for problem in problems}
     _forget_class_weight_rules(values.get("loss"))
@@ -60,9 +61,7 @@ def unresolved(config: DictConfig | ListConfig, path: str = "") -> dict[str, str
     for key in keys:
         where = f"{path}.{key}".lstrip(".")
         try:
-            value = config[key]
-        except MissingMandatoryValue:
-            continue
+            value = None if OmegaConf.is_missing(config, key) else config[key]
         except (OmegaConfBaseException, RecursionError) as error:
             node: Any = config._get_node(key)
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__

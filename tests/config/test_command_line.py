@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import string
+import subprocess
 
 import pytest
 from hydra.core.override_parser.overrides_parser import OverridesParser
@@ -14,7 +15,7 @@ from omegaconf import OmegaConf
 from segbench.config.command_line import as_typed, command, override, quoted
 from segbench.config.compose import compose_checked, read_command, register
 from segbench.config.schema import SCHEMAS
-from segbench.config.text_keys import LIST, TEXT, annotations, kinds_of
+from segbench.config.text_keys import LIST, TEXT, field_annotations, kinds_of
 from segbench.errors import ConfigError
 
 # What files and studies are called, and what Hydra's grammar trips over.
@@ -112,7 +113,7 @@ def test_an_interpolation_on_the_command_line_is_refused() -> None:
 
 
 def test_keys_that_take_numbers_too_are_left_alone() -> None:
-    found = {key: kinds_of(a) for key, a in annotations(SCHEMAS["train"]).items()}
+    found = {key: kinds_of(a) for key, a in field_annotations(SCHEMAS["train"]).items()}
     assert {key for key, kinds in found.items() if kinds} == {
         *("study", "name", "run_dir", "resume", "weights", "precision", "selection"),
         "allow_targets",
@@ -128,7 +129,7 @@ def text_keys(verb: str) -> list[str]:
     """The keys of a verb that take any text."""
     schema = SCHEMAS[verb]
     free = [f for f in schema.__dataclass_fields__.values() if not f.metadata.get("choices")]
-    kinds = {key: kinds_of(annotation) for key, annotation in annotations(schema).items()}
+    kinds = {key: kinds_of(annotation) for key, annotation in field_annotations(schema).items()}
     return [f.name for f in free if TEXT in kinds[f.name]]
 
 
@@ -204,3 +205,23 @@ def test_a_printed_command_can_be_pasted(text: str) -> None:
     words = shlex.split(command("segbench.predict", {"source": text, "ckpt": "a.ckpt"}))
     assert words[:3] == ["python", "-m", "segbench.predict"]
     assert read(words[3].removeprefix("source=")) == text
+
+
+@pytest.mark.parametrize("study", ["lr=0.1, wide", "2024_05_01", "x (2)", "研究"])
+def test_the_report_after_a_study_is_of_that_study(
+    study: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from segbench import train
+
+    commands: list[list[str]] = []
+
+    def run(command: list[str]) -> subprocess.CompletedProcess[str]:
+        commands.append(command)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr(train.subprocess, "run", run)
+    words = [f"study={study}", "compare={baseline: '1_0', only: [a b]}", "logger=csv"]
+    assert train.finish_study(compose_checked("train", words)) == 0
+    told = compose_checked("compare", commands[0][3:])
+    assert (told.study, told.baseline, told.only) == (study, "1_0", ["a b"])
+    assert told.wandb is False

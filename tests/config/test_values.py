@@ -24,6 +24,7 @@ def problem(*words: str, verb: str = "train") -> str:
         ("seed=${oc.env:NOPE_NOPE}", "seed: ${oc.env:NOPE_NOPE}: "),
         ("seed=${oc.env:PATH}", "seed: expected a number, got '"),
         ("data.batch_size=${data.batch_size}", "data.batch_size: "),
+        ("samples=${hydra:job.num}", "samples: ${hydra:job.num}: "),
         ("data=[1,2]", "data: takes one option: camvid, "),
         ("data={a:1}", "data: takes one option: camvid, "),
         ("model=null", "model: is not set; give it on the command line as model=OPTION"),
