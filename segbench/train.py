@@ -65,7 +65,8 @@ def _unchanged(config: Config, run: RunDirectory) -> Outcome | None:
         is_finished = False  # at most its training is over, its test is yet to come
     if not is_finished and not run.last_checkpoint.is_file():
         return None  # there is nothing to lose
-    _check_same_config(config, run.read_config() or {}, run)
+    if (made_with := run.read_config()) is not None:
+        _check_same_config(config, made_with, run)
     if previous is not None and is_finished:
         if is_first_process():
             print(
