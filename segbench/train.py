@@ -21,14 +21,14 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from segbench.artifacts.run_directory import RunDirectory
-from segbench.config import config_dir
+from segbench.config import Config, config_dir
 from segbench.config.app import Outcome, run_verb
 from segbench.config.tuning import is_tuning
 from segbench.errors import ConfigError, ResultError
 from segbench.training.distributed import all_start_at_once, is_first_process
 
 if TYPE_CHECKING:
-    from segbench.artifacts.result import Config, Result
+    from segbench.artifacts.result import Result
 
 
 def train(config: DictConfig) -> Outcome:

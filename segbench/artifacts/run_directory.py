@@ -25,12 +25,13 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from segbench.config import Config
 from segbench.errors import ConfigError, ResultError
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from segbench.artifacts.result import Config, Result
+    from segbench.artifacts.result import Result
 
 
 class RunDirectory:

@@ -4,8 +4,11 @@ import difflib
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from segbench.errors import ConfigError
+
+Config = dict[str, Any]  # a resolved config, or a node of one: open, checked when it is composed
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 

@@ -13,13 +13,14 @@ import numpy as np
 from pytorch_lightning.loggers import Logger, WandbLogger
 
 from segbench.artifacts.run_directory import RunDirectory
+from segbench.config import Config
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError
 
 LONGEST_TAG = 64  # W&B takes no longer one
 
 
-def wandb_arguments(node: Mapping[str, Any], run: RunDirectory) -> dict[str, Any]:
+def wandb_arguments(node: Mapping[str, Any], run: RunDirectory) -> Config:
     """What a W&B logger needs besides its config: its id, whether it is offline, fitting tags.
 
     The id is drawn once and kept in the run directory, so that a resumed run goes on in W&B too.

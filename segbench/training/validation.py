@@ -6,7 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from segbench.artifacts.result import Config
+from segbench.config import Config
 from segbench.errors import ConfigError, DataError
 
 

@@ -268,15 +268,15 @@ def close(journal: Journal, error: Exception) -> str:
 def test_the_cause_is_that_of_the_process_that_failed_first(run: RunDirectory) -> None:
     lost = RuntimeError("[gloo/transport/tcp/pair.cc:547] Connection closed by peer")
     running = record(status="running")
-    first = Journal(run, running)
-    other = Journal(run, running, "rank 1")
+    first, other = Journal(run, running), Journal(run, running, "rank 1")
+    first.update(running)
     assert close(other, ValueError("a broken image")) == "rank 1: ValueError: a broken image"
     assert close(first, lost) == "rank 1: ValueError: a broken image"
     log = run.log_file.read_text()
     assert "rank 1: Traceback" in log
     assert "ValueError: a broken image" in log
 
-    first = Journal(run, running)
+    first.update(running)
     assert close(first, ValueError("the cause")) == "ValueError: the cause"
     assert close(other, lost) == "ValueError: the cause", "an echo of the first process"
 
