@@ -13,12 +13,12 @@ from __future__ import annotations
 import time
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
 from segbench.artifacts.run_directory import RunDirectory
-from segbench.config import make_folder
+from segbench.config import Config, make_folder
 from segbench.config.app import Outcome, run_verb
 from segbench.console import progress
 from segbench.errors import ConfigError, ResultError
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from segbench.data.dataset import Source
     from segbench.evaluation.evaluator import Evaluation
     from segbench.evaluation.record import Subject
-Config = dict[str, Any]
 
 
 def evaluate(config: DictConfig) -> Outcome:

@@ -21,14 +21,14 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from segbench.artifacts.run_directory import RunDirectory
-from segbench.config import config_dir
+from segbench.config import Config, config_dir
 from segbench.config.app import Outcome, run_verb
 from segbench.config.tuning import is_tuning
 from segbench.errors import ConfigError, ResultError
 from segbench.training.distributed import all_start_at_once, is_first_process
 
 if TYPE_CHECKING:
-    from segbench.artifacts.result import Config, Result
+    from segbench.artifacts.result import Result
 
 
 def train(config: DictConfig) -> Outcome:
@@ -65,7 +65,8 @@ def _unchanged(config: Config, run: RunDirectory) -> Outcome | None:
         is_finished = False  # at most its training is over, its test is yet to come
     if not is_finished and not run.last_checkpoint.is_file():
         return None  # there is nothing to lose
-    _check_same_config(config, run.read_config() or {}, run)
+    if (made_with := run.read_config()) is not None:
+        _check_same_config(config, made_with, run)
     if previous is not None and is_finished:
         if is_first_process():
             print(

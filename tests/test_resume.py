@@ -50,7 +50,7 @@ class Net(nn.Module):
     def forward(self, image):
         self.calls += 1
         if self.calls == 7:
-            os.kill(os.getpid(), signal.SIGTERM)
+            os.kill(os.getpid(), signal.{signal})
         return self.head(image)
 """
 
@@ -160,12 +160,17 @@ def _set_best(run: RunDirectory, name: str, value: Any) -> None:
     torch.save(checkpoint, run.last_checkpoint)
 
 
-def test_a_run_ended_by_sigterm_says_so_and_can_be_continued(tmp_path: Path) -> None:
-    (tmp_path / "ended.py").write_text(ENDED)
+@pytest.mark.parametrize(
+    ("name", "code", "told"), [("SIGTERM", 143, "ended by SIGTERM"), ("SIGINT", 130, "interrupted")]
+)
+def test_a_run_ended_by_a_signal_says_so_and_can_be_continued(
+    tmp_path: Path, name: str, code: int, told: str
+) -> None:
+    (tmp_path / "ended.py").write_text(ENDED.replace("{signal}", name))
     words = ("model._target_=ended.Net", f"run_dir={tmp_path}/run", "test=false")
     done = run_verb("train", *tiny_words(*words), cwd=tmp_path)
-    assert done.returncode == 143, done.stderr
-    expected = f"{tmp_path}/run was ended by SIGTERM; the same command continues it"
+    assert done.returncode == code, done.stderr
+    expected = f"{tmp_path}/run was {told} in epoch 2 of 2; the same command continues it"
     assert f"segbench.train: error: {expected}\n" in done.stderr
     assert "Traceback" not in done.stderr
     run = RunDirectory(tmp_path / "run")

@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
-from segbench.config import did_you_mean
+from segbench.config import Config, did_you_mean
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError, DataError
 
@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from segbench.data.dataset import Source
     from segbench.inference.predictor import Predictor
 
-Node = dict[str, Any]  # of a config
 # Names of arguments whose value is loaded: pretrained weights, files, addresses.
 LOADS = re.compile(
     r"^pretrained|(^|_)(weights|pretrained|checkpoint|ckpt)(_|$)|(^|_)(path|file|url|repo|hub)$"
@@ -95,7 +94,7 @@ def locate(target: str) -> Any:
     return getattr(module, name)
 
 
-def split_data(data: Mapping[str, Any]) -> tuple[Node, Node]:
+def split_data(data: Mapping[str, Any]) -> tuple[Config, Config]:
     """A `data` config as the node of its source and that of its loaders, `SegmentationData`.
 
     A key that both take is the source's. Either half may be given to the function that builds it.
@@ -142,7 +141,7 @@ def build_model(node: Mapping[str, Any], num_classes: int) -> nn.Module:
     return model
 
 
-def offline(model: Mapping[str, Any]) -> dict[str, Any]:
+def offline(model: Mapping[str, Any]) -> Config:
     """A model config that loads nothing: a checkpoint brings its own weights.
 
     Arguments named like weights, a file or an address (`encoder_weights`, `pretrained`,
@@ -218,7 +217,7 @@ def build_optimizer(node: Mapping[str, Any], model: nn.Module, is_clipped: bool)
     Not fused where gradients are clipped: under mixed precision Lightning refuses the two.
     """
     takes_params = "params" in inspect.signature(locate(str(node["_target_"]))).parameters
-    given: Node = {"params": model.parameters()} if takes_params else {"model": model}
+    given: Config = {"params": model.parameters()} if takes_params else {"model": model}
     given |= {"fused": False} if is_clipped else {}
     optimizer: Optimizer = instantiate("optimizer", node, **given)
     return optimizer

@@ -7,17 +7,17 @@ is an error that names it. Scores are fractions, times in seconds, sizes `(heigh
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 from pydantic import Field, Strict, StringConstraints
 
 from segbench.artifacts.typed import plain, read_as
+from segbench.config import Config
 from segbench.data.classes import ClassSet
 from segbench.errors import ResultError
 
 SCHEMA_VERSION = 1
 
-Config = dict[str, Any]  # a resolved config, or a node of one
 Text = Annotated[str, StringConstraints(max_length=100_000)]
 Flag = Annotated[bool, Strict()]
 Count = Annotated[int, Strict(), Field(ge=0, lt=2**63)]

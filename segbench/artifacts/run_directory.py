@@ -25,13 +25,14 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
+from segbench.config import Config
 from segbench.errors import ConfigError, ResultError
 from segbench.storage import clear_drafts, locked, replacing, write_text
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from segbench.artifacts.result import Config, Result
+    from segbench.artifacts.result import Result
 
 _RESERVED_BYTES = 1 << 16  # of the disk, with which a run that finds it full can still say so
 

@@ -4,9 +4,12 @@ import difflib
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from segbench.errors import ConfigError
 from segbench.storage import FULL
+
+Config = dict[str, Any]  # a resolved config, or a node of one: open, checked when it is composed
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 

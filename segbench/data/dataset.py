@@ -51,20 +51,61 @@ class Sample(TypedDict):
 
 
 class Source(Protocol):
-    """A data set on disk (or generated): what every file of `conf/data` builds."""
+    """A data set on disk (or generated): what every file of `conf/data` builds.
+
+    A class of yours needs these members and no base class. It is read from several threads or
+    processes at once. What it takes as arguments are keys of its YAML. It may also have:
+
+    - `terms`, a class attribute: what the license of the data says of weights learned from it, for
+      the model card;
+    - `found_label_map`, `dict[str, int] | None`: class id by raw label, where the data set itself
+      says it, for result.json;
+    - `root`, a path: where `segbench.check_data` looks for files that no record names.
+
+    Attributes:
+        classes: the classes; the only source of their number and of `ignore_index`.
+        protocol: name and version of the labels (`camvid-11`). Runs of different protocols never
+            share a table.
+        comparable: whether scores may be put beside published ones: the official images, labels
+            and splits.
+    """
 
     classes: ClassSet
     protocol: str
     comparable: bool
 
     def records(self, split: str) -> list[Record]:
-        """The images of `split` (train, val or test), ordered by group, then time."""
+        """The images of a split.
+
+        Args:
+            split: train, val or test.
+
+        Returns:
+            Ordered by group, then by time, the same at every call. Names are unique in the split.
+            Empty if the data set has no such split.
+
+        Raises:
+            DataError: files are missing; all of them are named.
+        """
 
     def read(self, record: Record) -> Arrays:
-        """uint8 `[H, W, 3]` RGB and uint8 `[H, W]` class ids; DataError names a bad file."""
+        """One image and its mask, as viewers show them (EXIF orientation applied).
+
+        Args:
+            record: one of `records`.
+
+        Returns:
+            uint8 `[H, W, 3]` RGB and uint8 `[H, W]` class ids, `ignore_index` where unlabeled.
+
+        Raises:
+            DataError: a file is damaged, or has a label of no class; file and label are named.
+        """
 
     def fingerprint_key(self) -> str:
-        """Everything besides file contents that changes what `read` returns."""
+        """Everything besides names and contents of files that changes what `read` returns.
+
+        The label map, say, or the version of a generator: with it, fingerprints and caches change.
+        """
 
 
 class Frames(Protocol):

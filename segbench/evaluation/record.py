@@ -6,8 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from segbench.artifacts import provenance
-from segbench.artifacts.result import Config, DataInfo, Hardware, Protocol, Result, Scores
+from segbench.artifacts.result import DataInfo, Hardware, Protocol, Result, Scores
 from segbench.artifacts.typed import read_as
+from segbench.config import Config
 from segbench.data.classes import ClassSet
 from segbench.data.dataset import Source
 from segbench.evaluation.evaluator import Evaluation

@@ -9,9 +9,10 @@ import torch
 
 from segbench.artifacts import build
 from segbench.artifacts.entry import CHECKPOINT_FORMAT
-from segbench.artifacts.result import Config, Protocol
+from segbench.artifacts.result import Protocol
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.artifacts.typed import plain
+from segbench.config import Config
 from segbench.data.datamodule import SegmentationData
 from segbench.data.dataset import SPLITS
 from segbench.errors import ConfigError

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from segbench.artifacts import provenance
-from segbench.artifacts.result import Budget, Config, DataInfo, Result
+from segbench.artifacts.result import Budget, DataInfo, Result
 from segbench.artifacts.run_directory import RunDirectory
+from segbench.config import Config
 from segbench.errors import ConfigError, DataError, ResultError
 from segbench.training.build import RunParts
 

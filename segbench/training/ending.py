@@ -28,7 +28,7 @@ class Journal:
 
     Args:
         run: where it is written.
-        result: the first record.
+        result: the first record; it is not written yet.
         process: name of this one, if it is not the first; it writes only why it failed.
     """
 
@@ -37,12 +37,12 @@ class Journal:
         self.process = process
         self.progress = ""  # how far the run is, in words
         self.result = result
-        self._write()
 
     def update(self, result: Result) -> None:
         """Takes a newer record."""
         self.result = result
-        self._write()
+        if not self.process:
+            self.run.write_result(result)
 
     def close(self, error: BaseException) -> None:
         """Records that an error has ended the run, unless another process knew the cause before."""
@@ -61,10 +61,6 @@ class Journal:
             self.result, status="interrupted" if is_interrupted else "failed", reason=reason
         )
         with suppress(OSError):  # of a full disk, what ended the run is what is reported
-            self.run.write_result(self.result)
-
-    def _write(self) -> None:
-        if not self.process:
             self.run.write_result(self.result)
 
 

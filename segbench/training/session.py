@@ -14,9 +14,10 @@ from pathlib import Path
 import torch
 
 from segbench.artifacts.checkpoint import read_checkpoint
-from segbench.artifacts.result import Config, Result, Scores, Timings
+from segbench.artifacts.result import Result, Scores, Timings
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.artifacts.typed import known, read_as
+from segbench.config import Config
 from segbench.errors import ConfigError, DataError
 from segbench.metrics.scores import scores
 from segbench.training.build import RunParts, build_run
@@ -54,8 +55,6 @@ def run_training(config: Config, run: RunDirectory) -> Result:
     resume = run.last_checkpoint if run.last_checkpoint.is_file() else None
     before = earlier_result(run) if resume else None
     with logged_to(run.log_file):
-        if is_first_process():
-            run.write_config(config)
         journal = Journal(run, first_result(config, before), process_name())
         failed = True
         try:
@@ -74,6 +73,9 @@ def _work(
 ) -> None:
     started = time.time()
     with ended_by_sigterm(journal):
+        if is_first_process():
+            run.write_config(config)
+        journal.update(journal.result)
         check_possible(config)
         begun = _read_own(resume, run)["segbench"] if resume else {}
         parts = build_run(config, run)

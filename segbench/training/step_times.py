@@ -6,12 +6,12 @@ import tempfile
 import time
 from collections import defaultdict
 from statistics import median
-from typing import Any
 
 import torch
 from pytorch_lightning.profilers import Profiler
 
 from segbench.artifacts.run_directory import RunDirectory
+from segbench.config import Config
 from segbench.training.build import build_run
 from segbench.training.session import quiet_libraries
 
@@ -103,7 +103,7 @@ class StepTimes(Profiler):
         return time.perf_counter()
 
 
-def time_steps(config: dict[str, Any], steps: int, warmup: int = 3) -> dict[str, float]:
+def time_steps(config: Config, steps: int, warmup: int = 3) -> dict[str, float]:
     """Trains a few steps as `segbench.train` does, loaders, callbacks and loggers included.
 
     Args:

@@ -43,6 +43,11 @@ class Tee:
         with suppress(OSError, ValueError):
             self._log.flush()
 
+    def end(self) -> None:
+        """Writes the line that has no end yet to the log."""
+        with suppress(OSError, ValueError):
+            self._log.write(f"{self._line.rpartition(chr(13))[2]}\n" if self._line else "")
+
     def __getattr__(self, name: str) -> Any:
         """Whatever else is asked for is answered by the terminal's stream."""
         return getattr(self.stream, name)
@@ -67,8 +72,8 @@ def logged_to(file: Path) -> Iterator[None]:
             for handler, stream in moved:
                 handler.setStream(stream)
             sys.stdout, sys.stderr = before
-            with suppress(OSError):
-                log.flush()
+            for tee in tees:
+                tee.end()
 
 
 def log_traceback(file: Path, error: BaseException, process: str) -> None:

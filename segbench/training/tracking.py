@@ -13,6 +13,7 @@ import numpy as np
 from pytorch_lightning.loggers import Logger, WandbLogger
 
 from segbench.artifacts.run_directory import RunDirectory
+from segbench.config import Config
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError
 from segbench.storage import write_text
@@ -26,7 +27,7 @@ def is_disabled(node: Mapping[str, Any]) -> bool:
     return off and str(node["_target_"]).endswith("WandbLogger")
 
 
-def wandb_arguments(node: Mapping[str, Any], run: RunDirectory) -> dict[str, Any]:
+def wandb_arguments(node: Mapping[str, Any], run: RunDirectory) -> Config:
     """What a W&B logger needs besides its config: its id, whether it is offline, fitting tags.
 
     The id is drawn once and kept in the run directory, so that a resumed run goes on in W&B too.

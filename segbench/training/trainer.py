@@ -19,8 +19,8 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pytorch_lightning.utilities.exceptions import MisconfigurationException
 
 from segbench.artifacts import build
-from segbench.artifacts.result import Config
 from segbench.artifacts.run_directory import RunDirectory
+from segbench.config import Config
 from segbench.data.datamodule import SegmentationData
 from segbench.errors import ConfigError
 from segbench.storage import replacing

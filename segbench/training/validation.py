@@ -6,7 +6,7 @@ from typing import Any
 
 import pytorch_lightning as pl
 
-from segbench.artifacts.result import Config
+from segbench.config import Config
 from segbench.errors import ConfigError, DataError
 
 
@@ -61,9 +61,8 @@ class LabelsOfVal(pl.Callback):
         """
         if self.wanted and not trainer.sanity_checking and not has_val_score(pl_module):
             limit = trainer.limit_val_batches
-            seen = (
-                "" if limit == 1.0 else f" among those that trainer.limit_val_batches={limit} sees"
-            )
+            is_all = isinstance(limit, float) and limit == 1
+            seen = "" if is_all else f" among those that trainer.limit_val_batches={limit} sees"
             raise DataError(
                 f"val: no image has a labeled pixel{seen}, so there is no val/mIoU, which "
                 f"{', '.join(self.wanted)} needs. Add masks to val, or set selection=last"
