@@ -169,7 +169,7 @@ def waiting_for(file: Path, holder: str) -> Iterator[None]:
 
 @contextmanager
 def alone_in(folder: Path, key: str, name: str | None = None) -> Iterator[None]:
-    """Holds what a command writes, and afterwards leaves neither lock nor empty folder.
+    """Holds what a command writes; afterwards there is no lock, and no empty folder of its own.
 
     Args:
         folder: it exists.
@@ -189,8 +189,9 @@ def alone_in(folder: Path, key: str, name: str | None = None) -> Iterator[None]:
             yield
         finally:
             _remove_lock(lock)
-            with suppress(OSError):  # there is something in it
-                folder.rmdir()
+            if name is None:
+                with suppress(OSError):  # there is something in it
+                    folder.rmdir()
 
 
 def clear_drafts(folder: Path, name: str | None = None) -> None:

@@ -141,6 +141,9 @@ def test_a_command_that_fails_leaves_no_empty_folder(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="x"), alone_in(folder, "output"):
         raise ValueError("x")
     assert not folder.exists()
+    with pytest.raises(ValueError, match="x"), alone_in(tmp_path, "output", "file"):
+        raise ValueError("x")
+    assert not list(tmp_path.iterdir()), "the folder around one file is not the command's own"
 
 
 def test_drafts_of_one_file_are_told_from_those_of_others(tmp_path: Path) -> None:
