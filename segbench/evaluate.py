@@ -247,7 +247,7 @@ def _write(
     if config["save"] != "none":
         report.save_predictions(run.path / "predictions", judged, config["save"])
     run.write_result(result)
-    report.print_scores(found, result, run)
+    report.print_scores(found, result, run, judged.matrices)
 
 
 def _progress(done: int, total: int) -> None:

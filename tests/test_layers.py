@@ -31,7 +31,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": set(),
     "losses": set(),
     "metrics": {"data.classes", "data.sources.cityscapes_labels"},
-    "inference": {"data.classes", "data.decoding"},
+    "inference": {"data.classes", "data.decoding", "data.folders", "data.lettering"},
     "artifacts": {"config"} | GROUND,
     "training": {"config", "artifacts"} | GROUND,
     "evaluation": {"config", "artifacts"} | GROUND,

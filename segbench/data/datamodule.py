@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 from typing import Literal
 
 import pytorch_lightning as pl
 
-from segbench.data.balance import class_weights, pixel_counts
+from segbench.data.balance import check_trainable, class_weights, pixel_counts
 from segbench.data.cache import cached_in_memory, cached_on_disk, default_folder
 from segbench.data.dataset import (
     EpochSampler,
@@ -22,11 +23,14 @@ from segbench.data.files import cores
 from segbench.data.fingerprint import fingerprint
 from segbench.data.frames import SourceFrames
 from segbench.data.loader import ProcessLoader, ThreadLoader
+from segbench.data.oddities import dark_range, oddities_of
 from segbench.data.preview import save_sheet, sheet
 from segbench.data.transforms import Augmentation
 from segbench.errors import DataError
 
 Loader = ThreadLoader | ProcessLoader | DeviceLoader
+_LOOKED_AT = 8  # training images whose range of values is looked at
+_log = logging.getLogger(__name__)
 
 
 class SegmentationData(pl.LightningDataModule):
@@ -161,6 +165,10 @@ class SegmentationData(pl.LightningDataModule):
                 raise DataError(f"the {split} split of {self.source.protocol} is empty")
             transform = self.augmentation if split == "train" else None
             frames = self._frames(split, records)
+            if split == "train":
+                check_trainable(frames, self.classes)
+                if dark := dark_range([oddities_of(r.image).span for r in records[:_LOOKED_AT]]):
+                    _log.warning("%s/train: %s", self.source.protocol, dark)
             self._datasets[split] = SegmentationDataset(records, frames, transform, self.seed)
         return self._datasets[split]
 

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from tempfile import NamedTemporaryFile
 
 from segbench.data.dataset import Record, Source
 from segbench.data.files import cores
 from segbench.errors import DataError
+
+_FINGERPRINT = re.compile(rb"[0-9a-f]{16}")
 
 
 def fingerprint(source: Source, records: Sequence[Record], memo: Path | None = None) -> str:
@@ -38,20 +43,39 @@ def fingerprint(source: Source, records: Sequence[Record], memo: Path | None = N
     except OSError as error:
         raise DataError(f"{error.filename}: cannot be read ({error.strerror}).") from error
     remembered = memo / _digest([*head, *map(repr, records), *stats]) if memo else None
-    if remembered is not None and remembered.is_file():
-        return remembered.read_text()
+    if remembered is not None and (known := _recalled(remembered)):
+        return known
     with ThreadPoolExecutor(cores()) as pool:
         contents = list(pool.map(_content, records))
     result = _digest([*head, *contents])
     if remembered is not None:
-        try:
-            remembered.parent.mkdir(parents=True, exist_ok=True)
-            partial = remembered.with_suffix(f".{os.getpid()}")
-            partial.write_text(result)
-            partial.replace(remembered)
-        except OSError:
-            pass  # only costs reading the files again next time
+        with suppress(OSError):  # only costs reading the files again next time
+            _remember(remembered, result)
     return result
+
+
+def _recalled(memo: Path) -> str | None:
+    """The fingerprint in a memo; None without one, or if it is damaged (a power cut, a stranger)."""
+    try:
+        text = memo.read_bytes()
+    except OSError:
+        return None
+    return text.decode() if _FINGERPRINT.fullmatch(text) else None
+
+
+def _remember(memo: Path, result: str) -> None:
+    """Writes a memo so that it is there as a whole or not at all."""
+    memo.parent.mkdir(parents=True, exist_ok=True)
+    with NamedTemporaryFile(dir=memo.parent, prefix=f"{memo.name}.", delete=False) as draft:
+        try:
+            draft.write(result.encode())
+            draft.flush()
+            os.fsync(draft.fileno())
+            draft.close()
+            os.replace(draft.name, memo)
+        except OSError:
+            Path(draft.name).unlink(missing_ok=True)
+            raise
 
 
 def _content(record: Record) -> str:

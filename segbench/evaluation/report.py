@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 from rich.console import Console
 from rich.table import Table
@@ -16,6 +15,8 @@ from rich.table import Table
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.data.dataset import Source
 from segbench.evaluation.evaluator import Evaluation
+from segbench.evaluation.predictions import void_notes
+from segbench.inference.outputs import save_png
 from segbench.inference.sheets import sample_sheet
 from segbench.metrics.cityscapes_protocol import to_label_ids
 from segbench.metrics.scores import class_iou, mean_over_classes, percent, union_counts
@@ -64,7 +65,7 @@ def write_tables(
             accuracy = right / count if count else ""
             writer.writerow([name, count, "" if np.isnan(value) else float(value), accuracy])
     lines = [f"# {result['name']}, {split} of {result['data_info']['protocol']}", ""]
-    lines += [*_notes(result), ""]
+    lines += [*_notes(result), *void_notes(matrices), ""]
     lines += ["| class | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for name in found["IoU"]:
         values = [percent(found[column].get(name)) for column in columns]
@@ -144,7 +145,7 @@ def draw_worst(file: Path, judged: Evaluation, source: Source, wanted: int) -> N
         shown.append({"name": name, "image": image, "mask": mask, "pred": pred})
     if shown:
         sheet = sample_sheet(shown, source.classes, f"the {len(shown)} worst images")
-        cv2.imwrite(str(file), cv2.cvtColor(sheet, cv2.COLOR_RGB2BGR))
+        save_png(file, sheet)
 
 
 def save_predictions(folder: Path, judged: Evaluation, kind: str) -> None:
@@ -158,11 +159,12 @@ def save_predictions(folder: Path, judged: Evaluation, kind: str) -> None:
     for position, record in enumerate(judged.records):
         pred = judged.pred_of(position)
         file = folder / f"{record.name}.png"
-        file.parent.mkdir(parents=True, exist_ok=True)
-        cv2.imwrite(str(file), to_label_ids(pred) if kind == "cityscapes" else pred)
+        save_png(file, to_label_ids(pred) if kind == "cityscapes" else pred)
 
 
-def print_scores(found: dict[str, Any], result: dict[str, Any], run: RunDirectory) -> None:
+def print_scores(
+    found: dict[str, Any], result: dict[str, Any], run: RunDirectory, matrices: np.ndarray
+) -> None:
     """Prints the table of classes, the single scores, and where the files are."""
     console = Console(width=None if sys.stdout.isatty() else 120, highlight=False)
     columns = [column for column in CLASS_COLUMNS if column in found]
@@ -178,7 +180,7 @@ def print_scores(found: dict[str, Any], result: dict[str, Any], run: RunDirector
     table.add_row("mean", *means, style="bold")
     console.print(table)
     console.print(", ".join(f"{key} {percent(found[key])}" for key in SINGLES if key in found))
-    for note in _notes(result):
+    for note in [*_notes(result), *void_notes(matrices)]:
         console.print(note, soft_wrap=True)
     files = ("report.md", "confusion.png", "worst.png")
     written = ", ".join(file for file in files if (run.path / file).is_file())

@@ -1,8 +1,9 @@
-"""Writes what a network saw: id maps, colour maps, overlays, side by side, probability maps."""
+"""Writes what a model saw: id maps, color maps, overlays, side by side, probability maps."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import cv2
@@ -20,11 +21,11 @@ class Outputs:
 
     Args:
         folder: where to.
-        classes: names and colours of the labels.
-        kinds: of `KINDS`. `ids`: grey PNG of class ids, 255 where no class is shown; `probs`: one
-            grey PNG per class, 255 = certain.
+        classes: names and colors of the labels.
+        kinds: of `KINDS`. `ids`: gray PNG of class ids, 255 where no class is shown; `probs`: one
+            gray PNG per class, 255 = certain.
         shown: ids of the classes to show; None shows all.
-        alpha: strength of the colours in overlays, 0..1.
+        alpha: strength of the colors in overlays, 0..1.
         legend: add the names of the classes below overlays and pairs.
     """
 
@@ -56,16 +57,16 @@ class Outputs:
         """
         for kind in self.kinds:
             if kind == "ids":
-                _save(self.folder / kind / f"{name}.png", self._table[labels])
+                save_png(self.folder / kind / f"{name}.png", self._table[labels])
             elif kind == "probs":
                 assert probs is not None
                 for label in self.shown:
-                    grey = np.round(probs[label] * 255).astype(np.uint8)
+                    gray = np.round(probs[label] * 255).astype(np.uint8)
                     file = f"{self.classes.names[label].replace('/', '_')}.png"
-                    _save(self.folder / kind / name / file, grey)
+                    save_png(self.folder / kind / name / file, gray)
             else:
                 picture = self.picture(kind, image, labels)
-                _save(self.folder / kind / f"{name}.png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+                save_png(self.folder / kind / f"{name}.png", picture)
 
     def picture(
         self, kind: str, image: np.ndarray, labels: np.ndarray, all_names: bool = False
@@ -91,8 +92,23 @@ class Outputs:
         return with_legend(picture, self.classes, named)
 
 
-def _save(file: Path, pixels: np.ndarray) -> None:
-    file.parent.mkdir(parents=True, exist_ok=True)
+def save_png(file: Path, image: np.ndarray) -> None:
+    """Writes an image, or nothing.
+
+    Args:
+        file: where to; its folders are made.
+        image: uint8 or uint16 `[H, W]`, or uint8 `[H, W, 3]` RGB.
+
+    Raises:
+        OSError: it cannot be written; no half of a file is left behind.
+    """
+    pixels = cv2.cvtColor(image, cv2.COLOR_RGB2BGR) if image.ndim == 3 else image
     # Level 1 packs label maps nearly as small as the default 3 times as fast.
-    if not cv2.imwrite(str(file), pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1]):
-        raise OSError(f"{file}: could not be written")
+    encoded = cv2.imencode(".png", pixels, [cv2.IMWRITE_PNG_COMPRESSION, 1])[1]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        file.write_bytes(encoded.tobytes())
+    except OSError:
+        with suppress(OSError):
+            file.unlink(missing_ok=True)
+        raise
