@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
-from segbench.data.classes import ClassSet, parse_color
+from segbench.data.classes import ClassSet
 from segbench.data.dataset import SPLITS, Arrays, Record, check_split
 from segbench.data.files import all_paired, pair, read_rgb
+from segbench.data.sources.folder_config import class_set, contradictions
 from segbench.data.sources.label_map import (
     LabelMap,
     binary_map,
     color_map,
     declared_map,
-    distinct_colors,
     found_map,
     identity_map,
     raw_value,
@@ -34,8 +34,6 @@ from segbench.data.sources.layout import (
 )
 from segbench.errors import DataError, UnpairedError
 
-# Tried in turn for ignored pixels. There are more grays than classes, so one is free.
-_VOID_COLORS = ((0, 0, 0), (255, 255, 255), (255, 0, 255), *((gray,) * 3 for gray in range(256)))
 _NO_TEST = (
     "Without a test split, set data.splits.test=val and selection=last (then val is not selected "
     "on), or train with test=false."
@@ -179,7 +177,7 @@ class Folder:
                 names = colors = None
             names = names or [f"label {unpack(v) if self.mask_type == 'rgb' else v}" for v in raw]
         try:
-            return _class_set(names or [], colors, self.void_color)
+            return class_set(names or [], colors, self.void_color)
         except ValueError as error:  # what auto found does not fit the colors
             raise DataError(f"data: {error}") from None
 
@@ -266,49 +264,12 @@ class Folder:
         return match[1] if self.group_regex.groups else match[0]
 
     def _check(self) -> None:
-        ways = {
-            "{split} in images": "{split}" in (self.images or ""),
-            "lists": self.lists is not None,
-            "table": self.table is not None,
-            "ratio": self.ratio is not None,
-        }
-        chosen = [way for way, used in ways.items() if used]
-        problems = []
-        if len(chosen) != 1:
-            problems.append(f"choose exactly one of {', '.join(ways)}; got {chosen or 'none'}")
-        if self.table is None and not (self.images and self.masks):
-            problems.append("images and masks are needed without a table")
-        if self.mask_type not in ("ids", "rgb", "binary"):
-            problems.append(f"mask_type is {self.mask_type}; expected ids, rgb or binary")
-        if isinstance(self.declared, str) and self.declared != "auto":
-            problems.append(f"label_map is '{self.declared}'; expected auto or a mapping")
-        if self.declared != "auto" and not self.names:
-            problems.append("classes are needed unless label_map is auto")
-        if self.mask_type == "rgb" and self.declared is None and not self.colors:
-            problems.append("mask_type rgb needs colors or a label_map")
-        if self.mask_type == "binary" and self.declared is None and len(self.names or "") != 2:
-            problems.append("mask_type binary needs two classes (of 0 and of 255)")
-        if self.ratio is not None and (len(self.ratio) != 3 or abs(sum(self.ratio) - 1) > 1e-6):
-            problems.append(f"ratio is {self.ratio}; expected three shares that sum to 1")
-        if self.ratio is not None and min(self.ratio, default=0) < 0:
-            problems.append(f"ratio is {self.ratio}; expected shares of 0 or more")
-        if "ignore" in (self.names or ()):
-            problems.append("a class cannot be called 'ignore', which means pixels without label")
+        problems = contradictions(self)
         if problems:
             raise ValueError("; ".join(problems))
         if isinstance(self.declared, dict):
             declared_map(self.declared, self.names or [], self.mask_type == "rgb")
         if self.declared != "auto":
-            _class_set(self.names or [], self.colors, self.void_color)
+            class_set(self.names or [], self.colors, self.void_color)
         for value in self.ignore_values:
             raw_value(value, self.mask_type == "rgb")
-
-
-def _class_set(
-    names: Sequence[str], colors: Sequence[Any] | None, void_color: Sequence[int] | None
-) -> ClassSet:
-    """The classes of a config; ValueError if they contradict themselves."""
-    picked = distinct_colors(len(names)) if colors is None else colors
-    rgb = tuple(parse_color(color) for color in picked)
-    void = void_color or next(color for color in _VOID_COLORS if color not in rgb)
-    return ClassSet(tuple(names), rgb, void_color=parse_color(void))
