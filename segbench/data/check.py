@@ -216,6 +216,6 @@ def _refined(kind: str, record: Record, num_classes: int) -> str:
 
 
 _ADVICE = {
-    "interpolated": " It contains far more values than there are classes: anti-aliased, resized with "
-    "interpolation, or compressed."
+    "interpolated": " It contains far more values than there are classes: anti-aliased, resized "
+    "with interpolation, or compressed."
 }

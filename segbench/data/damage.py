@@ -37,9 +37,8 @@ def check_whole(data: bytes, path: Path | None) -> None:
         _check_png(data, path)
     elif data.startswith(JPEG_MAGIC):
         _check_jpeg(data, path)
-    elif data.startswith(b"RIFF") and data[8:12] == b"WEBP":
-        if len(data) < 8 + int.from_bytes(data[4:8], "little"):
-            raise _truncated(data, path)
+    elif data[:4] + data[8:12] == b"RIFFWEBP" and len(data) < 8 + _length(data[4:8]):
+        raise _truncated(data, path)
 
 
 def _check_png(data: bytes, path: Path | None) -> None:
@@ -82,6 +81,10 @@ def _check_jpeg(data: bytes, path: Path | None) -> None:
             )
         position += int.from_bytes(data[position : position + 2], "big")
     raise _truncated(data, path)
+
+
+def _length(field: bytes) -> int:
+    return int.from_bytes(field, "little")
 
 
 def _truncated(data: bytes, path: Path | None) -> DataError:

@@ -55,7 +55,7 @@ def fingerprint(source: Source, records: Sequence[Record], memo: Path | None = N
 
 
 def _recalled(memo: Path) -> str | None:
-    """The fingerprint in a memo; None without one, or if it is damaged (a power cut, a stranger)."""
+    """The fingerprint in a memo; None without one, or if it is damaged (by a power cut)."""
     try:
         text = memo.read_bytes()
     except OSError:

@@ -1,4 +1,4 @@
-"""What is read of an image file without an error, but should be known: alpha, pages, dark ranges."""
+"""What is read without an error, but should be known: alpha channels, pages, dark ranges."""
 
 from __future__ import annotations
 

@@ -26,8 +26,8 @@ def random_pixels(dtype: str, bands: int, top: int | None = None, seed: int = 0)
     return pixels
 
 
-def png(pixels: np.ndarray, depth: int, extra: bytes = b"", idat: bytes | None = None) -> bytes:
-    """PNG of gray, gray + alpha, RGB or RGBA with 1 to 16 bits; `extra` stands before the pixels."""
+def png(pixels: np.ndarray, depth: int, extra: bytes = b"") -> bytes:
+    """PNG of gray, gray + alpha, RGB or RGBA, 1 to 16 bits; `extra` stands before the pixels."""
     bands = 1 if pixels.ndim == 2 else pixels.shape[2]
     rows = pixels.reshape(pixels.shape[0], -1)
     if depth >= 8:

@@ -268,7 +268,7 @@ def test_numpy_of_other_shapes_or_of_false_claims(tmp_path: Path) -> None:
     data = npy(np.zeros((4, 5), np.uint8))
     huge = data.replace(b"(4, 5), }  ", b"(9999999, 99999), }"[: len(b"(4, 5), }  ")])
     for damaged in (data[:-1], data[:20], huge):
-        with pytest.raises(DataError, match="not a readable|shape"):
+        with pytest.raises(DataError, match=r"not a readable|shape"):
             decode_rgb(damaged, PATH)
 
 

@@ -102,10 +102,11 @@ def read_list(path: Path, names: Mapping[str, Path]) -> list[str]:
     unknown: list[str] = []
     folders = {parent.name for file in names.values() for parent in file.parents}
     for line in filter(None, map(str.strip, _text(path).splitlines())):
-        name = _named(line, names, folders)
         first, *others = line.split()
-        if name is None and others and (_is_file_name(first) or "/" in first):
+        if line not in names and others and _is_file_name(first):
             name = _named(first, names, folders)  # then comes the path of its mask
+        else:
+            name = _named(line, names, folders)
         (unknown if name is None else wanted).append(name or line)
     if unknown:
         raise DataError(
