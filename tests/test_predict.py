@@ -67,8 +67,8 @@ def test_unreadable_pictures_do_not_stop_the_rest(run, photos, tmp_path, capsys)
     assert len(list((tmp_path / "out" / "ids").rglob("*.png"))) == 3
     captured = capsys.readouterr()
     assert "3 of 5 images" in captured.out
-    assert "broken.png: cannot be read" in captured.err
-    assert "text.jpg: not a picture" in captured.err
+    assert "broken.png: truncated after" in captured.err
+    assert "text.jpg: not a readable" in captured.err
 
 
 def test_post_processing_removes_small_regions(run, photos, tmp_path):

@@ -1,10 +1,11 @@
-"""Damage that decoders do not notice: files cut short, flipped bits, lengths that cannot be."""
+"""The parts of PNG and JPEG files, and damage that decoders do not notice."""
 
 from __future__ import annotations
 
 import re
 import struct
 import zlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from segbench.errors import DataError
@@ -14,6 +15,8 @@ JPEG_MAGIC = b"\xff\xd8"
 PNG_PALETTE = 3  # color type
 # Within the compressed data of a JPEG, FF is followed by 00 or by a restart mark (D0 to D7).
 _JPEG_MARK = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_APP1, _SCAN, _END, _ALONE = 0xE1, 0xDA, 0xD9, 0x01
+_PNG_TEXT = (b"tEXt", b"zTXt", b"iTXt")
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
@@ -41,46 +44,78 @@ def check_whole(data: bytes, path: Path | None) -> None:
         raise _truncated(data, path)
 
 
-def _check_png(data: bytes, path: Path | None) -> None:
-    # Only pixels of whole bytes reach OpenCV, which compares their checksum itself.
-    by_pillow = len(data) > 25 and (data[24] < 8 or data[25] == PNG_PALETTE)
-    view, position = memoryview(data), len(PNG_MAGIC)
-    while position + 12 <= len(data):
+def has_exif(data: bytes) -> bool:
+    """Whether a file may have an EXIF orientation, looked up where its container keeps it."""
+    if data.startswith(PNG_MAGIC):
+        return any(
+            kind == b"eXIf" or (kind in _PNG_TEXT and b"type exif" in data[start:end])
+            for kind, start, end in _png_parts(data)
+        )
+    if data.startswith(JPEG_MAGIC):
+        for mark, start in _jpeg_parts(data):
+            if mark == _APP1 and data[start + 2 : start + 6] == b"Exif":
+                return True
+            if mark == _SCAN:  # pixels from here on
+                return False
+        return False
+    return b"EXIF" in data or b"Exif" in data
+
+
+def _png_parts(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, begin and end of the content of each part; the last may reach beyond the file."""
+    position, end_of_file = len(PNG_MAGIC), len(data)
+    while position + 12 <= end_of_file:
         length, kind = struct.unpack_from(">I4s", data, position)
-        end = position + 12 + length
-        if end > len(data):
-            raise _truncated(data, path)
-        if kind != b"IDAT" or by_pillow:
-            stored = int.from_bytes(data[end - 4 : end], "big")
-            if zlib.crc32(view[position + 4 : end - 4]) != stored:
-                name = kind.decode("latin-1")
-                text = f"the checksum of its part {name!a} does not fit"
-                raise DataError(
-                    f"{path}: damaged: {text}. Copy or download it again.", "unreadable"
-                )
+        yield kind, position + 8, position + 8 + length
         if kind == b"IEND":
             return
-        position = end
-    raise _truncated(data, path)
+        position += 12 + length
 
 
-def _check_jpeg(data: bytes, path: Path | None) -> None:
-    """Follows the segments from the beginning to the mark of the end."""
+def _jpeg_parts(data: bytes) -> Iterator[tuple[int, int]]:
+    """Mark and place behind it of each segment, the end of the image included."""
     position = 2
     while (found := _JPEG_MARK.search(data, position)) is not None:
         mark, position = data[found.end() - 1], found.end()
-        if mark == 0xD9:
+        yield mark, position
+        if mark == _END:
             return
-        if mark == 0x01:  # stands alone
-            continue
-        if mark in _JPEG_FRAMES and data[position + 2 : position + 3] not in (b"\x08", b""):
+        if mark != _ALONE:
+            position += int.from_bytes(data[position : position + 2], "big")
+
+
+def _check_png(data: bytes, path: Path | None) -> None:
+    # Only pixels of whole bytes reach OpenCV, which compares their checksum itself.
+    by_pillow = len(data) > 25 and (data[24] < 8 or data[25] == PNG_PALETTE)
+    view, kind = memoryview(data), b""
+    for kind, start, end in _png_parts(data):
+        if end + 4 > len(data):
+            raise _truncated(data, path)
+        wanted = kind != b"IDAT" or by_pillow
+        if wanted and zlib.crc32(view[start - 4 : end]) != int.from_bytes(
+            view[end : end + 4], "big"
+        ):
+            name = kind.decode("latin-1")
             raise DataError(
-                f"{path}: a JPEG of {data[position + 2]} bits, which is not read; save it with 8 "
+                f"{path}: damaged: the checksum of its part {name!a} does not fit. Copy or "
+                "download it again.",
+                "unreadable",
+            )
+    if kind != b"IEND":
+        raise _truncated(data, path)
+
+
+def _check_jpeg(data: bytes, path: Path | None) -> None:
+    mark = 0
+    for mark, start in _jpeg_parts(data):
+        if mark in _JPEG_FRAMES and data[start + 2 : start + 3] not in (b"\x08", b""):
+            raise DataError(
+                f"{path}: a JPEG of {data[start + 2]} bits, which is not read; save it with 8 "
                 "bits, or as PNG or TIFF with 16.",
                 "unreadable",
             )
-        position += int.from_bytes(data[position : position + 2], "big")
-    raise _truncated(data, path)
+    if mark != _END:
+        raise _truncated(data, path)
 
 
 def _length(field: bytes) -> int:

@@ -15,7 +15,7 @@ import numpy as np
 from PIL import Image
 
 from segbench.data import tiff
-from segbench.data.damage import PNG_MAGIC
+from segbench.data.damage import PNG_MAGIC, has_exif
 from segbench.errors import DataError
 
 _ORIENTATION = 0x0112  # of EXIF; 5 to 8 turn by a quarter
@@ -94,12 +94,8 @@ def read_pixels(data: bytes, path: Path | None) -> Pixels:
 
 def orientation(data: bytes) -> int:
     """The EXIF orientation of a file, 1 to 8; 1 (upright) if it has none that can be read."""
-    if data.startswith(PNG_MAGIC):  # Pillow would decode all of it to find none behind the pixels
-        marked = b"eXIf" in data or b"type exif" in data
-    else:
-        marked = data.startswith(tiff.MAGICS) or b"Exif\0" in data or b"EXIF" in data
-    if not marked:
-        return 1
+    if not (has_exif(data) or data.startswith(tiff.MAGICS)):
+        return 1  # Pillow would decode all of a PNG to find none behind the pixels
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
