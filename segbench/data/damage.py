@@ -15,6 +15,7 @@ JPEG_MAGIC = b"\xff\xd8"
 PNG_PALETTE = 3  # color type
 # Within the compressed data of a JPEG, FF is followed by 00 or by a restart mark (D0 to D7).
 _JPEG_MARK = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_MOST_PACKED = 1040  # bytes out of one byte, of the compression of PNG
 _APP1, _SCAN, _END, _ALONE = 0xE1, 0xDA, 0xD9, 0x01
 _PNG_TEXT = (b"tEXt", b"zTXt", b"iTXt")
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -40,6 +41,8 @@ def check_whole(data: bytes, path: Path | None) -> None:
         _check_png(data, path)
     elif data.startswith(JPEG_MAGIC):
         _check_jpeg(data, path)
+    elif data.startswith(b"BM") and len(data) > 34:
+        _check_bmp(data, path)
     elif data[:4] + data[8:12] == b"RIFFWEBP" and len(data) < 8 + _length(data[4:8]):
         raise _truncated(data, path)
 
@@ -84,9 +87,18 @@ def _jpeg_parts(data: bytes) -> Iterator[tuple[int, int]]:
             position += int.from_bytes(data[position : position + 2], "big")
 
 
+def _check_bmp(data: bytes, path: Path | None) -> None:
+    offset, _, width, height, _, bits, compression = struct.unpack_from("<IIiiHHI", data, 10)
+    stride = (abs(width) * bits + 31) // 32 * 4
+    if compression == 0 and len(data) < offset + stride * abs(height):
+        raise _truncated(data, path)
+
+
 def _check_png(data: bytes, path: Path | None) -> None:
     # Only pixels of whole bytes reach OpenCV, which compares their checksum itself.
     by_pillow = len(data) > 25 and (data[24] < 8 or data[25] == PNG_PALETTE)
+    if len(data) > 32:
+        _check_claim(data, path)
     view, kind = memoryview(data), b""
     for kind, start, end in _png_parts(data):
         if end + 4 > len(data):
@@ -103,6 +115,18 @@ def _check_png(data: bytes, path: Path | None) -> None:
             )
     if kind != b"IEND":
         raise _truncated(data, path)
+
+
+def _check_claim(data: bytes, path: Path | None) -> None:
+    """Refuses a PNG that claims more pixels than its bytes can have been packed from."""
+    width, height, depth, color_type = struct.unpack_from(">IIBB", data, 16)
+    bits = {2: 3, 4: 2, 6: 4}.get(color_type, 1) * depth * width
+    if height * (bits // 8) > _MOST_PACKED * len(data):
+        raise DataError(
+            f"{path}: damaged: {len(data)} bytes cannot contain {width}x{height} pixels. Copy or "
+            "download it again.",
+            "unreadable",
+        )
 
 
 def _check_jpeg(data: bytes, path: Path | None) -> None:

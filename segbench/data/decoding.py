@@ -19,6 +19,7 @@ export. Its rules:
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 import cv2
@@ -41,6 +42,8 @@ def read_bytes(path: Path | None) -> bytes:
     if path is None:
         raise DataError("a record without a file cannot be read from disk")
     try:
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would never end
+            raise DataError(f"{path}: is a folder, a pipe or a device, not a file", "unreadable")
         return path.read_bytes()
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).", "unreadable") from error

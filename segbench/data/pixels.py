@@ -18,6 +18,8 @@ from segbench.data import tiff
 from segbench.data.damage import PNG_MAGIC, has_exif
 from segbench.errors import DataError
 
+# What it says of damaged files in raw lines of C++ is said by the errors here.
+cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 _ORIENTATION = 0x0112  # of EXIF; 5 to 8 turn by a quarter
 _NPY_MAGIC = b"\x93NUMPY"
 _NETPBM = re.compile(rb"P([2356])" + 3 * rb"(?:\s|#[^\n]*\n)+(\d+)" + rb"(?:#[^\n]*\n)?\s", re.S)
@@ -84,6 +86,8 @@ def read_pixels(data: bytes, path: Path | None) -> Pixels:
             pixels, turn = _by_opencv(data), orientation(data)
     except DataError:
         raise
+    except Image.DecompressionBombError as error:
+        raise DataError(f"{path}: too large ({error}); cut it into parts.", "unreadable") from None
     except Exception as error:  # decoders raise almost anything on damaged files
         raise unreadable(data, path, "file") from error
     if turn == 1:

@@ -22,6 +22,7 @@ _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 _ASSOCIATED, _UNASSOCIATED = 1, 2  # alpha, among the extra samples
 _SEPARATE = 2  # planar configuration
 _ORIENTATION = 274
+_MANY, _MOST_PACKED = 1 << 26, 2000  # samples; bytes out of one byte, of any compression
 _UNCHANGED = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
 # Modes of Pillow that change no value, with their bits; of associated alpha, see below.
 _EXACT_IN_PILLOW = {"1": 1, "L": 8, "P": 8, "LA": 8, "RGB": 8, "CMYK": 8, "I;16": 16, "F": 32}
@@ -92,6 +93,13 @@ def _check_header(page: Any, size: int, path: Path | None) -> None:
         raise DataError(
             f"{path}: {page.imagewidth}x{page.imagelength} pixels of {page.samplesperpixel} bands "
             "are too many; cut it into parts.",
+            "unreadable",
+        )
+    samples = page.imagelength * page.imagewidth * max(1, page.samplesperpixel)
+    if samples > _MANY and samples * page.bitspersample > 8 * _MOST_PACKED * size:
+        raise DataError(
+            f"{path}: damaged: {size} bytes cannot contain {page.imagewidth}x{page.imagelength} "
+            "pixels. Copy or download it again.",
             "unreadable",
         )
     ends = (o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -14,6 +16,8 @@ from segbench.inference.overlay import overlay, side_by_side, with_legend
 
 PICTURES = ("color", "overlay", "side_by_side")
 KINDS = ("ids", *PICTURES, "probs")
+_UNSAFE = re.compile(r'[\x00-\x1f\x7f/\\:*?"<>|]')
+_LONGEST = 60  # characters of a file name that comes from a class
 
 
 class Outputs:
@@ -43,6 +47,7 @@ class Outputs:
         self.alpha, self.legend = alpha, legend
         self._table = np.full(256, 255, np.uint8)
         self._table[self.shown] = self.shown
+        self._files = file_names(classes.names)
 
     def write(
         self, name: str, image: np.ndarray, labels: np.ndarray, probs: np.ndarray | None
@@ -62,8 +67,7 @@ class Outputs:
                 assert probs is not None
                 for label in self.shown:
                     gray = np.round(probs[label] * 255).astype(np.uint8)
-                    file = f"{self.classes.names[label].replace('/', '_')}.png"
-                    save_png(self.folder / kind / name / file, gray)
+                    save_png(self.folder / kind / name / f"{self._files[label]}.png", gray)
             else:
                 picture = self.picture(kind, image, labels)
                 save_png(self.folder / kind / f"{name}.png", picture)
@@ -90,6 +94,16 @@ class Outputs:
         present = set(np.unique(labels).tolist())
         named = [label for label in self.shown if all_names or label in present]
         return with_legend(picture, self.classes, named)
+
+
+def file_names(names: Sequence[str]) -> list[str]:
+    """A file name for each class: its own where that is one on every system and given once."""
+    safe = [_UNSAFE.sub("_", name)[:_LONGEST].strip(". ") for name in names]
+    count = Counter(name.lower() for name in safe)
+    return [
+        name if name and count[name.lower()] == 1 else f"{name}_{label}"
+        for label, name in enumerate(safe)
+    ]
 
 
 def save_png(file: Path, image: np.ndarray) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import time
 import tracemalloc
@@ -11,9 +12,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segbench.data.decoding import decode_colors, decode_mask, decode_rgb
+from segbench.data.dataset import Record
+from segbench.data.decoding import decode_colors, decode_mask, decode_rgb, read_bytes
+from segbench.data.fingerprint import fingerprint
+from segbench.data.sources.streets import Streets
 from segbench.errors import DataError
-from tests.data.pixel_files import netpbm, palette_image, pillow, png, random_pixels, tiff
+from tests.data.pixel_files import chunk, netpbm, palette_image, pillow, png, random_pixels, tiff
 
 PATH = Path("a.file")
 SMOOTH = np.array(Image.fromarray(random_pixels("uint8", 3)).resize((160, 120)))
@@ -114,3 +118,29 @@ def test_a_length_beyond_the_file_takes_no_memory() -> None:
         assert tracemalloc.get_traced_memory()[1] < 1 << 20
         tracemalloc.stop()
         assert time.perf_counter() - began < 1
+
+
+def test_more_pixels_than_the_bytes_can_contain_take_no_memory() -> None:
+    header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
+    content = chunk(b"IHDR", header) + chunk(b"IDAT", b"x" * 100) + chunk(b"IEND", b"")
+    bmp = bytearray(WHOLE["BMP"])
+    struct.pack_into("<ii", bmp, 18, 30_000, 30_000)
+    sparse = tiff(np.zeros((4, 4, 3), np.uint8))
+    for tag in (256, 257):  # width and height
+        place = sparse.index(struct.pack("<HHI", tag, 4, 1))
+        sparse = sparse[: place + 8] + struct.pack("<I", 30_000) + sparse[place + 12 :]
+    for data in (b"\x89PNG\r\n\x1a\n" + content, bytes(bmp), sparse):
+        began = time.perf_counter()
+        for decode in (decode_rgb, decode_mask):
+            with pytest.raises(DataError, match=r"truncated|cannot contain"):
+                decode(data, PATH)
+        assert time.perf_counter() - began < 2
+
+
+def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    for path in (tmp_path / "a.png", tmp_path):
+        with pytest.raises(DataError, match="a pipe or a device"):
+            read_bytes(path)
+    with pytest.raises(DataError, match="a pipe or a device"):
+        fingerprint(Streets((32, 32), 1, 1, 1), [Record("a", "a", tmp_path / "a.png")])

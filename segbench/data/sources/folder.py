@@ -35,8 +35,8 @@ from segbench.data.sources.layout import (
 from segbench.errors import DataError, UnpairedError
 
 _NO_TEST = (
-    "Without a test split, set data.splits.test=val, with selection=last (then nothing is selected "
-    "on val)."
+    "Without a test split, set 'data.splits={test: val}', with selection=last (then nothing is "
+    "selected on val)."
 )
 _NO_TEST_LIST = "Without a test split, give val's list for it too, with selection=last."
 

@@ -138,11 +138,11 @@ def test_a_missing_test_split_is_answered_with_what_to_do(tmp_path: Path) -> Non
     for split in ("train", "val"):
         pairs(tmp_path, 1, f"{split}/p{{}}.png", f"{split}_m/p{{}}.png")
     source = Folder(str(tmp_path), "{split}", "{split}_m", **TWO)
-    with pytest.raises(DataError, match=r"no such folder.*data\.splits\.test=val.*selection=last"):
+    with pytest.raises(DataError, match=r"no such folder.*splits=\{test: val\}.*selection"):
         source.records("test")
     with pytest.raises(DataError) as caught:
         Folder(str(tmp_path), "{split}", "{split}_m", splits={"val": "x"}, **TWO).records("val")
-    assert "splits.test" not in str(caught.value)
+    assert "data.splits" not in str(caught.value)
     lists = {"train": "a.txt", "val": "b.txt"}
     for file in lists.values():
         (tmp_path / file).write_text("p0\n")
