@@ -50,6 +50,7 @@ HEAVY = {
     "scipy",
     "segmentation_models_pytorch",
     "sklearn",
+    "tifffile",
     "timm",
     "torch",
     "torchmetrics",

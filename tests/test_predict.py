@@ -47,6 +47,13 @@ def test_a_folder_gives_every_kind_of_picture(run, ckpt, photos, tmp_path, capsy
     assert "3 of 3 images" in capsys.readouterr().out
 
 
+def test_a_second_call_does_not_predict_the_output_of_the_first(run, tmp_path, capsys):
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    for source in (tmp_path, tmp_path, f"{tmp_path}/**/*.png"):
+        assert run(f"source={source}") == 0
+        assert "1 of 1 images" in capsys.readouterr().out
+
+
 def test_chosen_classes_and_their_probabilities(run, ckpt, photos, tmp_path):
     found = Segmenter(ckpt).predict(photos / "a.png")
     label = int(np.bincount(found.labels.ravel()).argmax())

@@ -84,7 +84,7 @@ def read_pixels(data: bytes, path: Path | None) -> Pixels:
             pixels = _by_pillow(data)
         else:  # JPEG, WebP and whatever else OpenCV reads
             pixels, turn = _by_opencv(data), orientation(data)
-    except DataError:
+    except (DataError, ImportError):
         raise
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: too large ({error}); cut it into parts.", "unreadable") from None

@@ -174,7 +174,8 @@ def _by_pillow(page: Any, data: bytes) -> np.ndarray | None:
     try:
         with _opened(page, data) as opened:
             # Pillow divides the colors of associated alpha by it.
-            alpha = opened.mode == "RGBA" and opened.tile[0][3][0] == "RGBA"
+            tile = opened.tile[0]  # type: ignore[attr-defined]
+            alpha = opened.mode == "RGBA" and tile[3][0] == "RGBA"
             bits = 8 if alpha else _EXACT_IN_PILLOW.get(opened.mode)
             return np.array(opened) if bits == page.bitspersample else None
     except Exception:  # Pillow raises almost anything
