@@ -244,7 +244,7 @@ def _write(
         if config["save"] != "none":
             report.save_predictions(folder / "predictions", judged, config["save"])
         draft.write_result(result)
-    report.print_scores(scores, result, run)
+    report.print_scores(scores, result, run, judged.matrices)
 
 
 if __name__ == "__main__":

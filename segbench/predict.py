@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from segbench.inference.outputs import Outputs
 
 Config = dict[str, Any]
-MAX_PIXELS = 178_000_000  # as of the largest photo that is read
+MAX_PIXELS = 178_000_000  # that the model may see at once
 
 
 def predict(config: DictConfig) -> int:
@@ -37,9 +37,12 @@ def predict(config: DictConfig) -> int:
     plain: Config = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     _check(plain)
     from segbench.inference.inputs import find_sources
+    from segbench.inference.outputs import KINDS
     from segbench.inference.video import SUFFIXES as VIDEOS
 
-    files = find_sources(plain["source"])
+    output = Path(plain["output"]).expanduser()
+    plain["output"] = str(output)
+    files = find_sources(plain["source"], own=[output / kind for kind in KINDS])
     from segbench.artifacts.segmenter import Segmenter
 
     segmenter = Segmenter(
@@ -51,7 +54,7 @@ def predict(config: DictConfig) -> int:
         plain["allow_targets"],
     )
     shown = _class_ids(plain["classes"], segmenter.classes.names)
-    make_folder("output", plain["output"])
+    make_folder("output", output)
     is_video = {file for file in files.values() if file.suffix.lower() in VIDEOS}
     pictures = {name: file for name, file in files.items() if file not in is_video}
     failures = _predict_pictures(pictures, segmenter, plain, shown) if pictures else []

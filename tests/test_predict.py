@@ -47,6 +47,13 @@ def test_a_folder_gives_every_kind_of_picture(run, ckpt, photos, tmp_path, capsy
     assert "3 of 3 images" in capsys.readouterr().out
 
 
+def test_a_second_call_does_not_predict_the_output_of_the_first(run, tmp_path, capsys):
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    for source in (tmp_path, tmp_path, f"{tmp_path}/**/*.png"):
+        assert run(f"source={source}") == 0
+        assert "1 of 1 images" in capsys.readouterr().out
+
+
 def test_chosen_classes_and_their_probabilities(run, ckpt, photos, tmp_path):
     found = Segmenter(ckpt).predict(photos / "a.png")
     label = int(np.bincount(found.labels.ravel()).argmax())
@@ -67,8 +74,8 @@ def test_unreadable_pictures_do_not_stop_the_rest(run, photos, tmp_path, capsys)
     assert len(list((tmp_path / "out" / "ids").rglob("*.png"))) == 3
     captured = capsys.readouterr()
     assert "3 of 5 images" in captured.out
-    assert "broken.png: cannot be read" in captured.err
-    assert "text.jpg: not a picture" in captured.err
+    assert "broken.png: truncated after" in captured.err
+    assert "text.jpg: not a readable" in captured.err
 
 
 def test_post_processing_removes_small_regions(run, photos, tmp_path):

@@ -34,6 +34,7 @@ from segbench.inference.predictor import Predictor
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 WHOLE_LIMIT = 1 << 22  # pixels of a picture that the network gets in one piece
 LARGE_WINDOW, LARGE_STRIDE = (1024, 1024), (768, 768)
+RESIZED_LIMIT = 1 << 24  # pixels to which resize=auto enlarges a picture at most
 PROBS_LIMIT = 1 << 28  # probabilities of a picture that fit into memory: 1 GiB, three times over
 
 
@@ -180,8 +181,10 @@ class Segmenter:
             return size
         if not self._keeps_aspect:
             return self._resize
-        scale = self._resize[0] / size[0]
-        return self._resize[0], max(1, round(size[1] * scale))
+        # As high as in training; lower where one line of pixels would become an endless band.
+        largest = max(1.0, (RESIZED_LIMIT / (size[0] * size[1])) ** 0.5)
+        scale = min(self._resize[0] / size[0], largest)
+        return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
     def _windowed(self) -> Predictor:
         node = {"mode": "slide", "crop_size": LARGE_WINDOW, "stride": LARGE_STRIDE}

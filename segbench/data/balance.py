@@ -1,4 +1,4 @@
-"""How often each class occurs, and the class weights that follow from it."""
+"""How often each class occurs: whether there is anything to learn, and class weights."""
 
 from __future__ import annotations
 
@@ -6,7 +6,9 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from segbench.data.classes import ClassSet
 from segbench.data.dataset import Frames
+from segbench.errors import DataError
 from segbench.machine import cores
 
 WEIGHTINGS = ("median_frequency", "enet", "effective_number")
@@ -25,6 +27,43 @@ def pixel_counts(frames: Frames, num_classes: int) -> np.ndarray:
 
     with ThreadPoolExecutor(cores()) as pool:
         return np.stack(list(pool.map(count, range(len(frames)))))
+
+
+def check_trainable(frames: Frames, classes: ClassSet) -> None:
+    """Refuses a training set in which there is nothing to tell apart.
+
+    Frames are read only until two classes were met, usually one.
+
+    Raises:
+        DataError: no pixel has a label, or all that have one are of the same class.
+    """
+    found: set[int] = set()
+    has_ignored = False
+    for index in range(len(frames)):
+        values = set(np.unique(frames.read(index)[1]).tolist())
+        found |= {value for value in values if value < classes.num_classes}
+        has_ignored |= len(values - found) > 0
+        if len(found) > 1:
+            return
+    if not found:
+        raise DataError(
+            "the training set has no label: every pixel of every mask is ignored. Check data.masks "
+            "and data.label_map; `python -m segbench.check_data` shows samples."
+        )
+    (only,) = found
+    raise DataError(
+        f"every labeled pixel of the training set is '{classes.names[only]}'"
+        + (f". {binary_hint(classes)}" if has_ignored and only == 0 else ", nothing to tell apart.")
+    )
+
+
+def binary_hint(classes: ClassSet) -> str:
+    """What masks of class 0 and ignored pixels alone usually are."""
+    first, second = [*classes.names, "OTHER"][:2]
+    return (
+        "The rest is ignored: binary masks of 0 and 255, whose 255 is read as ignore? Use "
+        f"mask_type: binary, or a label_map such as {{{first}: [0], {second}: [255]}}."
+    )
 
 
 def class_weights(weighting: str, counts: np.ndarray) -> list[float]:

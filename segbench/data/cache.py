@@ -30,7 +30,7 @@ from segbench.errors import CacheError
 from segbench.machine import cores, free_memory
 from segbench.storage import clear_drafts, replacing, waiting_for
 
-FORMAT = 2  # 2: an EXIF orientation is applied
+FORMAT = 3  # 3: 16 bits are rounded to 8, and palettes of every container are read
 _VERIFIED_BYTES = 1 << 28  # at most so much is compared with its checksums on opening
 _SPARE_BYTES = 1 << 28  # left free on the disk, and in memory
 _log = logging.getLogger(__name__)

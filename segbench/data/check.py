@@ -14,11 +14,12 @@ import cv2
 import numpy as np
 
 from segbench.console import progress
+from segbench.data.balance import binary_hint
 from segbench.data.dataset import SPLITS, Record, Source
-from segbench.data.decoding import orientation
-from segbench.data.files import read_raw_mask
+from segbench.data.files import orientation_of, read_raw_mask
 from segbench.data.findings import Finding, SplitStatistics, across_splits
 from segbench.data.frames import SourceFrames
+from segbench.data.oddities import Oddities, dark_range, oddities_of
 from segbench.data.sources.folder import Folder
 from segbench.errors import DataError, UnpairedError
 from segbench.machine import cores
@@ -36,6 +37,8 @@ class Measured:
     sums: np.ndarray
     squares: np.ndarray
     orientation: int  # of EXIF
+    image: Oddities
+    mask: Oddities
 
 
 def check(source: Source) -> tuple[list[Finding], dict[str, SplitStatistics]]:
@@ -96,14 +99,33 @@ def _measure(
         else:
             good.append(record)
             measured.append(result)
-    turned = [str(r.image) for r, m in zip(good, measured, strict=True) if m.orientation != 1]
-    if turned:
+    findings += _oddities(split, good, measured)
+    return _summarize(good, measured, source.classes.num_classes)
+
+
+def _oddities(split: str, records: list[Record], measured: list[Measured]) -> list[Finding]:
+    """What is read without an error, but perhaps not as it was meant."""
+    both = list(zip(records, measured, strict=True))
+    found = []
+    if turned := [str(r.image) for r, m in both if m.orientation != 1]:
         text = (
             f"{len(turned)} image(s) are stored turned (EXIF orientation) and read as displayed. "
             "Their masks must be drawn for the image as displayed: see samples.png."
         )
-        findings.append(Finding("warning", "exif", split, text, turned))
-    return _summarize(good, measured, source.classes.num_classes)
+        found.append(Finding("warning", "exif", split, text, turned))
+    if clear := [str(r.image) for r, m in both if m.image.alpha]:
+        text = (
+            f"{len(clear)} image(s) have transparent pixels. The alpha channel is dropped, and the "
+            "model sees the colors stored below: see samples.png."
+        )
+        found.append(Finding("warning", "alpha", split, text, clear))
+    paged = [str(r.image) for r, m in both if m.image.frames > 1]
+    if paged := paged + [str(r.mask) for r, m in both if m.mask.frames > 1]:
+        text = f"{len(paged)} file(s) have several pages or frames, of which the first is read."
+        found.append(Finding("warning", "pages", split, text, paged))
+    if dark := dark_range([m.image.span for m in measured]):
+        found.append(Finding("warning", "range", split, dark))
+    return found
 
 
 def _read_all(frames: SourceFrames, split: str) -> Iterator[Measured | DataError]:
@@ -121,8 +143,10 @@ def _read_all(frames: SourceFrames, split: str) -> Iterator[Measured | DataError
         pixels = mask.size
         size = (image.shape[0], image.shape[1])
         digest = hashlib.blake2b(repr(size).encode() + image.tobytes()).hexdigest()
-        turn = orientation(frames.records[index].image)
-        return Measured(counts, digest, size, mean * pixels, (std**2 + mean**2) * pixels, turn)
+        record = frames.records[index]
+        turn, *odd = orientation_of(record.image), *map(oddities_of, (record.image, record.mask))
+        squares = (std**2 + mean**2) * pixels
+        return Measured(counts, digest, size, mean * pixels, squares, turn, *odd)
 
     workers = cores()
     positions = iter(range(len(frames)))
@@ -158,10 +182,9 @@ def _labels(source: Source, split: str, measured: SplitStatistics) -> list[Findi
     ]
     first_only = labelled[:, 1:].sum() == 0 and labelled[:, 0].sum() > 0
     if first_only and ignored.sum() and len(names) > 1:
+        share = ignored.sum() / counts.sum()
         text = (
-            f"every pixel is '{names[0]}' or ignored ({ignored.sum() / counts.sum():.1%}): binary "
-            "masks of 0 and 255, whose 255 is read as ignore? Use mask_type: binary, or a "
-            f"label_map such as {{{names[0]}: [0], {names[1]}: [255]}}."
+            f"every pixel is '{names[0]}' or ignored ({share:.1%}). {binary_hint(source.classes)}"
         )
         findings.append(Finding("error", "binary", split, text))
     elif absent and len(absent) < len(names):
@@ -170,7 +193,7 @@ def _labels(source: Source, split: str, measured: SplitStatistics) -> list[Findi
     if blank and len(blank) == len(measured.records):
         findings.append(Finding("warning", "unlabelled", split, f"{split} has no labels at all."))
     elif blank:
-        text = f"{len(blank)} mask(s) hold no labelled pixel."
+        text = f"{len(blank)} mask(s) contain no labeled pixel."
         findings.append(Finding("warning", "unlabelled", split, text, blank))
     return findings
 
@@ -188,11 +211,11 @@ def _refined(kind: str, record: Record, num_classes: int) -> str:
         raw: Any = read_raw_mask(record.mask)
     except DataError:  # its values are no labels at all
         return kind
-    values = np.unique(raw.reshape(-1, raw.shape[2]) if raw.ndim == 3 else raw, axis=0)
+    values = np.unique(raw.reshape(-1, raw.shape[2]), axis=0) if raw.ndim == 3 else np.unique(raw)
     return "interpolated" if len(values) > 2 * num_classes + 8 else kind
 
 
 _ADVICE = {
-    "interpolated": " It holds far more values than there are classes: anti-aliased, resized with "
-    "interpolation, or compressed."
+    "interpolated": " It contains far more values than there are classes: anti-aliased, resized "
+    "with interpolation, or compressed."
 }

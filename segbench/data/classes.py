@@ -1,4 +1,4 @@
-"""The classes of a data set: names, colours, and the conversions between colours and ids.
+"""The classes of a data set: names, colors, and the conversions between colors and ids.
 
 A `ClassSet` is the only source of `num_classes` and `ignore_index`: no model, loss or
 metric states them again.
@@ -30,10 +30,10 @@ class ClassSet:
         names: class names; position = class id, `0..num_classes-1`.
         colors: one RGB triple (0-255) per class, all different.
         ignore_index: the id of unlabelled pixels in memory; it is never predicted or scored.
-        void_color: RGB of unlabelled pixels, different from every class colour.
+        void_color: RGB of unlabelled pixels, different from every class color.
 
     Raises:
-        ValueError: names or colours repeat, differ in number, are out of range, or there are
+        ValueError: names or colors repeat, differ in number, are out of range, or there are
             more classes than ids below `ignore_index`.
     """
 
@@ -44,15 +44,15 @@ class ClassSet:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "names", tuple(str(name) for name in self.names))
-        object.__setattr__(self, "colors", tuple(_rgb(color) for color in self.colors))
-        object.__setattr__(self, "void_color", _rgb(self.void_color))
+        object.__setattr__(self, "colors", tuple(parse_color(color) for color in self.colors))
+        object.__setattr__(self, "void_color", parse_color(self.void_color))
         problems = []
         if not self.names:
             problems.append("there is no class")
         problems += name_problems(self.names)
         if len(self.names) != len(self.colors):
-            problems.append(f"{len(self.names)} names but {len(self.colors)} colours")
-        for kind, values in (("name", self.names), ("colour", (*self.colors, self.void_color))):
+            problems.append(f"{len(self.names)} names but {len(self.colors)} colors")
+        for kind, values in (("name", self.names), ("color", (*self.colors, self.void_color))):
             repeated = sorted({v for v in values if values.count(v) > 1})
             if repeated:
                 problems.append(f"the same {kind} twice: {', '.join(map(str, repeated))}")
@@ -70,7 +70,7 @@ class ClassSet:
         return len(self.names)
 
     def encode(self, rgb: np.ndarray, where: str = "mask") -> np.ndarray:
-        """Turns a colour mask into class ids.
+        """Turns a color mask into class ids.
 
         Args:
             rgb: uint8 `[H, W, 3]`.
@@ -80,7 +80,7 @@ class ClassSet:
             uint8 `[H, W]`; `void_color` becomes `ignore_index`.
 
         Raises:
-            DataError: a colour belongs to no class; the three nearest classes are named.
+            DataError: a color belongs to no class; the three nearest classes are named.
         """
         table = _id_of_color(self)
         flat = np.ascontiguousarray(rgb, np.uint8).reshape(-1, 3)
@@ -101,10 +101,10 @@ class ClassSet:
             f"{self.names[i]} {self.colors[i]}" for i in distance.argsort(kind="stable")[:3]
         )
         return (
-            f"{where}: {len(pixels) / total:.2%} of the pixels have a colour of no class "
-            f"({len(colors)} such colours, most often {tuple(int(v) for v in color)}). "
+            f"{where}: {len(pixels) / total:.2%} of the pixels have a color of no class "
+            f"({len(colors)} such colors, most often {tuple(int(v) for v in color)}). "
             f"Nearest classes: {nearest}. Save masks without anti-aliasing or JPEG "
-            "compression, or map these colours."
+            "compression, or map these colors."
         )
 
     def decode(self, ids: np.ndarray) -> np.ndarray:
@@ -161,16 +161,18 @@ def name_problems(names: Sequence[str]) -> list[str]:
     ]
 
 
-def _rgb(color: Sequence[int]) -> RGB:
-    red, green, blue = (int(channel) for channel in color)
-    if not all(0 <= channel <= 255 for channel in (red, green, blue)):
-        raise ValueError(f"colour {tuple(color)} is not RGB in 0..255")
-    return red, green, blue
+def parse_color(color: Any) -> RGB:
+    """The color that a config gives; ValueError if it is not three whole numbers of 0..255."""
+    channels = tuple(color) if isinstance(color, Sequence) and not isinstance(color, str) else ()
+    whole = all(isinstance(c, int | np.integer) and 0 <= c <= 255 for c in channels)
+    if len(channels) != 3 or not whole:
+        raise ValueError(f"{color} is not a color; expected [R, G, B] of whole numbers, 0 to 255")
+    return int(channels[0]), int(channels[1]), int(channels[2])
 
 
 @lru_cache(maxsize=4)
 def _id_of_color(classes: ClassSet) -> np.ndarray:
-    """Lookup table over all 2^24 colours: class id, `ignore_index`, or -1 for a stranger."""
+    """Lookup table over all 2^24 colors: class id, `ignore_index`, or -1 for a stranger."""
     table = np.full(1 << 24, -1, np.int16)
     table[pack(np.array(classes.void_color))] = classes.ignore_index
     for class_id, color in enumerate(classes.colors):
@@ -179,6 +181,6 @@ def _id_of_color(classes: ClassSet) -> np.ndarray:
 
 
 def pack(rgb: np.ndarray) -> np.ndarray:
-    """Position of uint8 `[..., 3]` colours in a table of 2^24, R + 2^8 G + 2^16 B; uint32 `[N]`."""
+    """Position of uint8 `[..., 3]` colors in a table of 2^24, R + 2^8 G + 2^16 B; uint32 `[N]`."""
     flat = np.ascontiguousarray(rgb, np.uint8).reshape(1, -1, 3)
     return (cv2.cvtColor(flat, cv2.COLOR_RGB2RGBA).view("<u4") & 0xFFFFFF).ravel()

@@ -10,7 +10,7 @@ from typing import Literal
 import pytorch_lightning as pl
 import torch
 
-from segbench.data.balance import class_weights, pixel_counts
+from segbench.data.balance import check_trainable, class_weights, pixel_counts
 from segbench.data.cache import cached_in_memory, cached_on_disk
 from segbench.data.dataset import (
     EpochSampler,
@@ -24,6 +24,7 @@ from segbench.data.device import DeviceLoader
 from segbench.data.fingerprint import fingerprint
 from segbench.data.frames import SourceFrames
 from segbench.data.loader import ProcessLoader, ThreadLoader, check_shared_memory
+from segbench.data.oddities import warn_of_dark
 from segbench.data.preview import sheet
 from segbench.data.transforms import Augmentation
 from segbench.errors import DataError
@@ -164,6 +165,9 @@ class SegmentationData(pl.LightningDataModule):
                 raise DataError(f"the {split} split of {self.source.protocol} is empty")
             transform = self.augmentation if split == "train" else None
             frames = self._frames(split, records)
+            if split == "train":
+                check_trainable(frames, self.classes)
+                warn_of_dark(self.source.protocol, records)
             self._datasets[split] = SegmentationDataset(records, frames, transform, self.seed)
         return self._datasets[split]
 
@@ -226,8 +230,7 @@ class SegmentationData(pl.LightningDataModule):
         return fingerprint(self.source, records, memo)
 
     def _loader(self, split: str) -> Loader:
-        dataset, train = self.dataset(split), split == "train"
-        trainer = self.trainer
+        dataset, train, trainer = self.dataset(split), split == "train", self.trainer
         rank, world_size = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         sampler = EpochSampler(len(dataset), self.seed, train, rank, world_size, even=train)
         batch_size = self.batch_size if train else self.images_at_once(split)
@@ -287,14 +290,11 @@ class SegmentationData(pl.LightningDataModule):
 
 def _epochs(trainer: pl.Trainer | None) -> int:
     """How many epochs the training loader may look forward to."""
-    if trainer is None:
-        return 1
-    limit = trainer.max_epochs
+    limit = trainer.max_epochs if trainer is not None else 1
     return sys.maxsize if limit is None or limit < 0 else limit
 
 
 def _check_sizes(dataset: SegmentationDataset) -> None:
     """Refuses frames of several sizes."""
     shapes = (dataset.frames.read(index)[0].shape for index in range(len(dataset)))
-    names = (record.name for record in dataset.records)
-    check_one_size(zip(names, shapes, strict=True))
+    check_one_size(zip((record.name for record in dataset.records), shapes, strict=True))

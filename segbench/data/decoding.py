@@ -1,25 +1,52 @@
-"""From the bytes of a file to pixels: the way up that viewers show, true label values, or an error.
+"""From the bytes of a file to what training and prediction see: 8-bit RGB, or true label values.
 
-Images and masks are read as they are displayed: an EXIF orientation is applied. People draw masks
-on the photo that their program shows them, and `predict` turns photos the same way.
+This is the only way from a file to pixels, for training, evaluation, prediction, explanation and
+export. Its rules:
+
+- Images and masks are read as they are displayed: an EXIF orientation is applied. People draw masks
+  on the photo that their program shows them.
+- An alpha channel is dropped, and the colors are taken as they are stored, under transparent parts
+  too. `segbench.check_data` reports images in which this makes a difference.
+- Gray becomes RGB of three equal channels; a palette, CMYK and YCbCr become RGB.
+- Whole numbers of other than 8 bits keep their range: full brightness becomes 255, and what lies
+  between is rounded.
+- Floats, signed numbers, whole numbers of more than 16 bits, and two or more than three bands are
+  refused by name: their range or their colors would be guesses.
+- Of several pages or frames, the first is read; `segbench.check_data` reports these files.
+- A label is the number that is stored, the position in a palette; in GIF and BMP, whose palettes
+  also serve for gray, the gray level where all colors in use are gray.
 """
 
 from __future__ import annotations
 
-import io
+import stat
 from pathlib import Path
 
 import cv2
 import numpy as np
-from PIL import Image
 
+from segbench.data.damage import JPEG_MAGIC, PNG_MAGIC, check_whole
+from segbench.data.pixels import Pixels, displayed, imdecode, orientation, read_pixels, unreadable
 from segbench.errors import DataError
 
-PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-_TIFF_MAGIC = (b"II*\0", b"MM\0*")
-_PNG_GREY, _PNG_PALETTE = 0, 3  # colour types
-_ORIENTATION = 0x0112  # of EXIF; 5 to 8 turn by a quarter
+# Which files are images. `.npy` is another, for those who name it: many folders contain arrays.
+SUFFIXES = (
+    ".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff",
+    ".webp",
+)  # fmt: skip
 _LARGEST_LABEL = (1 << 16) - 1
+
+
+def read_bytes(path: Path | None) -> bytes:
+    """The bytes of an image or mask file; DataError if it cannot be read."""
+    if path is None:
+        raise DataError("a record without a file cannot be read from disk")
+    try:
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would never end
+            raise DataError(f"{path}: is a folder, a pipe or a device, not a file", "unreadable")
+        return path.read_bytes()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read ({error.strerror}).", "unreadable") from error
 
 
 def decode_rgb(data: bytes, path: Path | None) -> np.ndarray:
@@ -33,10 +60,15 @@ def decode_rgb(data: bytes, path: Path | None) -> np.ndarray:
         uint8 `[H, W, 3]` RGB.
 
     Raises:
-        DataError: damaged or no image.
+        DataError: damaged, no image, or of a pixel type that is not read, by name.
     """
-    image = _by_opencv(data, cv2.IMREAD_COLOR, path, "image")
-    return cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image)
+    check_whole(data, path)
+    if not _is_plain(data):
+        return _as_rgb(read_pixels(data, path), path)
+    image = imdecode(data, cv2.IMREAD_COLOR)
+    if image is None:
+        raise unreadable(data, path, "image")
+    return displayed(cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image), orientation(data))
 
 
 def decode_mask(data: bytes, path: Path | None) -> np.ndarray:
@@ -47,105 +79,88 @@ def decode_mask(data: bytes, path: Path | None) -> np.ndarray:
         path: what to call it in an error.
 
     Returns:
-        uint8 or uint16 `[H, W]` raw label values (palette PNG: palette positions), or uint8
-        `[H, W, 3]` RGB for a colour mask.
+        uint8 or uint16 `[H, W]` raw label values (of a palette: positions), or uint8 `[H, W, 3]`
+        RGB for a color mask.
 
     Raises:
         DataError: damaged or no image, or values that are no labels.
     """
-    if data.startswith(PNG_MAGIC) and len(data) > 25:
-        depth, color_type = data[24], data[25]
-        if depth < 8 or color_type == _PNG_PALETTE:
-            # OpenCV expands palettes to colours and stretches 1, 2 and 4 bits to 0..255.
-            values = _by_pillow(data, path, as_rgb=False)
-            stretched = color_type == _PNG_GREY and depth > 1  # by Pillow too
-            return values // np.uint8(255 // ((1 << depth) - 1)) if stretched else values
-    # Unlike IMREAD_UNCHANGED this applies the orientation; it drops the alpha channel.
-    mask = _by_opencv(data, cv2.IMREAD_ANYDEPTH | cv2.IMREAD_ANYCOLOR, path, "mask")
-    if mask.ndim == 3:
-        mask = np.ascontiguousarray(mask[..., ::-1])
-    elif data.startswith(_TIFF_MAGIC) and _is_one_bit(data):
-        mask //= 255  # to which OpenCV stretches the bit
-    return _as_labels(mask, path)
+    check_whole(data, path)
+    if data.startswith(PNG_MAGIC) and data[24:26] == b"\x08\0":  # gray of 8 bits, by far most
+        mask = imdecode(data, cv2.IMREAD_GRAYSCALE)
+        if mask is None:
+            raise unreadable(data, path, "mask")
+        return displayed(mask, orientation(data))
+    pixels = read_pixels(data, path)
+    if pixels.white_is_zero:
+        raise DataError(
+            f"{path}: white is zero in this TIFF (photometric type 0), so its labels may be meant "
+            "upside down. Export it with black as zero.",
+            "label",
+        )
+    return _as_labels(pixels, path)
 
 
-def decode_palette(data: bytes, path: Path | None) -> np.ndarray | None:
-    """The colours of a palette PNG, uint8 `[H, W, 3]` RGB; None for any other file."""
-    if not data.startswith(PNG_MAGIC) or data[25:26] != bytes([_PNG_PALETTE]):
-        return None
-    return _by_pillow(data, path, as_rgb=True)
+def decode_colors(data: bytes, path: Path | None) -> np.ndarray:
+    """Decodes a color mask, or a palette image by its palette; gray is refused.
+
+    Returns:
+        uint8 `[H, W, 3]` RGB.
+    """
+    check_whole(data, path)
+    pixels = read_pixels(data, path)
+    if pixels.palette is not None:
+        return pixels.palette[pixels.values]
+    if pixels.bands == 1:
+        raise DataError(f"{path}: a gray mask where RGB was expected; use mask_type: ids.")
+    return _as_labels(pixels, path)
 
 
-def orientation(path: Path | None) -> int:
-    """The EXIF orientation of an image file, 1 to 8; 1 (upright) if it has none."""
-    try:
-        return _orientation(path.read_bytes()) if path is not None else 1
-    except OSError:
-        return 1  # told by whoever decodes the file
-
-
-def _orientation(data: bytes) -> int:
-    if data.startswith(PNG_MAGIC) and not (b"eXIf" in data or b"type exif" in data):
-        return 1  # Pillow would decode all of it to find none behind the pixels
-    try:
-        with Image.open(io.BytesIO(data)) as opened:
-            value = opened.getexif().get(_ORIENTATION, 1)
-    except Exception:  # Pillow raises almost anything; damaged metadata turn nothing
-        return 1
-    return value if value in range(1, 9) else 1
-
-
-def _is_one_bit(data: bytes) -> bool:
-    try:
-        with Image.open(io.BytesIO(data)) as opened:
-            return opened.mode == "1"
-    except Exception:  # a kind of TIFF that Pillow does not know
-        return False
-
-
-def _displayed(array: np.ndarray, turn: int) -> np.ndarray:
-    """Pixels `[H, W, ...]` as viewers show them by an EXIF orientation."""
-    if turn == 1:
-        return array
-    rows = -1 if turn in (3, 4, 7, 8) else 1
-    columns = -1 if turn in (2, 3, 6, 7) else 1
-    return np.ascontiguousarray((array.swapaxes(0, 1) if turn >= 5 else array)[::rows, ::columns])
-
-
-def _by_opencv(data: bytes, flags: int, path: Path | None, what: str) -> np.ndarray:
+def _is_plain(data: bytes) -> bool:
+    """Whether OpenCV reads the colors of this file as the rules say: nearly all images."""
+    if data.startswith(PNG_MAGIC):
+        return data[24:25] <= b"\x08"  # bits
     webp = data.startswith(b"RIFF") and data[8:12] == b"WEBP"
-    if webp:  # only the latest versions of OpenCV turn WebP
-        flags |= cv2.IMREAD_IGNORE_ORIENTATION
-    try:
-        array = cv2.imdecode(np.frombuffer(data, np.uint8), flags)
-    except cv2.error:  # the header of a TIFF or WebP
-        array = None
-    if array is None:
-        raise _unreadable(data, path, what)
-    return _displayed(array, _orientation(data)) if webp and b"EXIF" in data else array
+    return data.startswith((JPEG_MAGIC, b"BM")) or webp
 
 
-def _by_pillow(data: bytes, path: Path | None, as_rgb: bool) -> np.ndarray:
-    try:
-        with Image.open(io.BytesIO(data)) as opened:
-            values = np.array(opened.convert("RGB") if as_rgb else opened)
-    except Exception as error:  # Pillow raises almost anything on damaged files
-        raise _unreadable(data, path, "mask") from error
-    return _displayed(values.astype(np.uint8, copy=False), _orientation(data))
+def _as_rgb(pixels: Pixels, path: Path | None) -> np.ndarray:
+    values, top = pixels.values, pixels.top
+    if pixels.palette is not None:
+        values, top = pixels.palette[values], 255
+    bands = values.shape[2] if values.ndim == 3 else 1
+    if bands not in (1, 3):
+        raise DataError(
+            f"{path}: contains {bands} bands of {pixels.type_name}, and no alpha channel; only "
+            "gray and RGB are read. Save the three bands that the model is to see.",
+            "unreadable",
+        )
+    if not 0 < top <= _LARGEST_LABEL:
+        raise DataError(
+            f"{path}: contains {pixels.type_name}, whose range is unknown. Save it as whole "
+            "numbers of 8 or 16 bits, black as 0.",
+            "unreadable",
+        )
+    if top != 255 or pixels.white_is_zero:
+        table = (np.arange(top + 1, dtype=np.uint32) * 255 + top // 2) // top
+        values = table.astype(np.uint8)[:: -1 if pixels.white_is_zero else 1].take(values)
+    return cv2.cvtColor(values, cv2.COLOR_GRAY2RGB) if bands == 1 else values
 
 
-def _unreadable(data: bytes, path: Path | None, what: str) -> DataError:
-    text = f"{path}: not a readable {what} ({len(data)} bytes). Replace the file."
-    return DataError(text, "unreadable")
-
-
-def _as_labels(mask: np.ndarray, path: Path | None) -> np.ndarray:
+def _as_labels(pixels: Pixels, path: Path | None) -> np.ndarray:
     """Whole numbers of any type as uint8 or uint16; DataError for what cannot be a label."""
+    mask = pixels.values
+    if pixels.bands not in (1, 3):
+        raise DataError(
+            f"{path}: {pixels.bands} bands of {pixels.type_name} where a mask has one label per "
+            "pixel, or RGB. Export the labels alone.",
+            "color",
+        )
     if mask.dtype == np.uint8 or (mask.dtype == np.uint16 and mask.ndim == 2):
         return mask
     if mask.ndim == 3:
         raise DataError(
-            f"{path}: a colour mask of {mask.dtype} values; expected 8 bits a channel. Export it "
+            f"{path}: a color mask of {mask.dtype} values; expected 8 bits a channel. Export it "
             "again with 8 bits.",
             "color",
         )

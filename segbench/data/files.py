@@ -9,57 +9,44 @@ import cv2
 import numpy as np
 
 from segbench.data.dataset import Record
-from segbench.data.decoding import (
-    PNG_MAGIC,
-    decode_mask,
-    decode_palette,
-    decode_rgb,
-    orientation,
-)
+from segbench.data.decoding import SUFFIXES, decode_colors, decode_mask, decode_rgb, read_bytes
+from segbench.data.pixels import orientation
 from segbench.errors import DataError, UnpairedError
-
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
 
 
 def read_rgb(path: Path | None) -> np.ndarray:
-    """Decodes an image file, the way up that viewers show it: its EXIF orientation is applied.
+    """Decodes an image file by the rules of `data.decoding`.
 
     Returns:
         uint8 `[H, W, 3]` RGB.
 
     Raises:
-        DataError: missing, truncated or no image.
+        DataError: missing, damaged, no image, or of a pixel type that is not read.
     """
-    return decode_rgb(_bytes(path), path)
+    return decode_rgb(read_bytes(path), path)
 
 
 def read_raw_mask(path: Path | None) -> np.ndarray:
     """Decodes a mask file without interpreting it; an EXIF orientation is applied.
 
     Returns:
-        uint8 or uint16 `[H, W]` raw label values (palette PNG: palette positions), or uint8
-        `[H, W, 3]` RGB for a colour mask. Whole numbers of any other type are converted.
+        uint8 or uint16 `[H, W]` raw label values (of a palette: positions), or uint8 `[H, W, 3]`
+        RGB for a color mask. Whole numbers of any other type are converted.
 
     Raises:
-        DataError: missing, truncated, no image, or values that are no labels (fractions, below 0
+        DataError: missing, damaged, no image, or values that are no labels (fractions, below 0
             or above 65535).
     """
-    return decode_mask(_bytes(path), path)
+    return decode_mask(read_bytes(path), path)
 
 
 def read_colors(path: Path | None) -> np.ndarray:
-    """Decodes a colour mask, or a palette PNG by its palette; ids are refused.
+    """Decodes a color mask, or a palette image by its palette; ids are refused.
 
     Returns:
         uint8 `[H, W, 3]` RGB.
     """
-    data = _bytes(path)
-    rgb = decode_palette(data, path)
-    if rgb is None:
-        rgb = decode_mask(data, path)
-    if rgb.ndim == 2:
-        raise DataError(f"{path}: a grey mask where RGB was expected; use mask_type: ids.")
-    return rgb
+    return decode_colors(read_bytes(path), path)
 
 
 def read_ids(path: Path | None) -> np.ndarray:
@@ -106,7 +93,7 @@ def same_size(image: np.ndarray, mask: np.ndarray, record: Record) -> None:
     if image.shape[:2] == mask.shape[:2]:
         return
     for path, other in ((record.image, "mask"), (record.mask, "image")):
-        turned = orientation(path)
+        turned = orientation_of(path)
         if turned >= 5 and image.shape[:2] == mask.shape[1::-1]:
             raise DataError(
                 f"{path}: displayed turned by a quarter (EXIF orientation {turned}), but its "
@@ -122,9 +109,18 @@ def same_size(image: np.ndarray, mask: np.ndarray, record: Record) -> None:
     )
 
 
+def orientation_of(path: Path | None) -> int:
+    """The EXIF orientation of an image file, 1 to 8; 1 (upright) if it has none."""
+    try:
+        return orientation(path.read_bytes()) if path is not None else 1
+    except OSError:
+        return 1  # reported by whoever decodes the file
+
+
 def list_images(folder: Path) -> list[Path]:
-    """Image files directly in `folder`, sorted by name."""
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+    """Image files directly in `folder`, sorted by name; not those whose name begins with a dot."""
+    images = (p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
+    return sorted(p for p in images if not p.name.startswith(".") and p.is_file())
 
 
 def require_folders(root: Path, folders: Iterable[str], layout: str, how: str) -> None:
@@ -188,23 +184,6 @@ def all_paired(records: list[Record], problems: list[str]) -> list[Record]:
     if problems:
         raise UnpairedError(problems, records)
     return records
-
-
-def _bytes(path: Path | None) -> bytes:
-    if path is None:
-        raise DataError("a record without a file cannot be read from disk")
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path}: cannot be read ({error.strerror}).", "unreadable") from error
-    # OpenCV pads a truncated file with grey and only warns, so the end marks are checked here.
-    truncated = (data.startswith(PNG_MAGIC) and b"IEND" not in data[-64:]) or (
-        data.startswith(b"\xff\xd8") and b"\xff\xd9" not in data[-1024:]
-    )
-    if truncated or not data:
-        message = f"{path}: truncated after {len(data)} bytes. Copy or download it again."
-        raise DataError(message, "unreadable")
-    return data
 
 
 def _size(array: np.ndarray) -> str:

@@ -76,7 +76,7 @@ def _same_files(statistics: dict[str, SplitStatistics]) -> bool:
     if not {"val", "test"} <= statistics.keys():
         return False
     val, test = ([r.image for r in statistics[split].records] for split in ("val", "test"))
-    return val == test and None not in val
+    return bool(val) and val == test and None not in val
 
 
 def _duplicates(statistics: dict[str, SplitStatistics]) -> list[Finding]:

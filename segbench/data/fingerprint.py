@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+import stat
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -73,8 +74,10 @@ def _file_digest(path: Path) -> str:
 def _stat(path: Path | None) -> str:
     if path is None:
         return "-"
-    stat = path.stat()
-    return f"{path.resolve()} {stat.st_size} {stat.st_mtime_ns}"
+    found = path.stat()
+    if not stat.S_ISREG(found.st_mode):  # reading a pipe would never end
+        raise DataError(f"{path}: is a folder, a pipe or a device, not a file", "unreadable")
+    return f"{path.resolve()} {found.st_size} {found.st_mtime_ns}"
 
 
 def _digest(parts: Sequence[str]) -> str:

@@ -7,13 +7,17 @@ import numpy as np
 
 from segbench.data.classes import ClassSet
 from segbench.data.dataset import Arrays
+from segbench.data.lettering import draw_text, text_width
 
 _TILE = 320  # width of a tile in pixels
+_MAX_HEIGHT = 4 * _TILE  # of an image in a tile; higher ones are squeezed
 _LINE = 22  # height of a line of text in pixels
+_FONT_SIZE = 12
+_ENTRY = 180  # least width of an entry of the legend
 
 
 def sheet(samples: list[tuple[str, Arrays]], classes: ClassSet, columns: int = 4) -> np.ndarray:
-    """Tiles of image over painted mask, with a legend of the colours that occur.
+    """Tiles of image over painted mask, with a legend of the colors that occur.
 
     Args:
         samples: title, image uint8 `[H, W, 3]`, mask uint8 `[h, w]`.
@@ -37,29 +41,30 @@ def sheet(samples: list[tuple[str, Arrays]], classes: ClassSet, columns: int = 4
 
 
 def legend(classes: ClassSet, present: np.ndarray, width: int) -> np.ndarray:
-    """Colour and name of each class marked in `present` (bool `[256]`); uint8 `[H, width, 3]`."""
+    """Color and name of each class marked in `present` (bool `[256]`); uint8 `[H, width, 3]`."""
     entries = [
         (f"{i} {name}", classes.colors[i]) for i, name in enumerate(classes.names) if present[i]
     ]
     entries.append((f"{classes.ignore_index} ignore", classes.void_color))
-    per_row = max(1, width // 180)
+    entry = max(_ENTRY, *(text_width(text, _FONT_SIZE) + 32 for text, _ in entries))
+    per_row = max(1, width // entry)
     lines = -(-len(entries) // per_row)
     canvas = np.full((lines * _LINE, width, 3), 255, np.uint8)
     for position, (text, color) in enumerate(entries):
         row, column = divmod(position, per_row)
-        x, y = column * 180 + 4, row * _LINE + 3
+        x, y = column * entry + 4, row * _LINE + 3
         cv2.rectangle(canvas, (x, y), (x + 16, y + 16), color, -1)
         cv2.rectangle(canvas, (x, y), (x + 16, y + 16), (120, 120, 120), 1)
-        _write(canvas, text, (x + 22, y + 13))
+        draw_text(canvas, text, x + 22, y + 8, _FONT_SIZE)
     return canvas
 
 
 def _tile(title: str, image: np.ndarray, mask: np.ndarray, classes: ClassSet) -> np.ndarray:
-    height = max(1, round(image.shape[0] * _TILE / image.shape[1]))
+    height = min(max(1, round(image.shape[0] * _TILE / image.shape[1])), _MAX_HEIGHT)
     small = cv2.resize(image, (_TILE, height), interpolation=cv2.INTER_AREA)
     painted = cv2.resize(classes.decode(mask), (_TILE, height), interpolation=cv2.INTER_NEAREST)
     head = np.full((_LINE, _TILE, 3), 255, np.uint8)
-    _write(head, title[:44], (4, 15))
+    draw_text(head, title, 4, _LINE // 2, _FONT_SIZE)
     return np.vstack([head, small, painted])
 
 
@@ -67,7 +72,3 @@ def _extended(array: np.ndarray, height: int, width: int) -> np.ndarray:
     out = np.full((height, width, 3), 255, np.uint8)
     out[: array.shape[0], : array.shape[1]] = array
     return out
-
-
-def _write(canvas: np.ndarray, text: str, origin: tuple[int, int]) -> None:
-    cv2.putText(canvas, text, origin, cv2.FONT_HERSHEY_SIMPLEX, 0.42, (0, 0, 0), 1, cv2.LINE_AA)

@@ -10,10 +10,12 @@ import numpy as np
 from segbench.data.classes import ClassSet
 from segbench.data.dataset import Record
 from segbench.data.files import read_raw_mask
+from segbench.data.folders import files_below
 from segbench.errors import DataError
 from segbench.metrics.cityscapes_protocol import LABEL_IDS, NUM_LABELS, is_cityscapes
 
-SUFFIXES = (".png", ".bmp", ".tif", ".tiff")
+SUFFIXES = (".bmp", ".gif", ".npy", ".pgm", ".png", ".ppm", ".tif", ".tiff")  # without loss
+FORMATS = ("auto", "ids", "color", "label_ids")
 
 
 def find_predictions(folder: Path, records: Sequence[Record]) -> tuple[dict[int, Path], list[str]]:
@@ -23,7 +25,7 @@ def find_predictions(folder: Path, records: Sequence[Record]) -> tuple[dict[int,
     (`berlin_000000_000019_leftImg8bit.png`).
 
     Args:
-        folder: holds the label maps.
+        folder: contains the label maps.
         records: the images to score.
 
     Returns:
@@ -35,10 +37,10 @@ def find_predictions(folder: Path, records: Sequence[Record]) -> tuple[dict[int,
     """
     if not folder.is_dir():
         raise DataError(f"predictions={folder}: there is no such folder")
-    files = sorted(f for f in folder.rglob("*") if f.suffix.lower() in SUFFIXES)
+    files = sorted(f for f in files_below(folder) if f.suffix.lower() in SUFFIXES)
     if not files:
         raise DataError(
-            f"predictions={folder}: holds no label map ({', '.join(SUFFIXES)}), in subfolders "
+            f"predictions={folder}: contains no label map ({', '.join(SUFFIXES)}), in subfolders "
             "neither"
         )
     position = {Path(record.name).name: i for i, record in enumerate(records)}
@@ -74,7 +76,7 @@ def read_prediction(
     """Reads one label map.
 
     Args:
-        file: PNG, BMP or TIFF.
+        file: of one of `SUFFIXES`.
         classes: the class set that the ids or colours mean.
         format: `ids`: class ids, also as a palette image; `color`: the colours of the class set;
             `label_ids`: Cityscapes label IDs 0..33; `auto`: `color` if the file has three
@@ -96,7 +98,7 @@ def read_prediction(
         labels = classes.encode(raw, str(file))
         return np.where(labels == classes.ignore_index, 255, labels).astype(np.uint8)
     if raw.ndim != 2:
-        raise DataError(f"{file}: is an RGB picture where format={format} expects one channel")
+        raise DataError(f"{file}: is an RGB image where format={format} expects one channel")
     table = np.full(1 << 16, -1, np.int16)
     if format == "label_ids":
         if not is_cityscapes(classes.names):
@@ -114,3 +116,21 @@ def read_prediction(
             "pixels is neither a class nor void; if it means void add it to void_values"
         )
     return labels.astype(np.uint8)
+
+
+def void_notes(matrices: np.ndarray) -> list[str]:
+    """A sentence on labeled pixels that are predicted as no class, if there are any.
+
+    Args:
+        matrices: int64 `[N, C, C + 1]`; the last column counts predictions of no class.
+    """
+    share = matrices[:, :, -1].sum() / max(1, matrices.sum())
+    if not share:
+        return []
+    shown = f"{100 * share:.1f} %" if share >= 0.001 else "fewer than 0.1 %"
+    hint = (
+        " Binary label maps of 0 and 255? Write the class ID instead of 255."
+        if share >= 0.01 and not matrices[:, :, 1:-1].any()
+        else ""
+    )
+    return [f"{shown} of the labeled pixels are predicted as 255 = no class, a miss each.{hint}"]

@@ -16,6 +16,7 @@ from segbench.data.dataset import Source
 from segbench.errors import DataError
 from segbench.escaping import csv_cell, markdown
 from segbench.evaluation.evaluator import Evaluation
+from segbench.evaluation.predictions import void_notes
 from segbench.figures import label, plain_text
 from segbench.inference.sheets import sample_sheet
 from segbench.metrics.cityscapes_protocol import to_label_ids
@@ -69,7 +70,12 @@ def write_tables(
             )
     info = known(result.data_info)
     title = f"{result.name}, {info.split} of {info.protocol}"
-    lines = [f"# {markdown(title)}", "", *map(markdown, _notes(result)), ""]
+    lines = [
+        f"# {markdown(title)}",
+        "",
+        *map(markdown, [*_notes(result), *void_notes(matrices)]),
+        "",
+    ]
     lines += ["| class | " + " | ".join(columns) + " |", "|---" * (len(columns) + 1) + "|"]
     for name in found.IoU:
         values = [percent(column.get(name)) for column in columns.values()]
@@ -187,7 +193,7 @@ def save_predictions(folder: Path, judged: Evaluation, kind: str) -> None:
         write_png(file, to_label_ids(pred) if kind == "cityscapes" else pred)
 
 
-def print_scores(found: Scores, result: Result, run: RunDirectory) -> None:
+def print_scores(found: Scores, result: Result, run: RunDirectory, matrices: np.ndarray) -> None:
     """Prints the table of classes, the single scores, and where the files are."""
     show = console().print
     columns = _columns(found)
@@ -199,7 +205,7 @@ def print_scores(found: Scores, result: Result, run: RunDirectory) -> None:
     classes.add_row("mean", *_means(found, columns), style="bold")
     show(classes)
     show(", ".join(f"{key} {percent(value)}" for key, value in _singles(found).items()))
-    for note in _notes(result):
+    for note in [*_notes(result), *void_notes(matrices)]:
         show(note, soft_wrap=True)
     files = ("report.md", "confusion.png", "worst.png")
     written = ", ".join(file for file in files if (run.path / file).is_file())

@@ -1,18 +1,27 @@
-"""Which pictures and videos a path, a folder or a glob means, and what to call them."""
+"""Which images and videos a path, a folder or a glob means, and what to call them."""
 
 from __future__ import annotations
 
 import glob
 import os
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
+from segbench.data import decoding
+from segbench.data.folders import files_below
 from segbench.errors import DataError
-from segbench.inference import photos, video
+from segbench.inference import video
 
 
-def find_sources(source: str) -> dict[str, Path]:
+def find_sources(source: str, own: Sequence[Path] = ()) -> dict[str, Path]:
     """The files that a path, a folder (with its subfolders) or a glob names.
+
+    Linked folders are followed; names that begin with a dot are left out.
+
+    Args:
+        source: path, folder or glob; `~` is the home.
+        own: folders that results are written to, which are left out.
 
     Returns:
         name -> file; the name is the path below the folder without suffix, with it where two files
@@ -23,16 +32,21 @@ def find_sources(source: str) -> dict[str, Path]:
     """
     if not source:  # which would be the working directory
         raise DataError("source: is empty; give a file, a folder or a glob")
-    path = Path(source)
+    try:
+        path = Path(source).expanduser()
+    except RuntimeError as error:  # no home
+        raise DataError(f"source={source}: {error}; write the path in full") from None
     if path.is_file():
         found = [path]
     elif path.is_dir():
-        suffixes = (*photos.SUFFIXES, *video.SUFFIXES)
-        found = [f for f in path.rglob("*") if f.is_file() and f.suffix.lower() in suffixes]
+        suffixes = (*decoding.SUFFIXES, *video.SUFFIXES)
+        found = [f for f in files_below(path, without=own) if f.suffix.lower() in suffixes]
         if not found:
-            raise DataError(f"source: the folder {source} holds no image and no video")
+            raise DataError(f"source: the folder {source} contains no image and no video")
     else:
-        found = [Path(f) for f in glob.glob(source, recursive=True) if Path(f).is_file()]
+        left_out = {folder.resolve() for folder in own}
+        matches = map(Path, glob.glob(str(path), recursive=True))
+        found = [f for f in matches if f.is_file() and left_out.isdisjoint(f.resolve().parents)]
         if not found:
             raise DataError(f"source: there is no file or folder '{source}', as a glob neither")
     found.sort()

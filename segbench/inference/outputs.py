@@ -1,4 +1,4 @@
-"""Writes what a network saw: id maps, colour maps, overlays, side by side, probability maps."""
+"""Writes what a model saw: id maps, color maps, overlays, side by side, probability maps."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ class Outputs:
 
     Args:
         folder: where to.
-        classes: names and colours of the labels.
-        kinds: of `KINDS`. `ids`: grey PNG of class ids, 255 where no class is shown; `probs`: one
-            grey PNG per class, 255 = certain.
+        classes: names and colors of the labels.
+        kinds: of `KINDS`. `ids`: gray PNG of class ids, 255 where no class is shown; `probs`: one
+            gray PNG per class, 255 = certain.
         shown: ids of the classes to show; None shows all.
-        alpha: strength of the colours in overlays, 0..1.
+        alpha: strength of the colors in overlays, 0..1.
         legend: add the names of the classes below overlays and pairs.
     """
 

@@ -1,4 +1,4 @@
-"""Pictures of label maps: overlay, error map, side by side, class legend.
+"""Images of label maps: overlay, error map, side by side, class legend.
 
 All take and return uint8 RGB `[H, W, 3]`.
 """
@@ -9,21 +9,21 @@ from collections.abc import Sequence
 
 import cv2
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont
 
 from segbench.data.classes import ClassSet
+from segbench.data.lettering import draw_text, text_width
 
 RIGHT, WRONG, UNLABELLED = (60, 160, 80), (230, 40, 40), (0, 0, 0)
 
 
 def blend(image: np.ndarray, colors: np.ndarray, where: np.ndarray, alpha: float) -> np.ndarray:
-    """Lays `colors` over the image where `where` (bool `[H, W]`) holds.
+    """Lays `colors` over the image where `where` (bool `[H, W]`) is true.
 
     Args:
         image: uint8 `[H, W, 3]`.
         colors: uint8 `[H, W, 3]`.
         where: bool `[H, W]`; elsewhere the image shows.
-        alpha: 0 shows the image, 1 the colours.
+        alpha: 0 shows the image, 1 the colors.
     """
     mixed = cv2.addWeighted(colors, alpha, image, 1 - alpha, 0)
     return np.where(where[..., None], mixed, image)
@@ -32,13 +32,13 @@ def blend(image: np.ndarray, colors: np.ndarray, where: np.ndarray, alpha: float
 def overlay(
     image: np.ndarray, labels: np.ndarray, classes: ClassSet, alpha: float = 0.5
 ) -> np.ndarray:
-    """The image tinted with the class colours; pixels outside the class set are left alone.
+    """The image tinted with the class colors; pixels outside the class set are left alone.
 
     Args:
         image: uint8 `[H, W, 3]`.
         labels: uint8 `[H, W]`, a mask or a pred.
-        classes: names and colours.
-        alpha: 0 shows the image, 1 the colours.
+        classes: names and colors.
+        alpha: 0 shows the image, 1 the colors.
     """
     return blend(image, classes.decode(labels), labels < classes.num_classes, alpha)
 
@@ -46,46 +46,44 @@ def overlay(
 def error_map(
     image: np.ndarray, pred: np.ndarray, mask: np.ndarray, classes: ClassSet
 ) -> np.ndarray:
-    """Right pixels green, wrong ones red, unlabelled ones black, over the darkened grey image."""
-    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    """Right pixels green, wrong ones red, unlabelled ones black, over the darkened gray image."""
+    gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     verdict = np.array([RIGHT, WRONG, UNLABELLED], np.uint8)
     kind = np.where(mask == classes.ignore_index, 2, np.where(pred == mask, 0, 1))
     strength = np.array([0.3, 0.75, 0.75], np.float32)[kind][..., None]
-    return (verdict[kind] * strength + grey * (1 - strength)).astype(np.uint8)
+    return (verdict[kind] * strength + gray * (1 - strength)).astype(np.uint8)
 
 
-def side_by_side(pictures: Sequence[np.ndarray], gap: int = 8) -> np.ndarray:
+def side_by_side(images: Sequence[np.ndarray], gap: int = 8) -> np.ndarray:
     """Pictures of one size next to each other, with white gaps."""
-    white = np.full((pictures[0].shape[0], gap, 3), 255, np.uint8)
-    row = [part for picture in pictures for part in (picture, white)]
+    white = np.full((images[0].shape[0], gap, 3), 255, np.uint8)
+    row = [part for image in images for part in (image, white)]
     return np.concatenate(row[:-1], axis=1)
 
 
-def with_legend(picture: np.ndarray, classes: ClassSet, labels: Sequence[int]) -> np.ndarray:
-    """Adds a white strip with the colour and name of every class in `labels` below the picture.
+def with_legend(image: np.ndarray, classes: ClassSet, labels: Sequence[int]) -> np.ndarray:
+    """Adds a white strip with the color and name of every class in `labels` below the image.
 
     Args:
-        picture: uint8 `[H, W, 3]`.
-        classes: names and colours.
+        image: uint8 `[H, W, 3]`.
+        classes: names and colors.
         labels: class ids to list; ids outside the class set are skipped.
     """
-    width = picture.shape[1]
+    width = image.shape[1]
     size = int(np.clip(width / 50, 10, 40))
-    font = ImageFont.load_default(size)
     row_height, swatch = round(size * 1.6), size
     places, x, y = [], 0, 0
     for label in [int(label) for label in labels if label < classes.num_classes]:
-        needed = round(swatch * 1.5 + font.getlength(classes.names[label]) + size)
+        needed = round(swatch * 1.5 + text_width(classes.names[label], size) + size)
         if x and x + needed > width:
             x, y = 0, y + row_height
         places.append((label, x, y))
         x += needed
-    strip = Image.new("RGB", (width, y + row_height), "white")
-    draw = ImageDraw.Draw(strip)
+    strip = np.full((y + row_height, width, 3), 255, np.uint8)
     for label, x, y in places:
-        top = y + (row_height - swatch) // 2
-        box = (x + swatch // 4, top, x + swatch // 4 + swatch, top + swatch)
-        draw.rectangle(box, fill=classes.colors[label], outline="black")
-        anchor = (x + round(swatch * 1.6), y + row_height // 2)
-        draw.text(anchor, classes.names[label], "black", font=font, anchor="lm")
-    return np.concatenate([picture, np.array(strip)], axis=0)
+        top, left = y + (row_height - swatch) // 2, x + swatch // 4
+        cv2.rectangle(strip, (left, top), (left + swatch, top + swatch), classes.colors[label], -1)
+        cv2.rectangle(strip, (left, top), (left + swatch, top + swatch), (0, 0, 0), 1)
+        middle = y + row_height // 2
+        draw_text(strip, classes.names[label], x + round(swatch * 1.6), middle, size)
+    return np.concatenate([image, strip], axis=0)

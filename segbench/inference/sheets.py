@@ -1,4 +1,4 @@
-"""Pictures of what a network sees and says: image, mask, pred and error, with a colour legend."""
+"""Sheets of what a model sees and says: image, mask, pred and error, with a color legend."""
 
 from __future__ import annotations
 
@@ -9,12 +9,15 @@ import cv2
 import numpy as np
 
 from segbench.data.classes import ClassSet
+from segbench.data.lettering import draw_text
 from segbench.inference.overlay import error_map, side_by_side, with_legend
 
 PANEL_WIDTH = 320
 GAP = 8
 CAPTION_HEIGHT = 24
 STRIP_EPOCHS = 12
+FONT_SIZE = 13
+MAX_PANEL_HEIGHT = 4 * PANEL_WIDTH  # higher images are squeezed
 INK, PAPER = (32, 32, 32), 255
 
 
@@ -23,7 +26,7 @@ def sample_sheet(shown: Sequence[dict[str, Any]], classes: ClassSet, title: str)
 
     Args:
         shown: dicts of `name`, `image` uint8 `[h, w, 3]`, `mask` and `pred` uint8 `[H, W]`.
-        classes: gives the colours.
+        classes: gives the colors.
         title: stands on top.
 
     Returns:
@@ -79,7 +82,8 @@ def strip_epochs(epochs: Sequence[int]) -> list[int]:
 
 def panel_height(mask: np.ndarray) -> int:
     """Height in pixels of the panels of an image with this mask."""
-    return max(1, round(PANEL_WIDTH * mask.shape[0] / mask.shape[1]))
+    height = round(PANEL_WIDTH * mask.shape[0] / mask.shape[1])
+    return min(max(1, height), MAX_PANEL_HEIGHT)
 
 
 def _column(title: str, upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
@@ -88,7 +92,7 @@ def _column(title: str, upper: np.ndarray, lower: np.ndarray) -> np.ndarray:
 
 def _caption(text: str) -> np.ndarray:
     strip = np.full((CAPTION_HEIGHT, 4 * PANEL_WIDTH, 3), PAPER, np.uint8)
-    cv2.putText(strip, text, (6, 17), cv2.FONT_HERSHEY_SIMPLEX, 0.48, INK, 1, cv2.LINE_AA)
+    draw_text(strip, text, 6, CAPTION_HEIGHT // 2, FONT_SIZE, INK)
     return strip
 
 

@@ -89,7 +89,7 @@ def changed(ckpt: Path, file: Path, path: str, value: Any) -> Path:
         ("model", {**UNET, "width": torch.zeros(1)}),
         ("model", [UNET]),
         ("model", None),
-        ("data", {**STREETS, "size": {"_target_": "segbench.data.cache.default_folder"}}),
+        ("data", {**STREETS, "size": {"_target_": "segbench.data.cache.cached_on_disk"}}),
         ("data", {"_target_": "segbench.data.datamodule.SegmentationData"}),
     ],
     ids=lambda value: str(value)[:60],

@@ -100,6 +100,24 @@ def _turned_by_a_quarter(root: Path) -> None:
     Image.open(file).save(file, exif=exif)
 
 
+def _transparent(root: Path) -> None:
+    file = root / "train" / f"{NAME}.png"
+    alpha = np.full(SIZE, 255, np.uint8)
+    alpha[3, 4] = 0
+    save(file, np.dstack([street("train", 1)[0], alpha]))
+
+
+def _pages(root: Path) -> None:
+    (root / "train" / f"{NAME}.png").unlink()
+    page = Image.fromarray(street("train", 1)[0])
+    page.save(root / "train" / f"{NAME}.tif", save_all=True, append_images=[page])
+
+
+def _dark(root: Path) -> None:
+    file = root / "train" / f"{NAME}.png"
+    cv2.imwrite(str(file), street("train", 1)[0].astype(np.uint16) * 16)
+
+
 def _copy_within(root: Path) -> None:
     for folder in ("train", "trainannot"):
         shutil.copy(root / folder / f"{NAME}.png", root / folder / "0001TP_000099.png")
@@ -139,6 +157,9 @@ def _blank(root: Path) -> None:
         (_huge_label, "error", "label", "train", f"trainannot/{NAME}.tif: label 70000"),
         (_turned_photo, "warning", "exif", "train", f"train/{NAME}.png"),
         (_turned_by_a_quarter, "error", "size", "train", "EXIF orientation 6"),
+        (_transparent, "warning", "alpha", "train", f"train/{NAME}.png"),
+        (_pages, "warning", "pages", "train", f"train/{NAME}.tif"),
+        (_dark, "warning", "range", "train", "of 65535: they use 4.6%"),
         (_copy_within, "warning", "duplicate", "train", "0001TP_000099.png"),
         (_leak, "error", "leak", "train+val", "0016E5_000099.png"),
         (_straddling, "warning", "group", "train+val", "0001TP"),
@@ -239,3 +260,22 @@ def test_the_facts_of_real_camvid(shared_data, tmp_path: Path) -> None:
     assert [f["kind"] for f in report["findings"]] == ["group", "group"]
     assert "0001TP straddles splits: 62 in train" in messages[0]
     assert "101 in val (frames 7959-8159, inside the range of train)" in messages[1]
+
+
+def test_an_alpha_channel_that_hides_nothing_is_no_finding(camvid11_root: Path) -> None:
+    opaque = np.full((*SIZE, 1), 255, np.uint8)
+    save(camvid11_root / "train" / f"{NAME}.png", np.dstack([street("train", 1)[0], opaque]))
+    assert {f.kind for f in check(CamVid11(str(camvid11_root)))[0]} <= {"absent"}
+    bright = street("train", 1)[0].astype(np.uint16) * 257
+    cv2.imwrite(str(camvid11_root / "train" / f"{NAME}.png"), bright[..., ::-1])
+    assert {f.kind for f in check(CamVid11(str(camvid11_root)))[0]} <= {"absent"}
+
+
+def test_one_wrong_value_in_gray_masks_is_no_interpolation(camvid11_root: Path) -> None:
+    mask = np.tile(np.arange(SIZE[1], dtype=np.uint8) % 11, (SIZE[0], 1))
+    for row in range(SIZE[0]):
+        mask[row] = np.roll(mask[row], row)
+    mask[0, 0] = 40
+    save(camvid11_root / "trainannot" / f"{NAME}.png", mask)
+    (finding,) = (f for f in check(CamVid11(str(camvid11_root)))[0] if f.severity == "error")
+    assert finding.kind == "label"

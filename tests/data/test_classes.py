@@ -67,7 +67,7 @@ def test_a_stranger_is_refused_with_the_three_nearest_classes() -> None:
     [([(1, 1, 1), (1, 1, 1)], (0, 0, 0)), ([(0, 0, 0), (1, 1, 1)], (0, 0, 0))],
 )
 def test_ambiguous_colours_are_refused(colors: list, void: tuple) -> None:
-    with pytest.raises(ValueError, match="same colour twice"):
+    with pytest.raises(ValueError, match="same color twice"):
         ClassSet(("a", "b"), tuple(colors), void_color=void)
 
 

@@ -1,5 +1,7 @@
 """Label maps by any program are found, read, and refused one by one with a reason."""
 
+import os
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -8,7 +10,7 @@ from segbench.data.classes import ClassSet
 from segbench.data.dataset import Record
 from segbench.data.sources.cityscapes import CLASSES as CITYSCAPES
 from segbench.errors import DataError
-from segbench.evaluation.predictions import find_predictions, read_prediction
+from segbench.evaluation.predictions import find_predictions, read_prediction, void_notes
 
 CLASSES = ClassSet(("sky", "road"), ((0, 0, 255), (128, 64, 128)))
 IDS = np.array([[0, 1, 255]], np.uint8)
@@ -79,7 +81,7 @@ def test_values_of_no_class_are_named(tmp_path):
         read_prediction(file, CLASSES)
     assert read_prediction(file, CLASSES, void_values=[11]).tolist() == [[0, 1, 255, 255]]
     color = save(tmp_path / "c.png", np.full((1, 1, 3), 7, np.uint8))
-    with pytest.raises(DataError, match="colour of no class"):
+    with pytest.raises(DataError, match="color of no class"):
         read_prediction(color, CLASSES)
     with pytest.raises(DataError, match="expects one channel"):
         read_prediction(color, CLASSES, "ids")
@@ -100,3 +102,29 @@ def test_values_that_are_no_labels_are_refused_by_name(tmp_path):
     damaged.write_bytes(whole.read_bytes()[:8] + b"\xff" * 100)
     with pytest.raises(DataError, match=r"d\.tif: "):
         read_prediction(damaged, CLASSES)
+
+
+def test_formats_without_loss_are_read_and_hidden_files_and_pipes_left_out(tmp_path):
+    save(tmp_path / "a.gif", IDS[:, :2])
+    np.save(tmp_path / "b.npy", IDS[:, :2])
+    save(tmp_path / "c.pgm", IDS[:, :2])
+    save(tmp_path / "._a.png", IDS)
+    os.mkfifo(tmp_path / "d.png")
+    found, problems = find_predictions(tmp_path, [Record(name, "g") for name in "abc"])
+    assert problems == []
+    for file in found.values():
+        assert read_prediction(file, CLASSES).tolist() == [[0, 1]], file
+
+
+def test_predictions_of_no_class_are_reported():
+    matrices = np.zeros((2, 2, 3), np.int64)
+    matrices[0] = [[90, 0, 0], [0, 0, 10]]
+    (note,) = void_notes(matrices)
+    assert note.startswith("10.0 % of the labeled pixels are predicted as 255 = no class")
+    assert "0 and 255?" in note
+    matrices[1] = [[0, 50, 0], [0, 50, 0]]
+    assert "0 and 255?" not in void_notes(matrices)[0]  # class 1 is predicted too
+    matrices[:, :, 2] = 0
+    assert void_notes(matrices) == []
+    matrices[0, 0] = [10**6, 0, 1]
+    assert void_notes(matrices)[0].startswith("fewer than 0.1 %")

@@ -1,5 +1,7 @@
 """Names of what is predicted."""
 
+import os
+
 import pytest
 
 from segbench.errors import DataError
@@ -27,7 +29,7 @@ def test_two_files_of_one_name_keep_their_suffix(photos):
 
 
 def test_nothing_to_predict_is_an_error(tmp_path):
-    with pytest.raises(DataError, match="holds no image and no video"):
+    with pytest.raises(DataError, match="contains no image and no video"):
         find_sources(str(tmp_path))
     with pytest.raises(DataError, match="no file or folder"):
         find_sources(f"{tmp_path}/*.png")
@@ -36,3 +38,36 @@ def test_nothing_to_predict_is_an_error(tmp_path):
 def test_an_empty_source_is_not_the_working_directory() -> None:
     with pytest.raises(DataError, match="source: is empty"):
         find_sources("")
+
+
+def test_what_was_written_before_is_not_predicted(photos):
+    for kind in ("ids", "overlay"):
+        (photos / "seen" / kind).mkdir(parents=True)
+        (photos / "seen" / kind / "a.png").touch()
+    (photos / "seen" / "mine.png").touch()
+    own = [photos / "seen" / kind for kind in ("ids", "overlay", "color")]
+    expected = ["a", "b", "more/c", "seen/mine"]
+    assert list(find_sources(str(photos), own)) == expected
+    assert list(find_sources(f"{photos}/**/*.png", own)) == ["a", "more/c", "seen/mine"]
+    (photos / "link").symlink_to(photos / "seen" / "ids")
+    assert list(find_sources(str(photos), own)) == expected
+    assert list(find_sources(str(photos / "seen" / "ids"), own)) == ["a"]  # asked for by name
+
+
+def test_links_are_followed_and_hidden_files_and_pipes_left_out(photos, tmp_path_factory):
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "d.png").touch()
+    (photos / "link").symlink_to(elsewhere)
+    (elsewhere / "back").symlink_to(photos)
+    (photos / ".hidden").mkdir()
+    for name in (".hidden/x.png", "._a.png"):
+        (photos / name).touch()
+    os.mkfifo(photos / "pipe.png")
+    assert list(find_sources(str(photos))) == ["a", "b", "link/d", "more/c"]
+
+
+def test_a_tilde_is_the_home(photos, monkeypatch):
+    monkeypatch.setenv("HOME", str(photos))
+    assert list(find_sources("~/more")) == ["c"]
+    assert find_sources("~/b.jpg") == {"b": photos / "b.jpg"}
+    assert list(find_sources("~/*.png")) == ["a"]

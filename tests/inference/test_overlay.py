@@ -1,8 +1,10 @@
 """The pictures show what they claim."""
 
 import numpy as np
+import pytest
 
 from segbench.data.classes import ClassSet
+from segbench.data.preview import sheet
 from segbench.inference.overlay import (
     RIGHT,
     WRONG,
@@ -11,6 +13,7 @@ from segbench.inference.overlay import (
     side_by_side,
     with_legend,
 )
+from segbench.inference.sheets import sample_sheet
 
 CLASSES = ClassSet(("sky", "road"), ((0, 0, 255), (128, 64, 128)))
 IMAGE = np.full((4, 6, 3), 100, np.uint8)
@@ -40,6 +43,24 @@ def test_side_by_side_keeps_every_picture_whole():
     assert row.shape == (4, 15, 3)
     assert np.array_equal(row[:, :6], IMAGE)
     assert np.array_equal(row[:, 9:], IMAGE // 2)
+
+
+def test_the_legend_has_letters_of_every_script():
+    wide = np.zeros((10, 300, 3), np.uint8)
+    strips = []
+    for name in ("Straße", "Strase", "道路", "车辆"):
+        classes = ClassSet((name,), ((0, 0, 255),))
+        strips.append(with_legend(wide, classes, [0])[10:].tobytes())
+    assert len(set(strips)) == 4
+
+
+@pytest.mark.parametrize("shape", [(5000, 1), (1, 5000)])
+def test_sheets_of_extreme_shapes_stay_small(shape):
+    labels = np.zeros(shape, np.uint8)
+    image = np.zeros((*shape, 3), np.uint8)
+    shown = [{"name": "a", "image": image, "mask": labels, "pred": labels}] * 3
+    assert sample_sheet(shown, CLASSES, "title").size < 3e7
+    assert sheet([("a", (image, labels))] * 3, CLASSES).size < 3e7
 
 
 def test_the_legend_shows_the_classes_asked_for_below_the_picture():

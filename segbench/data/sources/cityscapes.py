@@ -141,7 +141,7 @@ class Cityscapes:
 
 
 def _by_frame(folder: Path, suffix: str) -> dict[str, Path]:
-    return {p.name.removesuffix(suffix): p for p in sorted(folder.glob(f"*/*{suffix}"))}
+    return {p.name.removesuffix(suffix): p for p in sorted(folder.glob(f"*/[!.]*{suffix}"))}
 
 
 def instance_file(mask: Path | None) -> Path | None:

@@ -10,24 +10,36 @@ from typing import Literal
 
 import numpy as np
 
-from segbench.data.classes import ClassSet, name_problems
+from segbench.data.classes import ClassSet
 from segbench.data.dataset import SPLITS, Arrays, Record, check_split
 from segbench.data.files import all_paired, pair, read_rgb
+from segbench.data.sources.folder_config import class_set, contradictions
 from segbench.data.sources.label_map import (
     LabelMap,
     binary_map,
     color_map,
     declared_map,
-    distinct_colors,
     found_map,
     identity_map,
+    raw_value,
     unpack,
 )
-from segbench.data.sources.layout import Row, find_files, read_list, read_table, split_groups
+from segbench.data.sources.layout import (
+    Row,
+    find_files,
+    read_list,
+    read_table,
+    split_groups,
+    without_partners,
+)
 from segbench.errors import DataError, UnpairedError
 from segbench.machine import expanded
 
-_VOID_COLORS = ((0, 0, 0), (255, 255, 255), (255, 0, 255))
+_NO_TEST = (
+    "Without a test split, set 'data.splits={test: val}', with selection=last (then nothing is "
+    "selected on val)."
+)
+_NO_TEST_LIST = "Without a test split, give val's list for it too, with selection=last."
 
 
 class Folder:
@@ -48,16 +60,16 @@ class Folder:
         split_seed: decides the division by `ratio`.
         group_regex: searched in the name; its first bracket (or the whole match) is the group of
             an image. None makes every image its own group.
-        mask_type: `ids` (one label ID per pixel, palette PNG included), `rgb` (colours) or
+        mask_type: `ids` (one label ID per pixel, palette PNG included), `rgb` (colors) or
             `binary` (0 and 255, or 0 and 1, alike in all masks).
         classes: class names; None with `label_map: auto` names them by their values.
         colors: RGB of each class; None picks distinct ones (`mask_type: rgb` without `label_map`
             needs them).
-        void_color: RGB of ignored pixels; None lets no colour of an RGB mask be ignored, and
-            paints them black (or another colour of no class).
-        label_map: class name (or `ignore`) -> raw values, colours for RGB masks; `auto` maps the
+        void_color: RGB of ignored pixels; None lets no color of an RGB mask be ignored, and
+            paints them black (or another color of no class).
+        label_map: class name (or `ignore`) -> raw values, colors for RGB masks; `auto` maps the
             distinct values found to 0..K-1 in order; None takes ids as they are, 255 ignored.
-        ignore_values: raw values (or colours) that `auto` ignores.
+        ignore_values: raw values (or colors) that `auto` ignores.
         protocol: short id of the label protocol; scores are compared only within one.
 
     Raises:
@@ -89,7 +101,10 @@ class Folder:
         self.images, self.masks, self.table = images, masks, table
         self.splits = dict(splits or {})
         self.lists, self.ratio, self.split_seed = lists, ratio, split_seed
-        self.group_regex = re.compile(group_regex) if group_regex else None
+        try:
+            self.group_regex = re.compile(group_regex) if group_regex else None
+        except re.error as error:
+            raise ValueError(f"group_regex '{group_regex}': {error}") from None
         self.mask_type = mask_type
         self.names, self.colors = classes, colors
         self.void_color = void_color
@@ -144,7 +159,7 @@ class Folder:
 
     @cached_property
     def classes(self) -> ClassSet:
-        """The classes; colours are picked where the config has none."""
+        """The classes; colors are picked where the config has none."""
         names, colors = self.names, self.colors
         if self.mask_type == "binary":
             _ = self.label_map  # read masks for it now, not in every thread and worker
@@ -162,11 +177,10 @@ class Folder:
                 self._faults.append(error)
                 names = colors = None
             names = names or [f"label {unpack(v) if self.mask_type == 'rgb' else v}" for v in raw]
-        names = names or []
-        picked = distinct_colors(len(names)) if colors is None else colors
-        rgb = tuple((c[0], c[1], c[2]) for c in picked)
-        void = self.void_color or next(c for c in _VOID_COLORS if c not in rgb)
-        return ClassSet(tuple(names), rgb, void_color=(void[0], void[1], void[2]))
+        try:
+            return class_set(names or [], colors, self.void_color)
+        except ValueError as error:  # what auto found does not fit the colors
+            raise DataError(f"data: {error}") from None
 
     def survey(self) -> list[DataError]:
         """Finds classes and label map from what can be read, for the check of a data set.
@@ -195,18 +209,29 @@ class Folder:
         if self.table is not None:
             return read_table(self.root / self.table, self.root, split), []
         folder = self.splits.get(split, split)
-        images = find_files(self.root, self.images or "", folder)
-        masks = find_files(self.root, self.masks or "", folder)
-        if not images:
-            raise DataError(f"{self.root}: no image matches data.images='{self.images}'.")
+        try:
+            images = find_files(self.root, self.images or "", folder, "data.images")
+            masks = find_files(self.root, self.masks or "", folder, "data.masks")
+            if not images:
+                raise DataError(f"{self.root}: no image matches data.images='{self.images}'.")
+        except DataError as error:
+            if split == "test" and self.lists is None and self.ratio is None:
+                raise DataError(f"{error} {_NO_TEST}") from None
+            raise
+        images, masks = without_partners(images, masks)
         if self.lists is not None:
             if split not in self.lists:
-                raise DataError(f"data.lists has no '{split}'; it has {', '.join(self.lists)}.")
+                hint = f" {_NO_TEST_LIST}" if split == "test" else ""
+                raise DataError(
+                    f"data.lists has no '{split}'; it has {', '.join(self.lists)}.{hint}"
+                )
             wanted = set(read_list(self.root / self.lists[split], images))
         elif self.ratio is not None:
             groups = {name: self._group(name) for name in images}
             division = split_groups(list(groups.values()), self.ratio, self.split_seed)
             wanted = {name for name, group in groups.items() if division[group] == split}
+            if split == "train":  # masks without image belong to no split, but must not be missed
+                wanted |= masks.keys() - images.keys()
         else:
             wanted = images.keys() | masks.keys()
         pairs, problems = pair(
@@ -240,31 +265,12 @@ class Folder:
         return match[1] if self.group_regex.groups else match[0]
 
     def _check(self) -> None:
-        ways = {
-            "{split} in images": "{split}" in (self.images or ""),
-            "lists": self.lists is not None,
-            "table": self.table is not None,
-            "ratio": self.ratio is not None,
-        }
-        chosen = [way for way, used in ways.items() if used]
-        problems = name_problems(self.names or ())
-        if len(chosen) != 1:
-            problems.append(f"choose exactly one of {', '.join(ways)}; got {chosen or 'none'}")
-        if self.table is None and not (self.images and self.masks):
-            problems.append("images and masks are needed without a table")
-        if self.mask_type not in ("ids", "rgb", "binary"):
-            problems.append(f"mask_type is {self.mask_type}; expected ids, rgb or binary")
-        if isinstance(self.declared, str) and self.declared != "auto":
-            problems.append(f"label_map is '{self.declared}'; expected auto or a mapping")
-        if self.declared != "auto" and not self.names:
-            problems.append("classes are needed unless label_map is auto")
-        if self.mask_type == "rgb" and self.declared is None and not self.colors:
-            problems.append("mask_type rgb needs colors or a label_map")
-        if self.mask_type == "binary" and self.declared is None and len(self.names or "") != 2:
-            problems.append("mask_type binary needs two classes (of 0 and of 255)")
-        if self.ratio is not None and (len(self.ratio) != 3 or abs(sum(self.ratio) - 1) > 1e-6):
-            problems.append(f"ratio is {self.ratio}; expected three shares that sum to 1")
+        problems = contradictions(self)
         if problems:
             raise ValueError("; ".join(problems))
         if isinstance(self.declared, dict):
             declared_map(self.declared, self.names or [], self.mask_type == "rgb")
+        if self.declared != "auto":
+            class_set(self.names or [], self.colors, self.void_color)
+        for value in self.ignore_values:
+            raw_value(value, self.mask_type == "rgb")

@@ -1,4 +1,4 @@
-"""From what is in a mask file to class ids: tables for ids, binary masks and colours."""
+"""From what is in a mask file to class ids: tables for ids, binary masks and colors."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from typing import Any
 
 import numpy as np
 
-from segbench.data.classes import RGB, ClassSet, pack
+from segbench.data.classes import RGB, ClassSet, pack, parse_color
 from segbench.data.files import read_colors, read_ids
 from segbench.errors import DataError
 
 IGNORE = 255
+_LARGEST_LABEL = (1 << 16) - 1
 _MOST_VALUES = 255
 
 
 class LabelMap:
-    """Raw value (label ID or packed colour) -> class id, for all values a mask may hold.
+    """Raw value (label ID or packed color) -> class id, for all values a mask may hold.
 
     Args:
         table: raw value -> class id, or 255 for ignore.
-        colored: raw values are packed colours (see `pack`), masks are read as RGB.
+        colored: raw values are packed colors (see `pack`), masks are read as RGB.
         expected: sentence on the legal values that ends the error about others.
     """
 
@@ -64,7 +65,7 @@ class LabelMap:
 
 
 def read_values(path: Path | None, colored: bool) -> np.ndarray:
-    """Raw values of a mask: label IDs, or packed colours; integer `[H, W]`."""
+    """Raw values of a mask: label IDs, or packed colors; integer `[H, W]`."""
     if not colored:
         return read_ids(path)
     rgb = read_colors(path)
@@ -77,9 +78,9 @@ def declared_map(
     """The map that a config declares: `{road: [7], ignore: [0, 1]}`.
 
     Args:
-        label_map: class name, or `ignore`, to the raw values (colours for RGB masks) it takes.
+        label_map: class name, or `ignore`, to the raw values (colors for RGB masks) it takes.
         names: class names in id order.
-        colored: raw values are colours.
+        colored: raw values are colors.
 
     Raises:
         ValueError: a name that is no class, a class without values, a value given twice.
@@ -88,8 +89,15 @@ def declared_map(
     problems += [f"class '{n}' has no values" for n in names if not label_map.get(n)]
     table: dict[int, int] = {}
     for name, values in label_map.items():
+        if not isinstance(values, Sequence) or isinstance(values, str):
+            problems.append(f"{name}: {values} is no list of values")
+            continue
         for value in values:
-            raw = _packed(value) if colored else int(value)
+            try:
+                raw = raw_value(value, colored)
+            except ValueError as error:
+                problems.append(str(error))
+                continue
             if raw in table:
                 problems.append(f"{value} is given twice")
             table[raw] = names.index(name) if name in names else IGNORE
@@ -104,7 +112,7 @@ def identity_map(num_classes: int) -> LabelMap:
 
 
 def color_map(classes: ClassSet, with_void: bool) -> LabelMap:
-    """Masks painted in the colours of the classes; `with_void` ignores the void colour too."""
+    """Masks painted in the colors of the classes; `with_void` ignores the void color too."""
     table = {_packed(color): i for i, color in enumerate(classes.colors)}
     void = {_packed(classes.void_color): IGNORE} if with_void else {}
     return LabelMap(table | void, colored=True)
@@ -144,8 +152,8 @@ def found_map(
 
     Args:
         masks: all mask files.
-        ignore_values: raw values (or colours) that become ignore instead.
-        colored: raw values are colours.
+        ignore_values: raw values (or colors) that become ignore instead.
+        colored: raw values are colors.
         faults: a list goes on in spite of faults: it skips bad files, which are told when they are
             read for their labels, takes a doubtful 255 for ignore, and notes the rest here.
 
@@ -166,7 +174,7 @@ def found_map(
                 raise
             continue
         found |= values
-    ignored = {_packed(v) if colored else int(v) for v in ignore_values}
+    ignored = {raw_value(v, colored) for v in ignore_values}
     kept = sorted(found - ignored, key=unpack if colored else None)
     problem = None
     if not kept:
@@ -188,7 +196,7 @@ def found_map(
 
 
 def unpack(value: int) -> RGB:
-    """The colour of a packed value."""
+    """The color of a packed value."""
     return value & 255, (value >> 8) & 255, value >> 16
 
 
@@ -202,6 +210,15 @@ def distinct_colors(count: int) -> tuple[RGB, ...]:
                 channels[channel] |= ((index >> (3 * bit + channel)) & 1) << (7 - bit)
         colors.append((channels[0], channels[1], channels[2]))
     return tuple(colors)
+
+
+def raw_value(value: Any, colored: bool) -> int:
+    """A label of a config as a raw value; ValueError if it is no label, or no color."""
+    if colored:
+        return _packed(parse_color(value))
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LARGEST_LABEL:
+        raise ValueError(f"{value} is no label; expected a whole number of 0 to {_LARGEST_LABEL}")
+    return value
 
 
 def _packed(color: Sequence[int]) -> int:

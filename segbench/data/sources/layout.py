@@ -5,19 +5,25 @@ from __future__ import annotations
 import csv
 import io
 import re
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from segbench.data.files import IMAGE_SUFFIXES
+from segbench.data.decoding import SUFFIXES
+from segbench.data.folders import files_below
+from segbench.data.names import check_name
 from segbench.errors import DataError
 
 Row = tuple[str, Path, Path | None, str | None]  # name, image, mask, group
 
 
-def find_files(root: Path, pattern: str, split_folder: str = "") -> dict[str, Path]:
+def find_files(root: Path, pattern: str, split_folder: str = "", key: str = "") -> dict[str, Path]:
     """Files below `root` that match a pattern, by name.
+
+    Linked folders are followed; names that begin with a dot are left out; the case of an extension
+    (`.JPG`) does not matter.
 
     Args:
         root: root folder.
@@ -25,9 +31,11 @@ def find_files(root: Path, pattern: str, split_folder: str = "") -> dict[str, Pa
             of the split, `*` for any text within a folder and `**/` for any folders. A pattern
             without `{name}` is a folder whose files are named by their stems.
         split_folder: what `{split}` stands for.
+        key: the key of the pattern, for errors.
 
     Raises:
-        DataError: no such folder, or two files of one name.
+        DataError: no such folder, two files of one name, or no file but of formats that are not
+            read.
     """
     pattern = pattern.replace("{split}", split_folder)
     if "{name}" not in pattern:
@@ -38,21 +46,48 @@ def find_files(root: Path, pattern: str, split_folder: str = "") -> dict[str, Pa
             f"{root / fixed}: no such folder. It comes from the pattern '{pattern}' below "
             "data.root; correct data.root, data.images or data.masks."
         )
-    expression = re.escape(pattern).replace(r"\{name\}", r"(?P<name>[^/]+?)")
-    expression = expression.replace(r"\*\*/", r"(?:.*/)?").replace(r"\*", r"[^/]*")
-    regex = re.compile(expression)
+    regex, suffixes = _expression(pattern), _suffixes_of(pattern)
     found: dict[str, Path] = {}
-    walk = (
-        (root / fixed).rglob("*") if "**" in pattern else (root / fixed).glob(_glob(pattern, fixed))
-    )
-    for path in sorted(walk):
+    unread: Counter[str] = Counter()
+    depth = None if "**" in pattern else pattern.count("/") - len(fixed.parts)
+    for path in sorted(files_below(root / fixed, depth)):
         match = regex.fullmatch(path.relative_to(root).as_posix())
-        if match is None or path.suffix.lower() not in IMAGE_SUFFIXES:
+        if match is None:
             continue
-        if match["name"] in found:
-            raise DataError(f"{path}: has the name '{match['name']}' of {found[match['name']]}.")
-        found[match["name"]] = path
+        if path.suffix.lower() not in suffixes:
+            unread[path.suffix.lower()] += 1
+            continue
+        name = match["name"]
+        if name in found:
+            raise DataError(
+                f"{path}: has the name '{name}' of {found[name]}. Remove one, or list the pairs in "
+                "a CSV file with a column name, and set data.table."
+            )
+        found[name] = path
+    if unread and not found:
+        kinds = ", ".join(suffix or "no extension" for suffix, _ in unread.most_common(5))
+        raise DataError(
+            f"{key or pattern}: {sum(unread.values())} file(s) match '{pattern}', but {kinds} is "
+            f"not read; read are {', '.join(suffixes)}."
+        )
     return found
+
+
+def without_partners(
+    images: Mapping[str, Path], masks: Mapping[str, Path]
+) -> tuple[dict[str, Path], dict[str, Path]]:
+    """Images and masks where both patterns match files of one folder (`x.tif`, `x_mask.tif`).
+
+    A file that is the mask of an image is no image, and a file that is the image of a mask is no
+    mask.
+    """
+    are_masks = {path for name, path in masks.items() if images.get(name) not in (None, path)}
+    are_images = {path for name, path in images.items() if masks.get(name) not in (None, path)}
+    only_masks, only_images = are_masks - are_images, are_images - are_masks
+    return (
+        {name: path for name, path in images.items() if path not in only_masks},
+        {name: path for name, path in masks.items() if path not in only_images},
+    )
 
 
 def read_list(path: Path, names: Mapping[str, Path]) -> list[str]:
@@ -65,19 +100,37 @@ def read_list(path: Path, names: Mapping[str, Path]) -> list[str]:
         raise DataError(f"{path}: no such list file; correct data.lists.")
     wanted: list[str] = []
     unknown: list[str] = []
-    for line in _text(path).splitlines():
-        if not line.strip():
-            continue
-        first = line.split()[0]
-        candidates = (line.strip(), first, Path(line.strip()).stem, Path(first).stem)
-        name = next((c for c in candidates if c in names), None)
-        (unknown if name is None else wanted).append(name or line.strip())
+    folders = {parent.name for file in names.values() for parent in file.parents}
+    for line in filter(None, map(str.strip, _text(path).splitlines())):
+        first, *others = line.split()
+        if line not in names and others and _is_file_name(first):
+            name = _named(first, names, folders)  # then comes the path of its mask
+        else:
+            name = _named(line, names, folders)
+        (unknown if name is None else wanted).append(name or line)
     if unknown:
         raise DataError(
             f"{path}: {len(unknown)} line(s) name no image, e.g. '{unknown[0]}'. Expected names "
             f"like '{next(iter(names), 'NAME')}'."
         )
     return list(dict.fromkeys(wanted))
+
+
+def _named(text: str, names: Mapping[str, Path], folders: set[str]) -> str | None:
+    """The image that a name, a file name or a path means; not one of another folder."""
+    if text in names:
+        return text
+    path = PurePosixPath(text.replace("\\", "/"))
+    name = path.stem if _is_file_name(text) else path.name
+    if name not in names:
+        return None
+    parent = path.parent.name
+    elsewhere = parent in folders and parent not in {p.name for p in names[name].parents}
+    return None if elsewhere else name
+
+
+def _is_file_name(text: str) -> bool:
+    return PurePosixPath(text).suffix.lower() in (*SUFFIXES, ".npy")
 
 
 def read_table(path: Path, root: Path, split: str) -> list[Row]:
@@ -102,7 +155,7 @@ def read_table(path: Path, root: Path, split: str) -> list[Row]:
     found: dict[str, Row] = {}
     for row in rows:
         image = root / row["image"].strip()
-        name = (row.get("name") or "").strip() or image.stem
+        name = check_name((row.get("name") or "").strip() or image.stem, str(path))
         if name in found:
             raise DataError(f"{path}: two rows of the name '{name}'; add a column name.")
         mask = row["mask"].strip()
@@ -160,6 +213,17 @@ def _parts_before_wildcards(pattern: str) -> list[str]:
     return parts
 
 
-def _glob(pattern: str, fixed: Path) -> str:
-    rest = pattern[len(fixed.as_posix()) :].lstrip("/") if fixed.parts else pattern
-    return rest.replace("{name}", "*")
+def _expression(pattern: str) -> re.Pattern[str]:
+    """What a path below the root must look like."""
+    stem, dot, suffix = pattern.rpartition(".")
+    if "/" in suffix or "*" in suffix or "{" in suffix:
+        stem, dot, suffix = pattern, "", ""
+    expression = re.escape(stem).replace(r"\{name\}", r"(?P<name>[^/]+?)", 1)
+    expression = expression.replace(r"\{name\}", r"(?P=name)")  # as in {name}/{name}.png
+    expression = expression.replace(r"\*\*/", r"(?:.*/)?").replace(r"\*", r"[^/]*")
+    return re.compile(f"{expression}(?i:{re.escape(dot + suffix)})")
+
+
+def _suffixes_of(pattern: str) -> tuple[str, ...]:
+    """What is read of a pattern: arrays only where it asks for them by name."""
+    return (*SUFFIXES, ".npy") if pattern.lower().endswith(".npy") else SUFFIXES

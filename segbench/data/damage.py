@@ -1,0 +1,151 @@
+"""The parts of PNG and JPEG files, and damage that decoders do not notice."""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from segbench.errors import DataError
+
+PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
+JPEG_MAGIC = b"\xff\xd8"
+PNG_PALETTE = 3  # color type
+# Within the compressed data of a JPEG, FF is followed by 00 or by a restart mark (D0 to D7).
+_JPEG_MARK = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_MOST_PACKED = 1040  # bytes out of one byte, of the compression of PNG
+_APP1, _SCAN, _END, _ALONE = 0xE1, 0xDA, 0xD9, 0x01
+_PNG_TEXT = (b"tEXt", b"zTXt", b"iTXt")
+_JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+
+
+def check_whole(data: bytes, path: Path | None) -> None:
+    """Refuses a damaged file before a decoder makes something of it.
+
+    Decoders pad what is missing, Pillow does not compare the checksums of a PNG, and OpenCV takes
+    memory for as many bytes as a PNG claims to have. What follows the end of an image (the video
+    of a motion photo, the maker's notes of a camera) is no damage.
+
+    Args:
+        data: the bytes of the file.
+        path: what to call it in an error.
+
+    Raises:
+        DataError: the file is empty, cut short, or its checksums do not fit.
+    """
+    if not data:
+        raise _truncated(data, path)
+    if data.startswith(PNG_MAGIC):
+        _check_png(data, path)
+    elif data.startswith(JPEG_MAGIC):
+        _check_jpeg(data, path)
+    elif data.startswith(b"BM") and len(data) > 34:
+        _check_bmp(data, path)
+    elif data[:4] + data[8:12] == b"RIFFWEBP" and len(data) < 8 + _length(data[4:8]):
+        raise _truncated(data, path)
+
+
+def has_exif(data: bytes) -> bool:
+    """Whether a file may have an EXIF orientation, looked up where its container keeps it."""
+    if data.startswith(PNG_MAGIC):
+        return any(
+            kind == b"eXIf" or (kind in _PNG_TEXT and b"type exif" in data[start:end])
+            for kind, start, end in _png_parts(data)
+        )
+    if data.startswith(JPEG_MAGIC):
+        for mark, start in _jpeg_parts(data):
+            if mark == _APP1 and data[start + 2 : start + 6] == b"Exif":
+                return True
+            if mark == _SCAN:  # pixels from here on
+                return False
+        return False
+    return b"EXIF" in data or b"Exif" in data
+
+
+def _png_parts(data: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Kind, begin and end of the content of each part; the last may reach beyond the file."""
+    position, end_of_file = len(PNG_MAGIC), len(data)
+    while position + 12 <= end_of_file:
+        length, kind = struct.unpack_from(">I4s", data, position)
+        yield kind, position + 8, position + 8 + length
+        if kind == b"IEND":
+            return
+        position += 12 + length
+
+
+def _jpeg_parts(data: bytes) -> Iterator[tuple[int, int]]:
+    """Mark and place behind it of each segment, the end of the image included."""
+    position = 2
+    while (found := _JPEG_MARK.search(data, position)) is not None:
+        mark, position = data[found.end() - 1], found.end()
+        yield mark, position
+        if mark == _END:
+            return
+        if mark != _ALONE:
+            position += int.from_bytes(data[position : position + 2], "big")
+
+
+def _check_bmp(data: bytes, path: Path | None) -> None:
+    offset, _, width, height, _, bits, compression = struct.unpack_from("<IIiiHHI", data, 10)
+    stride = (abs(width) * bits + 31) // 32 * 4
+    if compression == 0 and len(data) < offset + stride * abs(height):
+        raise _truncated(data, path)
+
+
+def _check_png(data: bytes, path: Path | None) -> None:
+    # Only pixels of whole bytes reach OpenCV, which compares their checksum itself.
+    by_pillow = len(data) > 25 and (data[24] < 8 or data[25] == PNG_PALETTE)
+    if len(data) > 32:
+        _check_claim(data, path)
+    view, kind = memoryview(data), b""
+    for kind, start, end in _png_parts(data):
+        if end + 4 > len(data):
+            raise _truncated(data, path)
+        wanted = kind != b"IDAT" or by_pillow
+        if wanted and zlib.crc32(view[start - 4 : end]) != int.from_bytes(
+            view[end : end + 4], "big"
+        ):
+            name = kind.decode("latin-1")
+            raise DataError(
+                f"{path}: damaged: the checksum of its part {name!a} does not fit. Copy or "
+                "download it again.",
+                "unreadable",
+            )
+    if kind != b"IEND":
+        raise _truncated(data, path)
+
+
+def _check_claim(data: bytes, path: Path | None) -> None:
+    """Refuses a PNG that claims more pixels than its bytes can have been packed from."""
+    width, height, depth, color_type = struct.unpack_from(">IIBB", data, 16)
+    bits = {2: 3, 4: 2, 6: 4}.get(color_type, 1) * depth * width
+    if height * (bits // 8) > _MOST_PACKED * len(data):
+        raise DataError(
+            f"{path}: damaged: {len(data)} bytes cannot contain {width}x{height} pixels. Copy or "
+            "download it again.",
+            "unreadable",
+        )
+
+
+def _check_jpeg(data: bytes, path: Path | None) -> None:
+    mark = 0
+    for mark, start in _jpeg_parts(data):
+        if mark in _JPEG_FRAMES and data[start + 2 : start + 3] not in (b"\x08", b""):
+            raise DataError(
+                f"{path}: a JPEG of {data[start + 2]} bits, which is not read; save it with 8 "
+                "bits, or as PNG or TIFF with 16.",
+                "unreadable",
+            )
+    if mark != _END:
+        raise _truncated(data, path)
+
+
+def _length(field: bytes) -> int:
+    return int.from_bytes(field, "little")
+
+
+def _truncated(data: bytes, path: Path | None) -> DataError:
+    message = f"{path}: truncated after {len(data)} bytes. Copy or download it again."
+    return DataError(message, "unreadable")

@@ -1,0 +1,58 @@
+"""What a config of `data=folder` may say: its contradictions, and the class set it describes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from segbench.data.classes import ClassSet, name_problems, parse_color
+from segbench.data.sources.label_map import distinct_colors
+
+if TYPE_CHECKING:
+    from segbench.data.sources.folder import Folder
+
+# Tried in turn for ignored pixels. There are more grays than classes, so one is free.
+_VOID_COLORS = ((0, 0, 0), (255, 255, 255), (255, 0, 255), *((gray,) * 3 for gray in range(256)))
+
+
+def contradictions(folder: Folder) -> list[str]:
+    """A phrase for each pair of arguments that cannot both be meant."""
+    ways = {
+        "{split} in images": "{split}" in (folder.images or ""),
+        "lists": folder.lists is not None,
+        "table": folder.table is not None,
+        "ratio": folder.ratio is not None,
+    }
+    chosen = [way for way, used in ways.items() if used]
+    problems = name_problems(folder.names or ())
+    if len(chosen) != 1:
+        problems.append(f"choose exactly one of {', '.join(ways)}; got {chosen or 'none'}")
+    if folder.table is None and not (folder.images and folder.masks):
+        problems.append("images and masks are needed without a table")
+    if folder.mask_type not in ("ids", "rgb", "binary"):
+        problems.append(f"mask_type is {folder.mask_type}; expected ids, rgb or binary")
+    if isinstance(folder.declared, str) and folder.declared != "auto":
+        problems.append(f"label_map is '{folder.declared}'; expected auto or a mapping")
+    if folder.declared != "auto" and not folder.names:
+        problems.append("classes are needed unless label_map is auto")
+    if folder.mask_type == "rgb" and folder.declared is None and not folder.colors:
+        problems.append("mask_type rgb needs colors or a label_map")
+    if folder.mask_type == "binary" and folder.declared is None and len(folder.names or "") != 2:
+        problems.append("mask_type binary needs two classes (of 0 and of 255)")
+    if folder.ratio is not None and (len(folder.ratio) != 3 or abs(sum(folder.ratio) - 1) > 1e-6):
+        problems.append(f"ratio is {folder.ratio}; expected three shares that sum to 1")
+    if folder.ratio is not None and min(folder.ratio, default=0) < 0:
+        problems.append(f"ratio is {folder.ratio}; expected shares of 0 or more")
+    if "ignore" in (folder.names or ()):
+        problems.append("a class cannot be called 'ignore', which means pixels without label")
+    return problems
+
+
+def class_set(
+    names: Sequence[str], colors: Sequence[Any] | None, void_color: Sequence[int] | None
+) -> ClassSet:
+    """The classes of a config; ValueError if they contradict themselves."""
+    picked = distinct_colors(len(names)) if colors is None else colors
+    rgb = tuple(parse_color(color) for color in picked)
+    void = void_color or next(color for color in _VOID_COLORS if color not in rgb)
+    return ClassSet(tuple(names), rgb, void_color=parse_color(void))

@@ -1,0 +1,209 @@
+"""The first page of a TIFF exactly as it is stored, whatever its bits, bands and layout."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+from PIL import Image
+
+from segbench.errors import DataError
+
+MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # TIFF and BigTIFF
+MAX_PIXELS = 1 << 30  # of an image that is read, as of OpenCV
+_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
+_ASSOCIATED, _UNASSOCIATED = 1, 2  # alpha, among the extra samples
+_SEPARATE = 2  # planar configuration
+_ORIENTATION = 274
+_MANY, _MOST_PACKED = 1 << 26, 2000  # samples; bytes out of one byte, of any compression
+_UNCHANGED = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
+# Modes of Pillow that change no value, with their bits; of associated alpha, see below.
+_EXACT_IN_PILLOW = {"1": 1, "L": 8, "P": 8, "LA": 8, "RGB": 8, "CMYK": 8, "I;16": 16, "F": 32}
+
+
+@dataclass(frozen=True)
+class Page:
+    """The pixels of a page.
+
+    Args:
+        values: `[H, W]` or `[H, W, bands]`, without the alpha channel.
+        bits: of a value; may be fewer than its type has.
+        palette: uint8 `[N, 3]` RGB where the values are positions in it.
+        alpha: `[H, W]`, or None.
+        white_is_zero: whether 0 is white.
+        orientation: 1 to 8, as in EXIF.
+        pages: in the file.
+    """
+
+    values: np.ndarray
+    bits: int
+    palette: np.ndarray | None
+    alpha: np.ndarray | None
+    white_is_zero: bool
+    orientation: int
+    pages: int
+
+
+def read_page(data: bytes, path: Path | None) -> Page:
+    """Decodes the first page.
+
+    Args:
+        data: the bytes of the file.
+        path: what to call it in an error.
+
+    Raises:
+        DataError: damaged, or a pixel type that is not read, by name.
+    """
+    import tifffile  # takes a while, and only TIFF needs it
+
+    with tifffile.TiffFile(io.BytesIO(data)) as file:
+        page: Any = file.pages[0]
+        _check_header(page, len(data), path)
+        pages = len(file.pages)
+        photometric = int(page.photometric)
+        if photometric in (_CMYK, _YCBCR):
+            alpha, values = None, _as_rgb(page, data, path)
+        else:
+            alpha, values = _without_alpha(_stored(page, data, path), page)
+    palette = None
+    if photometric == _PALETTE:
+        palette = (np.asarray(page.colormap).T >> 8).astype(np.uint8)
+    turn = page.tags.valueof(_ORIENTATION, 1)
+    return Page(
+        np.ascontiguousarray(values, values.dtype.newbyteorder("=")),
+        int(page.bitspersample),
+        palette,
+        alpha,
+        photometric == _WHITE_IS_ZERO,
+        int(turn) if turn in range(1, 9) else 1,
+        pages,
+    )
+
+
+def _check_header(page: Any, size: int, path: Path | None) -> None:
+    """Refuses what would take memory or time before it fails, and what has no meaning here."""
+    if page.imagelength * page.imagewidth * max(1, page.samplesperpixel) > 4 * MAX_PIXELS:
+        raise DataError(
+            f"{path}: {page.imagewidth}x{page.imagelength} pixels of {page.samplesperpixel} bands "
+            "are too many; cut it into parts.",
+            "unreadable",
+        )
+    samples = page.imagelength * page.imagewidth * max(1, page.samplesperpixel)
+    if samples > _MANY and samples * page.bitspersample > 8 * _MOST_PACKED * size:
+        raise DataError(
+            f"{path}: damaged: {size} bytes cannot contain {page.imagewidth}x{page.imagelength} "
+            "pixels. Copy or download it again.",
+            "unreadable",
+        )
+    ends = (o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False))
+    if max(ends, default=0) > size:
+        text = f"{path}: truncated after {size} bytes. Copy or download it again."
+        raise DataError(text, "unreadable")
+    known = (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR)
+    name = getattr(page.photometric, "name", page.photometric)
+    if page.dtype is None or page.dtype.kind not in "buif":
+        raise _unread(path, f"{page.bitspersample}-bit values of sample format {page.sampleformat}")
+    if int(page.photometric) not in known:
+        raise _unread(path, f"pixels of the photometric type {name}")
+    if page.axes not in ("YX", "YXS", "SYX"):
+        raise _unread(path, f"a stack of images in one page (axes {page.axes})")
+
+
+def _unread(path: Path | None, what: str) -> DataError:
+    return DataError(
+        f"{path}: contains {what}, which is not read; save it as gray or RGB of 8 or 16 bits.",
+        "unreadable",
+    )
+
+
+def _without_alpha(values: np.ndarray, page: Any) -> tuple[np.ndarray | None, np.ndarray]:
+    if values.ndim == 2:
+        return None, values
+    extra = [int(kind) for kind in page.extrasamples]
+    alpha = None
+    if extra and extra[-1] in (_ASSOCIATED, _UNASSOCIATED) and values.shape[2] in (2, 4):
+        alpha, values = np.ascontiguousarray(values[..., -1]), values[..., :-1]
+    return alpha, values[..., 0] if values.shape[2] == 1 else values
+
+
+def _stored(page: Any, data: bytes, path: Path | None) -> np.ndarray:
+    """`[H, W]` or `[H, W, bands]`, alpha included."""
+    try:
+        values = page.asarray()
+    except ValueError:  # a compression that tifffile leaves to the package imagecodecs
+        return _by_other_libraries(page, data, path)
+    values = np.moveaxis(values, 0, -1) if page.axes == "SYX" else values
+    return values.astype(np.uint8) if values.dtype == bool else values
+
+
+def _by_other_libraries(page: Any, data: bytes, path: Path | None) -> np.ndarray:
+    """LZW and the like by Pillow and OpenCV, where these give the exact values."""
+    values = _by_pillow(page, data)
+    if values is not None:
+        values = values.astype(np.uint8) if values.dtype == bool else values
+        if int(page.photometric) == _WHITE_IS_ZERO and page.bitspersample <= 8:
+            top = (1 << page.bitspersample) - 1  # which Pillow turns upside down
+            values = (top - values).astype(values.dtype)
+        return values
+    whole = page.bitspersample in (16, 32, 64) and page.samplesperpixel in (1, 3, 4)
+    if whole and page.planarconfig != _SEPARATE and page.dtype != np.float16:
+        try:
+            array = cv2.imdecode(np.frombuffer(data, np.uint8), _UNCHANGED)
+        except cv2.error:
+            array = None
+        if array is not None and array.dtype == page.dtype:
+            return array if array.ndim == 2 else array[..., [2, 1, 0, 3][: array.shape[2]]]
+    compression = getattr(page.compression, "name", page.compression)
+    raise DataError(
+        f"{path}: {page.samplesperpixel} band(s) of {page.bitspersample} bits compressed by "
+        f"{compression} are not read without the package imagecodecs; pip install imagecodecs, or "
+        "save it without compression or with deflate.",
+        "unreadable",
+    )
+
+
+def _by_pillow(page: Any, data: bytes) -> np.ndarray | None:
+    """The stored pixels, or None where Pillow would change them."""
+    try:
+        with _opened(page, data) as opened:
+            # Pillow divides the colors of associated alpha by it.
+            tile = opened.tile[0]  # type: ignore[attr-defined]
+            alpha = opened.mode == "RGBA" and tile[3][0] == "RGBA"
+            bits = 8 if alpha else _EXACT_IN_PILLOW.get(opened.mode)
+            return np.array(opened) if bits == page.bitspersample else None
+    except Exception:  # Pillow raises almost anything
+        return None
+
+
+@contextmanager
+def _opened(page: Any, data: bytes) -> Iterator[Image.Image]:
+    """The page in Pillow, which would turn it by its orientation unless that says upright."""
+    tag = page.tags.get(_ORIENTATION)
+    if tag is not None:
+        order: Any = "little" if page.parent.byteorder == "<" else "big"
+        start, size = tag.valueoffset, tag.valuebytecount
+        data = data[:start] + (1).to_bytes(size, order) + data[start + size :]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(io.BytesIO(data)) as opened:
+            opened.info.pop("xmp", None)  # may have an orientation too, which no viewer minds
+            yield opened
+
+
+def _as_rgb(page: Any, data: bytes, path: Path | None) -> np.ndarray:
+    """CMYK and YCbCr as RGB, by Pillow."""
+    try:
+        with _opened(page, data) as opened:
+            if opened.mode in ("CMYK", "RGB") and page.bitspersample == 8:
+                return np.array(opened.convert("RGB"))
+    except Exception:  # Pillow raises almost anything
+        pass
+    name = "CMYK" if int(page.photometric) == _CMYK else "YCbCr"
+    raise _unread(path, f"{name} of {page.bitspersample} bits and {page.samplesperpixel} bands")

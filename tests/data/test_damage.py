@@ -1,0 +1,146 @@
+"""A damaged file is refused, whatever the decoder behind would make of it."""
+
+from __future__ import annotations
+
+import os
+import struct
+import time
+import tracemalloc
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from segbench.data.dataset import Record
+from segbench.data.decoding import decode_colors, decode_mask, decode_rgb, read_bytes
+from segbench.data.fingerprint import fingerprint
+from segbench.data.sources.streets import Streets
+from segbench.errors import DataError
+from tests.data.pixel_files import chunk, netpbm, palette_image, pillow, png, random_pixels, tiff
+
+PATH = Path("a.file")
+SMOOTH = np.array(Image.fromarray(random_pixels("uint8", 3)).resize((160, 120)))
+LABELS = np.kron(random_pixels("uint8", 1, top=9), np.ones((20, 20), np.uint8))
+COLORS = np.random.default_rng(5).integers(0, 256, (16, 3), np.uint8)
+MASKS = {
+    "palette": pillow(palette_image(LABELS, COLORS), "PNG"),
+    "palette of 4 bits": pillow(palette_image(LABELS, COLORS), "PNG", bits=4),
+    "1 bit": pillow(Image.fromarray(LABELS > 4), "PNG"),
+    "2 bits": png(LABELS % 4, 2),
+    "8 bits": png(LABELS, 8),
+    "16 bits": png(LABELS.astype(np.uint16), 16),
+    "RGB": png(COLORS[LABELS], 8),
+}
+WHOLE = {
+    "PNG": pillow(SMOOTH, "PNG"),
+    "palette PNG": MASKS["palette"],
+    "JPEG": pillow(SMOOTH, "JPEG"),
+    "progressive JPEG": pillow(SMOOTH, "JPEG", progressive=True, restart_marker_blocks=3),
+    "BMP": pillow(SMOOTH, "BMP"),
+    "GIF": pillow(SMOOTH, "GIF"),
+    "WebP": pillow(SMOOTH, "WEBP"),
+    "TIFF": pillow(SMOOTH, "TIFF"),
+    "LZW TIFF": pillow(SMOOTH, "TIFF", compression="tiff_lzw"),
+    "deflate TIFF": tiff(SMOOTH, compression="zlib"),
+    "PPM": pillow(SMOOTH, "PPM"),
+    "plain PGM": netpbm(random_pixels("uint8", 1), 255, plain=True),
+}
+
+
+@pytest.mark.parametrize("kind", MASKS)
+def test_no_flipped_bit_changes_a_label(kind: str) -> None:
+    data = MASKS[kind]
+    rng = np.random.default_rng(0)
+    read = [decode_mask, decode_rgb] + [decode_colors] * kind.startswith(("palette", "RGB"))
+    true = [function(data, PATH) for function in read]
+    refused = 0
+    for position in rng.integers(8, len(data), 150):
+        damaged = bytearray(data)
+        damaged[position] ^= 1 << int(rng.integers(8))
+        for function, expected in zip(read, true, strict=True):
+            try:
+                got = function(bytes(damaged), PATH)
+            except DataError:
+                refused += 1
+            else:
+                np.testing.assert_array_equal(got, expected)
+    assert refused >= 100 * len(read)
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_a_file_cut_anywhere_is_refused(kind: str) -> None:
+    data = WHOLE[kind]
+    decode_rgb(data, PATH)
+    for cut in {0, 1, 8, 30, len(data) // 3, len(data) // 2, len(data) * 9 // 10, len(data) - 40}:
+        for decode in (decode_rgb, decode_mask, decode_colors):
+            with pytest.raises(DataError, match=r"a\.file: "):
+                decode(data[:cut], PATH)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "palette PNG", "JPEG", "progressive JPEG", "WebP", "BMP"])
+@pytest.mark.parametrize("length", [1, 50_000])
+def test_what_follows_the_end_of_an_image_is_no_damage(kind: str, length: int) -> None:
+    trailer = np.random.default_rng(0).bytes(length)
+    expected = decode_rgb(WHOLE[kind], PATH)
+    np.testing.assert_array_equal(decode_rgb(WHOLE[kind] + trailer, PATH), expected)
+    decode_mask(WHOLE[kind] + bytes(length), PATH)
+
+
+def test_a_jpeg_cut_before_its_end_is_not_saved_by_its_thumbnail() -> None:
+    thumbnail = pillow(SMOOTH[:40, :40], "JPEG")
+    data = WHOLE["JPEG"]
+    segment = b"\xff\xe1" + struct.pack(">H", len(thumbnail) + 2) + thumbnail
+    with_thumbnail = data[:2] + segment + data[2:]
+    np.testing.assert_array_equal(decode_rgb(with_thumbnail, PATH), decode_rgb(data, PATH))
+    with pytest.raises(DataError, match="truncated"):
+        decode_rgb(with_thumbnail[:-100], PATH)
+
+
+def test_a_jpeg_of_12_bits_is_refused_by_name() -> None:
+    data = bytearray(WHOLE["JPEG"])
+    frame = data.index(b"\xff\xc0")
+    data[frame + 4] = 12
+    with pytest.raises(DataError, match="a JPEG of 12 bits"):
+        decode_rgb(bytes(data), PATH)
+
+
+def test_a_length_beyond_the_file_takes_no_memory() -> None:
+    for data in (WHOLE["PNG"], MASKS["palette"], MASKS["1 bit"]):
+        claimed = bytearray(data)
+        start = claimed.index(b"IDAT") - 4
+        claimed[start : start + 4] = struct.pack(">I", 3_914_989_721)
+        tracemalloc.start()
+        began = time.perf_counter()
+        for decode in (decode_rgb, decode_mask):
+            with pytest.raises(DataError, match="truncated"):
+                decode(bytes(claimed), PATH)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+        tracemalloc.stop()
+        assert time.perf_counter() - began < 1
+
+
+def test_more_pixels_than_the_bytes_can_contain_take_no_memory() -> None:
+    header = struct.pack(">IIBBBBB", 30_000, 30_000, 8, 2, 0, 0, 0)
+    content = chunk(b"IHDR", header) + chunk(b"IDAT", b"x" * 100) + chunk(b"IEND", b"")
+    bmp = bytearray(WHOLE["BMP"])
+    struct.pack_into("<ii", bmp, 18, 30_000, 30_000)
+    sparse = tiff(np.zeros((4, 4, 3), np.uint8))
+    for tag in (256, 257):  # width and height
+        place = sparse.index(struct.pack("<HHI", tag, 4, 1))
+        sparse = sparse[: place + 8] + struct.pack("<I", 30_000) + sparse[place + 12 :]
+    for data in (b"\x89PNG\r\n\x1a\n" + content, bytes(bmp), sparse):
+        began = time.perf_counter()
+        for decode in (decode_rgb, decode_mask):
+            with pytest.raises(DataError, match=r"truncated|cannot contain"):
+                decode(data, PATH)
+        assert time.perf_counter() - began < 2
+
+
+def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.png")
+    for path in (tmp_path / "a.png", tmp_path):
+        with pytest.raises(DataError, match="a pipe or a device"):
+            read_bytes(path)
+    with pytest.raises(DataError, match="a pipe or a device"):
+        fingerprint(Streets((32, 32), 1, 1, 1), [Record("a", "a", tmp_path / "a.png")])
