@@ -48,6 +48,7 @@ VOLATILE = (
     "data.pin_memory",
     "data.preview",
     "data.root",
+    "data.about",
     "trainer.enable_progress_bar",
 )
 

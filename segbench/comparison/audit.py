@@ -25,7 +25,7 @@ GRADES = (INVALIDATES, WEAKENS, NOTE)
 # Data options that change how images are loaded, not which pixels a network sees; and those that
 # have a field of their own.
 LOADING = {
-    "_target_", "root", "num_workers", "workers", "pin_memory", "cache", "cache_dir",
+    "_target_", "root", "about", "num_workers", "workers", "pin_memory", "cache", "cache_dir",
     "cache_limit_gb", "preview",
     "batch_size", "eval_batch_size", "resize", "frames_on_device",
 }  # fmt: skip

@@ -19,7 +19,7 @@ from segbench.data.decoding import (
 )
 from segbench.errors import DataError, UnpairedError
 
-IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff", ".webp")
+IMAGE_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".ppm", ".tif", ".tiff", ".webp")
 
 
 def cores() -> int:
