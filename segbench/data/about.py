@@ -6,7 +6,7 @@ data are missing, and `docs/datasets.md` is written from it. Its keys:
 - `title`: name of the data set.
 - `images`: number of images in train, val and test; null where it is not published.
 - `comparable`: false where no published score has the same split.
-- `field`, `licence`, `citation`, `size`: one sentence each; `size` says what is downloaded.
+- `field`, `license`, `citation`, `size`: one sentence each; `size` says what is downloaded.
 - `layout`: the files below `data.root`, drawn as a tree.
 - `get`: the steps from the download to this layout.
 - `labels`: what the masks contain and what they are often mistaken for; ends errors about labels.
@@ -23,7 +23,7 @@ from typing import Any
 from segbench.data.findings import Finding
 
 KEYS = (
-    "title", "images", "field", "licence", "citation", "size", "layout", "get", "labels",
+    "title", "images", "field", "license", "citation", "size", "layout", "get", "labels",
     "sources",
 )  # fmt: skip
 OPTIONAL_KEYS = ("comparable", "notes", "scores")
@@ -41,7 +41,7 @@ def card(name: str, data: Mapping[str, Any]) -> str:
     parts = [
         f"{about['title']} (data={name})",
         f"Images: {numbers(about['images'])}. Size: {about['size']}",
-        f"Licence: {about['licence']}",
+        f"License: {about['license']}",
         f"Citation: {about['citation']}",
         f"To get it:\n{steps}",
         f"Layout:\n{about['layout'].rstrip()}",

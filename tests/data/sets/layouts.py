@@ -31,8 +31,9 @@ class Layout:
         ignored: what it contains where it is ignored; None if nothing is.
         classes: number of classes.
         table: some class ids with their names and colors (None: chosen by segbench).
+        named: what the error about a fault says: of `fault` or `gone`.
         fault: turns a mask (class ids, 255 ignored) into one as it is often found by mistake.
-        named: what the error about it says.
+        gone: a file or folder that is often missing.
         lists: other files of the set.
         palette: masks are palette PNG files.
         absent: splits that the set does not have.
@@ -44,8 +45,9 @@ class Layout:
     ignored: int | RGB | None
     classes: int
     table: dict[int, tuple[str, RGB | None]]
-    fault: Callable[[np.ndarray], np.ndarray]
     named: str
+    fault: Callable[[np.ndarray], np.ndarray] | None = None
+    gone: str = ""
     names: dict[str, list[str]] = field(default_factory=dict)
     groups: dict[str, list[str]] = field(default_factory=dict)
     lists: dict[str, str] = field(default_factory=dict)
@@ -92,7 +94,7 @@ def save(path: Path, array: np.ndarray, palette: bool = False) -> None:
     image = Image.fromarray(array)
     if palette:
         image.putpalette(np.random.default_rng(0).integers(0, 256, 768).tolist())
-    image.save(path)
+    image.save(path, **({"quality": 95} if path.suffix == ".jpg" else {}))
 
 
 def pairs(image: str, mask: str, names: Sequence[str]) -> list[tuple[str, str]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections import defaultdict
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,12 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
+from segbench import check_data
 from segbench.artifacts.build import build_source
+from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import config_dir
 from segbench.config.compose import compose_checked, register
 from segbench.data.about import KEYS, OPTIONAL_KEYS, card
@@ -21,12 +25,14 @@ from segbench.data.check import check
 from segbench.data.dataset import SPLITS
 from segbench.data.sources.folder import Folder
 from segbench.errors import DataError
+from tests.conftest import ROOT
 from tests.data.sets.aerial import AERIAL
 from tests.data.sets.driving import DRIVING, KITTI_VAL
 from tests.data.sets.layouts import save
+from tests.data.sets.medical import MEDICAL
 from tests.data.sets.scenes import SCENES
 
-SETS = {**SCENES, **DRIVING, **AERIAL}
+SETS = {**SCENES, **DRIVING, **AERIAL, **MEDICAL}
 DESCRIBED = sorted(
     file.stem
     for file in (config_dir() / "data").glob("*.yaml")
@@ -90,14 +96,19 @@ def test_classes_and_colors_of_a_set(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", SETS)
-def test_masks_of_the_wrong_kind_are_named(name: str, tmp_path: Path) -> None:
+def test_the_usual_mistake_with_a_set_is_named(name: str, tmp_path: Path) -> None:
     layout = SETS[name]
-    split, files = next(iter(layout.files.items()))
     truth = layout.write(tmp_path)
     source = source_of(name, tmp_path)
-    save(tmp_path / files[0][1], layout.fault(truth[files[0][1]]))
+    first = next(iter(layout.files.values()))[0][1]
+    if layout.fault is not None:
+        save(tmp_path / first, layout.fault(truth[first]))
+    elif (tmp_path / layout.gone).is_dir():
+        shutil.rmtree(tmp_path / layout.gone)
+    else:
+        (tmp_path / layout.gone).unlink()
     with pytest.raises(DataError, match=f"(?s){layout.named}"):
-        source.read(source.records(split)[0])
+        _ = [source.read(source.records(split)[0]) for split in layout.files]
 
 
 @pytest.mark.parametrize("name", DESCRIBED)
@@ -126,7 +137,7 @@ def test_a_set_is_described_in_full(name: str) -> None:
     assert len(about["sources"]) >= 2
     assert set(about["images"]) == set(SPLITS)
     text = card(name, config_of(name))
-    for part in (about["title"], about["licence"], *about["get"], f"data={name} data.root="):
+    for part in (about["title"], about["license"], *about["get"], f"data={name} data.root="):
         assert part.strip() in text
 
 
@@ -172,3 +183,75 @@ def test_fewer_images_than_published_are_a_warning(tmp_path: Path) -> None:
     assert "3 images, but ADE20K" in found["train"].message
     assert "20,210" in found["train"].message
     assert found["train"].severity == "warning"
+
+
+def test_eroded_borders_are_ignored(tmp_path: Path) -> None:
+    layout = SETS["potsdam"]
+    layout.write(tmp_path)
+    eroded = "5_Labels_all_noBoundary/top_potsdam_{name}_label_noBoundary.tif"
+    for _, mask in layout.files["train"]:
+        colors = np.full((24, 32, 3), 255, np.uint8)  # impervious surface
+        colors[:, 8:12] = 0
+        save(
+            tmp_path / eroded.format(name=Path(mask).stem.split("_", 2)[2][: -len("_label")]),
+            colors,
+        )
+    config = {**config_of("potsdam"), "root": str(tmp_path), "masks": eroded}
+    source = build_source(config)
+    ids = source.read(source.records("train")[0])[1]
+    assert (ids[:, 8:12] == 255).all()
+    assert (np.delete(ids, range(8, 12), axis=1) == 0).all()
+
+
+def test_a_set_without_training_images_says_so(tmp_path: Path) -> None:
+    SETS["nightdriving"].write(tmp_path)
+    with pytest.raises(DataError, match="no train images, only test: it is for evaluating"):
+        source_of("nightdriving", tmp_path).records("train")
+
+
+def test_the_check_tells_how_to_get_a_set_that_is_not_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    register()
+    words = ["data=ade20k", f"data.root={tmp_path}/nowhere", f"output={tmp_path}/report"]
+    config = compose_checked("check_data", words)
+    HydraConfig.instance().set_config(config)
+    assert check_data.main(config) == 2
+    printed = capsys.readouterr().out
+    for part in (
+        "data=ade20k",
+        "20,210",
+        "ADEChallengeData2016.zip",
+        "BSD 3-Clause",
+        "1. Download",
+    ):
+        assert part in printed
+    assert not (tmp_path / "report").exists()
+
+
+@pytest.mark.parametrize("name", ["ade20k", "acdc"])
+def test_a_set_trains_and_is_evaluated(
+    name: str, tmp_path: Path, train_tiny: Callable[..., Any]
+) -> None:
+    SETS[name].write(tmp_path / "data")
+    train_tiny(
+        f"data={name}",
+        f"data.root={tmp_path}/data",
+        "data.crop_size=[24,32]",
+        "data.batch_size=3",
+        "selection=last",
+        "trainer.max_epochs=2",
+    )
+    result = RunDirectory(tmp_path / "run").read_result()
+    assert result["data_info"]["protocol"] == config_of(name)["protocol"]
+    assert len(result["classes"]["names"]) == SETS[name].classes
+    assert 0 <= result["scores"]["test"]["mIoU"] <= 1
+
+
+def test_the_page_on_data_sets_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    import datasets_page
+
+    assert datasets_page.PAGE.read_text(encoding="utf-8") == datasets_page.page(), (
+        "run: make datasets"
+    )
