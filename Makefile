@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help setup train test test-all gpu lint format architectures results lock clean
+.PHONY: help setup train test test-all gpu lint format architectures datasets results lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -40,6 +40,9 @@ format: setup  ## let ruff rewrite the sources
 
 architectures: setup  ## draw every model of conf/model into docs/architectures
 	$(BIN)/python -m segbench.explain architecture model=all output=docs/architectures
+
+datasets: setup  ## write docs/datasets.md from conf/data
+	$(BIN)/python tools/datasets_page.py
 
 results: setup  ## write all tables of results from experiments/results; ARGS=runs/NAME publishes a study
 	$(BIN)/python tools/publish.py $(ARGS)

@@ -2,6 +2,7 @@
 
     python -m segbench.check_data data=camvid11
     python -m segbench.check_data data=folder data.root=PATH ... strict=true
+    python -m segbench.check_data data=ade20k          how to get it, as long as it is not there
 
 Writes report.md, report.json, pairs.csv, classes.png and samples.png. The exit code is 1 if
 anything was found that would corrupt a result (with strict=true: at a warning too), else 0.
@@ -12,6 +13,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
 from segbench.config import make_folder
@@ -50,11 +52,17 @@ def check_data(source: Source, output: Path, strict: bool) -> int:
 
 
 def main(config: DictConfig) -> int:
-    """Builds the source of the config and checks it."""
+    """Builds the source of the config and checks it; without the data, tells how to get them."""
     from segbench.artifacts.build import build_source
+    from segbench.data.about import card
 
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
-    source = build_source(plain["data"])
+    data = plain["data"]
+    if data.get("about") and not Path(data["root"]).expanduser().is_dir():
+        print(f"{data['root']}: no such folder, so there is nothing to check.\n")
+        print(card(HydraConfig.get().runtime.choices["data"], data))
+        return 2
+    source = build_source(data)
     return check_data(source, make_folder("output", plain["output"]), plain["strict"])
 
 

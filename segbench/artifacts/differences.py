@@ -214,7 +214,7 @@ RULES = (
     Rule("loading", NO_CHANGE, resumable=True,
          keys=("data.root", "data.eval_batch_size", "data.num_workers", "data.workers",
                "data.cache", "data.cache_dir",
-               "data.cache_limit_gb", "data.pin_memory", "data.preview")),
+               "data.cache_limit_gb", "data.pin_memory", "data.preview", "data.about")),
     Rule("what is shown and where it goes", NO_CHANGE, resumable=True,
          keys=("resume", "overwrite", "logger", "samples", "samples_every", "log_every",
                "checkpoint_every", "run_dir",

@@ -14,6 +14,7 @@ import cv2
 import numpy as np
 
 from segbench.console import progress
+from segbench.data.about import incomplete
 from segbench.data.balance import binary_hint
 from segbench.data.dataset import SPLITS, Record, Source
 from segbench.data.files import orientation_of, read_raw_mask
@@ -53,6 +54,8 @@ def check(source: Source) -> tuple[list[Finding], dict[str, SplitStatistics]]:
         everywhere = "+".join(SPLITS)
         findings += [Finding("error", "classes", everywhere, str(e)) for e in source.survey()]
     for split in SPLITS:
+        if split in getattr(source, "absent", ()):
+            continue
         records = _records(source, split, findings)
         if records:
             statistics[split] = _measure(source, split, records, findings)
@@ -74,6 +77,7 @@ def _records(source: Source, split: str, findings: list[Finding]) -> list[Record
         return []
     if not records:
         findings.append(Finding("error", "missing", split, f"the {split} split is empty"))
+    findings += incomplete(getattr(source, "about", {}), split, len(records))
     return records
 
 
@@ -83,7 +87,8 @@ def _measure(
     frames = SourceFrames(source, records)
     good: list[Record] = []
     measured: list[Measured] = []
-    lossy = [str(r.mask) for r in records if _is_lossy(r)]
+    robust = getattr(source, "threshold", None) is not None  # compression moves no threshold
+    lossy = [] if robust else [str(r.mask) for r in records if _is_lossy(r)]
     if lossy:
         text = (
             f"{len(lossy)} mask(s) are in a lossy format, which blurs labels. Export them as PNG."

@@ -269,10 +269,16 @@ def check_one_size(images: Iterable[tuple[str, Sequence[int]]]) -> None:
             )
 
 
-def check_split(split: str) -> None:
-    """Raises DataError for anything but train, val, test."""
+def check_split(split: str, absent: Sequence[str] = ()) -> None:
+    """Raises DataError for anything but train, val, test, and for splits that a data set lacks."""
     if split not in SPLITS:
         raise DataError(f"there is no split '{split}'; expected one of {', '.join(SPLITS)}")
+    if split in absent:
+        raise DataError(
+            f"this data set has no {split} images, only "
+            f"{' and '.join(s for s in SPLITS if s not in absent)}: it is for evaluating "
+            "checkpoints that were trained on another data set with the same classes."
+        )
 
 
 def _stack(tensors: list[torch.Tensor]) -> torch.Tensor | list[torch.Tensor]:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -22,16 +22,19 @@ from segbench.data.sources.label_map import (
     found_map,
     identity_map,
     raw_value,
+    threshold_map,
     unpack,
 )
 from segbench.data.sources.layout import (
     Row,
     find_files,
+    group_in,
     read_list,
     read_table,
     split_groups,
     without_partners,
 )
+from segbench.data.sources.place import check_place
 from segbench.errors import DataError, UnpairedError
 from segbench.machine import expanded
 
@@ -51,9 +54,9 @@ class Folder:
         root: root folder of the data set.
         images: pattern or folder of the images below `root` (see `find_files`), for example
             `{split}/{name}.jpg`.
-        masks: pattern or folder of the masks, for example `{split}annot/{name}.png`.
-        splits: the folder names that `{split}` stands for, if not train, val and test.
-        lists: list file below `root` of each split.
+        masks: the same of the masks, for example `{split}annot/{name}.png`; or one a split.
+        splits: the folders that `{split}` stands for; null: the data set has no such split.
+        lists: of each split, a list file below `root`, names, or null.
         table: CSV below `root` with the columns image, mask, split and group; replaces `images`
             and `masks`.
         ratio: shares of train, val and test; groups are never divided.
@@ -62,7 +65,8 @@ class Folder:
             an image. None makes every image its own group.
         mask_type: `ids` (one label ID per pixel, palette PNG included), `rgb` (colors) or
             `binary` (0 and 255, or 0 and 1, alike in all masks).
-        classes: class names; None with `label_map: auto` names them by their values.
+        threshold: for `binary` masks that were compressed or blurred: gray level of class 1 on.
+        classes: class names; None takes those of `label_map` (`auto` names them by their values).
         colors: RGB of each class; None picks distinct ones (`mask_type: rgb` without `label_map`
             needs them).
         void_color: RGB of ignored pixels; None lets no color of an RGB mask be ignored, and
@@ -71,31 +75,32 @@ class Folder:
             distinct values found to 0..K-1 in order; None takes ids as they are, 255 ignored.
         ignore_values: raw values (or colors) that `auto` ignores.
         protocol: short id of the label protocol; scores are compared only within one.
+        about: what people should know of the data set; see `segbench.data.about`.
 
     Raises:
         ValueError: arguments that contradict each other.
     """
 
-    comparable = True
-
     def __init__(
         self,
         root: str,
         images: str | None = None,
-        masks: str | None = None,
-        splits: dict[str, str] | None = None,
-        lists: dict[str, str] | None = None,
+        masks: str | dict[str, str] | None = None,
+        splits: dict[str, str | None] | None = None,
+        lists: dict[str, str | list[str] | None] | None = None,
         table: str | None = None,
         ratio: list[float] | None = None,
         split_seed: int = 0,
         group_regex: str | None = None,
         mask_type: Literal["ids", "rgb", "binary"] = "ids",
+        threshold: int | None = None,
         classes: list[str] | None = None,
         colors: list[list[int]] | None = None,
         void_color: list[int] | None = None,
         label_map: dict[str, list] | str | None = None,
         ignore_values: list | None = None,
         protocol: str = "folder",
+        about: dict[str, Any] | None = None,
     ) -> None:
         self.root = expanded(root, "data.root")
         self.images, self.masks, self.table = images, masks, table
@@ -105,18 +110,23 @@ class Folder:
             self.group_regex = re.compile(group_regex) if group_regex else None
         except re.error as error:
             raise ValueError(f"group_regex '{group_regex}': {error}") from None
-        self.mask_type = mask_type
+        self.mask_type, self.threshold = mask_type, threshold
         self.names, self.colors = classes, colors
+        if classes is None and isinstance(label_map, dict):
+            self.names = [name for name in label_map if name != "ignore"]
         self.void_color = void_color
         self.declared = label_map
         self.ignore_values = list(ignore_values or ())
-        self.protocol = protocol
+        self.protocol, self.about = protocol, dict(about or {})
+        self.comparable = self.about.get("comparable", True)
+        chosen: dict[str, Any] = self.splits if self.lists is None else self.lists
+        self.absent = tuple(split for split in SPLITS if chosen.get(split, "") is None)
         self._faults: list[DataError] | None = None
         self._check()
 
     def records(self, split: str) -> list[Record]:
         """See `Source`."""
-        check_split(split)
+        check_split(split, self.absent)
         rows, problems = self._rows(split)
         records = [
             Record(name, group or self._group(name, f"{split}/"), image, mask, 0)
@@ -145,12 +155,19 @@ class Folder:
 
         `label_map: auto` reads every mask once to find it, `mask_type: binary` usually one.
         """
+        label_map = self._label_map()
+        label_map.expected += f" {self.about.get('labels', '')}".rstrip()
+        return label_map
+
+    def _label_map(self) -> LabelMap:
         colored = self.mask_type == "rgb"
         if self.declared == "auto":
             masks = self._all_masks(strict=self._faults is None)
             return found_map(masks, self.ignore_values, colored, self._faults)
         if isinstance(self.declared, dict):
             return declared_map(self.declared, self.names or [], colored)
+        if self.threshold is not None:
+            return threshold_map(self.threshold)
         if self.mask_type == "binary":
             return binary_map(self._all_masks(strict=False))
         if colored:
@@ -208,10 +225,15 @@ class Folder:
     def _rows(self, split: str) -> tuple[list[Row], list[str]]:
         if self.table is not None:
             return read_table(self.root / self.table, self.root, split), []
-        folder = self.splits.get(split, split)
+        folder = self.splits.get(split) or split
+        images_pattern = self.images or ""
+        masks_pattern = self.masks[split] if isinstance(self.masks, dict) else self.masks or ""
+        if self.about:
+            listed = (self.lists or {}).get(split)
+            check_place(self.root, folder, (images_pattern, masks_pattern), listed, self.about)
         try:
-            images = find_files(self.root, self.images or "", folder, "data.images")
-            masks = find_files(self.root, self.masks or "", folder, "data.masks")
+            images = find_files(self.root, images_pattern, folder, "data.images")
+            masks = find_files(self.root, masks_pattern, folder, "data.masks")
             if not images:
                 raise DataError(f"{self.root}: no image matches data.images='{self.images}'.")
         except DataError as error:
@@ -225,7 +247,7 @@ class Folder:
                 raise DataError(
                     f"data.lists has no '{split}'; it has {', '.join(self.lists)}.{hint}"
                 )
-            wanted = set(read_list(self.root / self.lists[split], images))
+            wanted = set(read_list(self.root, self.lists[split] or [], images))
         elif self.ratio is not None:
             groups = {name: self._group(name) for name in images}
             division = split_groups(list(groups.values()), self.ratio, self.split_seed)
@@ -238,12 +260,13 @@ class Folder:
             {name: path for name, path in images.items() if name in wanted},
             {name: path for name, path in masks.items() if name in wanted},
         )
-        return [(name, image, mask, None) for name, image, mask in pairs], problems
+        rows = [(name, image, mask, group_in(images_pattern, image)) for name, image, mask in pairs]
+        return rows, problems
 
     def _all_masks(self, strict: bool) -> Iterator[Path]:
         """The masks of all splits; if not `strict`, of those records that can be found."""
         for split in SPLITS:
-            if self.lists is not None and split not in self.lists:
+            if split in self.absent or (self.lists is not None and split not in self.lists):
                 continue
             try:
                 records = self.records(split)

@@ -39,6 +39,10 @@ def contradictions(folder: Folder) -> list[str]:
         problems.append("mask_type rgb needs colors or a label_map")
     if folder.mask_type == "binary" and folder.declared is None and len(folder.names or "") != 2:
         problems.append("mask_type binary needs two classes (of 0 and of 255)")
+    if folder.threshold is not None and (
+        folder.mask_type != "binary" or folder.declared is not None
+    ):
+        problems.append("threshold is for mask_type binary, without a label_map")
     if folder.ratio is not None and (len(folder.ratio) != 3 or abs(sum(folder.ratio) - 1) > 1e-6):
         problems.append(f"ratio is {folder.ratio}; expected three shares that sum to 1")
     if folder.ratio is not None and min(folder.ratio, default=0) < 0:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from segbench.data.classes import RGB, ClassSet, pack, parse_color
-from segbench.data.files import read_colors, read_ids
+from segbench.data.files import read_colors, read_ids, read_raw_mask
 from segbench.errors import DataError
 
 IGNORE = 255
@@ -24,12 +24,21 @@ class LabelMap:
         table: raw value -> class id, or 255 for ignore.
         colored: raw values are packed colors (see `pack`), masks are read as RGB.
         expected: sentence on the legal values that ends the error about others.
+        first_channel: masks of three channels are gray all the same, up to compression: the first
+            one counts.
     """
 
-    def __init__(self, table: Mapping[int, int], colored: bool, expected: str = "") -> None:
+    def __init__(
+        self,
+        table: Mapping[int, int],
+        colored: bool,
+        expected: str = "",
+        first_channel: bool = False,
+    ) -> None:
         self.table = dict(sorted(table.items()))
         self.colored = colored
         self.expected = expected
+        self.first_channel = first_channel
         self._lut: np.ndarray | None = None
 
     def read(self, path: Path | None) -> np.ndarray:
@@ -38,7 +47,7 @@ class LabelMap:
         Raises:
             DataError: a value outside the table, with its share and the remedy.
         """
-        raw = read_values(path, self.colored)
+        raw = _first_channel(path) if self.first_channel else read_values(path, self.colored)
         if self._lut is None:
             size = 1 << 24 if self.colored else 1 << 16
             self._lut = np.full(size, -1, np.int16)
@@ -70,6 +79,11 @@ def read_values(path: Path | None, colored: bool) -> np.ndarray:
         return read_ids(path)
     rgb = read_colors(path)
     return pack(rgb).reshape(rgb.shape[:2])
+
+
+def _first_channel(path: Path | None) -> np.ndarray:
+    mask = read_raw_mask(path)
+    return mask[..., 0] if mask.ndim == 3 else mask
 
 
 def declared_map(
@@ -140,6 +154,12 @@ def binary_map(masks: Iterable[Path]) -> LabelMap:
         f" mask_type: binary takes 0 and 255, or 0 and 1, alike in all masks; here 0 and {second}."
     )
     return LabelMap({0: 0, second: 1}, colored=False, expected=expected)
+
+
+def threshold_map(threshold: int) -> LabelMap:
+    """Gray masks with blurred borders or compression: class 1 from `threshold` on."""
+    table = {value: int(value >= threshold) for value in range(256)}
+    return LabelMap(table, colored=False, first_channel=True)
 
 
 def found_map(

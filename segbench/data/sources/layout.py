@@ -28,8 +28,9 @@ def find_files(root: Path, pattern: str, split_folder: str = "", key: str = "") 
     Args:
         root: root folder.
         pattern: path with `{name}` for what an image and its mask share, `{split}` for the folder
-            of the split, `*` for any text within a folder and `**/` for any folders. A pattern
-            without `{name}` is a folder whose files are named by their stems.
+            of the split, `{group}` for the folder of what belongs together (it then begins the
+            name: GROUP_NAME), `*` for any text within a folder and `**/` for any folders. A
+            pattern without `{name}` is a folder whose files are named by their stems.
         split_folder: what `{split}` stands for.
         key: the key of the pattern, for errors.
 
@@ -40,13 +41,14 @@ def find_files(root: Path, pattern: str, split_folder: str = "", key: str = "") 
     pattern = pattern.replace("{split}", split_folder)
     if "{name}" not in pattern:
         pattern = pattern.rstrip("/") + "/{name}.*"
-    fixed = Path(*_parts_before_wildcards(pattern))
+    fixed = Path(fixed_folder(pattern))
     if not (root / fixed).is_dir():
         raise DataError(
             f"{root / fixed}: no such folder. It comes from the pattern '{pattern}' below "
             "data.root; correct data.root, data.images or data.masks."
         )
     regex, suffixes = _expression(pattern), _suffixes_of(pattern)
+    parts = ("group", "name") if "{group}" in pattern else ("name",)
     found: dict[str, Path] = {}
     unread: Counter[str] = Counter()
     depth = None if "**" in pattern else pattern.count("/") - len(fixed.parts)
@@ -57,7 +59,7 @@ def find_files(root: Path, pattern: str, split_folder: str = "", key: str = "") 
         if path.suffix.lower() not in suffixes:
             unread[path.suffix.lower()] += 1
             continue
-        name = match["name"]
+        name = "_".join(match.groupdict()[part] for part in parts)
         if name in found:
             raise DataError(
                 f"{path}: has the name '{name}' of {found[name]}. Remove one, or list the pairs in "
@@ -90,12 +92,45 @@ def without_partners(
     )
 
 
-def read_list(path: Path, names: Mapping[str, Path]) -> list[str]:
-    """The names in a list file: one name, file name or path (then perhaps its mask's) a line.
+def group_in(pattern: str, path: Path) -> str | None:
+    """The folder that `{group}` of a pattern stands for in a path that matches it, if it has one.
+
+    It is counted from the file, so no `**/` may follow.
+    """
+    parts = pattern.split("/")
+    return path.parts[parts.index("{group}") - len(parts)] if "{group}" in parts else None
+
+
+def fixed_folder(pattern: str, split_folder: str = "") -> str:
+    """The folders of a pattern that are the same for all its files, as a path."""
+    parts = pattern.replace("{split}", split_folder).split("/")
+    if "{name}" in pattern:
+        parts.pop()
+    wild = (i for i, part in enumerate(parts) if re.search(r"\*|\{name\}|\{group\}", part))
+    return "/".join(parts[: next(wild, len(parts))])
+
+
+def read_list(root: Path, chosen: str | Sequence[str], names: Mapping[str, Path]) -> Sequence[str]:
+    """The images of a split, from a list file or as the config lists them.
+
+    Args:
+        root: root folder.
+        chosen: a file below it, with one name, file name or path (then perhaps its mask's) a line;
+            or the names themselves.
+        names: all images by name.
 
     Raises:
-        DataError: no file, or lines that name no image.
+        DataError: no file, or names that name no image.
     """
+    if not isinstance(chosen, str):
+        if absent := [name for name in chosen if name not in names]:
+            raise DataError(
+                f"{root}: {len(absent)} of the {len(chosen)} images that data.lists names are not "
+                f"there: {', '.join(map(str, absent[:8]))}. A part of the data set is missing, or "
+                f"the names are wrong; expected names like '{next(iter(names), 'NAME')}'."
+            )
+        return chosen
+    path = root / chosen
     if not path.is_file():
         raise DataError(f"{path}: no such list file; correct data.lists.")
     wanted: list[str] = []
@@ -205,20 +240,13 @@ def _text(path: Path) -> str:
         raise DataError(f"{path}: not in UTF-8 ({error}). Save it as UTF-8.") from error
 
 
-def _parts_before_wildcards(pattern: str) -> list[str]:
-    parts = pattern.split("/")[:-1]
-    for position, part in enumerate(parts):
-        if "*" in part or "{name}" in part:
-            return parts[:position]
-    return parts
-
-
 def _expression(pattern: str) -> re.Pattern[str]:
     """What a path below the root must look like."""
     stem, dot, suffix = pattern.rpartition(".")
     if "/" in suffix or "*" in suffix or "{" in suffix:
         stem, dot, suffix = pattern, "", ""
     expression = re.escape(stem).replace(r"\{name\}", r"(?P<name>[^/]+?)", 1)
+    expression = expression.replace(r"\{group\}", r"(?P<group>[^/]+)", 1)
     expression = expression.replace(r"\{name\}", r"(?P=name)")  # as in {name}/{name}.png
     expression = expression.replace(r"\*\*/", r"(?:.*/)?").replace(r"\*", r"[^/]*")
     return re.compile(f"{expression}(?i:{re.escape(dot + suffix)})")

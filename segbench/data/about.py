@@ -1,0 +1,75 @@
+"""What people should know of a data set: the node `about` of its config, and how it is shown.
+
+It decides nothing about pixels. Errors quote its layout, `segbench.check_data` prints it where the
+data are missing, and `docs/datasets.md` is written from it. Its keys:
+
+- `title`: name of the data set.
+- `images`: number of images in train, val and test; null where it is not published.
+- `comparable`: false where no published score has the same split.
+- `field`, `license`, `citation`, `size`: one sentence each; `size` says what is downloaded.
+- `layout`: the files below `data.root`, drawn as a tree.
+- `get`: the steps from the download to this layout.
+- `labels`: what the masks contain and what they are often mistaken for; ends errors about labels.
+- `notes`: what makes scores incomparable.
+- `scores`: published scores, with their conditions.
+- `sources`: where the facts are from, two at least.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from segbench.data.findings import Finding
+
+KEYS = (
+    "title", "images", "field", "license", "citation", "size", "layout", "get", "labels",
+    "sources",
+)  # fmt: skip
+OPTIONAL_KEYS = ("comparable", "notes", "scores")
+
+
+def card(name: str, data: Mapping[str, Any]) -> str:
+    """The text that tells how to get a data set.
+
+    Args:
+        name: what follows `data=`.
+        data: its config.
+    """
+    about = data["about"]
+    steps = "\n".join(f"{n}. {step}" for n, step in enumerate(about["get"], 1))
+    parts = [
+        f"{about['title']} (data={name})",
+        f"Images: {numbers(about['images'])}. Size: {about['size']}",
+        f"License: {about['license']}",
+        f"Citation: {about['citation']}",
+        f"To get it:\n{steps}",
+        f"Layout:\n{about['layout'].rstrip()}",
+        *([f"Know that:\n{_bullets(about['notes'])}"] if about.get("notes") else []),
+        f"Then: python -m segbench.check_data data={name} data.root=PATH",
+    ]
+    return "\n\n".join(parts)
+
+
+def numbers(images: Mapping[str, int | None]) -> str:
+    """The number of images of each split, in words."""
+    return ", ".join(
+        f"{split} {count:,}" if count else f"no {split}" for split, count in images.items()
+    )
+
+
+def incomplete(about: Mapping[str, Any], split: str, found: int) -> list[Finding]:
+    """A warning if a split does not have as many images as published."""
+    expected = about.get("images", {}).get(split, found)
+    if expected in (found, None):
+        return []
+    text = (
+        f"{found:,} images, but {about['title']} has {expected:,}: "
+        f"{'a part is missing' if found < expected else 'there are others among them'}, or it is "
+        "another release. Scores do not compare with published ones."
+    )
+    return [Finding("warning", "incomplete", split, text)]
+
+
+def _bullets(items: Sequence[str]) -> str:
+    return "\n".join(f"- {item}" for item in items)

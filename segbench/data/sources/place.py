@@ -1,0 +1,83 @@
+"""Whether a folder is the root of a data set, and if not, which folder is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from segbench.data.sources.layout import fixed_folder
+from segbench.errors import DataError
+
+_DEPTH = 3  # folders below a root that are looked through
+_MOST_FOLDERS = 200  # of one folder: more are images by class or by place, not what was unpacked
+
+
+def check_place(
+    root: Path,
+    split_folder: str,
+    patterns: Sequence[str],
+    listed: str | Sequence[str] | None,
+    about: Mapping[str, Any],
+) -> None:
+    """Raises DataError if anything that a split needs is missing below `root`.
+
+    It names the folder to set instead if the data lie one level higher or deeper, and says what is
+    there if it is half of the data.
+
+    Args:
+        root: what `data.root` says.
+        split_folder: what `{split}` stands for.
+        patterns: of images and masks (see `find_files`); their fixed folders must exist.
+        listed: the list file of the split, which must exist too; names are not looked at.
+        about: of the data set; `title`, `layout` and `get` are shown.
+    """
+    needed = [fixed_folder(pattern, split_folder) for pattern in patterns]
+    needed += [listed] if isinstance(listed, str) else []
+    missing = [path for path in dict.fromkeys(needed) if not (root / path).exists()]
+    if not missing:
+        return
+    title, layout = about.get("title", "this data set"), about.get("layout", "").strip()
+    steps = " ".join(f"({n}) {step}" for n, step in enumerate(about.get("get", ()), 1))
+    if not root.is_dir():
+        raise DataError(
+            f"{root}: no such folder. Set data.root (beside a ckpt: root) to the folder of {title}."
+            f"\nExpected layout:\n{layout}\nTo get it: {steps}"
+        )
+    if other := _root_nearby(root, needed):
+        raise DataError(
+            f"{root}: {title} lies in {other}. Set data.root={other} (beside a ckpt: root={other})."
+        )
+    there = [path for path in dict.fromkeys(needed) if path not in missing]
+    half = f" Only {', '.join(there)} is there: a part of it was not unpacked." if there else ""
+    raise DataError(
+        f"{root}: missing {', '.join(missing)} of {title}.{half} Found: {_entries(root)}."
+        f"\nExpected layout:\n{layout}\nTo get it: {steps}"
+    )
+
+
+def _root_nearby(root: Path, needed: Sequence[str]) -> Path | None:
+    """A folder around or below `root` that contains all that is needed."""
+    around = list(root.resolve().parents)[:_DEPTH]
+    for folder in (*around, *_folders_below(root, _DEPTH)):
+        if all((folder / path).exists() for path in needed):
+            return folder
+    return None
+
+
+def _folders_below(folder: Path, depth: int) -> Iterator[Path]:
+    try:
+        found = sorted(path for path in folder.iterdir() if path.is_dir())
+    except OSError:
+        return
+    if len(found) > _MOST_FOLDERS:
+        return
+    yield from found
+    if depth > 1:
+        for path in found:
+            yield from _folders_below(path, depth - 1)
+
+
+def _entries(root: Path) -> str:
+    entries = sorted(path.name + "/" * path.is_dir() for path in root.iterdir())
+    return ", ".join(entries[:12]) + (", ..." if len(entries) > 12 else "") or "nothing"

@@ -1,0 +1,257 @@
+"""Every data set of conf/data that is described by its YAML alone reads its own layout."""
+
+from __future__ import annotations
+
+import shutil
+from collections import defaultdict
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import OmegaConf
+
+from segbench import check_data
+from segbench.artifacts.build import build_source
+from segbench.artifacts.run_directory import RunDirectory
+from segbench.config import config_dir
+from segbench.config.compose import compose_checked, register
+from segbench.data.about import KEYS, OPTIONAL_KEYS, card
+from segbench.data.check import check
+from segbench.data.dataset import SPLITS
+from segbench.data.sources.folder import Folder
+from segbench.errors import DataError
+from tests.conftest import ROOT
+from tests.data.sets.aerial import AERIAL
+from tests.data.sets.driving import DRIVING, KITTI_VAL
+from tests.data.sets.layouts import save
+from tests.data.sets.medical import MEDICAL
+from tests.data.sets.scenes import SCENES
+
+SETS = {**SCENES, **DRIVING, **AERIAL, **MEDICAL}
+DESCRIBED = sorted(
+    file.stem
+    for file in (config_dir() / "data").glob("*.yaml")
+    if (yaml.safe_load(file.read_text()) or {}).get("about")
+)
+
+
+@cache
+def config_of(name: str) -> dict[str, Any]:
+    register()
+    config: Any = OmegaConf.to_container(
+        compose_checked("check_data", [f"data={name}"]).data, resolve=True
+    )
+    return config
+
+
+def source_of(name: str, root: Path) -> Folder:
+    source: Folder = build_source({**config_of(name), **SETS[name].config, "root": str(root)})
+    return source
+
+
+def test_every_described_set_is_tested() -> None:
+    assert sorted(SETS) == DESCRIBED
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_a_set_reads_its_own_layout(name: str, tmp_path: Path) -> None:
+    layout = SETS[name]
+    truth = layout.write(tmp_path)
+    source = source_of(name, tmp_path)
+    findings, statistics = check(source)
+    assert [f.message for f in findings if f.severity == "error"] == []
+    assert source.absent == layout.absent
+    assert sorted(statistics) == sorted(set(SPLITS) - set(layout.absent))
+    for split, files in layout.files.items():
+        records = source.records(split)
+        found = [
+            (r.image.relative_to(tmp_path).as_posix(), r.mask.relative_to(tmp_path).as_posix())
+            for r in records
+            if r.image and r.mask
+        ]
+        assert found == files
+        if split in layout.names:
+            assert [r.name for r in records] == layout.names[split]
+        groups = layout.groups.get(split)
+        if groups is None:
+            assert len({r.group for r in records}) == len(records)
+        else:
+            assert [r.group for r in records] == groups
+        for record, (_, mask) in zip(records, files, strict=True):
+            np.testing.assert_array_equal(source.read(record)[1], truth[mask])
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_classes_and_colors_of_a_set(name: str) -> None:
+    layout, classes = SETS[name], source_of(name, Path("nowhere")).classes
+    assert classes.num_classes == layout.classes
+    for class_id, (class_name, color) in layout.table.items():
+        assert classes.names[class_id] == class_name
+        assert color is None or classes.colors[class_id] == color
+
+
+@pytest.mark.parametrize("name", SETS)
+def test_the_usual_mistake_with_a_set_is_named(name: str, tmp_path: Path) -> None:
+    layout = SETS[name]
+    truth = layout.write(tmp_path)
+    source = source_of(name, tmp_path)
+    first = next(iter(layout.files.values()))[0][1]
+    if layout.fault is not None:
+        save(tmp_path / first, layout.fault(truth[first]))
+    elif (tmp_path / layout.gone).is_dir():
+        shutil.rmtree(tmp_path / layout.gone)
+    else:
+        (tmp_path / layout.gone).unlink()
+    with pytest.raises(DataError, match=f"(?s){layout.named}"):
+        _ = [source.read(source.records(split)[0]) for split in layout.files]
+
+
+@pytest.mark.parametrize("name", DESCRIBED)
+def test_splits_that_are_listed_by_name_are_whole(name: str) -> None:
+    lists = config_of(name)["lists"] or {}
+    images = config_of(name)["about"]["images"]
+    named = {split: names for split, names in lists.items() if isinstance(names, list)}
+    assert {split: len(names) for split, names in named.items()} == {
+        split: images[split] for split in named
+    }
+    distinct = {tuple(sorted(names)) for names in named.values()}  # test may be val
+    assert len({name for names in distinct for name in names}) == sum(map(len, distinct))
+
+
+def test_kitti_is_divided_as_in_mseg() -> None:
+    lists = config_of("kitti")["lists"]
+    val = {f"{int(number):06d}_10" for number in KITTI_VAL.split()}
+    assert set(lists["val"]) == set(lists["test"]) == val
+    assert set(lists["train"]) == {f"{n:06d}_10" for n in range(200)} - val
+
+
+@pytest.mark.parametrize("name", DESCRIBED)
+def test_a_set_is_described_in_full(name: str) -> None:
+    about = config_of(name)["about"]
+    assert set(KEYS) <= set(about) <= {*KEYS, *OPTIONAL_KEYS}
+    assert len(about["sources"]) >= 2
+    assert set(about["images"]) == set(SPLITS)
+    text = card(name, config_of(name))
+    for part in (about["title"], about["license"], *about["get"], f"data={name} data.root="):
+        assert part.strip() in text
+
+
+def test_the_folder_to_name_is_found_when_the_root_is_another(tmp_path: Path) -> None:
+    right = tmp_path / "data" / "ADEChallengeData2016"
+    SETS["ade20k"].write(right)
+    for wrong in (tmp_path / "data", tmp_path, right / "images", right / "images" / "training"):
+        with pytest.raises(DataError) as caught:
+            source_of("ade20k", wrong).records("train")
+        assert f"data.root={right}" in str(caught.value)
+
+
+def test_half_an_archive_is_named_with_what_is_missing(tmp_path: Path) -> None:
+    SETS["ade20k"].write(tmp_path)
+    shutil.rmtree(tmp_path / "annotations" / "validation")
+    source = source_of("ade20k", tmp_path)
+    assert len(source.records("train")) == 3
+    with pytest.raises(
+        DataError, match=r"missing annotations/validation of ADE20K.*Only images/val"
+    ):
+        source.records("val")
+    shutil.rmtree(tmp_path / "annotations")
+    with pytest.raises(
+        DataError, match=r"(?s)Found: images/.*Expected layout.*ADEChallengeData2016"
+    ):
+        source.records("train")
+
+
+def test_a_missing_split_list_is_named(tmp_path: Path) -> None:
+    SETS["voc2012"].write(tmp_path)
+    (tmp_path / "ImageSets/Segmentation/val.txt").unlink()
+    with pytest.raises(DataError, match=r"missing ImageSets/Segmentation/val\.txt of PASCAL VOC"):
+        source_of("voc2012", tmp_path).records("val")
+
+
+def test_fewer_images_than_published_are_a_warning(tmp_path: Path) -> None:
+    SETS["ade20k"].write(tmp_path)
+    kinds = defaultdict(list)
+    for finding in check(source_of("ade20k", tmp_path))[0]:
+        kinds[finding.kind].append(finding)
+    found = {f.split: f for f in kinds["incomplete"]}
+    assert sorted(found) == ["test", "train", "val"]
+    assert "3 images, but ADE20K" in found["train"].message
+    assert "20,210" in found["train"].message
+    assert found["train"].severity == "warning"
+
+
+def test_eroded_borders_are_ignored(tmp_path: Path) -> None:
+    layout = SETS["potsdam"]
+    layout.write(tmp_path)
+    eroded = "5_Labels_all_noBoundary/top_potsdam_{name}_label_noBoundary.tif"
+    for _, mask in layout.files["train"]:
+        colors = np.full((24, 32, 3), 255, np.uint8)  # impervious surface
+        colors[:, 8:12] = 0
+        save(
+            tmp_path / eroded.format(name=Path(mask).stem.split("_", 2)[2][: -len("_label")]),
+            colors,
+        )
+    config = {**config_of("potsdam"), "root": str(tmp_path), "masks": eroded}
+    source = build_source(config)
+    ids = source.read(source.records("train")[0])[1]
+    assert (ids[:, 8:12] == 255).all()
+    assert (np.delete(ids, range(8, 12), axis=1) == 0).all()
+
+
+def test_a_set_without_training_images_says_so(tmp_path: Path) -> None:
+    SETS["nightdriving"].write(tmp_path)
+    with pytest.raises(DataError, match="no train images, only test: it is for evaluating"):
+        source_of("nightdriving", tmp_path).records("train")
+
+
+def test_the_check_tells_how_to_get_a_set_that_is_not_there(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    register()
+    words = ["data=ade20k", f"data.root={tmp_path}/nowhere", f"output={tmp_path}/report"]
+    config = compose_checked("check_data", words)
+    HydraConfig.instance().set_config(config)
+    assert check_data.main(config) == 2
+    printed = capsys.readouterr().out
+    for part in (
+        "data=ade20k",
+        "20,210",
+        "ADEChallengeData2016.zip",
+        "BSD 3-Clause",
+        "1. Download",
+    ):
+        assert part in printed
+    assert not (tmp_path / "report").exists()
+
+
+@pytest.mark.parametrize("name", ["ade20k", "acdc"])
+def test_a_set_trains_and_is_evaluated(
+    name: str, tmp_path: Path, train_tiny: Callable[..., Any]
+) -> None:
+    SETS[name].write(tmp_path / "data")
+    train_tiny(
+        f"data={name}",
+        f"data.root={tmp_path}/data",
+        "data.crop_size=[24,32]",
+        "data.batch_size=3",
+        "selection=last",
+        "trainer.max_epochs=2",
+    )
+    result = RunDirectory(tmp_path / "run").read_result()
+    assert result["data_info"]["protocol"] == config_of(name)["protocol"]
+    assert len(result["classes"]["names"]) == SETS[name].classes
+    assert 0 <= result["scores"]["test"]["mIoU"] <= 1
+
+
+def test_the_page_on_data_sets_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(ROOT / "tools"))
+    import datasets_page
+
+    assert datasets_page.PAGE.read_text(encoding="utf-8") == datasets_page.page(), (
+        "run: make datasets"
+    )
