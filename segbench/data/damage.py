@@ -16,6 +16,7 @@ PNG_PALETTE = 3  # color type
 # Within the compressed data of a JPEG, FF is followed by 00 or by a restart mark (D0 to D7).
 _JPEG_MARK = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _MOST_PACKED = 1040  # bytes out of one byte, of the compression of PNG
+_MOST_JPEG = 4096  # pixels out of one byte: blocks of 64 of one color take a bit or more
 _APP1, _SCAN, _END, _ALONE = 0xE1, 0xDA, 0xD9, 0x01
 _PNG_TEXT = (b"tEXt", b"zTXt", b"iTXt")
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -122,11 +123,7 @@ def _check_claim(data: bytes, path: Path | None) -> None:
     width, height, depth, color_type = struct.unpack_from(">IIBB", data, 16)
     bits = {2: 3, 4: 2, 6: 4}.get(color_type, 1) * depth * width
     if height * (bits // 8) > _MOST_PACKED * len(data):
-        raise DataError(
-            f"{path}: damaged: {len(data)} bytes cannot contain {width}x{height} pixels. Copy or "
-            "download it again.",
-            "unreadable",
-        )
+        raise _impossible(data, path, width, height)
 
 
 def _check_jpeg(data: bytes, path: Path | None) -> None:
@@ -138,12 +135,21 @@ def _check_jpeg(data: bytes, path: Path | None) -> None:
                 "bits, or as PNG or TIFF with 16.",
                 "unreadable",
             )
+        if mark in _JPEG_FRAMES and len(data) >= start + 7:
+            height, width = struct.unpack_from(">HH", data, start + 3)
+            if height * width > _MOST_JPEG * len(data):
+                raise _impossible(data, path, width, height)
     if mark != _END:
         raise _truncated(data, path)
 
 
 def _length(field: bytes) -> int:
     return int.from_bytes(field, "little")
+
+
+def _impossible(data: bytes, path: Path | None, width: int, height: int) -> DataError:
+    text = f"damaged: {len(data)} bytes cannot contain {width}x{height} pixels"
+    return DataError(f"{path}: {text}. Copy or download it again.", "unreadable")
 
 
 def _truncated(data: bytes, path: Path | None) -> DataError:

@@ -90,6 +90,8 @@ def read_pixels(data: bytes, path: Path | None) -> Pixels:
         raise DataError(f"{path}: too large ({error}); cut it into parts.", "unreadable") from None
     except Exception as error:  # decoders raise almost anything on damaged files
         raise unreadable(data, path, "file") from error
+    if pixels.values.size == 0:
+        raise unreadable(data, path, "file")
     if turn == 1:
         return pixels
     alpha = None if pixels.alpha is None else displayed(pixels.alpha, turn)

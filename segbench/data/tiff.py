@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,8 @@ from PIL import Image
 
 from segbench.errors import DataError
 
+# It logs what it makes of damaged tags; what cannot be read is said by the errors here.
+logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # TIFF and BigTIFF
 MAX_PIXELS = 1 << 30  # of an image that is read, as of OpenCV
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
@@ -103,7 +106,7 @@ def _check_header(page: Any, size: int, path: Path | None) -> None:
             "unreadable",
         )
     ends = (o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=False))
-    if max(ends, default=0) > size:
+    if max(ends, default=0) > size or not any(page.databytecounts):
         text = f"{path}: truncated after {size} bytes. Copy or download it again."
         raise DataError(text, "unreadable")
     known = (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR)
@@ -137,7 +140,7 @@ def _stored(page: Any, data: bytes, path: Path | None) -> np.ndarray:
     """`[H, W]` or `[H, W, bands]`, alpha included."""
     try:
         values = page.asarray()
-    except ValueError:  # a compression that tifffile leaves to the package imagecodecs
+    except (ValueError, ImportError):  # a compression that tifffile leaves to other packages
         return _by_other_libraries(page, data, path)
     values = np.moveaxis(values, 0, -1) if page.axes == "SYX" else values
     return values.astype(np.uint8) if values.dtype == bool else values
@@ -177,7 +180,10 @@ def _by_pillow(page: Any, data: bytes) -> np.ndarray | None:
             tile = opened.tile[0]  # type: ignore[attr-defined]
             alpha = opened.mode == "RGBA" and tile[3][0] == "RGBA"
             bits = 8 if alpha else _EXACT_IN_PILLOW.get(opened.mode)
-            return np.array(opened) if bits == page.bitspersample else None
+            values = np.array(opened)
+            bands = values.shape[2] if values.ndim == 3 else 1
+            exact = bits == page.bitspersample and values.dtype == page.dtype
+            return values if exact and bands == page.samplesperpixel else None
     except Exception:  # Pillow raises almost anything
         return None
 

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import struct
 import time
 import tracemalloc
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 from PIL import Image
 
 from segbench.data.dataset import Record
@@ -125,16 +128,41 @@ def test_more_pixels_than_the_bytes_can_contain_take_no_memory() -> None:
     content = chunk(b"IHDR", header) + chunk(b"IDAT", b"x" * 100) + chunk(b"IEND", b"")
     bmp = bytearray(WHOLE["BMP"])
     struct.pack_into("<ii", bmp, 18, 30_000, 30_000)
+    jpeg = bytearray(WHOLE["JPEG"])
+    struct.pack_into(">HH", jpeg, jpeg.index(b"\xff\xc0") + 5, 30_000, 30_000)
     sparse = tiff(np.zeros((4, 4, 3), np.uint8))
     for tag in (256, 257):  # width and height
         place = sparse.index(struct.pack("<HHI", tag, 4, 1))
         sparse = sparse[: place + 8] + struct.pack("<I", 30_000) + sparse[place + 12 :]
-    for data in (b"\x89PNG\r\n\x1a\n" + content, bytes(bmp), sparse):
+    for data in (b"\x89PNG\r\n\x1a\n" + content, bytes(bmp), bytes(jpeg), sparse):
         began = time.perf_counter()
         for decode in (decode_rgb, decode_mask):
             with pytest.raises(DataError, match=r"truncated|cannot contain"):
                 decode(data, PATH)
         assert time.perf_counter() - began < 2
+
+
+def test_nothing_but_a_data_error_comes_of_damage(capfd: pytest.CaptureFixture) -> None:
+    rng = np.random.default_rng(1)
+    small = [pillow(SMOOTH[:9, :9], kind) for kind in ("TIFF", "GIF", "BMP", "WEBP", "JPEG", "PNG")]
+    for data in (*small, netpbm(SMOOTH[:6, :9], 255, False), b"P5 0 3 255\n", tiff(SMOOTH[:9, :9])):
+        for _ in range(40):
+            damaged = bytearray(data)
+            for position in rng.integers(len(damaged), size=3):
+                damaged[position] = rng.integers(256)
+            for decode in (decode_rgb, decode_mask, decode_colors):
+                with suppress(DataError):
+                    decode(bytes(damaged), PATH)
+    assert "tifffile" not in capfd.readouterr().err  # whose log says more than anyone can use
+
+
+def test_a_tiff_without_pixels_is_damaged() -> None:
+    data = bytearray(tiff(SMOOTH))
+    with tifffile.TiffFile(io.BytesIO(bytes(data))) as file:
+        tag = file.pages[0].tags["StripByteCounts"]
+        data[tag.valueoffset : tag.valueoffset + tag.valuebytecount] = bytes(tag.valuebytecount)
+    with pytest.raises(DataError, match=r"a\.file: "):
+        decode_rgb(bytes(data), PATH)
 
 
 def test_a_pipe_is_no_file(tmp_path: Path) -> None:
