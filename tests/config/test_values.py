@@ -22,7 +22,7 @@ def problem(*words: str, verb: str = "train") -> str:
     [
         ("seed=${nope}", "seed: ${nope}: Interpolation key 'nope' not found"),
         ("seed=${oc.env:NOPE_NOPE}", "seed: ${oc.env:NOPE_NOPE}: "),
-        ("seed=${oc.env:PATH}", "seed: expected a number, got '"),
+        ("seed=${oc.env:PATH}", "seed: ${oc.env:PATH}: Value '"),
         ("data.batch_size=${data.batch_size}", "data.batch_size: "),
         ("samples=${hydra:job.num}", "samples: ${hydra:job.num}: "),
         ("data=[1,2]", "data: takes one option: camvid, "),
