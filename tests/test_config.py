@@ -275,30 +275,6 @@ def test_the_package_lists_its_verbs() -> None:
     assert not _modules(done) & HEAVY
 
 
-def test_the_package_runs_its_verbs() -> None:
-    done = _run(
-        "segbench", "train", "--config-dir", str(ROOT), "study=1_0", "-cn", "train", "sede=1"
-    )
-    assert done.returncode == 2
-    assert done.stderr == (
-        "segbench.train: error: sede: there is no key 'sede' in the config; did you mean 'seed'?\n"
-    )
-    done = _run("segbench", "trian")
-    assert done.returncode == 2
-    assert done.stderr == "segbench: error: there is no verb 'trian'; did you mean 'train'?\n"
-
-
-def test_flags_may_stand_anywhere_and_a_shown_config_is_checked() -> None:
-    done = _run("segbench.train", "study=1_0", "--cfg", "job", "seed=3")
-    assert done.returncode == 0, done.stderr
-    assert "study: '1_0'" in done.stdout or "study: 1_0" in done.stdout
-    assert "seed: 3" in done.stdout
-    done = _run("segbench.train", "--cfg", "job", "model=unett")
-    assert done.returncode == 2
-    assert "did you mean 'unet'?" in done.stderr
-    assert "HYDRA_FULL_ERROR" not in done.stderr
-
-
 def _run(module: str, *arguments: str, report_modules: bool = False) -> subprocess.CompletedProcess:
     """Runs a module as a command; `-X importtime` reports on stderr what it imports."""
     options = ["-X", "importtime"] if report_modules else []
