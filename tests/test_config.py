@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from segbench.config import config_dir, did_you_mean, studies_dir
+from segbench.config import config_dir, studies_dir
 from segbench.config.compose import compose_checked, for_sweeper, register
 from segbench.errors import ConfigError
 from tests.conftest import ROOT, python_path
@@ -245,13 +245,6 @@ def test_a_mistake_inside_a_study_is_explained_with_the_file(
     assert "unett" in problems(name="mine")[0]
     study.write_text("defaults: [train, _self_]\nseed: [7\n")
     assert "mine.yaml" in problems(name="mine")[0]
-
-
-def test_did_you_mean() -> None:
-    assert did_you_mean("wdith", ["width", "depth"]) == "; did you mean 'width'?"
-    assert (
-        did_you_mean("xyz", ["width", "depth"]) + did_you_mean("x", []) == "; known: depth, width"
-    )
 
 
 def test_help_lists_every_group_and_imports_nothing_heavy() -> None:
