@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from segbench.config import config_dir, did_you_mean, studies_dir
+from segbench.config import config_dir, studies_dir
 from segbench.config.compose import compose_checked, for_sweeper, register
 from segbench.errors import ConfigError
 from tests.conftest import ROOT, python_path
@@ -147,18 +147,18 @@ def test_one_mistake_is_explained(override: str, message: str) -> None:
 
 
 def test_all_mistakes_are_told_at_once() -> None:
+    words = ("seed=x", "unett", "data.batch_size", "ignore_index", "KEY=VALUE")
     told = problems("seed=x", "model=unett", "data.batch_size=two", "+loss.ignore_index=0", "seed")
-    assert len(told) == 5
-    for word in ("seed=x", "unett", "data.batch_size", "ignore_index", "KEY=VALUE"):
+    assert len(told) == len(words)
+    for word in words:
         assert any(word in text for text in told), f"{word} is not in {told}"
 
 
 def test_keys_of_a_group_whose_option_is_unknown_are_not_held_against_another_option() -> None:
-    (told,) = problems("model=unett", "model.width=16")
-    assert told == (
-        "model: there is no model 'unett'; did you mean 'unet'? "
-        "Or put yours in ./conf/model/unett.yaml"
-    )
+    own = "Or put yours in ./conf/model/unett.yaml"
+    assert problems("model=unett", "model.width=16") == [
+        f"model: there is no model 'unett'; did you mean 'unet'? {own}"
+    ]
 
 
 def test_the_verb_prints_the_problems_without_a_traceback_and_ends_with_2() -> None:
@@ -247,15 +247,8 @@ def test_a_mistake_inside_a_study_is_explained_with_the_file(
     assert "mine.yaml" in problems(name="mine")[0]
 
 
-def test_did_you_mean() -> None:
-    assert did_you_mean("wdith", ["width", "depth"]) == "; did you mean 'width'?"
-    assert did_you_mean("xyz", ["width", "depth"]) == "; known: depth, width"
-    assert did_you_mean("xyz", []) == ""
-
-
 def test_help_lists_every_group_and_imports_nothing_heavy() -> None:
     done = _run("segbench.train", "--help", report_modules=True)
-    assert done.returncode == 0, done.stderr
     for group in _groups_of("train"):
         assert f"\n{group}: " in done.stdout, f"--help does not list {group}"
     assert not _modules(done) & {*HEAVY, "hydra"}, "--help is to take no time"
@@ -275,30 +268,6 @@ def test_the_package_lists_its_verbs() -> None:
     assert not _modules(done) & HEAVY
 
 
-def test_the_package_runs_its_verbs() -> None:
-    done = _run(
-        "segbench", "train", "--config-dir", str(ROOT), "study=1_0", "-cn", "train", "sede=1"
-    )
-    assert done.returncode == 2
-    assert done.stderr == (
-        "segbench.train: error: sede: there is no key 'sede' in the config; did you mean 'seed'?\n"
-    )
-    done = _run("segbench", "trian")
-    assert done.returncode == 2
-    assert done.stderr == "segbench: error: there is no verb 'trian'; did you mean 'train'?\n"
-
-
-def test_flags_may_stand_anywhere_and_a_shown_config_is_checked() -> None:
-    done = _run("segbench.train", "study=1_0", "--cfg", "job", "seed=3")
-    assert done.returncode == 0, done.stderr
-    assert "study: '1_0'" in done.stdout or "study: 1_0" in done.stdout
-    assert "seed: 3" in done.stdout
-    done = _run("segbench.train", "--cfg", "job", "model=unett")
-    assert done.returncode == 2
-    assert "did you mean 'unet'?" in done.stderr
-    assert "HYDRA_FULL_ERROR" not in done.stderr
-
-
 def _run(module: str, *arguments: str, report_modules: bool = False) -> subprocess.CompletedProcess:
     """Runs a module as a command; `-X importtime` reports on stderr what it imports."""
     options = ["-X", "importtime"] if report_modules else []
@@ -314,7 +283,7 @@ def _run(module: str, *arguments: str, report_modules: bool = False) -> subproce
 
 def _modules(done: subprocess.CompletedProcess) -> set[str]:
     lines = [line for line in done.stderr.splitlines() if line.startswith("import time:")]
-    assert lines, "python did not report its imports"
+    assert lines, done.stderr
     return {line.rpartition("|")[2].strip().split(".")[0] for line in lines}
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -33,16 +34,12 @@ def check_values(config: DictConfig) -> list[str]:
     """
     HydraConfig.instance().set_config(config)
     verb_schema = OmegaConf.get_type(config)
-    config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
-    if problems := removed(config, verb_schema):
+    if problems := removed(config, verb_schema) or list(unresolved(config).values()):
         return problems
-    try:
-        problems += [not_set(key) for key in sorted(OmegaConf.missing_keys(config))]
-        problems += [f"{key}: is empty" for key in ("study", "name") if config.get(key) == ""]
-        values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore
-    except (OmegaConfBaseException, RecursionError) as error:
-        reasons = unresolved(config) or {"": str(error).splitlines()[0]}
-        return [*problems, *reasons.values()]
+    config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    problems = [not_set(key) for key in sorted(OmegaConf.missing_keys(config))]
+    problems += [f"{key}: is empty" for key in ("study", "name") if config.get(key) == ""]
+    values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore
     problems += _not_portable(values)
     missing = {problem.split(":")[0] for problem in problems}
     _forget_class_weight_rules(values.get("loss"))
@@ -60,11 +57,14 @@ def unresolved(config: DictConfig | ListConfig, path: str = "") -> dict[str, str
     keys = range(len(config)) if isinstance(config, ListConfig) else list(config)
     for key in keys:
         where = f"{path}.{key}".lstrip(".")
+        if where == "hydra":
+            continue
         try:
             value = None if OmegaConf.is_missing(config, key) else config[key]
         except (OmegaConfBaseException, RecursionError) as error:
             node: Any = config._get_node(key)
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+            reason = re.sub(r"^While dereferencing interpolation '.*?': ", "", reason)
             problems.setdefault(reason, f"{where}: {node._value()}: {reason}")
             continue
         if isinstance(value, DictConfig | ListConfig):

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from segbench.config import did_you_mean
 from segbench.config.compose import compose_checked, register
 from segbench.errors import ConfigError
 
@@ -22,7 +23,7 @@ def problem(*words: str, verb: str = "train") -> str:
     [
         ("seed=${nope}", "seed: ${nope}: Interpolation key 'nope' not found"),
         ("seed=${oc.env:NOPE_NOPE}", "seed: ${oc.env:NOPE_NOPE}: "),
-        ("seed=${oc.env:PATH}", "seed: expected a number, got '"),
+        ("seed=${oc.env:PATH}", "seed: ${oc.env:PATH}: Value '"),
         ("data.batch_size=${data.batch_size}", "data.batch_size: "),
         ("samples=${hydra:job.num}", "samples: ${hydra:job.num}: "),
         ("data=[1,2]", "data: takes one option: camvid, "),
@@ -116,3 +117,10 @@ def test_classes_that_contradict_themselves_are_a_problem_of_the_config(
     config = compose("train", "data=folder", *paths, *words)
     with pytest.raises(ConfigError, match="data: not a valid class set"):
         build_source(OmegaConf.to_container(config.data, resolve=True))
+
+
+def test_did_you_mean() -> None:
+    assert did_you_mean("wdith", ["width", "depth"]) == "; did you mean 'width'?"
+    assert (
+        did_you_mean("xyz", ["width", "depth"]) + did_you_mean("x", []) == "; known: depth, width"
+    )
