@@ -121,8 +121,8 @@ class DeviceLoader:
         there = _to(np.concatenate(parts, axis=1), self.device).split(widths, dim=1)
         size = self._frames()[1].shape
         return (
-            _Axis.unpacked(*there[:3], size[1]),
-            _Axis.unpacked(*there[3:6], size[2]),
+            _Axis.unpacked(there[0], there[1], there[2], size[1]),
+            _Axis.unpacked(there[3], there[4], there[5], size[2]),
             there[6][:, 0].long(),
             there[7].view(torch.float32).reshape(-1, 3, 4),
         )
