@@ -7,7 +7,7 @@ For each model: the step on tensors that already lie on the device (`synthetic`)
 of the real command, with each loader: generated images, augmentation, curves, checkpoints.
 `share` is the time of the synthetic steps over the wall time of an epoch; its target is 95 %.
 `reads` are the values per step that the host asks the device for, each time waiting until it has
-done all its work: 0 is right. On a CPU, where nobody waits, the loss is read at every step.
+done all its work: 0 is right. On a CPU, where nobody waits, loss and labels are checked at once.
 """
 
 from __future__ import annotations

