@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 
 from segbench import check_data
 from segbench.artifacts.build import build_source
+from segbench.artifacts.model_card import terms
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import config_dir
 from segbench.config.compose import compose_checked, register
@@ -216,7 +217,8 @@ def test_the_check_tells_how_to_get_a_set_that_is_not_there(
     words = ["data=ade20k", f"data.root={tmp_path}/nowhere", f"output={tmp_path}/report"]
     config = compose_checked("check_data", words)
     HydraConfig.instance().set_config(config)
-    assert check_data.main(config) == 2
+    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    assert check_data.main(own) == 2
     printed = capsys.readouterr().out
     for part in (
         "data=ade20k",
@@ -227,6 +229,10 @@ def test_the_check_tells_how_to_get_a_set_that_is_not_there(
     ):
         assert part in printed
     assert not (tmp_path / "report").exists()
+
+
+def test_a_model_card_tells_the_license_of_the_data() -> None:
+    assert "Those of LoveDA: CC BY-NC-SA 4.0" in terms(config_of("loveda"))
 
 
 @pytest.mark.parametrize("name", ["ade20k", "acdc"])
