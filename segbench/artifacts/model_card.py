@@ -82,6 +82,10 @@ def terms(data: Mapping[str, Any]) -> str:
     target = str(data.get("_target_"))
     if not trust.is_shipped("data", target):  # of another package, which a file may not import
         return UNKNOWN_TERMS
+    about = data.get("about") or {}
+    if "license" in about:
+        license_of_data = " ".join(str(about["license"]).split())
+        return f"{UNKNOWN_TERMS} Those of {about.get('title', 'the data set')}: {license_of_data}"
     return getattr(build.locate(target), "terms", UNKNOWN_TERMS)
 
 

@@ -29,11 +29,17 @@ def check_place(
         root: what `data.root` says.
         split_folder: what `{split}` stands for.
         patterns: of images and masks (see `find_files`); their fixed folders must exist.
-        listed: the list file of the split, which must exist too; names are not looked at.
+        listed: the list file of the split, which must exist too; or the names of its images, of
+            which the first stands for all where files lie in the root itself.
         about: of the data set; `title`, `layout` and `get` are shown.
     """
     needed = [fixed_folder(pattern, split_folder) for pattern in patterns]
-    needed += [listed] if isinstance(listed, str) else []
+    if isinstance(listed, str):
+        needed.append(listed)
+    elif listed:
+        needed += [
+            pattern.replace("{name}", listed[0]) for pattern in patterns if "/" not in pattern
+        ]
     missing = [path for path in dict.fromkeys(needed) if not (root / path).exists()]
     if not missing:
         return

@@ -17,12 +17,14 @@ from omegaconf import OmegaConf
 
 from segbench import check_data
 from segbench.artifacts.build import build_source
+from segbench.artifacts.model_card import terms
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import config_dir
 from segbench.config.compose import compose_checked, register
 from segbench.data.about import KEYS, OPTIONAL_KEYS, card
 from segbench.data.check import check
 from segbench.data.dataset import SPLITS
+from segbench.data.sources.cityscapes import Cityscapes
 from segbench.data.sources.folder import Folder
 from segbench.errors import DataError
 from tests.conftest import ROOT
@@ -141,13 +143,20 @@ def test_a_set_is_described_in_full(name: str) -> None:
         assert part.strip() in text
 
 
-def test_the_folder_to_name_is_found_when_the_root_is_another(tmp_path: Path) -> None:
-    right = tmp_path / "data" / "ADEChallengeData2016"
-    SETS["ade20k"].write(right)
-    for wrong in (tmp_path / "data", tmp_path, right / "images", right / "images" / "training"):
+@pytest.mark.parametrize("name", ["ade20k", "acdc", "voc2012", "chase_db1"])
+def test_the_folder_to_name_is_found_when_the_root_is_another(name: str, tmp_path: Path) -> None:
+    right = tmp_path / "data" / "unpacked"
+    SETS[name].write(right)
+    below = [path for path in (right / "images", right / "images" / "training") if path.is_dir()]
+    for wrong in (tmp_path / "data", tmp_path, *below):
         with pytest.raises(DataError) as caught:
-            source_of("ade20k", wrong).records("train")
+            source_of(name, wrong).records("train")
         assert f"data.root={right}" in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["acdc", "bdd100k", "dark_zurich", "kitti", "nightdriving"])
+def test_checkpoints_of_cityscapes_fit_sets_with_its_classes(name: str) -> None:
+    assert source_of(name, Path("nowhere")).classes == Cityscapes("nowhere").classes
 
 
 def test_half_an_archive_is_named_with_what_is_missing(tmp_path: Path) -> None:
@@ -216,7 +225,8 @@ def test_the_check_tells_how_to_get_a_set_that_is_not_there(
     words = ["data=ade20k", f"data.root={tmp_path}/nowhere", f"output={tmp_path}/report"]
     config = compose_checked("check_data", words)
     HydraConfig.instance().set_config(config)
-    assert check_data.main(config) == 2
+    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    assert check_data.main(own) == 2
     printed = capsys.readouterr().out
     for part in (
         "data=ade20k",
@@ -227,6 +237,10 @@ def test_the_check_tells_how_to_get_a_set_that_is_not_there(
     ):
         assert part in printed
     assert not (tmp_path / "report").exists()
+
+
+def test_a_model_card_tells_the_license_of_the_data() -> None:
+    assert "Those of LoveDA: CC BY-NC-SA 4.0" in terms(config_of("loveda"))
 
 
 @pytest.mark.parametrize("name", ["ade20k", "acdc"])
