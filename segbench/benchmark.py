@@ -106,6 +106,8 @@ def _of_names(config: Config) -> dict[str, Config]:
 
 def _of_study(study: str, allow: list[str]) -> dict[str, Config]:
     """The training config of each model that has a finished run in a study, by its name there."""
+    from segbench.comparison.study import short_names
+
     found: dict[str, Config] = {}
     for folder in sorted(Path("runs", study).glob("*/seed*")):
         run = RunDirectory(folder)
@@ -119,12 +121,8 @@ def _of_study(study: str, allow: list[str]) -> dict[str, Config]:
             found[result.name] = _admitted(result.config, str(run.result_file), allow)
     if not found:
         raise ConfigError(f"study: runs/{study} holds no finished training")
-    # As in compare: the data's name is left out where all runs share it.
-    short = {name: name.rpartition("-")[0] for name in found}
-    same_data = len({name.rpartition("-")[2] for name in found}) == 1
-    if same_data and all(short.values()) and len(set(short.values())) == len(found):
-        return {short[name]: config for name, config in found.items()}
-    return found
+    short = short_names(found)
+    return {short[name]: config for name, config in found.items()}
 
 
 def _admitted(config: Config, file: str, allow: list[str]) -> Config:

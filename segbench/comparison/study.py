@@ -132,14 +132,20 @@ def _labels(runs: list[Run]) -> str:
     return ", ".join(sorted({run.label for run in runs}))
 
 
+def short_names(names: Iterable[str]) -> dict[str, str]:
+    """Names of runs (MODEL-DATA) without the data where all share it and that stays unique."""
+    known = sorted(set(names))
+    short = {name: name.rpartition("-")[0] or name for name in known}
+    endings = {name.rpartition("-")[2] for name in known if "-" in name}
+    if len(endings) != 1 or len(set(short.values())) != len(known):
+        return {name: name for name in known}
+    return short
+
+
 def _by_label(runs: list[Run]) -> dict[str, list[Run]]:
-    """Runs by name; the data's name, which all share, is cut off where that stays unique."""
-    names = sorted({run.label for run in runs})
-    short = {name: name.rpartition("-")[0] or name for name in names}
-    endings = {name.rpartition("-")[2] for name in names if "-" in name}
-    if len(endings) != 1 or len(set(short.values())) != len(names):
-        short = {name: name for name in names}
-    groups: dict[str, list[Run]] = {short[name]: [] for name in names}
+    """Runs by their short name, seeds ascending."""
+    short = short_names(run.label for run in runs)
+    groups: dict[str, list[Run]] = {label: [] for label in short.values()}
     for run in sorted(runs, key=lambda run: run.seed):
         label = short[run.label]
         groups[label].append(replace(run, label=label))
