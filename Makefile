@@ -29,10 +29,11 @@ test-all: setup  ## all tests, the slow ones too
 gpu: setup  ## with minutes of a GPU: checks, speed, a study; ARGS="--root PATH", --dry starts nothing
 	$(BIN)/python -m tools.gpu $(ARGS)
 
-lint: setup  ## ruff and mypy
+lint: setup  ## ruff, mypy and codespell
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/codespell -D - -D .codespell-words
 
 format: setup  ## let ruff rewrite the sources
 	$(BIN)/ruff check --fix .
@@ -47,7 +48,7 @@ datasets: setup  ## write docs/datasets.md from conf/data
 results: setup  ## write all tables of results from experiments/results; ARGS=runs/NAME publishes a study
 	$(BIN)/python tools/publish.py $(ARGS)
 
-lock: setup  ## write requirements.lock anew from pyproject.toml
+lock: setup  ## write requirements.lock again from pyproject.toml
 	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --python-version 3.11 --universal \
 		--no-header --no-annotate --no-emit-index-url --upgrade --output-file requirements.lock
 

@@ -19,9 +19,9 @@ def main() -> None:
     """Prints seconds and the peak memory of the whole process."""
     rng = np.random.default_rng(0)
     hits = rng.integers(0, 20_000, (2, 5, 500, 1, 19))
-    labelled = np.broadcast_to(hits[:1, :1] + 5_000, hits.shape)
-    right = np.minimum(hits, labelled)
-    counts = np.concatenate([right, labelled + hits + 3_000 - right, labelled], axis=3)
+    labeled = np.broadcast_to(hits[:1, :1] + 5_000, hits.shape)
+    right = np.minimum(hits, labeled)
+    counts = np.concatenate([right, labeled + hits + 3_000 - right, labeled], axis=3)
     entrants = [Entrant(f"model{m}", tuple(range(5)), counts[m]) for m in range(2)]
     groups = [f"city{i // 167}" for i in range(500)]
     start = time.perf_counter()

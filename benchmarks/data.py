@@ -4,7 +4,7 @@
     python -m benchmarks.data --scaling    time per frame and memory at 100, 1,000, 10,000 frames
 
 The usual pipeline decodes PNG, scales, pads, crops, flips, changes brightness and contrast and
-normalises the frame to float32, as the examples of segmentation_models_pytorch do. Ours draws the
+normalizes the frame to float32, as the examples of segmentation_models_pytorch do. Ours draws the
 same kind of crops. Ratios travel between machines, times do not.
 """
 
@@ -96,7 +96,7 @@ def compare(frame: tuple[int, int], crop: tuple[int, int], count: int, folder: P
         "usual (PNG, albumentations, float32)": usual(records, crop),
         "ours without cache": ours(records, files, crop, 0.3),
         "ours, warm cache": ours(records, cached, crop, 0.3),
-        "ours, warm cache, no colour jitter": ours(records, cached, crop, 0.0),
+        "ours, warm cache, no color jitter": ours(records, cached, crop, 0.0),
     }
     rates: dict[str, list[float]] = {name: [] for name in pipelines}
     for _ in range(ROUNDS):  # in turn, so that a busy machine slows all alike

@@ -3,7 +3,7 @@
 python -m segbench.benchmark model=unet,segformer_b0 sizes=[[360,480]]
 python -m segbench.benchmark study=custom_vs_unet       the models of its runs, for segbench.compare
 
-Every model is measured in a process of its own, warmed up, with the device synchronised, in several
+Every model is measured in a process of its own, warmed up, with the device synchronized, in several
 rounds whose spread is printed. Times compare within one table, not between machines.
 """
 

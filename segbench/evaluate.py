@@ -154,9 +154,9 @@ def _trained_as(segmenter: Segmenter) -> Protocol:
 
 
 def _seen_as_in_training(segmenter: Segmenter) -> Config:
-    """How the network was shown its pictures: size and normalisation."""
+    """How the network was shown its pictures: size and normalization."""
     meta = segmenter.meta
-    trained = meta["config"]["data"]  # an ONNX file normalises by itself: see there
+    trained = meta["config"]["data"]  # an ONNX file normalizes by itself: see there
     own = {key: list(trained.get(key) or meta[key]) for key in ("mean", "std")}
     return {"resize": meta["protocol"].get("resize"), **own}
 

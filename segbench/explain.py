@@ -100,7 +100,7 @@ def _embeddings(config: Config, segmenter: Segmenter, folder: Path) -> None:
 
     embedded = embed_images(
         segmenter, list(_images(config, segmenter)), config["layer"] or "head.input",
-        config["projection"], config["per_class"], config["least"], config["neighbours"],
+        config["projection"], config["per_class"], config["least"], config["neighbors"],
         config["seed"],
     )  # fmt: skip
     write_embedding(embedded, folder)

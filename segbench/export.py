@@ -4,7 +4,7 @@ python -m segbench.export ckpt=runs/STUDY/NAME/seedN/checkpoints/best.ckpt
 python -m segbench.export ckpt=best.ckpt argmax=true source=photos/ output=net.onnx
 python -m segbench.export ckpt=best.ckpt format=ckpt half=true output=net.ckpt
 
-Writes FILE.onnx and FILE.json (classes, colours, normalisation, scores, where it comes from), or
+Writes FILE.onnx and FILE.json (classes, colors, normalization, scores, where it comes from), or
 FILE.ckpt without what only training needs and its model card FILE.md. If the file does not predict
 what the checkpoint predicts, it is not written and the exit code is 1.
 """
@@ -160,7 +160,7 @@ def _parity(network: Deployed, file: Path, images: list[Tensor], config: Config)
     """Compares the file with the network.
 
     Raises:
-        ExportError: they differ by more than is allowed; quantised files may.
+        ExportError: they differ by more than is allowed; quantized files may.
     """
     from segbench.errors import ExportError
     from segbench.inference.onnx import OnnxNetwork
@@ -207,7 +207,7 @@ def _card(segmenter: Segmenter, config: Config) -> Config:
         "classes": meta["classes"],
         "mean": list(meta["mean"]),
         "std": list(meta["std"]),
-        "normalisation": "(image / 255 - mean) / std, inside the graph",
+        "normalization": "(image / 255 - mean) / std, inside the graph",
         "divisor": segmenter.predictor.divisor,
         "quantize": config["quantize"],
         "opset": OPSET,
@@ -219,7 +219,7 @@ def _card(segmenter: Segmenter, config: Config) -> Config:
         "name": trained.get("name"),
         "seed": trained.get("seed"),
         "data": trained["data"],
-        "licence": "The weights were learned from the data set named under `data`; its terms may "
+        "license": "The weights were learned from the data set named under `data`; its terms may "
         "restrict their use.",
         "commit": result.commit if result else None,
         "exported_by": {"commit": provenance.commit()[0], "versions": provenance.versions()},

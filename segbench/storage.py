@@ -77,7 +77,7 @@ def replacing_all(folder: Path) -> Iterator[Path]:
     """Yields a folder whose files are moved into `folder` when the block ends without an error.
 
     So a set of files that belong together is never half new and half old. Files in `folder` that
-    are not written anew stay.
+    are not written again stay.
     """
     folder.mkdir(parents=True, exist_ok=True)
     draft = folder / f"{_DRAFT}{secrets.token_hex(4)}"

@@ -150,7 +150,7 @@ def cuts(data: SegmentationData) -> None:
 
 
 def optimizes(make: Callable[..., Any], model: nn.Module) -> None:
-    """One step of an optimiser."""
+    """One step of an optimizer."""
     optimizer = make(moved(model), lr=1e-3)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)

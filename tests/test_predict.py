@@ -93,8 +93,8 @@ def test_post_processing_removes_small_regions(run, photos, tmp_path):
 def test_a_video_comes_back_as_a_video(run, tmp_path, capsys):
     source = tmp_path / "drive.mp4"
     writer = cv2.VideoWriter(str(source), cv2.VideoWriter.fourcc(*"mp4v"), 10, (40, 30))
-    for grey in (20, 90, 160, 230):
-        writer.write(np.full((30, 40, 3), grey, np.uint8))
+    for gray in (20, 90, 160, 230):
+        writer.write(np.full((30, 40, 3), gray, np.uint8))
     writer.release()
     assert run(f"source={source}", "write=[ids,color]") == 0
     video = cv2.VideoCapture(str(tmp_path / "out" / "color" / "drive.mp4"))

@@ -37,7 +37,7 @@ def test_a_small_checkpoint_is_all_that_the_run_knew(
     ckpt = run / "checkpoints" / f"{result['protocol']['selection']}.ckpt"
     small = hand_over(ckpt)
     content = torch.load(small, weights_only=True)
-    assert set(content) == {"state_dict", "segbench"}  # nothing else of the optimiser or the EMA
+    assert set(content) == {"state_dict", "segbench"}  # nothing else of the optimizer or the EMA
     assert str(tmp_path) not in repr(content["segbench"])
     ours, original = Segmenter(small, device="cpu"), Segmenter(ckpt, device="cpu")
     assert np.array_equal(ours.predict(PHOTO).probs, original.predict(PHOTO).probs)

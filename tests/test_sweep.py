@@ -13,7 +13,7 @@ import pytest
 from segbench.artifacts.run_directory import RunDirectory
 from tests.conftest import ROOT, TINIEST, python_path, run_verb
 
-# Seed 1 cannot be built, seed 2 is killed by the system, until MENDED is set.
+# Seed 1 cannot be built, seed 2 is killed by the system, until REPAIRED is set.
 FLAKY = """
 import os, signal, torch
 from torch import nn
@@ -23,12 +23,12 @@ class Net(nn.Module):
         super().__init__()
         self.head = nn.Conv2d(3, num_classes, 1)
         self.seed, self.calls = torch.initial_seed(), 0
-        if self.seed == 1 and "MENDED" not in os.environ:
+        if self.seed == 1 and "REPAIRED" not in os.environ:
             raise ValueError("this width does not work")
 
     def forward(self, image):
         self.calls += 1
-        if self.seed == 2 and self.calls == 6 and "MENDED" not in os.environ:
+        if self.seed == 2 and self.calls == 6 and "REPAIRED" not in os.environ:
             os.kill(os.getpid(), signal.SIGKILL)  # in the second epoch
         return self.head(image)
 """
@@ -81,7 +81,7 @@ def test_jobs_that_fail_or_are_killed_stop_no_other_and_are_the_ones_done_next(
     assert "Traceback" not in first.stderr
 
     finished = {r.path: r.result_file.stat().st_mtime_ns for r in (runs[0], runs[3])}
-    second = sweep(tmp_path, MENDED="yes")
+    second = sweep(tmp_path, REPAIRED="yes")
     assert second.returncode == 0, second.stderr
     assert [r.read_result().status for r in runs] == ["finished"] * 4
     assert all("unchanged" in table_of(second)[job] for job in ("1", "4"))

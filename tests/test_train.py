@@ -172,8 +172,8 @@ def test_a_finished_run_is_left_alone(
     )
     assert "overwrite=true" in str(caught.value)
 
-    anew = train_tiny("optimizer.lr=0.5", "overwrite=true", "trainer.max_epochs=1")
-    assert anew.status == "finished"
+    retrained = train_tiny("optimizer.lr=0.5", "overwrite=true", "trainer.max_epochs=1")
+    assert retrained.status == "finished"
     assert run.read_result().config["optimizer"]["lr"] == 0.5
     assert len(curves(run)) == 1
 
@@ -271,7 +271,7 @@ def test_a_compiled_network_saves_plain_names(
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "adamw"])
-def test_gradients_are_clipped_under_mixed_precision_where_optimisers_are_fused(
+def test_gradients_are_clipped_under_mixed_precision_where_optimizers_are_fused(
     train_tiny: Train, optimizer: str
 ) -> None:
     words = (f"optimizer={optimizer}", "precision=bf16-mixed", "trainer.max_epochs=1")

@@ -20,13 +20,13 @@ from tests.conftest import TINIEST, run_verb
 
 pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
 
-# AdamW that fails above a rate, as a training that diverges, until MENDED is set.
+# AdamW that fails above a rate, as a training that diverges, until REPAIRED is set.
 FRAGILE = """
 import os
 from segbench.training.optim import adamw
 
 def fragile(model, lr, **others):
-    if lr > 0.0015 and "MENDED" not in os.environ:
+    if lr > 0.0015 and "REPAIRED" not in os.environ:
         raise ValueError("this rate does not work")
     return adamw(model, lr, **others)
 """
@@ -136,7 +136,7 @@ def test_two_models_are_tuned_alike_and_compared_under_what_was_found(tmp_path: 
     for file in tuned.values():
         assert yaml.safe_load(file.read_text())["tuning_trials"] == 1
 
-    second = multirun(tmp_path, *tuning, MENDED="yes")
+    second = multirun(tmp_path, *tuning, REPAIRED="yes")
     assert second.returncode == 0, second.stderr
     assert second.stdout.count("is finished already: val mIoU") == 2
     assert "optuna" not in (second.stdout + second.stderr).lower(), "noise of a library"

@@ -88,7 +88,7 @@ def rendered(root: Path) -> dict[Path, str]:
     }
     for file in sorted(results.glob("*.md")):
         if file not in pages:
-            raise ValueError(f"{file}: there is no {file.stem}.json beside it; publish it anew")
+            raise ValueError(f"{file}: there is no {file.stem}.json beside it; publish it again")
 
     for page in (root / name for name in PAGES):
 

@@ -78,7 +78,7 @@ python -m segbench.evaluate {name} root=DATA_FOLDER
 
 
 def terms(data: Mapping[str, Any]) -> str:
-    """What the licence of a data set says of weights learned from it."""
+    """What the license of a data set says of weights learned from it."""
     target = str(data.get("_target_"))
     if not trust.is_shipped("data", target):  # of another package, which a file may not import
         return UNKNOWN_TERMS

@@ -59,7 +59,7 @@ class Protocol:
         resize: size at which the model sees images; None = their own.
         inference: config node of the predictor; None for predictions from elsewhere.
         absent_classes: policy for classes in neither mask nor pred, see `metrics.scores`.
-        void_prediction: what void predicted on a labelled pixel is; `miss` = a miss of its class.
+        void_prediction: what void predicted on a labeled pixel is; `miss` = a miss of its class.
         selection: which weights were tested, `best` by val/mIoU or `last`; None if unknown.
         num_classes: without the ignored one.
         labels: as `DataInfo.protocol`.
@@ -173,7 +173,7 @@ class Scores:
     Args:
         mIoU: mean of `IoU`.
         mDice: mean of `Dice`.
-        pixel_acc: share of the labelled pixels with the right class.
+        pixel_acc: share of the labeled pixels with the right class.
         mean_acc: mean of `recall`.
         fwIoU: mean of `IoU` weighted by the share of true pixels.
         IoU, Dice, precision, recall: by class name.

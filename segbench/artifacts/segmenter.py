@@ -45,7 +45,7 @@ class Prediction:
     Args:
         labels: uint8 `[H, W]`, class ids, as large as the picture.
         probs: float32 `[C, H, W]`, or None if not asked for.
-        classes: names and colours of the ids.
+        classes: names and colors of the ids.
         in_windows: whether the picture was too large for one piece and was predicted in
             overlapping windows, though the checkpoint was tested on whole images.
     """
@@ -57,7 +57,7 @@ class Prediction:
 
 
 class Segmenter:
-    """Predicts pictures with the network, the normalisation and the protocol of a checkpoint.
+    """Predicts pictures with the network, the normalization and the protocol of a checkpoint.
 
     Args:
         ckpt: a checkpoint written by `segbench.train`, or an `.onnx` file by `segbench.export`;

@@ -1,6 +1,6 @@
 """A checkpoint to hand over: the network and what describes it, nothing that only training needs.
 
-What stays behind: optimiser, schedule, random state, callbacks, the weights beside the averaged
+What stays behind: optimizer, schedule, random state, callbacks, the weights beside the averaged
 ones (EMA), and the paths of the machine. What comes along from result.json: scores and provenance.
 """
 

@@ -17,7 +17,7 @@ from segbench.artifacts.run_directory import RunDirectory
 from segbench.comparison.runs import Run
 from segbench.console import progress
 
-SAME = 0.01  # of the labelled pixels: more hits or misses than that, and it is another prediction
+SAME = 0.01  # of the labeled pixels: more hits or misses than that, and it is another prediction
 
 
 @dataclass

@@ -86,18 +86,18 @@ def scores_of(counts: np.ndarray, absent: str = "exclude") -> np.ndarray:
 
 
 def resampled_scores(
-    counts: np.ndarray, weights: np.ndarray, absent: str, labelled: np.ndarray
+    counts: np.ndarray, weights: np.ndarray, absent: str, labeled: np.ndarray
 ) -> np.ndarray:
     """Scores of resampled image sets, by one matrix product.
 
-    A class that has labelled pixels in the data but none in a resample is left out of that
+    A class that has labeled pixels in the data but none in a resample is left out of that
     resample for all models alike; otherwise a few false positives would decide whether it counts.
 
     Args:
         counts: float64 `[P, S, 3, C]`, summed per position of the resampled series.
         weights: float64 `[R, P]`.
         absent: see `scores_of`.
-        labelled: bool `[C]`; the classes with labelled pixels in the data.
+        labeled: bool `[C]`; the classes with labeled pixels in the data.
 
     Returns:
         float64 `[R, S, C + 1]`, as `scores_of`.
@@ -106,7 +106,7 @@ def resampled_scores(
     summed = (weights @ counts.reshape(len(counts), -1)).reshape(len(weights), *size)
     values = overlap(summed[:, :, 0], summed[:, :, 1])
     if absent == "exclude":
-        values[(summed[:, :, 2] == 0) & labelled] = np.nan
+        values[(summed[:, :, 2] == 0) & labeled] = np.nan
     return _with_mean(values, absent)
 
 

@@ -168,7 +168,7 @@ def choose_block_length(memory: float, count: int) -> int:
     """Block length from the data: `LENGTHEN` times that of Politis & White.
 
     Their rule (2004; corrected by Patton et al. 2009) is the length (1.5 memory^2 N)^(1/3), which
-    minimises the mean squared error of the bootstrap variance. Intervals need longer blocks: what
+    minimizes the mean squared error of the bootstrap variance. Intervals need longer blocks: what
     short blocks miss makes every interval too narrow, while the unrest of few long blocks is paid
     for by Student's t (Sun, Phillips & Jin 2008). At least 1.3 N^(1/2) images, the rule of Lazarus
     et al. (2018) for when the correlation is not trusted to show; at most N / `MIN_BLOCKS`.

@@ -187,7 +187,7 @@ def resample(
     observed = scores_of(counts.sum(axis=1), absent)
     series = np.stack([influence(entrant.counts).mean(axis=0) for entrant in entrants])
     plan = resampling.plan(groups, series, unit, block_length)
-    labelled = counts[0, :, 2].sum(axis=0) > 0
+    labeled = counts[0, :, 2].sum(axis=0) > 0
     gathered = plan.gather(counts.swapaxes(0, 1)).astype(np.float64)
 
     rng = np.random.default_rng(seed)
@@ -197,13 +197,13 @@ def resample(
     deviation = np.zeros((2, *observed.shape))
     for start in range(0, replicates, chunk):
         weights = plan.weights(min(chunk, replicates - start), rng)
-        scores = resampled_scores(gathered, weights, absent, labelled)
+        scores = resampled_scores(gathered, weights, absent, labeled)
         rows = slice(start, start + len(weights))
         runs[rows] = scores[..., -1]
         for model, part in enumerate(parts):
             means[rows, model] = _nan_mean(scores[:, part], axis=1)
-            centre = _nan_mean(observed[part])
-            off = scores[:, part] - means[rows, model][:, None] - (observed[part] - centre)
+            center = _nan_mean(observed[part])
+            off = scores[:, part] - means[rows, model][:, None] - (observed[part] - center)
             deviation[0, part] += np.nan_to_num(off**2).sum(axis=0)
             deviation[1, part] += (~np.isnan(off)).sum(axis=0)
     spread = deviation[0] / np.maximum(deviation[1], 1)
@@ -239,7 +239,7 @@ def _nan_mean(values: np.ndarray, axis: int = 0) -> np.ndarray:
 
 
 def _nan_var(values: np.ndarray) -> np.ndarray:
-    centred = values - _nan_mean(values)
+    centered = values - _nan_mean(values)
     number = (~np.isnan(values)).sum(axis=0)
-    total = np.nan_to_num(centred**2).sum(axis=0)
+    total = np.nan_to_num(centered**2).sum(axis=0)
     return np.where(number > 1, total / np.maximum(number - 1, 1), np.nan)

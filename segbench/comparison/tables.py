@@ -102,7 +102,7 @@ def leaderboard(comparison: Mapping[str, Any]) -> Table:
                {"p_rank_1": lambda row: row["places"][0]}),
         Column(f"{other} (%)", METRICS[other] + "; mean over seeds",
                lambda row: percent(row[other]), {other: lambda row: row[other]}, is_optional=True),
-        Column("pixel_acc (%)", "share of the labelled pixels that are right",
+        Column("pixel_acc (%)", "share of the labeled pixels that are right",
                lambda row: percent(row["pixel_acc"]), {"pixel_acc": lambda row: row["pixel_acc"]}),
         Column("params", "number of parameters (K thousands, M millions)",
                lambda row: amount(row["params"]), {"params": lambda row: row["params"]},

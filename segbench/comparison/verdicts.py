@@ -114,7 +114,7 @@ def _wins(a: np.ndarray, b: np.ndarray) -> np.ndarray:
 
 
 def _redraw(runs: np.ndarray, rng: np.random.Generator, number: int) -> np.ndarray:
-    """`number` seeds with replacement, anew in each replicate: `[R, S]` to `[R, number]`."""
+    """`number` seeds with replacement, drawn again in each replicate: `[R, S]` to `[R, number]`."""
     return np.take_along_axis(runs, rng.integers(runs.shape[1], size=(len(runs), number)), axis=1)
 
 

@@ -262,7 +262,7 @@ class ExplainConfig:
     projection: str = choice("tsne", "pca", "umap")
     per_class: int = within(200, 1)
     least: int = within(10, 1)
-    neighbours: int = within(10, 1)
+    neighbors: int = within(10, 1)
     seed: int = within(0, 0, LARGEST_SEED)
 
     # Architecture: models of conf/model, or [all] (model=a,b is short for models=[a,b])

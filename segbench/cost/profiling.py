@@ -1,6 +1,6 @@
 """What a network costs: parameters, FLOPs, latency, throughput, memory.
 
-Times are taken after a warm-up, with the device synchronised, in several rounds, so that every
+Times are taken after a warm-up, with the device synchronized, in several rounds, so that every
 number comes with the spread between rounds. FLOPs are twice the multiply-accumulates of matrix
 products and convolutions, in eval mode; norms, activations and resizing are not counted (as in
 fvcore and in the papers).

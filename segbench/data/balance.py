@@ -72,7 +72,7 @@ def class_weights(weighting: str, counts: np.ndarray) -> list[float]:
     Args:
         weighting: `median_frequency` (Eigen & Fergus, 2015, as SegNet uses it: pixels of the
             class / pixels of the images that have it, median over classes / that); `enet`
-            (Paszke et al., 2016: 1 / ln(1.02 + share of labelled pixels)); `effective_number` (Cui
+            (Paszke et al., 2016: 1 / ln(1.02 + share of labeled pixels)); `effective_number` (Cui
             et al., 2019: (1 - b) / (1 - b^n) with b = 0.99 and n in images' worth of pixels,
             scaled to mean 1).
         counts: as from `pixel_counts`.

@@ -179,13 +179,13 @@ def _summarize(
 
 def _labels(source: Source, split: str, measured: SplitStatistics) -> list[Finding]:
     names, counts = source.classes.names, measured.counts
-    labelled, ignored = counts[:, :-1], counts[:, -1]
+    labeled, ignored = counts[:, :-1], counts[:, -1]
     findings = []
-    absent = [name for name, n in zip(names, labelled.sum(axis=0), strict=True) if n == 0]
+    absent = [name for name, n in zip(names, labeled.sum(axis=0), strict=True) if n == 0]
     blank = [
-        str(r.mask) for r, n in zip(measured.records, labelled.sum(axis=1), strict=True) if not n
+        str(r.mask) for r, n in zip(measured.records, labeled.sum(axis=1), strict=True) if not n
     ]
-    first_only = labelled[:, 1:].sum() == 0 and labelled[:, 0].sum() > 0
+    first_only = labeled[:, 1:].sum() == 0 and labeled[:, 0].sum() > 0
     if first_only and ignored.sum() and len(names) > 1:
         share = ignored.sum() / counts.sum()
         text = (
@@ -196,10 +196,10 @@ def _labels(source: Source, split: str, measured: SplitStatistics) -> list[Findi
         text = f"class(es) absent from {split}: {', '.join(absent)}."
         findings.append(Finding("warning", "absent", split, text))
     if blank and len(blank) == len(measured.records):
-        findings.append(Finding("warning", "unlabelled", split, f"{split} has no labels at all."))
+        findings.append(Finding("warning", "unlabeled", split, f"{split} has no labels at all."))
     elif blank:
         text = f"{len(blank)} mask(s) contain no labeled pixel."
-        findings.append(Finding("warning", "unlabelled", split, text, blank))
+        findings.append(Finding("warning", "unlabeled", split, text, blank))
     return findings
 
 
@@ -209,7 +209,7 @@ def _is_lossy(record: Record) -> bool:
 
 
 def _refined(kind: str, record: Record, num_classes: int) -> str:
-    """A mask with far more values than classes was interpolated, not mislabelled."""
+    """A mask with far more values than classes was interpolated, not mislabeled."""
     if kind not in ("label", "color") or record.mask is None:
         return kind
     try:

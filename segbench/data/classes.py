@@ -29,8 +29,8 @@ class ClassSet:
     Args:
         names: class names; position = class id, `0..num_classes-1`.
         colors: one RGB triple (0-255) per class, all different.
-        ignore_index: the id of unlabelled pixels in memory; it is never predicted or scored.
-        void_color: RGB of unlabelled pixels, different from every class color.
+        ignore_index: the id of unlabeled pixels in memory; it is never predicted or scored.
+        void_color: RGB of unlabeled pixels, different from every class color.
 
     Raises:
         ValueError: names or colors repeat, differ in number, are out of range, or there are
@@ -121,7 +121,7 @@ class ClassSet:
         return palette[np.where((ids < 0) | (ids > 255), 255, ids).astype(np.uint8)]
 
     def check(self, ids: np.ndarray, where: str = "mask") -> None:
-        """Raises `DataError` naming `where` and the values if `ids` holds a stranger."""
+        """Raises `DataError` naming `where` and the values if `ids` contains an unknown label."""
         present = np.unique(ids)
         bad = present[
             ((present < 0) | (present >= self.num_classes)) & (present != self.ignore_index)
@@ -172,7 +172,7 @@ def parse_color(color: Any) -> RGB:
 
 @lru_cache(maxsize=4)
 def _id_of_color(classes: ClassSet) -> np.ndarray:
-    """Lookup table over all 2^24 colors: class id, `ignore_index`, or -1 for a stranger."""
+    """Lookup table over all 2^24 colors: class id, `ignore_index`, or -1 for an unknown color."""
     table = np.full(1 << 24, -1, np.int16)
     table[pack(np.array(classes.void_color))] = classes.ignore_index
     for class_id, color in enumerate(classes.colors):

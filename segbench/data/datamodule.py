@@ -38,7 +38,7 @@ Loader = ThreadLoader | ProcessLoader | DeviceLoader
 class SegmentationData(pl.LightningDataModule):
     """Train, val and test loaders of a source.
 
-    Batches are uint8 (see `collate`): the task normalises with `mean` and `std` and widens the
+    Batches are uint8 (see `collate`): the task normalizes with `mean` and `std` and widens the
     masks on the device. Use `Trainer(use_distributed_sampler=False)`: the samplers of this module
     already split the images among the ranks.
 

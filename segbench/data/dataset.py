@@ -26,7 +26,7 @@ class Record:
         name: unique in the split; result files and predictions are named after it.
         group: what images are correlated within (drive, city, patient).
         image: path of the image; None for a generated one.
-        mask: path of the mask; None when unlabelled or generated.
+        mask: path of the mask; None when unlabeled or generated.
         index: position, used by generated sources.
     """
 

@@ -50,7 +50,7 @@ def read_colors(path: Path | None) -> np.ndarray:
 
 
 def read_ids(path: Path | None) -> np.ndarray:
-    """Decodes a mask of label ids; a colour mask is refused.
+    """Decodes a mask of label ids; a color mask is refused.
 
     Returns:
         uint8 or uint16 `[H, W]`.
@@ -59,15 +59,15 @@ def read_ids(path: Path | None) -> np.ndarray:
     if mask.ndim != 2:
         colors = len(np.unique(mask.reshape(-1, 3), axis=0))
         raise DataError(
-            f"{path}: an RGB mask ({colors} colours) where one label id per pixel was expected. "
-            "Use the label-id version of the masks, or a source that reads colours.",
+            f"{path}: an RGB mask ({colors} colors) where one label id per pixel was expected. "
+            "Use the label-id version of the masks, or a source that reads colors.",
             "rgb",
         )
     return mask
 
 
 def check_ids(ids: np.ndarray, known: np.ndarray, path: Path | None, expected: str) -> None:
-    """Raises DataError naming the file, the values and their share if `ids` holds a stranger.
+    """Raises DataError naming file, values and their share if `ids` contains an unknown label.
 
     Args:
         ids: raw label values, integer `[H, W]`.

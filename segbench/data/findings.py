@@ -72,7 +72,7 @@ def across_splits(statistics: dict[str, SplitStatistics]) -> list[Finding]:
 
 
 def _same_files(statistics: dict[str, SplitStatistics]) -> bool:
-    """Whether a source without a labelled test gives its val as test."""
+    """Whether a source without a labeled test gives its val as test."""
     if not {"val", "test"} <= statistics.keys():
         return False
     val, test = ([r.image for r in statistics[split].records] for split in ("val", "test"))

@@ -1,7 +1,7 @@
 """Augmentation from a few knobs, every draw a function of (seed, epoch, index).
 
 Scale, crop, flip and padding are one albumentations transform of ours (`ScaleCrop`), because
-choosing the crop window before resizing is what makes the data path fast. Changes of colour are one
+choosing the crop window before resizing is what makes the data path fast. Changes of color are one
 matrix. Blur, noise and cutouts are albumentations'.
 """
 
@@ -33,7 +33,7 @@ class ScaleCrop(A.DualTransform):
         crop_size: output `(H, W)` in pixels; None keeps each frame's own size.
         scale_range: the frame is resized by a factor drawn uniformly from this range.
         cat_max_ratio: draw the crop again (10 times at most) while one class covers more than
-            this share of its labelled pixels; 1 never draws again.
+            this share of its labeled pixels; 1 never draws again.
         class_uniform: probability that the crop is put around a pixel of a class drawn uniformly
             from those in the frame, so that rare classes are seen more often.
         hflip: probability of a left-right flip.
@@ -78,13 +78,13 @@ class ScaleCrop(A.DualTransform):
         scale = draws.uniform(*self.scale_range)
         resized = scaled(frame, scale)
         output = self.crop_size or frame
-        centre = None
+        center = None
         if self.class_uniform and draws.random() < self.class_uniform:
-            centre = self._pixel_of_some_class(mask, resized, draws)
+            center = self._pixel_of_some_class(mask, resized, draws)
         for _ in range(_CROP_TRIES):
             free = (draws.random(), draws.random())
-            window = place(frame, resized, output, free, centre, flip)
-            if centre or self.cat_max_ratio >= 1 or self._mixed(window.crop_mask(mask)):
+            window = place(frame, resized, output, free, center, flip)
+            if center or self.cat_max_ratio >= 1 or self._mixed(window.crop_mask(mask)):
                 break
         return window
 
@@ -97,13 +97,13 @@ class ScaleCrop(A.DualTransform):
         return window.pad(window.crop_mask(mask), self.ignore_index)
 
     def _mixed(self, crop: np.ndarray) -> bool:
-        counts = self._labelled(crop)
+        counts = self._labeled(crop)
         return bool(counts.max() <= self.cat_max_ratio * counts.sum())
 
     def _pixel_of_some_class(
         self, mask: np.ndarray, resized: Size, draws: random.Random
     ) -> tuple[float, float] | None:
-        counts = self._labelled(mask)
+        counts = self._labeled(mask)
         present = np.flatnonzero(counts)
         if not present.size:
             return None
@@ -113,7 +113,7 @@ class ScaleCrop(A.DualTransform):
         height, width = mask.shape
         return (row + 0.5) * resized[0] / height, (column + 0.5) * resized[1] / width
 
-    def _labelled(self, mask: np.ndarray) -> np.ndarray:
+    def _labeled(self, mask: np.ndarray) -> np.ndarray:
         counts = np.bincount(mask.ravel(), minlength=256)
         counts[self.ignore_index] = 0
         return counts
@@ -215,20 +215,20 @@ class Augmentation:
         return self.scale_crop.draw(mask, window_draws(key))
 
     def draw_colors(self, key: tuple[int, int, int]) -> np.ndarray:
-        """The change of colours that `__call__` makes for this key.
+        """The change of colors that `__call__` makes for this key.
 
-        Brightness, contrast (about the grey of `image_fill`) and saturation are all linear, so
+        Brightness, contrast (about the gray of `image_fill`) and saturation are all linear, so
         they are one matrix.
 
         Returns:
             float32 `[3, 4]`, to be applied to (R, G, B, 1) with values in 0..255.
         """
-        draws = random.Random(f"colours {key}")
+        draws = random.Random(f"colors {key}")
         low, high = 1 - self.color_jitter, 1 + self.color_jitter
         brightness, contrast, saturation = (draws.uniform(low, high) for _ in range(3))
-        grey = (1 - contrast) * np.dot(_LUMA, self.scale_crop.image_fill)
+        gray = (1 - contrast) * np.dot(_LUMA, self.scale_crop.image_fill)
         mix = contrast * (saturation * np.eye(3) + (1 - saturation) * np.tile(_LUMA, (3, 1)))
-        return (brightness * np.column_stack([mix, [grey] * 3])).astype(np.float32)
+        return (brightness * np.column_stack([mix, [gray] * 3])).astype(np.float32)
 
 
 def window_draws(key: tuple[int, int, int]) -> random.Random:

@@ -160,7 +160,7 @@ def place(
     resized: Size,
     output: Size,
     free: tuple[float, float],
-    centre: tuple[float, float] | None = None,
+    center: tuple[float, float] | None = None,
     flip: bool = False,
 ) -> Window:
     """Places a crop of size `output` in the resized frame.
@@ -170,7 +170,7 @@ def place(
         resized: `(H, W)` after resizing.
         output: `(H, W)` wanted; a smaller resized frame is padded.
         free: two draws from [0, 1): position of the crop (or of the frame in its padding).
-        centre: `(row, column)` in the resized frame that the crop must contain; `free` then
+        center: `(row, column)` in the resized frame that the crop must contain; `free` then
             places that point within the crop.
         flip: mirror the crop left-right.
     """
@@ -178,10 +178,10 @@ def place(
     for axis in (0, 1):
         size[axis] = min(resized[axis], output[axis])
         room = resized[axis] - size[axis]
-        if centre is None:
+        if center is None:
             origin[axis] = int(free[axis] * (room + 1))
         else:
-            wanted = int(centre[axis]) - int(free[axis] * size[axis])
+            wanted = int(center[axis]) - int(free[axis] * size[axis])
             origin[axis] = min(max(wanted, 0), room)
         offset[axis] = int(free[axis] * (output[axis] - size[axis] + 1))
     return Window(frame, resized, _pair(origin), _pair(size), output, _pair(offset), flip)

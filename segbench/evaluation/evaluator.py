@@ -168,7 +168,7 @@ def evaluate_predictions(
             progress(done, len(found))
     if problems and not partial:
         raise DataError(
-            f"predictions={folder}: {len(problems)} problems, nothing was scored. Mend them, or "
+            f"predictions={folder}: {len(problems)} problems, nothing was scored. Fix them, or "
             "score what is there with partial=true.\n" + "\n".join(f"  - {p}" for p in problems)
         )
     if not kept:

@@ -77,8 +77,8 @@ def read_prediction(
 
     Args:
         file: of one of `SUFFIXES`.
-        classes: the class set that the ids or colours mean.
-        format: `ids`: class ids, also as a palette image; `color`: the colours of the class set;
+        classes: the class set that the ids or colors mean.
+        format: `ids`: class ids, also as a palette image; `color`: the colors of the class set;
             `label_ids`: Cityscapes label IDs 0..33; `auto`: `color` if the file has three
             channels, else `ids`.
         void_values: further ids that mean "no class", beside `ignore_index`.

@@ -58,11 +58,11 @@ def write_tables(
             by_column = (column.get(name) for column in columns.values())
             writer.writerow([csv_cell(name), pixels[name], *by_column])
     hits, _ = union_counts(matrices)
-    labelled, absent = matrices.sum((1, 2)), known(result.protocol).absent_classes
+    labeled, absent = matrices.sum((1, 2)), known(result.protocol).absent_classes
     with (folder / "images.csv").open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
-        writer.writerow(["image", "labelled_pixels", "mIoU", "pixel_acc"])
-        for name, matrix, right, count in zip(names, matrices, hits.sum(1), labelled, strict=True):
+        writer.writerow(["image", "labeled_pixels", "mIoU", "pixel_acc"])
+        for name, matrix, right, count in zip(names, matrices, hits.sum(1), labeled, strict=True):
             value = mean_over_classes(class_iou(matrix), absent)
             accuracy = right / count if count else ""
             writer.writerow(
@@ -112,7 +112,7 @@ def _notes(result: Result) -> list[str]:
     protocol, info = known(result.protocol), known(result.data_info)
     lines = [
         f"{info.num_images[info.split]} images at original resolution, {protocol.source}; absent "
-        f"classes: {protocol.absent_classes}; void predicted on a labelled pixel: a miss. Percent."
+        f"classes: {protocol.absent_classes}; void predicted on a labeled pixel: a miss. Percent."
     ]
     if protocol.partial:
         lines.append(f"PARTIAL: {len(protocol.partial)} problems, see protocol.partial.")

@@ -10,7 +10,7 @@ from segbench.escaping import one_line
 from segbench.explanation.architecture import Architecture, Stage
 
 COLUMN, ROW, TOP, LEFT = 92, 92, 92, 64
-# Okabe and Ito's colours, which people with colour blindness tell apart.
+# Okabe and Ito's colors, which people with color blindness tell apart.
 COLORS = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#0072B2", "#D55E00", "#999999",
           "#882255", "#DDCC77")  # fmt: skip
 INK = "#333333"
@@ -34,7 +34,7 @@ def as_svg(architecture: Architecture, title: str) -> str:
     colors = {part: COLORS[i % len(COLORS)] for i, part in enumerate(parts)}
     width = LEFT + COLUMN * max(len(stages), 5) + 24
     height = TOP + ROW * len(strides) + 30
-    centres = [
+    centers = [
         (LEFT + COLUMN * (i + 0.5), TOP + ROW * (rows[stage.stride] + 0.4))
         for i, stage in enumerate(stages)
     ]
@@ -61,12 +61,12 @@ def as_svg(architecture: Architecture, title: str) -> str:
         )
     both_ways = {arrow for arrow in architecture.arrows if arrow[::-1] in architecture.arrows}
     lines += [
-        _arrow(start, end, centres, boxes, (start, end) in both_ways)
+        _arrow(start, end, centers, boxes, (start, end) in both_ways)
         for start, end in architecture.arrows
         if start < end or (start, end) not in both_ways
     ]
-    for stage, centre, box in zip(stages, centres, boxes, strict=True):
-        lines += _stage(stage, centre, box, colors[stage.part])
+    for stage, center, box in zip(stages, centers, boxes, strict=True):
+        lines += _stage(stage, center, box, colors[stage.part])
     return "\n".join([*lines, "</svg>"]) + "\n"
 
 
@@ -91,15 +91,15 @@ def _legend(parts: Sequence[str], colors: dict[str, str]) -> list[str]:
 def _arrow(
     start: int,
     end: int,
-    centres: Sequence[tuple[float, float]],
+    centers: Sequence[tuple[float, float]],
     boxes: Sequence[tuple[float, float]],
     both_ways: bool,
 ) -> str:
     """From the right of a box to the left of another; around what stands between them."""
     forward = end > start
     side = 1 if forward else -1
-    x1, y1 = centres[start][0] + side * boxes[start][0] / 2, centres[start][1]
-    x2, y2 = centres[end][0] - side * (boxes[end][0] / 2 + 2), centres[end][1]
+    x1, y1 = centers[start][0] + side * boxes[start][0] / 2, centers[start][1]
+    x2, y2 = centers[end][0] - side * (boxes[end][0] / 2 + 2), centers[end][1]
     is_next = end == start + 1
     if not is_next:  # off the middle, so that arrows do not hide each other
         off = 0.25 if forward else -0.25
@@ -119,9 +119,9 @@ def _arrow(
 
 
 def _stage(
-    stage: Stage, centre: tuple[float, float], box: tuple[float, float], color: str
+    stage: Stage, center: tuple[float, float], box: tuple[float, float], color: str
 ) -> list[str]:
-    x, y = centre
+    x, y = center
     below = y + box[1] / 2
     words = (f"{stage.channels} ch", _count(stage.params, "params"), _count(stage.macs, "MACs"))
     lines = [

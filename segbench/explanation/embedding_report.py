@@ -49,7 +49,7 @@ class Embedding:
         scores: class -> purity and silhouette, of the features, not of the plane.
         left_out: class -> cells, too few to be shown.
         samples: the images.
-        classes: names and colours.
+        classes: names and colors.
         settings: how it was made.
     """
 
@@ -69,7 +69,7 @@ def embed_images(
     how: Projection,
     per_class: int,
     least: int,
-    neighbours: int,
+    neighbors: int,
     seed: int,
 ) -> Embedding:
     """Samples, projects and scores the features of a layer.
@@ -81,7 +81,7 @@ def embed_images(
         how: the projection.
         per_class: cells of a class at most.
         least: classes with fewer cells are left out.
-        neighbours: of the purity.
+        neighbors: of the purity.
         seed: of the sample and of the projection.
 
     Raises:
@@ -105,10 +105,10 @@ def embed_images(
     cells, left_out = without_rare(drawn, classes.names, least)
     settings = {
         "ckpt": str(segmenter.ckpt), "layer": layer, "projection": how, "per_class": per_class,
-        "least": least, "neighbours": neighbours, "seed": seed, "images": len(samples),
+        "least": least, "neighbors": neighbors, "seed": seed, "images": len(samples),
     }  # fmt: skip
     plane = project(cells.features, how, seed)
-    scores = separation(cells.features, cells.labels, neighbours)
+    scores = separation(cells.features, cells.labels, neighbors)
     return Embedding(cells, plane, scores, left_out, samples, classes, settings)
 
 
@@ -189,11 +189,11 @@ def _scatter(found: Embedding) -> Figure:
     how = {"tsne": "t-SNE", "pca": "PCA", "umap": "UMAP"}[str(found.settings["projection"])]
     axes.set_title(
         f"{how} of {found.settings['layer']}: {100 * mean_scores(found)['purity']:.1f} % of the "
-        f"{found.settings['neighbours']} nearest neighbours share the class",
+        f"{found.settings['neighbors']} nearest neighbors share the class",
         fontsize=11,
     )
     axes.legend(
-        title="class, neighbours that share it",
+        title="class, neighbors that share it",
         title_fontsize=8,
         loc="center left",
         bbox_to_anchor=(1, 0.5),

@@ -19,7 +19,7 @@ class Cells:
         features: float32 `[K, D]`.
         labels: uint8 `[K]`, classes.
         images: int `[K]`, which image.
-        places: int `[K, 2]`, y and x of the cell's centre, in pixels of the mask.
+        places: int `[K, 2]`, y and x of the cell's center, in pixels of the mask.
     """
 
     features: np.ndarray
@@ -138,7 +138,7 @@ def without_rare(cells: Cells, names: Sequence[str], least: int) -> tuple[Cells,
 def project(features: np.ndarray, how: Projection, seed: int, perplexity: float = 30) -> np.ndarray:
     """Features `[K, D]` to the plane, float32 `[K, 2]`.
 
-    Standardised, cut to 50 principal components, then t-SNE (van der Maaten and Hinton 2008),
+    Standardized, cut to 50 principal components, then t-SNE (van der Maaten and Hinton 2008),
     UMAP (needs the package umap-learn) or nothing more than the first two components.
     """
     from sklearn.decomposition import PCA
@@ -173,24 +173,24 @@ def standardized(features: np.ndarray) -> np.ndarray:
 
 
 def separation(
-    features: np.ndarray, labels: np.ndarray, neighbours: int = 10
+    features: np.ndarray, labels: np.ndarray, neighbors: int = 10
 ) -> dict[int, dict[str, float]]:
     """How well classes are told apart, class by class.
 
     Args:
-        features: float `[K, D]`; standardised here.
+        features: float `[K, D]`; standardized here.
         labels: `[K]`, at least two classes.
-        neighbours: for the purity.
+        neighbors: for the purity.
 
     Returns:
-        For each class: `purity`, the mean share of its points' nearest neighbours that belong to
+        For each class: `purity`, the mean share of its points' nearest neighbors that belong to
         it, and `silhouette` (Rousseeuw 1987), -1..1.
     """
     from sklearn.metrics import silhouette_samples
     from sklearn.neighbors import NearestNeighbors
 
     scaled = standardized(features)
-    count = min(neighbours, len(scaled) - 1)
+    count = min(neighbors, len(scaled) - 1)
     near = NearestNeighbors(n_neighbors=count + 1).fit(scaled).kneighbors(scaled)[1][:, 1:]
     purity = (labels[near] == labels[:, None]).mean(1)
     silhouette = silhouette_samples(scaled, labels)

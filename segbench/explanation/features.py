@@ -37,7 +37,7 @@ def run_with_features(model: nn.Module, image: Tensor, layer: str | None = None)
 
     Args:
         model: in eval mode.
-        image: normalised float `[N, 3, H, W]`.
+        image: normalized float `[N, 3, H, W]`.
         layer: dotted name of a module; `head.input`: what enters the head; None: the deepest map,
             which is what `model.encoder` ends in, or the coarsest map of the network.
 
@@ -134,7 +134,7 @@ def heat_map(
 
     Args:
         model: in eval mode.
-        image: normalised float `[1, 3, H, W]`.
+        image: normalized float `[1, 3, H, W]`.
         label: the class.
         where: bool `[H, W]`, the pixels that are explained; None: those predicted as this class,
             or all if there is none.

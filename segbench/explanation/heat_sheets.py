@@ -44,7 +44,7 @@ class Explanation:
         heat: for each class float32 `[H, W]` in 0..1.
         probs: for each of these classes float32 `[H, W]`.
         layer: the heat maps'.
-        classes: names and colours.
+        classes: names and colors.
     """
 
     image: np.ndarray
@@ -154,7 +154,7 @@ def write_sheet(found: Explanation, file: Path) -> None:
 
 
 def _tinted(image: np.ndarray, values: np.ndarray, colormap: int) -> np.ndarray:
-    """Values in 0..1 as colours over the grey image."""
+    """Values in 0..1 as colors over the gray image."""
     colors = cv2.applyColorMap((values.clip(0, 1) * 255).astype(np.uint8), colormap)
-    grey = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    return cv2.addWeighted(cv2.cvtColor(colors, cv2.COLOR_BGR2RGB), 0.6, grey, 0.4, 0)
+    gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
+    return cv2.addWeighted(cv2.cvtColor(colors, cv2.COLOR_BGR2RGB), 0.6, gray, 0.4, 0)

@@ -1,6 +1,6 @@
 """An exported network, run by ONNX Runtime in the place of the PyTorch one.
 
-The file normalises and pads by itself and knows its classes and protocol; see
+The file normalizes and pads by itself and knows its classes and protocol; see
 `segbench.inference.onnx_export` for what it contains.
 """
 
@@ -16,7 +16,7 @@ import torch
 from torch import Tensor, nn
 
 METADATA_KEY = "segbench"
-# As the file normalises by itself, a Predictor gives it pixels in 0..255.
+# As the file normalizes by itself, a Predictor gives it pixels in 0..255.
 NO_MEAN, NO_STD = [0.0, 0.0, 0.0], [1 / 255, 1 / 255, 1 / 255]
 
 

@@ -1,10 +1,10 @@
 """A network written as ONNX, from pixels to logits.
 
     image float32 [N, 3, H, W], RGB in 0..255
-      -> normalise -> pad to the divisor -> network -> crop
+      -> normalize -> pad to the divisor -> network -> crop
       -> logits float32 [N, C, H, W]   (and, if asked for, labels uint8 [N, H, W])
 
-N, H and W may be any number. The file carries its classes, normalisation and protocol.
+N, H and W may be any number. The file carries its classes, normalization and protocol.
 """
 
 from __future__ import annotations

@@ -62,9 +62,9 @@ class Outputs:
             elif kind == "probs":
                 assert probs is not None
                 for label in self.shown:
-                    grey = np.round(probs[label] * 255).astype(np.uint8)
+                    gray = np.round(probs[label] * 255).astype(np.uint8)
                     file = self.folder / kind / name / f"{self._files[label]}.png"
-                    write_png(file, grey, _LEVEL)
+                    write_png(file, gray, _LEVEL)
             else:
                 picture = self.picture(kind, image, labels)
                 write_png(self.folder / kind / f"{name}.png", picture, _LEVEL)

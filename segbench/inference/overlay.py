@@ -13,7 +13,7 @@ import numpy as np
 from segbench.data.classes import ClassSet
 from segbench.data.lettering import draw_text, text_width
 
-RIGHT, WRONG, UNLABELLED = (60, 160, 80), (230, 40, 40), (0, 0, 0)
+RIGHT, WRONG, UNLABELED = (60, 160, 80), (230, 40, 40), (0, 0, 0)
 
 
 def blend(image: np.ndarray, colors: np.ndarray, where: np.ndarray, alpha: float) -> np.ndarray:
@@ -46,9 +46,9 @@ def overlay(
 def error_map(
     image: np.ndarray, pred: np.ndarray, mask: np.ndarray, classes: ClassSet
 ) -> np.ndarray:
-    """Right pixels green, wrong ones red, unlabelled ones black, over the darkened gray image."""
+    """Right pixels green, wrong ones red, unlabeled ones black, over the darkened gray image."""
     gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    verdict = np.array([RIGHT, WRONG, UNLABELLED], np.uint8)
+    verdict = np.array([RIGHT, WRONG, UNLABELED], np.uint8)
     kind = np.where(mask == classes.ignore_index, 2, np.where(pred == mask, 0, 1))
     strength = np.array([0.3, 0.75, 0.75], np.float32)[kind][..., None]
     return (verdict[kind] * strength + gray * (1 - strength)).astype(np.uint8)

@@ -33,7 +33,7 @@ class Predictor:
         scales: sizes relative to the image at which the network sees it.
         flip: also run on the mirrored image.
         divisor: for networks that do not pad themselves: height and width are padded with the
-            mean colour, below and to the right, to a multiple of this; the logits are cut back.
+            mean color, below and to the right, to a multiple of this; the logits are cut back.
         drop_class: name of a class that is never predicted (a background class); `classes` of
             the predictor is then the class set without it.
 
@@ -108,7 +108,7 @@ class Predictor:
             labels, are_finite = checked_argmax(self.probs(image, size))
         elif self._windows and size == tuple(image.shape[2:]):
             # All channels of a pixel share one weight: the argmax needs no division. Windows are
-            # normalised one by one: as floats, a large image would need four times its memory.
+            # normalized one by one: as floats, a large image would need four times its memory.
             bands = self._bands(image, lambda crop: self._forward(self.normalize(crop)))
             parts = [checked_argmax(band) for band, _ in bands]
             labels = torch.cat([part for part, _ in parts], dim=1)
@@ -163,7 +163,7 @@ class Predictor:
                 yield self._logits(scaled.flip(3)).flip(3)
 
     def _logits(self, pixels: Tensor) -> Tensor:
-        """float32 logits of normalised pixels, at their size."""
+        """float32 logits of normalized pixels, at their size."""
         if self._windows:
             return torch.cat(
                 [band / weight for band, weight in self._bands(pixels, self._forward)], dim=2

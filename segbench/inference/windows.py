@@ -15,7 +15,7 @@ def window_starts(length: int, window: int, stride: int) -> list[int]:
     Args:
         length: pixels of the image along one axis.
         window: pixels of a window, at most `length`.
-        stride: distance of neighbouring windows.
+        stride: distance of neighboring windows.
     """
     return [*range(0, length - window, stride), length - window]
 
@@ -40,7 +40,7 @@ def slide(
         stride: `(rows, columns)` between windows.
         batch: windows per call of `forward`; the images of a batch count separately.
         blend: weight of a pixel in its window: `uniform` as in mmsegmentation, or `gaussian`,
-            which trusts the centre of a window more (nnU-Net; sigma an eighth of the window).
+            which trusts the center of a window more (nnU-Net; sigma an eighth of the window).
 
     Yields:
         Bands from top to bottom that make up the image: the weighted sum of logits

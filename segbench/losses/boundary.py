@@ -23,7 +23,7 @@ class BoundaryF1(nn.Module):
 
     Bokhovkin and Burnaev, "Boundary Loss for Remote Sensing Imagery Semantic Segmentation", ISNN
     2019, eq. 1-6, with softmax probabilities. A boundary pixel of a class belongs to it and
-    touches, in its 3 x 3 neighbourhood, a pixel that does not; for probabilities that is a maximum
+    touches, in its 3 x 3 neighborhood, a pixel that does not; for probabilities that is a maximum
     filter of `1 - p` minus `1 - p`. Precision is the share of the predicted boundary within
     `tolerance` pixels of the true one, recall the reverse. Ignored pixels make no boundary.
     Here a class is "present" if it has a boundary; an image filled by one class has none.

@@ -4,7 +4,7 @@ Autograd's way through softmax, one-hot and products keeps half a dozen tensors 
 logits. Here one pass reads the logits band by band (a few rows at a time, small enough for the
 cache) and keeps only sums and two numbers per pixel; the backward pass recomputes the
 probabilities band by band and writes the gradient in closed form. With `p = softmax(logits)`, `y`
-the label of a pixel and the sums over labelled pixels only,
+the label of a pixel and the sums over labeled pixels only,
 
     nll_c          = sum over y=c of -log p_c        intersection_c = sum over y=c of p_c
     smooth_nll_c   = sum of -log p_c                 probs_c        = sum of p_c
@@ -34,7 +34,7 @@ BAND_GPU = 1 << 24  # enough to keep a GPU busy, and still small beside a batch
 
 
 class ClassSums(NamedTuple):
-    """Sums over the labelled pixels; float64 `[N, C]` each."""
+    """Sums over the labeled pixels; float64 `[N, C]` each."""
 
     nll: Tensor
     intersection: Tensor

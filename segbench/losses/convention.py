@@ -11,8 +11,8 @@ not on the gradient, not on the counts. With nothing but ignored pixels the loss
 gradient; it stays differentiable.
 
 Averaging. `reduction="batch"` treats the batch as one large image. `reduction="image"` computes
-the loss of every image alone and averages over the images that have a labelled pixel.
-Pixel losses (cross entropy, OHEM, focal) average over labelled pixels, weighted by the
+the loss of every image alone and averages over the images that have a labeled pixel.
+Pixel losses (cross entropy, OHEM, focal) average over labeled pixels, weighted by the
 `class_weights` of their classes as in torch: `sum(w_y * loss) / sum(w_y)`.
 
 Absent classes. Losses made of one score per class (Dice, Jaccard, Tversky, Lovasz, boundary)

@@ -21,7 +21,7 @@ class Focal(nn.Module):
     """`(1 - p_y) ** gamma * -log p_y` of the softmax probability of the true class.
 
     Lin et al., "Focal Loss for Dense Object Detection", ICCV 2017, eq. 5, for exclusive classes;
-    its alpha is `class_weights`. The mean is over labelled pixels (the paper divides by the number
+    its alpha is `class_weights`. The mean is over labeled pixels (the paper divides by the number
     of matched anchors, which has no counterpart here), so `gamma=0` is the cross entropy.
 
     Args:

@@ -21,7 +21,7 @@ class Lovasz(nn.Module):
     Berman et al., "The Lovász-Softmax loss", CVPR 2018, eq. 8, 9 and 11. For class `c` the errors
     `e_i = 1 - p_c` (where the label is c) or `p_c` (elsewhere) are sorted downwards and weighted
     by how much each additional wrong pixel lowers the IoU. The paper's code takes differences of
-    neighbouring IoUs, which lose most of their digits in float32 once there are a million pixels;
+    neighboring IoUs, which lose most of their digits in float32 once there are a million pixels;
     here the differences are written out: with `I` of the class's pixels left and a union `U` after
     the pixel, it is `1 / U` for a pixel of the class and `I / (U (U - 1))` for another.
 

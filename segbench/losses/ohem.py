@@ -31,7 +31,7 @@ class OHEM(nn.Module):
         ignore_index: label of pixels that do not count.
         threshold: probability of the true class below which a pixel is hard, 0..1.
         min_kept: at least so many pixels count (of the batch, or of every image with
-            `reduction="image"`), or all labelled ones if they are fewer; at least 1.
+            `reduction="image"`), or all labeled ones if they are fewer; at least 1.
         class_weights: one weight per class, or None; they do not change what is hard.
         reduction: "batch" or "image", see `segbench.losses.convention`.
 

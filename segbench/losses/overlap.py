@@ -98,7 +98,7 @@ class Tversky(nn.Module):
     Args:
         ignore_index: label of pixels that do not count.
         alpha: price of false positives, at least 0.
-        beta: price of false negatives, at least 0; above `alpha` it favours recall.
+        beta: price of false negatives, at least 0; above `alpha` it favors recall.
         gamma: exponent of every class's loss, above 0.
         smooth: pixels added to numerator and denominator, at least 0.
         reduction: "batch" or "image", see `segbench.losses.convention`.

@@ -73,7 +73,7 @@ def boundary_counts(
         pred: uint8 `[H, W]`; values outside the class set are void.
         mask: uint8 `[H, W]` in class ids or `ignore_index`.
         num_classes: C.
-        ignore_index: the id of unlabelled pixels.
+        ignore_index: the id of unlabeled pixels.
     """
     diagonal = float(np.hypot(*mask.shape))
     valid = mask != ignore_index

@@ -51,11 +51,11 @@ def calibration_counts(
         pred: uint8 `[H, W]`.
         confidence: float32 `[H, W]` in 0..1, the probability of the predicted class.
         mask: uint8 `[H, W]`; pixels of `ignore_index` are left out.
-        ignore_index: the id of unlabelled pixels.
+        ignore_index: the id of unlabeled pixels.
     """
-    labelled = mask != ignore_index
-    confidence = confidence[labelled].astype(np.float64)
-    right = pred[labelled] == mask[labelled]
+    labeled = mask != ignore_index
+    confidence = confidence[labeled].astype(np.float64)
+    right = pred[labeled] == mask[labeled]
     place = np.clip(np.ceil(confidence * BINS) - 1, 0, BINS - 1).astype(np.int64)
     return CalibrationCounts(
         np.bincount(place, minlength=BINS),

@@ -29,13 +29,13 @@ class ConfusionPerImage(Metric):
     full_state_update = False
     index: list[Tensor]
     matrix: list[Tensor]
-    strangers: list[Tensor]
+    unknown: list[Tensor]
 
     def __init__(self, classes: ClassSet, names: Sequence[str]) -> None:
         super().__init__()
         self.classes = classes
         self.names = names
-        for state in ("index", "matrix", "strangers"):
+        for state in ("index", "matrix", "unknown"):
             self.add_state(state, default=[], dist_reduce_fx="cat")
 
     def update(self, pred: Tensor, mask: Tensor, index: Tensor) -> None:
@@ -46,12 +46,12 @@ class ConfusionPerImage(Metric):
             mask: uint8 `[N, H, W]`.
             index: int64 `[N]`, the position of each image in the split.
         """
-        matrices, strangers = confusion_matrices(
+        matrices, unknown = confusion_matrices(
             pred, mask, self.classes.num_classes, self.classes.ignore_index
         )
         self.index.append(index.to(matrices.device))
         self.matrix.append(matrices)
-        self.strangers.append(strangers)
+        self.unknown.append(unknown)
 
     def compute(self) -> tuple[np.ndarray, np.ndarray]:
         """The indices of the images seen, ascending, int64 `[N]`, and matrices `[N, C, C + 1]`.
@@ -63,9 +63,9 @@ class ConfusionPerImage(Metric):
         """
         index = joined(self.index).cpu().numpy()
         matrices = joined(self.matrix).cpu().numpy()
-        strangers = joined(self.strangers).cpu().numpy()
-        if strangers.any():
-            bad = [self.names[i] for i in index[strangers > 0][:5]]
+        unknown = joined(self.unknown).cpu().numpy()
+        if unknown.any():
+            bad = [self.names[i] for i in index[unknown > 0][:5]]
             raise DataError(
                 f"the masks of {', '.join(bad)} hold labels outside the class set "
                 f"(0..{self.classes.num_classes - 1}, {self.classes.ignore_index} = ignore)"
@@ -88,7 +88,7 @@ def confusion_matrices(
         pred: uint8 `[N, H, W]`; values outside the class set are "void predicted".
         mask: uint8 `[N, H, W]` in class ids; `ignore_index` is not counted.
         num_classes: C, without the ignored class; at most 255.
-        ignore_index: the id of unlabelled pixels.
+        ignore_index: the id of unlabeled pixels.
 
     Returns:
         int64 `[N, C, C + 1]`: rows are the true class, columns the predicted one, the last
@@ -112,10 +112,10 @@ def _count_on_host(
     void = rows[:, :, num_classes:].sum(2, keepdims=True)
     matrices = np.concatenate([rows[:, :, :num_classes], void], axis=2)
     per_label = joint.sum(2)
-    strangers = per_label[:, num_classes:].sum(1)
+    unknown = per_label[:, num_classes:].sum(1)
     if ignore_index >= num_classes:
-        strangers -= per_label[:, ignore_index]
-    return torch.from_numpy(matrices), torch.from_numpy(strangers)
+        unknown -= per_label[:, ignore_index]
+    return torch.from_numpy(matrices), torch.from_numpy(unknown)
 
 
 def _joint_histogram(mask: np.ndarray, pred: np.ndarray) -> np.ndarray:
@@ -134,15 +134,15 @@ def _count_on_device(
 ) -> tuple[Tensor, Tensor]:
     """Adds ones into bins by index: unlike `bincount`, it need not ask the host for its size."""
     num_images, columns = mask.shape[0], num_classes + 1
-    ignored, stranger = num_classes, num_classes + 1  # two extra rows
-    row = torch.where(mask == ignore_index, ignored, mask.int().clamp(max=stranger))
-    row = torch.where((mask >= num_classes) & (mask != ignore_index), stranger, row)
+    ignored, other = num_classes, num_classes + 1  # two extra rows
+    row = torch.where(mask == ignore_index, ignored, mask.int().clamp(max=other))
+    row = torch.where((mask >= num_classes) & (mask != ignore_index), other, row)
     bins = row * columns + pred.int().clamp(max=num_classes)
     bins = bins.reshape(num_images, -1).long()
     counts = bins.new_zeros(num_images, (num_classes + 2) * columns)
     counts.scatter_add_(1, bins, torch.ones_like(bins))
     counts = counts.view(num_images, num_classes + 2, columns)
-    return counts[:, :num_classes].contiguous(), counts[:, stranger].sum(1)
+    return counts[:, :num_classes].contiguous(), counts[:, other].sum(1)
 
 
 def confusion_matrix(
@@ -154,7 +154,7 @@ def confusion_matrix(
         pred: uint8 `[H, W]`; values outside the class set are "void predicted".
         mask: uint8 `[H, W]` in class ids; `ignore_index` is not counted.
         num_classes: C, without the ignored class.
-        ignore_index: the id of unlabelled pixels.
+        ignore_index: the id of unlabeled pixels.
 
     Returns:
         int64 `[C, C + 1]`, as `confusion_matrices`.
@@ -162,14 +162,14 @@ def confusion_matrix(
     Raises:
         ValueError: the mask has labels outside the class set, or the shapes or types are wrong.
     """
-    matrices, strangers = confusion_matrices(
+    matrices, unknown = confusion_matrices(
         torch.from_numpy(pred)[None], torch.from_numpy(mask)[None], num_classes, ignore_index
     )
-    if strangers[0]:
+    if unknown[0]:
         present = np.unique(mask)
         values = present[(present >= num_classes) & (present != ignore_index)]
         raise ValueError(
-            f"label {', '.join(map(str, values[:8]))} on {int(strangers[0])} mask pixels is "
+            f"label {', '.join(map(str, values[:8]))} on {int(unknown[0])} mask pixels is "
             f"outside the class set (0..{num_classes - 1}, {ignore_index} = ignore)"
         )
     return matrices[0].numpy()

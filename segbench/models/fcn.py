@@ -49,7 +49,7 @@ class FCN8s(nn.Module):
         self.head = SkipFusion(fc_channels, num_classes)
 
     def forward(self, image: Tensor) -> Tensor:
-        """[N, 3, H, W] float, normalised -> logits [N, num_classes, H, W]."""
+        """[N, 3, H, W] float, normalized -> logits [N, num_classes, H, W]."""
         x = pad_to_stride(image, STRIDE)
         pools = []
         for stage in self.stages:

@@ -61,7 +61,7 @@ class HRNet(nn.Module):
         )
 
     def forward(self, image: Tensor) -> Tensor:
-        """[N, 3, H, W] float, normalised -> logits [N, num_classes, H, W]."""
+        """[N, 3, H, W] float, normalized -> logits [N, num_classes, H, W]."""
         padded = pad_to_stride(image, STRIDE)
         x = F.relu(self.bn1(self.conv1(padded)))
         maps = [self.layer1(F.relu(self.bn2(self.conv2(x))))]

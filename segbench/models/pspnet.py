@@ -67,7 +67,7 @@ class PSPNet(nn.Module):
         self.aux_head = FCNHead(width, width // 4, num_classes) if aux_weight else None
 
     def forward(self, image: Tensor) -> Tensor:
-        """[N, 3, H, W] float, normalised -> logits [N, num_classes, H, W]."""
+        """[N, 3, H, W] float, normalized -> logits [N, num_classes, H, W]."""
         features = self.encoder(pad_to_stride(image, self.stride))
         logits = self.head(self.decoder(features))
         return logits[..., : image.shape[-2], : image.shape[-1]]

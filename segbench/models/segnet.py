@@ -49,7 +49,7 @@ class SegNet(nn.Module):
         self.head = nn.Conv2d(WIDTHS[0], num_classes, 3, padding=1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """[N, 3, H, W] float, normalised -> logits [N, num_classes, H, W]."""
+        """[N, 3, H, W] float, normalized -> logits [N, num_classes, H, W]."""
         x = pad_to_stride(image, STRIDE)
         indices = []
         for level, stage in enumerate(self.encoder):

@@ -3,7 +3,7 @@
     image -> pad to the stride -> encoder -> decoder -> head -> crop -> logits
 
 The networks are smp's own (Iakubovskii, github.com/qubvel-org/segmentation_models.pytorch), so
-they may differ from the papers where smp does: its U-Net upsamples by nearest neighbour into
+they may differ from the papers where smp does: its U-Net upsamples by nearest neighbor into
 decoder channels 256..16, whatever the encoder. Written here: padding to any size, refused typos
 (smp swallows unknown arguments), weights that fail fast, batches of one behind global pooling.
 PSPNet has its own file, for its auxiliary head, and so have the transformers.

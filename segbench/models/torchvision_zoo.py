@@ -41,7 +41,7 @@ class TorchvisionNetwork(nn.Module):
         self.takes_all = isinstance(network, segmentation.LRASPP)
 
     def forward(self, image: Tensor) -> Tensor:
-        """[N, 3, H, W] float, normalised -> logits [N, num_classes, H, W]."""
+        """[N, 3, H, W] float, normalized -> logits [N, num_classes, H, W]."""
         padded = pad_to_stride(image, 1, at_least=SMALLEST)
         features = self.encoder(padded)
         logits = self.head(features if self.takes_all else features["out"])

@@ -35,21 +35,21 @@ class LoadReport:
     Args:
         source: as given.
         loaded: number of tensors taken over.
-        reinitialised: classifier keys of another shape, with both shapes; fresh values stay.
+        reinitialized: classifier keys of another shape, with both shapes; fresh values stay.
         missing: keys of the model that the weights have not; fresh values stay.
         unexpected: keys of the weights that the model has not; ignored.
     """
 
     source: str
     loaded: int
-    reinitialised: tuple[str, ...]
+    reinitialized: tuple[str, ...]
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
 
     def __str__(self) -> str:
         lines = [f"weights {self.source}: {self.loaded} tensors loaded"]
         for title, keys in (
-            ("head re-initialised, the number of classes differs", self.reinitialised),
+            ("head re-initialized, the number of classes differs", self.reinitialized),
             ("missing in the weights, fresh values kept", self.missing),
             ("unexpected in the weights, ignored", self.unexpected),
         ):
@@ -100,7 +100,7 @@ def load_weights(model: nn.Module, source: str) -> LoadReport:
     return LoadReport(
         source=source,
         loaded=len(fitting),
-        reinitialised=tuple(
+        reinitialized=tuple(
             f"{key}: {_shape(given.get(key))} -> {_shape(own.get(key))}" for key in differing
         ),
         missing=tuple(missing),

@@ -1,1 +1,1 @@
-"""The Lightning side: task, metrics, optimisers, callbacks, run directory."""
+"""The Lightning side: task, metrics, optimizers, callbacks, run directory."""

@@ -1,8 +1,8 @@
-"""Optimisers and learning-rate schedules.
+"""Optimizers and learning-rate schedules.
 
-Every optimiser leaves biases and norm parameters without weight decay (He et al. 2019,
+Every optimizer leaves biases and norm parameters without weight decay (He et al. 2019,
 arXiv:1812.01187, section 3.1) and can train a pretrained encoder at a lower rate. Every schedule is
-a factor of the base learning rate, per optimiser step, after a linear warm-up.
+a factor of the base learning rate, per optimizer step, after a linear warm-up.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def parameter_groups(
     """Splits the trainable parameters by weight decay and learning rate.
 
     Returns:
-        Non-empty groups for an optimiser, each with a `name`.
+        Non-empty groups for an optimizer, each with a `name`.
 
     Raises:
         ValueError: a number below 0, or an encoder learning rate for a model without `encoder`.
@@ -122,8 +122,8 @@ def poly(
     """(1 - step / total)^power, as in DeepLab (Chen et al. 2017, arXiv:1606.00915, eq. 4).
 
     Args:
-        optimizer: the optimiser.
-        total_steps: optimiser steps of the whole training.
+        optimizer: the optimizer.
+        total_steps: optimizer steps of the whole training.
         power: 0.9 in DeepLab, 1 in SegFormer.
         warmup_steps: steps of linear growth from 0 before.
         min_factor: the factor never falls below this.

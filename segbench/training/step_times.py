@@ -113,7 +113,7 @@ def time_steps(config: Config, steps: int, warmup: int = 3) -> dict[str, float]:
 
     Returns:
         Median milliseconds of a step in `data` (waiting for the loader, copying to the device),
-        `forward` (normalising, network, loss), `backward`, `optimizer`, `logging` (the rest:
+        `forward` (normalizing, network, loss), `backward`, `optimizer`, `logging` (the rest:
         callbacks, loggers, Lightning), each with the device waited for, and of whole steps without
         any waiting the mean milliseconds, `total`.
     """

@@ -36,8 +36,8 @@ class SegmentationTask(pl.LightningModule):
         loss: `(logits, mask) -> scalar`; with `terms` if it is a sum.
         classes: the class set.
         predictor: predicts the label maps of the test set, from the same `model`.
-        make_optimizer: builds the optimiser of a network.
-        make_scheduler: builds the schedule from the optimiser and the number of steps.
+        make_optimizer: builds the optimizer of a network.
+        make_scheduler: builds the schedule from the optimizer and the number of steps.
         image_names: for each split, the names of its images by index.
         seed: of the run.
         channels_last: memory format of network and images.
@@ -88,7 +88,7 @@ class SegmentationTask(pl.LightningModule):
         self._finite = FiniteLogits()
 
     def normalize(self, image: Tensor) -> Tensor:
-        """uint8 `[N, 3, H, W]` -> float32, normalised, in the memory format of the network."""
+        """uint8 `[N, 3, H, W]` -> float32, normalized, in the memory format of the network."""
         return self.predictor.normalize(image.to(memory_format=self.memory_format))
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
@@ -245,7 +245,7 @@ class SegmentationTask(pl.LightningModule):
         self.boundary.reset()
 
     def configure_optimizers(self) -> Any:
-        """Optimiser, and a schedule that moves every step (or every epoch, if on plateaus)."""
+        """Optimizer, and a schedule that moves every step (or every epoch, if on plateaus)."""
         steps, wanted = int(self.trainer.estimated_stepping_batches), self.trainer.max_steps
         if self.trainer.max_epochs and steps < wanted:
             raise ConfigError(

@@ -82,7 +82,7 @@ def log_samples(
         loggers: those of them that are W&B's get the panels.
         shown: dicts of `name`, `image` uint8 `[h, w, 3]`, `mask` and `pred` uint8 `[H, W]`.
         classes: gives the names.
-        step: optimiser steps so far.
+        step: optimizer steps so far.
     """
     loggers = _of_wandb(loggers)
     if not loggers:

@@ -137,13 +137,13 @@ def build_trainer(
         speed: takes the time.
 
     Raises:
-        ConfigError: batch norm is to be synchronised on CPUs, which torch cannot.
+        ConfigError: batch norm is to be synchronized on CPUs, which torch cannot.
     """
     accelerator = config["trainer"]["accelerator"]
     if config["trainer"].get("sync_batchnorm") and build.on_cpu(accelerator):
         raise ConfigError(
             "trainer.sync_batchnorm: works on GPUs only; on CPUs add trainer.sync_batchnorm=false "
-            "(each process then normalises its own part of the batch)"
+            "(each process then normalizes its own part of the batch)"
         )
     try:
         trainer: pl.Trainer = build.instantiate(

@@ -29,7 +29,7 @@ class World:
     luck_sd: float = 0.3
     taste_sd: float = 0.0
     drive_sd: float = 0.0
-    memory: float = 0.8  # correlation of neighbouring frames
+    memory: float = 0.8  # correlation of neighboring frames
 
     def names(self) -> list[str]:
         return [f"drive{g}" for g in range(self.groups) for _ in range(self.frames)]
@@ -38,32 +38,32 @@ class World:
         """Pixels per class `[N, C]` and difficulty per class `[N, C]` of all frames."""
         size = np.exp(0.5 * self._drift(rng, (self.classes,)))
         size *= np.linspace(1.0, 0.2, self.classes)
-        labelled = np.round(PIXELS * size / size.sum(axis=1, keepdims=True))
+        labeled = np.round(PIXELS * size / size.sum(axis=1, keepdims=True))
         hard = self.scene_sd * self._drift(rng, (self.classes,))
         drive = self.drive_sd * rng.standard_normal((self.groups, 1, self.classes))
-        return labelled, hard + np.repeat(drive, self.frames, axis=1).reshape(hard.shape)
+        return labeled, hard + np.repeat(drive, self.frames, axis=1).reshape(hard.shape)
 
     def run_counts(
         self, scenes: tuple[np.ndarray, np.ndarray], skill: float, rng: np.random.Generator
     ) -> np.ndarray:
         """Counts `[N, 3, C]` of one run: a model's skill, a seed's effect, and luck."""
-        labelled, hard = scenes
+        labeled, hard = scenes
         seed = self.seed_sd * rng.standard_normal(self.classes)
         luck = self.luck_sd * self._drift(rng, (self.classes,))
         recall = 1 / (1 + np.exp(-(1.0 + skill + seed - hard + luck)))
-        hit = np.round(labelled * recall)
-        missed = (labelled - hit).sum(axis=1, keepdims=True)
+        hit = np.round(labeled * recall)
+        missed = (labeled - hit).sum(axis=1, keepdims=True)
         predicted = hit + np.round(missed / self.classes)
-        return np.stack([hit, labelled + predicted - hit, labelled], axis=1).astype(np.int64)
+        return np.stack([hit, labeled + predicted - hit, labeled], axis=1).astype(np.int64)
 
     def study(
         self, rng: np.random.Generator, seeds: int = 5, skills: tuple[float, ...] = (0.0, 0.0)
     ) -> list[Entrant]:
         """One experiment: every model with `seeds` runs on the same frames."""
-        labelled, hard = self.scenes(rng)
+        labeled, hard = self.scenes(rng)
         models = []
         for m, skill in enumerate(skills):
-            scenes = labelled, hard + self.taste_sd * self._drift(rng, (self.classes,))
+            scenes = labeled, hard + self.taste_sd * self._drift(rng, (self.classes,))
             runs = np.stack([self.run_counts(scenes, skill, rng) for _ in range(seeds)])
             models.append(Entrant(f"model{m}", tuple(range(seeds)), runs))
         return models

@@ -262,7 +262,7 @@ def test_times_of_two_machines_get_a_panel_each(study_path, comparison):
     assert sum("parameters" in label for label in labels) == 1
 
 
-def test_every_figure_has_labelled_axes(study_path, comparison):
+def test_every_figure_has_labeled_axes(study_path, comparison):
     drawn = plots.figures(read_study(study_path), comparison)
     confusions = {"confusion", "confusion_first", "confusion_second"}
     assert set(drawn) == {"leaderboard", "cost", "classes", "curves", *confusions}

@@ -92,7 +92,7 @@ def test_a_class_missing_from_a_resample_counts_for_no_model():
     world = World(groups=2, frames=30)
     entrants = world.study(np.random.default_rng(5), seeds=2)
     for entrant in entrants:
-        # The last class is labelled on one image alone, and falsely predicted on the others.
+        # The last class is labeled on one image alone, and falsely predicted on the others.
         predicted = entrant.counts[:, 1:, 1, 5] - entrant.counts[:, 1:, 2, 5]
         entrant.counts[:, 1:, 1, 5] = predicted + entrant.counts[:, 1:, 0, 5]
         entrant.counts[:, 1:, (0, 2), 5] = 0
@@ -172,5 +172,5 @@ def test_dice_is_tested_as_dice():
 
 
 def as_dice(counts: np.ndarray) -> np.ndarray:
-    hits, union, labelled = (counts[:, :, part] for part in range(3))
-    return np.stack([2 * hits, union + hits, labelled], axis=2)
+    hits, union, labeled = (counts[:, :, part] for part in range(3))
+    return np.stack([2 * hits, union + hits, labeled], axis=2)

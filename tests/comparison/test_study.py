@@ -86,7 +86,7 @@ def flip(file):
 
 
 def unlabel(run, absent="exclude"):
-    """Leaves no labelled pixel in a run's test split."""
+    """Leaves no labeled pixel in a run's test split."""
     names, groups, matrices = RunDirectory(run).read_confusion()
     RunDirectory(run).write_confusion(names, groups, np.zeros_like(matrices))
     edit(run, "scores.test", scores(np.zeros_like(matrices[0]), NAMES, absent))

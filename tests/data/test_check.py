@@ -163,7 +163,7 @@ def _blank(root: Path) -> None:
         (_copy_within, "warning", "duplicate", "train", "0001TP_000099.png"),
         (_leak, "error", "leak", "train+val", "0016E5_000099.png"),
         (_straddling, "warning", "group", "train+val", "0001TP"),
-        (_blank, "warning", "unlabelled", "train", f"trainannot/{NAME}.png"),
+        (_blank, "warning", "unlabeled", "train", f"trainannot/{NAME}.png"),
     ],
 )
 def test_each_fault_is_found_and_named(

@@ -17,7 +17,7 @@ from segbench.errors import DataError
 from tests.data.writers import SIZE, save, street
 
 
-def test_binary_masks_read_as_ids_are_recognised(tmp_path: Path) -> None:
+def test_binary_masks_read_as_ids_are_recognized(tmp_path: Path) -> None:
     for split in ("train", "val", "test"):
         for index in range(2):
             image, mask = street(split, index)

@@ -1,4 +1,4 @@
-"""Colours to ids and back, for any palette; strangers and ambiguous colours are refused."""
+"""Colors to ids and back, for any palette; unknown and ambiguous colors are refused."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def turned(path: Path, pixels: np.ndarray, turn: int, mode: str | None = None) -
 
 
 def png(path: Path, values: np.ndarray, depth: int) -> Path:
-    """Writes a grey PNG of 1, 2 or 4 bits, which Pillow cannot."""
+    """Writes a gray PNG of 1, 2 or 4 bits, which Pillow cannot."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         checksum = struct.pack(">I", zlib.crc32(name + content))

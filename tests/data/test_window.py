@@ -43,15 +43,15 @@ def test_a_window_lies_inside_the_frame_and_the_output(free, resized) -> None:
     assert window.pad(window.crop_mask(MASK), 255).shape == (96, 128)
 
 
-@pytest.mark.parametrize("centre", [(0.5, 0.5), (179.5, 0.5), (90.0, 239.5)])
-def test_a_window_contains_the_centre_it_was_given(centre) -> None:
-    window = place((90, 120), (180, 240), (50, 60), (0.7, 0.2), centre)
+@pytest.mark.parametrize("center", [(0.5, 0.5), (179.5, 0.5), (90.0, 239.5)])
+def test_a_window_contains_the_centre_it_was_given(center) -> None:
+    window = place((90, 120), (180, 240), (50, 60), (0.7, 0.2), center)
     for axis in (0, 1):
-        assert window.origin[axis] <= centre[axis] < window.origin[axis] + window.size[axis]
+        assert window.origin[axis] <= center[axis] < window.origin[axis] + window.size[axis]
 
 
 def test_reads_do_not_touch_the_frame() -> None:
     frame = MASK.copy()
-    frame.flags.writeable = False  # as a memory map is
+    frame.flags.writable = False  # as a memory map is
     window = place((90, 120), (180, 240), (50, 60), (0.7, 0.2))
     assert window.crop_mask(frame).shape == (50, 60)

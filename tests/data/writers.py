@@ -14,7 +14,7 @@ from segbench.data.sources.streets import CLASSES, Streets
 SIZE = (48, 64)
 COUNTS = {"train": 6, "val": 4, "test": 4}
 STREETS = Streets(SIZE, **COUNTS, frames_per_drive=2)
-# A class of the streets in CamVid's 32 colours and in Cityscapes' label IDs.
+# A class of the streets in CamVid's 32 colors and in Cityscapes' label IDs.
 CAMVID_NAME = {"Pole": "Column_Pole", "Pavement": "Sidewalk"}
 CITYSCAPES_NAME = {
     "Sky": "sky", "Building": "building", "Pole": "pole", "Road": "road", "Pavement": "sidewalk",

@@ -23,7 +23,7 @@ CLASSES = ClassSet(("red", "green", "blue"), ((255, 0, 0), (0, 255, 0), (0, 0, 2
 
 
 class Colors(nn.Module):
-    """Three classes, one per colour; its features are the colours of each 4x4 pixels."""
+    """Three classes, one per color; its features are the colors of each 4x4 pixels."""
 
     def __init__(self, stride: int) -> None:
         super().__init__()
@@ -85,7 +85,7 @@ def test_features_that_are_the_truth_have_purity_one() -> None:
     image = np.array(CLASSES.colors, np.uint8)[mask]
     found = embed_images(
         segmenter(Colors(32), (40, 48)), [("squares", image, mask)], "head.input", "pca",
-        per_class=99, least=10, neighbours=5, seed=0,
+        per_class=99, least=10, neighbors=5, seed=0,
     )  # fmt: skip
     assert all(score["purity"] == 1 for score in found.scores.values())
     cells = found.cells

@@ -30,8 +30,8 @@ def test_a_photo_taken_sideways_stands_upright(tmp_path):
 
 
 def test_grey_16_bit_keeps_its_range(tmp_path):
-    grey = np.array([[0, 257, 65535]], np.uint16)
-    file = save(tmp_path / "a.png", Image.fromarray(grey))
+    gray = np.array([[0, 257, 65535]], np.uint16)
+    file = save(tmp_path / "a.png", Image.fromarray(gray))
     assert read_photo(file)[0, :, 0].tolist() == [0, 1, 255]
 
 

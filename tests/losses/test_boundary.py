@@ -6,7 +6,7 @@ from segbench.losses.boundary import BoundaryF1
 IGNORE = 255
 
 
-def neighbours(x, n, i, j, radius):
+def neighbors(x, n, i, j, radius):
     """All pixels in the square around (i, j), itself included, that lie in the image."""
     rows = range(max(i - radius, 0), min(i + radius + 1, x.shape[1]))
     columns = range(max(j - radius, 0), min(j + radius + 1, x.shape[2]))
@@ -16,7 +16,7 @@ def neighbours(x, n, i, j, radius):
 def grow(x, radius):
     return torch.stack(
         [
-            neighbours(x, n, i, j, radius).max()
+            neighbors(x, n, i, j, radius).max()
             for n in range(x.shape[0])
             for i in range(x.shape[1])
             for j in range(x.shape[2])

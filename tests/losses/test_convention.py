@@ -75,7 +75,7 @@ def test_nothing_but_ignored_pixels_is_zero_with_zero_gradient(name, reduction, 
 
 
 @every_loss
-def test_image_reduction_is_the_mean_over_labelled_images(name, batch):
+def test_image_reduction_is_the_mean_over_labeled_images(name, batch):
     logits, mask = batch(images=4)
     alone = [LOSSES[name](IGNORE)(logits[i : i + 1], mask[i : i + 1]) for i in range(3)]
     actual = LOSSES[name](IGNORE, reduction="image")(logits, mask)

@@ -10,7 +10,7 @@ IGNORE = 255
 
 
 def reference(logits, mask, threshold, min_kept, weights):
-    """Sorts all labelled pixels by the probability of their class and keeps the hard ones."""
+    """Sorts all labeled pixels by the probability of their class and keeps the hard ones."""
     probs = logits.exp() / logits.exp().sum(1, keepdim=True)
     pixels = [
         (probs[n, mask[n, i, j], i, j], weights[mask[n, i, j]])

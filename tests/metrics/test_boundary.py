@@ -43,9 +43,9 @@ def test_boundary_f_score_is_the_harmonic_mean_of_matched_boundary_pixels():
         edges = []
         for labels in (mask, pred):
             inside = np.pad(labels == label, 1, mode="edge")
-            neighbours = (inside[:-2, 1:-1] & inside[2:, 1:-1]
+            neighbors = (inside[:-2, 1:-1] & inside[2:, 1:-1]
                           & inside[1:-1, :-2] & inside[1:-1, 2:])  # fmt: skip
-            edges.append((labels == label) & ~neighbours)
+            edges.append((labels == label) & ~neighbors)
         true, found = edges
         precision = (distance_transform_edt(~true)[found] <= tolerance).mean()
         recall = (distance_transform_edt(~found)[true] <= tolerance).mean()

@@ -11,16 +11,16 @@ def test_the_error_equals_a_loop_over_bins():
     pred, mask = rng.integers(0, 3, (2, 40, 50)).astype(np.uint8)
     mask[:3] = 255
     confidence = rng.uniform(0.34, 1, (40, 50)).astype(np.float32)
-    expected, labelled = 0.0, mask != 255
+    expected, labeled = 0.0, mask != 255
     for m in range(15):
-        inside = labelled & (confidence > m / 15) & (confidence <= (m + 1) / 15)
+        inside = labeled & (confidence > m / 15) & (confidence <= (m + 1) / 15)
         if inside.any():
             gap = abs((pred == mask)[inside].mean() - confidence[inside].mean(dtype=float))
-            expected += inside.sum() / labelled.sum() * gap
+            expected += inside.sum() / labeled.sum() * gap
     first = calibration_counts(pred[:20], confidence[:20], mask[:20])
     second = calibration_counts(pred[20:], confidence[20:], mask[20:])
     assert (first + second).error() == pytest.approx(expected, abs=1e-9)
-    assert (first + second).pixels.sum() == labelled.sum()
+    assert (first + second).pixels.sum() == labeled.sum()
 
 
 @pytest.mark.parametrize(("confidence", "share_right", "error"), [(1.0, 1, 0), (0.75, 0.5, 0.25)])
@@ -32,6 +32,6 @@ def test_known_values(confidence, share_right, error):
     assert counts.error() == pytest.approx(error)
 
 
-def test_nothing_labelled_is_no_error():
+def test_nothing_labeled_is_no_error():
     ignored = np.full((2, 2), 255, np.uint8)
     assert np.isnan(calibration_counts(ignored, np.ones((2, 2), np.float32), ignored).error())

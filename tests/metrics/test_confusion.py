@@ -1,4 +1,4 @@
-"""Counting per image: whatever the batches, the same matrices, and no stranger goes unnoticed."""
+"""Counting per image: the same matrices for any batches, and no unknown label goes unnoticed."""
 
 from __future__ import annotations
 
@@ -123,9 +123,9 @@ def test_a_label_outside_the_class_set_is_refused() -> None:
 
 def test_no_image_is_no_matrix() -> None:
     empty = torch.zeros(0, 4, 4, dtype=torch.uint8)
-    matrices, strangers = confusion.confusion_matrices(empty, empty, 3)
+    matrices, unknown = confusion.confusion_matrices(empty, empty, 3)
     assert matrices.shape == (0, 3, 4)
-    assert strangers.shape == (0,)
+    assert unknown.shape == (0,)
 
 
 def test_shapes_and_types_are_checked() -> None:

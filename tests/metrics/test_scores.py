@@ -28,12 +28,12 @@ pairs = maps.flatmap(
 
 
 def by_sets(mask: np.ndarray, pred: np.ndarray) -> tuple[list[float], list[float]]:
-    """IoU and Dice of every class as sets of labelled pixels; NaN where both are empty."""
-    labelled = {(y, x) for y, x in np.ndindex(mask.shape) if mask[y, x] != VOID}
+    """IoU and Dice of every class as sets of labeled pixels; NaN where both are empty."""
+    labeled = {(y, x) for y, x in np.ndindex(mask.shape) if mask[y, x] != VOID}
     iou, dice = [], []
     for label in range(CLASSES):
-        true = {p for p in labelled if mask[p] == label}
-        found = {p for p in labelled if pred[p] == label}
+        true = {p for p in labeled if mask[p] == label}
+        found = {p for p in labeled if pred[p] == label}
         both, either = len(true & found), len(true | found)
         iou.append(both / either if either else np.nan)
         dice.append(2 * both / (len(true) + len(found)) if either else np.nan)
@@ -119,6 +119,6 @@ def test_predicting_void_is_a_miss_of_the_true_class() -> None:
     assert scores(matrix, ["a", "b"])["IoU"] == {"a": 0.5, "b": 1.0}
 
 
-def test_nothing_labelled_gives_no_scores_rather_than_numbers() -> None:
+def test_nothing_labeled_gives_no_scores_rather_than_numbers() -> None:
     found = scores(np.zeros((2, 3), np.int64), ["a", "b"])
     assert found["mIoU"] is found["mDice"] is found["pixel_acc"] is found["mean_acc"] is None

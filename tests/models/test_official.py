@@ -120,7 +120,7 @@ def official_model(name: str, folder: Path) -> nn.Module:
     model = build(name.removesuffix("_authors"), classes_of(shapes)).double().eval()
     report = load_weights(model, str(folder / "official.pth"))
     assert not report.missing
-    assert not report.reinitialised
+    assert not report.reinitialized
     assert not report.unexpected
     in_front_of_norms = [key for key in shapes if key in ("conv1.0.bias", "conv1.3.bias")]
     assert report.loaded == len(model.state_dict()) == len(shapes) - len(in_front_of_norms)

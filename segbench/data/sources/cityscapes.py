@@ -1,4 +1,4 @@
-"""Cityscapes: 2975 / 500 / 1525 finely labelled street scenes of 2048x1024, 19 classes.
+"""Cityscapes: 2975 / 500 / 1525 finely labeled street scenes of 2048x1024, 19 classes.
 
 Source: Cordts et al., "The Cityscapes Dataset for Semantic Urban Scene Understanding" (CVPR 2016);
 label table in `cityscapes_labels`.
@@ -48,7 +48,7 @@ class Cityscapes:
     comparable = True
     terms = (
         "The weights were learned from Cityscapes, which may be used for non-commercial purposes "
-        "only: see its licence."
+        "only: see its license."
     )
 
     def __init__(

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from segbench.data.classes import RGB, ClassSet
 
-# label ID: name, trainId (255 = ignored), category, colour
+# label ID: name, trainId (255 = ignored), category, color
 LABELS: dict[int, tuple[str, int, str, RGB]] = {
     0: ("unlabeled", 255, "void", (0, 0, 0)),
     1: ("ego vehicle", 255, "void", (0, 0, 0)),
@@ -46,7 +46,7 @@ LABELS: dict[int, tuple[str, int, str, RGB]] = {
 }
 _TRAINED = sorted((entry for entry in LABELS.values() if entry[1] != 255), key=lambda e: e[1])
 CLASSES = ClassSet(tuple(e[0] for e in _TRAINED), tuple(e[3] for e in _TRAINED))
-# A category is painted in the colour of its first evaluated class.
+# A category is painted in the color of its first evaluated class.
 _CATEGORY_COLORS = {category: color for _, _, category, color in reversed(_TRAINED)}
 _CATEGORIES = ("flat", "construction", "object", "nature", "sky", "human", "vehicle")
 CATEGORIES = ClassSet(_CATEGORIES, tuple(_CATEGORY_COLORS[name] for name in _CATEGORIES))

@@ -1,7 +1,7 @@
-"""Kaggle's cityscapes-image-pairs: composites of a 256x256 photo and its colour labels, as JPEG.
+"""Kaggle's cityscapes-image-pairs: composites of a 256x256 photo and its color labels, as JPEG.
 
 https://www.kaggle.com/datasets/dansbecker/cityscapes-image-pairs. The labels are Cityscapes'
-colours, resized with interpolation and compressed: only 16% of the pixels have an exact colour, so
+colors, resized with interpolation and compressed: only 16% of the pixels have an exact color, so
 each gets the nearest one and is ignored when that is too far. Scores are comparable with each
 other, not with official Cityscapes.
 """
@@ -48,7 +48,7 @@ _CITIES: dict[str, dict[str, int]] = {
     },
     "val": {"frankfurt": 267, "lindau": 59, "munster": 174},
 }
-_LAYOUT = "{train,val}/N.jpg, 512x256, photo left and colour labels right"
+_LAYOUT = "{train,val}/N.jpg, 512x256, photo left and color labels right"
 _HOW = "Get it from https://www.kaggle.com/datasets/dansbecker/cityscapes-image-pairs."
 
 
@@ -62,8 +62,8 @@ class CityscapesPairs:
         root: folder that holds `train` and `val`, or the `cityscapes_data` folder of the archive
             (whose inner copy of itself is not read twice).
         max_distance: a pixel further than this (Euclidean, RGB 0-255) from its nearest label
-            colour is ignored; it is usually the blurred rim of an object.
-        palette: nearest among `all` 29 colours of Cityscapes, those of ignored labels included;
+            color is ignored; it is usually the blurred rim of an object.
+        palette: nearest among `all` 29 colors of Cityscapes, those of ignored labels included;
             `train` uses the 19 classes and black alone, which folds ignored labels into classes.
         val_cities: cities of train that are held out as val.
 
@@ -75,7 +75,7 @@ class CityscapesPairs:
     comparable = False
     terms = (
         "The weights were learned from Cityscapes, which may be used for non-commercial purposes "
-        "only: see its licence."
+        "only: see its license."
     )
 
     def __init__(
@@ -139,9 +139,9 @@ class CityscapesPairs:
 
 @lru_cache(maxsize=2)
 def nearest_train_ids(palette: str, max_distance: float) -> np.ndarray:
-    """The trainId (255 = ignored) of every colour; uint8 `[2^24]`, position as `pack` gives it.
+    """The trainId (255 = ignored) of every color; uint8 `[2^24]`, position as `pack` gives it.
 
-    Where labels share a colour (car and license plate, pole and polegroup) the evaluated one wins.
+    Where labels share a color (car and license plate, pole and polegroup) the evaluated one wins.
     """
     by_color: dict[tuple[int, int, int], int] = {}
     for _, train_id, _, color in LABELS.values():

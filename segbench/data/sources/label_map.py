@@ -221,7 +221,7 @@ def unpack(value: int) -> RGB:
 
 
 def distinct_colors(count: int) -> tuple[RGB, ...]:
-    """Colours for classes without any: the bit-shuffled palette of PASCAL VOC, without black."""
+    """Colors for classes without any: the bit-shuffled palette of PASCAL VOC, without black."""
     colors = []
     for index in range(1, count + 1):
         channels = [0, 0, 0]

@@ -171,7 +171,7 @@ def _is_file_name(text: str) -> bool:
 def read_table(path: Path, root: Path, split: str) -> list[Row]:
     """The rows of one split in a CSV table of pairs: columns image, mask, split and group.
 
-    Paths are relative to `root`; an empty mask means unlabelled; the group column is optional, as
+    Paths are relative to `root`; an empty mask means unlabeled; the group column is optional, as
     is a name column. `python -m segbench.check_data` writes such a table.
 
     Raises:

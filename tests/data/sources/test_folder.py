@@ -269,7 +269,7 @@ def test_partners_that_are_missing_are_named(tmp_path: Path) -> None:
     [
         ({"images": "images", "masks": "masks"}, "choose exactly one of"),
         ({"ratio": [1.0, 0.0, 0.0]}, "choose exactly one of"),
-        ({"mask_type": "colour"}, "mask_type is colour"),
+        ({"mask_type": "color"}, "mask_type is color"),
         ({"classes": None}, "classes are needed"),
         ({"mask_type": "rgb"}, "needs colors or a label_map"),
         ({"label_map": {"road": [0]}}, "'road' is no class"),

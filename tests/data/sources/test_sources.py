@@ -178,9 +178,9 @@ def test_pairs_are_read_once_and_nearly_as_drawn(tmp_path: Path) -> None:
         for i, n in enumerate(STREET_CLASSES.names)
     }
     expected = np.vectorize(lambda v: to_train.get(v, 255))(drawn)
-    labelled = (mask != 255) & (expected != 255)
-    assert labelled.mean() > 0.6
-    assert (mask == expected)[labelled].mean() > 0.97  # despite blur and JPEG noise
+    labeled = (mask != 255) & (expected != 255)
+    assert labeled.mean() > 0.6
+    assert (mask == expected)[labeled].mean() > 0.97  # despite blur and JPEG noise
 
 
 def test_pairs_hold_out_cities_for_selection(tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_pairs_take_the_nearest_colour_up_to_the_limit() -> None:
     def look_up(*color: int) -> int:
         return int(table[pack(np.array(color, np.uint8))[0]])
 
-    assert look_up(0, 0, 142) == 13  # car, whose colour license plate shares
+    assert look_up(0, 0, 142) == 13  # car, whose color license plate shares
     assert look_up(140, 70, 120) == 0  # road with noise
     assert look_up(250, 170, 160) == 255  # parking is no class
     assert look_up(128, 255, 0) == 255  # too far from everything

@@ -1,4 +1,4 @@
-"""The built-in streets: the same for everyone, hard for colour alone, honest between splits."""
+"""The built-in streets: the same for everyone, hard for color alone, honest between splits."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ def test_a_drive_moves_and_near_frames_resemble_each_other_more():
 
 
 def test_colour_alone_does_not_solve_it(frames):
-    """Naive Bayes on a 16^3 colour histogram, the best a per-pixel colour rule can do."""
+    """Naive Bayes on a 16^3 color histogram, the best a per-pixel color rule can do."""
 
     def bins(images: np.ndarray) -> np.ndarray:
         r, g, b = np.moveaxis(images.astype(np.int64) >> 4, -1, 0)

@@ -2,7 +2,7 @@
 
 Red, green and blue are the image, the fourth channel holds the class ids, so every polygon lands
 in both with the same pixels. What follows (texture, light, weather, blur, noise) changes the
-colours alone.
+colors alone.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from segbench.data.sources.street_scene.look import Key, Layout, Light, Palette,
 from segbench.data.sources.street_scene.shapes import Polygons
 from segbench.data.sources.street_scene.world import SIGHT, around
 
-NEAR = 1.0  # metres; nothing is drawn nearer to the camera
+NEAR = 1.0  # meters; nothing is drawn nearer to the camera
 _SHIFT = 4  # fractional bits of the coordinates handed to OpenCV
 _NO_FRACTION = np.empty(0)  # tells cv2.remap that the map holds whole pixels
 _SMOOTH = np.isin(
@@ -27,7 +27,7 @@ _SMOOTH = np.isin(
 
 
 class Camera:
-    """Projects metres to pixels for one frame at one size."""
+    """Projects meters to pixels for one frame at one size."""
 
     def __init__(self, layout: Layout, frame: int, height: int, width: int) -> None:
         # The geometric mean keeps the view similar for wide, square and tall pictures.
@@ -39,7 +39,7 @@ class Camera:
         self.curve = layout.curve * np.cos(layout.step * frame / 90 + layout.bend)
 
     def project(self, points: np.ndarray) -> np.ndarray:
-        """Metres `[..., 3]` to pixels (column, row) `[..., 2]`; s is clamped to `NEAR`."""
+        """Meters `[..., 3]` to pixels (column, row) `[..., 2]`; s is clamped to `NEAR`."""
         s = np.maximum(points[..., 2], NEAR)
         x = points[..., 0] + 0.5 * self.curve * s * s - self.x
         column = self.column + self.focal * x / s

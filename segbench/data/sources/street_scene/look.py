@@ -1,4 +1,4 @@
-"""What all frames of a drive share: the layout of the street, its colours, and the light."""
+"""What all frames of a drive share: the layout of the street, its colors, and the light."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _WOOD = np.array([(100, 80, 60), (120, 122, 124), (55, 60, 58), (165, 160, 150)]
 
 @dataclass(frozen=True)
 class Layout:
-    """Where things are and how many; lengths in metres."""
+    """Where things are and how many; lengths in meters."""
 
     road: float  # from the middle of the road to the kerb
     pavement: float  # width of the pavement
@@ -41,7 +41,7 @@ class Layout:
 
 @dataclass(frozen=True)
 class Palette:
-    """Colours of surfaces, RGB 0-255. They overlap between classes on purpose."""
+    """Colors of surfaces, RGB 0-255. They overlap between classes on purpose."""
 
     road: np.ndarray
     pavement: np.ndarray
@@ -60,14 +60,14 @@ class Light:
 
     sun: int  # the side it stands on, -1 or 1; 0 when overcast
     shade: float  # brightness in the shadow
-    visibility: float  # metres of fog that leave 1/e of the contrast
-    fog: np.ndarray  # colour of the fog and of the sky at the horizon
-    zenith: np.ndarray  # colour of the sky above
-    clouds: float  # grey levels
+    visibility: float  # meters of fog that leave 1/e of the contrast
+    fog: np.ndarray  # color of the fog and of the sky at the horizon
+    zenith: np.ndarray  # color of the sky above
+    clouds: float  # gray levels
     gain: np.ndarray  # exposure and tint, [3]
     gamma: float
     blur: float  # standard deviation in pixels at 480x360
-    noise: float  # standard deviation in grey levels
+    noise: float  # standard deviation in gray levels
     rain: int  # streaks
     lit: float  # share of windows with the light on
 

@@ -70,7 +70,7 @@ def _windows(
     floor: float,
     lit: float,
 ) -> None:
-    """A grid of windows on the wall `(x, s0, s1)`, for each of `levels`, `floor` metres apart."""
+    """A grid of windows on the wall `(x, s0, s1)`, for each of `levels`, `floor` meters apart."""
     x, s0, s1 = wall
     columns = max(2, int((s1 - s0) / rng.uniform(2.2, 3.4)))
     pitch = (s1 - s0) / columns
@@ -183,7 +183,7 @@ def traffic_light(
 
 
 def clutter(out: Shapes, rng: np.random.Generator, x: float, s: float) -> None:
-    """A bin or a box that nobody labelled."""
+    """A bin or a box that nobody labeled."""
     half, height = rng.uniform(0.25, 0.6), rng.uniform(0.8, 1.5)
     color = rng.uniform(30, 150, 3)
     out.add(VOID, color * 0.8, along(x - np.sign(x) * half, 0, height, s, s + 0.8), s + 0.8)

@@ -1,4 +1,4 @@
-"""Flat polygons in metres, the one thing a street is made of.
+"""Flat polygons in meters, the one thing a street is made of.
 
 Axes: x to the right of the middle of the road, y up from the ground, s along the road.
 """
@@ -24,11 +24,11 @@ class Polygons:
     """P polygons; those with fewer corners repeat their last one.
 
     Args:
-        points: float32 `[P, VERTICES, 3]`, x, y, s in metres.
+        points: float32 `[P, VERTICES, 3]`, x, y, s in meters.
         colors: float32 `[P, 3]`, RGB 0-255.
         ids: uint8 `[P]`, class ids.
         depth: float32 `[P]`, the s an object is sorted by, equal for all its polygons.
-        speed: float32 `[P]`, metres per frame along s.
+        speed: float32 `[P]`, meters per frame along s.
     """
 
     points: np.ndarray
@@ -67,7 +67,7 @@ class Shapes:
         self._rest.append((class_id, depth, speed))
 
     def add_many(self, class_id: int, colors: np.ndarray, points: np.ndarray, depth: float) -> None:
-        """Adds K polygons of one object: colours `[K, 3]`, points `[K, VERTICES, 3]`."""
+        """Adds K polygons of one object: colors `[K, 3]`, points `[K, VERTICES, 3]`."""
         self._points += points.tolist()
         self._colors += colors.tolist()
         self._rest += [(class_id, depth, 0.0)] * len(points)

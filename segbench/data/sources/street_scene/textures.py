@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 
 TILE = 512  # texels of a surface, which repeats
-TEXEL = 0.025  # metres
+TEXEL = 0.025  # meters
 NEUTRAL = 128  # a surface of this value changes nothing
 
 

@@ -1,4 +1,4 @@
-"""Who moves in a street: cars, pedestrians and bicyclists as flat polygons in metres."""
+"""Who moves in a street: cars, pedestrians and bicyclists as flat polygons in meters."""
 
 from __future__ import annotations
 
@@ -123,7 +123,7 @@ def _figure(
     lift: float,
     speed: float,
 ) -> None:
-    """Legs, body, arms and head of a person `tall` metres high, `lift` metres off the ground."""
+    """Legs, body, arms and head of a person `tall` meters high, `lift` meters off the ground."""
     hip, neck = lift + 0.48 * tall, lift + 0.84 * tall
     wide = 0.14 * tall
     coat, trousers = rng.uniform(25, 215, 3) * rng.uniform(0.4, 1), rng.uniform(25, 130, 3)

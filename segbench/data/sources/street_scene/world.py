@@ -22,9 +22,9 @@ from segbench.data.sources.street_scene.shapes import (
 )
 from segbench.data.sources.street_scene.traffic import bicyclist, car, pedestrian
 
-CHUNK = 24.0  # metres of street made at a time
+CHUNK = 24.0  # meters of street made at a time
 _PAINTS = np.array([(205, 205, 205), (35, 36, 40), (130, 132, 136), (150, 40, 38), (45, 65, 120)])
-SIGHT = 96.0  # metres the camera sees; a backdrop closes the view there
+SIGHT = 96.0  # meters the camera sees; a backdrop closes the view there
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def _move(parts: list[Polygons], travelled: float, frame: int) -> Polygons:
 
 @lru_cache(maxsize=1024)
 def chunk(key: Key, number: int) -> Chunk:
-    """The street from `number * CHUNK` metres on."""
+    """The street from `number * CHUNK` meters on."""
     street = _Street(key, np.random.default_rng([*key, 1, number]), number * CHUNK)
     street.markings()
     for side in (-1, 1):
@@ -89,7 +89,7 @@ def companions(key: Key) -> Polygons:
 
 
 class _Street:
-    """Fills one chunk of the drive `key`, which begins at `start` metres."""
+    """Fills one chunk of the drive `key`, which begins at `start` meters."""
 
     def __init__(self, key: Key, rng: np.random.Generator, start: float) -> None:
         self.layout, self.palette, self.light = look(key)
@@ -133,7 +133,7 @@ class _Street:
                 objects.fence(self.solids, rng, front - side * 0.1, s0, s1, palette.fence)
 
     def furniture(self, side: int) -> None:
-        """Street trees, lamps, signs, traffic lights and unlabelled clutter."""
+        """Street trees, lamps, signs, traffic lights and unlabeled clutter."""
         rng, layout, out = self.rng, self.layout, self.solids
         kerb = side * (layout.road + 0.55)
         for s in self.start + np.array([3.0, 11.0, 19.0]):
@@ -183,7 +183,7 @@ class _Street:
             self.vehicle(-layout.camera[0], s, False, speed)
 
     def vehicle(self, x: float, s: float, away: bool, speed: float = 0.0) -> None:
-        """A car and its shadow; often in the colour of a house, the road or the leaves."""
+        """A car and its shadow; often in the color of a house, the road or the leaves."""
         rng, palette = self.rng, self.palette
         near = [*palette.houses, palette.road, palette.leaf, palette.metal]
         paint = rng.choice(near if rng.random() < 0.35 else _PAINTS) * rng.uniform(0.75, 1.15)
@@ -204,7 +204,7 @@ class _Street:
         self.marks.add(ROAD, np.minimum(self.palette.road * tone, 235), points, points[0][2])
 
     def _cast(self, x: float, s: float, width: float, reach: float) -> None:
-        """The shadow of something `width` metres wide, thrown `reach` metres away from the sun."""
+        """The shadow of something `width` meters wide, thrown `reach` meters away from the sun."""
         if self.light.sun:
             self._darken(flat(x, x - self.light.sun * reach, s - width / 2, s + width / 2))
 
