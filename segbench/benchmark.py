@@ -19,7 +19,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import make_folder
-from segbench.config.app import Outcome, run_verb
+from segbench.config.app import run_verb
+from segbench.config.outcome import Outcome
 from segbench.config.places import options_of
 from segbench.console import say
 from segbench.errors import ConfigError, ResultError

@@ -19,7 +19,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import Config, make_folder
-from segbench.config.app import Outcome, run_verb
+from segbench.config.app import run_verb
+from segbench.config.outcome import Outcome
 from segbench.console import progress
 from segbench.errors import ConfigError, ResultError
 from segbench.storage import alone_in, replacing_all

@@ -15,7 +15,8 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from segbench.config import did_you_mean, make_folder
-from segbench.config.app import Outcome, run_verb
+from segbench.config.app import run_verb
+from segbench.config.outcome import Outcome
 from segbench.config.places import options_of
 from segbench.console import say
 from segbench.errors import ConfigError

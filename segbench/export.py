@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from segbench.config import make_folder
-from segbench.config.app import Outcome, run_verb
+from segbench.config.app import run_verb
+from segbench.config.outcome import Outcome
 from segbench.console import say
 from segbench.errors import ConfigError
 from segbench.storage import alone_in, replacing

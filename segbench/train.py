@@ -22,7 +22,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import Config, config_dir
-from segbench.config.app import Outcome, run_verb
+from segbench.config.app import run_verb
+from segbench.config.outcome import Outcome
 from segbench.config.tuning import is_tuning
 from segbench.errors import ConfigError, ResultError
 from segbench.training.distributed import all_start_at_once, is_first_process

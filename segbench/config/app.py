@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import argparse
 import io
-import json
 import logging
 import os
 import sys
 from collections.abc import Callable
-from contextlib import suppress
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
 from segbench.config import config_dir, make_folder
 from segbench.config.help import help_of
+from segbench.config.outcome import Outcome, write_outcome
 from segbench.console import say
 from segbench.errors import ConfigError
 from segbench.storage import output_error
@@ -25,29 +22,7 @@ from segbench.storage import output_error
 if TYPE_CHECKING:
     from segbench.config.compose import Command
 
-OUTCOME_FILE = "SEGBENCH_OUTCOME_FILE"
 INTERRUPTED = 130  # as a shell names it: 128 + SIGINT
-
-
-@dataclass
-class Outcome:
-    """How a job ended.
-
-    Args:
-        status: finished, unchanged (it was finished before), failed, killed or interrupted.
-        score: the number to compare jobs by, a fraction, or None.
-        objective: what a sweeper that tunes may see: a score of the validation set, never of the
-            test set.
-        reason: why it failed, in one line.
-        run_dir: where it wrote.
-    """
-
-    status: str = "finished"
-    score: float | None = None
-    objective: float | None = None
-    reason: str = ""
-    run_dir: str = ""
-
 
 Task = Callable[[DictConfig], Outcome | int | None]
 
@@ -84,7 +59,7 @@ def run_verb(verb: str, task: Task, after_sweep: Callable[[DictConfig], int] | N
         if not shows and command.sweeps:
             sys.exit(_sweep(module, command, arguments, after_sweep))
     except (ConfigError, OSError) as error:
-        _write_outcome(Outcome("failed", reason=first_line(output_error(error) or error)))
+        write_outcome(Outcome("failed", reason=first_line(output_error(error) or error)))
         sys.exit(_report(module, error))
     if shows:
         sys.argv[1:] = _flags(words, arguments.overrides) + command.words
@@ -108,11 +83,11 @@ def _run(module: str, config: DictConfig, task: Task) -> int:
         say(f"{module}: interrupted; the same command continues", stderr=True)
         return INTERRUPTED
     except Exception as error:
-        _write_outcome(Outcome("failed", reason=first_line(output_error(error) or error)))
+        write_outcome(Outcome("failed", reason=first_line(output_error(error) or error)))
         return _report(module, error)
     if not isinstance(outcome, Outcome):
         return outcome or 0
-    _write_outcome(outcome)
+    write_outcome(outcome)
     return int(outcome.status == "failed")
 
 
@@ -208,9 +183,3 @@ def first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).strip().splitlines()] or [""]
     text = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
     return text if hasattr(error, "exit_code") else f"{type(error).__name__}: {text}"
-
-
-def _write_outcome(outcome: Outcome) -> None:
-    if file := os.environ.get(OUTCOME_FILE):
-        with suppress(OSError):  # a full disk
-            Path(file).write_text(json.dumps(asdict(outcome)), encoding="utf-8")

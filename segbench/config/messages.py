@@ -110,3 +110,17 @@ def unknown_study(name: str) -> str:
     if "did you mean" in hint:
         hint += f"\nstudies: {', '.join(sorted(studies))}"
     return f"there is no study '{name}'{hint}"
+
+
+def missing_for_tuning(file: str | None) -> str | None:
+    """What to do when Hydra misses a part of a config that has to do with tuning; else None.
+
+    Args:
+        file: as in Hydra's error, GROUP/OPTION.
+    """
+    group, _, option = str(file).rpartition("/")
+    if (group, option) == ("hydra/sweeper", "optuna"):
+        return 'the Optuna sweeper is not installed: pip install "segbench[tune]"'
+    if group == "tuned":
+        return f"there are no tuned values of '{option}'; run the study that tunes it first"
+    return None

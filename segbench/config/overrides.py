@@ -13,8 +13,7 @@ from omegaconf import DictConfig
 
 from segbench.config import schema
 from segbench.config.command_line import key_of, quoted
-from segbench.config.messages import broken_config, explain, unknown_study
-from segbench.config.tuning import missing_for_tuning
+from segbench.config.messages import broken_config, explain, missing_for_tuning, unknown_study
 from segbench.errors import ConfigError
 
 

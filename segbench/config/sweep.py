@@ -23,8 +23,8 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
-from segbench.config.app import OUTCOME_FILE, Outcome
 from segbench.config.command_line import key_of, override
+from segbench.config.outcome import OUTCOME_FILE, Outcome
 from segbench.config.places import further_folder
 from segbench.config.run_names import named_keys, suffixed
 from segbench.config.sweep_table import print_jobs

@@ -19,20 +19,6 @@ def is_tuning(config: DictConfig) -> bool:
     return not str(config.hydra.sweeper._target_).endswith("BasicSweeper")
 
 
-def missing_for_tuning(file: str | None) -> str | None:
-    """What to do when Hydra misses a part of a config that has to do with tuning; else None.
-
-    Args:
-        file: as in Hydra's error, GROUP/OPTION.
-    """
-    group, _, option = str(file).rpartition("/")
-    if (group, option) == ("hydra/sweeper", "optuna"):
-        return 'the Optuna sweeper is not installed: pip install "segbench[tune]"'
-    if group == "tuned":
-        return f"there are no tuned values of '{option}'; run the study that tunes it first"
-    return None
-
-
 def tuning_problems(config: DictConfig, overrides: list[str]) -> list[str]:
     """What would make a tuning find luck, or the worst values.
 

@@ -22,7 +22,7 @@ def test_names_are_neither_html_nor_links_nor_cells(tmp_path: Path) -> None:
                     "data_info": {"comparable": False}, "budget": {"precision": "<b>"}},
         "protocol": {"labels": "<b>"}, "classes": {"names": NASTY}, "scores": {"test": found},
     }  # fmt: skip
-    text = card(file, meta, {"mean": 1.0, "agreement": 1.0, "images": 1}, half=False)
+    text = card(file, 0, meta, {"mean": 1.0, "agreement": 1.0, "images": 1}, half=False)
     outside_code = "".join(text.split("```")[::2])
     for line in outside_code.splitlines():
         bare = "".join(line.split("`")[::2]) if line.count("`") % 2 == 0 else line

@@ -193,24 +193,21 @@ def test_counts_that_cannot_be_are_refused(study: Path, change):
 
 def test_a_comparison_of_damaged_runs_is_finished_names_them_and_ends_with_one(study: Path, capsys):
     run = study / "unet-streets/seed1"
-    replace(run / "metrics.csv", b"\xff")
+    replace(study / "custom-streets/seed1/metrics.csv", b"\xff")
     for label in ("custom", "unet"):
         for seed in (0, 1):
             replace(study / f"{label}-streets/seed{seed}/samples/epoch0012.png", PNG)
     (study / "benchmark.json").write_text("{")
-    result = json.loads((run / "result.json").read_text())
-    replace(run / "result.json", json.dumps(result).encode())
-    edit(run, "command", 'python "open quote')
-    edit(run, "hardware", {"nonsense": 1})
+    edit(study / "custom-streets/seed0", "command", 'python "open quote')
     edit(run, "commit", 7)
     values = {"study": study.name, "runs": str(study.parent), "replicates": 200, "wandb": False}
     assert compare(OmegaConf.merge(OmegaConf.structured(CompareConfig), values)) == 1
     page = (study / "report/index.html").read_text()
     out = capsys.readouterr().out
-    for name in ("unet-streets/seed1/metrics.csv", "benchmark.json"):
+    for name in ("custom-streets/seed1/metrics.csv", "unet-streets/seed1", "benchmark.json"):
         assert f"left out: {name}" in out
-    for name in ("unet-streets/seed1/metrics.csv", "benchmark.json", "samples/epoch0012.png"):
+    for name in ("custom-streets/seed1/metrics.csv", "benchmark.json", "samples/epoch0012.png"):
         assert name in page
     found = json.loads((study / "report/comparison.json").read_text())
     assert all(entry["broken"] for entry in found["left_out"])
-    assert len(found["runs"]) == 4
+    assert len(found["runs"]) == 3

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segbench.artifacts import build, segmenter
+from segbench.artifacts import segmenter
 from segbench.comparison import decisive
 from segbench.comparison.comparison import Options, compare_runs
 from segbench.comparison.gallery import gallery, median_run
@@ -51,7 +51,10 @@ def at_hand(study, monkeypatch: pytest.MonkeyPatch):
 
     class Model:
         def __init__(self, file: Any) -> None:
-            self.meta = {"config": {"data": {"_target_": "segbench.data.sources.streets.Streets"}}}
+            pass
+
+        def source(self, root: str | None) -> Data:
+            return data
 
         def predict(self, image: np.ndarray, with_probs: bool) -> Any:
             index = int(image[0, 0, 0])
@@ -62,7 +65,6 @@ def at_hand(study, monkeypatch: pytest.MonkeyPatch):
             return SimpleNamespace(labels=pred)
 
     monkeypatch.setattr(segmenter, "Segmenter", Model)
-    monkeypatch.setattr(build, "build_source", lambda node: data)
     return study
 
 
@@ -78,10 +80,10 @@ def test_image_mask_and_only_predictions_like_the_tested_ones_are_shown(at_hand)
 
 
 def test_the_report_goes_without_them_and_says_why(at_hand, monkeypatch: pytest.MonkeyPatch):
-    def refuse(node: Any) -> None:
+    def refuse(self: Any, root: str | None) -> None:
         raise ConfigError("data.root: no such folder")
 
-    monkeypatch.setattr(build, "build_source", refuse)
+    monkeypatch.setattr(segmenter.Segmenter, "source", refuse)
     comparison = compare_runs(at_hand, Options(replicates=100))
     found = gallery(at_hand, comparison)
     assert found.missing == ["data.root: no such folder"]

@@ -46,7 +46,7 @@ def test_an_unfinished_or_failed_run_is_named_but_no_broken_file(study):
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda run: edit(run, "classes.colors", [[0, 0, 999]] * 6), "classes: colo"),
+        (lambda run: edit(run, "classes.colors", [[0, 0, 999]] * 6), "classes: (0, 0, 999) is not"),
         (lambda run: edit(run, "hardware", "H100"), "hardware: must be"),
         (lambda run: edit(run, "command", ["python"]), "command: must be a valid string"),
         (lambda run: edit(run, "scores.test.mIoU", "x"), "scores.test.mIoU: must be"),

@@ -10,8 +10,9 @@ import pytest
 from omegaconf import DictConfig
 
 from segbench.config import make_folder
-from segbench.config.app import Outcome, run_verb
+from segbench.config.app import run_verb
 from segbench.config.compose import compose_checked, register
+from segbench.config.outcome import Outcome
 from segbench.errors import ConfigError
 from tests.conftest import run_verb as run_process
 

@@ -17,6 +17,7 @@ from segbench.config.compose import compose_checked, read_command, register
 from segbench.config.schema import SCHEMAS
 from segbench.config.text_keys import LIST, TEXT, field_annotations, kinds_of
 from segbench.errors import ConfigError
+from segbench.storage import is_portable
 
 # What files and studies are called, and what Hydra's grammar trips over.
 TEXTS = (
@@ -143,7 +144,11 @@ FOLDER = ("root", "images", "masks", "table", "group_regex", "protocol", "cache_
 @given(st.data())
 def test_every_text_key_of_every_verb_takes_any_text(verb: str, data: st.DataObject) -> None:
     good = TYPED.filter(lambda text: text and not is_left_to_hydra(text) and text[0] != "~")
-    wanted = {key: data.draw(good, key) for key in text_keys(verb)}
+    of_folders = good.filter(is_portable)  # other names of folders are refused
+    wanted = {
+        key: data.draw(of_folders if key in ("study", "name") else good, key)
+        for key in text_keys(verb)
+    }
     if verb in ("train", "check_data"):
         wanted |= {f"data.{key}": data.draw(good, key) for key in FOLDER}
     words = [f"{key}={text}" for key, text in wanted.items()]

@@ -14,8 +14,8 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import OmegaConf
 
 from segbench.config import sweep as module
-from segbench.config.app import OUTCOME_FILE, Outcome
 from segbench.config.compose import read_command, register
+from segbench.config.outcome import OUTCOME_FILE, Outcome
 from segbench.config.sweep import Sweep, SweepEndedError
 from segbench.config.sweep_table import print_jobs
 from tests.conftest import ROOT, python_path

@@ -177,9 +177,9 @@ def test_a_line_of_a_list_takes_its_own_file_or_none(
     (tmp_path / "list.txt").write_text(line + "\n")
     if expected is None:
         with pytest.raises(DataError, match=r"1 line\(s\) name no image"):
-            read_list(tmp_path / "list.txt", known)
+            read_list(tmp_path, "list.txt", known)
     else:
-        assert read_list(tmp_path / "list.txt", known) == [expected]
+        assert read_list(tmp_path, "list.txt", known) == [expected]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,38 @@
+"""How a job ended, as it tells the sweep that started it."""
+
+from __future__ import annotations
+
+import json
+import os
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+OUTCOME_FILE = "SEGBENCH_OUTCOME_FILE"  # environment variable: where a job of a sweep writes it
+
+
+@dataclass
+class Outcome:
+    """How a job ended.
+
+    Args:
+        status: finished, unchanged (it was finished before), failed, killed or interrupted.
+        score: the number to compare jobs by, a fraction, or None.
+        objective: what a sweeper that tunes may see: a score of the validation set, never of the
+            test set.
+        reason: why it failed, in one line.
+        run_dir: where it wrote.
+    """
+
+    status: str = "finished"
+    score: float | None = None
+    objective: float | None = None
+    reason: str = ""
+    run_dir: str = ""
+
+
+def write_outcome(outcome: Outcome) -> None:
+    """Writes it for the sweep, if this process is a job of one."""
+    if file := os.environ.get(OUTCOME_FILE):
+        with suppress(OSError):  # a full disk
+            Path(file).write_text(json.dumps(asdict(outcome)), encoding="utf-8")
