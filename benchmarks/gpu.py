@@ -31,7 +31,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.config.compose import compose_checked, register
-from segbench.training.session import build_run, quiet_libraries
+from segbench.training.build import build_run
+from segbench.training.session import quiet_libraries
 from segbench.training.task import SegmentationTask
 
 LOADERS = {
@@ -84,7 +85,8 @@ def built(
     config = compose_checked("train", list(last.values()))
     keys = [str(key) for key in config if key != "hydra"]
     plain: Any = OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=True)
-    return build_run(plain, RunDirectory(folder))
+    parts = build_run(plain, RunDirectory(folder))
+    return parts.task, parts.data, parts.trainer
 
 
 def synthetic_ms(setting: Setting, model: str) -> float:

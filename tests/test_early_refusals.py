@@ -15,7 +15,7 @@ from segbench.models.unet import UNet
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (("trainer.check_val_every_n_epoch=5",), "selection=best: .*say selection=last"),
+        (("trainer.check_val_every_n_epoch=5",), "selection=best: .*[Ss]et selection=last"),
         (("trainer.limit_val_batches=0",), "selection=best: .*limit_val_batches=0"),
         (("trainer.limit_val_batches=0", "selection=last", "early_stopping=1"), "early_stopping: "),
         (
@@ -73,5 +73,5 @@ def test_an_operation_that_is_never_deterministic_is_named(
         )
 
     monkeypatch.setattr(UNet, "forward", forward)
-    with pytest.raises(ConfigError, match=r"max_unpool_cuda.*say deterministic=false"):
+    with pytest.raises(ConfigError, match=r"max_unpool_cuda.*set deterministic=false"):
         train_tiny("deterministic=true")

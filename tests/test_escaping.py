@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import unicodedata
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +13,12 @@ import pytest
 from rich.text import Text
 
 from segbench import console, escaping, figures
-from segbench.config import app
+from segbench.artifacts.result import Result, Scores
+from segbench.artifacts.typed import read_as
+from segbench.config.sweep_table import print_jobs
 from segbench.evaluation.report import draw_confusion, print_scores, write_tables
 from segbench.metrics.scores import scores
+from tests.comparison.fabricated import record
 
 NASTY = [
     "[/sky]", "[red]", "logger=[wandb,csv]", ":cat:", "$x^{$", "a\x1b[31mred", "<script>x</script>",
@@ -56,34 +59,30 @@ def test_styles_of_our_own_are_kept():
     assert (rich.plain, rich.style) == ("[red]x", "bold")
 
 
-def test_the_table_of_a_sweep_shows_overrides_and_reasons_in_brackets(tmp_path, capsys):
-    for number, word in enumerate(("logger=[wandb,csv]", "logger=[csv]")):
-        record = {"status": "failed", "score": None, "objective": None, "run_dir": "",
-                  "reason": "OSError: [/data/x]", "overrides": [word]}  # fmt: skip
-        (tmp_path / f"{number:05d}.json").write_text(json.dumps(record))
-    assert app._print_jobs("x", tmp_path) == 1
+def test_the_table_of_a_sweep_shows_overrides_and_reasons_in_brackets(capsys):
+    records = [
+        {"status": "failed", "score": None, "objective": None, "run_dir": "", "seconds": 1.0,
+         "reason": "OSError: [/data/x]", "overrides": [word]}
+        for word in ("logger=[wandb,csv]", "logger=[csv]")
+    ]  # fmt: skip
+    assert print_jobs("x", records, 2) == 1
     out = capsys.readouterr().out
     for word in ("logger=[wandb,csv]", "logger=[csv]", "OSError: [/data/x]", "failed"):
         assert word in out
 
 
-def evaluated(names: list[str]) -> tuple[dict, np.ndarray]:
+def evaluated(names: list[str]) -> tuple[Result, np.ndarray]:
     matrices = np.random.default_rng(0).integers(1, 99, (2, len(names), len(names) + 1))
-    found = scores(matrices.sum(0), names) | {"groups": {"<b>": 0.5}}
-    result = {
-        "name": "[/a] <script>",
-        "scores": {"test": found},
-        "data_info": {"split": "test", "protocol": "p", "num_images": {"test": 2},
-                      "comparable": True},
-        "protocol": {"source": "<i>", "absent_classes": "exclude", "partial": []},
-    }  # fmt: skip
-    return result, matrices
+    found = read_as(Scores, scores(matrices.sum(0), names) | {"groups": {"<b>": 0.5}})
+    before = record()
+    protocol = replace(before.protocol, source="<i>")
+    return record(name="[/a] <script>", scores={"test": found}, protocol=protocol), matrices
 
 
 def test_an_evaluation_survives_its_names(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
-    names = NASTY[:-1]
+    names = [name for name in NASTY[:-1] if name.isprintable() or ord(max(name)) < 0xD800]
     result, matrices = evaluated(names)
-    write_tables(tmp_path, result, matrices, ["=a", "<b>"])
+    write_tables(tmp_path, result, result.scores["test"], matrices, ["=a", "<b>"])
     with (tmp_path / "classes.csv").open(newline="", encoding="utf-8") as f:
         rows = list(csv.reader(f))
     assert not [row[0] for row in rows if row[0][:1] in ("=", "+", "-", "@", "\t")]
@@ -97,7 +96,7 @@ def test_an_evaluation_survives_its_names(tmp_path: Path, capsys: pytest.Capture
     class Run:
         path = tmp_path
 
-    print_scores(result["scores"]["test"], result, Run())  # type: ignore[arg-type]
+    print_scores(result.scores["test"], result, Run(), matrices)  # type: ignore[arg-type]
     out = capsys.readouterr().out
     assert is_clean(out)
     for name in ("[/sky]", "[red]", ":cat:", "[/a] <script>"):

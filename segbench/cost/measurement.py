@@ -19,6 +19,7 @@ from torch import nn
 
 from segbench.artifacts import build, provenance
 from segbench.artifacts.segmenter import resolve_device
+from segbench.artifacts.typed import plain
 from segbench.cost.profiling import (
     Mode,
     count_macs,
@@ -89,7 +90,7 @@ def measure(job: Job) -> dict[str, Any]:
         row |= _training(model, mode, device, job)
     row |= {
         "error": None,
-        "hardware": provenance.hardware(device),
+        "hardware": plain(provenance.hardware(device)),
         "versions": provenance.versions(),
     }
     return row

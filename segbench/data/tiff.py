@@ -155,8 +155,13 @@ def _by_other_libraries(page: Any, data: bytes, path: Path | None) -> np.ndarray
             top = (1 << page.bitspersample) - 1  # which Pillow turns upside down
             values = (top - values).astype(values.dtype)
         return values
-    whole = page.bitspersample in (16, 32, 64) and page.samplesperpixel in (1, 3, 4)
-    if whole and page.planarconfig != _SEPARATE and page.dtype != np.float16:
+    wide = page.bitspersample in (16, 32, 64) or page.dtype == np.int8
+    if (
+        wide
+        and page.samplesperpixel in (1, 3, 4)
+        and page.planarconfig != _SEPARATE
+        and page.dtype != np.float16
+    ):
         try:
             array = cv2.imdecode(np.frombuffer(data, np.uint8), _UNCHANGED)
         except cv2.error:

@@ -162,11 +162,11 @@ def test_the_tables_show_percent_mean_and_spread(capsys: pytest.CaptureFixture[s
     ]
     assert print_jobs("runs/[x]", records, 4) == 1
     printed = capsys.readouterr().out
-    lines = [line.split() for line in printed.splitlines()]
+    lines = [line.replace("│", " ").split() for line in printed.splitlines()]
     assert "jobs of runs/[x]" in printed
     assert "[/x] bad" in printed
     assert ["model=unet", "2", "55.0", "7.1"] in lines
-    assert ["model=fcn", "1", "40.0", "—"] in lines
+    assert ["model=fcn", "1", "40.0", "–"] in lines
     assert "1 of 4 jobs failed; the same command trains only what is left" in printed
 
 

@@ -26,8 +26,8 @@ def problem(*words: str, verb: str = "train") -> str:
         ("seed=${oc.env:PATH}", "seed: ${oc.env:PATH}: Value '"),
         ("data.batch_size=${data.batch_size}", "data.batch_size: "),
         ("samples=${hydra:job.num}", "samples: ${hydra:job.num}: "),
-        ("data=[1,2]", "data: takes one option: camvid, "),
-        ("data={a:1}", "data: takes one option: camvid, "),
+        ("data=[1,2]", "data: takes one option: acdc, "),
+        ("data={a:1}", "data: takes one option: acdc, "),
         ("model=null", "model: is not set; give it on the command line as model=OPTION"),
         ("optimizer.lr=nan", "optimizer.lr: must be a finite number, got nan"),
         ("optimizer.weight_decay=inf", "optimizer.weight_decay: must be a finite number, got inf"),
@@ -59,7 +59,7 @@ def test_a_choice_that_is_unknown_is_not_called_unset() -> None:
     assert "there is no data 'nuceli'; did you mean 'nuclei'?" in told
     assert "./conf/data/nuceli.yaml" in told
     assert "not set" not in told
-    assert "data: is not set; give it on the command line as data=OPTION, one of camvid, " in (
+    assert "data: is not set; give it on the command line as data=OPTION, one of acdc, " in (
         problem(verb="check_data")
     )
 

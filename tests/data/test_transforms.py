@@ -96,7 +96,7 @@ def test_class_uniform_shows_rare_classes_more_often() -> None:
 def test_arguments_are_not_changed_and_it_travels_to_workers() -> None:
     augmentation = pickle.loads(pickle.dumps(Augmentation((32, 40), **EVERYTHING)))
     image, mask = IMAGE.copy(), MASK.copy()
-    image.flags.writable = mask.flags.writable = False
+    image.flags.writeable = mask.flags.writeable = False
     augmentation(image, mask, (0, 0, 0))
 
 

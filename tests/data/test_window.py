@@ -52,6 +52,6 @@ def test_a_window_contains_the_centre_it_was_given(center) -> None:
 
 def test_reads_do_not_touch_the_frame() -> None:
     frame = MASK.copy()
-    frame.flags.writable = False  # as a memory map is
+    frame.flags.writeable = False  # as a memory map is
     window = place((90, 120), (180, 240), (50, 60), (0.7, 0.2))
     assert window.crop_mask(frame).shape == (50, 60)

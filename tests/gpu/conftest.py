@@ -17,7 +17,8 @@ from omegaconf import OmegaConf
 
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.config.compose import compose_checked, register
-from segbench.training.session import build_run, quiet_libraries
+from segbench.training.build import build_run
+from segbench.training.session import quiet_libraries
 
 ON_CPU = os.environ.get("SEGBENCH_GPU_TESTS") == "cpu"
 
@@ -52,9 +53,9 @@ def train(device: torch.device, tmp_path: Path) -> Callable[..., tuple[Any, Any,
         config = compose_checked("train", list(last.values()))
         keys = [str(key) for key in config if key != "hydra"]
         plain: Any = OmegaConf.to_container(OmegaConf.masked_copy(config, keys), resolve=True)
-        task, data, trainer = build_run(plain, RunDirectory(plain["run_dir"]))
-        trainer.callbacks += list(callbacks)
-        trainer.fit(task, data)
-        return task, data, trainer
+        parts = build_run(plain, RunDirectory(plain["run_dir"]))
+        parts.trainer.callbacks += list(callbacks)
+        parts.trainer.fit(parts.task, parts.data)
+        return parts.task, parts.data, parts.trainer
 
     return run

@@ -257,9 +257,9 @@ def test_a_set_trains_and_is_evaluated(
         "trainer.max_epochs=2",
     )
     result = RunDirectory(tmp_path / "run").read_result()
-    assert result["data_info"]["protocol"] == config_of(name)["protocol"]
-    assert len(result["classes"]["names"]) == SETS[name].classes
-    assert 0 <= result["scores"]["test"]["mIoU"] <= 1
+    assert result.data_info.protocol == config_of(name)["protocol"]
+    assert result.classes.num_classes == SETS[name].classes
+    assert 0 <= result.scores["test"].mIoU <= 1
 
 
 def test_the_page_on_data_sets_is_up_to_date(monkeypatch: pytest.MonkeyPatch) -> None:
