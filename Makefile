@@ -20,8 +20,8 @@ setup: .venv/ready  ## make .venv with everything that is needed
 train: setup  ## set up, then train U-Net on the built-in data; ARGS="model=unet seed=1"
 	$(BIN)/python -m segbench.train $(ARGS)
 
-test: setup  ## set up, then run the tests, without those marked slow
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+test: setup  ## set up, then run the tests on all cores, without those marked slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto $(ARGS)
 
 test-all: setup  ## all tests, the slow ones too
 	$(BIN)/python -m pytest $(ARGS)

@@ -25,7 +25,7 @@ from segbench.export import export
 from segbench.inference.video import VideoWriter
 from segbench.predict import predict
 from segbench.storage import locked
-from tests.comparison.fabricated import write_study
+from tests.comparison.fabricated import record, write_study
 from tests.conftest import ROOT, python_path
 
 FULL = OSError(errno.ENOSPC, "No space left on device")
@@ -105,7 +105,7 @@ def test_two_evaluations_that_start_together_leave_one_whole(ckpt: Path, tmp_pat
     assert sorted(codes) in ([0, 0], [0, 2]), errors
     assert not any("Traceback" in error for error in errors)
     run = RunDirectory(tmp_path / "out")
-    assert run.read_result()["status"] == "finished"
+    assert run.read_result().status == "finished"
     assert len(run.read_confusion()[0]) == 5
     assert not list(run.path.glob(".*"))
 
@@ -171,10 +171,10 @@ def test_a_run_on_a_full_disk_can_still_say_so(
         real(source, target)
 
     with run.locked():
-        run.write_result({"status": "running"})
+        run.write_result(record(status="running"))
         monkeypatch.setattr(storage.os, "replace", full_but_for_the_reserve)
-        run.write_result({"status": "failed"})
-    assert run.read_result()["status"] == "failed"
+        run.write_result(record(status="failed"))
+    assert run.read_result().status == "failed"
     assert [file.name for file in run.path.iterdir() if file.name != ".lock"] == ["result.json"]
 
 

@@ -80,8 +80,12 @@ def test_any_text_is_what_was_typed(text: str) -> None:
 @settings(max_examples=60, deadline=None)
 @given(st.lists(TYPED, min_size=1, max_size=4))
 def test_a_list_of_texts_is_what_was_typed(texts: list[str]) -> None:
-    words, _ = as_typed([f"key=[{','.join(map(quoted, texts))}]"], lambda key: {LIST}, False)
-    assert OverridesParser.create().parse_override(words[0]).value() == texts
+    word = f"key=[{','.join(map(quoted, texts))}]"
+    words, problems = as_typed([word], lambda key: {LIST}, False)
+    if any("${" in text for text in texts):  # which Hydra would resolve
+        assert "resolved in YAML files only" in problems["key"]
+    else:
+        assert OverridesParser.create().parse_override(words[0]).value() == texts
 
 
 def test_lists_of_words_need_no_quotes() -> None:

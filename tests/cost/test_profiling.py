@@ -82,12 +82,13 @@ def test_twice_the_depth_takes_about_twice_as_long() -> None:
         return nn.Sequential(*(nn.Conv2d(3, 3, 9, padding=4) for _ in range(depth))).eval()
 
     image = torch.randn(1, 3, 128, 128)
+    models = stack(6), stack(12)
     with torch.inference_mode():
-        once, twice = (
-            # Processor time, as this machine may be busy with other things.
-            measure_times(lambda m=m: m(image), CPU, 0.5, 3).cpu
-            for m in (stack(6), stack(12))
-        )
+        # CPU time, and of three tries in turn the least: other programs can only add to it.
+        tries = [
+            [measure_times(lambda m=m: m(image), CPU, 0.3, 2).cpu for m in models] for _ in range(3)
+        ]
+    once, twice = (min(times) for times in zip(*tries, strict=True))
     assert 1.4 < twice / once < 2.8
 
 
