@@ -79,6 +79,14 @@ DATA = {
 MODEL = {"_target_": "segbench.models.custom.Custom", "width": 8, "dilations": [2]}
 
 
+@pytest.fixture(autouse=True)
+def _determinism_off_again() -> Iterator[None]:
+    """A training with deterministic=true sets it for its process; other tests must not see it."""
+    yield
+    if "torch" in sys.modules:
+        sys.modules["torch"].use_deterministic_algorithms(False)
+
+
 def python_path(*folders: Path) -> str:
     """PYTHONPATH for another process: these folders, then those of this one."""
     inherited = os.environ.get("PYTHONPATH")
