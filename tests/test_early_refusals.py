@@ -15,7 +15,7 @@ from segbench.models.unet import UNet
 @pytest.mark.parametrize(
     ("words", "named"),
     [
-        (("trainer.check_val_every_n_epoch=5",), "selection=best: .*[Ss]et selection=last"),
+        (("trainer.check_val_every_n_epoch=5",), "selection=best: .*set selection=last"),
         (("trainer.limit_val_batches=0",), "selection=best: .*limit_val_batches=0"),
         (("trainer.limit_val_batches=0", "selection=last", "early_stopping=1"), "early_stopping: "),
         (

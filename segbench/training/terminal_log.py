@@ -64,6 +64,7 @@ def logged_to(file: Path) -> Iterator[None]:
         moved = _redirect(dict(zip(before, tees, strict=True)))
         shown = logging.StreamHandler()  # to the terminal; the root logger itself has no handler
         shown.setLevel(logging.WARNING)
+        shown.addFilter(lambda record: not _has_own_handler(record))
         logging.getLogger().addHandler(shown)
         try:
             yield
@@ -74,6 +75,11 @@ def logged_to(file: Path) -> Iterator[None]:
             sys.stdout, sys.stderr = before
             for tee in tees:
                 tee.end()
+
+
+def _has_own_handler(record: logging.LogRecord) -> bool:
+    """Whether a verb has given the logger of the package a handler, which shows the record too."""
+    return record.name.split(".")[0] == "segbench" and bool(logging.getLogger("segbench").handlers)
 
 
 def log_traceback(file: Path, error: BaseException, process: str) -> None:

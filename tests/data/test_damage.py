@@ -146,7 +146,7 @@ def test_nothing_but_a_data_error_comes_of_damage(capfd: pytest.CaptureFixture) 
     rng = np.random.default_rng(1)
     small = [pillow(SMOOTH[:9, :9], kind) for kind in ("TIFF", "GIF", "BMP", "WEBP", "JPEG", "PNG")]
     for data in (*small, netpbm(SMOOTH[:6, :9], 255, False), b"P5 0 3 255\n", tiff(SMOOTH[:9, :9])):
-        for _ in range(12):
+        for _ in range(40):
             damaged = bytearray(data)
             for position in rng.integers(len(damaged), size=3):
                 damaged[position] = rng.integers(256)
