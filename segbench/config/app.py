@@ -139,7 +139,7 @@ def _set_up_messages() -> None:
     logging.raiseExceptions = False
     handler = logging.StreamHandler()
     handler.setLevel(logging.WARNING)
-    logging.getLogger("segbench").addHandler(handler)
+    logging.getLogger("segbench").handlers[:] = [handler]  # one, however often a verb is run
 
 
 def _hydra(module: str, task: Callable[[DictConfig], float | None]) -> None:

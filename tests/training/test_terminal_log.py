@@ -12,16 +12,15 @@ from segbench.training.terminal_log import logged_to
 
 @pytest.mark.parametrize("by_a_verb", [True, False])
 def test_a_warning_is_shown_and_logged_once(
-    by_a_verb: bool, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    by_a_verb: bool,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    package, handler = logging.getLogger("segbench"), logging.StreamHandler()
-    if by_a_verb:
-        package.addHandler(handler)
-    try:
-        with logged_to(tmp_path / "train.log"):
-            logging.getLogger("segbench.data.cache").warning("going on without a cache")
-    finally:
-        package.removeHandler(handler)
+    handlers = [logging.StreamHandler()] if by_a_verb else []
+    monkeypatch.setattr(logging.getLogger("segbench"), "handlers", handlers)
+    with logged_to(tmp_path / "train.log"):
+        logging.getLogger("segbench.data.cache").warning("going on without a cache")
     assert capsys.readouterr().err.count("going on without a cache") == 1
     text = (tmp_path / "train.log").read_text(encoding="utf-8")
     assert text.count("going on without a cache") == 1
