@@ -13,20 +13,22 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from segbench.artifacts.run_directory import RunDirectory
-from segbench.config import make_folder
+from segbench.config import Config, make_folder, resolved
 from segbench.config.app import run_verb
+from segbench.config.named_models import as_list, training_configs
 from segbench.config.outcome import Outcome
-from segbench.config.places import options_of
 from segbench.errors import ConfigError, ResultError
 from segbench.system.console import say
 from segbench.system.storage import write_text
 
-Config = dict[str, Any]
+if TYPE_CHECKING:
+    from segbench.cost.row import Job
+
 LOGGER = {
     "csv": {"_target_": "pytorch_lightning.loggers.CSVLogger", "name": "csv", "version": None}
 }
@@ -34,12 +36,16 @@ LOGGER = {
 
 def benchmark(config: DictConfig) -> Outcome:
     """Measures every model, prints the table, writes benchmark.json."""
-    plain: Config = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    plain = resolved(config)
     _check(plain)
     default = f"runs/{plain['study']}/benchmark.json" if plain["study"] else "benchmark.json"
     file = Path(plain["output"] or default)
     of_study = plain["study"]
-    candidates = _of_study(of_study, plain["allow_targets"]) if of_study else _of_names(plain)
+    if of_study:
+        candidates = _of_study(of_study, plain["allow_targets"])
+    else:
+        named = training_configs(plain["models"])
+        candidates = {name: {**train, "data": plain["data"]} for name, train in named.items()}
     from segbench.artifacts.segmenter import resolve_device
     from segbench.cost.measurement import measure_in_process
     from segbench.cost.report import print_costs, report
@@ -49,8 +55,8 @@ def benchmark(config: DictConfig) -> Outcome:
     make_folder("output", file.parent)
     rows = []
     for number, job in enumerate(jobs := list(_jobs(plain, candidates)), 1):
-        size = "x".join(map(str, job["size"]))
-        say(f"[{number}/{len(jobs)}] {job['model']}, {size}, {job['mode']}", stderr=True)
+        size = "x".join(map(str, job.size))
+        say(f"[{number}/{len(jobs)}] {job.model}, {size}, {job.mode}", stderr=True)
         rows.append(measure_in_process(job))
     write_text(file, json.dumps(report(rows, plain), indent=2) + "\n")
     print_costs(rows, file)
@@ -83,26 +89,6 @@ def _check(config: Config) -> None:
 
 def _positive(value: Any) -> bool:
     return isinstance(value, int) and value > 0
-
-
-def _of_names(config: Config) -> dict[str, Config]:
-    """The resolved training config of each model of conf/model, by name."""
-    known = options_of("model")
-    names = known if config["models"] == ["all"] else config["models"]
-    from segbench.config.compose import compose_checked
-    from segbench.config.messages import unknown_option
-
-    if unknown := [name for name in names if name not in known]:
-        raise ConfigError("\n".join(unknown_option("model", str(n), known) for n in unknown))
-    found = {}
-    for name in names:
-        composed = compose_checked("train", [f"model={name}", "logger=csv"])
-        plain = OmegaConf.to_container(
-            OmegaConf.masked_copy(composed, [str(key) for key in composed if key != "hydra"]),
-            resolve=True,
-        )
-        found[name] = {**plain, "data": config["data"]}  # type: ignore[dict-item]
-    return found
 
 
 def _of_study(study: str, allow: list[str]) -> dict[str, Config]:
@@ -145,8 +131,9 @@ def _admitted(config: Config, file: str, allow: list[str]) -> Config:
     return found | {"data": data, "weights": None, "logger": LOGGER}
 
 
-def _jobs(config: Config, candidates: dict[str, Config]) -> Iterator[Config]:
+def _jobs(config: Config, candidates: dict[str, Config]) -> Iterator[Job]:
     from segbench.artifacts.trust import construct
+    from segbench.cost.row import Job
 
     for name, train in candidates.items():
         num_classes = construct("data", train["data"], name).classes.num_classes
@@ -156,24 +143,22 @@ def _jobs(config: Config, candidates: dict[str, Config]) -> Iterator[Config]:
             wanted |= {"train": 8 * config["train_batch"], "size": size}
             data = {key: wanted.get(key, value) for key, value in train["data"].items()}
             for mode in config["modes"]:
-                keys = ("seconds", "rounds", "batch_sizes", "train_batch", "train_steps", "device")
-                yield {
-                    **{key: config[key] for key in keys},
-                    "model": name,
-                    "node": train["model"],
-                    "num_classes": num_classes,
-                    "size": size,
-                    "mode": mode,
-                    "train": {**train, "data": data, "ema": None},
-                }
-
-
-def _listed(argument: str) -> str:
-    """`model=a,b` means a list here, where Hydra would see one option of a group, or a sweep."""
-    key, _, value = argument.partition("=")
-    return f"models=[{value.strip('[]')}]" if key == "model" else argument
+                yield Job(
+                    model=name,
+                    node=train["model"],
+                    num_classes=num_classes,
+                    size=size,
+                    mode=mode,
+                    device=config["device"],
+                    seconds=config["seconds"],
+                    rounds=config["rounds"],
+                    batch_sizes=config["batch_sizes"],
+                    train_batch=config["train_batch"],
+                    train_steps=config["train_steps"],
+                    train={**train, "data": data, "ema": None},
+                )
 
 
 if __name__ == "__main__":
-    sys.argv[1:] = [_listed(argument) for argument in sys.argv[1:]]
+    sys.argv[1:] = [as_list(argument) for argument in sys.argv[1:]]
     run_verb("benchmark", benchmark)

@@ -11,12 +11,12 @@ anything was found that would corrupt a result (with strict=true: at a warning t
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from segbench.config import make_folder
+from segbench.config import make_folder, resolved
 from segbench.config.app import run_verb
 
 if TYPE_CHECKING:
@@ -56,7 +56,7 @@ def main(config: DictConfig) -> int:
     from segbench.artifacts.build import build_source
     from segbench.data.about import card
 
-    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    plain = resolved(config)
     data = plain["data"]
     if data.get("about") and not Path(data["root"]).expanduser().is_dir():
         print(f"{data['root']}: no such folder, so there is nothing to check.\n")

@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from segbench.config import make_folder
+from segbench.config import make_folder, resolved
 from segbench.config.app import run_verb
 from segbench.errors import ConfigError
 from segbench.system.storage import alone_in
@@ -25,7 +25,7 @@ from segbench.system.storage import alone_in
 
 def compare(config: DictConfig) -> int:
     """Compares, writes the report, prints the verdict; returns the exit code."""
-    plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    plain = resolved(config)
     _check(plain)
     from segbench.comparison.comparison import Options, compare_runs, left_out_entries
     from segbench.comparison.gallery import gallery

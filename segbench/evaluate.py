@@ -15,10 +15,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from segbench.artifacts.run_directory import RunDirectory
-from segbench.config import Config, make_folder
+from segbench.config import Config, make_folder, resolved
 from segbench.config.app import run_verb
 from segbench.config.outcome import Outcome
 from segbench.errors import ConfigError, ResultError
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 def evaluate(config: DictConfig) -> Outcome:
     """Scores, writes the run directory, prints the table."""
-    plain: Config = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    plain = resolved(config)
     _check(plain)
     started = time.time()
     subject = _of_ckpt(plain) if plain["ckpt"] else _of_folder(plain)

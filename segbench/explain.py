@@ -10,14 +10,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from segbench.config import did_you_mean, make_folder
+from segbench.config import Config, did_you_mean, make_folder, resolved
 from segbench.config.app import run_verb
+from segbench.config.named_models import as_list, training_configs
 from segbench.config.outcome import Outcome
-from segbench.config.places import options_of
 from segbench.errors import ConfigError
 from segbench.system.console import say
 from segbench.system.storage import alone_in, file_names, write_text
@@ -27,13 +27,12 @@ if TYPE_CHECKING:
 
     from segbench.artifacts.segmenter import Segmenter
 
-Config = dict[str, Any]
 KINDS = ("heatmaps", "embeddings", "architecture")
 
 
 def explain(config: DictConfig) -> Outcome:
     """Draws what `what` asks for into `output`."""
-    plain: Config = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    plain = resolved(config)
     _check(plain)
     folder = make_folder("output", plain["output"])
     with alone_in(folder, "output"):
@@ -114,27 +113,11 @@ def _architectures(config: Config, folder: Path) -> None:
     from segbench.explanation.drawing import as_svg
 
     height, width = config["size"]
-    for name, node in _model_nodes(config["models"]).items():
-        traced = trace(build_model(offline(node), config["num_classes"]), (height, width))
+    for name, train in training_configs(config["models"]).items():
+        traced = trace(build_model(offline(train["model"]), config["num_classes"]), (height, width))
         file = folder / f"{file_names([name])[0]}.svg"
         write_text(file, as_svg(traced, name))
         say(f"{file}: {traced.params / 1e6:.2f} M parameters, {traced.macs / 1e9:.2f} GMACs")
-
-
-def _model_nodes(names: list[str]) -> dict[str, Config]:
-    """The config of each model of conf/model."""
-    known = options_of("model")
-    names = known if names == ["all"] else names
-    from segbench.config.compose import compose_checked
-    from segbench.config.messages import unknown_option
-
-    if unknown := [name for name in names if name not in known]:
-        raise ConfigError("\n".join(unknown_option("model", n, known) for n in unknown))
-    found: dict[str, Config] = {}
-    for name in names:
-        node = compose_checked("train", [f"model={name}"]).model
-        found[name] = OmegaConf.to_container(node, resolve=True)  # type: ignore[assignment]
-    return found
 
 
 def _class_ids(names: list[str] | None, known: tuple[str, ...]) -> list[int] | None:
@@ -167,10 +150,7 @@ def _images(
 
 def _readable(argument: str) -> str:
     """`architecture` is short for `what=architecture`, `model=a,b` for `models=[a,b]`."""
-    key, _, value = argument.partition("=")
-    if argument in KINDS:
-        return f"what={argument}"
-    return f"models=[{value.strip('[]')}]" if key == "model" else argument
+    return f"what={argument}" if argument in KINDS else as_list(argument)
 
 
 if __name__ == "__main__":

@@ -13,11 +13,11 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from segbench.config import make_folder
+from segbench.config import Config, make_folder, resolved
 from segbench.config.app import run_verb
 from segbench.config.outcome import Outcome
 from segbench.errors import ConfigError
@@ -30,12 +30,10 @@ if TYPE_CHECKING:
     from segbench.artifacts.segmenter import Segmenter
     from segbench.inference.onnx_export import Deployed
 
-Config = dict[str, Any]
-
 
 def export(config: DictConfig) -> Outcome:
     """Writes the file, checks it, writes what is known of it."""
-    plain: Config = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    plain = resolved(config)
     target = _check(plain)
     from segbench.artifacts.segmenter import Segmenter
 

@@ -15,9 +15,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from segbench.config import did_you_mean, make_folder
+from segbench.config import Config, did_you_mean, make_folder, resolved
 from segbench.config.app import run_verb
 from segbench.errors import ConfigError
 from segbench.system.console import progress, say
@@ -28,13 +28,12 @@ if TYPE_CHECKING:
     from segbench.artifacts.segmenter import Prediction, Segmenter
     from segbench.inference.outputs import Outputs
 
-Config = dict[str, Any]
 MAX_PIXELS = 178_000_000  # that the model may see at once
 
 
 def predict(config: DictConfig) -> int:
     """Predicts everything that `source` names; returns the exit code."""
-    plain: Config = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    plain = resolved(config)
     _check(plain)
     from segbench.inference.inputs import find_sources
     from segbench.inference.outputs import KINDS

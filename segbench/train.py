@@ -21,7 +21,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from segbench.artifacts.run_directory import RunDirectory
-from segbench.config import Config, config_dir
+from segbench.config import Config, config_dir, resolved
 from segbench.config.app import run_verb
 from segbench.config.outcome import Outcome
 from segbench.config.tuning import is_tuning
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 def train(config: DictConfig) -> Outcome:
     """Trains one run, unless it is finished already."""
-    plain: Config = OmegaConf.to_container(config, resolve=True)  # type: ignore
+    plain = resolved(config)
     # What a trainer of one's own leaves out is as in conf/trainer/default.yaml.
     defaults = yaml.safe_load((config_dir() / "trainer" / "default.yaml").read_text("utf-8"))
     plain["trainer"] = defaults | plain["trainer"]

@@ -10,8 +10,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from segbench.artifacts.run_directory import RunDirectory
-from segbench.benchmark import _listed, benchmark
+from segbench.benchmark import benchmark
 from segbench.config.compose import compose_checked, register
+from segbench.config.named_models import as_list
 from segbench.errors import ConfigError
 from tests.comparison.fabricated import record
 from tests.conftest import ROOT, python_path
@@ -90,7 +91,7 @@ def test_a_wrong_command_is_explained(overrides: tuple[str, ...], expected: str)
 
 
 def test_models_are_listed_with_commas_as_in_a_sweep() -> None:
-    assert _listed("model=unet,fcn") == "models=[unet,fcn]"
-    assert _listed("model=[unet]") == "models=[unet]"
-    assert _listed("model=all") == "models=[all]"
-    assert _listed("data=camvid11") == "data=camvid11"
+    assert as_list("model=unet,fcn") == "models=[unet,fcn]"
+    assert as_list("model=[unet]") == "models=[unet]"
+    assert as_list("model=all") == "models=[all]"
+    assert as_list("data=camvid11") == "data=camvid11"

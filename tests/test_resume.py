@@ -148,7 +148,7 @@ def test_a_run_that_was_moved_keeps_its_best_epoch(
 
 def _best_state(checkpoint: dict[str, Any]) -> dict[str, Any]:
     """What the checkpoint keeps of the callback that writes best.ckpt."""
-    found = [s for k, s in checkpoint["callbacks"].items() if k.startswith("ModelCheckpoint")]
+    found = [s for k, s in checkpoint["callbacks"].items() if k.startswith("MovableCheckpoint")]
     return next(state for state in found if state["monitor"] == "val/mIoU")
 
 

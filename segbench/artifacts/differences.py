@@ -162,6 +162,8 @@ RULES = (
     Rule("loss", WEAKENS, "the loss may explain the difference", _of_config("loss"), ("loss",)),
     Rule("optimizer", WEAKENS, "the optimizer may explain it",
          _of_config("optimizer"), ("optimizer",)),
+    Rule("found learning rate", WEAKENS, "the learning rate may explain it",
+         _of_budget("found_lr")),
     Rule("scheduler", WEAKENS, "the schedule may explain it",
          _of_config("scheduler"), ("scheduler",)),
     Rule("gradient clipping", WEAKENS, "the optimization differs",

@@ -95,9 +95,9 @@ class Budget:
         precision: as `Protocol.precision`.
         ema: decay of the averaged weights; None = not averaged.
         tuning_trials: trials spent on the values of this config.
-        epochs: trained.
-        steps: of the optimizer.
+        epochs, steps: trained; a step is one of the optimizer.
         images_seen: training images over all epochs, repeated ones included.
+        found_lr: base learning rate that a finder gave the run; None = that of the config.
     """
 
     effective_batch_size: Count | None = None
@@ -108,6 +108,7 @@ class Budget:
     epochs: Count | None = None
     steps: Count | None = None
     images_seen: Count | None = None
+    found_lr: Amount | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,8 +172,7 @@ class Scores:
     `metrics.cityscapes_protocol` define them; those with a default are not always counted.
 
     Args:
-        mIoU: mean of `IoU`.
-        mDice: mean of `Dice`.
+        mIoU, mDice: means of `IoU` and `Dice`.
         pixel_acc: share of the labeled pixels with the right class.
         mean_acc: mean of `recall`.
         fwIoU: mean of `IoU` weighted by the share of true pixels.

@@ -1,13 +1,18 @@
 """Configuration: where it lies, how it is composed and checked, how a verb is started."""
 
+from __future__ import annotations
+
 import difflib
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from segbench.errors import ConfigError
 from segbench.system.storage import FULL
+
+if TYPE_CHECKING:
+    from omegaconf import DictConfig
 
 Config = dict[str, Any]  # a resolved config, or a node of one: open, checked when it is composed
 
@@ -22,6 +27,20 @@ def config_dir() -> Path:
 def studies_dir() -> Path:
     """The directory of the study files, in a checkout or in a wheel."""
     return _shipped("experiments")
+
+
+def without_hydra(config: DictConfig) -> DictConfig:
+    """A composed config without the node that is Hydra's own."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+
+
+def resolved(config: DictConfig) -> Config:
+    """A composed config as plain dicts and lists, without the node that is Hydra's own."""
+    from omegaconf import OmegaConf
+
+    return OmegaConf.to_container(without_hydra(config), resolve=True)  # type: ignore[return-value]
 
 
 def make_folder(key: str, folder: str | Path) -> Path:

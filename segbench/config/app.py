@@ -10,9 +10,9 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
-from segbench.config import config_dir, make_folder
+from segbench.config import config_dir, make_folder, without_hydra
 from segbench.config.help import help_of
 from segbench.config.outcome import Outcome, write_outcome
 from segbench.errors import ConfigError
@@ -74,7 +74,7 @@ def _run(module: str, config: DictConfig, task: Task) -> int:
 
     HydraConfig.instance().set_config(config)
     os.environ.update(config.hydra.job.env_set)
-    own = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    own = without_hydra(config)
     try:
         if config.hydra.run.dir != ".":
             make_folder("run_dir", config.hydra.run.dir)

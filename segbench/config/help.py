@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import yaml
 
 from segbench.config import config_dir
@@ -13,8 +11,7 @@ from segbench.config.places import options_of
 def help_of(verb: str) -> str:
     """The help of a verb: its usage, the groups that it takes with their options, usual keys."""
     text = (config_dir() / f"{verb}.yaml").read_text(encoding="utf-8")
-    config: dict[str, Any] = yaml.safe_load(text)
-    own = config["hydra"]["help"]
+    own = yaml.safe_load(text)["hydra"]["help"]
     groups = "\n".join(f"{group}: {', '.join(options_of(group))}" for group in groups_of(verb))
     page = own["template"].replace("${hydra.help.header}", own["header"])
     return page.replace("$APP_CONFIG_GROUPS", groups).rstrip() + _FOOTER

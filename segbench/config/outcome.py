@@ -31,6 +31,31 @@ class Outcome:
     run_dir: str = ""
 
 
+@dataclass(frozen=True)
+class JobRecord:
+    """What a sweep keeps of a job that has ended.
+
+    Args:
+        outcome: how it ended.
+        overrides: what the job alone was started with.
+        seconds: how long it took.
+    """
+
+    outcome: Outcome
+    overrides: tuple[str, ...]
+    seconds: float
+
+    def to_json(self) -> str:
+        """For a file of the sweep."""
+        return json.dumps(asdict(self))
+
+    @staticmethod
+    def from_json(text: str) -> JobRecord:
+        """What `to_json` gave."""
+        found = json.loads(text)
+        return JobRecord(Outcome(**found["outcome"]), tuple(found["overrides"]), found["seconds"])
+
+
 def write_outcome(outcome: Outcome) -> None:
     """Writes it for the sweep, if this process is a job of one."""
     if file := os.environ.get(OUTCOME_FILE):

@@ -16,7 +16,7 @@ import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig
 
 from segbench.config.command_line import key_of, override
-from segbench.config.outcome import OUTCOME_FILE, Outcome
+from segbench.config.outcome import OUTCOME_FILE, JobRecord, Outcome
 from segbench.config.places import further_folder
 from segbench.config.run_names import named_keys, suffixed
 from segbench.config.sweep_table import print_jobs
@@ -122,8 +122,8 @@ class Sweep:
         file = self.records / f"{job.job.num:05d}.outcome"
         code, received = _run(command, {**os.environ, **self._limits(), OUTCOME_FILE: str(file)})
         outcome = _outcome_of(file, code, received)
-        record = {**asdict(outcome), "overrides": own, "seconds": time.time() - started}
-        write_text(file.with_suffix(".json"), json.dumps(record))
+        record = JobRecord(outcome, tuple(own), time.time() - started)
+        write_text(file.with_suffix(".json"), record.to_json())
         if received and outcome.status == "interrupted":
             raise SweepEndedError(received)
         return -math.inf if outcome.objective is None else outcome.objective
@@ -141,15 +141,15 @@ class Sweep:
             return {}
         return {"OMP_NUM_THREADS": str(self.threads)}
 
-    def _read_records(self) -> list[dict[str, Any]]:
+    def _read_records(self) -> list[JobRecord]:
         files = sorted(self.records.glob("*.json"))
-        return [json.loads(file.read_text(encoding="utf-8")) for file in files]
+        return [JobRecord.from_json(file.read_text(encoding="utf-8")) for file in files]
 
     def _clock(self) -> str:
         """How long the sweep has run and, by the jobs that are done, will run."""
         elapsed = time.time() - self.started
         records = self._read_records()
-        worked = [r["seconds"] for r in records if r["status"] != "unchanged"]
+        worked = [r.seconds for r in records if r.outcome.status != "unchanged"]
         if not (worked and self.total):
             return f"({duration(elapsed)} so far)" if records else ""
         at_once = max(1.0, sum(worked) / elapsed)

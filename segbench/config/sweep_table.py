@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from rich.text import Text
 
+from segbench.config.outcome import JobRecord
 from segbench.system.console import console, say, table
 
-Record = Mapping[str, Any]
 _DONE = ("finished", "unchanged")
 
 
 def print_jobs(
-    folder: str, records: Sequence[Record], total: int | None, interrupted: bool = False
+    folder: str, records: Sequence[JobRecord], total: int | None, interrupted: bool = False
 ) -> int:
     """Prints the tables; returns 1 if a job failed.
 
@@ -29,15 +28,15 @@ def print_jobs(
     jobs = table(*heads, title=f"jobs of {folder}", left=len(heads))
     shown = _without_common(records)
     for number, (record, own) in enumerate(zip(records, shown, strict=True), start=1):
-        status = Text(record["status"], "green" if record["status"] in _DONE else "red")
-        score = "" if record["score"] is None else f"{100 * record['score']:.1f}"
-        where = record["reason"] or record["run_dir"]
-        jobs.add_row(str(number), " ".join(own), status, score, where)
+        ended = record.outcome
+        status = Text(ended.status, "green" if ended.status in _DONE else "red")
+        score = "" if ended.score is None else f"{100 * ended.score:.1f}"
+        jobs.add_row(str(number), " ".join(own), status, score, ended.reason or ended.run_dir)
     console().print(jobs)
     _print_means(records, shown)
-    failed = sum(record["status"] in ("failed", "killed") for record in records)
+    failed = sum(record.outcome.status in ("failed", "killed") for record in records)
     if interrupted:
-        done = sum(record["status"] in _DONE for record in records)
+        done = sum(record.outcome.status in _DONE for record in records)
         of_all = f" of {total}" if total else ""
         say(f"interrupted with {done}{of_all} jobs done; the same command continues")
     elif failed:
@@ -45,13 +44,13 @@ def print_jobs(
     return int(failed > 0)
 
 
-def _print_means(records: Sequence[Record], shown: Sequence[Sequence[str]]) -> None:
+def _print_means(records: Sequence[JobRecord], shown: Sequence[Sequence[str]]) -> None:
     """Mean and standard deviation of the scores of jobs that differ in their seed alone."""
     groups: dict[str, list[float]] = {}
     for record, own in zip(records, shown, strict=True):
-        if record["score"] is not None:
+        if record.outcome.score is not None:
             label = " ".join(text for text in own if not text.startswith("seed="))
-            groups.setdefault(label, []).append(100 * record["score"])
+            groups.setdefault(label, []).append(100 * record.outcome.score)
     if not any(len(scores) > 1 for scores in groups.values()):
         return
     means = table("over seeds", "runs", "mean %", "SD")
@@ -62,12 +61,12 @@ def _print_means(records: Sequence[Record], shown: Sequence[Sequence[str]]) -> N
     console().print(means)
 
 
-def _without_common(records: Sequence[Record]) -> list[list[str]]:
+def _without_common(records: Sequence[JobRecord]) -> list[list[str]]:
     """The overrides of each job without those that all have; all of them where none is left."""
     if not records:
         return []
-    same = set.intersection(*(set(record["overrides"]) for record in records))
+    same = set.intersection(*(set(record.overrides) for record in records))
     return [
-        [text for text in record["overrides"] if text not in same] or list(record["overrides"])
+        [text for text in record.overrides if text not in same] or list(record.overrides)
         for record in records
     ]

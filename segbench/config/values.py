@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from segbench.config import did_you_mean
+from segbench.config import did_you_mean, resolved, without_hydra
 from segbench.config.fields import removed, wrong_values
 from segbench.config.messages import not_set
 from segbench.config.schema import CompareConfig
@@ -36,10 +37,10 @@ def check_values(config: DictConfig) -> list[str]:
     verb_schema = OmegaConf.get_type(config)
     if problems := removed(config, verb_schema) or list(unresolved(config).values()):
         return problems
-    config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
+    config = without_hydra(config)
     problems = [not_set(key) for key in sorted(OmegaConf.missing_keys(config))]
     problems += [f"{key}: is empty" for key in ("study", "name") if config.get(key) == ""]
-    values: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore
+    values = resolved(config)
     problems += _not_portable(values)
     missing = {problem.split(":")[0] for problem in problems}
     _forget_class_weight_rules(values.get("loss"))
@@ -87,12 +88,14 @@ def wrong_numbers(value: Any, path: str = "") -> list[str]:
     return []
 
 
-def _wrong_sizes(values: dict[str, Any]) -> list[str]:
+def _wrong_sizes(values: Mapping[str, object]) -> list[str]:
     """What is wrong with the sizes of images in `data`."""
     data = values.get("data")
     problems = []
-    for key in ("resize", "crop_size", "size") if isinstance(data, dict) else ():
-        size = data.get(key)  # type: ignore[union-attr]
+    if not isinstance(data, dict):
+        return []
+    for key in ("resize", "crop_size", "size"):
+        size = data.get(key)
         if not (isinstance(size, list) and len(size) == 2 and all(type(n) is int for n in size)):
             continue  # null, or refused by the signature
         if min(size) < 1 or max(size) > LONGEST_SIDE or size[0] * size[1] > LARGEST_AREA:
@@ -103,7 +106,7 @@ def _wrong_sizes(values: dict[str, Any]) -> list[str]:
     return problems
 
 
-def _endless(values: dict[str, Any]) -> list[str]:
+def _endless(values: Mapping[str, object]) -> list[str]:
     """What is wrong with the end of a training."""
     trainer = values.get("trainer")
     if not isinstance(trainer, dict):
@@ -140,7 +143,7 @@ def _check_report(options: Any) -> list[str]:
     return [f"compare.{text}" for text in problems + wrong_values(values, CompareConfig)]
 
 
-def _not_portable(values: dict[str, Any]) -> list[str]:
+def _not_portable(values: Mapping[str, object]) -> list[str]:
     """One sentence for each name that cannot be that of a folder on every system."""
     return [
         f"{key}: '{values[key]}' cannot name a folder on every system; leave out <>:\"\\|?*, dots "
@@ -151,7 +154,7 @@ def _not_portable(values: dict[str, Any]) -> list[str]:
     ]
 
 
-def _without_target(values: dict[str, Any]) -> list[str]:
+def _without_target(values: Mapping[str, object]) -> list[str]:
     """One sentence for each part that does not say what it is."""
     loggers = values.get("logger") or {}
     if not isinstance(loggers, dict):

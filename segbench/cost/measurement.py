@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -28,24 +29,23 @@ from segbench.cost.profiling import (
     measure_times,
     peak_memory,
 )
+from segbench.cost.row import Failure, Identity, Inference, Job, Row, Training
 from segbench.system.machine import signal_name
 from segbench.training.step_times import time_steps
 
-Job = dict[str, Any]
 
-
-def measure_in_process(job: Job) -> dict[str, Any]:
+def measure_in_process(job: Job) -> Row | Failure:
     """Starts this module on a job and waits.
 
     Args:
-        job: see `measure`.
+        job: what to measure.
 
     Returns:
-        The row; with `error` where the process failed or was killed.
+        The row, or why the process failed or was killed.
     """
     with tempfile.TemporaryDirectory() as folder:
         files = Path(folder) / "job.json", Path(folder) / "row.json"
-        files[0].write_text(json.dumps(job), encoding="utf-8")
+        files[0].write_text(json.dumps(asdict(job)), encoding="utf-8")
         command = [sys.executable, "-m", __name__, *map(str, files)]
         environment = {**os.environ, "WANDB_MODE": "disabled"}
         process = subprocess.run(
@@ -57,7 +57,8 @@ def measure_in_process(job: Job) -> dict[str, Any]:
             errors="replace",
         )
         if files[1].is_file():
-            return json.loads(files[1].read_text(encoding="utf-8"))
+            row: Row = json.loads(files[1].read_text(encoding="utf-8"))
+            return row
     if process.returncode < 0:
         reason = f"ended by {signal_name(-process.returncode)} (out of memory?)"
     else:
@@ -65,44 +66,37 @@ def measure_in_process(job: Job) -> dict[str, Any]:
     return {**_identity(job), "error": reason}
 
 
-def measure(job: Job) -> dict[str, Any]:
-    """Measures one network at one size in one mode.
-
-    Args:
-        job: `model` (its label), `node` (its config), `num_classes`, `size` `[H, W]`, `mode`,
-            `device`, `seconds` and `rounds` of each timing, `batch_sizes` tried for throughput,
-            `train_batch`, `train_steps` (0: no training), `train` (config of segbench.train).
-
-    Returns:
-        One row of benchmark.json. Sizes in pixels, times in ms, memory in MiB.
-    """
-    device, mode, size = resolve_device(job["device"]), Mode.parse(job["mode"]), job["size"]
+def measure(job: Job) -> Row:
+    """Measures one network at one size in one mode: one row of benchmark.json."""
+    device, mode = resolve_device(job.device), Mode.parse(job.mode)
     torch.set_float32_matmul_precision("high")  # as in training
     torch.nn.Conv2d(3, 3, 3)(torch.zeros(1, 3, 8, 8))  # what a first convolution loads is no cost
-    network = build.build_model(build.offline(job["node"]), job["num_classes"]).eval()
-    row = {**_identity(job), "device": _device_name(device, job["mode"])}
-    row["params"] = count_params(network)
-    row["macs"] = count_macs(network, size)
-    row["flops"] = 2 * row["macs"]
+    network = build.build_model(build.offline(job.node), job.num_classes).eval()
+    params, macs = count_params(network), count_macs(network, job.size)
     model = mode.prepare(network, device)
-    row |= _inference(model, mode, device, job)
-    if job["train_steps"]:
-        row |= _training(model, mode, device, job)
-    row |= {
+    inference = _inference(model, mode, device, job)
+    training = _training(model, mode, device, job) if job.train_steps else Training()
+    return {
+        **_identity(job),
+        "device": _device_name(device, job.mode),
+        "params": params,
+        "macs": macs,
+        "flops": 2 * macs,
+        **inference,
+        **training,
         "error": None,
         "hardware": plain(provenance.hardware(device)),
         "versions": provenance.versions(),
     }
-    return row
 
 
-def _identity(job: Job) -> dict[str, Any]:
+def _identity(job: Job) -> Identity:
     return {
-        "model": job["model"],
-        "mode": job["mode"],
-        "input": list(job["size"]),
+        "model": job.model,
+        "mode": job.mode,
+        "input": list(job.size),
         "batch_size": 1,
-        "num_classes": job["num_classes"],
+        "num_classes": job.num_classes,
     }
 
 
@@ -111,10 +105,10 @@ def _device_name(device: torch.device, mode: str) -> str:
     return f"{provenance.hardware(device)}, {mode}"
 
 
-def _inference(model: nn.Module, mode: Mode, device: torch.device, job: Job) -> dict[str, Any]:
+def _inference(model: nn.Module, mode: Mode, device: torch.device, job: Job) -> Inference:
     @torch.inference_mode()
     def run(batch: int) -> Any:
-        images = mode.images(batch, job["size"], device)
+        images = mode.images(batch, job.size, device)
 
         @torch.inference_mode()
         def forward() -> None:
@@ -126,11 +120,11 @@ def _inference(model: nn.Module, mode: Mode, device: torch.device, job: Job) -> 
     if mode.compiled:
         run(1)()  # compiling is no part of the peak
     memory = peak_memory(run(1), model, device)
-    latency = measure_times(run(1), device, job["seconds"], job["rounds"])
+    latency = measure_times(run(1), device, job.seconds, job.rounds)
     rates: dict[int, float] = {}
-    for batch in sorted({1, *job["batch_sizes"]}):
+    for batch in sorted({1, *job.batch_sizes}):
         try:
-            calls = measure_rate(run(batch), device, job["seconds"], job["rounds"])
+            calls = measure_rate(run(batch), device, job.seconds, job.rounds)
         except torch.OutOfMemoryError:
             break
         rates[batch] = batch * calls
@@ -150,10 +144,10 @@ def _inference(model: nn.Module, mode: Mode, device: torch.device, job: Job) -> 
     }
 
 
-def _training(model: Any, mode: Mode, device: torch.device, job: Job) -> dict[str, Any]:
+def _training(model: Any, mode: Mode, device: torch.device, job: Job) -> Training:
     """Peak memory of a training step by itself, then the parts of a step as `train` does it."""
     model.train()
-    images = mode.images(job["train_batch"], job["size"], device)
+    images = mode.images(job.train_batch, job.size, device)
     optimizer = torch.optim.AdamW(model.parameters())
 
     def step() -> None:
@@ -170,7 +164,7 @@ def _training(model: Any, mode: Mode, device: torch.device, job: Job) -> dict[st
 
     memory = peak_memory(step, model, device)
     precision = {torch.bfloat16: "bf16-mixed", torch.float16: "16-mixed"}.get(mode.dtype)  # type: ignore[arg-type]
-    config = job["train"] | {
+    config = job.train | {
         "precision": precision or "32-true",
         "channels_last": mode.channels_last,
         "compile": mode.compiled,
@@ -180,15 +174,15 @@ def _training(model: Any, mode: Mode, device: torch.device, job: Job) -> dict[st
     }
     del step
     return {
-        "train_batch": job["train_batch"],
+        "train_batch": job.train_batch,
         "peak_memory_training_mib": memory,
-        "train_step_ms": time_steps(config, job["train_steps"]),
+        "train_step_ms": time_steps(config, job.train_steps),
     }
 
 
 def main(arguments: Sequence[str]) -> None:
     """Reads a job, writes its row."""
-    row = measure(json.loads(Path(arguments[0]).read_text(encoding="utf-8")))
+    row = measure(Job(**json.loads(Path(arguments[0]).read_text(encoding="utf-8"))))
     Path(arguments[1]).write_text(json.dumps(row), encoding="utf-8")
 
 

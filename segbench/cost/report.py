@@ -4,32 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from segbench.artifacts import provenance
+from segbench.config import Config
+from segbench.cost.row import Failure, Row
 from segbench.metrics.scores import amount
 from segbench.system.console import console, say, table
 
-Row = dict[str, Any]
 PARTS = ("data", "forward", "backward", "optimizer", "logging")
 
 
-def report(rows: Sequence[Row], options: dict[str, Any]) -> dict[str, Any]:
+class Report(TypedDict):
+    """The content of benchmark.json.
+
+    `models` has one row for each model that could be measured, at the first size and in the first
+    mode; `measurements` has all rows.
+    """
+
+    schema_version: int
+    command: str
+    commit: str | None
+    dirty: bool | None
+    options: Config
+    models: list[Row]
+    measurements: list[Row | Failure]
+
+
+def report(rows: Sequence[Row | Failure], options: Config) -> Report:
     """The content of benchmark.json.
 
     Args:
         rows: as measured, in order.
         options: of the command.
-
-    Returns:
-        `models` has one row for each model that could be measured, at the first size and in the
-        first mode; `measurements` has all rows.
     """
     commit, dirty = provenance.commit()
     first: dict[str, Row] = {}
-    for row in rows:
-        if not row["error"]:
-            first.setdefault(row["model"], row)
+    for row in _measured(rows):
+        first.setdefault(row["model"], row)
     return {
         "schema_version": 1,
         "command": provenance.command(),
@@ -41,9 +53,13 @@ def report(rows: Sequence[Row], options: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def print_costs(rows: Sequence[Row], file: Path) -> None:
+def _measured(rows: Sequence[Row | Failure]) -> list[Row]:
+    return [row for row in rows if row["error"] is None]
+
+
+def print_costs(rows: Sequence[Row | Failure], file: Path) -> None:
     """Prints one table for each device, size and mode."""
-    measured = [row for row in rows if not row["error"]]
+    measured = _measured(rows)
     for device, height, width in dict.fromkeys((row["device"], *row["input"]) for row in measured):
         same = [
             row for row in measured if (row["device"], *row["input"]) == (device, height, width)
@@ -59,9 +75,9 @@ def print_costs(rows: Sequence[Row], file: Path) -> None:
         for row in sorted(same, key=lambda row: row["latency_ms"]):
             costs.add_row(row["model"], *_inference_cells(row), *_training_cells(row))
         console().print(costs)
-    for row in rows:
-        if row["error"]:
-            say(f"not measured: {row['model']}, {row['mode']}: {row['error']}")
+    for one in rows:
+        if one["error"] is not None:
+            say(f"not measured: {one['model']}, {one['mode']}: {one['error']}")
     say(f"written: {file}")
 
 
@@ -79,9 +95,8 @@ def _inference_cells(row: Row) -> list[str]:
 
 
 def _cpu_cells(row: Row) -> tuple[str, str]:
-    if row.get("cpu_ms") is None:
-        return "", ""
-    return f"{row['cpu_ms']:.1f}", f"{100 * row['cpu_spread']:.0f} %"
+    cpu, spread = row["cpu_ms"], row["cpu_spread"]
+    return ("", "") if cpu is None or spread is None else (f"{cpu:.1f}", f"{100 * spread:.0f} %")
 
 
 def _training_cells(row: Row) -> list[str]:

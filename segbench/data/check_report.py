@@ -5,11 +5,12 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
 from segbench.data.balance import WEIGHTINGS, class_weights
+from segbench.data.classes import PlainClasses
 from segbench.data.dataset import Source
 from segbench.data.findings import Finding, SplitStatistics
 from segbench.data.preview import sheet
@@ -29,7 +30,7 @@ def write_reports(
     """Writes all reports into `folder`."""
     summary = summarize(source, findings, statistics)
     with replacing_all(folder) as draft:
-        write_text(draft / "report.json", json.dumps(summary, indent=2) + "\n")
+        write_text(draft / "report.json", json.dumps(summary, indent=2, default=vars) + "\n")
         write_text(draft / "report.md", markdown(summary))
         write_pairs(draft / "pairs.csv", source, statistics)
         if statistics:
@@ -37,10 +38,35 @@ def write_reports(
             write_samples(draft / "samples.png", source, statistics)
 
 
-def summarize(source: Source, findings: list[Finding], statistics: Statistics) -> dict[str, Any]:
+class SplitSummary(TypedDict):
+    """One split: `mean` and `std` of RGB in 0..1, shares of all pixels, sizes as `WxH`."""
+
+    images: int
+    groups: int
+    sizes: dict[str, int]
+    mean: list[float]
+    std: list[float]
+    pixel_share: dict[str, float]
+    images_per_class: dict[str, int]
+
+
+class Summary(TypedDict):
+    """The content of report.json."""
+
+    protocol: str
+    comparable: bool
+    classes: PlainClasses
+    errors: int
+    warnings: int
+    findings: list[Finding]
+    splits: dict[str, SplitSummary]
+    suggested_class_weights: dict[str, dict[str, float]]
+
+
+def summarize(source: Source, findings: list[Finding], statistics: Statistics) -> Summary:
     """The report as plain types."""
     names = source.classes.names
-    splits = {}
+    splits: dict[str, SplitSummary] = {}
     for split, measured in statistics.items():
         counts = measured.counts
         share = counts.sum(axis=0) / max(1, counts.sum())
@@ -68,13 +94,13 @@ def summarize(source: Source, findings: list[Finding], statistics: Statistics) -
         "classes": source.classes.to_dict(),
         "errors": sum(f.severity == "error" for f in findings),
         "warnings": sum(f.severity == "warning" for f in findings),
-        "findings": [vars(finding) for finding in findings],
+        "findings": findings,
         "splits": splits,
         "suggested_class_weights": weights,
     }
 
 
-def markdown(summary: dict[str, Any]) -> str:
+def markdown(summary: Summary) -> str:
     """The report for people."""
     comparable = "" if summary["comparable"] else " (not comparable with published scores)"
     lines = [
@@ -86,11 +112,11 @@ def markdown(summary: dict[str, Any]) -> str:
         "",
     ]
     for finding in summary["findings"]:
-        head = f"- **{finding['severity']}** `{finding['kind']}` ({finding['split']}): "
-        lines.append(head + escaped(finding["message"]))
-        lines += [f"  - {escaped(str(file))}" for file in finding["files"][:_SHOWN_FILES]]
-        if len(finding["files"]) > _SHOWN_FILES:
-            lines.append(f"  - and {len(finding['files']) - _SHOWN_FILES} more, see report.json")
+        head = f"- **{finding.severity}** `{finding.kind}` ({finding.split}): "
+        lines.append(head + escaped(finding.message))
+        lines += [f"  - {escaped(str(file))}" for file in finding.files[:_SHOWN_FILES]]
+        if len(finding.files) > _SHOWN_FILES:
+            lines.append(f"  - and {len(finding.files) - _SHOWN_FILES} more, see report.json")
     if not summary["findings"]:
         lines.append("Nothing.")
     lines += ["", "## Splits", "", "| split | images | groups | sizes | mean | std |"]
@@ -105,7 +131,7 @@ def markdown(summary: dict[str, Any]) -> str:
     return "\n".join([*lines, "", *_class_tables(summary)]) + "\n"
 
 
-def _class_tables(summary: dict[str, Any]) -> list[str]:
+def _class_tables(summary: Summary) -> list[str]:
     splits, weights = summary["splits"], summary["suggested_class_weights"]
     head = [f"{s} pixels % | {s} images" for s in splits] + list(weights)
     lines = ["## Classes", "", f"| class | {' | '.join(head)} |"]

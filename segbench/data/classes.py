@@ -10,7 +10,7 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypedDict
 
 import cv2
 import numpy as np
@@ -20,6 +20,15 @@ from segbench.errors import DataError
 RGB = tuple[int, int, int]
 LONGEST_NAME = 200  # bytes of a class name: file systems take 255
 _BAND = 1 << 15  # pixels encoded at a time, so that temporaries stay in the processor's cache
+
+
+class PlainClasses(TypedDict):
+    """A `ClassSet` as checkpoints and result files contain it."""
+
+    names: list[str]
+    colors: list[list[int]]
+    ignore_index: int
+    void_color: list[int]
 
 
 @dataclass(frozen=True)
@@ -134,7 +143,7 @@ class ClassSet:
                 "label",
             )
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> PlainClasses:
         """Plain types only, for checkpoints and result files."""
         return {
             "names": list(self.names),

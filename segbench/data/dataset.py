@@ -50,6 +50,21 @@ class Sample(TypedDict):
     index: int
 
 
+class Batch(TypedDict):
+    """Samples stacked by `collate`, in their order.
+
+    `image` is uint8 `[N, 3, H, W]` in channels-last memory, or a list of `[3, H, W]` where sizes
+    differ; `mask` is uint8 `[N, H, W]`, or a list of `[H, W]` likewise (evaluation keeps masks at
+    their original resolution); `index` is int64 `[N]`.
+    """
+
+    image: torch.Tensor | list[torch.Tensor]
+    mask: torch.Tensor | list[torch.Tensor]
+    name: list[str]
+    group: list[str]
+    index: torch.Tensor
+
+
 class Source(Protocol):
     """A data set on disk (or generated): what every file of `conf/data` builds.
 
@@ -222,17 +237,12 @@ class EpochSampler(Sampler):
         return iter(self.keys(self.epoch))
 
 
-def collate(samples: list[Sample], one_size: bool = False) -> dict[str, object]:
+def collate(samples: list[Sample], one_size: bool = False) -> Batch:
     """Makes a batch; no copy but the stacking.
 
     Args:
         samples: the images of the batch.
         one_size: refuse images of several sizes, as training must.
-
-    Returns:
-        `image`: uint8 `[N, 3, H, W]` in channels-last memory, or a list of `[3, H, W]` when the
-        sizes differ; `mask`: uint8 `[N, H, W]`, or a list of `[H, W]` likewise (evaluation keeps
-        masks at their original resolution); `name`, `group`: lists; `index`: int64 `[N]`.
 
     Raises:
         DataError: several sizes, with `one_size`.

@@ -13,8 +13,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from segbench.data.dataset import EpochSampler, SegmentationDataset
-from segbench.data.loader import Batch
+from segbench.data.dataset import Batch, EpochSampler, SegmentationDataset
 from segbench.data.transforms import Augmentation
 from segbench.data.window import Window
 from segbench.errors import DataError

@@ -8,7 +8,6 @@ import re
 import warnings
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -232,7 +231,7 @@ def _npy(data: bytes, path: Path | None) -> Pixels:
     start = 10
     if data[6] > 1:
         header_end, start = 12 + int.from_bytes(data[8:12], "little"), 12
-    header: dict[str, Any] = ast.literal_eval(data[start:header_end].decode("latin-1"))
+    header = ast.literal_eval(data[start:header_end].decode("latin-1"))
     dtype, shape = np.dtype(header["descr"]), tuple(header["shape"])
     if dtype.kind not in "buif":
         raise DataError(

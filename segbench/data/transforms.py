@@ -11,6 +11,7 @@ import copy
 import os
 import random
 import warnings
+from collections.abc import Mapping
 from typing import Any
 
 os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no network access on import
@@ -66,8 +67,8 @@ class ScaleCrop(A.DualTransform):
         return ["mask"]
 
     def get_params_dependent_on_data(
-        self, params: dict[str, Any], data: dict[str, Any]
-    ) -> dict[str, Any]:
+        self, params: Mapping[str, object], data: Mapping[str, np.ndarray]
+    ) -> dict[str, Window]:
         """Draws the window for `data["mask"]`."""
         return {"window": self.draw(data["mask"], self.py_random)}
 

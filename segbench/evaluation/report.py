@@ -15,7 +15,7 @@ from segbench.data.dataset import Source
 from segbench.errors import DataError
 from segbench.evaluation.evaluator import Evaluation
 from segbench.evaluation.predictions import void_notes
-from segbench.inference.sheets import sample_sheet
+from segbench.inference.sheets import Panels, sample_sheet
 from segbench.metrics.cityscapes_protocol import to_label_ids
 from segbench.metrics.scores import class_iou, mean_over_classes, percent, union_counts
 from segbench.system.console import console, table
@@ -171,7 +171,7 @@ def draw_worst(file: Path, judged: Evaluation, source: Source, wanted: int) -> N
         image, mask = source.read(record)
         name = f"{record.name}: mIoU {100 * values[position]:.1f}"
         pred = judged.pred_of(int(position))
-        shown.append({"name": name, "image": image, "mask": mask, "pred": pred})
+        shown.append(Panels(name, image, mask, pred))
     if shown:
         sheet = sample_sheet(shown, source.classes, f"the {len(shown)} worst images")
         write_png(file, sheet)

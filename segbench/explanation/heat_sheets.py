@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -146,11 +145,11 @@ def write_sheet(found: Explanation, file: Path) -> None:
             axes.set_axis_off()
     with replacing(file, durable=False) as draft:
         figure.savefig(draft, dpi=110)
-    arrays: dict[str, Any] = {"labels": found.labels, "uncertainty": found.uncertainty}
+    arrays = {"labels": found.labels, "uncertainty": found.uncertainty}
     arrays |= {f"heat/{file_name(name)}": value for name, value in found.heat.items()}
     arrays |= {f"probs/{file_name(name)}": value for name, value in found.probs.items()}
     with replacing(file.with_suffix(".npz"), durable=False) as draft:
-        np.savez_compressed(draft, **arrays)
+        np.savez_compressed(draft, **arrays)  # type: ignore[arg-type]
 
 
 def _tinted(image: np.ndarray, values: np.ndarray, colormap: int) -> np.ndarray:

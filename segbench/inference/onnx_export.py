@@ -13,10 +13,11 @@ import copy
 import json
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.export import Dim
@@ -114,7 +115,9 @@ def with_exportable_pooling(model: nn.Module) -> nn.Module:
     return model
 
 
-def export_onnx(network: Deployed, file: Path, metadata: dict[str, Any]) -> Any:
+def export_onnx(
+    network: Deployed, file: Path, metadata: Mapping[str, object]
+) -> torch.export.ExportedProgram:
     """Writes an ONNX file for images of any size and number.
 
     Args:
@@ -212,7 +215,7 @@ def quantize(file: Path, kind: str, images: Sequence[Tensor]) -> None:
         def __init__(self) -> None:
             self.rest: Iterator[Tensor] = iter(images)
 
-        def get_next(self) -> dict[str, Any] | None:
+        def get_next(self) -> dict[str, np.ndarray] | None:
             image = next(self.rest, None)
             return None if image is None else {"image": image.numpy()}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import cv2
 import numpy as np
@@ -21,11 +21,27 @@ MAX_PANEL_HEIGHT = 4 * PANEL_WIDTH  # higher images are squeezed
 INK, PAPER = (32, 32, 32), 255
 
 
-def sample_sheet(shown: Sequence[dict[str, Any]], classes: ClassSet, title: str) -> np.ndarray:
+@dataclass(frozen=True)
+class Panels:
+    """What a sheet shows of one image.
+
+    Args:
+        name: above its row.
+        image: uint8 `[h, w, 3]`.
+        mask, pred: uint8 `[H, W]`, the size that is shown.
+    """
+
+    name: str
+    image: np.ndarray
+    mask: np.ndarray
+    pred: np.ndarray
+
+
+def sample_sheet(shown: Sequence[Panels], classes: ClassSet, title: str) -> np.ndarray:
     """One row per image: image, mask, pred, error (red where the pred is wrong).
 
     Args:
-        shown: dicts of `name`, `image` uint8 `[h, w, 3]`, `mask` and `pred` uint8 `[H, W]`.
+        shown: the images.
         classes: gives the colors.
         title: stands on top.
 
@@ -34,12 +50,12 @@ def sample_sheet(shown: Sequence[dict[str, Any]], classes: ClassSet, title: str)
     """
     rows = []
     for entry in shown:
-        mask, pred = entry["mask"], entry["pred"]
+        mask, pred = entry.mask, entry.pred
         size = (PANEL_WIDTH, panel_height(mask))
-        image = cv2.resize(entry["image"], size, interpolation=cv2.INTER_AREA)
+        image = cv2.resize(entry.image, size, interpolation=cv2.INTER_AREA)
         mask, pred = (cv2.resize(m, size, interpolation=cv2.INTER_NEAREST) for m in (mask, pred))
         error = error_map(image, pred, mask, classes)
-        rows.append(_caption(entry["name"]))
+        rows.append(_caption(entry.name))
         rows.append(side_by_side([image, classes.decode(mask), classes.decode(pred), error], GAP))
     width = rows[-1].shape[1]
     heading = _caption(f"{title}     image | mask | pred | error (red)")

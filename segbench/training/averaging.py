@@ -26,11 +26,6 @@ class EMA(WeightAveraging):
         super().__init__()
         self.decay = decay
 
-    @property
-    def state_key(self) -> str:
-        """That of Lightning's own, whose state this is."""
-        return "EMAWeightAveraging"
-
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         """Begins the average as a copy of the weights."""
         if stage == "fit":

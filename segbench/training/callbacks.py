@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,7 @@ from torch import Tensor
 
 from segbench.data.classes import ClassSet
 from segbench.data.files import read_rgb
-from segbench.inference.sheets import film_strip, panel_height, sample_sheet, strip_epochs
+from segbench.inference.sheets import Panels, film_strip, panel_height, sample_sheet, strip_epochs
 from segbench.system.storage import replacing, write_png
 from segbench.training.tracking import log_samples
 
@@ -79,11 +79,11 @@ class Curves(pl.Callback):
                 writer.writeheader()
                 writer.writerows(self.rows)
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, list[dict[str, float]]]:
         """The rows so far, for the checkpoint."""
         return {"rows": self.rows}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: Mapping[str, list[dict[str, float]]]) -> None:
         """The rows of the run that is resumed."""
         self.rows = list(state_dict["rows"])
 
@@ -103,7 +103,7 @@ class Samples(pl.Callback):
         self.classes = classes
         self.indices = set(indices)
         self.every = every
-        self._shown: list[dict[str, Any]] = []
+        self._shown: list[Panels] = []
         self._height: int | None = None  # of a panel of the first image
 
     def _is_due(self, trainer: pl.Trainer) -> bool:
@@ -125,12 +125,12 @@ class Samples(pl.Callback):
         for position, index in enumerate(batch["index"].tolist()):
             if index in self.indices:
                 self._shown.append(
-                    {
-                        "name": batch["name"][position],
-                        "image": _to_numpy(batch["image"][position].permute(1, 2, 0)),
-                        "mask": _to_numpy(batch["mask"][position]),
-                        "pred": _to_numpy(outputs["pred"][position]),
-                    }
+                    Panels(
+                        batch["name"][position],
+                        _to_numpy(batch["image"][position].permute(1, 2, 0)),
+                        _to_numpy(batch["mask"][position]),
+                        _to_numpy(outputs["pred"][position]),
+                    )
                 )
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -145,7 +145,7 @@ class Samples(pl.Callback):
             file = self.folder / f"epoch{trainer.current_epoch + 1:04d}.png"
             write_png(file, sheet)
             log_samples(trainer.loggers, self._shown, self.classes, trainer.global_step)
-        self._height = panel_height(self._shown[0]["mask"])
+        self._height = panel_height(self._shown[0].mask)
         self._shown = []
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -207,7 +207,9 @@ class Bar(TQDMProgressBar):
         if done % self.read_every == 0 or done == bar.total:
             bar.set_postfix(self.get_metrics(trainer, pl_module))
 
-    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+    def get_metrics(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
         """Loss and val/mIoU, without the version number, which means nothing here."""
         return {k: v for k, v in super().get_metrics(trainer, pl_module).items() if k != "v_num"}
 

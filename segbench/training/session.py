@@ -124,6 +124,7 @@ def _with_training(result: Result, parts: RunParts) -> Result:
             epochs=trainer.current_epoch,
             steps=trainer.global_step,
             images_seen=int(totals["images"]),
+            found_lr=parts.task.found_lr,
         ),
         timings=replace(read_as(Timings, parts.speed.timings()), peak_memory_MiB=peak),
     )

@@ -46,6 +46,8 @@ class SegmentationTask(pl.LightningModule):
 
     Attributes:
         tested: after a test, as `counts`, and boundaries int64 `[N, 2, C]`; None before.
+        found_lr: the base learning rate, where a callback has found it; None = that of the config.
+        may_diverge: whether a loss that is not finite is no error.
     """
 
     model: Any
@@ -83,6 +85,8 @@ class SegmentationTask(pl.LightningModule):
         self.checkpoint_meta = checkpoint_meta or {}
         self.latest_scores: dict[str, dict[str, Any]] = {}
         self.tested: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+        self.found_lr: float | None = None
+        self.may_diverge = False
         self._val_epoch: int | None = None
         self._losses: LossWatch | None = None
         self._finite = FiniteLogits()
@@ -119,9 +123,10 @@ class SegmentationTask(pl.LightningModule):
         else:
             terms["main"] = self.loss(logits, mask)
         loss = torch.stack(list(terms.values())).sum()
-        if self._losses is None:
-            self._losses = LossWatch(Path(self.trainer.default_root_dir))
-        self._losses.add(loss.detach(), self.global_step, batch)
+        if not self.may_diverge:
+            if self._losses is None:
+                self._losses = LossWatch(Path(self.trainer.default_root_dir))
+            self._losses.add(loss.detach(), self.global_step, batch)
         # Lightning writes at these steps; the last ones are for the row of the epoch.
         is_last = self.trainer.is_last_batch or self.global_step + 1 == self.trainer.max_steps
         if (self.global_step + 1) % self.log_every == 0 or is_last:
@@ -197,7 +202,8 @@ class SegmentationTask(pl.LightningModule):
         Raises:
             NonFiniteLossError: a loss or a weight is NaN or infinite.
         """
-        self.check_end()
+        if not self.may_diverge:
+            self.check_end()
         schedule = self.lr_schedulers()
         if isinstance(schedule, ReduceLROnPlateau) and self.is_validated:
             schedule.step(self.latest_scores["val"]["mIoU"] or 0.0)

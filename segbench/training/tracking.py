@@ -16,6 +16,7 @@ from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import Config
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError
+from segbench.inference.sheets import Panels
 from segbench.system.storage import write_text
 
 LONGEST_TAG = 64  # W&B takes no longer one
@@ -74,13 +75,13 @@ def finish_wandb(failed: bool) -> None:
 
 
 def log_samples(
-    loggers: Sequence[Any], shown: Sequence[dict[str, Any]], classes: ClassSet, step: int
+    loggers: Sequence[Any], shown: Sequence[Panels], classes: ClassSet, step: int
 ) -> None:
     """Logs panels with mask and pred as overlays that can be switched by class.
 
     Args:
         loggers: those of them that are W&B's get the panels.
-        shown: dicts of `name`, `image` uint8 `[h, w, 3]`, `mask` and `pred` uint8 `[H, W]`.
+        shown: the images.
         classes: gives the names.
         step: optimizer steps so far.
     """
@@ -92,10 +93,13 @@ def log_samples(
     labels = {**dict(enumerate(classes.names)), classes.ignore_index: "void"}
     panels = []
     for entry in shown:
-        height, width = entry["mask"].shape
-        masks = {key: {"mask_data": entry[key], "class_labels": labels} for key in ("mask", "pred")}
-        image = cv2.resize(entry["image"], (width, height))
-        panels.append(wandb.Image(image, masks=masks, caption=entry["name"]))
+        height, width = entry.mask.shape
+        masks = {
+            key: {"mask_data": data, "class_labels": labels}
+            for key, data in (("mask", entry.mask), ("pred", entry.pred))
+        }
+        image = cv2.resize(entry.image, (width, height))
+        panels.append(wandb.Image(image, masks=masks, caption=entry.name))
     for logger in loggers:
         logger.experiment.log({"val/samples": panels, "trainer/global_step": step})
 

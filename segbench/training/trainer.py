@@ -10,8 +10,11 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import (
+    BatchSizeFinder,
     Callback,
     EarlyStopping,
+    GradientAccumulationScheduler,
+    LearningRateFinder,
     ModelCheckpoint,
 )
 from pytorch_lightning.loggers import Logger
@@ -33,6 +36,14 @@ from segbench.training.validation import LabelsOfVal, check_validated, has_val_s
 
 # Of arguments for which the Trainer itself sets no limit.
 LEAST = {"accumulate_grad_batches": 1, "check_val_every_n_epoch": 1, "gradient_clip_val": 0}
+# Callbacks of Lightning whose effect would be lost, or would not be in the record of the run.
+UNFIT: dict[type[Callback], str] = {
+    LearningRateFinder: "sets the rate of the first step only; use callbacks=lr_finder",
+    BatchSizeFinder: "would change data.batch_size unrecorded; set data.batch_size",
+    GradientAccumulationScheduler: (
+        "would change the effective batch size unrecorded; set trainer.accumulate_grad_batches"
+    ),
+}
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
@@ -59,20 +70,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self.seconds += time.perf_counter() - started
 
 
-class _KeptAsLightnings(Callback):
-    """Keeps the state under the name of the Lightning callback that a class refines.
-
-    So runs begun with Lightning's own are found.
-    """
-
-    @property
-    def state_key(self) -> str:
-        """The key of the second base class."""
-        refined = type(self).__bases__[1]
-        return super().state_key.replace(type(self).__qualname__, refined.__qualname__, 1)
-
-
-class MovableCheckpoint(_KeptAsLightnings, ModelCheckpoint):
+class MovableCheckpoint(ModelCheckpoint):
     """Goes on in the folder where the run stands now, wherever it stood when it was interrupted.
 
     Lightning's own forgets the best epoch when the folder has another name. An epoch without a
@@ -99,7 +97,7 @@ class MovableCheckpoint(_KeptAsLightnings, ModelCheckpoint):
         super().load_state_dict(state | {"dirpath": self.dirpath})
 
 
-class StopEarly(_KeptAsLightnings, EarlyStopping):
+class StopEarly(EarlyStopping):
     """Lightning's own, but what it has stopped stays stopped when the run is called again."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -234,6 +232,8 @@ def _own_callbacks(config: Config) -> list[Callback]:
         callback = build.instantiate(f"callbacks.{name}", node)
         if not isinstance(callback, Callback):
             raise ConfigError(f"callbacks.{name}: {node['_target_']} is no Lightning callback")
+        if (why := UNFIT.get(type(callback))) is not None:
+            raise ConfigError(f"callbacks.{name}: {node['_target_']} {why}")
         found.append(callback)
     return found
 

@@ -17,6 +17,7 @@ CHANGES = {
     "augmentation": ("config.data.hflip", 0.0, WEAKENS),
     "loss": ("config.loss.label_smoothing", 0.1, WEAKENS),
     "optimizer": ("config.optimizer.lr", 0.01, WEAKENS),
+    "found learning rate": ("budget.found_lr", 0.003, WEAKENS),
     "scheduler": ("config.scheduler.power", 1.0, WEAKENS),
     "gradient clipping": ("config.trainer.gradient_clip_val", 1.0, WEAKENS),
     "epochs": ("budget.epochs", 24, WEAKENS),

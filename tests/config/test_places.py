@@ -35,11 +35,9 @@ def test_every_verb_finds_them(own: Path) -> None:
     for verb in ("check_data", "benchmark", "evaluate"):
         found = compose_checked(verb, ["data=lab"])
         assert found.data._target_.endswith("Streets")
-    from segbench.benchmark import _of_names
-    from segbench.explain import _model_nodes
+    from segbench.config.named_models import training_configs
 
-    assert _model_nodes(["mine"])["mine"]["width"] == 7
-    assert _of_names({"models": ["mine"], "data": {}})["mine"]["model"]["width"] == 7
+    assert training_configs(["mine"])["mine"]["model"]["width"] == 7
     assert "mine" in options_of("model")
 
 
@@ -49,10 +47,10 @@ def test_config_dir_is_searched_by_every_verb(own: Path, tmp_path_factory) -> No
     with pytest.raises(ConfigError, match=r"there is no model 'mine'.*\./conf/model/mine\.yaml"):
         compose_checked("train", ["model=mine"])
     register(str(folder / "conf"))
-    from segbench.explain import _model_nodes
+    from segbench.config.named_models import training_configs
 
     assert compose_checked("check_data", ["data=lab"])
-    assert _model_nodes(["mine"])["mine"]["width"] == 7
+    assert training_configs(["mine"])["mine"]["model"]["width"] == 7
     with pytest.raises(ConfigError, match="there is no such folder"):
         register(str(folder / "nowhere"))
 

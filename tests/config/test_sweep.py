@@ -15,7 +15,7 @@ from omegaconf import OmegaConf
 
 from segbench.config import sweep as module
 from segbench.config.compose import read_command, register
-from segbench.config.outcome import OUTCOME_FILE, Outcome
+from segbench.config.outcome import OUTCOME_FILE, JobRecord, Outcome
 from segbench.config.sweep import Sweep, SweepEndedError
 from segbench.config.sweep_table import print_jobs
 from tests.conftest import ROOT, python_path
@@ -153,11 +153,11 @@ def test_a_signal_reaches_the_job_once_and_the_sweep_goes_on_to_its_end(name: st
 def test_the_tables_show_percent_mean_and_spread(capsys: pytest.CaptureFixture[str]) -> None:
     scores = {("unet", 0): 0.5, ("unet", 1): 0.6, ("fcn", 0): 0.4, ("fcn", 1): None}
     records = [
-        {
-            **vars(Outcome("failed" if score is None else "finished", score, reason="[/x] bad")),
-            "overrides": ["a=[b]", f"model={model}", f"seed={seed}"],
-            "seconds": 1.0,
-        }
+        JobRecord(
+            Outcome("failed" if score is None else "finished", score, reason="[/x] bad"),
+            ("a=[b]", f"model={model}", f"seed={seed}"),
+            seconds=1.0,
+        )
         for (model, seed), score in scores.items()
     ]
     assert print_jobs("runs/[x]", records, 4) == 1

@@ -13,7 +13,7 @@ from segbench.inference.overlay import (
     side_by_side,
     with_legend,
 )
-from segbench.inference.sheets import sample_sheet
+from segbench.inference.sheets import Panels, sample_sheet
 
 CLASSES = ClassSet(("sky", "road"), ((0, 0, 255), (128, 64, 128)))
 IMAGE = np.full((4, 6, 3), 100, np.uint8)
@@ -58,7 +58,7 @@ def test_the_legend_has_letters_of_every_script():
 def test_sheets_of_extreme_shapes_stay_small(shape):
     labels = np.zeros(shape, np.uint8)
     image = np.zeros((*shape, 3), np.uint8)
-    shown = [{"name": "a", "image": image, "mask": labels, "pred": labels}] * 3
+    shown = [Panels("a", image, labels, labels)] * 3
     assert sample_sheet(shown, CLASSES, "title").size < 3e7
     assert sheet([("a", (image, labels))] * 3, CLASSES).size < 3e7
 

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from segbench.artifacts.result import Result, Scores
 from segbench.artifacts.typed import read_as
+from segbench.config.outcome import JobRecord, Outcome
 from segbench.config.sweep_table import print_jobs
 from segbench.evaluation.report import draw_confusion, print_scores, write_tables
 from segbench.metrics.scores import scores
@@ -61,10 +62,9 @@ def test_styles_of_our_own_are_kept():
 
 def test_the_table_of_a_sweep_shows_overrides_and_reasons_in_brackets(capsys):
     records = [
-        {"status": "failed", "score": None, "objective": None, "run_dir": "", "seconds": 1.0,
-         "reason": "OSError: [/data/x]", "overrides": [word]}
+        JobRecord(Outcome("failed", reason="OSError: [/data/x]"), (word,), seconds=1.0)
         for word in ("logger=[wandb,csv]", "logger=[csv]")
-    ]  # fmt: skip
+    ]
     assert print_jobs("x", records, 2) == 1
     out = capsys.readouterr().out
     for word in ("logger=[wandb,csv]", "logger=[csv]", "OSError: [/data/x]", "failed"):

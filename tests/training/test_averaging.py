@@ -6,7 +6,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from pytorch_lightning.callbacks import EMAWeightAveraging
 from torch import nn
 from torch._subclasses.fake_tensor import DataDependentOutputException, FakeTensorMode
 from torch.optim.swa_utils import AveragedModel, get_ema_avg_fn
@@ -65,7 +64,6 @@ def test_it_lives_where_the_network_will_train_though_that_is_still_on_the_cpu()
     ema = EMA(0.9)
     ema.setup(trainer, network(), "fit")  # type: ignore[arg-type]
     assert {value.device.type for value in ema._average_model.state_dict().values()} == {"meta"}
-    assert ema.state_key == EMAWeightAveraging().state_key
 
 
 def send_to_no_gpu(module: nn.Module) -> None:

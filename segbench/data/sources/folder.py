@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 
@@ -100,7 +100,7 @@ class Folder:
         label_map: dict[str, list] | str | None = None,
         ignore_values: list | None = None,
         protocol: str = "folder",
-        about: dict[str, Any] | None = None,
+        about: Mapping[str, object] | None = None,
     ) -> None:
         self.root = expanded(root, "data.root")
         self.images, self.masks, self.table = images, masks, table
@@ -118,8 +118,8 @@ class Folder:
         self.declared = label_map
         self.ignore_values = list(ignore_values or ())
         self.protocol, self.about = protocol, dict(about or {})
-        self.comparable = self.about.get("comparable", True)
-        chosen: dict[str, Any] = self.splits if self.lists is None else self.lists
+        self.comparable = bool(self.about.get("comparable", True))
+        chosen: Mapping[str, object] = self.splits if self.lists is None else self.lists
         self.absent = tuple(split for split in SPLITS if chosen.get(split, "") is None)
         self._faults: list[DataError] | None = None
         self._check()

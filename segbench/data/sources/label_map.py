@@ -66,7 +66,7 @@ class LabelMap:
             )
         return ids.astype(np.uint8)
 
-    def __getstate__(self) -> dict[str, Any]:
+    def __getstate__(self) -> dict[str, object]:
         return self.__dict__ | {"_lut": None}
 
     def _show(self, value: int) -> str:
