@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from segbench.errors import ConfigError
-from segbench.storage import FULL
+from segbench.system.storage import FULL
 
 Config = dict[str, Any]  # a resolved config, or a node of one: open, checked when it is composed
 

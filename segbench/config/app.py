@@ -15,9 +15,9 @@ from omegaconf import DictConfig, OmegaConf
 from segbench.config import config_dir, make_folder
 from segbench.config.help import help_of
 from segbench.config.outcome import Outcome, write_outcome
-from segbench.console import say
 from segbench.errors import ConfigError
-from segbench.storage import output_error
+from segbench.system.console import say
+from segbench.system.storage import output_error
 
 if TYPE_CHECKING:
     from segbench.config.compose import Command

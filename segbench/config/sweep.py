@@ -29,9 +29,9 @@ from segbench.config.places import further_folder
 from segbench.config.run_names import named_keys, suffixed
 from segbench.config.sweep_table import print_jobs
 from segbench.config.tuning import is_tuning, swept_values
-from segbench.console import say
-from segbench.machine import cores, signal_name
-from segbench.storage import write_text
+from segbench.system.console import say
+from segbench.system.machine import cores, signal_name
+from segbench.system.storage import write_text
 
 # What belongs to the sweep, and is kept from its jobs.
 _OF_THE_SWEEP = ("hydra.mode", "hydra.sweeper", "hydra.launcher")

@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.text import Text
 
-from segbench.console import console, say, table
+from segbench.system.console import console, say, table
 
 Record = Mapping[str, Any]
 _DONE = ("finished", "unchanged")

@@ -7,7 +7,7 @@ import sys
 
 from omegaconf import DictConfig
 
-from segbench.console import say
+from segbench.system.console import say
 
 
 def is_tuning(config: DictConfig) -> bool:

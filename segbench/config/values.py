@@ -15,7 +15,7 @@ from segbench.config.fields import removed, wrong_values
 from segbench.config.messages import not_set
 from segbench.config.schema import CompareConfig
 from segbench.config.targets import INJECTED, PIPELINE, check_targets
-from segbench.storage import is_portable
+from segbench.system.storage import is_portable
 
 # Names that stand for class weights, computed from the training masks (data/balance.py).
 CLASS_WEIGHT_RULES = ("median_frequency", "enet", "effective_number")

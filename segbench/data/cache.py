@@ -24,11 +24,11 @@ from typing import Any
 
 import numpy as np
 
-from segbench.console import progress
 from segbench.data.dataset import Arrays, Frames
 from segbench.errors import CacheError
-from segbench.machine import cores, free_memory
-from segbench.storage import clear_drafts, replacing, waiting_for
+from segbench.system.console import progress
+from segbench.system.machine import cores, free_memory
+from segbench.system.storage import clear_drafts, replacing, waiting_for
 
 FORMAT = 3  # 3: 16 bits are rounded to 8, and palettes of every container are read
 _VERIFIED_BYTES = 1 << 28  # at most so much is compared with its checksums on opening

@@ -28,8 +28,8 @@ from segbench.data.oddities import warn_of_dark
 from segbench.data.preview import sheet
 from segbench.data.transforms import Augmentation
 from segbench.errors import DataError
-from segbench.machine import cache_folder, cores, expanded
-from segbench.storage import write_png
+from segbench.system.machine import cache_folder, cores, expanded
+from segbench.system.storage import write_png
 
 _log = logging.getLogger(__name__)
 Loader = ThreadLoader | ProcessLoader | DeviceLoader

@@ -16,7 +16,7 @@ from torch import Tensor
 from segbench.data.classes import ClassSet
 from segbench.data.files import read_rgb
 from segbench.inference.sheets import film_strip, panel_height, sample_sheet, strip_epochs
-from segbench.storage import replacing, write_png
+from segbench.system.storage import replacing, write_png
 from segbench.training.tracking import log_samples
 
 

@@ -36,7 +36,7 @@ from segbench.data.sources.layout import (
 )
 from segbench.data.sources.place import check_place
 from segbench.errors import DataError, UnpairedError
-from segbench.machine import expanded
+from segbench.system.machine import expanded
 
 _NO_TEST = (
     "Without a test split, set 'data.splits={test: val}', with selection=last (then nothing is "
