@@ -192,7 +192,7 @@ class RunDirectory:
                 file.rmdir() if file.is_dir() and not file.is_symlink() else file.unlink()
 
     def _is_run(self) -> bool:
-        """Whether the folder has a result or config of a run; other programs use such names, too."""
+        """Whether the folder has a result or config of a run; the names are not unique to runs."""
         with contextlib.suppress(ResultError):
             if self.read_result() is not None:
                 return True
