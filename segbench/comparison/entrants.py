@@ -132,7 +132,7 @@ def influence(counts: np.ndarray) -> np.ndarray:
 
 
 def check_same_images(entrants: Sequence[Entrant]) -> None:
-    """Raises ValueError unless all entrants have counts of the same number of images and classes."""
+    """Raises ValueError unless all entrants have the same number of images and classes."""
     shapes = {entrant.counts.shape[1:] for entrant in entrants}
     if len(shapes) != 1:
         raise ValueError(f"entrants differ in images or classes: {sorted(shapes)}")
