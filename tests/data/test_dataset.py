@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
+from segbench.data.batch import collate
 from segbench.data.datamodule import SegmentationData
-from segbench.data.dataset import Arrays, EpochSampler, Record, SegmentationDataset, collate
+from segbench.data.dataset import Arrays, EpochSampler, Record, SegmentationDataset
 from segbench.data.device import DeviceLoader
 from segbench.data.frames import SourceFrames, resize_image
 from segbench.data.loader import ProcessLoader, ThreadLoader

@@ -18,7 +18,7 @@ from segbench.training.lr_finder import LRFinder
 from tests.conftest import curves
 
 Train = Callable[..., Any]
-FIND = ("callbacks=lr_finder", "callbacks.lr_finder.num_training_steps=30", "data.cache=none")
+FIND = ("callbacks=lr_finder", "callbacks.lr_finder.num_training_steps=15", "data.cache=none")
 
 
 @pytest.fixture
@@ -36,10 +36,19 @@ def weights(run: RunDirectory) -> dict[str, torch.Tensor]:
     return read_checkpoint(run.last_checkpoint)["state_dict"]
 
 
-def test_a_run_trains_at_the_rate_that_is_found_and_records_it(
-    train_tiny: Train, run: RunDirectory, capsys: pytest.CaptureFixture[str]
+def test_a_run_trains_at_the_rate_that_is_found_records_it_and_keeps_it_when_resumed(
+    train_tiny: Train,
+    run: RunDirectory,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    train_tiny(*FIND, "scheduler=constant", "optimizer.lr=0.5")
+    words = ("scheduler=constant", "optimizer.lr=0.5", "checkpoint_every=0", *FIND)
+    with monkeypatch.context() as patch:
+        patch.setattr(LRFinder, "on_train_epoch_start", stop_in_epoch(1), raising=False)
+        with pytest.raises(MemoryError):
+            train_tiny(*words)
+    monkeypatch.setattr(LRFinder, "lr_find", stop_in_epoch(0))  # is not called again
+    train_tiny(*words)
     result = run.read_result()
     assert result is not None
     found = result.budget.found_lr
@@ -63,23 +72,6 @@ def test_the_search_itself_leaves_no_trace(
     assert found.scores == plain.scores
     for key, value in weights(run).items():
         assert torch.equal(value, without[key]), key
-
-
-def test_a_resumed_run_keeps_the_rate_of_its_first_start(
-    train_tiny: Train, run: RunDirectory, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    whole = ("scheduler=poly", "trainer.max_epochs=2", "checkpoint_every=0", *FIND)
-    train_tiny(*whole)
-    expected, at = run.read_result(), rates(run)
-    with monkeypatch.context() as patch:
-        patch.setattr(LRFinder, "on_train_epoch_start", stop_in_epoch(1), raising=False)
-        with pytest.raises(MemoryError):
-            train_tiny(*whole, "overwrite=true")
-    monkeypatch.setattr(LRFinder, "lr_find", stop_in_epoch(0))  # is not called again
-    train_tiny(*whole)
-    assert run.read_result().budget.found_lr == expected.budget.found_lr
-    assert run.read_result().scores == expected.scores
-    assert rates(run) == pytest.approx(at)
 
 
 def stop_in_epoch(number: int) -> Any:
