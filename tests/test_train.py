@@ -214,8 +214,10 @@ def test_the_checkpoint_alone_reproduces_the_score(
     config = torch.load(checkpoint, weights_only=True)["segbench"]["config"]
     source = build.build_source(config["data"])
     data = build.build_datamodule(config["data"], source, config["seed"])
-    judged = evaluate_checkpoint(segmenter, data, "test", False, False, lambda done, total: None)
-    again = scores(judged.matrices.sum(0), source.classes.names)
+    evaluation = evaluate_checkpoint(
+        segmenter, data, "test", False, False, lambda done, total: None
+    )
+    again = scores(evaluation.matrices.sum(0), source.classes.names)
     assert again["mIoU"] == pytest.approx(result.scores["test"].mIoU, abs=1e-6)
     assert read_as(Scores, again) == result.scores["test"]
 

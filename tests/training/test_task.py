@@ -317,9 +317,9 @@ def test_a_validation_without_numbers_ends_the_run(tmp_path: Path) -> None:
         make_trainer(tmp_path).fit(make_task(loss=bad_later), loader(4), loader(4))
     task = make_task()
     nn.init.constant_(task.model.head.weight, 3e38)
-    for judge in (make_trainer(tmp_path).validate, make_trainer(tmp_path).test):
+    for run in (make_trainer(tmp_path).validate, make_trainer(tmp_path).test):
         with pytest.raises(NonFiniteLogitsError, match=r"on i0, i1, i2, i3 \(4 of 4"):
-            judge(task, loader(2), verbose=False)
+            run(task, loader(2), verbose=False)
 
 
 def test_what_ranks_share_of_a_test_is_gathered_while_the_metrics_are_on_the_device(
