@@ -70,7 +70,7 @@ def at_hand(study, monkeypatch: pytest.MonkeyPatch):
 
 def test_image_mask_and_only_predictions_like_the_tested_ones_are_shown(at_hand):
     runs = [median_run(at_hand, label) for label in ("custom", "unet")]
-    found, reason = decisive.see_again(runs, runs[0].names[:3])
+    found, reason = decisive.predict_again(runs, runs[0].names[:3])
     assert reason == ""
     assert list(found) == runs[0].names[:3]
     for name, seen in found.items():
@@ -94,6 +94,6 @@ def test_the_report_goes_without_them_and_says_why(at_hand, monkeypatch: pytest.
 def test_without_checkpoints_nothing_is_predicted(study):
     runs = [median_run(study, label) for label in ("custom", "unet")]
     (runs[1].path / "checkpoints/best.ckpt").unlink()
-    found, reason = decisive.see_again(runs, runs[0].names[:1])
+    found, reason = decisive.predict_again(runs, runs[0].names[:1])
     assert found == {}
     assert "checkpoints are not on this machine" in reason

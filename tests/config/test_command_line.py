@@ -178,7 +178,7 @@ def test_what_is_typed_reaches_the_config() -> None:
 def test_a_sweep_takes_text_too() -> None:
     found = read_command("train", ["study=1_0,a b", "seed=0,1", "name='x,y'"], multirun=True)
     assert found.sweeps
-    assert found.words == ["study='1_0','a b'", "seed=0,1", "name='x,y'"]
+    assert found.arguments == ["study='1_0','a b'", "seed=0,1", "name='x,y'"]
     assert found.config.study == "1_0"
 
 

@@ -28,7 +28,7 @@ def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
     (tmp_path / "more").mkdir()
     register(str(tmp_path / "more"))
     found = read_command("train", ["optimizer.lr=0.1,0.2", "seed=0,1"], multirun=True)
-    return Sweep.plan("segbench.train", found.config, found.words)
+    return Sweep.plan("segbench.train", found.config, found.arguments)
 
 
 def job(*task: str, hydra: tuple[str, ...] = ()) -> Any:

@@ -12,7 +12,7 @@ import yaml
 from torch import nn
 from torchvision.models import segmentation
 
-from segbench.models.blocks import train_pooling_on_one
+from segbench.models.blocks import allow_batches_of_one
 from segbench.models.smp_network import SmpNetwork
 from segbench.models.weights import load_weights
 
@@ -229,7 +229,7 @@ def test_norm_behind_pooling_is_ordinary_for_larger_batches() -> None:
         return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Sequential(nn.BatchNorm2d(4)))
 
     ours, plain = nn.Sequential(branch()), nn.Sequential(branch())
-    train_pooling_on_one(ours)
+    allow_batches_of_one(ours)
     x = torch.randn(3, 4, 5, 5)
     torch.testing.assert_close(ours(x), plain(x))
     assert ours.state_dict().keys() == plain.state_dict().keys()

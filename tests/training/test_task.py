@@ -292,7 +292,7 @@ def test_a_loss_is_looked_at_when_it_is_known_and_the_right_images_are_named(
         value = float("inf") if number == 3 else 1.0
         watch.add(torch.tensor(value), number, {"name": [f"i{number}"]})
     with pytest.raises(NonFiniteLossError, match="became inf at step 3 on i3"):
-        watch.look(wait=True)
+        watch.check(wait=True)
     for number in range(finite.MOST_WAITING):
         watch.add(torch.tensor(float("nan")), number, {"name": ["a"]})
     with pytest.raises(NonFiniteLossError, match="at step 0 on a"):  # no more are kept
