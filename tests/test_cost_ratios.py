@@ -1,4 +1,4 @@
-"""`benchmarks/models.py`: ratios to a reference of the same file; whether they repeat."""
+"""`benchmarks/models.py`: ratios to a reference in the same file, and whether they repeat."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The images that decide are shown with what the models made of them, where that can be had."""
+"""The decisive images are shown with the models' predictions, if these can be made."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class Data:
         index = self.run.names.index(record.name)
         counts = self.run.matrices[index].sum(axis=1)
         mask = np.repeat(np.arange(len(NAMES), dtype=np.uint8), counts)[None]
-        return np.full((*mask.shape, 3), index, np.uint8), mask  # by which the model knows it
+        return np.full((*mask.shape, 3), index, np.uint8), mask  # the model recognizes it by this
 
 
 @pytest.fixture
 def at_hand(study, monkeypatch: pytest.MonkeyPatch):
-    """A source, and a model that is as often right as the run of `custom`, always on the left."""
+    """A source, and a model with as many hits as the run of `custom`, always at the left."""
     run = median_run(study, "custom")
     data = Data(run)
 

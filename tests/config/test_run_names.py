@@ -1,4 +1,4 @@
-"""Jobs of a sweep never share a run directory: what is swept enters the name, or is refused."""
+"""Jobs of a sweep never share a run directory: swept keys are in the name, or refused."""
 
 from __future__ import annotations
 

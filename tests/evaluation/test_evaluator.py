@@ -1,4 +1,4 @@
-"""The same predictions give the same integers, whichever way they come."""
+"""The same predictions give the same integer counts, whatever their origin."""
 
 import cv2
 import numpy as np
@@ -35,7 +35,7 @@ def source(small_streets):
 
 @pytest.fixture
 def folder(ckpt, source, tmp_path):
-    """The predictions of the network as PNG files of ids, through the Python interface."""
+    """The predictions of the model as PNG files of ids, made with the Python interface."""
     model = Segmenter(ckpt)
     for record in source.records("test"):
         labels = model.predict(source.read(record)[0], with_probs=False).labels
@@ -99,7 +99,7 @@ def test_everything_wrong_with_a_folder_is_listed_and_nothing_scored(source, fol
     assert len(evaluation.left_out) == 5
 
 
-def test_a_folder_of_strangers_is_refused_even_in_part(source, tmp_path):
+def test_a_folder_without_any_matching_file_is_refused_even_if_partial(source, tmp_path):
     cv2.imwrite(str(tmp_path / "stranger.png"), np.zeros((24, 33), np.uint8))
     with pytest.raises(DataError, match="no file fits"):
         evaluate_folder(tmp_path, source, partial=True)

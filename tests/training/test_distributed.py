@@ -1,4 +1,4 @@
-"""The first of several processes is found however they are started."""
+"""The first of several processes is detected however they are started."""
 
 from __future__ import annotations
 
