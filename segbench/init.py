@@ -15,9 +15,9 @@ from pathlib import Path
 
 from segbench.config import make_folder
 from segbench.config.app import first_line
-from segbench.console import say
 from segbench.errors import ConfigError, OutputError
-from segbench.storage import output_error
+from segbench.system.console import say
+from segbench.system.storage import output_error
 
 TEMPLATE = Path(__file__).resolve().parent / "assets" / "project"
 DATA = "data/shapes"
@@ -46,10 +46,11 @@ def init(folder: Path) -> None:
     from segbench.data.shapes import write_shapes
 
     write_shapes(folder / DATA)
-    there = "" if folder.resolve() == Path.cwd() else f"cd {shlex.quote(_as_argument(folder))}\n"
+    is_here = folder.resolve() == Path.cwd()
+    change = "" if is_here else f"cd {shlex.quote(_as_argument(folder))}\n"
     say(
         f"{folder}: a project with made-up data. README.md says what to replace. Next:\n\n"
-        f"{there}segbench check_data data=mine\nsegbench train data=mine model=mine"
+        f"{change}segbench check_data data=mine\nsegbench train data=mine model=mine"
     )
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from segbench.storage import write_png
+from segbench.system.storage import write_png
 
 SIZE = (96, 128)  # height, width
 COUNTS = {"train": 24, "val": 8, "test": 8}
@@ -46,5 +46,5 @@ def draw(seed: int) -> tuple[np.ndarray, np.ndarray]:
             cv2.rectangle(shape, (x - radius, y - radius), (x + radius, y + radius), 1, -1)
         mask[shape == 1] = label
         image[shape == 1] = np.array(_COLORS[label - 1]) + rng.normal(0, 25, 3)
-    image = image + rng.normal(0, 18, image.shape)
-    return image.clip(0, 255).astype(np.uint8), mask
+    noisy = image + rng.normal(0, 18, image.shape)
+    return noisy.clip(0, 255).astype(np.uint8), mask
