@@ -53,7 +53,8 @@ def _instantiate(
         if key != "_target_"
     }
     kinds = {parameter.kind for parameter in signature.parameters.values()}
-    takes_all = outermost and inspect.Parameter.VAR_KEYWORD in kinds
+    has_own_init = getattr(factory, "__init__", None) is not nn.Module.__init__
+    takes_all = outermost and inspect.Parameter.VAR_KEYWORD in kinds and has_own_init
     arguments |= {k: v for k, v in injected.items() if takes_all or k in signature.parameters}
     if path.split(".")[0] == "loss" and _takes_two_more(factory, signature, arguments):
         return functools.partial(factory, **arguments)

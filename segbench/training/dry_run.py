@@ -156,6 +156,11 @@ def _check_loss(
             raise ConfigError(
                 f"{of}: returns {_described(value)}; expected a scalar, such as the mean"
             )
+        if not value.isfinite().all() and (mask != ignored).any():
+            raise ConfigError(
+                f"{of}: is {value.item()} on the first images, before any training, though the "
+                "logits are finite"
+            )
     if any(p.requires_grad for p in model.parameters()) and not any(
         value.requires_grad for value in terms.values()
     ):

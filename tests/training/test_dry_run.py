@@ -55,8 +55,8 @@ class Loss(nn.Module):
             logits = logits.detach()
         losses = F.cross_entropy(logits, mask, ignore_index=self.ignore_index, reduction="none")
         if self.answer == "fails":
-            return losses.mean() / len([])
-        return {"map": losses, "float": losses.mean().item()}.get(self.answer, losses.mean())
+            return losses.mean() * (1 / len([]))
+        return {"map": losses, "nan": losses.log().mean() - float("inf"), "float": losses.mean().item()}.get(self.answer, losses.mean())
 
 
 class NoIgnore(nn.Module):
@@ -129,6 +129,7 @@ def test_what_is_wrong_with_a_model_is_said_once(
         (f"{LOSS}\nanswer: map", r"own_parts.Loss: returns a tensor \[2, 16, 24\]; .*scalar"),
         (f"{LOSS}\nanswer: float", r"own_parts.Loss: returns float; expected a scalar"),
         (f"{LOSS}\nanswer: detached", r"own_parts.Loss: its value has no gradient"),
+        (f"{LOSS}\nanswer: nan", "own_parts.Loss: is -inf on the first images, before any train"),
         (f"{LOSS}\nanswer: fails", r"own_parts.Loss failed on logits .*ZeroDivisionError"),
         ("_target_: own_parts.NoIgnore", "own_parts.NoIgnore: cannot take 255, .*ignore_index"),
     ],
