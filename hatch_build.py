@@ -1,4 +1,4 @@
-"""What a wheel contains beside the package: its commit, see `provenance.commit`, and the studies."""
+"""What a wheel contains beside the package: the studies and its commit, see `provenance`."""
 
 from __future__ import annotations
 

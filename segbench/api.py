@@ -167,7 +167,7 @@ def compare(
     """
     from segbench.compare import compare as run
 
-    given = {"study": study, "wandb": wandb} | overrides
+    given: dict[str, Any] = {"study": study, "wandb": wandb, **overrides}
     _run("compare", config_dir, given, run)
     report = Path(given.get("runs", "runs")) / study / "report"
     found = json.loads((report / "comparison.json").read_text(encoding="utf-8"))

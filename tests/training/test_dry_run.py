@@ -56,7 +56,9 @@ class Loss(nn.Module):
         losses = F.cross_entropy(logits, mask, ignore_index=self.ignore_index, reduction="none")
         if self.answer == "fails":
             return losses.mean() * (1 / len([]))
-        return {"map": losses, "nan": losses.log().mean() - float("inf"), "float": losses.mean().item()}.get(self.answer, losses.mean())
+        value = losses.mean()
+        answers = {"map": losses, "nan": value - float("inf"), "float": value.item()}
+        return answers.get(self.answer, value)
 
 
 class NoIgnore(nn.Module):
