@@ -1,4 +1,4 @@
-"""What a wheel contains beside the package: the studies and its commit, see `provenance`."""
+"""Adds to a wheel or sdist the commit it was built from, and to a wheel the studies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class ContentHook(BuildHookInterface):
-    """Replaces `segbench/commit.txt`; without git it stays as a source archive brought it.
+    """Replaces `segbench/commit.txt`; without git, keeps the one of the source archive.
 
     A wheel also gets the studies, without the results and notes beside them.
     """
