@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from segbench.api import compare, evaluate, train
+    from segbench.api.calls import compare, evaluate, train
     from segbench.artifacts.segmenter import Segmenter
 
 __version__ = "0.1.0"
@@ -31,7 +31,7 @@ def load(ckpt: Path | str | None = None, device: str = "auto") -> Segmenter:
 
 
 def __getattr__(name: str) -> Any:
-    """The commands that can be called, see `segbench.api`; they are imported when asked for."""
+    """A command that can be called, imported when it is asked for; see `segbench.api.calls`."""
     if name in ("train", "evaluate", "compare"):
         return import_module(f"segbench.{name}")
     raise AttributeError(f"module 'segbench' has no attribute '{name}'")

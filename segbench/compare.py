@@ -17,7 +17,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from segbench.api import make_callable
+from segbench.api.verbs import make_callable
 from segbench.config import make_folder
 from segbench.config.app import run_verb
 from segbench.errors import ConfigError

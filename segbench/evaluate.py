@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
-from segbench.api import make_callable
+from segbench.api.verbs import make_callable
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import Config, make_folder
 from segbench.config.app import run_verb

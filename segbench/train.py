@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Literal
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
-from segbench.api import make_callable
+from segbench.api.verbs import make_callable
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import Config, config_dir
 from segbench.config.app import run_verb
