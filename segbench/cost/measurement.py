@@ -19,6 +19,7 @@ import torch
 from torch import nn
 
 from segbench.artifacts import build, provenance
+from segbench.artifacts.offline import offline
 from segbench.artifacts.segmenter import resolve_device
 from segbench.artifacts.typed import plain
 from segbench.cost.profiling import (
@@ -71,7 +72,7 @@ def measure(job: Job) -> Row:
     device, mode = resolve_device(job.device), Mode.parse(job.mode)
     torch.set_float32_matmul_precision("high")  # as in training
     torch.nn.Conv2d(3, 3, 3)(torch.zeros(1, 3, 8, 8))  # loads what every first convolution loads
-    network = build.build_model(build.offline(job.node), job.num_classes).eval()
+    network = build.build_model(offline(job.node), job.num_classes).eval()
     params, macs = count_params(network), count_macs(network, job.size)
     model = mode.prepare(network, device)
     inference = _inference(model, mode, device, job)
