@@ -182,12 +182,16 @@ def _parity(network: Deployed, file: Path, images: list[Tensor], config: Config)
 
 def _inside(segmenter: Segmenter) -> Config:
     """The metadata inside the file: everything that predict and evaluate need."""
-    keys = ("format", "config", "classes", "protocol", "scores")
-    inside = {key: segmenter.meta[key] for key in keys if key in segmenter.meta}
+    meta = segmenter.meta
     # The graph pads by itself, and ONNX Runtime computes in float32.
-    inside["config"] = {**inside["config"], "inference": {**segmenter.inference, "divisor": 1}}
-    inside["protocol"] = {**inside["protocol"], "precision": "32-true"}
-    return {**inside, "params": segmenter.num_params}
+    return {
+        "format": meta["format"],
+        "config": {**meta["config"], "inference": {**segmenter.inference, "divisor": 1}},
+        "classes": meta["classes"],
+        "protocol": {**meta["protocol"], "precision": "32-true"},
+        "scores": meta["scores"],
+        "params": segmenter.num_params,
+    }
 
 
 def _card(segmenter: Segmenter, config: Config) -> Config:

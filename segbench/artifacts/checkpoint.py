@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict, cast
 
 import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from segbench.artifacts.entry import check_entry
+from segbench.artifacts.entry import Entry, check_entry
 from segbench.artifacts.trust import admit, construct
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError
@@ -26,11 +26,16 @@ SHOWN_KEYS = 3  # mismatched keys of each kind listed in a message
 SPARE_NUMBERS, SPARE_TENSORS = 1 << 24, 1 << 12
 
 
-def read_checkpoint(path: Path | str) -> dict[str, Any]:
-    """Reads a segbench checkpoint without running any code from it.
+class Checkpoint(TypedDict):
+    """What a checkpoint contains; `epoch`, from 0, only if it is not a small one."""
 
-    Returns:
-        The checkpoint, with a `segbench` entry (see `check_entry`) and a `state_dict` of tensors.
+    segbench: Entry
+    state_dict: dict[str, Tensor]
+    epoch: NotRequired[int]
+
+
+def read_checkpoint(path: Path | str) -> Checkpoint:
+    """Reads a segbench checkpoint without running any code from it.
 
     Raises:
         ConfigError: the file does not exist, is damaged or altered, or is from another program.
@@ -54,12 +59,10 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
         isinstance(key, str) and isinstance(value, Tensor) for key, value in state.items()
     ):
         raise ConfigError(f"ckpt={path}: has no state_dict of tensors; the file was altered")
-    return checkpoint
+    return cast(Checkpoint, checkpoint)
 
 
-def load_checkpoint(
-    path: Path | str, allow_targets: Sequence[str] = ()
-) -> tuple[nn.Module, dict[str, Any]]:
+def load_checkpoint(path: Path | str, allow_targets: Sequence[str] = ()) -> tuple[nn.Module, Entry]:
     """Loads the trained model of a checkpoint and its metadata; needs nothing but the file.
 
     Args:
@@ -134,7 +137,7 @@ class _AllottedMemory(TorchFunctionMode):
         self.tensors = 2 * len(state) + SPARE_TENSORS
 
     def __torch_function__(
-        self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+        self, func: Any, types: Any, args: Any = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
         given = kwargs or {}
         if func in self._MAKERS:

@@ -60,11 +60,11 @@ def may_differ_on_resume(key: str) -> bool:
     return rule is not None and rule.resumable
 
 
-def leaves(value: Any, path: str = "") -> dict[str, Any]:
+def leaves(value: object, path: str = "") -> dict[str, object]:
     """The values of nested mappings by dotted path."""
     if not isinstance(value, Mapping):
         return {path: value}
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for key, item in value.items():
         found |= leaves(item, f"{path}.{key}" if path else str(key))
     return found
@@ -80,7 +80,7 @@ def _pretraining(result: Result) -> str:
     return " + ".join(str(start) for start in starts if start) or "from scratch"
 
 
-def _augmentation(result: Result) -> dict[str, Any]:
+def _augmentation(result: Result) -> dict[str, object]:
     """The data options that no other rule covers."""
     found = leaves(dict(_node(result, "data")), "data")
     return {

@@ -6,15 +6,46 @@ Read an entry only through `check_entry`; all keys below can then be relied on.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, NotRequired, TypedDict, cast
 
 from segbench.artifacts.plain import check_plain, is_number
+from segbench.config import Config
 from segbench.config.fields import LARGEST_SEED
-from segbench.data.classes import ClassSet
+from segbench.data.classes import ClassSet, PlainClasses
 from segbench.errors import ConfigError
+from segbench.metrics.scores import MatrixScores
 
 CHECKPOINT_FORMAT = 1
 LARGEST_SIDE = 1 << 15  # maximum image side in pixels that a model was trained on
+
+
+class Entry(TypedDict):
+    """What a file that was checked says of its model.
+
+    Args:
+        format: see `CHECKPOINT_FORMAT`.
+        config: resolved config of the training.
+        classes: see `ClassSet.from_dict`.
+        mean, std: of RGB in 0..1, by which images are normalized.
+        protocol: how the scores were measured, see `artifacts.result.Protocol`.
+        scores: by split, as far as they are known.
+        fingerprint: of each split of the training data.
+        devices: processes that shared each step.
+        params: parameters of the model, where the file is an exported one.
+        trained: what result.json says of the training, in a small checkpoint.
+    """
+
+    format: int
+    config: Config
+    classes: PlainClasses
+    mean: list[float]
+    std: list[float]
+    protocol: Config
+    scores: dict[str, MatrixScores | None]
+    fingerprint: NotRequired[dict[str, str]]
+    devices: NotRequired[int]
+    params: NotRequired[int | None]
+    trained: NotRequired[Config]
 
 
 class _Field(NamedTuple):
@@ -125,7 +156,7 @@ FIELDS: dict[str, _Field] = {
 IN_ONNX = ("mean", "std")  # keys that an ONNX entry does not have: the graph normalizes
 
 
-def check_entry(entry: Any, where: str, left_out: tuple[str, ...] = ()) -> dict[str, Any]:
+def check_entry(entry: Any, where: str, left_out: tuple[str, ...] = ()) -> Entry:
     """Returns the entry if all of it is plain data of the expected types.
 
     Args:
@@ -159,7 +190,7 @@ def check_entry(entry: Any, where: str, left_out: tuple[str, ...] = ()) -> dict[
             f"{where}: what it says of itself is not what segbench writes, so the file was altered "
             f"or damaged: {'; '.join(problems)}"
         )
-    return entry
+    return cast(Entry, entry)
 
 
 def _problem(entry: Mapping[str, Any], path: str, field: _Field) -> str:

@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from segbench.artifacts.build import instantiate
 from segbench.artifacts.checkpoint import load_checkpoint
-from segbench.artifacts.entry import IN_ONNX, check_entry
+from segbench.artifacts.entry import IN_ONNX, Entry, check_entry
 from segbench.artifacts.trust import admit, construct
+from segbench.config import Config
 from segbench.data.classes import ClassSet
 from segbench.data.dataset import Source
 from segbench.data.frames import resize_image
@@ -143,7 +144,7 @@ class Segmenter:
                 labels = predictor.labels(batch, size, names)
         return Prediction(_array(labels[0]), probs, self.classes, in_windows)
 
-    def data_node(self, root: str | None = None) -> dict[str, Any]:
+    def data_node(self, root: str | None = None) -> Config:
         """The config of the data set that the checkpoint names: only what to read.
 
         Args:
@@ -191,7 +192,7 @@ class Segmenter:
         return instantiate("inference", {**self.inference, **node}, **self._given)
 
 
-def load_network(path: Path, allow_targets: Sequence[str] = ()) -> tuple[nn.Module, dict[str, Any]]:
+def load_network(path: Path, allow_targets: Sequence[str] = ()) -> tuple[nn.Module, Entry]:
     """The model of a checkpoint or `.onnx` file, and its metadata.
 
     Raises:

@@ -14,14 +14,14 @@ from typing import Any
 
 import torch
 
-from segbench.artifacts.checkpoint import read_checkpoint
+from segbench.artifacts.checkpoint import Checkpoint, read_checkpoint
 from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.artifacts.typed import plain
+from segbench.config import Config
 from segbench.errors import ResultError
 from segbench.system.storage import replacing
 
-Facts = dict[str, Any]
 _OF_THE_MACHINE = ("run_dir", "logger", "overwrite", "resume")
 _OF_THE_RESULT = (
     "study", "name", "seed", "command", "commit", "dirty", "hardware", "versions", "budget",
@@ -42,12 +42,13 @@ def write_small(ckpt: Path, target: Path, half: bool) -> None:
         ConfigError: `ckpt` cannot be read.
     """
     checkpoint = read_checkpoint(ckpt)
-    meta = dict(checkpoint["segbench"])
+    meta = checkpoint["segbench"].copy()
     result = result_beside(ckpt)
-    meta["trained"] = meta.get("trained") or _facts(result) | _epoch(checkpoint)
+    trained = meta.get("trained") or _facts(result) | _epoch(checkpoint)
+    meta["trained"] = trained
     if not meta["scores"].get("test"):
-        epoch = meta["trained"].get("epoch")
-        meta["scores"] = {**meta["scores"], **_test_scores(ckpt, epoch, result)}
+        tested = _test_scores(ckpt, trained.get("epoch"), result)
+        meta["scores"] = {**meta["scores"], **tested}
     kept = {k: v for k, v in meta["config"].items() if k not in _OF_THE_MACHINE}
     meta["config"] = _without_folders(kept)
     state = {
@@ -66,7 +67,7 @@ def result_beside(ckpt: Path) -> Result | None:
         return None
 
 
-def _facts(result: Result | None) -> Facts:
+def _facts(result: Result | None) -> Config:
     """Provenance of the weights, from the result.json of the run that contains the checkpoint."""
     if result is None:
         return {}
@@ -80,7 +81,7 @@ def _facts(result: Result | None) -> Facts:
     return facts
 
 
-def _epoch(checkpoint: Mapping[str, Any]) -> Facts:
+def _epoch(checkpoint: Checkpoint) -> Config:
     """The epoch, from 1, after which the weights were saved; 0 if they were only tested."""
     if "epoch" not in checkpoint:
         return {}
@@ -88,7 +89,7 @@ def _epoch(checkpoint: Mapping[str, Any]) -> Facts:
     return {"epoch": int(checkpoint["epoch"]) + 1 if is_trained else 0}
 
 
-def _test_scores(ckpt: Path, epoch: int | None, result: Result | None) -> Facts:
+def _test_scores(ckpt: Path, epoch: int | None, result: Result | None) -> Config:
     """The test scores of the run, if these weights were the tested ones."""
     scores = result.scores.get("test") if result else None
     if result is None or result.protocol is None or result.status != "finished" or not scores:

@@ -32,7 +32,7 @@ from torch import nn
 from segbench.artifacts.build import build_source, instantiate, locate
 from segbench.artifacts.offline import offline
 from segbench.artifacts.plain import check_plain, numbers
-from segbench.config import config_dir
+from segbench.config import Config, config_dir
 from segbench.config.targets import INJECTED, PIPELINE, check_node
 from segbench.errors import ConfigError
 from segbench.inference.predictor import Predictor
@@ -49,7 +49,7 @@ _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
 _NEVER_ADDED = sys.stdlib_module_names | {"segbench"}
 
 
-def admit(part: str, node: Any, where: str, allow: Sequence[str] = ()) -> dict[str, Any]:
+def admit(part: str, node: Any, where: str, allow: Sequence[str] = ()) -> Config:
     """Checks a config node that was read from a file and returns what may be built.
 
     Args:
@@ -196,7 +196,7 @@ def _check_model_class(target: str, where: str) -> None:
         raise ConfigError(f"{where}: config.model: {target} is no torch.nn.Module; it was not run")
 
 
-def _without_downloads(node: dict[str, Any], target: str) -> dict[str, Any]:
+def _without_downloads(node: Config, target: str) -> Config:
     """Also turns off the pretrained weights that a model loads by default."""
     parameters = inspect.signature(locate(target)).parameters.values()
     defaults = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypedDict
 
 import torch
@@ -24,6 +24,17 @@ class Batch(TypedDict):
     name: list[str]
     group: list[str]
     index: torch.Tensor
+
+
+def parts(batch: Batch) -> Iterator[tuple[torch.Tensor, torch.Tensor, torch.Tensor, list[str]]]:
+    """Image, mask, index and names of a batch: all together, or one by one if sizes differ."""
+    image, mask, index, names = batch["image"], batch["mask"], batch["index"], batch["name"]
+    if isinstance(image, torch.Tensor) and isinstance(mask, torch.Tensor):
+        yield image, mask, index, names
+        return
+    for position, name in enumerate(names):
+        one = slice(position, position + 1)
+        yield image[position][None], mask[position][None], index[one], [name]
 
 
 def collate(samples: list[Sample], one_size: bool = False) -> Batch:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from torch import Tensor
 
 from segbench.artifacts.segmenter import Segmenter
+from segbench.data.batch import parts
 from segbench.data.classes import ClassSet
 from segbench.data.dataset import Record, Source
 from segbench.data.files import read_raw_mask
@@ -71,9 +72,8 @@ def evaluate_checkpoint(
     predictor, device, finite = segmenter.predictor, segmenter.device, FiniteLogits()
     data.device = device  # determines the batch size
     loader = data.val_dataloader() if split == "val" else data.test_dataloader()
-    for images, masks, indices in _parts(loader):
+    for images, masks, indices, names in chain.from_iterable(map(parts, loader)):
         size = (masks.shape[1], masks.shape[2])
-        names = [records[index].name for index in indices.tolist()]
         confidence = None
         with segmenter.autocast():
             if calibration:
@@ -102,17 +102,6 @@ def evaluate_checkpoint(
             return predictor.labels(sample["image"][None].to(device), size)[0].cpu().numpy()
 
     return Evaluation([records[i] for i in order], matrices, [extras[i] for i in order], pred_of)
-
-
-def _parts(loader: Any) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Batches of images, masks and indices; one image at a time if sizes differ."""
-    for batch in loader:
-        if isinstance(batch["image"], Tensor) and isinstance(batch["mask"], Tensor):
-            yield batch["image"], batch["mask"], batch["index"]
-        else:
-            for item in zip(batch["image"], batch["mask"], batch["index"], strict=True):
-                image, mask, index = item
-                yield image[None], mask[None], index[None]
 
 
 def evaluate_predictions(

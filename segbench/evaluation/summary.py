@@ -119,7 +119,7 @@ def summarize(
     groups: Sequence[str],
     classes: ClassSet,
     absent: str,
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """All scores of a set of images: those of `metrics.scores`, and those beyond the matrix.
 
     Args:
@@ -133,7 +133,7 @@ def summarize(
         Plain types; fractions. Scores that were not counted are omitted.
     """
     total = matrices.sum(0)
-    found = scores(total, classes.names, absent)
+    found: dict[str, object] = {**scores(total, classes.names, absent)}
     found |= image_scores(matrices, absent)
     found["groups"] = group_scores(matrices, groups, absent)
     boundary = _sum(image.boundary for image in extras)

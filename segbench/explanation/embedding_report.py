@@ -8,7 +8,6 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import cv2
 import numpy as np
@@ -132,7 +131,7 @@ def _write_points(found: Embedding, file: Path) -> None:
             writer.writerow([f"{x:.4f}", f"{y:.4f}", *text, *place])
 
 
-def _numbers(found: Embedding) -> dict[str, Any]:
+def _numbers(found: Embedding) -> dict[str, object]:
     names = found.classes.names
     return {
         **found.settings,

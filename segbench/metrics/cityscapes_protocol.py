@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
@@ -77,7 +76,7 @@ class InstanceCounts:
     def __add__(self, other: InstanceCounts) -> InstanceCounts:
         return InstanceCounts(self.confusion + other.confusion, self.weighted + other.weighted)
 
-    def scores(self) -> dict[str, Any]:
+    def scores(self) -> dict[str, float | dict[str, float | None] | None]:
         """`iIoU` by class and `category_iIoU` by category, each with its mean; None if absent."""
         hits, misses, category_hits, category_misses = self.weighted
         by_class = {}

@@ -10,7 +10,7 @@ Imports only NumPy, so that `compare` starts fast.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -98,18 +98,30 @@ def mean_over_classes(values: np.ndarray, absent: str = "exclude") -> np.ndarray
     return _divide(total, count)
 
 
-def scores(matrix: np.ndarray, names: Sequence[str], absent: str = "exclude") -> dict[str, Any]:
+class MatrixScores(TypedDict):
+    """The scores of one summed confusion matrix, fractions; None if a value is undefined.
+
+    `fwIoU` is IoU weighted by the share of true pixels; the last four are by class name.
+    """
+
+    mIoU: float | None
+    mDice: float | None
+    pixel_acc: float | None
+    mean_acc: float | None
+    fwIoU: float | None
+    IoU: dict[str, float | None]
+    Dice: dict[str, float | None]
+    precision: dict[str, float | None]
+    recall: dict[str, float | None]
+
+
+def scores(matrix: np.ndarray, names: Sequence[str], absent: str = "exclude") -> MatrixScores:
     """All scores of one summed confusion matrix.
 
     Args:
         matrix: int64 `[C, C + 1]`.
         names: C class names.
         absent: see `mean_over_classes`.
-
-    Returns:
-        Fractions: `mIoU`, `mDice`, `pixel_acc`, `mean_acc`, `fwIoU` (IoU weighted by the share of
-        true pixels), and `IoU`, `Dice`, `precision`, `recall` by class name. A value that is
-        undefined is None.
     """
     iou, dice = class_iou(matrix), class_dice(matrix)
     recall, precision = class_recall(matrix), class_precision(matrix)

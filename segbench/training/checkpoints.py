@@ -28,7 +28,7 @@ class LastCheckpoint(Checkpoint):
         self.file = file
         self.every = every
         self._written_at = 0.0
-        self._kept: dict[str, Any] | None = None
+        self._kept: dict[str, object] | None = None
         self._copied: torch.cuda.Event | None = None
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -6,14 +6,14 @@ import logging
 import re
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import torch
 
-from segbench.artifacts.checkpoint import read_checkpoint
+from segbench.artifacts.checkpoint import Checkpoint, read_checkpoint
 from segbench.artifacts.result import Result, Scores, Timings
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.artifacts.typed import known, read_as
@@ -77,7 +77,7 @@ def _work(
             run.write_config(config)
         journal.update(journal.result)
         check_possible(config)
-        begun = _read_own(resume, run)["segbench"] if resume else {}
+        begun: Mapping[str, object] = _read_own(resume, run)["segbench"] if resume else {}
         parts = build_run(config, run)
         check_same_run(begun, before, parts, run)
         journal.update(describe(journal.result, parts, config))
@@ -179,7 +179,7 @@ def _selected(config: Config, run: RunDirectory, parts: RunParts) -> Path:
     )
 
 
-def _read_own(file: Path, run: RunDirectory) -> Config:
+def _read_own(file: Path, run: RunDirectory) -> Checkpoint:
     """Reads a checkpoint of this run.
 
     Raises:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 import pytorch_lightning as pl
@@ -108,19 +109,14 @@ class Speed(pl.Callback):
             "waiting_for_data": self.totals["data"] / max(train, 1e-9),
         }
 
-    def state_dict(self) -> dict[str, Any]:
+    def state_dict(self) -> dict[str, float]:
         """The totals so far, for the checkpoint, which is written within the epoch."""
         going_on = 0.0 if self._began is None else time.perf_counter() - self._began
         return {**self.totals, "epochs": self.totals["epochs"] + going_on}
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restores the totals of the run that is resumed; earlier versions stored fewer."""
-        old = {"seconds": "steps", "waiting": "data"}
-        known = {old.get(key, key): value for key, value in state_dict.items()}
-        if "seconds" in state_dict:  # steps and waiting together
-            known["steps"] -= known["data"]
-            known["epochs"] = state_dict["seconds"]
-        self.totals |= known
+    def load_state_dict(self, state_dict: Mapping[str, float]) -> None:
+        """The totals of the run that is resumed."""
+        self.totals |= state_dict
 
 
 def _seconds_writing(trainer: pl.Trainer) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,17 +15,16 @@ from torch.nn import functional as F
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
+from segbench.data.batch import Batch, parts
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError, NonFiniteLossError
 from segbench.inference.labels import FiniteLogits, checked_argmax
 from segbench.inference.predictor import Predictor
 from segbench.metrics.boundary import BoundaryPerImage
 from segbench.metrics.confusion import ConfusionPerImage
-from segbench.metrics.scores import scores
+from segbench.metrics.scores import MatrixScores, scores
 from segbench.training.finite import CAUSES, LossWatch, check_weights
 from segbench.training.loss_terms import loss_terms, outputs_of
-
-Batch = dict[str, Any]
 
 
 class SegmentationTask(pl.LightningModule):
@@ -67,7 +66,7 @@ class SegmentationTask(pl.LightningModule):
         seed: int = 0,
         channels_last: bool = True,
         log_every: int = 20,
-        checkpoint_meta: dict[str, Any] | None = None,
+        checkpoint_meta: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__()
         self.memory_format = torch.channels_last if channels_last else torch.contiguous_format
@@ -84,7 +83,7 @@ class SegmentationTask(pl.LightningModule):
         self.seed = seed
         self.log_every = log_every
         self.checkpoint_meta = checkpoint_meta or {}
-        self.latest_scores: dict[str, dict[str, Any]] = {}
+        self.latest_scores: dict[str, MatrixScores] = {}
         self.tested: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
         self.found_lr: float | None = None
         self.may_diverge = False
@@ -107,7 +106,10 @@ class SegmentationTask(pl.LightningModule):
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Runs one step; logs each term of the loss."""
-        image, mask = self.normalize(batch["image"]), batch["mask"]
+        image, mask = batch["image"], batch["mask"]
+        assert isinstance(image, Tensor)  # training images have one size
+        assert isinstance(mask, Tensor)
+        image = self.normalize(image)
         logits, auxiliary = outputs_of(self.model, image)
         ignored = self.classes.ignore_index
         terms = loss_terms(self.model, self.loss, logits, auxiliary, mask, ignored)
@@ -140,10 +142,10 @@ class SegmentationTask(pl.LightningModule):
         self.check_finite()
         check_weights(self.model, self.trainer.global_step)
 
-    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+    def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Tensor]]:
         """Predicts whole images, counts them, logs the loss; returns label maps as `pred`."""
         predictions: list[Tensor] = []
-        for image, mask, index, names in _parts(batch):
+        for image, mask, index, names in parts(batch):
             logits = self.model(self.normalize(image))
             size = (mask.shape[-2], mask.shape[-1])
             pred, finite = checked_argmax(logits.float(), size)
@@ -156,10 +158,10 @@ class SegmentationTask(pl.LightningModule):
             self.log("val/loss", loss, batch_size=len(mask), on_epoch=True, sync_dist=True)
         return {"pred": predictions}
 
-    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
+    def test_step(self, batch: Batch, batch_idx: int) -> dict[str, list[Tensor]]:
         """Predicts as `inference` is configured, counts; returns the label maps as `pred`."""
         predictions: list[Tensor] = []
-        for image, mask, index, names in _parts(batch):
+        for image, mask, index, names in parts(batch):
             image = image.to(memory_format=self.memory_format)
             size = (mask.shape[-2], mask.shape[-1])
             pred = self.predictor.labels(image, size, names, self._finite)
@@ -223,9 +225,10 @@ class SegmentationTask(pl.LightningModule):
         _, matrices = self.counts(split)
         found = scores(matrices.sum(0), self.classes.names)
         self.latest_scores[split] = found
-        for key in ("mIoU", "mDice", "pixel_acc", "mean_acc"):
-            if found[key] is not None:
-                self.log(f"{split}/{key}", found[key], prog_bar=key == "mIoU", rank_zero_only=True)
+        totals = {key: found[key] for key in ("mIoU", "mDice", "pixel_acc", "mean_acc")}
+        for key, total in totals.items():
+            if total is not None:
+                self.log(f"{split}/{key}", total, prog_bar=key == "mIoU", rank_zero_only=True)
         for name, value in found["IoU"].items():
             if value is not None:
                 self.log(f"{split}/IoU/{name}", value, rank_zero_only=True)
@@ -274,13 +277,3 @@ class SegmentationTask(pl.LightningModule):
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restores the latest scores."""
         self.latest_scores = dict(checkpoint["segbench"].get("scores", {}))
-
-
-def _parts(batch: Batch) -> Iterator[tuple[Tensor, Tensor, Tensor, Sequence[str]]]:
-    """Image, mask, index and names of a batch: all together, or one by one if sizes differ."""
-    keys = ("image", "mask", "index", "name")
-    if isinstance(batch["image"], Tensor) and isinstance(batch["mask"], Tensor):
-        yield tuple(batch[key] for key in keys)  # type: ignore[misc]
-        return
-    for image, mask, index, name in zip(*(batch[key] for key in keys), strict=True):
-        yield image[None], mask[None], index[None], [name]

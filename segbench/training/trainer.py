@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -61,7 +62,7 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         self.seconds = 0.0
 
     def save_checkpoint(
-        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+        self, checkpoint: Mapping[str, object], path: Any, storage_options: Any = None
     ) -> None:
         """Writes `checkpoint` to `path`."""
         started = time.perf_counter()
@@ -82,7 +83,7 @@ class MovableCheckpoint(ModelCheckpoint):
         if self.monitor is None or has_val_score(pl_module):
             super().on_train_epoch_end(trainer, pl_module)
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> None:
         """Restores the state, with its paths changed to the current folder."""
         here = Path(self.dirpath or "")
 
