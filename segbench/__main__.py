@@ -8,6 +8,7 @@ from pathlib import Path
 
 import segbench
 from segbench.config import did_you_mean
+from segbench.system.console import say
 
 
 def main() -> None:
@@ -22,20 +23,20 @@ def main() -> None:
         sys.argv[:2] = [f"segbench {verb}"]
         runpy.run_module(f"segbench.{verb}", run_name="__main__", alter_sys=True)
     elif verb == "--version":
-        print(f"segbench {segbench.__version__}")
+        say(f"segbench {segbench.__version__}")
     elif verb in ("-h", "--help", "help"):
-        print(f"segbench {segbench.__version__}: {(segbench.__doc__ or '').partition(': ')[2]}\n")
-        print("usage: segbench VERB [KEY=VALUE ...]      (segbench VERB --help lists the keys)")
-        print("       python -m segbench.VERB ...        is the same\n")
+        say(f"segbench {segbench.__version__}: {(segbench.__doc__ or '').partition(': ')[2]}\n")
+        say("usage: segbench VERB [KEY=VALUE ...]      (segbench VERB --help lists the keys)")
+        say("       python -m segbench.VERB ...        is the same\n")
         for name, text in verbs.items():
             summary = (ast.get_docstring(ast.parse(text)) or "").split("\n")[0]
-            print(f"  {name:12} {summary}")
+            say(f"  {name:12} {summary}")
     else:
         sys.exit(_refuse(verb, list(verbs)))
 
 
 def _refuse(verb: str, verbs: list[str]) -> int:
-    print(f"segbench: error: there is no verb '{verb}'{did_you_mean(verb, verbs)}", file=sys.stderr)
+    say(f"segbench: error: there is no verb '{verb}'{did_you_mean(verb, verbs)}", stderr=True)
     return 2
 
 

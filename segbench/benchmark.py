@@ -101,7 +101,7 @@ def _of_study(study: str, allow: list[str]) -> dict[str, Config]:
         try:
             result = run.read_result()
         except ResultError as error:
-            print(f"left out: {error}")
+            say(f"left out: {error}")
             continue
         is_finished = result and result.kind == "train" and result.status == "finished"
         if result and is_finished and result.name not in found:

@@ -55,12 +55,13 @@ def main(config: DictConfig) -> int:
     """Builds the source of the config and checks it; without the data, prints how to get it."""
     from segbench.artifacts.build import build_source
     from segbench.data.about import card
+    from segbench.system.console import say
 
     plain = resolved(config)
     data = plain["data"]
     if data.get("about") and not Path(data["root"]).expanduser().is_dir():
-        print(f"{data['root']}: no such folder, so there is nothing to check.\n")
-        print(card(HydraConfig.get().runtime.choices["data"], data))
+        say(f"{data['root']}: no such folder, so there is nothing to check.\n")
+        say(card(HydraConfig.get().runtime.choices["data"], data))
         return 2
     source = build_source(data)
     return check_data(source, make_folder("output", plain["output"]), plain["strict"])

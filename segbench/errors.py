@@ -5,7 +5,7 @@ Verbs print an error with an `exit_code` without a traceback, and exit with that
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 
@@ -97,3 +97,13 @@ class ExportError(Exception):
     """A model cannot be exported to ONNX, or the file does not predict the same as the model."""
 
     exit_code = 1
+
+
+def causes(error: BaseException) -> Iterator[BaseException]:
+    """An exception and those it was raised from or while handling, the last one first."""
+    link: BaseException | None = error
+    for _ in range(20):  # a chain of exceptions may be a ring
+        if link is None:
+            return
+        yield link
+        link = link.__cause__ or link.__context__

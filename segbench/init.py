@@ -63,7 +63,7 @@ def main() -> int:
     """Reads the command line; returns the exit code."""
     words = sys.argv[1:]
     if {"-h", "--help"} & set(words):
-        print((__doc__ or "").strip())
+        say((__doc__ or "").strip())
         return 0
     words = [word for word in words if word != "--"]
     try:

@@ -27,6 +27,7 @@ from segbench.config.app import run_verb
 from segbench.config.outcome import Outcome
 from segbench.config.tuning import is_tuning
 from segbench.errors import ConfigError, ResultError
+from segbench.system.console import say
 from segbench.training.distributed import all_start_together, is_first_process
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def _unchanged(config: Config, run: RunDirectory) -> Outcome | None:
         _check_same_config(config, made_with, run)
     if previous is not None and is_finished:
         if is_first_process():
-            print(
+            say(
                 f"{run.path} is finished already: {_score_in_words(previous)}. Nothing to do; "
                 "overwrite=true retrains it."
             )
@@ -93,7 +94,7 @@ def finish_study(config: DictConfig) -> int:
 
         return write_tuned(Path(config.hydra.sweep.dir), config.hydra.runtime.choices)
     if config.compare is None:
-        print(f"\nnext: {command('segbench.compare', {'study': config.study})}")
+        say(f"\nnext: {command('segbench.compare', {'study': config.study})}")
         return 0
     options = {"study": config.study, "wandb": "wandb" in (config.logger or {})}
     options |= OmegaConf.to_container(config.compare, resolve=True)  # type: ignore[arg-type]
@@ -116,7 +117,7 @@ def _previous(run: RunDirectory) -> Result | None:
         if not run.result_file.is_file():  # a folder of that name, for example, cannot be replaced
             raise ConfigError(f"{error}; remove it, or choose another run_dir") from None
         if is_first_process():
-            print(f"note: {error}; it is written again")
+            say(f"note: {error}; it is written again")
         return None
 
 

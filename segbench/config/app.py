@@ -41,7 +41,7 @@ def run_verb(verb: str, task: Task, after_sweep: Callable[[DictConfig], int] | N
     """
     arguments = sys.argv[1:]
     if {"-h", "--help"} & set(arguments):
-        print(help_of(verb))
+        say(help_of(verb))
         sys.exit(0)
     from hydra._internal.utils import get_args_parser
 

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from segbench.errors import ConfigError, OutputError
+from segbench.errors import ConfigError, OutputError, causes
 from segbench.system.escaping import file_name
 
 if TYPE_CHECKING:
@@ -249,12 +249,8 @@ def _write_failure(error: BaseException, numbers: frozenset[int] | None = None) 
     """The OSError that an exception is, or the full disk that a library hides behind its own."""
     if isinstance(error, OSError) and (numbers is None or error.errno in numbers):
         return error
-    seen: BaseException | None = error
-    for _ in range(20):  # a chain of exceptions may be cyclic
-        seen = seen and (seen.__cause__ or seen.__context__)
-        if isinstance(seen, OSError) and seen.errno in FULL:
-            return seen
-    return None
+    hidden = (link for link in causes(error) if isinstance(link, OSError) and link.errno in FULL)
+    return next(hidden, None)
 
 
 def _remove_lock(file: Path) -> None:

@@ -16,6 +16,7 @@ from segbench.config import Config
 from segbench.data.datamodule import SegmentationData
 from segbench.data.dataset import SPLITS
 from segbench.errors import ConfigError
+from segbench.system.console import say
 from segbench.training.compiling import compile_network
 from segbench.training.dry_run import dry_run
 from segbench.training.speed import Speed
@@ -62,7 +63,7 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
     loggers = build_loggers(config, run)  # from here on, failures are logged
     model = build.build_model(config["model"], source.classes.num_classes)
     if config["weights"]:
-        print(build.start_from(model, config["weights"]))
+        say(build.start_from(model, config["weights"]))
     data = build.build_datamodule(loader_node, source, config["seed"])
     if config["inference"].get("drop_class"):
         raise ConfigError("inference.drop_class is for prediction; in training it must be null")
@@ -73,7 +74,7 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
     dry_run(config, model, loss, predictor, data)
     if data.preview:
         data.write_preview(run.path / "preview.png")
-        print(f"preview of augmented samples: {run.path / 'preview.png'}")
+        say(f"preview of augmented samples: {run.path / 'preview.png'}")
     names = {split: [record.name for record in data.records(split)] for split in SPLITS}
     if named:
         weights = {name: data.class_weights(name) for name in named}

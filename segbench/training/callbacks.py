@@ -16,6 +16,7 @@ from torch import Tensor
 from segbench.data.classes import ClassSet
 from segbench.data.files import read_rgb
 from segbench.inference.sheets import Panels, film_strip, panel_height, sample_sheet, strip_epochs
+from segbench.system.console import say
 from segbench.system.storage import replacing, write_png
 from segbench.training.tracking import log_samples
 
@@ -177,7 +178,7 @@ class EpochLines(pl.Callback):
         ]
         epoch = f"epoch {trainer.current_epoch + 1}"
         epoch += "" if trainer.max_epochs == -1 else f"/{trainer.max_epochs}"
-        print("  ".join([epoch, *parts]), flush=True)
+        say("  ".join([epoch, *parts]))
 
 
 class Bar(TQDMProgressBar):

@@ -11,6 +11,8 @@ import torch
 from pytorch_lightning.callbacks import Checkpoint
 from torch import Tensor
 
+from segbench.system.console import say
+
 
 class LastCheckpoint(Checkpoint):
     """Writes the state at the end of an epoch, so that a resume starts a new one; not every epoch.
@@ -60,7 +62,7 @@ class LastCheckpoint(Checkpoint):
         try:
             self._write_kept(trainer)
         except (RuntimeError, OSError) as error:  # the device failed, or the disk is full
-            print(f"note: {self.file} is not of the last epoch: {error}")
+            say(f"note: {self.file} is not of the last epoch: {error}")
 
     def _write_kept(self, trainer: pl.Trainer) -> None:
         if self._kept is None:

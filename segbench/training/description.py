@@ -10,6 +10,7 @@ from segbench.artifacts.result import Budget, DataInfo, Result
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import Config
 from segbench.errors import ConfigError, DataError, ResultError
+from segbench.system.console import say
 from segbench.training.build import RunParts
 
 
@@ -81,16 +82,15 @@ def print_description(result: Result) -> None:
     assert protocol is not None
     prints = info.fingerprint
     if protocol.selection == "best" and prints["val"] == prints["test"]:
-        print(
+        say(
             "note: val and test are the same images, and the best epoch is chosen on them: the "
             "test score will be too high. Set selection=last, or hold other images out of train "
             "(Cityscapes: data.val_cities=[ulm,zurich])."
         )
-    print(
+    say(
         f"{result.name} seed {result.seed}: {(result.params or 0) / 1e6:.2f} M parameters, "
         f"{info.num_images['train']} training images, batch {budget.effective_batch_size}, "
         f"{budget.precision}, {result.hardware.device}",
-        flush=True,
     )
 
 

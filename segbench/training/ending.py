@@ -14,7 +14,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException, SI
 
 from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory
-from segbench.errors import ConfigError, EndedBySignalError, InterruptedByUserError
+from segbench.errors import ConfigError, EndedBySignalError, InterruptedByUserError, causes
 from segbench.system.storage import output_error
 from segbench.training.description import earlier_result
 from segbench.training.terminal_log import log_traceback
@@ -104,7 +104,7 @@ def ended_by_sigterm(journal: Journal) -> Iterator[None]:
 
 def _explained(error: BaseException, journal: Journal) -> BaseException:
     path = journal.run.path
-    for link in _chain(error):  # also if it was re-raised as another error
+    for link in causes(error):  # also if it was re-raised as another error
         if isinstance(link, EndedBySignalError):
             return link
     if isinstance(error, SIGTERMException):  # unhandled, the process would exit with code 0
@@ -130,10 +130,3 @@ def _by_sigterm(journal: Journal) -> EndedBySignalError:
 def _is_lightnings_exit(error: BaseException) -> bool:
     """Whether this is how Lightning ends the process after Ctrl-C."""
     return isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt)
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    link: BaseException | None = error
-    while link is not None:
-        yield link
-        link = link.__cause__ or link.__context__

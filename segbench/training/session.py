@@ -20,6 +20,7 @@ from segbench.artifacts.typed import known, read_as
 from segbench.config import Config
 from segbench.errors import ConfigError, DataError
 from segbench.metrics.scores import scores
+from segbench.system.console import say
 from segbench.training.build import RunParts, build_run
 from segbench.training.description import (
     check_same_run,
@@ -84,7 +85,7 @@ def _work(
         if is_first_process():
             print_description(journal.result)
             if resume:
-                print(f"resuming {resume}", flush=True)
+                say(f"resuming {resume}")
     _fit(parts, journal, resume)
     with ended_by_sigterm(journal), _determinism_explained():
         # Only test given weights. All ranks must take part in saving, so the condition must not
@@ -198,7 +199,7 @@ def _show(result: Result, run: RunDirectory) -> None:
     try:
         print_report(result, run)
     except Exception as error:
-        print(f"{run.path} is finished; its report cannot be shown ({error!r})")
+        say(f"{run.path} is finished; its report cannot be shown ({error!r})")
 
 
 @contextmanager

@@ -17,6 +17,7 @@ from segbench.config import Config
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError
 from segbench.inference.sheets import Panels
+from segbench.system.console import say
 from segbench.system.storage import write_text
 
 LONGEST_TAG = 64  # limit of W&B
@@ -41,7 +42,7 @@ def wandb_arguments(node: Mapping[str, Any], run: RunDirectory) -> Config:
     os.environ.setdefault("WANDB_SILENT", "true")
     offline = not _logged_in()
     if offline:
-        print(
+        say(
             "W&B is offline (not logged in): `wandb leet DIR` shows the run, `wandb sync DIR` "
             f"uploads it; DIR is {run.path}/wandb/latest-run"
         )

@@ -15,6 +15,7 @@ import yaml
 from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.errors import ResultError
+from segbench.system.console import say
 from segbench.system.storage import write_text
 
 
@@ -41,7 +42,7 @@ def write_tuned(folder: Path, choices: Mapping[str, str | None]) -> int:
         and val.mIoU is not None
     ]
     if not finished:
-        print(f"{folder}: no trial has finished, so there are no tuned values of {model}")
+        say(f"{folder}: no trial has finished, so there are no tuned values of {model}")
         return 1
     score, best, result = max(finished, key=lambda entry: entry[0])
     record = yaml.safe_load((folder / "optimization_results.yaml").read_text(encoding="utf-8"))
@@ -60,12 +61,12 @@ def write_tuned(folder: Path, choices: Mapping[str, str | None]) -> int:
         + yaml.safe_dump(found, sort_keys=False),
     )
     unfinished = len(results) - len(finished)
-    print(
+    say(
         f"\n{model}: best of {len(finished)} finished trials"
         + (f" ({unfinished} more failed or were interrupted)" if unfinished else "")
         + f", val/mIoU {100 * score:.1f} %: {best.path}\nwritten to {file}:"
     )
-    print("".join(f"  {line}\n" for line in file.read_text(encoding="utf-8").splitlines()[2:]))
+    say("".join(f"  {line}\n" for line in file.read_text(encoding="utf-8").splitlines()[2:]))
     return 0
 
 
@@ -73,7 +74,7 @@ def _read(trial: RunDirectory) -> Result | None:
     try:
         return trial.read_result()
     except ResultError as error:
-        print(f"left out: {error}")
+        say(f"left out: {error}")
         return None
 
 
