@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from segbench.config import Config, did_you_mean, make_folder, resolved
+from segbench.config import Config, make_folder, resolved
 from segbench.config.app import run_verb
 from segbench.config.named_models import as_list, training_configs
 from segbench.config.outcome import Outcome
@@ -80,7 +80,7 @@ def _check(config: Config) -> None:
 def _heat_maps(config: Config, segmenter: Segmenter, folder: Path) -> None:
     from segbench.explanation.heat_sheets import explain_image, write_sheet
 
-    labels = _class_ids(config["classes"], segmenter.classes.names)
+    labels = segmenter.class_ids(config["classes"])
     names: list[str] = []
     for name, image, mask in _images(config, segmenter):
         names.append(name)
@@ -119,15 +119,6 @@ def _architectures(config: Config, folder: Path) -> None:
         file = folder / f"{file_names([name])[0]}.svg"
         write_text(file, as_svg(traced, name))
         say(f"{file}: {traced.params / 1e6:.2f} M parameters, {traced.macs / 1e9:.2f} GMACs")
-
-
-def _class_ids(names: list[str] | None, known: tuple[str, ...]) -> list[int] | None:
-    if names is None:
-        return None
-    if unknown := [name for name in names if name not in known]:
-        hints = [f"there is no class '{name}'{did_you_mean(name, known)}" for name in unknown]
-        raise ConfigError("classes: " + "; ".join(hints))
-    return [known.index(name) for name in names]
 
 
 def _images(

@@ -52,7 +52,7 @@ def predict(config: DictConfig) -> int:
         plain["drop_class"],
         plain["allow_targets"],
     )
-    shown = _class_ids(plain["classes"], segmenter.classes.names)
+    shown = segmenter.class_ids(plain["classes"])
     make_folder("output", output)
     is_video = {file for file in files.values() if file.suffix.lower() in VIDEOS}
     images = {name: file for name, file in files.items() if file not in is_video}
@@ -91,15 +91,6 @@ def _check(config: Config) -> None:
             problems.append("refine_edges: needs the package kornia; pip install kornia")
     if problems:
         raise ConfigError("\n".join(problems))
-
-
-def _class_ids(names: list[str] | None, known: tuple[str, ...]) -> list[int] | None:
-    if names is None:
-        return None
-    if unknown := [name for name in names if name not in known]:
-        hints = [f"there is no class '{name}'{did_you_mean(name, known)}" for name in unknown]
-        raise ConfigError("classes: " + "; ".join(hints))
-    return [known.index(name) for name in names]
 
 
 def _outputs(config: Config, segmenter: Segmenter, shown: list[int] | None, kinds: list[str]

@@ -23,7 +23,7 @@ from segbench.artifacts.build import instantiate
 from segbench.artifacts.checkpoint import load_checkpoint
 from segbench.artifacts.entry import IN_ONNX, Entry, check_entry
 from segbench.artifacts.trust import admit, construct
-from segbench.config import Config
+from segbench.config import Config, did_you_mean
 from segbench.data.classes import ClassSet
 from segbench.data.dataset import Source
 from segbench.data.frames import resize_image
@@ -143,6 +143,20 @@ class Segmenter:
             else:
                 labels = predictor.labels(batch, size, names)
         return Prediction(_array(labels[0]), probs, self.classes, in_windows)
+
+    def class_ids(self, names: list[str] | None) -> list[int] | None:
+        """The IDs of the classes that the option `classes` names; None = of all.
+
+        Raises:
+            ConfigError: the model has no such class.
+        """
+        if names is None:
+            return None
+        known = self.classes.names
+        if unknown := [name for name in names if name not in known]:
+            hints = [f"there is no class '{name}'{did_you_mean(name, known)}" for name in unknown]
+            raise ConfigError("classes: " + "; ".join(hints))
+        return [known.index(name) for name in names]
 
     def data_node(self, root: str | None = None) -> Config:
         """The config of the data set that the checkpoint names: only what to read.

@@ -13,12 +13,21 @@ from torch import Tensor
 
 Rules = tuple[tuple[str, str], ...]
 
+
+def _numbered(pattern: str, replacement: str, first: int, count: int) -> Rules:
+    """Rules for names that differ in a number: `@` is `first`, ... in `pattern`, 0, ... here."""
+    return tuple(
+        (pattern.replace("@", str(first + i)), replacement.replace("@", str(i)))
+        for i in range(count)
+    )
+
+
+_CONV_NORM = ((r"\.conv\.", ".0."), (r"\.bn\.", ".1."))  # a `ConvModule` of mmsegmentation
 MMSEG_PARTS = ("backbone.", "decode_head.", "auxiliary_head.")
 DDRNET_MMSEG = (
     (r"^backbone\.context_branch_layers\.", "low."),
     (r"^backbone\.spatial_branch_layers\.", "high."),
-    (r"^backbone\.(compression|down)_1\.", r"\1.0."),
-    (r"^backbone\.(compression|down)_2\.", r"\1.1."),
+    *_numbered(r"^backbone\.(compression|down)_@\.", r"\1.@.", 1, 2),
     (r"^backbone\.", ""),
     (r"^decode_head\.(aux_)?head\.1\.", r"\1head.3."),
     (r"^decode_head\.(aux_)?head\.0\.", r"\1head."),
@@ -26,15 +35,13 @@ DDRNET_MMSEG = (
     (r"^decode_head\.aux_cls_seg\.", "aux_head.5."),
     (r"^((?:spp|head|aux_head)\..*?)bn\.", r"\g<1>0."),
     (r"^((?:spp|head|aux_head)\..*?)conv\.", r"\g<1>2."),
-    (r"\.conv\.", ".0."),
-    (r"\.bn\.", ".1."),
+    *_CONV_NORM,
 )
 PIDNET_MMSEG = (
     (r"^backbone\.i_branch_layers\.", "context."),
     (r"^backbone\.p_branch_layers\.", "detail."),
     (r"^backbone\.d_branch_layers\.", "boundary."),
-    (r"^backbone\.(compression|diff|pag)_1\.", r"\1.0."),
-    (r"^backbone\.(compression|diff|pag)_2\.", r"\1.1."),
+    *_numbered(r"^backbone\.(compression|diff|pag)_@\.", r"\1.@.", 1, 2),
     (r"^backbone\.dfm\.", "bag."),
     (r"^backbone\.", ""),
     (r"^decode_head\.(?:i_head|conv_seg)\b", "head"),
@@ -46,15 +53,11 @@ PIDNET_MMSEG = (
     (r"^(head|aux_head\.\w+)\.(weight|bias)$", r"\1.5.\2"),
     (r"^(spp\..*)\.bn\.", r"\1.0."),
     (r"^(spp\..*)\.conv\.", r"\1.2."),
-    (r"\.conv\.", ".0."),
-    (r"\.bn\.", ".1."),
+    *_CONV_NORM,
 )
 BISENETV2_MMSEG = (
     (r"^backbone\.detail\.detail_branch\.", "detail."),
-    (r"^backbone\.semantic\.stage1\.", "semantic.0."),
-    (r"^backbone\.semantic\.stage2\.", "semantic.1."),
-    (r"^backbone\.semantic\.stage3\.", "semantic.2."),
-    (r"^backbone\.semantic\.stage4\.", "semantic.3."),
+    *_numbered(r"^backbone\.semantic\.stage@\.", "semantic.@.", 1, 4),
     (r"^backbone\.semantic\.stage4_CEBlock\.gap\.1\.", "semantic.4.pooled.1."),
     (r"^backbone\.semantic\.stage4_CEBlock\.conv_gap\.", "semantic.4.pooled.2."),
     (r"^backbone\.semantic\.stage4_CEBlock\.conv_last\.", "semantic.4.last."),
@@ -87,8 +90,7 @@ _RESIDUAL_AUTHORS = (
     (r"^conv1\.4\.", "stem.1.1."),
     (r"^layer1\.", "stem.2."),
     (r"^layer2\.", "stem.4."),
-    (r"^compression3\.", "compression.0."),
-    (r"^compression4\.", "compression.1."),
+    *_numbered(r"^compression@\.", "compression.@.", 3, 2),
     (r"^spp\.scale0\.", "spp.scales.0."),
     (r"^spp\.scale(\d)\.1\.", r"spp.scales.\1.1.0."),
     (r"^spp\.scale(\d)\.3\.", r"spp.scales.\1.1.2."),
@@ -101,35 +103,21 @@ _RESIDUAL_AUTHORS = (
     (r"\.bn([123])\.", r".conv\1.1."),
 )
 DDRNET_AUTHORS = (
-    (r"^layer3\.", "low.0."),
-    (r"^layer4\.", "low.1."),
-    (r"^layer5\.", "low.2."),
-    (r"^layer3_\.", "high.0."),
-    (r"^layer4_\.", "high.1."),
-    (r"^layer5_\.", "high.2."),
+    *_numbered(r"^layer@\.", "low.@.", 3, 3),
+    *_numbered(r"^layer@_\.", "high.@.", 3, 3),
     (r"^down3\.", "down.0."),
     (r"^down4\.([01])\.", r"down.1.0.\1."),
     (r"^down4\.3\.", "down.1.1.0."),
     (r"^down4\.4\.", "down.1.1.1."),
-    (r"^spp\.process1\.", "spp.processes.0."),
-    (r"^spp\.process2\.", "spp.processes.1."),
-    (r"^spp\.process3\.", "spp.processes.2."),
-    (r"^spp\.process4\.", "spp.processes.3."),
+    *_numbered(r"^spp\.process@\.", "spp.processes.@.", 1, 4),
     (r"^seghead_extra\.", "aux_head."),
     *_RESIDUAL_AUTHORS,
 )
 PIDNET_AUTHORS = (
-    (r"^layer3\.", "context.0."),
-    (r"^layer4\.", "context.1."),
-    (r"^layer5\.", "context.2."),
-    (r"^layer3_\.", "detail.0."),
-    (r"^layer4_\.", "detail.1."),
-    (r"^layer5_\.", "detail.2."),
-    (r"^layer3_d\.", "boundary.0."),
-    (r"^layer4_d\.", "boundary.1."),
-    (r"^layer5_d\.", "boundary.2."),
-    (r"^(pag|diff)3\.", r"\1.0."),
-    (r"^(pag|diff)4\.", r"\1.1."),
+    *_numbered(r"^layer@\.", "context.@.", 3, 3),
+    *_numbered(r"^layer@_\.", "detail.@.", 3, 3),
+    *_numbered(r"^layer@_d\.", "boundary.@.", 3, 3),
+    *_numbered(r"^(pag|diff)@\.", r"\1.@.", 3, 2),
     (r"^pag\.(\d)\.f_x\.", r"pag.\1.f_p."),
     (r"^pag\.(\d)\.f_y\.", r"pag.\1.f_i."),
     (r"^dfm\.conv_([pi])\.", r"bag.f_\1."),
