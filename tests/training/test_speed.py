@@ -15,7 +15,7 @@ from torch import Tensor
 from segbench.training.callbacks import Bar, CudnnSearch
 from segbench.training.speed import Speed
 from segbench.training.step_times import StepTimes
-from tests.training.test_task import loader, make_task, make_trainer
+from tests.training.tiny_task import loader, make_task, make_trainer
 
 SLEEP = 0.1
 
