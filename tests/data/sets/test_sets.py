@@ -114,7 +114,7 @@ def test_the_usual_mistake_with_a_set_is_named(name: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", DESCRIBED)
-def test_splits_that_are_listed_by_name_are_whole(name: str) -> None:
+def test_splits_that_are_listed_by_name_are_complete(name: str) -> None:
     lists = config_of(name)["lists"] or {}
     images = config_of(name)["about"]["images"]
     named = {split: names for split, names in lists.items() if isinstance(names, list)}
@@ -212,7 +212,7 @@ def test_eroded_borders_are_ignored(tmp_path: Path) -> None:
     assert (np.delete(ids, range(8, 12), axis=1) == 0).all()
 
 
-def test_a_set_without_training_images_says_so(tmp_path: Path) -> None:
+def test_a_set_without_training_images_is_reported(tmp_path: Path) -> None:
     SETS["nightdriving"].write(tmp_path)
     with pytest.raises(DataError, match="no train images, only test: it is for evaluating"):
         source_of("nightdriving", tmp_path).records("train")
