@@ -11,7 +11,7 @@ from segbench.losses.convention import widen
 
 
 class ForeignLoss(nn.Module):
-    """Adapts a loss for float32 logits `[N, C, H, W]` and int64 masks `[N, H, W]`, like torch's own.
+    """Wraps a loss for float32 logits `[N, C, H, W]` and int64 masks `[N, H, W]`, as torch expects.
 
     Args:
         loss: `(logits, mask) -> scalar`, a module or a function.
