@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
+from segbench.api.verbs import make_callable
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import Config, make_folder
 from segbench.config.app import run_verb
@@ -250,3 +251,5 @@ def _write(
 
 if __name__ == "__main__":
     run_verb("evaluate", evaluate)
+else:
+    make_callable(__name__)

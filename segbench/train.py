@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Literal
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from segbench.api.verbs import make_callable
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import Config, config_dir
 from segbench.config.app import run_verb
@@ -166,3 +167,5 @@ def _check_same_config(new: Config, old: Config, run: RunDirectory) -> None:
 
 if __name__ == "__main__":
     run_verb("train", train, after_sweep=finish_study)
+else:
+    make_callable(__name__)
