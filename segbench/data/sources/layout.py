@@ -50,8 +50,9 @@ def find_files(root: Path, pattern: str, split_folder: str = "", key: str = "") 
     found: dict[str, Path] = {}
     unread: Counter[str] = Counter()
     depth = None if "**" in pattern else pattern.count("/") - len(fixed.parts)
-    for path in sorted(files_below(root / fixed, depth)):
-        match = regex.fullmatch(path.relative_to(root).as_posix())
+    below = len(root.parts)
+    for path in files_below(root / fixed, depth):
+        match = regex.fullmatch("/".join(path.parts[below:]))
         if match is None:
             continue
         if path.suffix.lower() not in suffixes:
