@@ -32,7 +32,7 @@ def find_predictions(folder: Path, records: Sequence[Record]) -> tuple[dict[int,
         The file of each image by position, and a message for each image without a file, each file
         without an image, and each image with two files.
 
-        Raises:
+    Raises:
         DataError: the folder does not exist or contains no label map.
     """
     if not folder.is_dir():
