@@ -32,7 +32,9 @@ def _below(folder: Path, depth: int | None, closed: frozenset[Identity]) -> Iter
     own = _identity(folder)
     try:
         with os.scandir(folder) as scan:  # its entries know their kind without a call each
-            entries = sorted((e for e in scan if not e.name.startswith(".")), key=attrgetter("name"))
+            entries = sorted(
+                (e for e in scan if not e.name.startswith(".")), key=attrgetter("name")
+            )
     except OSError:  # the folder does not exist or may not be read
         return
     closed = closed | {own} if own is not None else closed

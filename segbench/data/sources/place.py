@@ -71,7 +71,8 @@ def check_place(
     there = [path for path in dict.fromkeys(needed) if path not in missing]
     half = f" Only {', '.join(there)} is there: a part of it was not unpacked." if there else ""
     raise DataError(
-        f"{root}: missing {', '.join(missing)} of {title}.{half}{looks_like(root)} Found: {_entries(root)}."
+        f"{root}: missing {', '.join(missing)} of {title}.{half}{looks_like(root)} "
+        f"Found: {_entries(root)}."
         f"\nExpected layout:\n{layout}\nTo get it: {steps}"
     )
 
