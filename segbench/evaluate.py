@@ -155,10 +155,16 @@ def _trained_as(segmenter: Segmenter) -> Protocol:
 
 
 def _seen_as_in_training(segmenter: Segmenter) -> Config:
-    """How the network was shown its pictures: size and normalization."""
+    """How the network was shown its pictures: size, bands and normalization."""
     meta = segmenter.meta
     trained = meta["config"]["data"]  # an ONNX file normalizes by itself: see there
-    own = {key: list(trained.get(key) or meta[key]) for key in ("mean", "std")}
+    own: Config = {}
+    for key in ("mean", "std"):
+        given = trained.get(key)
+        own[key] = list(meta[key] if given is None or given == "auto" else given)
+    if not segmenter.bands.is_rgb8:
+        bands = segmenter.bands.plain()
+        own |= {key: bands[key] for key in ("channels", "value_range")}
     return {"resize": meta["protocol"].get("resize"), **own}
 
 

@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +56,11 @@ def predict(config: DictConfig) -> int:
     )
     shown = _class_ids(plain["classes"], segmenter.classes.names)
     make_folder("output", output)
+    if not segmenter.bands.is_rgb8 and any(f.suffix.lower() in VIDEOS for f in files.values()):
+        raise ConfigError(
+            "source: contains a video, which is RGB of 8 bits, and the checkpoint sees other bands "
+            "or values (data.channels, data.value_range); give images"
+        )
     is_video = {file for file in files.values() if file.suffix.lower() in VIDEOS}
     pictures = {name: file for name, file in files.items() if file not in is_video}
     failures = _predict_pictures(pictures, segmenter, plain, shown) if pictures else []
@@ -128,7 +134,8 @@ def _predict_pictures(
         progress("Predicting", len(files)) as show,
     ):
         pending: deque[Future[None]] = deque()
-        for name, image in _ahead(reader, read_photo, files, failures):
+        read = partial(read_photo, bands=segmenter.bands)
+        for name, image in _ahead(reader, read, files, failures):
             try:
                 found = _predict_one(image, segmenter, config, "probs" in kinds)
             except DataError as error:
@@ -137,7 +144,8 @@ def _predict_pictures(
             if found.in_windows:
                 say(f"{files[name]}: too large for one piece, predicted in windows "
                     "(inference=slide chooses them, resize=[H,W] avoids them)")  # fmt: skip
-            pending.append(writers.submit(outputs.write, name, image, found.labels, found.probs))
+            visible = segmenter.bands.displayed(image)
+            pending.append(writers.submit(outputs.write, name, visible, found.labels, found.probs))
             while len(pending) > 2 * config["writers"]:  # bounds the memory
                 pending.popleft().result()
             done += 1
@@ -236,7 +244,7 @@ def _predict_one(
     found = segmenter.predict(image, with_probs=wants_probs or config["refine_edges"])
     labels = found.labels
     if config["refine_edges"] and found.probs is not None:
-        labels = refine.refine_edges(image, found.probs)
+        labels = refine.refine_edges(segmenter.bands.displayed(image), found.probs)
     if config["majority_window"] > 1:
         labels = refine.majority_filter(labels, config["majority_window"])
     if config["min_region"] > 1:

@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "models": set(),
     "losses": set(),
     "metrics": {"data.classes", "data.sources.cityscapes_labels"},
-    "inference": {"data.classes", "data.decoding", "data.folders", "data.lettering"},
+    "inference": {"data.bands", "data.classes", "data.decoding", "data.folders", "data.lettering"},
     "artifacts": {"config"} | GROUND,
     "training": {"config", "artifacts"} | GROUND,
     "evaluation": {"config", "artifacts"} | GROUND,

@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from segbench.config import Config, did_you_mean
+from segbench.data.bands import RGB
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError, DataError
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from segbench.data.datamodule import SegmentationData
     from segbench.data.dataset import Source
     from segbench.inference.predictor import Predictor
+    from segbench.models.weights import LoadReport
 
 # Names of arguments whose value is loaded: pretrained weights, files, addresses.
 LOADS = re.compile(
@@ -131,14 +133,36 @@ def build_datamodule(data: Mapping[str, Any], source: Source, seed: int) -> Segm
         raise ConfigError(f"data: {error}") from error
 
 
-def build_model(node: Mapping[str, Any], num_classes: int) -> nn.Module:
-    """The network, with random weights unless its config names pretrained ones."""
-    model = instantiate("model", node, num_classes=num_classes)
+def of_data(num_classes: int, in_channels: int) -> Config:
+    """The arguments of a model that come from its data; three channels need no word."""
+    channels = {"in_channels": in_channels} if in_channels != RGB else {}
+    return {"num_classes": num_classes, **channels}
+
+
+def build_model(node: Mapping[str, Any], num_classes: int, in_channels: int = RGB) -> nn.Module:
+    """The network, with random weights unless its config names pretrained ones.
+
+    Raises:
+        ConfigError: it cannot be built, or takes no images of so many channels.
+    """
+    target = str(node["_target_"])
+    if in_channels != RGB and not _takes_channels(target):
+        raise ConfigError(
+            f"model: the images have {in_channels} channels (data.channels), and {target} takes no "
+            "argument in_channels; add one, or choose three bands: data.channels=[0,1,2]"
+        )
+    model = instantiate("model", node, **of_data(num_classes, in_channels))
     if not isinstance(model, nn.Module):
         raise ConfigError(f"model._target_ {node['_target_']} builds no torch.nn.Module")
     if getattr(model, "aux_weight", 0) < 0:
         raise ConfigError(f"model.aux_weight: must be at least 0, got {model.aux_weight}")
     return model
+
+
+def _takes_channels(target: str) -> bool:
+    parameters = inspect.signature(locate(target)).parameters
+    kinds = {parameter.kind for parameter in parameters.values()}
+    return "in_channels" in parameters or inspect.Parameter.VAR_KEYWORD in kinds
 
 
 def offline(model: Mapping[str, Any]) -> Config:
@@ -206,7 +230,13 @@ def build_predictor(
     node: Mapping[str, Any], model: nn.Module, classes: ClassSet, data: SegmentationData
 ) -> Predictor:
     """What turns the logits of a model into label maps."""
-    given = {"model": model, "classes": classes, "mean": data.mean, "std": data.std}
+    given = {
+        "model": model,
+        "classes": classes,
+        "mean": data.mean,
+        "std": data.std,
+        "value_range": data.bands.limits,
+    }
     predictor: Predictor = instantiate("inference", node, **given)
     return predictor
 
@@ -232,7 +262,7 @@ def build_scheduler(
     return scheduler
 
 
-def start_from(model: nn.Module, weights: str) -> str:
+def start_from(model: nn.Module, weights: str) -> LoadReport:
     """Loads weights into a model; returns which fit.
 
     Raises:
@@ -241,7 +271,7 @@ def start_from(model: nn.Module, weights: str) -> str:
     from segbench.models.weights import load_weights
 
     try:
-        return str(load_weights(model, weights))
+        return load_weights(model, weights)
     except ValueError as error:
         raise ConfigError(str(error)) from None
 

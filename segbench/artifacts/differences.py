@@ -106,6 +106,14 @@ def scored_data(result: Result) -> str | None:
     return info.fingerprint.get(info.split) if info else None
 
 
+def _bands(result: Result) -> Any:
+    protocol = result.protocol
+    if protocol is None or protocol.channels is None:
+        return None
+    limits = protocol.value_range
+    return {"channels": protocol.channels, "value_range": list(limits) if limits else "auto"}
+
+
 def _of_data(name: str) -> Callable[[Result], Any]:
     return lambda result: getattr(result.data_info, name, None)
 
@@ -151,6 +159,10 @@ RULES = (
          "one model saw other images in training, or was selected on others", _trained_on),
     Rule("pretraining", INVALIDATES, "pretrained weights alone are worth many points",
          _pretraining, ("weights", "model.encoder_weights")),
+    Rule("bands of the images", INVALIDATES, "one model sees more of the images",
+         _bands, ("data.channels", "data.value_range")),
+    Rule("inflated first convolution", WEAKENS,
+         "its pretrained weights were made for three channels", _of_protocol("inflated")),
     Rule("kind", WEAKENS,
          "predictions from elsewhere: how that model was trained and chosen is unknown",
          lambda result: result.kind, foreign=True),
@@ -214,7 +226,8 @@ RULES = (
     Rule("loading", NO_CHANGE, resumable=True,
          keys=("data.root", "data.eval_batch_size", "data.num_workers", "data.workers",
                "data.cache", "data.cache_dir",
-               "data.cache_limit_gb", "data.pin_memory", "data.preview", "data.about")),
+               "data.cache_limit_gb", "data.pin_memory", "data.preview", "data.about",
+               "data.show")),
     Rule("what is shown and where it goes", NO_CHANGE, resumable=True,
          keys=("resume", "overwrite", "logger", "samples", "samples_every", "log_every",
                "checkpoint_every", "run_dir",

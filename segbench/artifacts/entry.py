@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from segbench.artifacts.plain import check_plain, is_number
 from segbench.config.fields import LARGEST_SEED
+from segbench.data.bands import RGB, Bands, bands_from
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError
 
@@ -49,12 +50,21 @@ def _is_size(value: Any) -> bool:
     )
 
 
-def _is_rgb(value: Any) -> bool:
-    return isinstance(value, list | tuple) and len(value) == 3 and all(map(is_number, value))
+def _is_numbers(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(map(is_number, value))
 
 
-def _is_positive_rgb(value: Any) -> bool:
-    return _is_rgb(value) and min(value) > 0
+def _is_positive(value: Any) -> bool:
+    return _is_numbers(value) and min(value) > 0
+
+
+def _is_channels(value: Any) -> bool:
+    listed = isinstance(value, list | tuple) and bool(value) and all(map(_is_count, value))
+    return value is None or listed or _is_count(value)
+
+
+def _is_range(value: Any) -> bool:
+    return value is None or (_is_numbers(value) and len(value) == 2 and value[0] < value[1])
 
 
 def _is_score(value: Any) -> bool:
@@ -85,8 +95,15 @@ FIELDS: dict[str, _Field] = {
     "config": _MAPPING,
     "config.model": _MAPPING,
     "config.data": _MAPPING,
-    "config.data.mean": _Field(_is_rgb, "three numbers", optional=True),
-    "config.data.std": _Field(_is_positive_rgb, "three positive numbers", optional=True),
+    "config.data.mean": _Field(
+        lambda v: v == "auto" or _is_numbers(v), "a number for each channel", optional=True
+    ),
+    "config.data.std": _Field(
+        lambda v: v == "auto" or _is_positive(v),
+        "a positive number for each channel",
+        optional=True,
+    ),
+    "config.data.show": _Field(_is_channels, "null or a list of channels", optional=True),
     "config.inference": _MAPPING,
     "config.name": _Field(_is_text, "a text"),
     "config.study": _TEXT,
@@ -97,10 +114,12 @@ FIELDS: dict[str, _Field] = {
     "classes": _MAPPING,
     "classes.names": _Field(_is_texts, "a list of texts"),
     "classes.colors": _Field(lambda v: isinstance(v, list | tuple), "a list of [R, G, B]"),
-    "mean": _Field(_is_rgb, "three numbers"),
-    "std": _Field(_is_positive_rgb, "three positive numbers"),
+    "mean": _Field(_is_numbers, "a number for each channel"),
+    "std": _Field(_is_positive, "a positive number for each channel"),
     "protocol": _MAPPING,
     "protocol.resize": _Field(_is_size, "null or [H, W]", optional=True),
+    "protocol.channels": _Field(_is_channels, "a number or a list of bands", optional=True),
+    "protocol.value_range": _Field(_is_range, "null or [low, high]", optional=True),
     "protocol.precision": _TEXT,
     "protocol.labels": _TEXT,
     "protocol.selection": _TEXT,
@@ -154,12 +173,33 @@ def check_entry(entry: Any, where: str, left_out: tuple[str, ...] = ()) -> dict[
             ClassSet.from_dict(entry["classes"])
         except (TypeError, ValueError, OverflowError) as error:
             problems.append(f"classes: {error}")
+        problems += _channel_problems(entry, left_out)
     if problems:
         raise ConfigError(
             f"{where}: what it says of itself is not what segbench writes, so the file was altered "
             f"or damaged: {'; '.join(problems)}"
         )
     return entry
+
+
+def stored_bands(entry: Mapping[str, Any]) -> Bands:
+    """What the model of an entry sees of an image; RGB of 8 bits where it does not say."""
+    protocol = entry["protocol"]
+    channels, limits = protocol.get("channels"), protocol.get("value_range")
+    shown = entry["config"]["data"].get("show")
+    return bands_from(RGB if channels is None else channels, limits or "auto", shown)
+
+
+def _channel_problems(entry: Mapping[str, Any], left_out: tuple[str, ...]) -> list[str]:
+    try:
+        count = stored_bands(entry).count
+    except (TypeError, ValueError) as error:
+        return [f"protocol: {error}"]
+    return [
+        f"{key}: expected a number for each of {count} channel(s), found {len(entry[key])}"
+        for key in ("mean", "std")
+        if key not in left_out and len(entry[key]) != count
+    ]
 
 
 def _problem(entry: Mapping[str, Any], path: str, field: _Field) -> str:

@@ -57,6 +57,9 @@ class Protocol:
     Args:
         resolution: at which pixels are counted; `original` is that of the masks.
         resize: size at which the model sees images; None = their own.
+        channels: number of bands that the model sees, or which of them; None = unknown.
+        value_range: the values of black and white; None = 0 and 255 of 8 bits.
+        inflated: channels of a first convolution whose pretrained weights were for three.
         inference: config node of the predictor; None for predictions from elsewhere.
         absent_classes: policy for classes in neither mask nor pred, see `metrics.scores`.
         void_prediction: what void predicted on a labeled pixel is; `miss` = a miss of its class.
@@ -72,6 +75,9 @@ class Protocol:
 
     resolution: Text = "original"
     resize: tuple[Count, Count] | None = None
+    channels: Count | list[Count] | None = None
+    value_range: tuple[float, float] | None = None
+    inflated: Count | None = None
     inference: Config | None = None
     absent_classes: Literal["exclude", "zero", "one"] = "exclude"
     void_prediction: Text = "miss"

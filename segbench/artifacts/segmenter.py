@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from segbench.artifacts.build import instantiate
 from segbench.artifacts.checkpoint import load_checkpoint
-from segbench.artifacts.entry import IN_ONNX, check_entry
+from segbench.artifacts.entry import IN_ONNX, check_entry, stored_bands
 from segbench.artifacts.trust import admit, construct
 from segbench.data.classes import ClassSet
 from segbench.data.dataset import Source
@@ -86,6 +86,7 @@ class Segmenter:
         self.allow_targets = tuple(allow_targets)
         model, self.meta = load_network(self.ckpt, allow_targets)
         self.device = resolve_device(device)
+        self.bands = stored_bands(self.meta)
         self.num_params = self.meta.get("params") or sum(p.numel() for p in model.parameters())
         stored = self.meta["config"]["inference"]
         node = dict(inference or admit("inference", stored, f"ckpt={self.ckpt}", allow_targets))
@@ -97,6 +98,7 @@ class Segmenter:
             "classes": ClassSet.from_dict(self.meta["classes"]),
             "mean": self.meta["mean"],
             "std": self.meta["std"],
+            "value_range": self.meta.get("limits", self.bands.limits),
         }
         self.predictor: Predictor = (
             instantiate("inference", node, **self._given)
@@ -113,18 +115,15 @@ class Segmenter:
         """Predicts one picture.
 
         Args:
-            image: a file, or uint8 `[H, W, 3]` RGB.
+            image: a file, or uint8 `[H, W, 3]` RGB; of a checkpoint for other bands as it says.
             with_probs: also return the probabilities (C times the memory of the picture).
 
         Raises:
             DataError: the file cannot be read, or is too large for probabilities (TTA needs them).
             NonFiniteLogitsError: the network answers with NaN or infinity.
         """
-        pixels = image if isinstance(image, np.ndarray) else read_photo(Path(image))
-        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
-            raise ValueError(
-                f"the image must be uint8 [H, W, 3] RGB, not {pixels.dtype} {list(pixels.shape)}"
-            )
+        pixels = image if isinstance(image, np.ndarray) else read_photo(Path(image), self.bands)
+        self._check_pixels(pixels)
         size = (pixels.shape[0], pixels.shape[1])
         if size[0] * size[1] * self.classes.num_classes > PROBS_LIMIT:
             self._check_labels_only(size, with_probs)
@@ -142,6 +141,16 @@ class Segmenter:
             else:
                 labels = predictor.labels(batch, size, names)
         return Prediction(_array(labels[0]), probs, self.classes, in_windows)
+
+    def _check_pixels(self, pixels: np.ndarray) -> None:
+        kinds = (np.uint16, np.float32) if self.bands.keeps_values else (np.uint8,)
+        count = self.bands.count
+        if pixels.ndim != 3 or pixels.shape[2] != count or pixels.dtype not in kinds:
+            names = " or ".join(kind.__name__ for kind in kinds)
+            raise ValueError(
+                f"the image must be {names} [H, W, {count}]{' RGB' * self.bands.is_rgb}, not "
+                f"{pixels.dtype} {list(pixels.shape)}"
+            )
 
     def data_node(self, root: str | None = None) -> dict[str, Any]:
         """The config of the data set that the checkpoint names: what to read, not where to write.
@@ -206,7 +215,8 @@ def load_network(path: Path, allow_targets: Sequence[str] = ()) -> tuple[nn.Modu
     except ValueError as error:
         raise ConfigError(f"ckpt={path}: {error}") from None
     meta = check_entry(network.meta, f"ckpt={path}", left_out=IN_ONNX)
-    return network, {**meta, "mean": onnx.NO_MEAN, "std": onnx.NO_STD}
+    raw = onnx.no_normalization(stored_bands(meta).count)
+    return network, {**meta, **raw, "limits": (0.0, 255.0)}
 
 
 def default_checkpoint() -> Path:

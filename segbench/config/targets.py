@@ -18,13 +18,13 @@ from segbench.errors import UnknownTargetError
 HYDRA_KEYS = {"_target_", "_partial_", "_recursive_", "_convert_", "_args_"}
 # What the builder passes to a section's targets itself: these may not be set in a config.
 INJECTED = {
-    "model": {"num_classes"},
+    "model": {"num_classes", "in_channels"},
     "loss": {"ignore_index"},
     "optimizer": {"model", "params"},
     "scheduler": {"optimizer", "total_steps"},
     "trainer": {"callbacks", "logger", "precision", "deterministic", "default_root_dir"},
     "logger": {"save_dir"},
-    "inference": {"model", "classes", "mean", "std"},
+    "inference": {"model", "classes", "mean", "std", "value_range"},
     "data": {"source", "seed"},
 }
 # Beside its source's own arguments, a data config holds those of the loaders.

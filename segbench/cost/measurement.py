@@ -69,8 +69,8 @@ def measure(job: Job) -> dict[str, Any]:
     """Measures one network at one size in one mode.
 
     Args:
-        job: `model` (its label), `node` (its config), `num_classes`, `size` `[H, W]`, `mode`,
-            `device`, `seconds` and `rounds` of each timing, `batch_sizes` tried for throughput,
+        job: `model` (its label), `node` (its config), `num_classes`, `in_channels`, `size`
+            `[H, W]`, `mode`, `device`, `seconds` and `rounds` of each timing, `batch_sizes` tried for throughput,
             `train_batch`, `train_steps` (0: no training), `train` (config of segbench.train).
 
     Returns:
@@ -79,10 +79,12 @@ def measure(job: Job) -> dict[str, Any]:
     device, mode, size = resolve_device(job["device"]), Mode.parse(job["mode"]), job["size"]
     torch.set_float32_matmul_precision("high")  # as in training
     torch.nn.Conv2d(3, 3, 3)(torch.zeros(1, 3, 8, 8))  # what a first convolution loads is no cost
-    network = build.build_model(build.offline(job["node"]), job["num_classes"]).eval()
+    network = build.build_model(
+        build.offline(job["node"]), job["num_classes"], job["in_channels"]
+    ).eval()
     row = {**_identity(job), "device": _device_name(device, job["mode"])}
     row["params"] = count_params(network)
-    row["macs"] = count_macs(network, size)
+    row["macs"] = count_macs(network, size, job["in_channels"])
     row["flops"] = 2 * row["macs"]
     model = mode.prepare(network, device)
     row |= _inference(model, mode, device, job)
@@ -114,7 +116,7 @@ def _device_name(device: torch.device, mode: str) -> str:
 def _inference(model: nn.Module, mode: Mode, device: torch.device, job: Job) -> dict[str, Any]:
     @torch.inference_mode()
     def run(batch: int) -> Any:
-        images = mode.images(batch, job["size"], device)
+        images = mode.images(batch, job["size"], device, job["in_channels"])
 
         @torch.inference_mode()
         def forward() -> None:

@@ -20,7 +20,7 @@ from segbench.data.dataset import SPLITS, Record, Source
 from segbench.data.files import orientation_of, read_raw_mask
 from segbench.data.findings import Finding, SplitStatistics, across_splits
 from segbench.data.frames import SourceFrames
-from segbench.data.oddities import Oddities, dark_range, oddities_of
+from segbench.data.oddities import Oddities, oddities_of
 from segbench.data.sources.folder import Folder
 from segbench.errors import DataError, UnpairedError
 from segbench.machine import cores
@@ -128,8 +128,6 @@ def _oddities(split: str, records: list[Record], measured: list[Measured]) -> li
     if paged := paged + [str(r.mask) for r, m in both if m.mask.frames > 1]:
         text = f"{len(paged)} file(s) have several pages or frames, of which the first is read."
         found.append(Finding("warning", "pages", split, text, paged))
-    if dark := dark_range([m.image.span for m in measured]):
-        found.append(Finding("warning", "range", split, dark))
     return found
 
 

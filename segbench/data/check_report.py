@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from segbench.data.balance import WEIGHTINGS, class_weights
+from segbench.data.bands import bands_of
 from segbench.data.dataset import Source
 from segbench.data.findings import Finding, SplitStatistics
 from segbench.data.preview import sheet
@@ -169,7 +170,9 @@ def write_samples(path: Path, source: Source, statistics: Statistics) -> None:
         records = measured.records
         for record in records[:: max(1, len(records) // count)][:count]:
             try:
-                samples.append((f"{split} {record.name}", source.read(record)))
+                image, mask = source.read(record)
+                shown = bands_of(source).displayed(image)
+                samples.append((f"{split} {record.name}", (shown, mask)))
             except DataError:
                 continue  # its fault is in the findings
     if samples:

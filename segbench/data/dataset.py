@@ -38,9 +38,10 @@ class Record:
 
 
 class Sample(TypedDict):
-    """What the data set returns: uint8 `[3, H, W]` RGB, uint8 `[H, W]` class ids, and origin.
+    """What the data set returns: image `[C, H, W]`, uint8 `[H, W]` class ids, and origin.
 
-    `image` is stored channels-last (a view of `[H, W, 3]`), which a batch keeps.
+    `image` is uint8 RGB, unless the data set says otherwise (see `data.bands`). It is stored
+    channels-last (a view of `[H, W, C]`), which a batch keeps.
     """
 
     image: torch.Tensor
@@ -60,6 +61,8 @@ class Source(Protocol):
       the model card;
     - `found_label_map`, `dict[str, int] | None`: class id by raw label, where the data set itself
       says it, for result.json;
+    - `bands`, a `data.bands.Bands`: which bands its images have, and what their values mean, where
+      these are not RGB of 8 bits;
     - `root`, a path: where `segbench.check_data` looks for files that no record names.
 
     Attributes:
@@ -95,7 +98,8 @@ class Source(Protocol):
             record: one of `records`.
 
         Returns:
-            uint8 `[H, W, 3]` RGB and uint8 `[H, W]` class ids, `ignore_index` where unlabeled.
+            uint8 `[H, W, 3]` RGB (or as `bands` says) and uint8 `[H, W]` class ids,
+            `ignore_index` where unlabeled.
 
         Raises:
             DataError: a file is damaged, or has a label of no class; file and label are named.
@@ -115,7 +119,7 @@ class Frames(Protocol):
         """Number of frames."""
 
     def read(self, index: int) -> Arrays:
-        """Image uint8 `[H, W, 3]` and mask uint8 `[h, w]`; treat both as read-only."""
+        """Image `[H, W, C]` and mask uint8 `[h, w]`; treat both as read-only."""
 
 
 class Transform(Protocol):
@@ -230,7 +234,7 @@ def collate(samples: list[Sample], one_size: bool = False) -> dict[str, object]:
         one_size: refuse images of several sizes, as training must.
 
     Returns:
-        `image`: uint8 `[N, 3, H, W]` in channels-last memory, or a list of `[3, H, W]` when the
+        `image`: `[N, C, H, W]` in channels-last memory, or a list of `[C, H, W]` when the
         sizes differ; `mask`: uint8 `[N, H, W]`, or a list of `[H, W]` likewise (evaluation keeps
         masks at their original resolution); `name`, `group`: lists; `index`: int64 `[N]`.
 
@@ -283,6 +287,8 @@ def check_split(split: str, absent: Sequence[str] = ()) -> None:
 
 def _stack(tensors: list[torch.Tensor]) -> torch.Tensor | list[torch.Tensor]:
     same = all(tensor.shape == tensors[0].shape for tensor in tensors)
+    if len({tensor.dtype for tensor in tensors}) > 1:  # files of several pixel types
+        tensors = [tensor.float() for tensor in tensors]
     return torch.stack(tensors) if same else tensors
 
 

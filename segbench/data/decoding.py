@@ -1,4 +1,4 @@
-"""From the bytes of a file to what training and prediction see: 8-bit RGB, or true label values.
+"""From the bytes of a file to what training and prediction see: true colors, values and labels.
 
 This is the only way from a file to pixels, for training, evaluation, prediction, explanation and
 export. Its rules:
@@ -8,10 +8,9 @@ export. Its rules:
 - An alpha channel is dropped, and the colors are taken as they are stored, under transparent parts
   too. `segbench.check_data` reports images in which this makes a difference.
 - Gray becomes RGB of three equal channels; a palette, CMYK and YCbCr become RGB.
-- Whole numbers of other than 8 bits keep their range: full brightness becomes 255, and what lies
-  between is rounded.
-- Floats, signed numbers, whole numbers of more than 16 bits, and two or more than three bands are
-  refused by name: their range or their colors would be guesses.
+- Whole numbers of fewer than 8 bits become 8 bits, full brightness 255, which loses nothing.
+- Anything else (more bits, floats, signed numbers, two or more than three bands) is refused by
+  name, unless the data set says which bands and which range of values are meant: `data.bands`.
 - Of several pages or frames, the first is read; `segbench.check_data` reports these files.
 - A label is the number that is stored, the position in a palette; in GIF and BMP, whose palettes
   also serve for gray, the gray level where all colors in use are gray.
@@ -20,11 +19,13 @@ export. Its rules:
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from segbench.data.bands import RGB, Bands
 from segbench.data.damage import JPEG_MAGIC, PNG_MAGIC, check_whole
 from segbench.data.pixels import Pixels, displayed, imdecode, orientation, read_pixels, unreadable
 from segbench.errors import DataError
@@ -35,6 +36,7 @@ SUFFIXES = (
     ".webp",
 )  # fmt: skip
 _LARGEST_LABEL = (1 << 16) - 1
+_LARGEST_EXACT = 1 << 24  # whole number up to which float32 has all
 
 
 def read_bytes(path: Path | None) -> bytes:
@@ -69,6 +71,30 @@ def decode_rgb(data: bytes, path: Path | None) -> np.ndarray:
     if image is None:
         raise unreadable(data, path, "image")
     return displayed(cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image), orientation(data))
+
+
+def decode_image(data: bytes, path: Path | None, bands: Bands) -> np.ndarray:
+    """Decodes the bands of an image that a model sees.
+
+    Args:
+        data: the bytes of the file.
+        path: what to call it in an error.
+        bands: which bands, and what their values mean.
+
+    Returns:
+        `[H, W, bands.count]`: uint8 for `value_range: auto`, else uint16 or float32.
+
+    Raises:
+        DataError: damaged, no image, other bands or values than the data set says, by name.
+    """
+    if bands.is_rgb8:
+        return decode_rgb(data, path)
+    check_whole(data, path)
+    pixels = read_pixels(data, path)
+    if not bands.keeps_values:
+        pixels = _in_8_bits(pixels, path)
+    values = _chosen(_all_bands(pixels, bands, path), bands, path)
+    return np.ascontiguousarray(_exact(values, path) if bands.keeps_values else values)
 
 
 def decode_mask(data: bytes, path: Path | None) -> np.ndarray:
@@ -125,26 +151,107 @@ def _is_plain(data: bytes) -> bool:
 
 
 def _as_rgb(pixels: Pixels, path: Path | None) -> np.ndarray:
-    values, top = pixels.values, pixels.top
+    pixels = _in_8_bits(pixels, path)
+    if pixels.bands not in (1, 3):
+        raise DataError(
+            f"{path}: contains {pixels.bands} bands of {pixels.type_name}, and no alpha channel; "
+            f"set data.channels={pixels.bands}, or the list of three bands that the model is to "
+            "see (data.channels=[0,1,2]).",
+            "unreadable",
+        )
+    values = pixels.values
+    return cv2.cvtColor(values, cv2.COLOR_GRAY2RGB) if pixels.bands == 1 else values
+
+
+def _in_8_bits(pixels: Pixels, path: Path | None) -> Pixels:
+    """Colors of palettes, and whole numbers of up to 8 bits as 0..255; DataError for all others."""
     if pixels.palette is not None:
-        values, top = pixels.palette[values], 255
-    bands = values.shape[2] if values.ndim == 3 else 1
-    if bands not in (1, 3):
+        return replace(pixels, values=pixels.palette[pixels.values], palette=None)
+    top = pixels.top
+    if not 0 < top <= 255:
+        bits = f" ({top.bit_length()} bits used)" if 0 < top < _LARGEST_LABEL else ""
         raise DataError(
-            f"{path}: contains {bands} bands of {pixels.type_name}, and no alpha channel; only "
-            "gray and RGB are read. Save the three bands that the model is to see.",
+            f"{path}: contains {pixels.type_name}{bits}, and only you know which values are black "
+            "and white: set data.value_range=[lo,hi] (segbench.check_data proposes it), or save it "
+            "with 8 bits.",
+            "range",
+        )
+    if top == 255 and not pixels.white_is_zero:
+        return pixels
+    steps = (np.arange(top + 1, dtype=np.uint32) * 255 + top // 2) // top
+    table = steps.astype(np.uint8)[:: -1 if pixels.white_is_zero else 1]
+    return replace(pixels, values=table.take(pixels.values), top=255, white_is_zero=False)
+
+
+def _all_bands(pixels: Pixels, bands: Bands, path: Path | None) -> np.ndarray:
+    """`[H, W, bands]`, with the alpha channel as the last band where it is asked for."""
+    values = pixels.values if pixels.palette is None else pixels.palette[pixels.values]
+    if pixels.white_is_zero:
+        if values.dtype.kind != "u":
+            raise DataError(
+                f"{path}: {pixels.type_name} of which white is zero (photometric type 0 of TIFF); "
+                "export it with black as zero.",
+                "unreadable",
+            )
+        values = pixels.top - values
+    values = values.reshape(*values.shape[:2], -1)
+    stored = values.shape[2]
+    wanted = bands.channels
+    needed = wanted if isinstance(wanted, int) else max(wanted) + 1
+    if pixels.alpha is not None and needed == stored + 1:
+        alpha = pixels.alpha.astype(values.dtype)
+        return np.concatenate([values, alpha[..., None]], axis=2)
+    return values
+
+
+def _chosen(values: np.ndarray, bands: Bands, path: Path | None) -> np.ndarray:
+    wanted, stored = bands.channels, values.shape[2]
+    if isinstance(wanted, int):
+        if wanted == RGB and stored == 1:
+            return np.repeat(values, RGB, axis=2)
+        if wanted != stored:
+            raise DataError(
+                f"{path}: contains {stored} band(s), and data.channels is {wanted}. Set "
+                f"data.channels={stored}, or the list of bands to take, counted from 0.",
+                "bands",
+            )
+        return values
+    if max(wanted) >= stored:
+        raise DataError(
+            f"{path}: contains {stored} band(s), counted from 0, and data.channels names band "
+            f"{max(wanted)}.",
+            "bands",
+        )
+    return values[..., list(wanted)]
+
+
+def _exact(values: np.ndarray, path: Path | None) -> np.ndarray:
+    """Values as uint16 or float32, unchanged; 64-bit floats are rounded, as models compute."""
+    kind, size = values.dtype.kind, values.dtype.itemsize
+    if kind == "u" and size <= 2:
+        return values.astype(np.uint16, copy=False)
+    if kind == "f":
+        wrong = ~np.isfinite(values)
+        if wrong.any():
+            raise DataError(
+                f"{path}: {wrong.mean():.2%} of its values are not finite (NaN or infinite); fill "
+                "them with a number.",
+                "unreadable",
+            )
+        found = values.astype(np.float32)
+        if not np.isfinite(found).all():
+            raise DataError(
+                f"{path}: contains values that 32-bit floats cannot hold; rescale them.",
+                "unreadable",
+            )
+        return found
+    if max(abs(int(values.min(initial=0))), int(values.max(initial=0))) > _LARGEST_EXACT:
+        raise DataError(
+            f"{path}: contains whole numbers beyond {_LARGEST_EXACT}, which the 32-bit floats that "
+            "models compute with cannot tell apart; save it with 16 bits.",
             "unreadable",
         )
-    if not 0 < top <= _LARGEST_LABEL:
-        raise DataError(
-            f"{path}: contains {pixels.type_name}, whose range is unknown. Save it as whole "
-            "numbers of 8 or 16 bits, black as 0.",
-            "unreadable",
-        )
-    if top != 255 or pixels.white_is_zero:
-        table = (np.arange(top + 1, dtype=np.uint32) * 255 + top // 2) // top
-        values = table.astype(np.uint8)[:: -1 if pixels.white_is_zero else 1].take(values)
-    return cv2.cvtColor(values, cv2.COLOR_GRAY2RGB) if bands == 1 else values
+    return values.astype(np.float32)
 
 
 def _as_labels(pixels: Pixels, path: Path | None) -> np.ndarray:

@@ -8,8 +8,16 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from segbench.data.bands import Bands
 from segbench.data.dataset import Record
-from segbench.data.decoding import SUFFIXES, decode_colors, decode_mask, decode_rgb, read_bytes
+from segbench.data.decoding import (
+    SUFFIXES,
+    decode_colors,
+    decode_image,
+    decode_mask,
+    decode_rgb,
+    read_bytes,
+)
 from segbench.data.pixels import orientation
 from segbench.errors import DataError, UnpairedError
 
@@ -24,6 +32,11 @@ def read_rgb(path: Path | None) -> np.ndarray:
         DataError: missing, damaged, no image, or of a pixel type that is not read.
     """
     return decode_rgb(read_bytes(path), path)
+
+
+def read_image(path: Path | None, bands: Bands) -> np.ndarray:
+    """Decodes the bands of an image that a model sees; see `decoding.decode_image`."""
+    return decode_image(read_bytes(path), path, bands)
 
 
 def read_raw_mask(path: Path | None) -> np.ndarray:

@@ -22,6 +22,7 @@ import numpy as np
 from segbench.data.dataset import Arrays
 from segbench.data.window import Size, Window, place, scaled
 
+Fill = tuple[float, ...]
 _CROP_TRIES = 10
 _LUMA = (0.299, 0.587, 0.114)  # of RGB, ITU-R BT.601
 
@@ -37,7 +38,7 @@ class ScaleCrop(A.DualTransform):
         class_uniform: probability that the crop is put around a pixel of a class drawn uniformly
             from those in the frame, so that rare classes are seen more often.
         hflip: probability of a left-right flip.
-        image_fill: RGB of padding in the image.
+        image_fill: value of padding in each band of the image.
         ignore_index: value of padding in the mask: padding is never a class.
     """
 
@@ -48,7 +49,7 @@ class ScaleCrop(A.DualTransform):
         cat_max_ratio: float,
         class_uniform: float,
         hflip: float,
-        image_fill: tuple[int, int, int],
+        image_fill: Fill,
         ignore_index: int,
     ) -> None:
         super().__init__(p=1.0)
@@ -89,7 +90,7 @@ class ScaleCrop(A.DualTransform):
         return window
 
     def apply(self, img: np.ndarray, window: Window, **params: Any) -> np.ndarray:
-        """Cuts the window of the image, bilinear; uint8 `[H, W, 3]`."""
+        """Cuts the window of the image `[h, w, C]`, bilinear; `[H, W, C]`."""
         return window.pad(window.crop_image(img), self.image_fill)
 
     def apply_to_mask(self, mask: np.ndarray, window: Window, **params: Any) -> np.ndarray:
@@ -133,8 +134,9 @@ class Augmentation:
         blur: probability of a light Gaussian blur.
         noise: probability of Gaussian noise.
         cutout: probability that 1-4 rectangles are blanked; there the mask becomes ignored.
-        image_fill: RGB of padding and cutouts.
+        image_fill: value of padding and cutouts in each band; whole numbers for images of such.
         ignore_index: mask value of padding and cutouts.
+        limits: the values of black and white in uint16 and float32 images; None: 8 bits.
 
     Raises:
         ValueError: knobs out of range, all of them named.
@@ -151,8 +153,9 @@ class Augmentation:
         blur: float = 0.0,
         noise: float = 0.0,
         cutout: float = 0.0,
-        image_fill: tuple[int, int, int] = (0, 0, 0),
+        image_fill: Fill = (0, 0, 0),
         ignore_index: int = 255,
+        limits: tuple[float, float] | None = None,
     ) -> None:
         shares = {
             "class_uniform": class_uniform,
@@ -166,6 +169,8 @@ class Augmentation:
         self.scale_crop = ScaleCrop(
             crop_size, scale_range, cat_max_ratio, class_uniform, hflip, image_fill, ignore_index
         )
+        self.limits = limits or (0.0, 255.0)
+        low, high = limits or (0.0, 1.0)
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # albumentations only warns of an unknown argument
             steps = [
@@ -175,7 +180,9 @@ class Augmentation:
                     num_holes_range=(1, 4),
                     hole_height_range=(0.05, 0.2),
                     hole_width_range=(0.05, 0.2),
-                    fill=image_fill,
+                    fill=tuple((value - low) / (high - low) for value in image_fill)
+                    if limits
+                    else image_fill,
                     fill_mask=ignore_index,
                     p=cutout,
                 ),
@@ -189,12 +196,12 @@ class Augmentation:
         """Augments one frame.
 
         Args:
-            image: uint8 `[h, w, 3]`.
+            image: `[h, w, C]`; uint8, uint16 or float32.
             mask: uint8 `[h, w]`.
             key: `(seed, epoch, index)`, which alone decides what is drawn.
 
         Returns:
-            uint8 `[H, W, 3]` and uint8 `[H, W]` with `(H, W)` = `crop_size`.
+            `[H, W, C]` of the same type and uint8 `[H, W]` with `(H, W)` = `crop_size`.
         """
         window = self.draw_window(mask, key)
         image = self.scale_crop.apply(image, window)
@@ -206,9 +213,9 @@ class Augmentation:
         # A pipeline holds its current draw, so every thread borrows one of its own.
         pipeline = self._idle.pop() if self._idle else A.Compose(copy.deepcopy(self._steps))
         pipeline.set_random_state(np.random.default_rng(key), random.Random(f"rest {key}"))
-        out = pipeline(image=image, mask=mask)
+        out = pipeline(image=self._shares(image), mask=mask)
         self._idle.append(pipeline)
-        return out["image"], out["mask"]
+        return self._stored(out["image"], image.dtype), out["mask"]
 
     def draw_window(self, mask: np.ndarray, key: tuple[int, int, int]) -> Window:
         """The window that `__call__` cuts for this key from a frame with this mask."""
@@ -221,14 +228,33 @@ class Augmentation:
         they are one matrix.
 
         Returns:
-            float32 `[3, 4]`, to be applied to (R, G, B, 1) with values in 0..255.
+            float32 `[3, 4]`, to be applied to (R, G, B, 1) with values between the limits.
         """
         draws = random.Random(f"colors {key}")
         low, high = 1 - self.color_jitter, 1 + self.color_jitter
         brightness, contrast, saturation = (draws.uniform(low, high) for _ in range(3))
-        gray = (1 - contrast) * np.dot(_LUMA, self.scale_crop.image_fill)
+        black = self.limits[0]  # no zero everywhere
+        gray = (1 - contrast) * (np.dot(_LUMA, self.scale_crop.image_fill) - black)
         mix = contrast * (saturation * np.eye(3) + (1 - saturation) * np.tile(_LUMA, (3, 1)))
-        return (brightness * np.column_stack([mix, [gray] * 3])).astype(np.float32)
+        mix, shift = brightness * mix, brightness * gray
+        return np.column_stack([mix, black - black * mix.sum(1) + shift]).astype(np.float32)
+
+    def _shares(self, image: np.ndarray) -> np.ndarray:
+        """What albumentations takes: 8 bits as they are, else float32 between the limits."""
+        if image.dtype == np.uint8:
+            return image
+        low, high = self.limits
+        return (image.astype(np.float32) - np.float32(low)) / np.float32(high - low)
+
+    def _stored(self, image: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        """The way back from `_shares`; whole numbers are rounded."""
+        if dtype == np.uint8:
+            return image
+        low, high = self.limits
+        values = image * np.float32(high - low) + np.float32(low)
+        if dtype.kind == "u":
+            values = np.rint(values).clip(0, np.iinfo(dtype).max)
+        return values.astype(dtype)
 
 
 def window_draws(key: tuple[int, int, int]) -> random.Random:

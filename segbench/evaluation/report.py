@@ -12,6 +12,7 @@ from segbench.artifacts.result import Result, Scores
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.artifacts.typed import known
 from segbench.console import console, table
+from segbench.data.bands import bands_of
 from segbench.data.dataset import Source
 from segbench.errors import DataError
 from segbench.escaping import csv_cell, markdown
@@ -171,6 +172,7 @@ def draw_worst(file: Path, judged: Evaluation, source: Source, wanted: int) -> N
         image, mask = source.read(record)
         name = f"{record.name}: mIoU {100 * values[position]:.1f}"
         pred = judged.pred_of(int(position))
+        image = bands_of(source).displayed(image)
         shown.append({"name": name, "image": image, "mask": mask, "pred": pred})
     if shown:
         sheet = sample_sheet(shown, source.classes, f"the {len(shown)} worst images")

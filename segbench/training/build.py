@@ -13,6 +13,7 @@ from segbench.artifacts.result import Protocol
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.artifacts.typed import plain
 from segbench.config import Config
+from segbench.data.bands import RGB, bands_of
 from segbench.data.datamodule import SegmentationData
 from segbench.data.dataset import SPLITS
 from segbench.errors import ConfigError
@@ -59,9 +60,15 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
     source = build.build_source(source_node)
     build.check_num_classes(source.classes)
     loggers = build_loggers(config, run)  # from here on, what fails is logged as failed
-    model = build.build_model(config["model"], source.classes.num_classes)
+    channels = bands_of(source).count
+    model = build.build_model(config["model"], source.classes.num_classes, channels)
+    is_inflated = channels != RGB and bool(config["model"].get("encoder_weights"))
     if config["weights"]:
-        print(build.start_from(model, config["weights"]))
+        loaded = build.start_from(model, config["weights"])
+        is_inflated = bool(loaded.inflated)
+        print(loaded)
+    elif is_inflated:
+        print(f"the pretrained first convolution was inflated from {RGB} to {channels} channels")
     data = build.build_datamodule(loader_node, source, config["seed"])
     if data.preview:
         data.write_preview(run.path / "preview.png")
@@ -73,7 +80,7 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
         compile_network(model)
     if config["inference"].get("drop_class"):
         raise ConfigError("inference.drop_class is for prediction; in training it must be null")
-    protocol = protocol_of(config, data)
+    protocol = protocol_of(config, data, is_inflated)
     fingerprint = {split: data.fingerprint(split) for split in SPLITS}
     speed = Speed()
     trainer = build_trainer(config, run, data, loggers, speed)
@@ -103,12 +110,15 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
     return RunParts(task, data, trainer, speed, protocol, fingerprint)
 
 
-def protocol_of(config: Config, data: SegmentationData) -> Protocol:
+def protocol_of(config: Config, data: SegmentationData, is_inflated: bool) -> Protocol:
     """How the scores of a training are measured."""
     return Protocol(
         resize=data.resize,
         inference=config["inference"],
         selection=config["selection"],
+        channels=data.bands.plain()["channels"],
+        value_range=data.bands.limits if data.bands.keeps_values else None,
+        inflated=data.bands.count if is_inflated else None,
         num_classes=data.classes.num_classes,
         labels=data.source.protocol,
         precision=build.resolve_precision(config["precision"], config["trainer"]["accelerator"]),

@@ -200,7 +200,7 @@ def _callbacks(
     callbacks: list[Callback] = [
         speed,
         LabelsOfVal(needed_by(config)),
-        Samples(run.samples, data.classes, positions, config["samples_every"]),
+        Samples(run.samples, data.classes, positions, config["samples_every"], data.bands),
         # Written when the epoch is over, so that a resume starts with a whole one.
         MovableCheckpoint(
             run.checkpoints,

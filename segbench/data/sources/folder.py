@@ -10,9 +10,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from segbench.data.bands import RGB, bands_from
 from segbench.data.classes import ClassSet
 from segbench.data.dataset import SPLITS, Arrays, Record, check_split
-from segbench.data.files import all_paired, pair, read_rgb
+from segbench.data.files import all_paired, pair, read_image
 from segbench.data.sources.folder_config import class_set, contradictions
 from segbench.data.sources.label_map import (
     LabelMap,
@@ -74,6 +75,8 @@ class Folder:
         label_map: class name (or `ignore`) -> raw values, colors for RGB masks; `auto` maps the
             distinct values found to 0..K-1 in order; None takes ids as they are, 255 ignored.
         ignore_values: raw values (or colors) that `auto` ignores.
+        channels, value_range, show: which bands of the images the model sees, what their values
+            mean, and which are shown to people; see `data.bands`.
         protocol: short id of the label protocol; scores are compared only within one.
         about: what people should know of the data set; see `segbench.data.about`.
 
@@ -99,10 +102,14 @@ class Folder:
         void_color: list[int] | None = None,
         label_map: dict[str, list] | str | None = None,
         ignore_values: list | None = None,
+        channels: int | list[int] = RGB,
+        value_range: Literal["auto", "percentile"] | list[float] = "auto",
+        show: list[int] | None = None,
         protocol: str = "folder",
         about: dict[str, Any] | None = None,
     ) -> None:
         self.root = expanded(root, "data.root")
+        self.bands = bands_from(channels, value_range, show)
         self.images, self.masks, self.table = images, masks, table
         self.splits = dict(splits or {})
         self.lists, self.ratio, self.split_seed = lists, ratio, split_seed
@@ -140,7 +147,7 @@ class Folder:
 
     def read(self, record: Record) -> Arrays:
         """See `Source`. Without a mask every pixel is ignored."""
-        image = read_rgb(record.image)
+        image = read_image(record.image, self.bands)
         if record.mask is None:
             return image, np.full(image.shape[:2], 255, np.uint8)
         return image, self.label_map.read(record.mask)
