@@ -21,9 +21,9 @@ from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import Config, make_folder
 from segbench.config.app import run_verb
 from segbench.config.outcome import Outcome
-from segbench.console import progress
 from segbench.errors import ConfigError, ResultError
-from segbench.storage import alone_in, replacing_all
+from segbench.system.console import progress
+from segbench.system.storage import alone_in, replacing_all
 
 if TYPE_CHECKING:
     from segbench.artifacts.result import Protocol, Result, Scores
@@ -156,6 +156,8 @@ def _trained_as(segmenter: Segmenter) -> Protocol:
 
 def _seen_as_in_training(segmenter: Segmenter) -> Config:
     """How the network was shown its pictures: size, bands and normalization."""
+    from segbench.artifacts.typed import plain
+
     meta = segmenter.meta
     trained = meta["config"]["data"]  # an ONNX file normalizes by itself: see there
     own: Config = {}
@@ -163,7 +165,7 @@ def _seen_as_in_training(segmenter: Segmenter) -> Config:
         given = trained.get(key)
         own[key] = list(meta[key] if given is None or given == "auto" else given)
     if not segmenter.bands.is_rgb8:
-        bands = segmenter.bands.plain()
+        bands = plain(segmenter.bands)
         own |= {key: bands[key] for key in ("channels", "value_range")}
     return {"resize": meta["protocol"].get("resize"), **own}
 

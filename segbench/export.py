@@ -20,9 +20,9 @@ from omegaconf import DictConfig, OmegaConf
 from segbench.config import make_folder
 from segbench.config.app import run_verb
 from segbench.config.outcome import Outcome
-from segbench.console import say
 from segbench.errors import ConfigError
-from segbench.storage import alone_in, replacing
+from segbench.system.console import say
+from segbench.system.storage import alone_in, replacing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -204,6 +204,7 @@ def _card(segmenter: Segmenter, config: Config) -> Config:
     """The JSON beside the file, for whoever uses it without segbench."""
     from segbench.artifacts import provenance
     from segbench.artifacts.small_checkpoint import result_beside
+    from segbench.artifacts.typed import plain
     from segbench.inference.onnx_export import OPSET
 
     meta, trained = segmenter.meta, segmenter.meta["config"]
@@ -212,7 +213,7 @@ def _card(segmenter: Segmenter, config: Config) -> Config:
     outputs |= {"labels": "uint8 [N, H, W]"} if config["argmax"] else {}
     return {
         "input": {"image": _input(segmenter.bands)},
-        "bands": segmenter.bands.plain(),
+        "bands": plain(segmenter.bands),
         "outputs": outputs,
         "classes": meta["classes"],
         "mean": list(meta["mean"]),

@@ -107,11 +107,8 @@ def scored_data(result: Result) -> str | None:
 
 
 def _bands(result: Result) -> Any:
-    protocol = result.protocol
-    if protocol is None or protocol.channels is None:
-        return None
-    limits = protocol.value_range
-    return {"channels": protocol.channels, "value_range": list(limits) if limits else "auto"}
+    bands = result.protocol.bands if result.protocol else None
+    return bands and {"channels": bands.channels, "value_range": bands.value_range}
 
 
 def _of_data(name: str) -> Callable[[Result], Any]:

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from segbench.artifacts.plain import check_plain, is_number
+from segbench.artifacts.typed import read_as
 from segbench.config.fields import LARGEST_SEED
-from segbench.data.bands import RGB, Bands, bands_from
+from segbench.data.bands import RGB8, Bands
 from segbench.data.classes import ClassSet
-from segbench.errors import ConfigError
+from segbench.errors import ConfigError, ResultError
 
 CHECKPOINT_FORMAT = 1
 LARGEST_SIDE = 1 << 15  # pixels of an image that a model was shown
@@ -58,15 +59,6 @@ def _is_positive(value: Any) -> bool:
     return _is_numbers(value) and min(value) > 0
 
 
-def _is_channels(value: Any) -> bool:
-    listed = isinstance(value, list | tuple) and bool(value) and all(map(_is_count, value))
-    return value is None or listed or _is_count(value)
-
-
-def _is_range(value: Any) -> bool:
-    return value is None or (_is_numbers(value) and len(value) == 2 and value[0] < value[1])
-
-
 def _is_score(value: Any) -> bool:
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool))
 
@@ -103,7 +95,6 @@ FIELDS: dict[str, _Field] = {
         "a positive number for each channel",
         optional=True,
     ),
-    "config.data.show": _Field(_is_channels, "null or a list of channels", optional=True),
     "config.inference": _MAPPING,
     "config.name": _Field(_is_text, "a text"),
     "config.study": _TEXT,
@@ -118,8 +109,6 @@ FIELDS: dict[str, _Field] = {
     "std": _Field(_is_positive, "a positive number for each channel"),
     "protocol": _MAPPING,
     "protocol.resize": _Field(_is_size, "null or [H, W]", optional=True),
-    "protocol.channels": _Field(_is_channels, "a number or a list of bands", optional=True),
-    "protocol.value_range": _Field(_is_range, "null or [low, high]", optional=True),
     "protocol.precision": _TEXT,
     "protocol.labels": _TEXT,
     "protocol.selection": _TEXT,
@@ -184,17 +173,15 @@ def check_entry(entry: Any, where: str, left_out: tuple[str, ...] = ()) -> dict[
 
 def stored_bands(entry: Mapping[str, Any]) -> Bands:
     """What the model of an entry sees of an image; RGB of 8 bits where it does not say."""
-    protocol = entry["protocol"]
-    channels, limits = protocol.get("channels"), protocol.get("value_range")
-    shown = entry["config"]["data"].get("show")
-    return bands_from(RGB if channels is None else channels, limits or "auto", shown)
+    stored = entry["protocol"].get("bands")
+    return RGB8 if stored is None else read_as(Bands, stored)
 
 
 def _channel_problems(entry: Mapping[str, Any], left_out: tuple[str, ...]) -> list[str]:
     try:
         count = stored_bands(entry).count
-    except (TypeError, ValueError) as error:
-        return [f"protocol: {error}"]
+    except ResultError as error:
+        return [f"protocol.bands.{error}"]
     return [
         f"{key}: expected a number for each of {count} channel(s), found {len(entry[key])}"
         for key in ("mean", "std")

@@ -10,8 +10,8 @@ from typing import Any
 from segbench.artifacts import build, trust
 from segbench.artifacts.result import Budget, Hardware, Timings
 from segbench.artifacts.typed import read_as
-from segbench.escaping import markdown, markdown_code, one_line
 from segbench.metrics.scores import percent
+from segbench.system.escaping import markdown, markdown_code, one_line
 
 UNKNOWN_TERMS = "The terms of the data set may restrict the use of what was learned from it."
 WEAK = 0.3  # classes with a lower IoU are named among the limits

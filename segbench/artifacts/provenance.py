@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segbench.artifacts.result import Hardware
-from segbench.machine import cores
+from segbench.system.machine import cores
 
 if TYPE_CHECKING:
     import torch

@@ -13,6 +13,7 @@ from pydantic import Field, Strict, StringConstraints
 
 from segbench.artifacts.typed import plain, read_as
 from segbench.config import Config
+from segbench.data.bands import Bands
 from segbench.data.classes import ClassSet
 from segbench.errors import ResultError
 
@@ -57,15 +58,13 @@ class Protocol:
     Args:
         resolution: at which pixels are counted; `original` is that of the masks.
         resize: size at which the model sees images; None = their own.
-        channels: number of bands that the model sees, or which of them; None = unknown.
-        value_range: the values of black and white; None = 0 and 255 of 8 bits.
+        bands: which bands of the images it sees, of which range; None = unknown.
         inflated: channels of a first convolution whose pretrained weights were for three.
         inference: config node of the predictor; None for predictions from elsewhere.
         absent_classes: policy for classes in neither mask nor pred, see `metrics.scores`.
         void_prediction: what void predicted on a labeled pixel is; `miss` = a miss of its class.
         selection: which weights were tested, `best` by val/mIoU or `last`; None if unknown.
-        num_classes: without the ignored one.
-        labels: as `DataInfo.protocol`.
+        num_classes, labels: without the ignored one; as `DataInfo.protocol`.
         precision: of the forward pass, Lightning's name.
         source: the checkpoint or the folder that was scored; None for a training.
         format: of the label maps in that folder.
@@ -75,8 +74,7 @@ class Protocol:
 
     resolution: Text = "original"
     resize: tuple[Count, Count] | None = None
-    channels: Count | list[Count] | None = None
-    value_range: tuple[float, float] | None = None
+    bands: Bands | None = None
     inflated: Count | None = None
     inference: Config | None = None
     absent_classes: Literal["exclude", "zero", "one"] = "exclude"
@@ -291,11 +289,7 @@ class Result:
 
     @staticmethod
     def from_dict(content: object) -> Result:
-        """The record that `to_dict` gave, of this version or an earlier one.
-
-        Raises:
-            ResultError: it is none, or a value has the wrong type or range; the field is named.
-        """
+        """The record that `to_dict` gave; ResultError names what is wrong with any other."""
         version = content.get("schema_version") if isinstance(content, dict) else None
         if type(version) is not int:
             raise ResultError("has no schema_version")

@@ -27,7 +27,7 @@ import yaml
 
 from segbench.config import Config
 from segbench.errors import ConfigError, ResultError
-from segbench.storage import clear_drafts, locked, replacing, write_text
+from segbench.system.storage import clear_drafts, locked, replacing, write_text
 
 if TYPE_CHECKING:
     import numpy as np

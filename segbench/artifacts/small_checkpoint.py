@@ -19,7 +19,7 @@ from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.artifacts.typed import plain
 from segbench.errors import ResultError
-from segbench.storage import replacing
+from segbench.system.storage import replacing
 
 Facts = dict[str, Any]
 _OF_THE_MACHINE = ("run_dir", "logger", "overwrite", "resume")

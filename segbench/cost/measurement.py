@@ -28,7 +28,7 @@ from segbench.cost.profiling import (
     measure_times,
     peak_memory,
 )
-from segbench.machine import signal_name
+from segbench.system.machine import signal_name
 from segbench.training.step_times import time_steps
 
 Job = dict[str, Any]
@@ -70,8 +70,8 @@ def measure(job: Job) -> dict[str, Any]:
 
     Args:
         job: `model` (its label), `node` (its config), `num_classes`, `in_channels`, `size`
-            `[H, W]`, `mode`, `device`, `seconds` and `rounds` of each timing, `batch_sizes` tried for throughput,
-            `train_batch`, `train_steps` (0: no training), `train` (config of segbench.train).
+            `[H, W]`, `mode`, `device`, `seconds` and `rounds` of each timing, `batch_sizes` tried
+            for throughput, `train_batch`, `train_steps` (0: no training), `train` (config of segbench.train).
 
     Returns:
         One row of benchmark.json. Sizes in pixels, times in ms, memory in MiB.

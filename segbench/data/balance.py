@@ -9,7 +9,7 @@ import numpy as np
 from segbench.data.classes import ClassSet
 from segbench.data.dataset import Frames
 from segbench.errors import DataError
-from segbench.machine import cores
+from segbench.system.machine import cores
 
 WEIGHTINGS = ("median_frequency", "enet", "effective_number")
 

@@ -125,11 +125,6 @@ class Bands:
         low, high = np.percentile(chosen, (1, 99)).tolist()
         return low, max(high, low + 1e-6 * max(1.0, abs(low)))
 
-    def plain(self) -> dict[str, Any]:
-        """As plain types, for a checkpoint."""
-        listed = (list(v) if isinstance(v, tuple) else v for v in vars(self).values())
-        return dict(zip(vars(self), listed, strict=True))
-
 
 RGB8 = Bands()
 

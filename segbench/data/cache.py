@@ -24,11 +24,11 @@ from typing import Any
 
 import numpy as np
 
-from segbench.console import progress
 from segbench.data.dataset import Arrays, Frames
 from segbench.errors import CacheError
-from segbench.machine import cores, free_memory
-from segbench.storage import clear_drafts, replacing, waiting_for
+from segbench.system.console import progress
+from segbench.system.machine import cores, free_memory
+from segbench.system.storage import clear_drafts, replacing, waiting_for
 
 FORMAT = 4  # 4: images of any of three types, as they are stored
 _TYPES = {name: np.dtype(name) for name in ("uint8", "uint16", "float32")}

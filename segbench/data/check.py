@@ -13,7 +13,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from segbench.console import progress
 from segbench.data.about import incomplete
 from segbench.data.balance import binary_hint
 from segbench.data.dataset import SPLITS, Record, Source
@@ -23,7 +22,8 @@ from segbench.data.frames import SourceFrames
 from segbench.data.oddities import Oddities, oddities_of
 from segbench.data.sources.folder import Folder
 from segbench.errors import DataError, UnpairedError
-from segbench.machine import cores
+from segbench.system.console import progress
+from segbench.system.machine import cores
 
 _LOSSY = (".jpg", ".jpeg", ".webp")
 

@@ -15,9 +15,9 @@ from segbench.data.dataset import Source
 from segbench.data.findings import Finding, SplitStatistics
 from segbench.data.preview import sheet
 from segbench.errors import DataError
-from segbench.escaping import markdown as escaped
-from segbench.figures import label, plain_text
-from segbench.storage import replacing_all, write_png, write_text
+from segbench.system.escaping import markdown as escaped
+from segbench.system.figures import label, plain_text
+from segbench.system.storage import replacing_all, write_png, write_text
 
 _SHOWN_FILES = 10
 _SHEET = 12

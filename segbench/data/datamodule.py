@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from functools import cached_property, partial
+from operator import attrgetter
 from pathlib import Path
 from typing import Literal
 
@@ -12,7 +13,7 @@ import pytorch_lightning as pl
 import torch
 
 from segbench.data.balance import check_trainable, class_weights, pixel_counts
-from segbench.data.bands import Bands, bands_of
+from segbench.data.bands import bands_of
 from segbench.data.dataset import (
     EpochSampler,
     Record,
@@ -28,8 +29,8 @@ from segbench.data.preview import sheet
 from segbench.data.splits import Splits
 from segbench.data.transforms import Augmentation
 from segbench.errors import DataError
-from segbench.machine import cores
-from segbench.storage import write_png
+from segbench.system.machine import cores
+from segbench.system.storage import write_png
 
 Loader = ThreadLoader | ProcessLoader | DeviceLoader
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from segbench.data.dataset import Record, Source
 from segbench.errors import DataError
-from segbench.machine import cores
-from segbench.storage import write_text
+from segbench.system.machine import cores
+from segbench.system.storage import write_text
 
 
 def fingerprint(source: Source, records: Sequence[Record], memo: Path | None = None) -> str:

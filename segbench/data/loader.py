@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader
 
 from segbench.data.dataset import EpochSampler, Sample, SegmentationDataset, collate
 from segbench.errors import ConfigError, DataError
-from segbench.machine import free_shared_memory
+from segbench.system.machine import free_shared_memory
 
 Batch = dict[str, Any]
 PREFETCHED = 2  # batches that a worker process makes ahead of time, as torch's default is

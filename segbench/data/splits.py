@@ -10,7 +10,7 @@ from segbench.data.dataset import Frames, Record, Source
 from segbench.data.fingerprint import fingerprint
 from segbench.data.frames import SourceFrames
 from segbench.errors import DataError
-from segbench.machine import cache_folder, expanded
+from segbench.system.machine import cache_folder, expanded
 
 _log = logging.getLogger(__name__)
 

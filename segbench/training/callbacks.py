@@ -17,7 +17,7 @@ from segbench.data.bands import RGB8, Bands
 from segbench.data.classes import ClassSet
 from segbench.data.files import read_rgb
 from segbench.inference.sheets import film_strip, panel_height, sample_sheet, strip_epochs
-from segbench.storage import replacing, write_png
+from segbench.system.storage import replacing, write_png
 from segbench.training.tracking import log_samples
 
 

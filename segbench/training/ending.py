@@ -15,7 +15,7 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException, SI
 from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.errors import ConfigError, EndedBySignalError, InterruptedByUserError
-from segbench.storage import output_error
+from segbench.system.storage import output_error
 from segbench.training.description import earlier_result
 from segbench.training.terminal_log import log_traceback
 

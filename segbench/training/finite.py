@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from segbench.errors import NonFiniteLossError
-from segbench.storage import replacing
+from segbench.system.storage import replacing
 
 MOST_WAITING = 16  # steps whose batches are kept until their loss is known
 CAUSES = (

@@ -8,8 +8,8 @@ from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.artifacts.typed import known
 from segbench.config.outcome import OUTCOME_FILE
-from segbench.console import console, table
 from segbench.metrics.scores import percent
+from segbench.system.console import console, table
 from segbench.training.next_steps import next_commands
 
 

@@ -16,7 +16,7 @@ from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import Config
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError
-from segbench.storage import write_text
+from segbench.system.storage import write_text
 
 LONGEST_TAG = 64  # W&B takes no longer one
 

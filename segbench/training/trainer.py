@@ -23,7 +23,7 @@ from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import Config
 from segbench.data.datamodule import SegmentationData
 from segbench.errors import ConfigError
-from segbench.storage import replacing
+from segbench.system.storage import replacing
 from segbench.training.averaging import EMA
 from segbench.training.callbacks import Bar, CudnnSearch, Curves, EpochLines, Samples
 from segbench.training.checkpoints import LastCheckpoint

@@ -15,7 +15,7 @@ import yaml
 from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.errors import ResultError
-from segbench.storage import write_text
+from segbench.system.storage import write_text
 
 
 def write_tuned(folder: Path, choices: Mapping[str, str | None]) -> int:

@@ -28,7 +28,7 @@ from segbench.data.files import (
 )
 from segbench.data.sources.camvid11 import CLASSES as CLASSES_11
 from segbench.errors import DataError
-from segbench.machine import expanded
+from segbench.system.machine import expanded
 
 # name: color, class of the grouping to 11. The order is that of class_dict.csv.
 _RAW: dict[str, tuple[RGB, str]] = {

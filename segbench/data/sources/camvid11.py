@@ -23,7 +23,7 @@ from segbench.data.files import (
     read_rgb,
     require_folders,
 )
-from segbench.machine import expanded
+from segbench.system.machine import expanded
 
 CLASSES = ClassSet(
     names=(

@@ -16,7 +16,7 @@ from segbench.data.dataset import Arrays, Record, check_split
 from segbench.data.files import all_paired, check_ids, pair, read_ids, read_rgb, require_folders
 from segbench.data.sources.cityscapes_labels import CATEGORIES, CLASSES, LABELS
 from segbench.errors import DataError
-from segbench.machine import expanded
+from segbench.system.machine import expanded
 
 _LAYOUT = (
     "leftImg8bit/{train,val,test}/CITY/CITY_SEQ_FRAME_leftImg8bit.png and "

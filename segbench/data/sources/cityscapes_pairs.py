@@ -22,7 +22,7 @@ from segbench.data.dataset import Arrays, Record, check_split
 from segbench.data.files import list_images, read_rgb, require_folders
 from segbench.data.sources.cityscapes_labels import CLASSES, LABELS
 from segbench.errors import DataError
-from segbench.machine import expanded
+from segbench.system.machine import expanded
 
 # The files are numbered in Cityscapes' file order: city by city, with these numbers of images.
 _CITIES: dict[str, dict[str, int]] = {

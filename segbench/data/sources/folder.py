@@ -14,7 +14,7 @@ from segbench.data.bands import RGB, bands_from
 from segbench.data.classes import ClassSet
 from segbench.data.dataset import SPLITS, Arrays, Record, check_split
 from segbench.data.files import all_paired, pair, read_image
-from segbench.data.sources.folder_config import class_set, contradictions
+from segbench.data.sources.folder_config import check_arguments, class_set
 from segbench.data.sources.label_map import (
     LabelMap,
     binary_map,
@@ -22,7 +22,6 @@ from segbench.data.sources.label_map import (
     declared_map,
     found_map,
     identity_map,
-    raw_value,
     threshold_map,
     unpack,
 )
@@ -37,7 +36,7 @@ from segbench.data.sources.layout import (
 )
 from segbench.data.sources.place import check_place
 from segbench.errors import DataError, UnpairedError
-from segbench.machine import expanded
+from segbench.system.machine import expanded
 
 _NO_TEST = (
     "Without a test split, set 'data.splits={test: val}', with selection=last (then nothing is "
@@ -75,8 +74,7 @@ class Folder:
         label_map: class name (or `ignore`) -> raw values, colors for RGB masks; `auto` maps the
             distinct values found to 0..K-1 in order; None takes ids as they are, 255 ignored.
         ignore_values: raw values (or colors) that `auto` ignores.
-        channels, value_range, show: which bands of the images the model sees, what their values
-            mean, and which are shown to people; see `data.bands`.
+        channels, value_range, show: which bands the model sees, see `data.bands`.
         protocol: short id of the label protocol; scores are compared only within one.
         about: what people should know of the data set; see `segbench.data.about`.
 
@@ -129,7 +127,7 @@ class Folder:
         chosen: dict[str, Any] = self.splits if self.lists is None else self.lists
         self.absent = tuple(split for split in SPLITS if chosen.get(split, "") is None)
         self._faults: list[DataError] | None = None
-        self._check()
+        check_arguments(self)
 
     def records(self, split: str) -> list[Record]:
         """See `Source`."""
@@ -293,14 +291,3 @@ class Folder:
                 "says what group an image belongs to."
             )
         return match[1] if self.group_regex.groups else match[0]
-
-    def _check(self) -> None:
-        problems = contradictions(self)
-        if problems:
-            raise ValueError("; ".join(problems))
-        if isinstance(self.declared, dict):
-            declared_map(self.declared, self.names or [], self.mask_type == "rgb")
-        if self.declared != "auto":
-            class_set(self.names or [], self.colors, self.void_color)
-        for value in self.ignore_values:
-            raw_value(value, self.mask_type == "rgb")

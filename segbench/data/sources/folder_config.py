@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from segbench.data.classes import ClassSet, name_problems, parse_color
-from segbench.data.sources.label_map import distinct_colors
+from segbench.data.sources.label_map import declared_map, distinct_colors, raw_value
 
 if TYPE_CHECKING:
     from segbench.data.sources.folder import Folder
@@ -15,7 +15,19 @@ if TYPE_CHECKING:
 _VOID_COLORS = ((0, 0, 0), (255, 255, 255), (255, 0, 255), *((gray,) * 3 for gray in range(256)))
 
 
-def contradictions(folder: Folder) -> list[str]:
+def check_arguments(folder: Folder) -> None:
+    """Raises ValueError for arguments that contradict each other, or name no labels."""
+    if problems := _contradictions(folder):
+        raise ValueError("; ".join(problems))
+    if isinstance(folder.declared, dict):
+        declared_map(folder.declared, folder.names or [], folder.mask_type == "rgb")
+    if folder.declared != "auto":
+        class_set(folder.names or [], folder.colors, folder.void_color)
+    for value in folder.ignore_values:
+        raw_value(value, folder.mask_type == "rgb")
+
+
+def _contradictions(folder: Folder) -> list[str]:
     """A phrase for each pair of arguments that cannot both be meant."""
     ways = {
         "{split} in images": "{split}" in (folder.images or ""),
