@@ -71,7 +71,8 @@ def measure(job: Job) -> dict[str, Any]:
     Args:
         job: `model` (its label), `node` (its config), `num_classes`, `in_channels`, `size`
             `[H, W]`, `mode`, `device`, `seconds` and `rounds` of each timing, `batch_sizes` tried
-            for throughput, `train_batch`, `train_steps` (0: no training), `train` (config of segbench.train).
+            for throughput, `train_batch`, `train_steps` (0: no training), `train` (config of
+            segbench.train).
 
     Returns:
         One row of benchmark.json. Sizes in pixels, times in ms, memory in MiB.
