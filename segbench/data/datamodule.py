@@ -149,7 +149,7 @@ class SegmentationData(pl.LightningDataModule):
 
     def records(self, split: str) -> list[Record]:
         """The images of a split; their order is that of `index` in the batches."""
-        return self.splits.records(split)
+        return self.dataset(split).records
 
     def fingerprint(self, split: str) -> str:
         """Fingerprint of a split by content; see `fingerprint`."""

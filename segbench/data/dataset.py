@@ -28,6 +28,7 @@ class Record:
         image: path of the image; None for a generated one.
         mask: path of the mask; None when unlabeled or generated.
         index: position, used by generated sources.
+        part: which slice of the files, where these are volumes.
     """
 
     name: str
@@ -35,6 +36,7 @@ class Record:
     image: Path | None = None
     mask: Path | None = None
     index: int = 0
+    part: int | None = None
 
 
 class Sample(TypedDict):

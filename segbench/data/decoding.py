@@ -1,10 +1,10 @@
-"""From the bytes of a file to what training and prediction see: true colors, values and labels.
+"""From the bytes of a file to what training and prediction see: true colors and values.
 
 This is the only way from a file to pixels, for training, evaluation, prediction, explanation and
 export. Its rules:
 
-- Images and masks are read as they are displayed: an EXIF orientation is applied. People draw masks
-  on the photo that their program shows them.
+- Images, and masks likewise (`data.labels`), are read as they are displayed: an EXIF orientation
+  is applied. People draw masks on the photo that their program shows them.
 - An alpha channel is dropped, and the colors are taken as they are stored, under transparent parts
   too. `segbench.check_data` reports images in which this makes a difference.
 - Gray becomes RGB of three equal channels; a palette, CMYK and YCbCr become RGB.
@@ -12,8 +12,6 @@ export. Its rules:
 - Anything else (more bits, floats, signed numbers, two or more than three bands) is refused by
   name, unless the data set says which bands and which range of values are meant: `data.bands`.
 - Of several pages or frames, the first is read; `segbench.check_data` reports these files.
-- A label is the number that is stored, the position in a palette; in GIF and BMP, whose palettes
-  also serve for gray, the gray level where all colors in use are gray.
 """
 
 from __future__ import annotations
@@ -35,7 +33,7 @@ SUFFIXES = (
     ".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff",
     ".webp",
 )  # fmt: skip
-_LARGEST_LABEL = (1 << 16) - 1
+_LARGEST_16 = (1 << 16) - 1
 _LARGEST_EXACT = 1 << 24  # whole number up to which float32 has all
 
 
@@ -90,56 +88,17 @@ def decode_image(data: bytes, path: Path | None, bands: Bands) -> np.ndarray:
     if bands.is_rgb8:
         return decode_rgb(data, path)
     check_whole(data, path)
-    pixels = read_pixels(data, path)
+    return image_of(read_pixels(data, path), bands, path)
+
+
+def image_of(pixels: Pixels, bands: Bands, path: Path | None) -> np.ndarray:
+    """What `decode_image` makes of pixels, wherever they come from."""
+    if bands.is_rgb8:
+        return _as_rgb(pixels, path)
     if not bands.keeps_values:
         pixels = _in_8_bits(pixels, path)
     values = _chosen(_all_bands(pixels, bands, path), bands, path)
     return np.ascontiguousarray(_exact(values, path) if bands.keeps_values else values)
-
-
-def decode_mask(data: bytes, path: Path | None) -> np.ndarray:
-    """Decodes a mask without interpreting it.
-
-    Args:
-        data: the bytes of the file.
-        path: what to call it in an error.
-
-    Returns:
-        uint8 or uint16 `[H, W]` raw label values (of a palette: positions), or uint8 `[H, W, 3]`
-        RGB for a color mask.
-
-    Raises:
-        DataError: damaged or no image, or values that are no labels.
-    """
-    check_whole(data, path)
-    if data.startswith(PNG_MAGIC) and data[24:26] == b"\x08\0":  # gray of 8 bits, by far most
-        mask = imdecode(data, cv2.IMREAD_GRAYSCALE)
-        if mask is None:
-            raise unreadable(data, path, "mask")
-        return displayed(mask, orientation(data))
-    pixels = read_pixels(data, path)
-    if pixels.white_is_zero:
-        raise DataError(
-            f"{path}: white is zero in this TIFF (photometric type 0), so its labels may be meant "
-            "upside down. Export it with black as zero.",
-            "label",
-        )
-    return _as_labels(pixels, path)
-
-
-def decode_colors(data: bytes, path: Path | None) -> np.ndarray:
-    """Decodes a color mask, or a palette image by its palette; gray is refused.
-
-    Returns:
-        uint8 `[H, W, 3]` RGB.
-    """
-    check_whole(data, path)
-    pixels = read_pixels(data, path)
-    if pixels.palette is not None:
-        return pixels.palette[pixels.values]
-    if pixels.bands == 1:
-        raise DataError(f"{path}: a gray mask where RGB was expected; use mask_type: ids.")
-    return _as_labels(pixels, path)
 
 
 def _is_plain(data: bytes) -> bool:
@@ -169,7 +128,7 @@ def _in_8_bits(pixels: Pixels, path: Path | None) -> Pixels:
         return replace(pixels, values=pixels.palette[pixels.values], palette=None)
     top = pixels.top
     if not 0 < top <= 255:
-        bits = f" ({top.bit_length()} bits used)" if 0 < top < _LARGEST_LABEL else ""
+        bits = f" ({top.bit_length()} bits used)" if 0 < top < _LARGEST_16 else ""
         raise DataError(
             f"{path}: contains {pixels.type_name}{bits}, and only you know which values are black "
             "and white: set data.value_range=[lo,hi] (segbench.check_data proposes it), or save it "
@@ -252,37 +211,3 @@ def _exact(values: np.ndarray, path: Path | None) -> np.ndarray:
             "unreadable",
         )
     return values.astype(np.float32)
-
-
-def _as_labels(pixels: Pixels, path: Path | None) -> np.ndarray:
-    """Whole numbers of any type as uint8 or uint16; DataError for what cannot be a label."""
-    mask = pixels.values
-    if pixels.bands not in (1, 3):
-        raise DataError(
-            f"{path}: {pixels.bands} bands of {pixels.type_name} where a mask has one label per "
-            "pixel, or RGB. Export the labels alone.",
-            "color",
-        )
-    if mask.dtype == np.uint8 or (mask.dtype == np.uint16 and mask.ndim == 2):
-        return mask
-    if mask.ndim == 3:
-        raise DataError(
-            f"{path}: a color mask of {mask.dtype} values; expected 8 bits a channel. Export it "
-            "again with 8 bits.",
-            "color",
-        )
-    fractions = mask[mask != np.floor(mask)] if mask.dtype.kind == "f" else mask[:0]
-    if fractions.size:
-        raise DataError(
-            f"{path}: value {fractions.flat[0]:g} is no label; expected whole numbers. Export the "
-            "labels themselves, without interpolation, as PNG.",
-            "label",
-        )
-    low, high = mask.min(), mask.max()
-    if low < 0 or high > _LARGEST_LABEL:
-        raise DataError(
-            f"{path}: label {low if low < 0 else high:.0f} is outside 0..{_LARGEST_LABEL}. Export "
-            "the mask again with other label values.",
-            "label",
-        )
-    return mask.astype(np.uint16)

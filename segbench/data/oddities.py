@@ -10,6 +10,7 @@ import numpy as np
 from segbench.data.damage import JPEG_MAGIC, PNG_MAGIC
 from segbench.data.decoding import read_bytes
 from segbench.data.pixels import read_pixels
+from segbench.data.volumes import is_volume
 from segbench.errors import DataError
 
 
@@ -29,7 +30,7 @@ class Oddities:
 def oddities_of(path: Path | None) -> Oddities:
     """Looks into a file; what cannot be read is reported by whoever decodes it."""
     try:
-        data = read_bytes(path) if path is not None else b""
+        data = b"" if path is None or is_volume(path) else read_bytes(path)
         if not data or _is_plain(data):
             return Oddities()
         pixels = read_pixels(data, path)

@@ -97,7 +97,9 @@ def test_few_bits_palettes_and_white_as_zero_keep_their_meaning() -> None:
     )
     colors = np.random.default_rng(5).integers(0, 256, (16, 3), np.uint8)
     data = pillow(palette_image(bits, colors), "PNG")
-    np.testing.assert_array_equal(decode_image(data, PATH, Bands((2, 1))), colors[bits][..., 2:0:-1])
+    np.testing.assert_array_equal(
+        decode_image(data, PATH, Bands((2, 1))), colors[bits][..., 2:0:-1]
+    )
     deep = random_pixels("uint16", 1)
     data = tiff(deep, photometric="miniswhite")
     np.testing.assert_array_equal(

@@ -159,7 +159,7 @@ def _blank(root: Path) -> None:
         (_turned_by_a_quarter, "error", "size", "train", "EXIF orientation 6"),
         (_transparent, "warning", "alpha", "train", f"train/{NAME}.png"),
         (_pages, "warning", "pages", "train", f"train/{NAME}.tif"),
-        (_dark, "warning", "range", "train", "of 65535: they use 4.6%"),
+        (_dark, "error", "bands", "train", "3 band(s) of 16-bit integers, "),
         (_copy_within, "warning", "duplicate", "train", "0001TP_000099.png"),
         (_leak, "error", "leak", "train+val", "0016E5_000099.png"),
         (_straddling, "warning", "group", "train+val", "0001TP"),
@@ -265,9 +265,6 @@ def test_the_facts_of_real_camvid(shared_data, tmp_path: Path) -> None:
 def test_an_alpha_channel_that_hides_nothing_is_no_finding(camvid11_root: Path) -> None:
     opaque = np.full((*SIZE, 1), 255, np.uint8)
     save(camvid11_root / "train" / f"{NAME}.png", np.dstack([street("train", 1)[0], opaque]))
-    assert {f.kind for f in check(CamVid11(str(camvid11_root)))[0]} <= {"absent"}
-    bright = street("train", 1)[0].astype(np.uint16) * 257
-    cv2.imwrite(str(camvid11_root / "train" / f"{NAME}.png"), bright[..., ::-1])
     assert {f.kind for f in check(CamVid11(str(camvid11_root)))[0]} <= {"absent"}
 
 

@@ -16,8 +16,9 @@ import tifffile
 from PIL import Image
 
 from segbench.data.dataset import Record
-from segbench.data.decoding import decode_colors, decode_mask, decode_rgb, read_bytes
+from segbench.data.decoding import decode_rgb, read_bytes
 from segbench.data.fingerprint import fingerprint
+from segbench.data.labels import decode_colors, decode_mask
 from segbench.data.sources.streets import Streets
 from segbench.errors import DataError
 from tests.data.pixel_files import chunk, netpbm, palette_image, pillow, png, random_pixels, tiff
