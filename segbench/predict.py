@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,22 +55,41 @@ def predict(config: DictConfig) -> int:
         plain["drop_class"],
         plain["allow_targets"],
     )
-    shown = _class_ids(plain["classes"], segmenter.classes.names)
+    shown = segmenter.class_ids(plain["classes"])
     make_folder("output", output)
     if not segmenter.bands.is_rgb8 and any(f.suffix.lower() in VIDEOS for f in files.values()):
         raise ConfigError(
             "source: contains a video, which is RGB of 8 bits, and the checkpoint sees other bands "
             "or values (data.channels, data.value_range); give images"
         )
-    is_video = {file for file in files.values() if file.suffix.lower() in VIDEOS}
-    pictures = {name: file for name, file in files.items() if file not in is_video}
+    kinds = {name: _kind(file) for name, file in files.items()}
+    pictures = {name: file for name, file in files.items() if kinds[name] == "picture"}
     failures = _predict_pictures(pictures, segmenter, plain, shown) if pictures else []
+    others = {"video": _predict_video, "raster": _predict_raster, "volume": _predict_volume}
     for name, file in files.items():
-        if file in is_video:
-            failures += _predict_video(name, file, segmenter, plain, shown)
+        if kinds[name] in others:
+            failures += others[kinds[name]](name, file, segmenter, plain, shown)
     for failure in failures:
         say(f"not predicted: {failure}", stderr=True)
     return 1 if failures else 0
+
+
+def _kind(file: Path) -> str:
+    """How a file is predicted: picture, video, raster (georeferenced) or volume."""
+    from segbench.data.volumes import is_volume
+    from segbench.inference.rasters import is_georeferenced
+    from segbench.inference.video import SUFFIXES as VIDEOS
+
+    if file.suffix.lower() in VIDEOS:
+        return "video"
+    if is_volume(file):
+        return "volume"
+    if not is_georeferenced(file):
+        return "picture"
+    if find_spec("rasterio") is None:
+        say(f"{file}: its place on earth is lost without rasterio; pip install 'segbench[geo]'")
+        return "picture"
+    return "raster"
 
 
 def _check(config: Config) -> None:
@@ -91,22 +111,10 @@ def _check(config: Config) -> None:
         problems.append(
             f"resize: must be auto, null or [H, W] of at most {MAX_PIXELS} pixels, not {resize}"
         )
-    if config["refine_edges"]:
-        from importlib.util import find_spec
-
-        if find_spec("kornia") is None:
-            problems.append("refine_edges: needs the package kornia; pip install kornia")
+    if config["refine_edges"] and find_spec("kornia") is None:
+        problems.append("refine_edges: needs the package kornia; pip install kornia")
     if problems:
         raise ConfigError("\n".join(problems))
-
-
-def _class_ids(names: list[str] | None, known: tuple[str, ...]) -> list[int] | None:
-    if names is None:
-        return None
-    if unknown := [name for name in names if name not in known]:
-        hints = [f"there is no class '{name}'{did_you_mean(name, known)}" for name in unknown]
-        raise ConfigError("classes: " + "; ".join(hints))
-    return [known.index(name) for name in names]
 
 
 def _outputs(config: Config, segmenter: Segmenter, shown: list[int] | None, kinds: list[str]
@@ -225,6 +233,48 @@ def _predict_video(
     written_to = [f"{kind}/{name}{'.mp4' if kind in PICTURES else '/'}" for kind in kinds]
     say(f"{file}: {done} frames, {done / seconds:.1f} frames/s -> {config['output']}/"
         f"{_braces(written_to)}")  # fmt: skip
+    return []
+
+
+def _predict_raster(
+    name: str, file: Path, segmenter: Segmenter, config: Config, shown: list[int] | None
+) -> list[str]:
+    """Writes GeoTIFFs of the place of a raster, window by window."""
+    from segbench.artifacts.many_pixels import predict_raster
+    from segbench.errors import DataError
+    from segbench.inference.rasters import KINDS
+
+    wanted = [kind for kind in config["write"] or KINDS if kind in KINDS]
+    outputs, started = _outputs(config, segmenter, shown, wanted), time.perf_counter()
+    try:
+        with progress(f"Predicting {file.name}") as show:
+            pixels = predict_raster(segmenter, file, outputs, name, show)
+    except DataError as error:
+        return [f"{file}: {error}"]
+    speed = pixels / (time.perf_counter() - started) / 1e6
+    say(f"{file}: {pixels} pixels, {speed:.2f} Mpixel/s -> {config['output']}/"
+        f"{_braces([f'{kind}/{name}.tif' for kind in wanted])}")  # fmt: skip
+    return []
+
+
+def _predict_volume(
+    name: str, file: Path, segmenter: Segmenter, config: Config, shown: list[int] | None
+) -> list[str]:
+    """Writes pictures of each slice, and a volume of labels that lies where this one lies."""
+    from segbench.artifacts.many_pixels import predict_volume
+    from segbench.errors import DataError
+
+    kinds = config["write"] or ["ids", "color", "overlay", "side_by_side"]
+    outputs = _outputs(config, segmenter, shown, kinds)
+    predict_slice = partial(
+        _predict_one, segmenter=segmenter, config=config, wants_probs="probs" in kinds
+    )
+    try:
+        with progress(f"Predicting {file.name}") as show:
+            slices = predict_volume(segmenter, file, outputs, name, predict_slice, show)
+    except DataError as error:
+        return [f"{file}: {error}"]
+    say(f"{file}: {slices} slices -> {config['output']}/{_braces([*kinds, 'volumes'])}")
     return []
 
 

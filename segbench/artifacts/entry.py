@@ -95,6 +95,7 @@ FIELDS: dict[str, _Field] = {
         "a positive number for each channel",
         optional=True,
     ),
+    "config.data.slice_axis": _Field(lambda v: v in (0, 1, 2), "0, 1 or 2", optional=True),
     "config.inference": _MAPPING,
     "config.name": _Field(_is_text, "a text"),
     "config.study": _TEXT,

@@ -23,6 +23,7 @@ from segbench.artifacts.build import instantiate
 from segbench.artifacts.checkpoint import load_checkpoint
 from segbench.artifacts.entry import IN_ONNX, check_entry, stored_bands
 from segbench.artifacts.trust import admit, construct
+from segbench.config import did_you_mean
 from segbench.data.classes import ClassSet
 from segbench.data.dataset import Source
 from segbench.data.frames import resize_image
@@ -31,6 +32,7 @@ from segbench.inference import onnx
 from segbench.inference.photos import read_photo
 from segbench.inference.predictor import Predictor
 
+Size = tuple[int, int]
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 WHOLE_LIMIT = 1 << 22  # pixels of a picture that the network gets in one piece
 LARGE_WINDOW, LARGE_STRIDE = (1024, 1024), (768, 768)
@@ -195,8 +197,44 @@ class Segmenter:
         scale = min(self._resize[0] / size[0], largest)
         return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
-    def _windowed(self) -> Predictor:
-        node = {"mode": "slide", "crop_size": LARGE_WINDOW, "stride": LARGE_STRIDE}
+    @property
+    def slice_axis(self) -> int:
+        """Along which axis volumes are cut into images, see `data.volumes`."""
+        return int(self.meta["config"]["data"].get("slice_axis", 2))
+
+    def class_ids(self, names: Sequence[str] | None) -> list[int] | None:
+        """The ids of classes by name; None for None. ConfigError names those that do not exist."""
+        known = self.classes.names
+        if names is None:
+            return None
+        if unknown := [name for name in names if name not in known]:
+            hints = [f"there is no class '{name}'{did_you_mean(name, known)}" for name in unknown]
+            raise ConfigError("classes: " + "; ".join(hints))
+        return [known.index(name) for name in names]
+
+    def windows_for(self, size: tuple[int, int]) -> tuple[Predictor, Size, Size]:
+        """A predictor in windows for a raster of this `(H, W)`; window and stride.
+
+        Raises:
+            DataError: the checkpoint sees resized images, or averages several passes.
+        """
+        if self.seen_size(size) != size:
+            raise DataError(
+                "a georeferenced raster is predicted at its own size, and the checkpoint sees "
+                "resized images; set resize=null"
+            )
+        if self.predictor.averages:
+            raise DataError("a georeferenced raster is predicted without TTA (scales, flip)")
+        window, stride = size, size
+        if self.inference.get("mode") == "slide":
+            (h, w), (y, x) = self.inference["crop_size"], self.inference["stride"]
+            window, stride = (int(h), int(w)), (int(y), int(x))
+        elif size[0] * size[1] > WHOLE_LIMIT:
+            window, stride = LARGE_WINDOW, LARGE_STRIDE
+        return self._windowed(window, stride), window, stride
+
+    def _windowed(self, window: Size = LARGE_WINDOW, stride: Size = LARGE_STRIDE) -> Predictor:
+        node = {"mode": "slide", "crop_size": window, "stride": stride}
         return instantiate("inference", {**self.inference, **node}, **self._given)
 
 

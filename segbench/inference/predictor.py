@@ -172,12 +172,32 @@ class Predictor:
             )
         return self._forward(pixels).float()
 
+    def label_bands(
+        self, image: Tensor, lefts: Sequence[int] | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Label maps from top to bottom, of an image of which no more is read than one window.
+
+        Args:
+            image: like a tensor `[1, channels, H, W]` that can be cut by `[:, :, rows, columns]`.
+            lefts: see `windows.slide`.
+
+        Yields:
+            uint8 `[1, rows, W]`, and whether the logits were finite, bool `[1]`.
+        """
+        assert self._windows
+        assert not self.averages
+        for band, _ in self._bands(image, lambda c: self._forward(self.normalize(c)), lefts):
+            yield checked_argmax(band)
+
     def _bands(
-        self, image: Tensor, forward: Callable[[Tensor], Tensor]
+        self,
+        image: Tensor,
+        forward: Callable[[Tensor], Tensor],
+        lefts: Sequence[int] | None = None,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         assert self._windows
         batch = self.window_batch if image.device.type != "cpu" else 1
-        return slide(forward, image, *self._windows, batch, self.blend)
+        return slide(forward, image, *self._windows, batch, self.blend, lefts)
 
     def _forward(self, pixels: Tensor) -> Tensor:
         if self.model.training:

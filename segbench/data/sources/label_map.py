@@ -52,6 +52,10 @@ class LabelMap:
             raw = _first_channel(path)
         else:
             raw = read_values(path, self.colored, place)
+        return self.ids_of(raw, str(path))
+
+    def ids_of(self, raw: np.ndarray, what: str) -> np.ndarray:
+        """Class ids uint8 `[H, W]` of raw values; `what` they are of, for the error."""
         if self._lut is None:
             size = 1 << 24 if self.colored else 1 << 16
             self._lut = np.full(size, -1, np.int16)
@@ -62,7 +66,7 @@ class LabelMap:
             shown = ", ".join(self._show(v) for v in np.unique(raw[strange])[:6].tolist())
             known = ", ".join(self._show(v) for v in list(self.table)[:40])
             raise DataError(
-                f"{path}: label {shown} on {strange.mean():.2%} of the pixels is not in the label "
+                f"{what}: label {shown} on {strange.mean():.2%} of the pixels is not in the label "
                 f"map (known: {known}). Add it to data.label_map, as a class or under ignore; if "
                 "the mask was resized with interpolation or saved as JPEG, export it again."
                 f"{self.expected}",
