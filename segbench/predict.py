@@ -38,6 +38,7 @@ def predict(config: DictConfig) -> int:
     """Predicts everything that `source` names; returns the exit code."""
     plain: Config = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     _check(plain)
+    from segbench.artifacts.many_pixels import kind_of
     from segbench.inference.inputs import find_sources
     from segbench.inference.outputs import KINDS
     from segbench.inference.video import SUFFIXES as VIDEOS
@@ -62,7 +63,7 @@ def predict(config: DictConfig) -> int:
             "source: contains a video, which is RGB of 8 bits, and the checkpoint sees other bands "
             "or values (data.channels, data.value_range); give images"
         )
-    kinds = {name: _kind(file) for name, file in files.items()}
+    kinds = {name: kind_of(file) for name, file in files.items()}
     pictures = {name: file for name, file in files.items() if kinds[name] == "picture"}
     failures = _predict_pictures(pictures, segmenter, plain, shown) if pictures else []
     others = {"video": _predict_video, "raster": _predict_raster, "volume": _predict_volume}
@@ -72,24 +73,6 @@ def predict(config: DictConfig) -> int:
     for failure in failures:
         say(f"not predicted: {failure}", stderr=True)
     return 1 if failures else 0
-
-
-def _kind(file: Path) -> str:
-    """How a file is predicted: picture, video, raster (georeferenced) or volume."""
-    from segbench.data.volumes import is_volume
-    from segbench.inference.rasters import is_georeferenced
-    from segbench.inference.video import SUFFIXES as VIDEOS
-
-    if file.suffix.lower() in VIDEOS:
-        return "video"
-    if is_volume(file):
-        return "volume"
-    if not is_georeferenced(file):
-        return "picture"
-    if find_spec("rasterio") is None:
-        say(f"{file}: its place on earth is lost without rasterio; pip install 'segbench[geo]'")
-        return "picture"
-    return "raster"
 
 
 def _check(config: Config) -> None:

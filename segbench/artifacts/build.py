@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import importlib
 import inspect
-import re
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -23,11 +23,6 @@ if TYPE_CHECKING:
     from segbench.data.dataset import Source
     from segbench.inference.predictor import Predictor
     from segbench.models.weights import LoadReport
-
-# Names of arguments whose value is loaded: pretrained weights, files, addresses.
-LOADS = re.compile(
-    r"^pretrained|(^|_)(weights|pretrained|checkpoint|ckpt)(_|$)|(^|_)(path|file|url|repo|hub)$"
-)
 
 
 def instantiate(section: str, node: Mapping[str, Any], **injected: Any) -> Any:
@@ -67,7 +62,7 @@ def _instantiate(
         raise ConfigError(f"{path}: {target}: {error}; it takes {signature}") from None
     try:
         return factory(**arguments)
-    except (ValueError, TypeError, ImportError) as error:  # ImportError: an extra is missing
+    except (ValueError, TypeError, ImportError, Warning) as error:  # ImportError: an extra
         raise ConfigError(f"{path}: {error}") from error
 
 
@@ -122,13 +117,30 @@ def build_source(data: Mapping[str, Any]) -> Source:
     return source
 
 
-def build_datamodule(data: Mapping[str, Any], source: Source, seed: int) -> SegmentationData:
-    """The loaders of a `data` config around its source."""
+def build_datamodule(
+    data: Mapping[str, Any],
+    source: Source,
+    seed: int,
+    augment: Mapping[str, Mapping[str, Any]] | None = None,
+) -> SegmentationData:
+    """The loaders of a `data` config around its source.
+
+    Args:
+        data: the config.
+        source: built from it.
+        seed: of the run.
+        augment: further transforms of the training images by name, as their config nodes.
+    """
     from segbench.data.datamodule import SegmentationData
 
+    further = {}
+    for name, node in (augment or {}).items():
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # albumentations only warns of an unknown argument
+            further[name] = instantiate(f"augment.{name}", node)
     try:
         loaders = split_data(data)[1] if "_target_" in data else data
-        return SegmentationData(source=source, seed=seed, **loaders)
+        return SegmentationData(source=source, seed=seed, augment=further, **loaders)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"data: {error}") from error
 
@@ -163,27 +175,6 @@ def _takes_channels(target: str) -> bool:
     parameters = inspect.signature(locate(target)).parameters
     kinds = {parameter.kind for parameter in parameters.values()}
     return "in_channels" in parameters or inspect.Parameter.VAR_KEYWORD in kinds
-
-
-def offline(model: Mapping[str, Any]) -> Config:
-    """A model config that loads nothing: a checkpoint brings its own weights.
-
-    Arguments named like weights, a file or an address (`encoder_weights`, `pretrained`,
-    `checkpoint_path`, `url`) become null, or false where they are true; numbers stay.
-    """
-    return {str(key): _offline(str(key), value) for key, value in model.items()}
-
-
-def _offline(key: str, value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return offline(value)
-    if isinstance(value, list):
-        return [_offline(key, item) for item in value]
-    if value is None or (isinstance(value, int | float) and value is not True):
-        return value
-    if LOADS.search(key):
-        return False if value is True else None
-    return value
 
 
 def build_loss(

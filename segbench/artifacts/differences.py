@@ -83,6 +83,7 @@ def _pretraining(result: Result) -> str:
 def _augmentation(result: Result) -> dict[str, Any]:
     """The data options of which no other rule speaks."""
     found = leaves(dict(_node(result, "data")), "data")
+    found |= leaves(dict(_node(result, "augment")), "augment")
     return {
         key.removeprefix("data."): value
         for key, value in found.items()
@@ -167,7 +168,7 @@ RULES = (
          _of_protocol("resize"), ("data.resize",)),
     Rule("inference", WEAKENS, "sliding windows and TTA add points without a better model",
          _of_protocol("inference"), ("inference",)),
-    Rule("augmentation", WEAKENS, "the training images differ", _augmentation, ("data",)),
+    Rule("augmentation", WEAKENS, "the training images differ", _augmentation, ("data", "augment")),
     Rule("loss", WEAKENS, "the loss may explain the difference", _of_config("loss"), ("loss",)),
     Rule("optimizer", WEAKENS, "the optimizer may explain it",
          _of_config("optimizer"), ("optimizer",)),

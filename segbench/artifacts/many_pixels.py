@@ -3,18 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from importlib.util import find_spec
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
 from segbench.artifacts.segmenter import Prediction, Segmenter
 from segbench.data import volumes
 from segbench.data.decoding import image_of
-from segbench.inference import rasters
+from segbench.inference import rasters, video
 from segbench.inference.outputs import Outputs
+from segbench.system.console import say
 from segbench.system.storage import replacing
 
 Show = Callable[[int, int], None]  # how much is done, of how much
+
+
+def kind_of(file: Path) -> Literal["picture", "video", "raster", "volume"]:
+    """How a file is predicted; a georeferenced one is a picture where rasterio is missing."""
+    if file.suffix.lower() in video.SUFFIXES:
+        return "video"
+    if volumes.is_volume(file):
+        return "volume"
+    if not rasters.is_georeferenced(file):
+        return "picture"
+    if find_spec("rasterio") is None:
+        say(f"{file}: its place on earth is lost without rasterio; pip install 'segbench[geo]'")
+        return "picture"
+    return "raster"
 
 
 def predict_raster(

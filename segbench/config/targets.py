@@ -25,7 +25,7 @@ INJECTED = {
     "trainer": {"callbacks", "logger", "precision", "deterministic", "default_root_dir"},
     "logger": {"save_dir"},
     "inference": {"model", "classes", "mean", "std", "value_range"},
-    "data": {"source", "seed"},
+    "data": {"source", "seed", "augment"},
 }
 # In addition to the arguments of its source, a data config contains those of the loaders.
 PIPELINE = "segbench.data.datamodule.SegmentationData"

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import cached_property, partial
 from operator import attrgetter
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -23,6 +23,7 @@ from segbench.data.dataset import (
 )
 from segbench.data.device import DeviceLoader
 from segbench.data.frames import SourceFrames
+from segbench.data.further_transforms import admitted
 from segbench.data.loader import ProcessLoader, ThreadLoader, check_shared_memory
 from segbench.data.normalization import ImagesOf, Normalization
 from segbench.data.preview import sheet
@@ -54,7 +55,7 @@ class SegmentationData(pl.LightningDataModule):
         crop_size: `(H, W)` of training images in pixels; None = whole frames.
         scale_range: random scale factors of training frames.
         cat_max_ratio, class_uniform, hflip: see `ScaleCrop`.
-        color_jitter, blur, noise, cutout: see `Augmentation`.
+        vflip, rot90, rotate, color_jitter, blur, noise, cutout: see `Augmentation`.
         resize: `(H, W)` to which all images are resized, in training and evaluation; None keeps
             them. Scores are still taken at original resolution: val and test masks keep theirs.
         mean: of each channel, of values in 0..1 (black to white); `auto` takes that of the training
@@ -66,6 +67,7 @@ class SegmentationData(pl.LightningDataModule):
         cache_limit_gb: what all caches together may take, in 10^9 bytes.
         frames_on_device: keep the training frames on the GPU and augment there.
         pin_memory: page-locked batches; None = with CUDA.
+        augment: albumentations transforms by name, see `further_transforms.admitted`.
         preview: whether the verb that trains is to call `write_preview`.
 
     Raises:
@@ -85,6 +87,9 @@ class SegmentationData(pl.LightningDataModule):
         cat_max_ratio: float = 1.0,
         class_uniform: float = 0.0,
         hflip: float = 0.5,
+        vflip: float = 0.0,
+        rot90: float = 0.0,
+        rotate: float = 0.0,
         color_jitter: float = 0.0,
         blur: float = 0.0,
         noise: float = 0.0,
@@ -98,6 +103,7 @@ class SegmentationData(pl.LightningDataModule):
         frames_on_device: bool = False,
         pin_memory: bool | None = None,
         preview: bool = False,
+        augment: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
         self.source = source
@@ -118,7 +124,8 @@ class SegmentationData(pl.LightningDataModule):
         self.frames_on_device = frames_on_device
         self.pin_memory = pin_memory
         self.preview = preview
-        self._check(cpu_only=max(blur, noise, cutout) > 0, color_jitter=color_jitter)
+        cpu_only = max(blur, noise, cutout, vflip, rot90, rotate) > 0 or bool(augment)
+        self._check(cpu_only, color_jitter)
         self._augmentation = partial(
             Augmentation,
             crop_size=self.crop_size,
@@ -126,11 +133,15 @@ class SegmentationData(pl.LightningDataModule):
             cat_max_ratio=cat_max_ratio,
             class_uniform=class_uniform,
             hflip=hflip,
+            vflip=vflip,
+            rot90=rot90,
+            rotate=rotate,
             color_jitter=color_jitter,
             blur=blur,
             noise=noise,
             cutout=cutout,
             ignore_index=source.classes.ignore_index,
+            further=admitted(augment or {}, bands_of(source), source.classes.ignore_index),
         )
         self._augmentation()  # numbers out of range are refused now
         self.device: torch.device | None = None  # of the batches, where no Trainer says it
@@ -262,8 +273,8 @@ class SegmentationData(pl.LightningDataModule):
             problems.append("frames_on_device is for RGB of 8 bits; set frames_on_device=false")
         if self.frames_on_device and cpu_only:
             problems.append(
-                "frames_on_device cannot blur, add noise or cut out; set blur, noise and cutout "
-                "to 0, or frames_on_device=false"
+                "frames_on_device has scale_range, crop_size, hflip and color_jitter alone; switch "
+                "all other augmentation off, or set frames_on_device=false"
             )
         sizes = (self.batch_size, self.eval_batch_size)
         if any(size is not None and size < 1 for size in sizes):

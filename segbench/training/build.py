@@ -69,7 +69,7 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
         print(loaded)
     elif is_inflated:
         print(f"the pretrained first convolution was inflated from {RGB} to {channels} channels")
-    data = build.build_datamodule(loader_node, source, config["seed"])
+    data = build.build_datamodule(loader_node, source, config["seed"], config.get("augment"))
     if data.preview:
         data.write_preview(run.path / "preview.png")
         print(f"preview of augmented samples: {run.path / 'preview.png'}")
