@@ -262,19 +262,15 @@ class SegmentationData(pl.LightningDataModule):
         )
 
     def _check(self, cpu_only: bool, color_jitter: float) -> None:
-        bands = bands_of(self.source)
-        problems = self.normalization.problems()
+        problems, bands = self.normalization.problems(), bands_of(self.source)
         if color_jitter and not bands.is_rgb:
             problems.append(
-                f"color_jitter changes the colors of RGB, and the images have {bands.count} "
-                "channels chosen by data.channels; set color_jitter=0"
+                "color_jitter changes the colors of RGB; with data.channels set it to 0"
             )
-        if self.frames_on_device and not bands.is_rgb8:
-            problems.append("frames_on_device is for RGB of 8 bits; set frames_on_device=false")
-        if self.frames_on_device and cpu_only:
+        if self.frames_on_device and (cpu_only or not bands.is_rgb8):
             problems.append(
-                "frames_on_device has scale_range, crop_size, hflip and color_jitter alone; switch "
-                "all other augmentation off, or set frames_on_device=false"
+                "frames_on_device is for RGB of 8 bits, with scale_range, crop_size, hflip and "
+                "color_jitter alone; set frames_on_device=false"
             )
         sizes = (self.batch_size, self.eval_batch_size)
         if any(size is not None and size < 1 for size in sizes):
