@@ -124,8 +124,8 @@ class SegmentationData(pl.LightningDataModule):
         self.frames_on_device = frames_on_device
         self.pin_memory = pin_memory
         self.preview = preview
-        cpu_only = max(blur, noise, cutout, vflip, rot90, rotate) > 0 or bool(augment)
-        self._check(cpu_only, color_jitter)
+        on_cpu = max(blur, noise, cutout, vflip, rot90, rotate) > 0 or bool(augment)
+        self._check(on_cpu, color_jitter)
         self._augmentation = partial(
             Augmentation,
             crop_size=self.crop_size,
@@ -272,8 +272,7 @@ class SegmentationData(pl.LightningDataModule):
                 "frames_on_device is for RGB of 8 bits, with scale_range, crop_size, hflip and "
                 "color_jitter alone; set frames_on_device=false"
             )
-        sizes = (self.batch_size, self.eval_batch_size)
-        if any(size is not None and size < 1 for size in sizes):
+        if any(size is not None and size < 1 for size in (self.batch_size, self.eval_batch_size)):
             problems.append("batch_size and eval_batch_size must be at least 1")
         if self.cache_limit_gb < 0:
             problems.append("cache_limit_gb must be at least 0")
