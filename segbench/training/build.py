@@ -16,7 +16,7 @@ from segbench.config import Config
 from segbench.data.bands import RGB, bands_of
 from segbench.data.datamodule import SegmentationData
 from segbench.data.dataset import SPLITS
-from segbench.errors import ConfigError
+from segbench.errors import ConfigError, DataError
 from segbench.training.compiling import compile_network
 from segbench.training.speed import Speed
 from segbench.training.task import SegmentationTask
@@ -73,7 +73,7 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
     if data.preview:
         data.write_preview(run.path / "preview.png")
         print(f"preview of augmented samples: {run.path / 'preview.png'}")
-    names = {split: [record.name for record in data.records(split)] for split in SPLITS}
+    names = _image_names(data, config["test"])
     weights = {name: data.class_weights(name) for name in build.class_weight_names(config["loss"])}
     loss = build.build_loss(config["loss"], source.classes, weights)
     if config["compile"]:
@@ -81,7 +81,7 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
     if config["inference"].get("drop_class"):
         raise ConfigError("inference.drop_class is for prediction; in training it must be null")
     protocol = protocol_of(config, data, is_inflated)
-    fingerprint = {split: data.fingerprint(split) for split in SPLITS}
+    fingerprint = {split: data.fingerprint(split) for split in names}
     speed = Speed()
     trainer = build_trainer(config, run, data, loggers, speed)
     is_clipped = bool(config["trainer"].get("gradient_clip_val"))
@@ -108,6 +108,18 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
         },
     )
     return RunParts(task, data, trainer, speed, protocol, fingerprint)
+
+
+def _image_names(data: SegmentationData, is_tested: bool) -> dict[str, list[str]]:
+    """The images of each split; a training that is not tested does without a test split."""
+    names = {}
+    for split in SPLITS:
+        try:
+            names[split] = [record.name for record in data.records(split)]
+        except DataError:
+            if split != "test" or is_tested:
+                raise
+    return names
 
 
 def protocol_of(config: Config, data: SegmentationData, is_inflated: bool) -> Protocol:

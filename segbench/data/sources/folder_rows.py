@@ -76,6 +76,7 @@ def _masks_of(
 ) -> dict[str, Path]:
     """The mask file of each name."""
     if source.mask_type != "coco" or source.outlines is None:
-        return find_files(source.root, pattern, folder, "data.masks")
+        read = (".json",) if source.mask_type == "labelme" else ()
+        return find_files(source.root, pattern, folder, "data.masks", read)
     file = source.root / pattern.replace("{split}", folder)
     return of_one_file(file, source.outlines.names_in(file), images)

@@ -20,7 +20,9 @@ from segbench.errors import DataError
 Row = tuple[str, Path, Path | None, str | None]  # name, image, mask, group
 
 
-def find_files(root: Path, pattern: str, split_folder: str = "", key: str = "") -> dict[str, Path]:
+def find_files(
+    root: Path, pattern: str, split_folder: str = "", key: str = "", read: Sequence[str] = ()
+) -> dict[str, Path]:
     """Files below `root` that match a pattern, by name.
 
     Linked folders are followed; names that begin with a dot are left out; the case of an extension
@@ -34,6 +36,7 @@ def find_files(root: Path, pattern: str, split_folder: str = "", key: str = "") 
             pattern without `{name}` is a folder whose files are named by their stems.
         split_folder: what `{split}` stands for.
         key: the key of the pattern, for errors.
+        read: the suffixes that are read; empty: those of images.
 
     Raises:
         DataError: no such folder, two files of one name, or no file but of formats that are not
@@ -48,7 +51,7 @@ def find_files(root: Path, pattern: str, split_folder: str = "", key: str = "") 
             f"{root / fixed}: no such folder. It comes from the pattern '{pattern}' below "
             "data.root; correct data.root, data.images or data.masks."
         )
-    regex, suffixes = _expression(pattern), _suffixes_of(pattern)
+    regex, suffixes = _expression(pattern), tuple(read) or _suffixes_of(pattern)
     parts = ("group", "name") if "{group}" in pattern else ("name",)
     found: dict[str, Path] = {}
     unread: Counter[str] = Counter()
@@ -274,6 +277,6 @@ def _expression(pattern: str) -> re.Pattern[str]:
 
 
 def _suffixes_of(pattern: str) -> tuple[str, ...]:
-    """What is read of a pattern: arrays and annotations only where it asks for them by name."""
-    named = (".npy", ".npz", ".json")
+    """What is read of a pattern: arrays only where it asks for them by name."""
+    named = (".npy", ".npz")
     return tuple(s for s in named if pattern.lower().endswith(s)) or (*SUFFIXES, *volumes.SUFFIXES)
