@@ -172,6 +172,7 @@ class Predictor:
             )
         return self._forward(pixels).float()
 
+    @torch.inference_mode()
     def label_bands(
         self, image: Tensor, lefts: Sequence[int] | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
