@@ -32,7 +32,7 @@ KINDS = ("heatmaps", "embeddings", "architecture")
 
 
 def explain(config: DictConfig) -> Outcome:
-    """Draws what `what` asks for into `output`."""
+    """Writes the explanation that `what` selects to `output`."""
     plain: Config = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     _check(plain)
     folder = make_folder("output", plain["output"])
@@ -151,14 +151,14 @@ def _images(
         return
     source = segmenter.source(config["root"])
     records = source.records(config["split"])
-    every = max(1, len(records) // config["images"])  # spread over the split
+    every = max(1, len(records) // config["images"])  # evenly spaced over the split
     for record in records[::every][: config["images"]]:
         image, mask = source.read(record)
         yield record.name, image, mask
 
 
 def _readable(argument: str) -> str:
-    """`architecture` is short for `what=architecture`, `model=a,b` for `models=[a,b]`."""
+    """Expands `architecture` to `what=architecture`, and `model=a,b` to `models=[a,b]`."""
     key, _, value = argument.partition("=")
     if argument in KINDS:
         return f"what={argument}"

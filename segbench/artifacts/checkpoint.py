@@ -1,6 +1,7 @@
-"""Reads a checkpoint, and builds its model.
+"""Reads a checkpoint and builds its model.
 
-A checkpoint may come from a stranger: it is data. See `trust` for what may be built from it.
+A checkpoint may come from an untrusted source, so it is treated as data. `trust` defines what may
+be built from it.
 """
 
 from __future__ import annotations
@@ -13,16 +14,16 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from segbench.artifacts.build import of_data
+from segbench.artifacts.build import of_channels
 from segbench.artifacts.entry import check_entry, stored_bands
 from segbench.artifacts.trust import admit, construct
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError
 from segbench.models.weights import not_finite, read_plain
 
-SHOWN_KEYS = 3  # of each kind that does not fit, in a message
-# A model is built with random weights first. What it may allocate for them, beyond twice of what
-# the file has: parts that a builder makes and drops.
+SHOWN_KEYS = 3  # mismatched keys of each kind listed in a message
+# A model is first built with random weights. Limits on what it may allocate for them beyond twice
+# the contents of the file, for parts that a builder creates and then drops.
 SPARE_NUMBERS, SPARE_TENSORS = 1 << 24, 1 << 12
 
 
@@ -30,10 +31,10 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
     """Reads a segbench checkpoint without running any code from it.
 
     Returns:
-        With a `segbench` entry as `check_entry` describes it, and a `state_dict` of tensors.
+        The checkpoint, with a `segbench` entry (see `check_entry`) and a `state_dict` of tensors.
 
     Raises:
-        ConfigError: there is no such file, it is damaged, altered, or another program wrote it.
+        ConfigError: the file does not exist, is damaged or altered, or is from another program.
     """
     path = Path(path)
     if not path.is_file():
@@ -60,15 +61,15 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
 def load_checkpoint(
     path: Path | str, allow_targets: Sequence[str] = ()
 ) -> tuple[nn.Module, dict[str, Any]]:
-    """The trained model of a checkpoint, and what is known of it; needs nothing but the file.
+    """Loads the trained model of a checkpoint and its metadata; needs nothing but the file.
 
     Args:
         path: a `.ckpt` written by `segbench.train`.
-        allow_targets: modules that the person trusts, see `trust`.
+        allow_targets: modules that the user trusts, see `trust`.
 
-    Returns:
-        The network in evaluation mode on the CPU, and the `segbench` entry: `config`, `classes`
-        (see `ClassSet.from_dict`), `mean`, `std`, `protocol`, `scores`.
+        Returns:
+        The model in evaluation mode on the CPU, and the `segbench` entry: `config`, `classes` (see
+        `ClassSet.from_dict`), `mean`, `std`, `protocol`, `scores`.
 
     Raises:
         ConfigError: the file cannot be used; the message says why.
@@ -85,22 +86,22 @@ def load_checkpoint(
         raise ConfigError(f"{where}: {problem}")
     node = admit("model", meta["config"]["model"], where, allow_targets)
     num_classes = ClassSet.from_dict(meta["classes"]).num_classes
-    given = of_data(num_classes, stored_bands(meta).count)
+    channels = of_channels(stored_bands(meta).count)
     with _AllottedMemory(state):
-        model = construct("model", node, where, **given)
+        model = construct("model", node, where, num_classes=num_classes, **channels)
     if problems := _mismatch(model.state_dict(), state):
         raise ConfigError(
             f"ckpt={path}: weights and model do not match: {problems}. The file was altered, or "
             f"{node['_target_']} has changed since; use the version of segbench that wrote it"
         )
     model.load_state_dict(state)
-    if meta["config"].get("channels_last"):  # the layout can change the last bits of a result
+    if meta["config"].get("channels_last"):  # the memory format can change the last bits
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model.eval(), meta
 
 
 def _mismatch(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
-    """How many keys do not fit, and the first of each kind; empty if all do."""
+    """The number of keys that do not match and the first of each kind; empty if all match."""
     shapes = [
         f"{key} {list(given[key].shape)} for {list(own[key].shape)}"
         for key in own
@@ -121,7 +122,7 @@ def _mismatch(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
 class _AllottedMemory(TorchFunctionMode):
     """Stops the construction of a model that is far larger than the weights of the file.
 
-    So that a config such as `width: 1000000` costs neither the memory nor the minutes.
+    A config such as `width: 1000000` then costs neither memory nor minutes.
     """
 
     _MAKERS = frozenset(

@@ -1,4 +1,4 @@
-"""Predicts what is more than a picture: georeferenced rasters of any size, and volumes."""
+"""Predicts what is more than an image: georeferenced rasters of any size, and volumes."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ from segbench.system.storage import replacing
 Show = Callable[[int, int], None]  # how much is done, of how much
 
 
-def kind_of(file: Path) -> Literal["picture", "video", "raster", "volume"]:
-    """How a file is predicted; a georeferenced one is a picture where rasterio is missing."""
+def kind_of(file: Path) -> Literal["image", "video", "raster", "volume"]:
+    """How a file is predicted; a georeferenced one is an image where rasterio is missing."""
     if file.suffix.lower() in video.SUFFIXES:
         return "video"
     if volumes.is_volume(file):
         return "volume"
     if not rasters.is_georeferenced(file):
-        return "picture"
+        return "image"
     if find_spec("rasterio") is None:
         say(f"{file}: its place on earth is lost without rasterio; pip install 'segbench[geo]'")
-        return "picture"
+        return "image"
     return "raster"
 
 

@@ -1,4 +1,4 @@
-"""A model config that loads nothing."""
+"""Model configs that load nothing, for networks whose weights come from a checkpoint."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any
 
 from segbench.config import Config
 
-# Names of arguments whose value is loaded: pretrained weights, files, addresses.
+# Arguments with such names load their value: pretrained weights, files, addresses.
 LOADS = re.compile(
     r"^pretrained|(^|_)(weights|pretrained|checkpoint|ckpt)(_|$)|(^|_)(path|file|url|repo|hub)$"
 )
 
 
 def offline(model: Mapping[str, Any]) -> Config:
-    """A model config that loads nothing: a checkpoint brings its own weights.
+    """Model config without anything to load, because a checkpoint has its own weights.
 
     Arguments named like weights, a file or an address (`encoder_weights`, `pretrained`,
-    `checkpoint_path`, `url`) become null, or false where they are true; numbers stay.
+    `checkpoint_path`, `url`) become null, or false if they are true; numbers stay.
     """
     return {str(key): _offline(str(key), value) for key, value in model.items()}
 

@@ -1,6 +1,6 @@
-"""Measures one network in a process of its own, so that no earlier network leaves a trace.
+"""Measures one model in its own process, so that earlier models do not affect it.
 
-python -m segbench.cost.measurement JOB.json ROW.json     is what `segbench.benchmark` starts
+python -m segbench.cost.measurement JOB.json ROW.json     as started by `segbench.benchmark`
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ Job = dict[str, Any]
 
 
 def measure_in_process(job: Job) -> dict[str, Any]:
-    """Starts this module on a job and waits.
+    """Runs this module on a job in a new process and waits.
 
     Args:
         job: see `measure`.
 
     Returns:
-        The row; with `error` where the process failed or was killed.
+        The row; with `error` if the process failed or was killed.
     """
     with tempfile.TemporaryDirectory() as folder:
         files = Path(folder) / "job.json", Path(folder) / "row.json"
@@ -67,7 +67,7 @@ def measure_in_process(job: Job) -> dict[str, Any]:
 
 
 def measure(job: Job) -> dict[str, Any]:
-    """Measures one network at one size in one mode.
+    """Measures one model at one size in one mode.
 
     Args:
         job: `model` (its label), `node` (its config), `num_classes`, `in_channels`, `size`
@@ -109,7 +109,7 @@ def _identity(job: Job) -> dict[str, Any]:
 
 
 def _device_name(device: torch.device, mode: str) -> str:
-    """What may share an axis: times of other hardware, thread counts or modes may not."""
+    """Rows may share an axis only if hardware, thread count and mode are the same."""
     return f"{provenance.hardware(device)}, {mode}"
 
 
@@ -126,7 +126,7 @@ def _inference(model: nn.Module, mode: Mode, device: torch.device, job: Job) -> 
         return forward
 
     if mode.compiled:
-        run(1)()  # compiling is no part of the peak
+        run(1)()  # compile before the peak is measured
     memory = peak_memory(run(1), model, device)
     latency = measure_times(run(1), device, job["seconds"], job["rounds"])
     rates: dict[int, float] = {}
@@ -141,7 +141,7 @@ def _inference(model: nn.Module, mode: Mode, device: torch.device, job: Job) -> 
         "latency_ms": 1000 * latency.median,
         "latency_p95_ms": 1000 * latency.p95,
         "latency_spread": latency.spread,
-        # On a GPU the processor only queues the work, or waits.
+        # On a GPU the CPU only queues the work, or waits.
         "cpu_ms": 1000 * latency.cpu if device.type == "cpu" else None,
         "cpu_spread": latency.cpu_spread if device.type == "cpu" else None,
         "calls": latency.calls,
@@ -153,7 +153,7 @@ def _inference(model: nn.Module, mode: Mode, device: torch.device, job: Job) -> 
 
 
 def _training(model: Any, mode: Mode, device: torch.device, job: Job) -> dict[str, Any]:
-    """Peak memory of a training step by itself, then the parts of a step as `train` does it."""
+    """Peak memory of a training step alone, then the parts of a step as run by `train`."""
     model.train()
     images = mode.images(job["train_batch"], job["size"], device)
     optimizer = torch.optim.AdamW(model.parameters())
@@ -189,7 +189,7 @@ def _training(model: Any, mode: Mode, device: torch.device, job: Job) -> dict[st
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Reads a job, writes its row."""
+    """Reads a job and writes its row."""
     row = measure(json.loads(Path(arguments[0]).read_text(encoding="utf-8")))
     Path(arguments[1]).write_text(json.dumps(row), encoding="utf-8")
 

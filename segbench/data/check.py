@@ -1,4 +1,4 @@
-"""Reads every file of a data set once and finds what would corrupt a result."""
+"""Reads every file of a data set once and reports what would corrupt a result."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class Measured:
     span: tuple[float, float]  # smallest and largest value
     sums: np.ndarray
     squares: np.ndarray
-    orientation: int  # of EXIF
+    orientation: int  # EXIF orientation
     image: Oddities
     mask: Oddities
 
@@ -49,7 +49,7 @@ def check(source: Source) -> tuple[list[Finding], dict[str, SplitStatistics]]:
     """Checks all splits of a source.
 
     Returns:
-        What was found, errors first, hints last, and the statistics of every split.
+        The findings, errors first and hints last, and the statistics of every split.
     """
     findings: list[Finding] = []
     statistics: dict[str, SplitStatistics] = {}
@@ -121,7 +121,7 @@ def _measure(
 
 
 def _oddities(split: str, records: list[Record], measured: list[Measured]) -> list[Finding]:
-    """What is read without an error, but perhaps not as it was meant."""
+    """Findings about files that are read without an error, but perhaps not as intended."""
     both = list(zip(records, measured, strict=True))
     found = []
     if turned := [str(r.image) for r, m in both if m.orientation != 1]:
@@ -144,7 +144,7 @@ def _oddities(split: str, records: list[Record], measured: list[Measured]) -> li
 
 
 def _read_all(frames: SourceFrames, split: str) -> Iterator[Measured | DataError]:
-    """Measures all frames in order on all cores, few at a time."""
+    """Measures all frames in order on all cores, a few at a time."""
 
     def measure(index: int) -> Measured | DataError:
         try:
@@ -236,7 +236,7 @@ def _refined(kind: str, record: Record, num_classes: int) -> str:
         return kind
     try:
         raw: Any = read_raw_mask(record.mask)
-    except DataError:  # its values are no labels at all
+    except DataError:  # its values are not labels
         return kind
     values = np.unique(raw.reshape(-1, raw.shape[2]), axis=0) if raw.ndim == 3 else np.unique(raw)
     return "interpolated" if len(values) > 2 * num_classes + 8 else kind

@@ -1,4 +1,4 @@
-"""What `segbench.check_data` writes: report (Markdown, JSON), pairs (CSV), histogram, samples."""
+"""Reports of `segbench.check_data`: text (Markdown, JSON), pairs (CSV), histogram, samples."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def summarize(source: Source, findings: list[Finding], statistics: Statistics) -
 
 
 def markdown(summary: dict[str, Any]) -> str:
-    """The report for people."""
+    """Formats the report as Markdown."""
     comparable = "" if summary["comparable"] else " (not comparable with published scores)"
     lines = [
         f"# Data check: {escaped(summary['protocol'])}{comparable}",
@@ -129,7 +129,7 @@ def _class_tables(summary: dict[str, Any]) -> list[str]:
 
 
 def write_pairs(path: Path, source: Source, statistics: Statistics) -> None:
-    """The pairs as CSV, which `data=folder data.table=...` reads back."""
+    """Writes the pairs as CSV, which `data=folder data.table=...` can read."""
     root: Path | None = getattr(source, "root", None)
 
     def shown(file: Path | None) -> str:
@@ -149,7 +149,7 @@ def write_pairs(path: Path, source: Source, statistics: Statistics) -> None:
 
 @plain_text()
 def write_histogram(path: Path, source: Source, statistics: Statistics) -> None:
-    """Pixel share of every class in every split, on a logarithmic axis."""
+    """Plots the pixel share of every class in every split, on a logarithmic axis."""
     from matplotlib.figure import Figure
 
     names = [*map(label, source.classes.names), "ignore"]
@@ -170,7 +170,7 @@ def write_histogram(path: Path, source: Source, statistics: Statistics) -> None:
 
 
 def write_samples(path: Path, source: Source, statistics: Statistics) -> None:
-    """A sheet of images and painted masks, spread over the splits."""
+    """Writes a sheet of images and painted masks from all splits."""
     samples = []
     for split, measured in statistics.items():
         count = max(1, _SHEET // len(statistics))
@@ -181,6 +181,6 @@ def write_samples(path: Path, source: Source, statistics: Statistics) -> None:
                 shown = bands_of(source).displayed(image)
                 samples.append((f"{split} {record.name}", (shown, mask)))
             except DataError:
-                continue  # its fault is in the findings
+                continue  # its problem is already in the findings
     if samples:
         write_png(path, sheet(samples, source.classes))

@@ -1,7 +1,6 @@
 """From the bytes of a file to what training and prediction see: true colors and values.
 
-This is the only way from a file to pixels, for training, evaluation, prediction, explanation and
-export. Its rules:
+Training, evaluation, prediction, explanation and export all decode files here. The rules:
 
 - Images, and masks likewise (`data.labels`), are read as they are displayed: an EXIF orientation
   is applied. People draw masks on the photo that their program shows them.
@@ -28,7 +27,7 @@ from segbench.data.damage import JPEG_MAGIC, PNG_MAGIC, check_whole
 from segbench.data.pixels import Pixels, displayed, imdecode, orientation, read_pixels, unreadable
 from segbench.errors import DataError
 
-# Which files are images. `.npy` is another, for those who name it: many folders contain arrays.
+# Extensions of image files. `.npy` is read only if named: many folders contain other arrays.
 SUFFIXES = (
     ".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff",
     ".webp",
@@ -42,7 +41,7 @@ def read_bytes(path: Path | None) -> bytes:
     if path is None:
         raise DataError("a record without a file cannot be read from disk")
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would never end
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would block forever
             raise DataError(f"{path}: is a folder, a pipe or a device, not a file", "unreadable")
         return path.read_bytes()
     except OSError as error:
@@ -54,13 +53,13 @@ def decode_rgb(data: bytes, path: Path | None) -> np.ndarray:
 
     Args:
         data: the bytes of the file.
-        path: what to call it in an error.
+        path: name of the file in errors.
 
     Returns:
         uint8 `[H, W, 3]` RGB.
 
     Raises:
-        DataError: damaged, no image, or of a pixel type that is not read, by name.
+        DataError: damaged, not an image, or an unsupported pixel type, which is named.
     """
     check_whole(data, path)
     if not _is_plain(data):
@@ -102,9 +101,9 @@ def image_of(pixels: Pixels, bands: Bands, path: Path | None) -> np.ndarray:
 
 
 def _is_plain(data: bytes) -> bool:
-    """Whether OpenCV reads the colors of this file as the rules say: nearly all images."""
+    """Whether OpenCV decodes this file according to the rules: true for nearly all images."""
     if data.startswith(PNG_MAGIC):
-        return data[24:25] <= b"\x08"  # bits
+        return data[24:25] <= b"\x08"  # bit depth
     webp = data.startswith(b"RIFF") and data[8:12] == b"WEBP"
     return data.startswith((JPEG_MAGIC, b"BM")) or webp
 

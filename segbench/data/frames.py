@@ -1,4 +1,4 @@
-"""Frames decoded from the files of a source, and the one way images are resized."""
+"""Frames decoded from the files of a source, and the only function that resizes images."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class SourceFrames(Frames):
         source: the data set.
         records: the images.
         resize: `(H, W)` the image is resized to, or None.
-        resize_mask: resize the mask too (training); evaluation keeps it as it is.
+        resize_mask: resize the mask as well (training); evaluation keeps its size.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class SourceFrames(Frames):
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resizes to `(H, W)`: area average when shrinking, so nothing aliases, else bilinear.
+    """Resizes to `(H, W)`: area averaging when shrinking, to avoid aliasing, else bilinear.
 
     Args:
         image: `[h, w, C]` of any type that images are read as.

@@ -16,7 +16,7 @@ from segbench.errors import DataError
 
 @dataclass(frozen=True)
 class Oddities:
-    """Of one file.
+    """Peculiarities of one file.
 
     Args:
         frames: pages or frames in it, of which the first is read.
@@ -28,7 +28,7 @@ class Oddities:
 
 
 def oddities_of(path: Path | None) -> Oddities:
-    """Looks into a file; what cannot be read is reported by whoever decodes it."""
+    """Inspects a file; a file that cannot be read is reported when it is decoded."""
     try:
         data = b"" if path is None or is_volume(path) else read_bytes(path)
         if not data or _is_plain(data):
@@ -41,10 +41,10 @@ def oddities_of(path: Path | None) -> Oddities:
 
 
 def _is_plain(data: bytes) -> bool:
-    """JPEG, and PNG of 8 bits without transparency or animation: nothing to look for."""
+    """Whether a file is a JPEG, or an 8-bit PNG without transparency or animation."""
     if data.startswith(JPEG_MAGIC):
         return True
-    head = data[:1024]  # the parts before the pixels, unless there is a profile
+    head = data[:1024]  # the chunks before the pixels, unless there is a color profile
     fine = data[25:26] in (b"\x00", b"\x02") and data[24:25] <= b"\x08"
     return data.startswith(PNG_MAGIC) and fine and b"tRNS" not in head and b"acTL" not in head
 

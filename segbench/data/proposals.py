@@ -13,7 +13,7 @@ from segbench.data.decoding import read_bytes
 from segbench.data.pixels import Pixels, read_pixels
 from segbench.errors import DataError
 
-BY_YAML = ("range", "bands")  # kinds of errors that keys of the YAML mend
+BY_YAML = ("range", "bands")  # kinds of errors that keys of the YAML fix
 _LOOKED_AT = 24  # images, spread over the split
 _LEAST_SHARE = 0.25  # of the range; images that use less are taken to be meant otherwise
 

@@ -1,4 +1,4 @@
-"""Augmentation from a few knobs, every draw a function of (seed, epoch, index).
+"""Augmentation with few parameters; every draw is a function of (seed, epoch, index).
 
 Scale, crop, flip and padding are one step (`ScaleCrop`), because choosing the crop window before
 resizing is what makes the data path fast. Quarter turns and the flip upside down move no pixel
@@ -29,7 +29,7 @@ class Augmentation:
 
     Args:
         crop_size: output `(H, W)` in pixels; None keeps each frame's own size.
-        scale_range: see `ScaleCrop`, as for the next three.
+        scale_range: see `ScaleCrop`.
         cat_max_ratio: see `ScaleCrop`.
         class_uniform: see `ScaleCrop`.
         hflip: see `ScaleCrop`.
@@ -38,7 +38,7 @@ class Augmentation:
             not square.
         rotate: largest angle of a rotation in degrees; what it uncovers is padding.
         color_jitter: strength in 0..1: brightness, contrast and saturation change by up to this
-            share; 0 switches it off.
+            share; 0 disables it.
         blur: probability of a light Gaussian blur.
         noise: probability of Gaussian noise.
         cutout: probability that 1-4 rectangles are blanked; there the mask becomes ignored.
@@ -48,7 +48,7 @@ class Augmentation:
         further: albumentations transforms that come last, see `further_transforms`.
 
     Raises:
-        ValueError: knobs out of range, all of them named.
+        ValueError: parameters are out of range; the message names all of them.
     """
 
     def __init__(
@@ -121,7 +121,7 @@ class Augmentation:
         Args:
             image: `[h, w, C]`; uint8, uint16 or float32.
             mask: uint8 `[h, w]`.
-            key: `(seed, epoch, index)`, which alone decides what is drawn.
+            key: `(seed, epoch, index)`, the only seed of all draws.
 
         Returns:
             `[H, W, C]` of the same type and uint8 `[H, W]` with `(H, W)` = `crop_size`.
@@ -136,14 +136,14 @@ class Augmentation:
             image = cv2.transform(image, self.draw_colors(key))
         if not self._steps:
             return image, mask
-        # A pipeline holds its current draw, so every thread borrows one of its own.
+        # A pipeline stores its current draw, so every thread uses its own.
         pipeline = self._idle.pop() if self._idle else A.Compose(copy.deepcopy(self._steps))
         out = run(pipeline, self._shares(image), mask, key)
         self._idle.append(pipeline)
         return self._stored(out["image"], image.dtype), out["mask"]
 
     def draw_window(self, mask: np.ndarray, key: tuple[int, int, int]) -> Window:
-        """The window that `__call__` cuts for this key from a frame with this mask."""
+        """The window that `__call__` crops for this key from a frame with this mask."""
         return self.scale_crop.draw(mask, window_draws(key))
 
     def _draw_turns(self, key: tuple[int, int, int], shape: Sequence[int]) -> tuple[int, bool]:
@@ -158,10 +158,10 @@ class Augmentation:
         return turns, is_flipped
 
     def draw_colors(self, key: tuple[int, int, int]) -> np.ndarray:
-        """The change of colors that `__call__` makes for this key.
+        """The color transform that `__call__` applies for this key.
 
-        Brightness, contrast (about the gray of `image_fill`) and saturation are all linear, so
-        they are one matrix.
+        Brightness, contrast (around the gray of `image_fill`) and saturation are all linear, so
+        they are combined into one matrix.
 
         Returns:
             float32 `[3, 4]`, to be applied to (R, G, B, 1) with values between the limits.
@@ -199,7 +199,7 @@ def _turned(array: np.ndarray, turns: int, is_flipped: bool) -> np.ndarray:
 
 
 def window_draws(key: tuple[int, int, int]) -> random.Random:
-    """The stream of draws that decides the window of a sample."""
+    """The random stream that determines the window of a sample."""
     return random.Random(f"window {key}")
 
 

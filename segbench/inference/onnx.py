@@ -1,6 +1,6 @@
-"""An exported network, run by ONNX Runtime in the place of the PyTorch one.
+"""Runs an exported model with ONNX Runtime in place of the PyTorch model.
 
-The file normalizes and pads by itself and knows its classes and protocol; see
+The graph itself normalizes and pads, and the file contains classes and protocol; see
 `segbench.inference.onnx_export` for what it contains.
 """
 
@@ -28,10 +28,10 @@ class OnnxNetwork(nn.Module):
 
     Args:
         file: written by `segbench.export`.
-        threads: of ONNX Runtime; None: as many as torch has.
+        threads: number of threads of ONNX Runtime; None: as many as torch has.
 
     Raises:
-        ValueError: ONNX Runtime is not installed, or the file is not one of segbench.
+        ValueError: ONNX Runtime is not installed, or the file was not written by segbench.
     """
 
     def __init__(self, file: Path, threads: int | None = None) -> None:
@@ -46,17 +46,17 @@ class OnnxNetwork(nn.Module):
         wanted = [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in providers]
         try:
             self.session = onnxruntime.InferenceSession(str(file), options, providers=wanted)
-        except Exception as error:  # ONNX Runtime has no common class for its errors
+        except Exception as error:  # ONNX Runtime has no common base class for its errors
             reason = str(error).splitlines()[0]
             raise ValueError(f"{file}: ONNX Runtime cannot read it ({reason})") from None
         found = self.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         if found is None:
             raise ValueError(f"{file}: was not written by `python -m segbench.export`")
         try:
-            self.meta: Any = json.loads(found)  # of a stranger: to be checked by who reads it
+            self.meta: Any = json.loads(found)  # untrusted: callers must check it
         except (ValueError, RecursionError):
             raise ValueError(f"{file}: its metadata are no JSON; it was altered") from None
-        self.eval()  # there is no other mode
+        self.eval()  # the only mode
 
     def forward(self, image: Tensor) -> Tensor:
         """float32 `[N, channels, H, W]` as read -> float32 logits `[N, C, H, W]`, on its device."""
@@ -66,6 +66,6 @@ class OnnxNetwork(nn.Module):
 
 
 def require(*packages: str) -> None:
-    """Raises ValueError, with the extra to install, if a package is missing."""
+    """Raises ValueError, naming the extra to install, if a package is missing."""
     if missing := [name for name in packages if find_spec(name) is None]:
         raise ValueError(f"needs {' and '.join(missing)}: pip install 'segbench[export]'")

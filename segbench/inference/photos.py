@@ -21,6 +21,6 @@ def read_photo(path: Path, bands: Bands = RGB8) -> np.ndarray:
         uint8 `[H, W, 3]` RGB, or as `bands` says.
 
     Raises:
-        DataError: the file is missing, damaged, no image, or of a pixel type that is not read.
+        DataError: the file is missing, damaged, not an image, or has an unsupported pixel type.
     """
     return decode_image(read_bytes(path), path, bands)

@@ -1,4 +1,4 @@
-"""From images to label maps and probabilities, for any network and any image size."""
+"""From images to label maps and probabilities, for any model and any image size."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from segbench.inference.windows import slide
 
 
 class Predictor:
-    """Runs a network on whole images or on sliding windows, with or without TTA.
+    """Runs a model on whole images or on sliding windows, with or without TTA.
 
-    One pass gives logits, which are upsampled to the size asked for; the argmax of the logits is
-    the prediction. Several passes (scales, flip) give probabilities, which are averaged.
+    A single pass gives logits, which are upsampled to the requested size; the argmax of the logits
+    is the prediction. Several passes (scales, flip) give probabilities, which are averaged.
 
     Args:
         model: any network `[N, channels, H, W] -> [N, C, H, W]`, in eval mode.
@@ -26,11 +26,11 @@ class Predictor:
         mean: of the channels in 0..1, black to white.
         std: likewise.
         mode: `whole`: the image in one piece; `slide`: overlapping windows.
-        crop_size: `(H, W)` of a window; needed by `slide`.
-        stride: `(rows, columns)` between windows; needed by `slide`.
-        window_batch: windows in one call on a GPU; on a CPU it is always one.
+        crop_size: `(H, W)` of a window; required for `slide`.
+        stride: `(rows, columns)` between windows; required for `slide`.
+        window_batch: windows per call on a GPU; on a CPU it is always one.
         blend: how overlapping windows are weighted, see `windows.slide`.
-        scales: sizes relative to the image at which the network sees it.
+        scales: sizes relative to the image at which the model is run.
         flip: also run on the mirrored image.
         divisor: for networks that do not pad themselves: height and width are padded with the
             mean color, below and to the right, to a multiple of this; the logits are cut back.
@@ -122,7 +122,7 @@ class Predictor:
 
     @torch.inference_mode()
     def probs(self, image: Tensor, size: tuple[int, int] | None = None) -> Tensor:
-        """Predicts probabilities, float32 `[N, C, *size]`; arguments as `labels`."""
+        """Predicts probabilities, float32 `[N, C, *size]`; for the arguments see `labels`."""
         size = size or (image.shape[2], image.shape[3])
         total, passes = torch.zeros(()), 0
         for logits in self._passes(self.normalize(image)):
@@ -138,7 +138,7 @@ class Predictor:
         names: Sequence[str] | None = None,
         finite: FiniteLogits | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """What `labels` and `probs` return, from one run of the network; arguments as `labels`."""
+        """The outputs of `labels` and `probs` from one pass; for the arguments see `labels`."""
         size = size or (image.shape[2], image.shape[3])
         if self.averages:
             probs = self.probs(image, size)
@@ -156,7 +156,7 @@ class Predictor:
         return self.flip or self.scales != [1.0]
 
     def _passes(self, pixels: Tensor) -> Iterator[Tensor]:
-        """The logits of every scale and flip, each at its own scale, all facing one way."""
+        """The logits of every scale and flip, each at its own scale, flipped back."""
         for scale in self.scales:
             height, width = (max(1, round(side * scale)) for side in pixels.shape[2:])
             scaled = _resize(pixels, (height, width), antialias=scale < 1)
@@ -235,7 +235,7 @@ def scaling(
 
 
 def _note(are_finite: Tensor, names: Sequence[str] | None, finite: FiniteLogits | None) -> None:
-    """Keeps bool `[N]` for a later check, or checks it now."""
+    """Stores bool `[N]` for a later check, or checks it now."""
     count = len(are_finite)
     if names is None:
         names = ["the image"] if count == 1 else [f"image {i} of the batch" for i in range(count)]
@@ -252,7 +252,7 @@ def _resize(image: Tensor, size: tuple[int, int], antialias: bool = False) -> Te
 
 
 def _without(classes: ClassSet, name: str | None) -> tuple[ClassSet, Tensor | None]:
-    """The class set without a class, and the channels that stay (None: all)."""
+    """The class set without a class, and the remaining channels (None: all)."""
     if name is None:
         return classes, None
     if name not in classes.names:

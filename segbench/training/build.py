@@ -1,4 +1,4 @@
-"""Puts together everything that one training needs."""
+"""Builds all components of a training."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 
 from segbench.artifacts import build
+from segbench.artifacts.build_loss import build_loss, class_weight_names
 from segbench.artifacts.entry import CHECKPOINT_FORMAT
 from segbench.artifacts.result import Protocol
 from segbench.artifacts.run_directory import RunDirectory
@@ -18,6 +19,7 @@ from segbench.data.datamodule import SegmentationData
 from segbench.data.dataset import SPLITS
 from segbench.errors import ConfigError, DataError
 from segbench.training.compiling import compile_network
+from segbench.training.dry_run import dry_run
 from segbench.training.speed import Speed
 from segbench.training.task import SegmentationTask
 from segbench.training.trainer import build_loggers, build_trainer
@@ -25,15 +27,15 @@ from segbench.training.trainer import build_loggers, build_trainer
 
 @dataclass(frozen=True)
 class RunParts:
-    """What is trained, on what, by what.
+    """All components of a training.
 
     Args:
         task: model, loss and metrics.
         data: the loaders.
-        trainer: with loggers and callbacks.
-        speed: the callback that takes the time.
+        trainer: the Trainer, with loggers and callbacks.
+        speed: the callback that measures times.
         protocol: how the scores are measured.
-        fingerprint: of each split.
+        fingerprint: fingerprint of each split.
     """
 
     task: SegmentationTask
@@ -47,11 +49,11 @@ class RunParts:
 def build_run(config: Config, run: RunDirectory) -> RunParts:
     """Builds a training from the resolved config of `segbench.train`.
 
-    The model comes before any image is read, so that pretrained weights that cannot be had fail at
-    once.
+    The model is built before any image is read, so that unavailable pretrained weights fail
+    immediately.
 
     Raises:
-        ConfigError: the parts do not fit each other or this machine.
+        ConfigError: the components do not fit together, or this machine.
         DataError: the data set cannot be used.
     """
     pl.seed_everything(config["seed"], workers=True, verbose=False)
@@ -59,7 +61,7 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
     source_node, loader_node = build.split_data(config["data"])
     source = build.build_source(source_node)
     build.check_num_classes(source.classes)
-    loggers = build_loggers(config, run)  # from here on, what fails is logged as failed
+    loggers = build_loggers(config, run)  # from here on, failures are logged
     channels = bands_of(source).count
     model = build.build_model(config["model"], source.classes.num_classes, channels)
     is_inflated = channels != RGB and bool(config["model"].get("encoder_weights"))
@@ -70,16 +72,22 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
     elif is_inflated:
         print(f"the pretrained first convolution was inflated from {RGB} to {channels} channels")
     data = build.build_datamodule(loader_node, source, config["seed"], config.get("augment"))
+    if config["inference"].get("drop_class"):
+        raise ConfigError("inference.drop_class is for prediction; in training it must be null")
+    predictor = build.build_predictor(config["inference"], model, source.classes, data)
+    named = class_weight_names(config["loss"])
+    equal = {name: [1.0] * source.classes.num_classes for name in named}
+    loss = build_loss(config["loss"], source.classes, equal)
+    dry_run(config, model, loss, predictor, data)
     if data.preview:
         data.write_preview(run.path / "preview.png")
         print(f"preview of augmented samples: {run.path / 'preview.png'}")
     names = _image_names(data, config["test"])
-    weights = {name: data.class_weights(name) for name in build.class_weight_names(config["loss"])}
-    loss = build.build_loss(config["loss"], source.classes, weights)
+    if named:
+        weights = {name: data.class_weights(name) for name in named}
+        loss = build_loss(config["loss"], source.classes, weights)
     if config["compile"]:
         compile_network(model)
-    if config["inference"].get("drop_class"):
-        raise ConfigError("inference.drop_class is for prediction; in training it must be null")
     protocol = protocol_of(config, data, is_inflated)
     fingerprint = {split: data.fingerprint(split) for split in names}
     speed = Speed()
@@ -89,7 +97,7 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
         model=model,
         loss=loss,
         classes=source.classes,
-        predictor=build.build_predictor(config["inference"], model, source.classes, data),
+        predictor=predictor,
         make_optimizer=lambda m: build.build_optimizer(config["optimizer"], m, is_clipped),
         make_scheduler=lambda o, steps: build.build_scheduler(config["scheduler"], o, steps),
         image_names=names,

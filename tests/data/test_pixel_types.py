@@ -40,7 +40,7 @@ def seen(pixels: np.ndarray, top: float, alpha: bool = False) -> np.ndarray:
 
 
 def check(data: bytes, expected: np.ndarray | str, tmp_path: Path) -> None:
-    """Training and prediction see the expected pixels, or both say the expected words."""
+    """Checks that training and prediction read the expected pixels, or raise the same error."""
     (tmp_path / "a").write_bytes(data)
     if not isinstance(expected, str) and expected.dtype != np.uint8:
         expected = "16-bit integers"
@@ -122,7 +122,7 @@ def test_tiff_with_alpha_gives_the_stored_colors(
 
 @pytest.mark.parametrize("turn", range(1, 9))
 @pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate"])
-def test_tiff_compressed_and_turned(tmp_path: Path, compression: str | None, turn: int) -> None:
+def test_tiff_compressed_and_rotated(tmp_path: Path, compression: str | None, turn: int) -> None:
     pixels = random_pixels("uint8", 3)
     data = pillow(pixels, "TIFF", compression=compression, tiffinfo={274: turn})
     with Image.open(io.BytesIO(data)) as opened:

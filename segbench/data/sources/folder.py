@@ -1,4 +1,4 @@
-"""Any data set by YAML alone: patterns for images and masks, a split, classes, a label map."""
+"""Any data set from YAML alone: patterns for images and masks, a split, classes, a label map."""
 
 from __future__ import annotations
 
@@ -42,9 +42,9 @@ class Folder:
         root: root folder of the data set.
         images: pattern or folder of the images below `root` (see `find_files`), for example
             `{split}/{name}.jpg`.
-        masks: the same of the masks, for example `{split}annot/{name}.png`; or one a split.
-        splits: the folders that `{split}` stands for; null: the data set has no such split.
-        lists: of each split, a list file below `root`, names, or null.
+        masks: the same for the masks, for example `{split}annot/{name}.png`; or one per split.
+        splits: the folder name for `{split}` in each split; null: the data set lacks this split.
+        lists: for each split, a list file below `root`, a list of names, or null.
         table: CSV below `root` with the columns image, mask, split and group; replaces `images`
             and `masks`.
         ratio: shares of train, val and test; groups are never divided.
@@ -61,7 +61,7 @@ class Folder:
         void_color: RGB of ignored pixels; None lets no color of an RGB mask be ignored, and
             paints them black (or another color of no class).
         label_map: class name (or `ignore`) -> raw values, colors for RGB masks; `auto` maps the
-            distinct values found to 0..K-1 in order; None takes ids as they are, 255 ignored.
+            distinct values found to 0..K-1 in order; None uses ids as they are, 255 ignored.
         ignore_values: raw values (or colors) that `auto` ignores.
         channels, value_range, show: which bands the model sees, see `data.bands`.
         slice_axis: along which axis volumes (NIfTI) are cut into images; see `data.volumes`.
@@ -69,7 +69,7 @@ class Folder:
         about: what people should know of the data set; see `segbench.data.about`.
 
     Raises:
-        ValueError: arguments that contradict each other.
+        ValueError: arguments contradict each other.
     """
 
     def __init__(
@@ -155,7 +155,7 @@ class Folder:
     def label_map(self) -> LabelMap:
         """Raw values -> class ids.
 
-        `label_map: auto` reads every mask once to find it, `mask_type: binary` usually one.
+        `label_map: auto` reads every mask once to find it, `mask_type: binary` usually one mask.
         """
         label_map = self._label_map()
         label_map.expected += f" {self.about.get('labels', '')}".rstrip()
@@ -180,10 +180,10 @@ class Folder:
 
     @cached_property
     def classes(self) -> ClassSet:
-        """The classes; colors are picked where the config has none."""
+        """The classes; colors are chosen if the config has none."""
         names, colors = self.names, self.colors
         if self.mask_type == "binary":
-            _ = self.label_map  # read masks for it now, not in every thread and worker
+            _ = self.label_map  # reads the masks for it now, not in every thread and worker
         if self.declared == "auto":
             table = self.label_map.table
             raw = [v for v, class_id in table.items() if class_id != 255]
@@ -200,17 +200,17 @@ class Folder:
             names = names or [f"label {unpack(v) if self.mask_type == 'rgb' else v}" for v in raw]
         try:
             return class_set(names or [], colors, self.void_color)
-        except ValueError as error:  # what auto found does not fit the colors
+        except ValueError as error:  # the values found by auto do not fit the colors
             raise DataError(f"data: {error}") from None
 
     def survey(self) -> list[DataError]:
-        """Finds classes and label map from what can be read, for the check of a data set.
+        """Finds classes and label map from the readable masks, for the check of a data set.
 
-        Anything else stops at the first fault that `label_map: auto` meets. Afterwards a bad file
-        is an error only when it is read.
+        Without this, `label_map: auto` raises an error at the first bad file. Afterwards a bad
+        file is an error only when it is read.
 
         Returns:
-            What is wrong with the labels as a whole; faults of single files are not among it.
+            Problems with the labels as a whole, without those of single files.
         """
         self._faults = []
         for name in ("label_map", "classes"):
@@ -220,7 +220,7 @@ class Folder:
 
     @property
     def found_label_map(self) -> dict[str, int] | None:
-        """What `label_map: auto` found, raw value -> class id, for the run's records."""
+        """What `label_map: auto` found, raw value -> class id, for result.json."""
         if self.declared != "auto":
             return None
         shown = unpack if self.mask_type == "rgb" else int

@@ -1,4 +1,4 @@
-"""What a config of `data=folder` may say: its contradictions, and the class set it describes."""
+"""Checks a config of `data=folder` for contradictions, and builds its class set."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ def _contradictions(folder: Folder) -> list[str]:
 def class_set(
     names: Sequence[str], colors: Sequence[Any] | None, void_color: Sequence[int] | None
 ) -> ClassSet:
-    """The classes of a config; ValueError if they contradict themselves."""
+    """The classes of a config; ValueError if they contradict each other."""
     picked = distinct_colors(len(names)) if colors is None else colors
     rgb = tuple(parse_color(color) for color in picked)
     void = void_color or next(color for color in _VOID_COLORS if color not in rgb)
