@@ -163,7 +163,8 @@ class Window:
 def by_bands(change: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -> np.ndarray:
     """What OpenCV makes of an image of any number of bands, four at a time.
 
-    It takes more for some operations and types, not for all, and forgets the axis of a single one.
+    It takes more for some operations and types, not for all; it interpolates two bands with fewer
+    digits than one, three or four; and it forgets the axis of a single one.
 
     Args:
         change: an operation on `[H, W, 1..4]` or `[H, W]`.
@@ -171,16 +172,17 @@ def by_bands(change: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -> n
     """
     if not _is_many(image):
         return change(image)
-    parts = [
-        change(np.ascontiguousarray(image[..., first : first + _MOST_BANDS]))
-        for first in range(0, image.shape[2], _MOST_BANDS)
-    ]
+    parts, first = [], 0
+    while (left := image.shape[2] - first) > 0:
+        count = min(left, _MOST_BANDS) if left != 2 else 1
+        parts.append(change(np.ascontiguousarray(image[..., first : first + count])))
+        first += count
     return np.concatenate([part.reshape(*part.shape[:2], -1) for part in parts], axis=2)
 
 
 def _is_many(image: np.ndarray) -> bool:
-    """Whether OpenCV alone would not do: more than four bands, or an axis of one."""
-    return image.ndim == 3 and not 1 < image.shape[2] <= _MOST_BANDS
+    """Whether OpenCV alone would not do: other than three or four bands on an axis."""
+    return image.ndim == 3 and not 2 < image.shape[2] <= _MOST_BANDS
 
 
 def scaled(frame: Size, scale: float) -> Size:
