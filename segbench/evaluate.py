@@ -29,6 +29,7 @@ from segbench.system.storage import alone_in, replacing_all
 if TYPE_CHECKING:
     from segbench.artifacts.result import Protocol, Result, Scores
     from segbench.artifacts.segmenter import Segmenter
+    from segbench.data.bands import Bands
     from segbench.data.dataset import Source
     from segbench.evaluation.evaluator import Evaluation
     from segbench.evaluation.record import Subject
@@ -93,6 +94,7 @@ def _of_ckpt(config: Config) -> Subject:
     from segbench.artifacts import build, provenance
     from segbench.artifacts.plain import is_component
     from segbench.artifacts.segmenter import Segmenter
+    from segbench.data.bands import bands_of
     from segbench.evaluation.evaluator import evaluate_checkpoint
     from segbench.evaluation.record import Subject
 
@@ -122,6 +124,7 @@ def _of_ckpt(config: Config) -> Subject:
             f"the classes differ: the network predicts {', '.join(segmenter.classes.names)}; "
             f"the data set has {', '.join(source.classes.names)}"
         )
+    _check_bands(bands_of(source), segmenter.bands)
     data = build.build_datamodule(node, source, trained["seed"])
 
     def evaluation() -> Evaluation:
@@ -143,6 +146,17 @@ def _of_ckpt(config: Config) -> Subject:
         source=source,
         evaluate=evaluation,
     )
+
+
+def _check_bands(given: Bands, wanted: Bands) -> None:
+    """Raises ConfigError if a data set gives other bands than a checkpoint sees."""
+    if (given.channels, given.keeps_values) != (wanted.channels, wanted.keeps_values):
+        raise ConfigError(
+            f"the checkpoint sees channels={wanted.channels} with value_range={wanted.value_range}, "
+            f"and the data set gives channels={given.channels} with value_range="
+            f"{given.value_range}; leave out data.channels and data.value_range, or take another "
+            "data set"
+        )
 
 
 def _trained_as(segmenter: Segmenter) -> Protocol:

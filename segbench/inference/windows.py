@@ -61,7 +61,9 @@ def slide(
         for first in range(0, len(lefts), per_call):
             part = lefts[first : first + per_call]
             crops = [image[:, :, top : top + rows, x : x + columns] for x in part]
-            logits = forward(torch.cat(crops) if len(crops) > 1 else crops[0]).float()
+            if len(crops) > 1:  # torch joins no uint16 on a GPU
+                crops = [torch.cat([crop.float() for crop in crops])]
+            logits = forward(crops[0]).float()
             if not canvas.numel():
                 canvas = logits.new_zeros(num_images, logits.shape[1], rows, width)
                 weights = logits.new_zeros(1, 1, rows, width)

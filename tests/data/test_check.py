@@ -276,3 +276,13 @@ def test_one_wrong_value_in_gray_masks_is_not_interpolation(camvid11_root: Path)
     save(camvid11_root / "trainannot" / f"{NAME}.png", mask)
     (finding,) = (f for f in check(CamVid11(str(camvid11_root)))[0] if f.severity == "error")
     assert finding.kind == "label"
+
+
+def test_the_terminal_names_the_files_of_a_leak(
+    camvid11_root: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    _leak(camvid11_root)
+    assert check_data(CamVid11(str(camvid11_root)), tmp_path / "report", strict=False) == 1
+    shown = " ".join(capsys.readouterr().out.split())
+    assert f"{NAME}.png = " in shown
+    assert "0016E5_000099.png" in shown
