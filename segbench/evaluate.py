@@ -119,12 +119,12 @@ def _of_ckpt(config: Config) -> Subject:
     for key, value in (("eval_batch_size", "batch_size"), ("num_workers", "num_workers")):
         node |= {key: config[value]} if config[value] is not None else {}
     source = build.build_source(node) if config["data"] else segmenter.source(config["root"])
+    _check_bands(bands_of(source), segmenter.bands)
     if source.classes.names != segmenter.classes.names:
         raise ConfigError(
             f"the classes differ: the network predicts {', '.join(segmenter.classes.names)}; "
             f"the data set has {', '.join(source.classes.names)}"
         )
-    _check_bands(bands_of(source), segmenter.bands)
     data = build.build_datamodule(node, source, trained["seed"])
 
     def evaluation() -> Evaluation:
@@ -152,9 +152,8 @@ def _check_bands(given: Bands, wanted: Bands) -> None:
     """Raises ConfigError if a data set gives other bands than a checkpoint sees."""
     if (given.channels, given.keeps_values) != (wanted.channels, wanted.keeps_values):
         raise ConfigError(
-            f"the checkpoint sees channels={wanted.channels} with value_range={wanted.value_range}, "
-            f"and the data set gives channels={given.channels} with value_range="
-            f"{given.value_range}; leave out data.channels and data.value_range, or take another "
+            f"the checkpoint sees channels={wanted.channels}, value_range={wanted.value_range}, "
+            f"and the data set gives channels={given.channels}, value_range={given.value_range}; leave out data.channels and data.value_range, or take another "
             "data set"
         )
 

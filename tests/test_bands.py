@@ -136,6 +136,13 @@ def test_what_cannot_be_meant_is_refused(
         train_tiny(*words(root, *keys))
 
 
+def test_a_checkpoint_for_rgb_is_not_scored_on_four_bands(
+    root: Path, ckpt: Path, compose: Any
+) -> None:
+    with pytest.raises(ConfigError, match=r"sees channels=3, value_range=auto, .*channels=4"):
+        evaluate(compose("evaluate", f"ckpt={ckpt}", *words(root, *FOUR)))
+
+
 OWN = """
 import torch
 class Narrow(torch.nn.Module):
