@@ -153,8 +153,8 @@ def _check_bands(given: Bands, wanted: Bands) -> None:
     if (given.channels, given.keeps_values) != (wanted.channels, wanted.keeps_values):
         raise ConfigError(
             f"the checkpoint sees channels={wanted.channels}, value_range={wanted.value_range}, "
-            f"and the data set gives channels={given.channels}, value_range={given.value_range}; leave out data.channels and data.value_range, or take another "
-            "data set"
+            f"and the data set gives channels={given.channels}, value_range={given.value_range}; "
+            "leave out data.channels and data.value_range, or take another data set"
         )
 
 
