@@ -48,7 +48,7 @@ class SegmentationData(pl.LightningDataModule):
         seed: seed of the run; draws depend on (seed, epoch, index) alone.
         batch_size: images per step and device.
         eval_batch_size: images per step and device in val and test; None uses one on a CPU, and on
-            a GPU as many as have the pixels of a training batch.
+            a GPU as many as have the number of pixels of a training batch.
         num_workers: loading threads or processes per rank; 0 loads in the training process; None
             uses the spare cores.
         workers: `thread` or `process`; `auto` uses threads once frames come from a cache.
@@ -163,7 +163,7 @@ class SegmentationData(pl.LightningDataModule):
         return self.dataset(split).records
 
     def source_records(self, split: str) -> list[Record]:
-        """The same, but without building a cache; DataError if there are none."""
+        """The images of a split, without building a cache; DataError if there are none."""
         return self.splits.records(split)
 
     def fingerprint(self, split: str) -> str:
