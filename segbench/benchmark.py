@@ -134,9 +134,10 @@ def _admitted(config: Config, file: str, allow: list[str]) -> Config:
 def _jobs(config: Config, candidates: dict[str, Config]) -> Iterator[Job]:
     from segbench.artifacts.trust import construct
     from segbench.cost.row import Job
+    from segbench.data.bands import bands_of
 
     for name, train in candidates.items():
-        num_classes = construct("data", train["data"], name).classes.num_classes
+        source = construct("data", train["data"], name)
         for size in config["sizes"]:
             # As many images as needed, of the same size as for timing inference.
             wanted = {"crop_size": size, "batch_size": config["train_batch"]}
@@ -146,7 +147,8 @@ def _jobs(config: Config, candidates: dict[str, Config]) -> Iterator[Job]:
                 yield Job(
                     model=name,
                     node=train["model"],
-                    num_classes=num_classes,
+                    num_classes=source.classes.num_classes,
+                    in_channels=bands_of(source).count,
                     size=size,
                     mode=mode,
                     device=config["device"],

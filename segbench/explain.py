@@ -124,13 +124,13 @@ def _architectures(config: Config, folder: Path) -> None:
 def _images(
     config: Config, segmenter: Segmenter
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
-    """Name, image uint8 `[H, W, 3]` and mask uint8 `[H, W]` (None for the user's own images)."""
+    """Name, image as the checkpoint reads it, mask uint8 `[H, W]` (None for images of yours)."""
     from segbench.inference.inputs import find_sources
     from segbench.inference.photos import read_photo
 
     if config["source"]:
         for name, file in list(find_sources(config["source"]).items())[: config["images"]]:
-            yield name, read_photo(file), None
+            yield name, read_photo(file, segmenter.bands), None
         return
     source = segmenter.source(config["root"])
     records = source.records(config["split"])

@@ -72,8 +72,8 @@ def measure(job: Job) -> Row:
     device, mode = resolve_device(job.device), Mode.parse(job.mode)
     torch.set_float32_matmul_precision("high")  # as in training
     torch.nn.Conv2d(3, 3, 3)(torch.zeros(1, 3, 8, 8))  # loads what every first convolution loads
-    network = build.build_model(offline(job.node), job.num_classes).eval()
-    params, macs = count_params(network), count_macs(network, job.size)
+    network = build.build_model(offline(job.node), job.num_classes, job.in_channels).eval()
+    params, macs = count_params(network), count_macs(network, job.size, job.in_channels)
     model = mode.prepare(network, device)
     inference = _inference(model, mode, device, job)
     training = _training(model, mode, device, job) if job.train_steps else Training()
@@ -109,7 +109,7 @@ def _device_name(device: torch.device, mode: str) -> str:
 def _inference(model: nn.Module, mode: Mode, device: torch.device, job: Job) -> Inference:
     @torch.inference_mode()
     def run(batch: int) -> Any:
-        images = mode.images(batch, job.size, device)
+        images = mode.images(batch, job.size, device, job.in_channels)
 
         @torch.inference_mode()
         def forward() -> None:

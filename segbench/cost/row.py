@@ -16,6 +16,7 @@ class Job:
         model: its label.
         node: its config.
         num_classes: of the network.
+        in_channels: bands of an image.
         size: `[H, W]` of an image.
         mode: see `profiling.Mode.parse`.
         device: `auto`, `cpu`, `cuda`, ...
@@ -29,6 +30,7 @@ class Job:
     model: str
     node: Config
     num_classes: int
+    in_channels: int
     size: list[int]
     mode: str
     device: str

@@ -14,9 +14,9 @@ from segbench.errors import DataError
 class Batch(TypedDict):
     """Samples stacked by `collate`, in their order.
 
-    `image` is uint8 `[N, 3, H, W]` in channels-last memory, or a list of `[3, H, W]` where sizes
-    differ; `mask` is uint8 `[N, H, W]`, or a list of `[H, W]` likewise (evaluation keeps masks at
-    their original resolution); `index` is int64 `[N]`.
+    `image` is `[N, C, H, W]` in channels-last memory, or a list of `[C, H, W]` if the sizes differ;
+    `mask` is uint8 `[N, H, W]`, or a list of `[H, W]` likewise (evaluation keeps masks at their
+    original resolution); `index` is int64 `[N]`.
     """
 
     image: torch.Tensor | list[torch.Tensor]
@@ -74,11 +74,13 @@ def check_one_size(images: Iterable[tuple[str, Sequence[int]]]) -> None:
         if size != first[1]:
             raise DataError(
                 f"the training images have several sizes: {first[0]} is {first[1]}, {name} is "
-                f"{size} (width x height), which make no batch; set data.crop_size or data.resize "
-                "([height, width])"
+                f"{size} (width x height), so they cannot form a batch; set data.crop_size or "
+                "data.resize ([height, width])"
             )
 
 
 def _stack(tensors: list[torch.Tensor]) -> torch.Tensor | list[torch.Tensor]:
     same = all(tensor.shape == tensors[0].shape for tensor in tensors)
+    if len({tensor.dtype for tensor in tensors}) > 1:  # files of several pixel types
+        tensors = [tensor.float() for tensor in tensors]
     return torch.stack(tensors) if same else tensors

@@ -20,8 +20,8 @@ SUFFIXES = (".bmp", ".gif", ".npy", ".pgm", ".png", ".ppm", ".tif", ".tiff")  # 
 def find_predictions(folder: Path, records: Sequence[Record]) -> tuple[dict[int, Path], list[str]]:
     """Matches the files of a folder and its subfolders to images.
 
-    A file belongs to the image whose name is its own, or the start of its own followed by `_`
-    (`berlin_000000_000019_leftImg8bit.png`).
+    A file belongs to the image of the same name, or to the image whose name followed by `_` is
+    the start of the file's name (`berlin_000000_000019_leftImg8bit.png`).
 
     Args:
         folder: contains the label maps.

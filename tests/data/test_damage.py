@@ -16,8 +16,9 @@ import tifffile
 from PIL import Image
 
 from segbench.data.dataset import Record
-from segbench.data.decoding import decode_colors, decode_mask, decode_rgb, read_bytes
+from segbench.data.decoding import decode_rgb, read_bytes
 from segbench.data.fingerprint import fingerprint
+from segbench.data.labels import decode_colors, decode_mask
 from segbench.data.sources.streets import Streets
 from segbench.errors import DataError
 from tests.data.pixel_files import chunk, netpbm, palette_image, pillow, png, random_pixels, tiff
@@ -55,7 +56,8 @@ WHOLE = {
 def test_no_flipped_bit_changes_a_label(kind: str) -> None:
     data = MASKS[kind]
     rng = np.random.default_rng(0)
-    read = [decode_mask, decode_rgb] + [decode_colors] * kind.startswith(("palette", "RGB"))
+    read = [decode_mask] + [decode_rgb] * (kind != "16 bits")
+    read += [decode_colors] * kind.startswith(("palette", "RGB"))
     true = [function(data, PATH) for function in read]
     refused = 0
     for position in rng.integers(8, len(data), 150):
@@ -83,7 +85,7 @@ def test_a_file_cut_anywhere_is_refused(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["PNG", "palette PNG", "JPEG", "progressive JPEG", "WebP", "BMP"])
 @pytest.mark.parametrize("length", [1, 50_000])
-def test_data_after_the_end_of_an_image_is_no_damage(kind: str, length: int) -> None:
+def test_data_after_the_end_of_an_image_is_not_damage(kind: str, length: int) -> None:
     trailer = np.random.default_rng(0).bytes(length)
     expected = decode_rgb(WHOLE[kind], PATH)
     np.testing.assert_array_equal(decode_rgb(WHOLE[kind] + trailer, PATH), expected)
@@ -165,7 +167,7 @@ def test_a_tiff_without_pixels_is_damaged() -> None:
         decode_rgb(bytes(data), PATH)
 
 
-def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+def test_a_pipe_is_not_a_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.png")
     for path in (tmp_path / "a.png", tmp_path):
         with pytest.raises(DataError, match="a pipe or a device"):
