@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 
 from segbench.artifacts.run_directory import RunDirectory
-from segbench.data.sources.streets import Streets
 from segbench.errors import (
     ConfigError,
     DataError,
@@ -37,22 +36,6 @@ def run(tmp_path: Path) -> RunDirectory:
     return RunDirectory(tmp_path / "run")
 
 
-@pytest.fixture
-def unlabel(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """`unlabel("val")` removes all labels from the images whose names start with `val`."""
-
-    def take(prefix: str) -> None:
-        read = Streets.read
-
-        def without(self: Streets, record: Any) -> Any:
-            image, mask = read(self, record)
-            return image, (mask * 0 + 255 if record.name.startswith(prefix) else mask)
-
-        monkeypatch.setattr(Streets, "read", without)
-
-    return take
-
-
 def fail_at(step: int, error: BaseException) -> Any:
     """A replacement for `Speed.on_train_batch_end` that raises at a step."""
     whole = Speed.on_train_batch_end
@@ -66,51 +49,6 @@ def fail_at(step: int, error: BaseException) -> Any:
         whole(self, *arguments, **keywords)
 
     return end
-
-
-def test_a_finished_run_without_test_labels_is_unchanged_too(
-    train_tiny: Train, unlabel: Any, capsys: pytest.CaptureFixture[str]
-) -> None:
-    unlabel("test")
-    assert train_tiny(*ONE).status == "finished"
-    second = train_tiny(*ONE)
-    assert (second.status, second.score) == ("unchanged", None)
-    expected = "is finished already: no test score (the test split has no labels)"
-    assert expected in capsys.readouterr().out
-
-
-def test_val_without_labels_is_trained_to_the_end_where_nothing_needs_it(
-    train_tiny: Train, run: RunDirectory, unlabel: Any
-) -> None:
-    unlabel("val")
-    assert train_tiny(*ONE, "selection=last").status == "finished"
-    result = run.read_result()
-    assert result.scores["val"].mIoU is None
-    assert result.scores["test"].mIoU is not None
-    assert run.last_checkpoint.is_file()
-
-
-@pytest.mark.parametrize(
-    ("words", "named"),
-    [
-        (("selection=best",), "selection=best"),
-        (("selection=last", "early_stopping=2"), "early_stopping"),
-        (("selection=last", "scheduler=plateau"), "scheduler=plateau"),
-    ],
-)
-def test_val_without_labels_is_refused_where_something_needs_its_score(
-    train_tiny: Train, run: RunDirectory, unlabel: Any, words: tuple[str, ...], named: str
-) -> None:
-    unlabel("val")
-    with pytest.raises(DataError, match=rf"val: no image has a labeled pixel, .*{named}"):
-        train_tiny(*ONE, *words)
-    assert run.read_result().status == "failed"
-
-
-def test_labels_missing_from_validation_are_reported(train_tiny: Train, unlabel: Any) -> None:
-    unlabel("val_0000")
-    with pytest.raises(DataError, match=r"trainer\.limit_val_batches=1 sees"):
-        train_tiny(*ONE, "trainer.limit_val_batches=1")
 
 
 def test_ctrl_c_reports_where_and_the_same_command_continues(
@@ -280,21 +218,6 @@ def test_the_cause_is_that_of_the_process_that_failed_first(run: RunDirectory) -
     first.update(running)
     assert close(first, ValueError("the cause")) == "ValueError: the cause"
     assert close(other, lost) == "ValueError: the cause", "an echo of the first process"
-
-
-def test_lightning_and_custom_callbacks_plug_in(train_tiny: Train, run: RunDirectory) -> None:
-    train_tiny(*ONE, "callbacks=[gradient_norm,lr_monitor]")
-    assert "train/grad_norm" in run.metrics_file.read_text().splitlines()[0]
-    (steps,) = run.path.glob("csv/*/metrics.csv")
-    header = steps.read_text().splitlines()[0].split(",")
-    assert any(column.startswith("lr-") for column in header)
-    assert set(run.read_result().config["callbacks"]) == {"gradient_norm", "lr_monitor"}
-
-
-def test_an_object_that_is_not_a_callback_is_refused(train_tiny: Train) -> None:
-    words = ("+callbacks.mine._target_=torch.nn.Identity", "allow_targets=[torch]")
-    with pytest.raises(ConfigError, match=r"callbacks\.mine: .* is no Lightning callback"):
-        train_tiny(*ONE, *words)
 
 
 def test_a_run_is_never_continued_on_another_number_of_devices(
