@@ -26,6 +26,7 @@ Amount = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Strict(), Field(ge=0, le=1, allow_inf_nan=False)]
 Split = Annotated[str, StringConstraints(pattern="^(train|val|test)$")]
 ByClass = dict[Text, Fraction | None]
+ByName = dict[Text, Fraction | None]  # of groups of images, or of categories of classes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -172,13 +173,12 @@ class Hardware:
 class Scores:
     """The scores of one split, fractions; None if a value is undefined.
 
-    They are defined in `metrics.scores`, `metrics.per_image`, `metrics.boundary`,
-    `metrics.calibration` and `metrics.cityscapes_protocol`; fields with a default are optional.
+    The files of `metrics/` define them; fields with a default are optional. Reports show whatever
+    is a field: `ByClass` in the table of classes, with `mean_...` as its mean.
 
     Args:
-        mIoU, mDice: means of `IoU` and `Dice`.
+        mIoU, mDice, mean_acc: means of `IoU`, `Dice` and `recall`.
         pixel_acc: share of the labeled pixels with the right class.
-        mean_acc: mean of `recall`.
         fwIoU: mean of `IoU` weighted by the share of true pixels.
         IoU, Dice, precision, recall: by class name.
         mean_image_mIoU: mean of the mIoU of each image.
@@ -202,17 +202,17 @@ class Scores:
     recall: ByClass
     mean_image_mIoU: Fraction | None = None
     worst_tenth_mIoU: Fraction | None = None
-    groups: ByClass | None = None
+    groups: ByName | None = None
     boundary_F: ByClass | None = None
     mean_boundary_F: Fraction | None = None
     boundary_IoU: ByClass | None = None
     mean_boundary_IoU: Fraction | None = None
     ECE: Fraction | None = None
-    category_IoU: ByClass | None = None
+    category_IoU: ByName | None = None
     mean_category_IoU: Fraction | None = None
     iIoU: ByClass | None = None
     mean_iIoU: Fraction | None = None
-    category_iIoU: ByClass | None = None
+    category_iIoU: ByName | None = None
     mean_category_iIoU: Fraction | None = None
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path, PurePath
 
 import numpy as np
@@ -24,17 +25,16 @@ from segbench.system.escaping import csv_cell, markdown
 from segbench.system.figures import label, plain_text
 from segbench.system.storage import write_png
 
-CLASS_COLUMNS = ("IoU", "Dice", "precision", "recall", "boundary_F", "boundary_IoU", "iIoU")
-MEANS = {
-    "IoU": "mIoU",
-    "Dice": "mDice",
-    "recall": "mean_acc",
-    "boundary_F": "mean_boundary_F",
-    "boundary_IoU": "mean_boundary_IoU",
-    "iIoU": "mean_iIoU",
-}
-SINGLES = ("pixel_acc", "fwIoU", "mean_image_mIoU", "worst_tenth_mIoU", "ECE", "mean_category_IoU",
-           "mean_category_iIoU")  # fmt: skip
+_TYPES = {entry.name: str(entry.type).removesuffix(" | None") for entry in fields(Scores)}
+# The columns of the table of classes, the mean of each, and the scores below it: whatever
+# `Scores` has, so that a new score is in every report once it is a field there.
+CLASS_COLUMNS = tuple(name for name, kind in _TYPES.items() if kind == "ByClass")
+MEANS = {"IoU": "mIoU", "Dice": "mDice", "recall": "mean_acc"}
+MEANS |= {name: f"mean_{name}" for name in CLASS_COLUMNS if f"mean_{name}" in _TYPES}
+SINGLES = tuple(
+    name for name, kind in _TYPES.items() if kind == "Fraction" and name not in MEANS.values()
+)
+BY_GROUP = tuple(name for name, kind in _TYPES.items() if kind == "ByName" and name != "groups")
 
 
 def write_tables(
@@ -86,7 +86,7 @@ def write_tables(
     lines += [f"- {key}: {percent(value)}" for key, value in _singles(found).items()]
     groups = (found.groups or {}).items()
     lines += [f"- mIoU of {markdown(group)}: {percent(iou)}" for group, iou in groups]
-    for key in ("category_IoU", "category_iIoU"):
+    for key in BY_GROUP:
         categories = (getattr(found, key) or {}).items()
         lines += [f"- {key} of {markdown(name)}: {percent(value)}" for name, value in categories]
     (folder / "report.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
