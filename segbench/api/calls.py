@@ -90,7 +90,7 @@ def compare(
     """
     from segbench.compare import compare as run
 
-    given: dict[str, Any] = {"study": study, "wandb": wandb, **overrides}
+    given = {"study": study, "wandb": wandb, **overrides}
     run_from_python("compare", config_dir, given, run)
     report = Path(given.get("runs", "runs")) / study / "report"
     return read_comparison(report)

@@ -21,7 +21,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -141,10 +141,10 @@ class RunDirectory:
         import numpy as np
 
         with replacing(self.confusion_file) as file:
-            counts: dict[str, Any] = {"matrices": matrices}
+            counts = {"names": np.array(names), "groups": np.array(groups), "matrices": matrices}
             if boundary is not None:
                 counts["boundary"] = boundary
-            np.savez_compressed(file, names=np.array(names), groups=np.array(groups), **counts)
+            np.savez_compressed(file, **counts)  # type: ignore[arg-type]
 
     def read_confusion(self) -> tuple[list[str], list[str], np.ndarray]:
         """Reads names, groups and matrices in the format of `write_confusion`."""

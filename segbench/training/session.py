@@ -14,7 +14,7 @@ from pathlib import Path
 import torch
 
 from segbench.artifacts.checkpoint import Checkpoint, read_checkpoint
-from segbench.artifacts.result import Result, Scores, Timings
+from segbench.artifacts.result import Result, Scores
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.artifacts.typed import known, read_as
 from segbench.config import Config
@@ -127,7 +127,7 @@ def _with_training(result: Result, parts: RunParts) -> Result:
             images_seen=int(totals["images"]),
             found_lr=parts.task.found_lr,
         ),
-        timings=replace(read_as(Timings, parts.speed.timings()), peak_memory_MiB=peak),
+        timings=replace(parts.speed.timings(), peak_memory_MiB=peak),
     )
 
 

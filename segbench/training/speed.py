@@ -9,6 +9,9 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 
+from segbench.artifacts.result import Timings
+from segbench.artifacts.typed import read_as
+
 
 class Speed(pl.Callback):
     """Measures the wall time of the epochs by activity, images/s, and peak GPU memory.
@@ -92,7 +95,7 @@ class Speed(pl.Callback):
         self.totals["checkpoints"] += written - self._written
         self._written = written
 
-    def timings(self) -> dict[str, Any]:
+    def timings(self) -> Timings:
         """The timings for result.json.
 
         `epoch_seconds` and their `shares`; and, for the steps and the wait for their data alone,
@@ -101,13 +104,14 @@ class Speed(pl.Callback):
         train = self.totals["steps"] + self.totals["data"]
         epochs = max(self.totals["epochs"], 1e-9)
         shares = {part: self.totals[part] / epochs for part in self.PARTS}
-        return {
+        found = {
             "epoch_seconds": self.totals["epochs"],
             "shares": {**shares, "other": max(0.0, 1 - sum(shares.values()))},
             "train_seconds": train,
             "images_per_s": self.totals["images"] / max(train, 1e-9),
             "waiting_for_data": self.totals["data"] / max(train, 1e-9),
         }
+        return read_as(Timings, found)
 
     def state_dict(self) -> dict[str, float]:
         """The totals so far, for the checkpoint, which is written within the epoch."""

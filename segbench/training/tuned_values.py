@@ -14,6 +14,7 @@ import yaml
 
 from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory
+from segbench.config import Config
 from segbench.errors import ResultError
 from segbench.system.console import say
 from segbench.system.storage import write_text
@@ -46,7 +47,7 @@ def write_tuned(folder: Path, choices: Mapping[str, str | None]) -> int:
         return 1
     score, best, result = max(finished, key=lambda entry: entry[0])
     record = yaml.safe_load((folder / "optimization_results.yaml").read_text(encoding="utf-8"))
-    found: dict[str, Any] = {"tuning_trials": len(finished)}
+    found: Config = {"tuning_trials": len(finished)}
     for key in record["best_params"]:
         if key in choices:
             option = record["best_params"][key]
@@ -85,7 +86,7 @@ def _at(config: Mapping[str, Any], path: str) -> Any:
     return value
 
 
-def _put(config: dict[str, Any], path: str, value: Any) -> None:
+def _put(config: Config, path: str, value: Any) -> None:
     *parents, last = path.split(".")
     for key in parents:
         config = config.setdefault(key, {})

@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 import pytorch_lightning as pl
 import torch
-from tests.training.tiny_task import loader, make_task, make_trainer
 from torch import Tensor
 
 from segbench.training.callbacks import Bar, CudnnSearch
 from segbench.training.speed import Speed
 from segbench.training.step_times import StepTimes
+from tests.training.tiny_task import loader, make_task, make_trainer
 
 SLEEP = 0.1
 
@@ -43,19 +43,20 @@ def test_the_wait_for_the_first_batch_and_the_validation_are_counted(tmp_path: P
     trainer.fit(make_task(loss=loss), SlowFirst(), loader(2))
     wall = time.perf_counter() - began
     found = speed.timings()
-    assert 4 * SLEEP < found["epoch_seconds"] <= wall
-    assert found["shares"]["data"] * found["epoch_seconds"] > 2 * SLEEP
-    assert found["shares"]["validation"] * found["epoch_seconds"] > 2 * SLEEP
-    assert sum(found["shares"].values()) == pytest.approx(1)
-    assert found["train_seconds"] > 2 * SLEEP
-    assert found["images_per_s"] == pytest.approx(8 / found["train_seconds"])
+    assert 4 * SLEEP < found.epoch_seconds <= wall
+    assert found.shares["data"] * found.epoch_seconds > 2 * SLEEP
+    assert found.shares["validation"] * found.epoch_seconds > 2 * SLEEP
+    assert sum(found.shares.values()) == pytest.approx(1)
+    assert found.train_seconds > 2 * SLEEP
+    assert found.images_per_s == pytest.approx(8 / found.train_seconds)
 
 
-def test_totals_of_an_earlier_version_are_continued() -> None:
-    speed = Speed()
-    speed.load_state_dict({"images": 10, "seconds": 4.0, "waiting": 1.0})
-    assert speed.timings()["train_seconds"] == 4.0
-    assert speed.timings()["waiting_for_data"] == 0.25
+def test_totals_are_continued_when_a_run_is_resumed() -> None:
+    speed, before = Speed(), Speed()
+    before.totals |= {"images": 10, "epochs": 5.0, "steps": 3.0, "data": 1.0}
+    speed.load_state_dict(before.state_dict())
+    assert speed.timings().train_seconds == 4.0
+    assert speed.timings().waiting_for_data == 0.25
 
 
 def test_the_bar_reads_the_loss_only_when_it_is_logged(
