@@ -14,7 +14,7 @@ convolutions. The pyramid (DAPPM) pools the deepest map over windows of 5, 9, 17
 of it; each level is added to the next before the levels are fused.
 
 Differences from the paper: none in the layers. As in mmsegmentation, the two strided convolutions
-of the stem have no bias (batch norm follows). `weights=PATH` reads its and the authors' checkpoints,
+of the stem have no bias (batch norm follows). `weights=PATH` reads its and the authors' files,
 whose biases are folded into the running means. Images are padded to a multiple of 8 and to at least
 128 pixels. 5.7 M parameters at width 32, 20.1 M at width 64 (without the auxiliary head).
 """
