@@ -1,4 +1,4 @@
-"""Measure what models cost: parameters, FLOPs, latency, throughput, memory, training step.
+"""Measure the cost of models: parameters, FLOPs, latency, throughput, memory, training step.
 
 python -m segbench.benchmark model=unet,segformer_b0 sizes=[[360,480]]
 python -m segbench.benchmark study=custom_vs_unet       the models of its runs, for segbench.compare

@@ -1,4 +1,4 @@
-"""Check a data set before anyone wastes a GPU on it: files, labels, leaks, balance.
+"""Check a data set before training on it: files, labels, leaks, class balance.
 
     python -m segbench.check_data data=camvid11
     python -m segbench.check_data data=folder data.root=PATH ... strict=true

@@ -1,4 +1,4 @@
-"""Score a checkpoint, or a folder of label maps by any program, at original resolution.
+"""Score a checkpoint, or label maps written by any program, at original resolution.
 
     python -m segbench.evaluate ckpt=runs/.../best.ckpt              as the checkpoint was tested
     python -m segbench.evaluate ckpt=... inference=tta root=PATH     another way, data elsewhere

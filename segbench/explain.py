@@ -1,4 +1,4 @@
-"""Look inside a network: heat maps, embeddings of its features, a drawing of its structure.
+"""Explain a model: heat maps, embeddings of its features, a drawing of its architecture.
 
 python -m segbench.explain ckpt=best.ckpt source=photo.jpg classes=[Road,Sky]
 python -m segbench.explain embeddings ckpt=best.ckpt root=DATA_FOLDER

@@ -1,4 +1,4 @@
-"""Hand a network over, as ONNX or as a small checkpoint, checked on real images.
+"""Export a model as ONNX or as a small checkpoint, and check it on real images.
 
 python -m segbench.export ckpt=runs/STUDY/NAME/seedN/checkpoints/best.ckpt
 python -m segbench.export ckpt=best.ckpt argmax=true source=photos/ output=net.onnx

@@ -1,4 +1,4 @@
-"""Predict an image, a folder, a glob or a video: id maps, color maps, overlays, probabilities.
+"""Predict an image, a folder, a glob or a video: label maps, overlays, probabilities.
 
 python -m segbench.predict source=photo.jpg                    the checkpoint that is shipped
 python -m segbench.predict ckpt=best.ckpt source=photos/ classes=[Road,Sky] alpha=0.7

@@ -1,4 +1,4 @@
-"""Train a model on a data set, test it, and leave a run that can be read, resumed and repeated.
+"""Train a model on a data set, test it, and write a run that can be resumed and repeated.
 
     python -m segbench.train                                        built-in data, U-Net ResNet18
     python -m segbench.train model=unet data=camvid11 data.root=PATH

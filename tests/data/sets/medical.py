@@ -82,7 +82,7 @@ MEDICAL = {
         classes=2,
         table={0: ("background", None), 1: ("lesion", None)},
         fault=lambda ids: ids * 100,
-        named="label 100 .*masks of task 1 have 0 and 255",
+        named="label 100 .*masks of task 1 contain 0 and 255",
     ),
     "drive": Layout(
         files=_drive(),
