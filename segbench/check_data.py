@@ -45,8 +45,7 @@ def check_data(source: Source, output: Path, strict: bool) -> int:
     )
     images = sum(len(measured.records) for measured in statistics.values())
     say(
-        f"{images} images, {errors} error(s), {warnings} warning(s); "
-        f"the report is {output / 'report.md'}"
+        f"{images} images, {errors} error(s), {warnings} warning(s); report: {output / 'report.md'}"
     )
     return int(errors > 0 or (strict and warnings > 0))
 

@@ -135,8 +135,9 @@ def _predict_pictures(
                 failures.append(f"{files[name]}: {error}")
                 continue
             if found.in_windows:
-                say(f"{files[name]}: too large for one piece, predicted in windows "
-                    "(inference=slide chooses them, resize=[H,W] avoids them)")  # fmt: skip
+                say(f"{files[name]}: too large for one pass, predicted in windows (set "
+                    "inference=slide to configure them, or resize=[H,W] to avoid "
+                    "them)")  # fmt: skip
             pending.append(writers.submit(outputs.write, name, image, found.labels, found.probs))
             while len(pending) > 2 * config["writers"]:  # limits the memory
                 pending.popleft().result()
@@ -212,7 +213,7 @@ def _predict_video(
         for written in pending:
             written.result()
     if not done:
-        return [f"{file}: holds no frame that can be read"]
+        return [f"{file}: contains no readable frame"]
     seconds = time.perf_counter() - started
     written_to = [f"{kind}/{name}{'.mp4' if kind in PICTURES else '/'}" for kind in kinds]
     say(f"{file}: {done} frames, {done / seconds:.1f} frames/s -> {config['output']}/"

@@ -135,7 +135,7 @@ def build_model(node: Mapping[str, Any], num_classes: int) -> nn.Module:
     """Builds the model, with random weights unless its config names pretrained ones."""
     model = instantiate("model", node, num_classes=num_classes)
     if not isinstance(model, nn.Module):
-        raise ConfigError(f"model._target_ {node['_target_']} builds no torch.nn.Module")
+        raise ConfigError(f"model._target_ {node['_target_']} does not build a torch.nn.Module")
     if getattr(model, "aux_weight", 0) < 0:
         raise ConfigError(f"model.aux_weight: must be at least 0, got {model.aux_weight}")
     return model
@@ -196,8 +196,8 @@ def _with_numbers(
         out["class_weights"] = list(class_weights[weights])
     elif weights is not None and len(weights) != classes.num_classes:
         raise ConfigError(
-            f"{path}.class_weights: {len(weights)} weights for {classes.num_classes} classes; give "
-            f"one for each, in the order {', '.join(classes.names)}"
+            f"{path}.class_weights: {len(weights)} weights for {classes.num_classes} classes; "
+            f"give one per class, in the order {', '.join(classes.names)}"
         )
     return out
 

@@ -76,7 +76,7 @@ def read_run(folder: Path) -> Run | LeftOut:
         result = directory.read_result()
     except ResultError as error:
         reason = str(error).removeprefix(f"{folder}{os.sep}")
-        return LeftOut(folder, f"{reason}; run it again", broken=True)
+        return LeftOut(folder, f"{reason}; rerun it", broken=True)
     if result is None:
         return LeftOut(folder, "no result.json: the run never started", broken=False)
     if result.status != "finished":
@@ -92,14 +92,14 @@ def read_run(folder: Path) -> Run | LeftOut:
         boundary = _read_boundary(folder, matrices.shape)
         _check_score(matrices, scores, protocol.absent_classes, data.split)
     except FileNotFoundError:
-        return LeftOut(folder, "there is no confusion.npz; run it again", broken=True)
+        return LeftOut(folder, "there is no confusion.npz; rerun it", broken=True)
     except BROKEN_ARCHIVE as error:
-        return LeftOut(folder, f"confusion.npz is corrupt ({error}); run it again", broken=True)
+        return LeftOut(folder, f"confusion.npz is corrupt ({error}); rerun it", broken=True)
     if not matrices.any():
         reason = (
-            f"the {data.split} split has no labels, so there is nothing to compare; add masks, or "
-            "score another split in a study of its own "
-            "(segbench.evaluate ckpt=FILE split=val study=NAME)"
+            f"the {data.split} split has no labels, so there is nothing to compare; add masks, "
+            "or score another split in a separate study (segbench.evaluate ckpt=FILE split=val "
+            "study=NAME)"
         )
         return LeftOut(folder, reason, broken=False)
     return Run(
@@ -128,7 +128,7 @@ def _check_matrices(
     """Raises ValueError unless there is one matrix of pixel counts per image."""
     expected = (len(names), classes.num_classes, classes.num_classes + 1)
     if not all(isinstance(text, str) for text in (*names, *groups)):
-        raise ValueError("names or groups that are no text")
+        raise ValueError("names or groups that are not text")
     if matrices.shape != expected or len(groups) != len(names):
         raise ValueError(
             f"matrices {matrices.shape}, {len(names)} names, {len(groups)} groups; "

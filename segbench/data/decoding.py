@@ -93,8 +93,8 @@ def decode_mask(data: bytes, path: Path | None) -> np.ndarray:
     pixels = read_pixels(data, path)
     if pixels.white_is_zero:
         raise DataError(
-            f"{path}: white is zero in this TIFF (photometric type 0), so its labels may be meant "
-            "upside down. Export it with black as zero.",
+            f"{path}: white is zero in this TIFF (photometric type 0), so its labels may be "
+            "inverted. Export it with black as zero.",
             "label",
         )
     return _as_labels(pixels, path)
@@ -131,13 +131,13 @@ def _as_rgb(pixels: Pixels, path: Path | None) -> np.ndarray:
     if bands not in (1, 3):
         raise DataError(
             f"{path}: contains {bands} bands of {pixels.type_name}, and no alpha channel; only "
-            "gray and RGB are read. Save the three bands that the model is to see.",
+            "gray and RGB are supported. Save the three bands that the model should see.",
             "unreadable",
         )
     if not 0 < top <= _LARGEST_LABEL:
         raise DataError(
-            f"{path}: contains {pixels.type_name}, whose range is unknown. Save it as whole "
-            "numbers of 8 or 16 bits, black as 0.",
+            f"{path}: contains {pixels.type_name}, whose range is unknown. Save it as 8-bit or "
+            "16-bit integers with black as 0.",
             "unreadable",
         )
     if top != 255 or pixels.white_is_zero:
@@ -151,8 +151,8 @@ def _as_labels(pixels: Pixels, path: Path | None) -> np.ndarray:
     mask = pixels.values
     if pixels.bands not in (1, 3):
         raise DataError(
-            f"{path}: {pixels.bands} bands of {pixels.type_name} where a mask has one label per "
-            "pixel, or RGB. Export the labels alone.",
+            f"{path}: {pixels.bands} bands of {pixels.type_name}, but a mask has one label per "
+            "pixel, or RGB. Export only the labels.",
             "color",
         )
     if mask.dtype == np.uint8 or (mask.dtype == np.uint16 and mask.ndim == 2):
@@ -166,8 +166,8 @@ def _as_labels(pixels: Pixels, path: Path | None) -> np.ndarray:
     fractions = mask[mask != np.floor(mask)] if mask.dtype.kind == "f" else mask[:0]
     if fractions.size:
         raise DataError(
-            f"{path}: value {fractions.flat[0]:g} is no label; expected whole numbers. Export the "
-            "labels themselves, without interpolation, as PNG.",
+            f"{path}: value {fractions.flat[0]:g} is not a label; expected integers. Export the "
+            "labels themselves as PNG, without interpolation.",
             "label",
         )
     low, high = mask.min(), mask.max()

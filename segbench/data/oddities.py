@@ -62,9 +62,9 @@ def dark_range(spans: Sequence[tuple[int, int, int] | None]) -> str | None:
         return None
     levels = round(high * 255 / top) - round(low * 255 / top) + 1
     return (
-        f"the brightest pixel of {len(known)} image(s) of {top.bit_length()} bits is {high} of "
+        f"the brightest pixel of {len(known)} image(s) with {top.bit_length()} bits is {high} of "
         f"{top}: they use {high / top:.1%} of the range, and the model sees {levels} gray "
-        "level(s). Rescale them to the full range, all by one factor."
+        "level(s). Rescale all of them to the full range by the same factor."
     )
 
 

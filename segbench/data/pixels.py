@@ -87,7 +87,7 @@ def read_pixels(data: bytes, path: Path | None) -> Pixels:
     except (DataError, ImportError):
         raise
     except Image.DecompressionBombError as error:
-        raise DataError(f"{path}: too large ({error}); cut it into parts.", "unreadable") from None
+        raise DataError(f"{path}: too large ({error}); cut it into tiles.", "unreadable") from None
     except Exception as error:  # decoders raise almost anything for damaged files
         raise unreadable(data, path, "file") from error
     if pixels.values.size == 0:
@@ -221,9 +221,9 @@ def _netpbm(data: bytes, match: re.Match[bytes]) -> Pixels:
     else:
         values = np.array(data[match.end() :].split()[:count], np.int64)
         if len(values) < count:
-            raise ValueError("cut short")
+            raise ValueError("truncated")
     if values.min(initial=0) < 0 or values.max(initial=0) > top:
-        raise ValueError("a value above the largest")
+        raise ValueError("a value above the maximum")
     return Pixels(values.astype(np.uint16 if top > 255 else np.uint8).reshape(shape), top)
 
 
@@ -236,14 +236,13 @@ def _npy(data: bytes, path: Path | None) -> Pixels:
     dtype, shape = np.dtype(header["descr"]), tuple(header["shape"])
     if dtype.kind not in "buif":
         raise DataError(
-            f"{path}: an array of {dtype}, which are no pixels; save whole numbers of 8 or 16 "
-            "bits.",
+            f"{path}: an array of {dtype}, which are not pixels; save 8-bit or 16-bit integers.",
             "unreadable",
         )
     if not (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))) or 0 in shape:
         raise DataError(
             f"{path}: an array of shape {list(shape)}; expected [H, W] or [H, W, 3] (RGB). Save "
-            "each image in a file of its own, with the channels last.",
+            "each image in a separate file, with the channels last.",
             "unreadable",
         )
     # Not with np.load, which allocates as much memory as the header claims.

@@ -52,7 +52,7 @@ class OnnxNetwork(nn.Module):
         try:
             self.meta: Any = json.loads(found)  # untrusted: callers must check it
         except (ValueError, RecursionError):
-            raise ValueError(f"{file}: its metadata are no JSON; it was altered") from None
+            raise ValueError(f"{file}: its metadata is not JSON; the file was altered") from None
         self.eval()  # the only mode
 
     def forward(self, image: Tensor) -> Tensor:

@@ -187,8 +187,8 @@ def explain(error: BaseException) -> str:
     first = next((line.strip() for line in str(chain[-1]).splitlines() if line.strip()), "")
     which = f"operator {operators[0]}" if operators else type(chain[-1]).__name__
     return (
-        f"the network cannot be written as ONNX: {which}: {first[:300]}. Replace that part of the "
-        "network by operators that ONNX has and that take any size, or keep the checkpoint"
+        f"the model cannot be exported to ONNX: {which}: {first[:300]}. Replace that part of the "
+        "model with operators that ONNX supports for any image size, or use the checkpoint"
     )
 
 

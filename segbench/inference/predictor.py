@@ -234,6 +234,6 @@ def _checked_windows(
     if not (0 < step[0] <= window[0] and 0 < step[1] <= window[1]):
         raise ValueError(
             f"stride {list(step)} must be at least 1 and at most crop_size {list(window)}, or "
-            "parts of the image are never seen"
+            "parts of the image would be skipped"
         )
     return window, step

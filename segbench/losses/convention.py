@@ -64,7 +64,7 @@ def check_inputs(logits: Tensor, mask: Tensor, ignore_index: int) -> None:
     if list(mask.shape) != expected:
         raise ValueError(
             f"the mask is {list(mask.shape)} but logits {list(logits.shape)} need a mask of class "
-            f"ids {expected}: no one-hot, no channel axis, and the size of the logits"
+            f"ids {expected}: not one-hot, without a channel axis, and as large as the logits"
         )
     if mask.is_floating_point() or mask.is_complex() or mask.dtype == torch.bool:
         raise ValueError(
@@ -178,7 +178,7 @@ def _check_labels(mask: Tensor, num_classes: int, ignore_index: int) -> None:
     if strange.any():
         labels = mask[strange].unique()[:8].tolist()
         raise ValueError(
-            f"the mask holds label {', '.join(map(str, labels))}, outside 0..{num_classes - 1} and "
-            f"not ignore_index ({ignore_index}). Map it to a class or to ignore in the data "
+            f"the mask contains label {', '.join(map(str, labels))}, outside 0..{num_classes - 1} "
+            f"and not ignore_index ({ignore_index}). Map it to a class or to ignore in the data "
             "config, or give the model as many classes as the data set has"
         )

@@ -72,7 +72,9 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
     if config["compile"]:
         compile_network(model)
     if config["inference"].get("drop_class"):
-        raise ConfigError("inference.drop_class is for prediction; in training it must be null")
+        raise ConfigError(
+            "inference.drop_class is only for prediction; it must be null in training"
+        )
     protocol = protocol_of(config, data)
     fingerprint = {split: data.fingerprint(split) for split in SPLITS}
     speed = Speed()

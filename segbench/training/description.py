@@ -116,13 +116,13 @@ def check_same_run(
     changed = [split for split in now if isinstance(old, Mapping) and old.get(split) != now[split]]
     if changed:
         raise DataError(
-            f"{run.path} was begun on other data: the fingerprint of {', '.join(changed)} differs. "
-            "Restore the files, or retrain with overwrite=true"
+            f"{run.path} was started on different data: the fingerprint of {', '.join(changed)} "
+            "differs. Restore the files, or retrain with overwrite=true"
         )
     devices = begun.get("devices", parts.trainer.world_size)
     if devices != parts.trainer.world_size:
         raise ConfigError(
-            f"{run.path} was begun on {devices} device(s), and this would continue it on "
-            f"{parts.trainer.world_size}, with another effective batch size. Set "
+            f"{run.path} was started on {devices} device(s), and this command would continue it "
+            f"on {parts.trainer.world_size}, with a different effective batch size. Set "
             f"trainer.devices={devices}, or retrain with overwrite=true"
         )

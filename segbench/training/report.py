@@ -50,7 +50,7 @@ def print_report(result: Result, run: RunDirectory) -> None:
     )
     if timings.shares is not None and timings.epoch_seconds is not None:
         shares = ", ".join(f"{part} {share:.0%}" for part, share in timings.shares.items())
-        show(f"the {timings.epoch_seconds:.0f} s of the epochs went to: {shares}")
+        show(f"time spent in epochs ({timings.epoch_seconds:.0f} s): {shares}")
     show(f"\nrun directory  {run.path}")
     images = sorted(run.samples.glob("epoch*.png"))
     if images:

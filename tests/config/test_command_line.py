@@ -83,7 +83,7 @@ def test_a_list_of_texts_is_what_was_typed(texts: list[str]) -> None:
     word = f"key=[{','.join(map(quoted, texts))}]"
     words, problems = as_typed([word], lambda key: {LIST}, False)
     if any("${" in text for text in texts):  # which Hydra would resolve
-        assert "resolved in YAML files only" in problems["key"]
+        assert "resolved only in YAML files" in problems["key"]
     else:
         assert OverridesParser.create().parse_override(words[0]).value() == texts
 
@@ -114,7 +114,7 @@ def test_commas_are_a_sweep_in_a_sweep_alone() -> None:
 def test_an_interpolation_on_the_command_line_is_refused() -> None:
     words, problems = as_typed(["source=${x}.png"], lambda key: {TEXT}, False)
     assert not words
-    assert "is resolved in YAML files only" in problems["source"]
+    assert "is resolved only in YAML files" in problems["source"]
 
 
 def test_keys_that_take_numbers_too_are_left_alone() -> None:

@@ -81,7 +81,7 @@ def test_values_of_no_class_are_named(tmp_path):
         read_prediction(file, CLASSES)
     assert read_prediction(file, CLASSES, void_values=[11]).tolist() == [[0, 1, 255, 255]]
     color = save(tmp_path / "c.png", np.full((1, 1, 3), 7, np.uint8))
-    with pytest.raises(DataError, match="color of no class"):
+    with pytest.raises(DataError, match="color that belongs to no class"):
         read_prediction(color, CLASSES)
     with pytest.raises(DataError, match="expects one channel"):
         read_prediction(color, CLASSES, "ids")

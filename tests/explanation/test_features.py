@@ -105,7 +105,7 @@ def test_entropy_is_one_where_nothing_is_known_and_zero_where_all_is() -> None:
         ([32, 0], None, "outside the image"),
         (None, [0, 0, 5, 41], "outside the image"),
         (None, [5, 5, 5, 9], "outside the image"),
-        ([0, 0], [0, 0, 1, 1], "one of pixel and region"),
+        ([0, 0], [0, 0, 1, 1], "set either pixel or region"),
     ],
 )
 def test_wrong_places_are_refused(

@@ -283,7 +283,7 @@ class Folder:
         if match is None:
             raise DataError(
                 f"'{name}' does not match data.group_regex='{self.group_regex.pattern}', which "
-                "says what group an image belongs to."
+                "determines the group of an image."
             )
         return match[1] if self.group_regex.groups else match[0]
 

@@ -44,8 +44,8 @@ def find_files(root: Path, pattern: str, split_folder: str = "", key: str = "") 
     fixed = Path(fixed_folder(pattern))
     if not (root / fixed).is_dir():
         raise DataError(
-            f"{root / fixed}: no such folder. It comes from the pattern '{pattern}' below "
-            "data.root; correct data.root, data.images or data.masks."
+            f"{root / fixed}: no such folder. The pattern '{pattern}' below data.root leads "
+            "there; correct data.root, data.images or data.masks."
         )
     regex, suffixes = _expression(pattern), _suffixes_of(pattern)
     parts = ("group", "name") if "{group}" in pattern else ("name",)
@@ -62,15 +62,15 @@ def find_files(root: Path, pattern: str, split_folder: str = "", key: str = "") 
         name = "_".join(match.groupdict()[part] for part in parts)
         if name in found:
             raise DataError(
-                f"{path}: has the name '{name}' of {found[name]}. Remove one, or list the pairs in "
-                "a CSV file with a column name, and set data.table."
+                f"{path}: has the same name '{name}' as {found[name]}. Remove one, or list the "
+                "pairs in a CSV file with a column name, and set data.table."
             )
         found[name] = path
     if unread and not found:
         kinds = ", ".join(suffix or "no extension" for suffix, _ in unread.most_common(5))
         raise DataError(
             f"{key or pattern}: {sum(unread.values())} file(s) match '{pattern}', but {kinds} is "
-            f"not read; read are {', '.join(suffixes)}."
+            f"not supported; supported are {', '.join(suffixes)}."
         )
     return found
 
@@ -125,9 +125,9 @@ def read_list(root: Path, chosen: str | Sequence[str], names: Mapping[str, Path]
     if not isinstance(chosen, str):
         if absent := [name for name in chosen if name not in names]:
             raise DataError(
-                f"{root}: {len(absent)} of the {len(chosen)} images that data.lists names are not "
-                f"there: {', '.join(map(str, absent[:8]))}. A part of the data set is missing, or "
-                f"the names are wrong; expected names like '{next(iter(names), 'NAME')}'."
+                f"{root}: {len(absent)} of the {len(chosen)} images named in data.lists are "
+                f"missing: {', '.join(map(str, absent[:8]))}. A part of the data set is missing, "
+                f"or the names are wrong; expected names like '{next(iter(names), 'NAME')}'."
             )
         return chosen
     path = root / chosen
@@ -145,8 +145,8 @@ def read_list(root: Path, chosen: str | Sequence[str], names: Mapping[str, Path]
         (unknown if name is None else wanted).append(name or line)
     if unknown:
         raise DataError(
-            f"{path}: {len(unknown)} line(s) name no image, e.g. '{unknown[0]}'. Expected names "
-            f"like '{next(iter(names), 'NAME')}'."
+            f"{path}: {len(unknown)} line(s) do not name an image, e.g. '{unknown[0]}'. Expected "
+            f"names like '{next(iter(names), 'NAME')}'."
         )
     return list(dict.fromkeys(wanted))
 
@@ -192,7 +192,7 @@ def read_table(path: Path, root: Path, split: str) -> list[Row]:
         image = root / row["image"].strip()
         name = check_name((row.get("name") or "").strip() or image.stem, str(path))
         if name in found:
-            raise DataError(f"{path}: two rows of the name '{name}'; add a column name.")
+            raise DataError(f"{path}: two rows have the name '{name}'; add a column name.")
         mask = row["mask"].strip()
         group = (row.get("group") or "").strip() or None
         found[name] = (name, image, root / mask if mask else None, group)
@@ -237,7 +237,7 @@ def _text(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not in UTF-8 ({error}). Save it as UTF-8.") from error
+        raise DataError(f"{path}: not UTF-8 ({error}). Save it as UTF-8.") from error
 
 
 def _expression(pattern: str) -> re.Pattern[str]:

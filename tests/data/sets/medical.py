@@ -102,7 +102,7 @@ MEDICAL = {
         classes=2,
         table=_VESSELS,
         gone="stare-images/im0324.ppm",
-        named="1 of the 10 images that data.lists names are not there: im0324",
+        named="1 of the 10 images named in data.lists are missing: im0324",
     ),
     "chase_db1": Layout(
         files=_chase(),
