@@ -4,7 +4,7 @@
     python -m benchmarks.models runs/cost/*.json
 
 Each file must hold the reference too, so that a ratio compares the same few minutes of a machine.
-Times are those of one image in evaluation. On a CPU it is `processor time`, which on one thread of
+Times are those of one image in evaluation. On a CPU it is `CPU time`, which on one thread of
 an idle machine is the latency, and which other programs on the machine disturb least. On a GPU,
 where the processor only waits, it is the `latency`. Of several files the median counts.
 
@@ -36,7 +36,7 @@ class Time(NamedTuple):
     spread: str
 
 
-CPU = Time("processor time", "cpu_ms", "cpu_spread")
+CPU = Time("CPU time", "cpu_ms", "cpu_spread")
 LATENCY = Time("latency", "latency_ms", "latency_spread")
 
 

@@ -91,7 +91,7 @@ def measure(setting: Setting, model: str, precision: str, rounds: int) -> dict[s
     """One row: medians of the rounds."""
     setting = setting._replace(precision=precision)
     ours, plain = [], []
-    for number in range(rounds):  # whoever goes first has the colder machine
+    for number in range(rounds):  # the one that goes first has the cooler machine
         pair = [(of_segbench, ours), (of_a_plain_loop, plain)]
         for run, spent in pair if number % 2 else reversed(pair):
             spent.append(run(setting, model))

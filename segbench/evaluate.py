@@ -175,7 +175,7 @@ def _check_seen(data: Config, seen: Config) -> None:
         told = ", ".join(f"data.{key}={data.get(key)} (in training {seen[key]})" for key in wrong)
         raise ConfigError(
             f"{told}: the model sees images as in training, and scores are computed at the "
-            "original size; remove this"
+            "original size; remove this setting"
         )
 
 

@@ -62,7 +62,7 @@ def _instantiate(
     try:
         signature.bind(**arguments)
     except TypeError as error:
-        raise ConfigError(f"{path}: {target}: {error}; it takes {signature}") from None
+        raise ConfigError(f"{path}: {target}: {error}; its arguments are {signature}") from None
     try:
         return factory(**arguments)
     except (ValueError, TypeError, ImportError) as error:  # ImportError: an extra is missing

@@ -64,7 +64,7 @@ def positive(value: Any) -> float | int | None:
 def _cost(entry: Any, labels: Mapping[str, str], study: Study) -> dict[str, Any] | str:
     """The entry with the label of its model; {} if no run of the study has it; or the problem."""
     if not isinstance(entry, dict) or not isinstance(entry.get("model"), str):
-        return "names no model"
+        return "does not name a model"
     label = labels.get(entry["model"], entry["model"])
     if label not in study.runs:
         return {}

@@ -52,7 +52,7 @@ class DiskFrames(Frames):
         try:
             meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
             if (meta["format"], meta["key"]) != (FORMAT, key):
-                raise CacheError("it is of another format or data set")
+                raise CacheError("its format or data set differs")
             self.shapes = [(_sides(image, 3), _sides(mask, 2)) for image, mask in meta["shapes"]]
             checksums = [int(checksum) for checksum in meta["checksums"]]
             sizes = [math.prod(image) + math.prod(mask) for image, mask in self.shapes]

@@ -152,8 +152,8 @@ class ClassSet:
 def name_problems(names: Sequence[str]) -> list[str]:
     """Problems with class names, which are used as names of files, columns and legends."""
     return [
-        f"the class name {str(name)[:40]!r} is empty, has control characters or takes more than "
-        f"{LONGEST_NAME} bytes"
+        f"the class name {str(name)[:40]!r} is empty, contains control characters or takes more "
+        f"than {LONGEST_NAME} bytes"
         for name in names
         if not str(name).strip()
         or len(str(name).encode(errors="replace")) > LONGEST_NAME

@@ -32,7 +32,7 @@ def find_sources(source: str, own: Sequence[Path] = ()) -> dict[str, Path]:
         DataError: nothing is there, or nothing that can be an image or a video.
     """
     if not source:  # an empty path would mean the working directory
-        raise DataError("source: is empty; give a file, a folder or a glob")
+        raise DataError("source: is empty; set it to a file, a folder or a glob")
     try:
         path = Path(source).expanduser()
     except RuntimeError as error:  # there is no home directory

@@ -4,7 +4,7 @@ Input and output. `loss(logits, mask)` takes logits `[N, C, H, W]` (any float dt
 `[N, H, W]` of class ids (any integer dtype) and returns a scalar: float32 whatever the autocast
 dtype (float64 for float64 logits, which is what gradient checks need). Half-precision logits are
 widened first, so nothing overflows; sums over pixels run in float64. A single class (C = 1) has
-probability 1 everywhere and hence loss 0: a binary task needs two classes.
+probability 1 everywhere and loss 0: a binary task needs two classes.
 
 Ignored pixels. Pixels where the mask equals `ignore_index` affect nothing: not the value, the
 gradient or the counts. If all pixels are ignored, the loss and its gradient are 0; the loss stays

@@ -197,7 +197,7 @@ def not_finite(state: Mapping[str, Tensor]) -> str:
         return ""
     shown = f"{', '.join(found[:SHOWN])}{', ...' * (len(found) > SHOWN)}"
     return (
-        f"{len(found)} of {len(state)} tensors contain NaN or infinite weights ( {shown}). The "
+        f"{len(found)} of {len(state)} tensors contain NaN or infinite weights ({shown}). The "
         "training diverged, or the file was altered; use an earlier checkpoint, or train with a "
         "lower learning rate"
     )

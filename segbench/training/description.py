@@ -83,7 +83,7 @@ def print_description(result: Result) -> None:
     if protocol.selection == "best" and prints["val"] == prints["test"]:
         print(
             "note: val and test are the same images, and the best epoch is chosen on them: the "
-            "test score will be too high. Set selection=last, or hold other images out of train "
+            "test score will be too high. Set selection=last, or hold out other images of train "
             "(Cityscapes: data.val_cities=[ulm,zurich])."
         )
     print(
