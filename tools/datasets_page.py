@@ -23,9 +23,10 @@ colors. `python -m segbench.check_data data=NAME` prints how to get a data set, 
 have it. Set the environment variable `SEGBENCH_DATA` to a folder that contains all your data sets;
 the default is `data`.
 
-To add a data set, copy the most similar YAML in `conf/data`: most need patterns for images and masks,
-classes, and the entries under `about` (see `segbench/data/about.py`). The scores below were published
-by others under the conditions given. They are for orientation; segbench measured none of them.
+To add a data set, copy the most similar YAML in `conf/data`: most need patterns for images and
+masks, classes, and the entries under `about` (see `segbench/data/about.py`). The scores below were
+published by others under the conditions given. They are for orientation; segbench measured none of
+them.
 """
 
 

@@ -112,11 +112,13 @@ def _notes(result: Result) -> list[str]:
     protocol, info = known(result.protocol), known(result.data_info)
     lines = [
         f"{info.num_images[info.split]} images at original resolution, {protocol.source}; absent "
-        f"classes: {protocol.absent_classes}; void predicted on a labeled pixel: a miss. Scores "
-        "in percent."
+        f"classes: {protocol.absent_classes}; void predicted on a labeled pixel counts as a miss. "
+        "Scores in percent."
     ]
     if protocol.partial:
-        lines.append(f"PARTIAL: {len(protocol.partial)} problems, see protocol.partial.")
+        lines.append(
+            f"PARTIAL: {len(protocol.partial)} problems; see protocol.partial in result.json."
+        )
     if not info.comparable:
         lines.append("Not comparable with published numbers (see the data config).")
     return lines
