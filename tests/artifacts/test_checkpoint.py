@@ -141,7 +141,7 @@ def test_checkpoints_that_are_not_ours_are_explained(tmp_path: Path) -> None:
         checkpoint.load_checkpoint(tmp_path)
     file = tmp_path / "foreign.ckpt"
     torch.save({"state_dict": {"conv.weight": torch.zeros(1)}}, file)
-    with pytest.raises(ConfigError, match=r"was not written by segbench .* use weights="):
+    with pytest.raises(ConfigError, match=r"was not written by segbench .* set weights="):
         checkpoint.load_checkpoint(file)
     torch.save(torch.zeros(3), file)
     with pytest.raises(ConfigError, match="was not written by segbench"):

@@ -99,7 +99,7 @@ def test_wrong_input_is_explained(ckpt, tmp_path):
         model.predict(np.zeros((2, 2)))
     with pytest.raises(ConfigError, match=r"no\.ckpt: there is no such file"):
         segbench.load(tmp_path / "no.ckpt")
-    with pytest.raises(ConfigError, match="no device"):
+    with pytest.raises(ConfigError, match="not a device"):
         segbench.load(ckpt, device="fridge")
 
 

@@ -120,7 +120,7 @@ def test_predictions_of_no_class_are_reported():
     matrices = np.zeros((2, 2, 3), np.int64)
     matrices[0] = [[90, 0, 0], [0, 0, 10]]
     (note,) = void_notes(matrices)
-    assert note.startswith("10.0 % of the labeled pixels are predicted as 255 = no class")
+    assert note.startswith("10.0 % of the labeled pixels are predicted as 255 (no class)")
     assert "0 and 255?" in note
     matrices[1] = [[0, 50, 0], [0, 50, 0]]
     assert "0 and 255?" not in void_notes(matrices)[0]  # class 1 is predicted too
