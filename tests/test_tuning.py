@@ -70,7 +70,7 @@ def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.Mo
 
 
 def test_a_search_for_the_worst_values_or_the_luckiest_seed_is_refused() -> None:
-    assert "say maximize" in reported("hydra.sweeper.direction=minimize")
+    assert "set it to maximize" in reported("hydra.sweeper.direction=minimize")
     assert "seed: tuning over seeds would select the luckiest" in reported("seed=0,1")
     assert "did you mean 'lr'" in reported("optimizer.lrr=interval(0.1,0.2)")
     assert "there is no model 'unett'" in reported("model=custom,unett")

@@ -310,5 +310,5 @@ def test_a_run_is_never_continued_on_another_number_of_devices(
     assert begun["segbench"]["devices"] == 1
     begun["segbench"]["devices"] = 2
     monkeypatch.setattr(session, "read_checkpoint", lambda file: begun)
-    with pytest.raises(ConfigError, match=r"begun on 2 device\(s\).*trainer\.devices=2"):
+    with pytest.raises(ConfigError, match=r"started on 2 device\(s\).*trainer\.devices=2"):
         train_tiny()
