@@ -181,7 +181,7 @@ def build_loss(
     numbered = _with_numbers("loss", node, class_weights, classes)
     loss = instantiate("loss", numbered, ignore_index=classes.ignore_index)
     if not callable(loss):
-        raise ConfigError(f"loss._target_ {node['_target_']} builds nothing that can be called")
+        raise ConfigError(f"loss._target_ {node['_target_']} does not build a callable")
     return adapted(loss)
 
 

@@ -65,8 +65,9 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
         print(build.start_from(model, config["weights"]))
     data = build.build_datamodule(loader_node, source, config["seed"])
     if config["inference"].get("drop_class"):
-        raise ConfigError("inference.drop_class is only for prediction; it must be null in "
-                          "training")
+        raise ConfigError(
+            "inference.drop_class is only for prediction; it must be null in training"
+        )
     predictor = build.build_predictor(config["inference"], model, source.classes, data)
     named = build.class_weight_names(config["loss"])
     equal = {name: [1.0] * source.classes.num_classes for name in named}
