@@ -35,7 +35,7 @@ def test_nothing_is_overwritten(tmp_path: Path, capsys: pytest.CaptureFixture[st
         init(tmp_path)
     assert model.read_text(encoding="utf-8") == "mine"
     file = tmp_path / "notes.txt"
-    with pytest.raises(ConfigError, match="cannot be made"):
+    with pytest.raises(ConfigError, match="cannot be created"):
         init(file)
 
 
