@@ -8,9 +8,9 @@ a machine. Times are for one image in evaluation. On a CPU this is `CPU time`, w
 latency on one thread of an idle machine and is less sensitive to other load. On a GPU, where the
 CPU only waits, it is the `latency`. For several files, the median is used.
 
-`apart`: how far the ratios of a model's files differ, largest / smallest - 1.
+`repeat gap`: how far the ratios of a model's files differ, largest / smallest - 1.
 `spread`: the spread stated in the files, mean over them: the spreads between rounds of the model
-    and of the reference, added. Ratios repeat if `apart` is not larger.
+    and of the reference, added. Ratios repeat if the repeat gap is not larger.
 """
 
 from __future__ import annotations
