@@ -45,7 +45,7 @@ def check_data(source: Source, output: Path, strict: bool) -> int:
         for file in unnamed[:SHOWN_FILES]:
             say(f"  {file}")
         if len(unnamed) > SHOWN_FILES:
-            say(f"  and {len(unnamed) - SHOWN_FILES} more, see the report")
+            say(f"  and {len(unnamed) - SHOWN_FILES} more; see the report")
     errors, warnings = (
         sum(finding.severity == severity for finding in findings)
         for severity in ("error", "warning")

@@ -154,9 +154,10 @@ def _check_bands(given: Bands, wanted: Bands) -> None:
     """Raises ConfigError if a data set gives other bands than a checkpoint sees."""
     if (given.channels, given.keeps_values) != (wanted.channels, wanted.keeps_values):
         raise ConfigError(
-            f"the checkpoint sees channels={wanted.channels}, value_range={wanted.value_range}, "
-            f"and the data set gives channels={given.channels}, value_range={given.value_range}; "
-            "leave out data.channels and data.value_range, or take another data set"
+            f"the checkpoint expects channels={wanted.channels}, "
+            f"value_range={wanted.value_range}, but the data set has channels={given.channels}, "
+            f"value_range={given.value_range}; remove data.channels and data.value_range, or use "
+            "another data set"
         )
 
 

@@ -60,8 +60,8 @@ def predict(config: DictConfig) -> int:
     make_folder("output", output)
     if not segmenter.bands.is_rgb8 and any(f.suffix.lower() in VIDEOS for f in files.values()):
         raise ConfigError(
-            "source: contains a video, which is RGB of 8 bits, and the checkpoint sees other bands "
-            "or values (data.channels, data.value_range); give images"
+            "source: contains a video, which is 8-bit RGB, but the checkpoint expects other "
+            "bands or values (data.channels, data.value_range); use images"
         )
     kinds = {name: kind_of(file) for name, file in files.items()}
     images = {name: file for name, file in files.items() if kinds[name] == "image"}

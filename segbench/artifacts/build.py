@@ -182,8 +182,8 @@ def build_model(node: Mapping[str, Any], num_classes: int, in_channels: int = RG
     target = str(node["_target_"])
     if in_channels != RGB and not _takes_channels(target):
         raise ConfigError(
-            f"model: the images have {in_channels} channels (data.channels), and {target} takes no "
-            "argument in_channels; add one, or choose three bands: data.channels=[0,1,2]"
+            f"model: the images have {in_channels} channels (data.channels), but {target} has no "
+            "argument in_channels; add one, or select three bands: data.channels=[0,1,2]"
         )
     given = _classes_argument(node, num_classes) | of_channels(in_channels)
     model = instantiate("model", node, **given)

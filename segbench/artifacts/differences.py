@@ -157,7 +157,7 @@ RULES = (
          "the models were trained or selected on different images", _trained_on),
     Rule("pretraining", INVALIDATES, "pretraining alone can add many points",
          _pretraining, ("weights", "model.encoder_weights")),
-    Rule("bands of the images", INVALIDATES, "one model sees more of the images",
+    Rule("bands of the images", INVALIDATES, "one model sees more image bands",
          _bands, ("data.channels", "data.value_range")),
     Rule("inflated first convolution", WEAKENS,
          "its pretrained weights were made for three channels", _of_protocol("inflated")),

@@ -220,7 +220,7 @@ class Segmenter:
         """
         if self.seen_size(size) != size:
             raise DataError(
-                "a georeferenced raster is predicted at its own size, and the checkpoint sees "
+                "a georeferenced raster is predicted at its own size, but the checkpoint expects "
                 "resized images; set resize=null"
             )
         if self.predictor.averages:

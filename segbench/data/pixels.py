@@ -241,7 +241,7 @@ def _only_array(data: bytes, path: Path | None) -> bytes:
             names = ", ".join(info.filename.removesuffix(".npy") for info in arrays[:5]) or "none"
             raise DataError(
                 f"{path}: contains {len(arrays)} arrays ({names}); expected one. Save each image "
-                "in a file of its own.",
+                "in a separate file.",
                 "unreadable",
             )
         if arrays[0].file_size > _MOST_UNPACKED * len(data):
@@ -263,8 +263,8 @@ def _npy(data: bytes, path: Path | None) -> Pixels:
         )
     if len(shape) not in (2, 3) or 0 in shape or shape[2:] > (MOST_CHANNELS,):
         raise DataError(
-            f"{path}: an array of shape {list(shape)}; expected [H, W] or [H, W, bands]. Save each "
-            "image in a file of its own, with the bands last.",
+            f"{path}: an array of shape {list(shape)}; expected [H, W] or [H, W, bands]. Save "
+            "each image in a separate file, with the bands last.",
             "unreadable",
         )
     # Not with np.load, which allocates as much memory as the header claims.
