@@ -14,7 +14,7 @@ from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError
 
 CHECKPOINT_FORMAT = 1
-LARGEST_SIDE = 1 << 15  # pixels of an image that a model was shown
+LARGEST_SIDE, LARGEST_AREA = 1 << 15, 1 << 26  # pixels of an image that a model was shown
 
 
 class _Field(NamedTuple):
@@ -46,6 +46,7 @@ def _is_size(value: Any) -> bool:
         isinstance(value, list | tuple)
         and len(value) == 2
         and all(_is_count(side) and 0 < side <= LARGEST_SIDE for side in value)
+        and value[0] * value[1] <= LARGEST_AREA
     )
 
 

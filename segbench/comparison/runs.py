@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import zipfile
 import zlib
@@ -15,7 +14,7 @@ from segbench.artifacts.result import DataInfo, Protocol, Result, Scores
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.data.classes import ClassSet
 from segbench.errors import ResultError
-from segbench.metrics.scores import check_counts, class_iou, mean_over_classes
+from segbench.metrics.scores import check_counts, scores
 
 # What NumPy raises for a damaged .npz file; NotImplementedError for an unknown compression.
 BROKEN_ARCHIVE = (
@@ -83,14 +82,14 @@ def read_run(folder: Path) -> Run | LeftOut:
         reason = f"the run is {result.status}" + (f" ({result.reason})" if result.reason else "")
         return LeftOut(folder, reason, broken=False)
     data, protocol, classes = result.data_info, result.protocol, result.classes
-    scores = result.scores.get(data.split) if data else None
-    if data is None or protocol is None or classes is None or scores is None:
+    stated = result.scores.get(data.split) if data else None
+    if data is None or protocol is None or classes is None or stated is None:
         return LeftOut(folder, "the run was not tested (test=false)", broken=False)
     try:
         names, groups, matrices = directory.read_confusion()
         _check_matrices(names, groups, matrices, classes)
         boundary = _read_boundary(folder, matrices.shape)
-        _check_score(matrices, scores, protocol.absent_classes, data.split)
+        _check_scores(matrices, stated, protocol.absent_classes, classes, data.split)
     except FileNotFoundError:
         return LeftOut(folder, "there is no confusion.npz; run it again", broken=True)
     except BROKEN_ARCHIVE as error:
@@ -103,7 +102,7 @@ def read_run(folder: Path) -> Run | LeftOut:
         )
         return LeftOut(folder, reason, broken=False)
     return Run(
-        folder, result.name, result, data, protocol, classes, scores,
+        folder, result.name, result, data, protocol, classes, stated,
         names, groups, matrices, boundary,
     )  # fmt: skip
 
@@ -137,16 +136,22 @@ def _check_matrices(
     check_counts(matrices, "matrices")
 
 
-def _check_score(matrices: np.ndarray, scores: Scores, absent: str, split: str) -> None:
-    """Raises ValueError unless the matrices give the score in result.json."""
-    found = float(mean_over_classes(class_iou(matrices.sum(axis=0)), absent))
-    if not _agree(scores.mIoU, found):
-        stated = f"result.json says {scores.mIoU} on {split}"
-        raise ValueError(f"it gives mIoU {found:.6f}, but {stated}")
+def _check_scores(
+    matrices: np.ndarray, stated: Scores, absent: str, classes: ClassSet, split: str
+) -> None:
+    """Raises ValueError unless the matrices give the scores in result.json, all of them."""
+    for key, found in scores(matrices.sum(axis=0), classes.names, absent).items():
+        of_all = getattr(stated, key)
+        by_class = found if isinstance(found, dict) else {"": found}
+        for name, value in by_class.items():
+            said = of_all.get(name) if isinstance(found, dict) else of_all
+            if not _agree(said, value):
+                what = f"{key} of {name}" if name else key
+                raise ValueError(f"it gives {what} {value}, but result.json says {said} on {split}")
 
 
-def _agree(stated: float | None, found: float) -> bool:
-    """Whether two scores are the same; None and NaN both stand for no score."""
-    if stated is None or math.isnan(stated) or math.isnan(found):
-        return (stated is None or math.isnan(stated)) and math.isnan(found)
+def _agree(stated: float | None, found: float | None) -> bool:
+    """Whether two scores are the same; None stands for no score."""
+    if stated is None or found is None:
+        return stated is found
     return abs(stated - found) <= 1e-6

@@ -33,6 +33,7 @@ from segbench.explanation.embeddings import (
 from segbench.explanation.features import run_with_features
 from segbench.figures import label as figure_label
 from segbench.figures import plain_text
+from segbench.inference.labels import checked_argmax, require_finite
 from segbench.storage import replacing_all, write_text
 
 LabeledImage = tuple[str, np.ndarray, np.ndarray | None]
@@ -86,10 +87,11 @@ def embed_images(
 
     Raises:
         ValueError: no such layer, or fewer than two classes with enough cells.
+        NonFiniteLogitsError: the network answers with NaN or infinity, or has them in this layer.
     """
 
     def maps() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for _, image, mask in samples:
+        for name, image, mask in samples:
             if mask is None:
                 raise ValueError("embeddings need masks")
             seen = segmenter.seen_size((image.shape[0], image.shape[1]))
@@ -97,6 +99,8 @@ def embed_images(
             normalized = segmenter.predictor.normalize(pixels.to(segmenter.device))
             with torch.no_grad():
                 found = run_with_features(segmenter.predictor.model, normalized, layer)
+            require_finite(checked_argmax(found.logits)[1], [name])
+            require_finite(found.features.isfinite().all()[None], [name], f"features at {layer}")
             padded = pad_mask(mask, seen, found.extent, segmenter.classes.ignore_index)
             yield found.features[0].float().cpu().numpy(), padded
 

@@ -10,8 +10,13 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segbench.data.classes import ClassSet
+from segbench.errors import DataError
 from segbench.inference.labels import FiniteLogits, checked_argmax, require_finite
 from segbench.inference.windows import slide
+
+MOST_SCALES, LARGEST_SCALE = 16, 4
+LARGEST_DIVISOR = 1024
+MOST_ENLARGED = 1 << 26  # pixels of an image that is shown larger than it is
 
 
 class Predictor:
@@ -40,6 +45,7 @@ class Predictor:
     Raises:
         ValueError: `slide` without window or stride, a stride larger than the window, an unknown
             class, or a number out of range.
+        DataError: (when it predicts) an image is too large for these scales or windows.
     """
 
     def __init__(
@@ -58,12 +64,7 @@ class Predictor:
         divisor: int = 1,
         drop_class: str | None = None,
     ) -> None:
-        if not scales or min(scales) <= 0:
-            raise ValueError(f"scales must be positive and at least one, not {list(scales)}")
-        if min(divisor, window_batch) < 1:
-            raise ValueError(
-                f"divisor and window_batch must be at least 1, not {divisor} and {window_batch}"
-            )
+        _check_amounts(scales, divisor, window_batch)
         self.model = model
         # (image / 255 - mean) / std, as one factor and one shift of a channel
         self._factor = torch.tensor([1 / (255 * s) for s in std])[:, None, None]
@@ -157,6 +158,11 @@ class Predictor:
         """The logits of every scale and flip, each at its own scale, all facing one way."""
         for scale in self.scales:
             height, width = (max(1, round(side * scale)) for side in pixels.shape[2:])
+            if scale > 1 and height * width > MOST_ENLARGED:
+                raise DataError(
+                    f"inference.scales: {scale} makes {width}x{height} pixels of an image, more "
+                    f"than {MOST_ENLARGED}; take a smaller scale"
+                )
             scaled = _resize(pixels, (height, width), antialias=scale < 1)
             yield self._logits(scaled)
             if self.flip:
@@ -193,6 +199,26 @@ class Predictor:
         if self._kept.device != logits.device:
             self._kept = self._kept.to(logits.device)
         return logits[:, self._kept]
+
+
+def _check_amounts(scales: Sequence[float], divisor: int, window_batch: int) -> None:
+    """Raises ValueError for what makes no sense, or more work than anyone can want.
+
+    A predictor may come from the checkpoint of somebody else.
+    """
+    if not scales or min(scales) <= 0:
+        raise ValueError(f"scales must be positive and at least one, not {list(scales)[:9]}")
+    if len(scales) > MOST_SCALES or not max(scales) <= LARGEST_SCALE:
+        raise ValueError(
+            f"scales: {len(scales)} of them up to {max(scales)}; at most {MOST_SCALES} are taken, "
+            f"each at most {LARGEST_SCALE}"
+        )
+    if min(divisor, window_batch) < 1:
+        raise ValueError(
+            f"divisor and window_batch must be at least 1, not {divisor} and {window_batch}"
+        )
+    if divisor > LARGEST_DIVISOR:
+        raise ValueError(f"divisor must be at most {LARGEST_DIVISOR}, not {divisor}")
 
 
 def _note(are_finite: Tensor, names: Sequence[str] | None, finite: FiniteLogits | None) -> None:

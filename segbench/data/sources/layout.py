@@ -14,6 +14,7 @@ import numpy as np
 from segbench.data.decoding import SUFFIXES
 from segbench.data.folders import files_below
 from segbench.data.names import check_name
+from segbench.data.regexes import Regex
 from segbench.errors import DataError
 
 Row = tuple[str, Path, Path | None, str | None]  # name, image, mask, group
@@ -53,7 +54,12 @@ def find_files(root: Path, pattern: str, split_folder: str = "", key: str = "") 
     unread: Counter[str] = Counter()
     depth = None if "**" in pattern else pattern.count("/") - len(fixed.parts)
     for path in sorted(files_below(root / fixed, depth)):
-        match = regex.fullmatch(path.relative_to(root).as_posix())
+        try:
+            match = regex.fullmatch(path.relative_to(root).as_posix())
+        except ValueError:
+            raise DataError(
+                f"{key or 'pattern'}: '{pattern}' has too many * for paths as long as {path}."
+            ) from None
         if match is None:
             continue
         if path.suffix.lower() not in suffixes:
@@ -240,7 +246,7 @@ def _text(path: Path) -> str:
         raise DataError(f"{path}: not in UTF-8 ({error}). Save it as UTF-8.") from error
 
 
-def _expression(pattern: str) -> re.Pattern[str]:
+def _expression(pattern: str) -> Regex:
     """What a path below the root must look like."""
     stem, dot, suffix = pattern.rpartition(".")
     if "/" in suffix or "*" in suffix or "{" in suffix:
@@ -249,7 +255,7 @@ def _expression(pattern: str) -> re.Pattern[str]:
     expression = expression.replace(r"\{group\}", r"(?P<group>[^/]+)", 1)
     expression = expression.replace(r"\{name\}", r"(?P=name)")  # as in {name}/{name}.png
     expression = expression.replace(r"\*\*/", r"(?:.*/)?").replace(r"\*", r"[^/]*")
-    return re.compile(f"{expression}(?i:{re.escape(dot + suffix)})")
+    return Regex(f"{expression}(?i:{re.escape(dot + suffix)})")
 
 
 def _suffixes_of(pattern: str) -> tuple[str, ...]:
