@@ -1,4 +1,4 @@
-"""Writes into a wheel or a source archive of which commit it was built; see `provenance.commit`."""
+"""Records in a wheel or sdist the commit it was built from; see `provenance.commit`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 class CommitHook(BuildHookInterface):
-    """Replaces `segbench/commit.txt`; without git it stays as a source archive brought it."""
+    """Replaces `segbench/commit.txt`; without git, keeps the one of the source archive."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Before a build."""

@@ -15,7 +15,7 @@ def load(ckpt: Path | str | None = None, device: str = "auto") -> Segmenter:
     """Loads a checkpoint for prediction; nothing else is needed, and nothing is downloaded.
 
     Args:
-        ckpt: a file written by `python -m segbench.train`; None takes the one that is shipped.
+        ckpt: a file written by `python -m segbench.train`; None for the shipped checkpoint.
         device: `auto`, `cpu`, `cuda`, ...
 
     Returns:

@@ -3,9 +3,9 @@
     python -m segbench.compare study=NAME                     every finished run of runs/NAME
     python -m segbench.compare study=NAME baseline=unet_resnet34 strict=true
 
-Writes runs/NAME/report: index.html (opens without a network), report.md, tables.tex, CSV tables,
-figures and comparison.json. The exit code is 1 if a file was broken and left out, or if strict=true
-and the audit found anything graver than a note.
+Writes runs/NAME/report: index.html (self-contained, works offline), report.md, tables.tex, CSV
+tables, figures and comparison.json. The exit code is 1 if a damaged file was left out, or if
+strict=true and the audit found anything more severe than a note.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from segbench.config import make_folder
 from segbench.config.app import run_verb
 from segbench.errors import ConfigError
-from segbench.storage import alone_in
+from segbench.system.storage import alone_in
 
 
 def compare(config: DictConfig) -> int:
@@ -68,7 +68,7 @@ def _check(config: Mapping[str, Any]) -> None:
 
 def _print(comparison: Mapping[str, Any], page: Path) -> None:
     from segbench.comparison import tables
-    from segbench.console import console, say, table
+    from segbench.system.console import console, say, table
 
     shown = [tables.leaderboard(comparison)]
     shown += [tables.pairs(comparison)] if comparison["pairs"] else []

@@ -1,4 +1,4 @@
-"""Reads one run from disk and checks that its files are whole and agree with each other."""
+"""Reads one run from disk and checks that its files are complete and consistent."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from segbench.data.classes import ClassSet
 from segbench.errors import ResultError
 from segbench.metrics.scores import check_counts, scores
 
-# What NumPy raises for a damaged .npz file; NotImplementedError for an unknown compression.
+# Errors of NumPy for a damaged .npz file; NotImplementedError for an unknown compression.
 BROKEN_ARCHIVE = (
     OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error,
     NotImplementedError, OverflowError, MemoryError, SyntaxError, RuntimeError,
@@ -29,13 +29,13 @@ class Run:
 
     Args:
         path: its directory.
-        label: the line of the leaderboard it belongs to.
-        result: its record, with the next four.
-        data: which images it saw.
+        label: its row of the leaderboard.
+        result: its record, of which the next four are parts.
+        data: its images.
         protocol: how it was scored.
         classes: the classes.
-        scores: of the split that was scored.
-        names, groups: `[N]`, of each image.
+        scores: scores of the split that was scored.
+        names, groups: name and group of each image, `[N]`.
         matrices: int64 `[N, C, C + 1]`.
         boundary: int64 `[N, 2, C]`; intersection and union of the boundary bands (Boundary IoU,
             Cheng et al. 2021) of each image and class; None if they were not counted.
@@ -61,7 +61,7 @@ class Run:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A directory that was not used, and why. `broken`: the files are at fault, not the run."""
+    """A directory that was not used, and why. `broken`: its files are damaged."""
 
     path: Path
     reason: str
@@ -139,7 +139,7 @@ def _check_matrices(
 def _check_scores(
     matrices: np.ndarray, stated: Scores, absent: str, classes: ClassSet, split: str
 ) -> None:
-    """Raises ValueError unless the matrices give the scores in result.json, all of them."""
+    """Raises ValueError unless the matrices reproduce all scores in result.json."""
     for key, found in scores(matrices.sum(axis=0), classes.names, absent).items():
         of_all = getattr(stated, key)
         by_class = found if isinstance(found, dict) else {"": found}
@@ -151,7 +151,7 @@ def _check_scores(
 
 
 def _agree(stated: float | None, found: float | None) -> bool:
-    """Whether two scores are the same; None stands for no score."""
+    """Whether two scores are equal; None means that there is no score."""
     if stated is None or found is None:
         return stated is found
     return abs(stated - found) <= 1e-6

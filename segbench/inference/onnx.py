@@ -1,6 +1,6 @@
-"""An exported network, run by ONNX Runtime in the place of the PyTorch one.
+"""Runs an exported model with ONNX Runtime in place of the PyTorch model.
 
-The file normalizes and pads by itself and knows its classes and protocol; see
+The graph itself normalizes and pads, and the file contains classes and protocol; see
 `segbench.inference.onnx_export` for what it contains.
 """
 
@@ -22,7 +22,7 @@ SEALED = "sealed"  # in the metadata: the file ends in a seal
 # any program reads the file. Its value is the SHA-256 of all bytes before it, in hex.
 _SEAL = b"\x72\x53\x0a\x0fsegbench.sha256\x12\x40"
 _SEAL_LENGTH = len(_SEAL) + 64
-# As the file normalizes by itself, a Predictor gives it pixels in 0..255.
+# Because the graph itself normalizes, a Predictor passes it pixels in 0..255.
 NO_MEAN, NO_STD = [0.0, 0.0, 0.0], [1 / 255, 1 / 255, 1 / 255]
 
 
@@ -33,14 +33,14 @@ _CHANGED = (
 
 
 class OnnxNetwork(nn.Module):
-    """An exported file in the place of the network: pixels in 0..255 in, logits out.
+    """Wraps an exported file as a module: pixels in 0..255 in, logits out.
 
     Args:
         file: written by `segbench.export`.
-        threads: of ONNX Runtime; None: as many as torch has.
+        threads: number of threads of ONNX Runtime; None: as many as torch has.
 
     Raises:
-        ValueError: ONNX Runtime is not installed, or the file is not one of segbench.
+        ValueError: ONNX Runtime is not installed, or the file was not written by segbench.
     """
 
     def __init__(self, file: Path, threads: int | None = None) -> None:
@@ -56,19 +56,19 @@ class OnnxNetwork(nn.Module):
         wanted = [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in providers]
         try:
             self.session = onnxruntime.InferenceSession(str(file), options, providers=wanted)
-        except Exception as error:  # ONNX Runtime has no common class for its errors
+        except Exception as error:  # ONNX Runtime has no common base class for its errors
             reason = str(error).splitlines()[0]
             raise ValueError(f"{file}: ONNX Runtime cannot read it ({reason})") from None
         found = self.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         if found is None:
             raise ValueError(f"{file}: was not written by `python -m segbench.export`")
         try:
-            self.meta: Any = json.loads(found)  # of a stranger: to be checked by who reads it
+            self.meta: Any = json.loads(found)  # untrusted: callers must check it
         except (ValueError, RecursionError):
             raise ValueError(f"{file}: its metadata are no JSON; it was altered") from None
         if isinstance(self.meta, dict) and self.meta.pop(SEALED, False) and not is_sealed:
             raise ValueError(f"{file}: {_CHANGED}")
-        self.eval()  # there is no other mode
+        self.eval()  # the only mode
 
     def forward(self, image: Tensor) -> Tensor:
         """float32 `[N, 3, H, W]` in 0..255 -> float32 logits `[N, C, H, W]`, on its device."""
@@ -106,6 +106,6 @@ def _check_seal(file: Path) -> bool:
 
 
 def require(*packages: str) -> None:
-    """Raises ValueError, with the extra to install, if a package is missing."""
+    """Raises ValueError, naming the extra to install, if a package is missing."""
     if missing := [name for name in packages if find_spec(name) is None]:
         raise ValueError(f"needs {' and '.join(missing)}: pip install 'segbench[export]'")

@@ -26,6 +26,7 @@ from typing import Any, NamedTuple
 from tests.conftest import ROOT, python_path
 
 TICK = 0.001  # seconds between two looks at the clock of a process that is to be killed
+LONGEST_MESSAGE = 2_000
 LONGEST = 300  # seconds of a command on a slow machine
 # Events of Python's audit hooks by which a command changes the disk.
 CHANGES = frozenset(("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.link"))
@@ -194,6 +195,13 @@ def _watch(pid: int, reader: Connection, kill_at: float | None) -> tuple[str, fl
                 break
             chunks.append(chunk)
     return b"".join(chunks).decode(errors="replace"), seconds
+
+
+def refused(error: Exception, names: str) -> str:
+    """`refused`, for an error as people should get one: short, and it names what is meant."""
+    assert names in str(error), error
+    assert len(str(error)) < LONGEST_MESSAGE, error
+    return "refused"
 
 
 def show(title: str, seed: int, counts: Counter[tuple[str, str]], capsys: Any) -> None:

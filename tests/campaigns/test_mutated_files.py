@@ -27,7 +27,7 @@ from segbench.comparison.runs import LeftOut, read_run
 from segbench.data.decoding import decode_colors, decode_mask, decode_rgb
 from segbench.errors import ConfigError, DataError
 from segbench.models.unet import UNet
-from tests.campaigns.forked import draws, show
+from tests.campaigns.forked import draws, refused, show
 from tests.campaigns.mutations import mutated
 from tests.comparison.fabricated import WORLD, matrices, result, write_run
 from tests.data.test_damage import MASKS, WHOLE
@@ -49,7 +49,7 @@ def read_all(data: bytes) -> list[Any]:
         try:
             found.append(reader(data, PATH))
         except DataError as error:
-            assert str(error).startswith("a.file: "), error
+            refused(error, "a.file: ")
             found.append(None)
     return found
 
@@ -139,8 +139,7 @@ def of_models(numbers: range, file: Path) -> Counter[tuple[str, str]]:
         try:
             found = Segmenter(file, device="cpu").predict(PROBE)
         except (ConfigError, DataError) as error:
-            assert file.name in str(error), error
-            return file.suffix, "refused"
+            return file.suffix, refused(error, file.name)
         np.testing.assert_array_equal(found.labels, expected.labels)
         np.testing.assert_array_equal(found.probs, expected.probs)
         return file.suffix, "as it was"
@@ -188,8 +187,7 @@ def entries(numbers: range, ckpt: Path, folder: Path) -> Counter[tuple[str, str]
             _ = source.classes
             source.records("test")
         except (ConfigError, DataError) as error:
-            assert len(str(error)) < 2_000, error
-            return "entry", "refused"
+            return "entry", refused(error, "")
         assert found.labels.shape == PROBE.shape[:2]
         return "entry", "taken"
 

@@ -30,7 +30,7 @@ from segbench.comparison.gallery import gallery
 from segbench.comparison.study import Study, read_study
 from segbench.config.schema import CompareConfig
 from segbench.errors import DataError
-from tests.campaigns.forked import draws, run, show
+from tests.campaigns.forked import draws, refused, run, show
 from tests.campaigns.mutations import mutated
 from tests.campaigns.test_mutated_files import altered
 from tests.campaigns.trainings import words_of
@@ -140,8 +140,7 @@ def compared(study: Path, judge: Judge, as_report: bool) -> str:
         comparison = copy.deepcopy(compare_runs(found, OPTIONS))
         comparison["left_out"] += [str(e.path) for e in gallery(found, comparison).left_out]
     except DataError as error:
-        assert str(error).startswith(str(study)), error
-        return "refused"
+        return refused(error, str(study))
     if as_report:
         values = {"study": study.name, "runs": str(study.parent), "replicates": 50, "wandb": False}
         config = OmegaConf.merge(OmegaConf.structured(CompareConfig), values)
