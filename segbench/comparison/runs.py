@@ -3,24 +3,16 @@
 from __future__ import annotations
 
 import os
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from segbench.artifacts.counts import read_counts
 from segbench.artifacts.result import DataInfo, Protocol, Result, Scores
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.data.classes import ClassSet
 from segbench.errors import ResultError
-from segbench.metrics.scores import check_counts, scores
-
-# Errors of NumPy for a damaged .npz file; NotImplementedError for an unknown compression.
-BROKEN_ARCHIVE = (
-    OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error,
-    NotImplementedError, OverflowError, MemoryError, SyntaxError, RuntimeError,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -86,15 +78,10 @@ def read_run(folder: Path) -> Run | LeftOut:
     if data is None or protocol is None or classes is None or stated is None:
         return LeftOut(folder, "the run was not tested (test=false)", broken=False)
     try:
-        names, groups, matrices = directory.read_confusion()
-        _check_matrices(names, groups, matrices, classes)
-        boundary = _read_boundary(folder, matrices.shape)
-        _check_scores(matrices, stated, protocol.absent_classes, classes, data.split)
-    except FileNotFoundError:
-        return LeftOut(folder, "there is no confusion.npz; run it again", broken=True)
-    except BROKEN_ARCHIVE as error:
-        return LeftOut(folder, f"confusion.npz is corrupt ({error}); run it again", broken=True)
-    if not matrices.any():
+        counts = read_counts(directory, result)
+    except ResultError as error:
+        return LeftOut(folder, f"{error}; run it again", broken=True)
+    if not counts.matrices.any():
         reason = (
             f"the {data.split} split has no labels, so there is nothing to compare; add masks, or "
             "score another split in a study of its own "
@@ -103,55 +90,5 @@ def read_run(folder: Path) -> Run | LeftOut:
         return LeftOut(folder, reason, broken=False)
     return Run(
         folder, result.name, result, data, protocol, classes, stated,
-        names, groups, matrices, boundary,
+        counts.names, counts.groups, counts.matrices, counts.boundary,
     )  # fmt: skip
-
-
-def _read_boundary(folder: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    with np.load(RunDirectory(folder).confusion_file) as file:
-        boundary = file.get("boundary")
-    expected = (shape[0], 2, shape[1])
-    if boundary is None:
-        return None
-    if boundary.shape != expected:
-        raise ValueError(f"boundary counts {boundary.shape}, expected {expected}")
-    check_counts(boundary, "boundary counts")
-    if (boundary[:, 0] > boundary[:, 1]).any():
-        raise ValueError("boundary counts: an intersection is larger than its union")
-    return boundary
-
-
-def _check_matrices(
-    names: list[str], groups: list[str], matrices: np.ndarray, classes: ClassSet
-) -> None:
-    """Raises ValueError unless there is one matrix of pixel counts per image."""
-    expected = (len(names), classes.num_classes, classes.num_classes + 1)
-    if not all(isinstance(text, str) for text in (*names, *groups)):
-        raise ValueError("names or groups that are no text")
-    if matrices.shape != expected or len(groups) != len(names):
-        raise ValueError(
-            f"matrices {matrices.shape}, {len(names)} names, {len(groups)} groups; "
-            f"expected {expected}"
-        )
-    check_counts(matrices, "matrices")
-
-
-def _check_scores(
-    matrices: np.ndarray, stated: Scores, absent: str, classes: ClassSet, split: str
-) -> None:
-    """Raises ValueError unless the matrices reproduce all scores in result.json."""
-    for key, found in scores(matrices.sum(axis=0), classes.names, absent).items():
-        of_all = getattr(stated, key)
-        by_class = found if isinstance(found, dict) else {"": found}
-        for name, value in by_class.items():
-            said = of_all.get(name) if isinstance(found, dict) else of_all
-            if not _agree(said, value):
-                what = f"{key} of {name}" if name else key
-                raise ValueError(f"it gives {what} {value}, but result.json says {said} on {split}")
-
-
-def _agree(stated: float | None, found: float | None) -> bool:
-    """Whether two scores are equal; None means that there is no score."""
-    if stated is None or found is None:
-        return stated is found
-    return abs(stated - found) <= 1e-6

@@ -9,13 +9,11 @@ from __future__ import annotations
 import errno
 import multiprocessing
 import os
-import random
 import resource
 import select
 import signal
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cache
@@ -26,7 +24,6 @@ from typing import Any, NamedTuple
 from tests.conftest import ROOT, python_path
 
 TICK = 0.001  # seconds between two looks at the clock of a process that is to be killed
-LONGEST_MESSAGE = 2_000
 LONGEST = 300  # seconds of a command on a slow machine
 # Events of Python's audit hooks by which a command changes the disk.
 CHANGES = frozenset(("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.link"))
@@ -195,26 +192,3 @@ def _watch(pid: int, reader: Connection, kill_at: float | None) -> tuple[str, fl
                 break
             chunks.append(chunk)
     return b"".join(chunks).decode(errors="replace"), seconds
-
-
-def refused(error: Exception, names: str) -> str:
-    """`refused`, for an error as people should get one: short, and it names what is meant."""
-    assert names in str(error), error
-    assert len(str(error)) < LONGEST_MESSAGE, error
-    return "refused"
-
-
-def show(title: str, seed: int, counts: Counter[tuple[str, str]], capsys: Any) -> None:
-    """Prints the table of a campaign: how often each thing ended in which way."""
-    rows = list(dict.fromkeys(row for row, _ in counts))
-    ends = list(dict.fromkeys(end for _, end in counts))
-    wide = max(map(len, [title, *rows]))
-    with capsys.disabled():
-        print(f"\n{title:{wide}} " + " ".join(f"{end:>12}" for end in ends) + f"   (seed {seed})")
-        for row in rows:
-            print(f"{row:{wide}} " + " ".join(f"{counts[row, end]:12}" for end in ends))
-
-
-def draws(seed: int, number: int) -> random.Random:
-    """The random numbers of one try, which can so be repeated alone."""
-    return random.Random(f"{seed} {number}")

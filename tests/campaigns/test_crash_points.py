@@ -5,7 +5,7 @@
 A change is a file that is opened for writing, a rename, a removal, a new folder. The process is
 killed before each of them in turn, and in the middle of writing each file, by a limit on its size
 at which the system kills it. The same command then ends the run with the bits of one that never
-died. A sample of the points runs always.
+died.
 """
 
 from __future__ import annotations
@@ -13,35 +13,19 @@ from __future__ import annotations
 import signal
 from collections import Counter
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
 
 from segbench.artifacts.run_directory import RunDirectory
-from tests.campaigns.forked import Fault, draws, run, show
-from tests.campaigns.trainings import assert_same_files, whole_files, words_of
+from tests.campaigns.forked import Fault, run
+from tests.campaigns.tables import draws, show
+from tests.campaigns.trainings import Whole, assert_same_files, whole_files, words_of
 from tests.test_resume import assert_same_run
 
 SEED = 20261128
-SAMPLE = 4
 BLOCKS = 16  # of the points, of which each block takes every 16th
 SIZES = (1, 100, 3_000, 10_000, 40_000)  # bytes at which a file is cut
-
-
-class Whole(NamedTuple):
-    """A training that did not die: its folder and the changes it made, in their order."""
-
-    path: Path
-    events: list[str]
-
-
-@pytest.fixture(scope="session")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
-    """The one that all others are compared with."""
-    folder = tmp_path_factory.mktemp("whole") / "run"
-    ended = run("train", words_of(folder), Fault(str(folder)))
-    assert ended.code == 0, ended.output
-    return Whole(folder, ended.events)
 
 
 def points(whole: Whole) -> list[tuple[str, int, int | None]]:
@@ -82,13 +66,6 @@ def campaign(
         counts[point[0], crashed(point, tmp_path / str(number), whole)] += 1
     show("crash points", SEED, counts, capsys)
     return counts
-
-
-def test_a_sample_of_crash_points_changes_nothing(
-    tmp_path: Path, whole: Whole, capsys: Any
-) -> None:
-    chosen = draws(SEED, -1).sample(points(whole), SAMPLE)
-    campaign(chosen, tmp_path, whole, capsys)
 
 
 @pytest.mark.slow

@@ -5,7 +5,7 @@
 Three ways: one change fails as on a full disk and the next succeed; no file may be larger than a
 size; a disk of its own that is too small, where this machine lets one be mounted. Whatever happens:
 one message and no traceback, exit code 1, a record that says failed, no half of a file. With room
-the same command ends with the bits of one that always had it. A sample runs always.
+the same command ends with the bits of one that always had it.
 """
 
 from __future__ import annotations
@@ -21,34 +21,31 @@ from typing import Any
 import pytest
 
 from segbench.artifacts.run_directory import RunDirectory
-from tests.campaigns.forked import Ended, Fault, draws, run, show
-from tests.campaigns.trainings import assert_all_readable, assert_same_files, whole_files, words_of
+from tests.campaigns.forked import Ended, Fault, run
+from tests.campaigns.tables import show
+from tests.campaigns.trainings import (
+    Whole,
+    assert_all_readable,
+    assert_same_files,
+    whole_files,
+    words_of,
+)
 from tests.test_resume import assert_same_run
 
 SEED = 20261129
-SAMPLE = 3
 BLOCKS = 8
 SIZES = (0, 10, 300, 2_000, 4_000, 8_000, 12_000, 16_000, 24_000, 32_000, 48_000, 70_000)
 DISKS = (4, 16, 64, 76, 80, 84, 88, 96, 104, 112, 128, 144, 160, 192, 224, 256)  # KiB
 TOLD = ("No space left on device; free some", "File too large; allow larger files")
 
 
-@pytest.fixture(scope="session")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run of a training that always had room."""
-    folder = tmp_path_factory.mktemp("whole") / "run"
-    ended = run("train", words_of(folder))
-    assert ended.code == 0, ended.output
-    return folder
-
-
-def commands(whole: Path, folder: Path) -> dict[str, tuple[str, ...]]:
+def commands(whole: Whole, folder: Path) -> dict[str, tuple[str, ...]]:
     """The verbs that write, each into the folder `out` below `folder`."""
-    ckpt = f"ckpt={whole}/checkpoints/best.ckpt"
+    ckpt = f"ckpt={whole.path}/checkpoints/best.ckpt"
     return {
         "train": words_of(folder / "out"),
         "evaluate": (ckpt, f"run_dir={folder}/out", "save=ids", "gallery=1"),
-        "predict": (ckpt, f"source={whole}/samples", f"output={folder}/out", "device=cpu"),
+        "predict": (ckpt, f"source={whole.path}/samples", f"output={folder}/out", "device=cpu"),
         "export": (ckpt, f"output={folder}/out/x.ckpt", "format=ckpt", "images=1"),
     }
 
@@ -72,45 +69,49 @@ def judge(verb: str, ended: Ended, folder: Path) -> str:
     return "refused"
 
 
-def at_each_change(verb: str, part: slice, whole: Path, tmp_path: Path) -> Counter[tuple[str, str]]:
+def at_each_change(
+    verb: str, part: slice, whole: Whole, tmp_path: Path
+) -> Counter[tuple[str, str]]:
     """Lets every change of a command fail in turn, then repeats it with room."""
     counts: Counter[tuple[str, str]] = Counter()
-    words = commands(whole, tmp_path / "whole")[verb]
-    (tmp_path / "whole").mkdir()
-    usual = run(verb, words, Fault(str(tmp_path / "whole")))
-    assert usual.code == 0, usual.output
-    expected = whole_files(tmp_path / "whole" / "out")
-    for at in range(len(usual.events))[part]:
+    events, expected = whole.events, whole_files(whole.path)
+    if verb != "train":
+        (tmp_path / "whole").mkdir(parents=True)
+        words = commands(whole, tmp_path / "whole")[verb]
+        usual = run(verb, words, Fault(str(tmp_path / "whole")))
+        assert usual.code == 0, usual.output
+        events, expected = usual.events, whole_files(tmp_path / "whole" / "out")
+    for at in range(len(events))[part]:
         folder = tmp_path / str(at)
-        folder.mkdir()
+        folder.mkdir(parents=True)
         words = commands(whole, folder)[verb]
         ended = run(verb, words, Fault(str(folder), at, "full"))
         try:
             counts[verb, judge(verb, ended, folder)] += 1
             _again(verb, words, folder, whole, expected)
         except AssertionError as error:
-            raise AssertionError(f"{verb}, change {at} ({usual.events[at]}): {error}") from error
+            raise AssertionError(f"{verb}, change {at} ({events[at]}): {error}") from error
     return counts
 
 
 def _again(
-    verb: str, words: tuple[str, ...], folder: Path, whole: Path, expected: dict[str, bytes]
+    verb: str, words: tuple[str, ...], folder: Path, whole: Whole, expected: dict[str, bytes]
 ) -> None:
     """With room all is well."""
     again = run(verb, words)
     assert again.code == 0, again.output
     if verb == "train":
-        assert_same_run(RunDirectory(whole), RunDirectory(folder / "out"))
+        assert_same_run(RunDirectory(whole.path), RunDirectory(folder / "out"))
     assert_same_files(folder / "out", expected)
 
 
-def small_files(size: int, whole: Path, folder: Path) -> str:
+def small_files(size: int, whole: Whole, folder: Path) -> str:
     """A training of which no file may be larger than `size` bytes; then without a limit."""
-    folder.mkdir()
+    folder.mkdir(parents=True)
     words = commands(whole, folder)["train"]
     ended = run("train", words, Fault(str(folder), size=size))
     end = judge("train", ended, folder)
-    _again("train", words, folder, whole, whole_files(whole))
+    _again("train", words, folder, whole, whole_files(whole.path))
     return end
 
 
@@ -127,30 +128,21 @@ def disk(folder: Path, kib: int) -> Iterator[None]:
         subprocess.run(["umount", str(folder)], check=True)
 
 
-def small_disk(kib: int, whole: Path, folder: Path) -> str:
+def small_disk(kib: int, whole: Whole, folder: Path) -> str:
     """A training on a disk of so many KiB, which then grows."""
     with disk(folder, kib):
         words = commands(whole, folder)["train"]
         end = judge("train", run("train", words), folder)
         grow = ["mount", "-o", "remount,size=64m", str(folder)]
         subprocess.run(grow, check=True, capture_output=True)
-        _again("train", words, folder, whole, whole_files(whole))
+        _again("train", words, folder, whole, whole_files(whole.path))
     return end
-
-
-def test_a_sample_of_full_disks_is_told_and_mended(
-    whole: Path, tmp_path: Path, capsys: Any
-) -> None:
-    counts = at_each_change("train", slice(20, 60, 40 // SAMPLE), whole, tmp_path)
-    for size in draws(SEED, 0).sample(SIZES[2:], 1):
-        counts["small files", small_files(size, whole, tmp_path / "small")] += 1
-    show("full disks", SEED, counts, capsys)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("verb", ["evaluate", "predict", "export"])
 def test_a_disk_that_is_full_at_any_change(
-    verb: str, whole: Path, tmp_path: Path, capsys: Any
+    verb: str, whole: Whole, tmp_path: Path, capsys: Any
 ) -> None:
     show("full disks", SEED, at_each_change(verb, slice(None), whole, tmp_path), capsys)
 
@@ -158,19 +150,19 @@ def test_a_disk_that_is_full_at_any_change(
 @pytest.mark.slow
 @pytest.mark.parametrize("block", range(BLOCKS))
 def test_a_disk_that_is_full_at_any_change_of_a_training(
-    block: int, whole: Path, tmp_path: Path, capsys: Any
+    block: int, whole: Whole, tmp_path: Path, capsys: Any
 ) -> None:
     part = slice(block, None, BLOCKS)
     show("full disks", SEED, at_each_change("train", part, whole, tmp_path), capsys)
 
 
 @pytest.mark.slow
-def test_files_that_may_not_be_large(whole: Path, tmp_path: Path, capsys: Any) -> None:
+def test_files_that_may_not_be_large(whole: Whole, tmp_path: Path, capsys: Any) -> None:
     ends = [small_files(size, whole, tmp_path / str(size)) for size in SIZES]
     show("full disks", SEED, Counter(("small files", end) for end in ends), capsys)
 
 
 @pytest.mark.slow
-def test_disks_that_are_small(whole: Path, tmp_path: Path, capsys: Any) -> None:
+def test_disks_that_are_small(whole: Whole, tmp_path: Path, capsys: Any) -> None:
     ends = [small_disk(kib, whole, tmp_path / str(kib)) for kib in DISKS]
     show("full disks", SEED, Counter(("small disks", end) for end in ends), capsys)

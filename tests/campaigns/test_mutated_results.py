@@ -30,16 +30,17 @@ from segbench.comparison.gallery import gallery
 from segbench.comparison.study import Study, read_study
 from segbench.config.schema import CompareConfig
 from segbench.errors import DataError
-from tests.campaigns.forked import draws, refused, run, show
+from tests.campaigns.forked import run
 from tests.campaigns.mutations import mutated
+from tests.campaigns.tables import draws, refused, show
 from tests.campaigns.test_mutated_files import altered
-from tests.campaigns.trainings import words_of
+from tests.campaigns.trainings import Whole, words_of
 from tests.comparison.fabricated import write_study
 
 SEED = 20261201
 SAMPLE, ALL, BLOCK = 12, 1_000, 250
 REPORTS = 50  # of how many comparisons one is written as a report
-SAMPLE_AGAIN, ALL_AGAIN = 5, 160  # trainings that are called again
+ALL_AGAIN = 160  # trainings that are called again
 OPTIONS = Options(replicates=50)
 FILES = {  # of a run, and how often each is drawn
     "result.json": 4, "confusion.npz": 3, "metrics.csv": 2, "config.yaml": 1,
@@ -51,7 +52,7 @@ COMPUTED = ("label", "scores", "sd", "value", "interval", "mIoU", "mDice", "clas
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study of two models and two seeds."""
     study = write_study(tmp_path_factory.mktemp("runs"), {"custom": 0.6, "unet": 0.1}, seeds=2)
     (study / "benchmark.json").write_text(json.dumps(BENCHMARK))
@@ -188,33 +189,27 @@ def again(number: int, whole_run: Path, folder: Path) -> tuple[str, str]:
     return name, "refused" if ended.code else "went on"
 
 
-def campaign_again(numbers: range, tmp_path: Path, capsys: Any) -> None:
+def campaign_again(numbers: range, tmp_path: Path, whole: Whole, capsys: Any) -> None:
     """Runs tries of the campaign of trainings that are called again."""
-    whole_run = tmp_path / "whole"
-    assert run("train", words_of(whole_run)).code == 0
     counts: Counter[tuple[str, str]] = Counter()
     for number in numbers:
-        counts[again(number, whole_run, tmp_path / str(number))] += 1
+        counts[again(number, whole.path, tmp_path / str(number))] += 1
         shutil.rmtree(tmp_path / str(number))
     show("train again", SEED, counts, capsys)
 
 
-def test_a_sample_of_damaged_results_is_compared(whole: Path, tmp_path: Path, capsys: Any) -> None:
-    campaign(range(SAMPLE), whole, tmp_path, capsys)
-
-
-def test_a_sample_of_trainings_finds_a_damaged_run(tmp_path: Path, capsys: Any) -> None:
-    campaign_again(range(SAMPLE_AGAIN), tmp_path, capsys)
+def test_a_sample_of_damaged_results_is_compared(study: Path, tmp_path: Path, capsys: Any) -> None:
+    campaign(range(SAMPLE), study, tmp_path, capsys)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("block", range(ALL // BLOCK))
 def test_every_damaged_result_is_compared(
-    block: int, whole: Path, tmp_path: Path, capsys: Any
+    block: int, study: Path, tmp_path: Path, capsys: Any
 ) -> None:
-    campaign(range(BLOCK * block, BLOCK * (block + 1)), whole, tmp_path, capsys)
+    campaign(range(BLOCK * block, BLOCK * (block + 1)), study, tmp_path, capsys)
 
 
 @pytest.mark.slow
-def test_every_training_finds_a_damaged_run(tmp_path: Path, capsys: Any) -> None:
-    campaign_again(range(ALL_AGAIN), tmp_path, capsys)
+def test_every_training_finds_a_damaged_run(tmp_path: Path, whole: Whole, capsys: Any) -> None:
+    campaign_again(range(ALL_AGAIN), tmp_path, whole, capsys)

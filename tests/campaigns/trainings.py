@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -29,6 +30,14 @@ SMALLEST = (
     "deterministic=true",
 )
 EXTRA = {".lock"}  # of the process that has the run; it stays behind
+
+
+class Whole(NamedTuple):
+    """A training that nothing happened to: its run, the changes that it made, its CPU seconds."""
+
+    path: Path
+    events: list[str]
+    seconds: float
 
 
 def words_of(folder: Path, *overrides: str) -> tuple[str, ...]:
