@@ -2,8 +2,10 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+# The launchers are left out: what they need would hold back the versions of all others.
+LOCKED := dashboard refine export explain pretrained tune dev
 
-.PHONY: help setup train test test-all gpu lint format architectures datasets results lock clean
+.PHONY: help setup train test test-all gpu lint package format architectures datasets results lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -35,6 +37,12 @@ lint: setup  ## run ruff, mypy and codespell
 	$(BIN)/mypy
 	$(BIN)/codespell -D - -D .codespell-words
 
+package: setup  ## build the wheel and the sdist into dist/ and check them
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation > /dev/null
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
+
 format: setup  ## format the sources with ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
@@ -49,7 +57,7 @@ results: setup  ## update all result tables from experiments/results; ARGS=runs/
 	$(BIN)/python tools/publish.py $(ARGS)
 
 lock: setup  ## regenerate requirements.lock from pyproject.toml
-	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --python-version 3.11 --universal \
+	$(BIN)/uv pip compile --quiet pyproject.toml $(LOCKED:%=--extra %) --python-version 3.11 --universal \
 		--no-header --no-annotate --no-emit-index-url --upgrade --output-file requirements.lock
 
 clean:  ## remove .venv and caches, but keep runs

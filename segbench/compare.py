@@ -17,6 +17,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from segbench.api.verbs import make_callable
 from segbench.config import make_folder
 from segbench.config.app import run_verb
 from segbench.errors import ConfigError
@@ -121,3 +122,5 @@ def _log(comparison: Mapping[str, Any], folder: Path) -> None:
 
 if __name__ == "__main__":
     run_verb("compare", compare)
+else:
+    make_callable(__name__)

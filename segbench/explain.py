@@ -109,7 +109,8 @@ def _embeddings(config: Config, segmenter: Segmenter, folder: Path) -> None:
 
 
 def _architectures(config: Config, folder: Path) -> None:
-    from segbench.artifacts.build import build_model, offline
+    from segbench.artifacts.build import build_model
+    from segbench.artifacts.offline import offline
     from segbench.explanation.architecture import trace
     from segbench.explanation.drawing import as_svg
 

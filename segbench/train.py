@@ -20,13 +20,14 @@ from typing import TYPE_CHECKING, Literal
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from segbench.api.verbs import make_callable
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import Config, config_dir
 from segbench.config.app import run_verb
 from segbench.config.outcome import Outcome
 from segbench.config.tuning import is_tuning
 from segbench.errors import ConfigError, ResultError
-from segbench.training.distributed import all_start_at_once, is_first_process
+from segbench.training.distributed import all_start_together, is_first_process
 
 if TYPE_CHECKING:
     from segbench.artifacts.result import Result
@@ -39,7 +40,7 @@ def train(config: DictConfig) -> Outcome:
     defaults = yaml.safe_load((config_dir() / "trainer" / "default.yaml").read_text("utf-8"))
     plain["trainer"] = defaults | plain["trainer"]
     run = RunDirectory(plain["run_dir"])
-    if plain["overwrite"] and all_start_at_once():
+    if plain["overwrite"] and all_start_together():
         raise ConfigError(
             "overwrite=true: torchrun and srun start all processes at once, and one would remove "
             f"what another reads; remove {run.path} yourself, then leave overwrite=true out"
@@ -183,3 +184,5 @@ def _check_same_config(new: Config, old: Config, run: RunDirectory) -> None:
 
 if __name__ == "__main__":
     run_verb("train", train, after_sweep=finish_study)
+else:
+    make_callable(__name__)

@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from segbench.artifacts import build, provenance
+from segbench.artifacts.offline import offline
 from segbench.artifacts.segmenter import resolve_device
 from segbench.artifacts.typed import plain
 from segbench.cost.profiling import (
@@ -79,7 +80,7 @@ def measure(job: Job) -> dict[str, Any]:
     device, mode, size = resolve_device(job["device"]), Mode.parse(job["mode"]), job["size"]
     torch.set_float32_matmul_precision("high")  # as in training
     torch.nn.Conv2d(3, 3, 3)(torch.zeros(1, 3, 8, 8))  # loads what every first convolution loads
-    network = build.build_model(build.offline(job["node"]), job["num_classes"]).eval()
+    network = build.build_model(offline(job["node"]), job["num_classes"]).eval()
     row = {**_identity(job), "device": _device_name(device, job["mode"])}
     row["params"] = count_params(network)
     row["macs"] = count_macs(network, size)

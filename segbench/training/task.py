@@ -23,6 +23,7 @@ from segbench.metrics.boundary import BoundaryPerImage
 from segbench.metrics.confusion import ConfusionPerImage
 from segbench.metrics.scores import scores
 from segbench.training.finite import CAUSES, LossWatch, check_weights
+from segbench.training.loss_terms import loss_terms, outputs_of
 
 Batch = dict[str, Any]
 
@@ -103,21 +104,9 @@ class SegmentationTask(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Runs one step; logs each term of the loss."""
         image, mask = self.normalize(batch["image"]), batch["mask"]
-        terms: dict[str, Tensor] = {}
-        if getattr(self.model, "aux_weight", 0):
-            logits, auxiliary = self.model.forward_with_aux(image)
-            if hasattr(self.model, "aux_terms"):
-                ignored = self.classes.ignore_index
-                terms |= self.model.aux_terms(logits, auxiliary, mask, self.loss, ignored)
-            else:
-                aux = sum(self.loss(aux_logits, mask) for aux_logits in auxiliary)
-                terms["aux"] = self.model.aux_weight * aux
-        else:
-            logits = self.model(image)
-        if hasattr(self.loss, "terms"):
-            terms |= self.loss.terms(logits, mask)
-        else:
-            terms["main"] = self.loss(logits, mask)
+        logits, auxiliary = outputs_of(self.model, image)
+        ignored = self.classes.ignore_index
+        terms = loss_terms(self.model, self.loss, logits, auxiliary, mask, ignored)
         loss = torch.stack(list(terms.values())).sum()
         if self._losses is None:
             self._losses = LossWatch(Path(self.trainer.default_root_dir))
@@ -139,7 +128,7 @@ class SegmentationTask(pl.LightningModule):
             NonFiniteLossError: one was NaN or infinite.
         """
         if self._losses is not None:
-            self._losses.look(wait=True)
+            self._losses.check(wait=True)
 
     def check_end(self) -> None:
         """Also checks the weights, because no loss follows the last step; same errors."""

@@ -69,7 +69,7 @@ def verbs(file: Path, out: Path, photo: Path, compose: Compose) -> dict[str, Cal
 
 
 def end_of(call: Callable[[], Any]) -> str:
-    """`done` or `refused`; any other end is an error of the test."""
+    """`done` or `refused`; any other outcome fails the test."""
     guard().acts, guard().armed = [], True
     try:
         call()

@@ -22,7 +22,7 @@ def test_a_training_is_ended_in_every_way_and_continued(
 ) -> None:
     draw = draws(SEED, 0)
     plain = [n for n in range(50) if test_kills.variant_of(n) == "plain"]
-    test_kills.campaign(plain[:1], tmp_path / "killed", whole_of, capsys)
+    test_kills.campaign(plain[-1:], tmp_path / "killed", whole_of, capsys)
     points = draw.sample(test_crash_points.points(whole), 2)
     test_crash_points.campaign(points, tmp_path / "crashed", whole, capsys)
     change = draw.randrange(len(whole.events) // 2, len(whole.events))
