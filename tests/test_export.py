@@ -144,7 +144,9 @@ def test_damage_to_an_exported_file_is_noticed(exported: Path, tmp_path: Path) -
         damaged = bytearray(data)
         damaged[place] ^= 1 << place % 8
         file.write_bytes(damaged)
-        with pytest.raises(ConfigError, match=r"x\.onnx: (is damaged, or another program|ONNX R)"):
+        with pytest.raises(
+            ConfigError, match=r"x\.onnx: (is damaged, or|ONNX Runtime|was not|its meta)"
+        ):
             Segmenter(file)
     file.write_bytes(data[:-85])  # without its seal, which its metadata say it has
     with pytest.raises(ConfigError, match="is damaged, or another program"):

@@ -35,7 +35,7 @@ class Regex:
         except (re.error, OverflowError, RecursionError) as error:
             raise ValueError(f"'{expression[:200]}' is no regular expression: {error}") from None
         self.pattern, self.groups = expression, self._compiled.groups
-        self._ways = cache(lambda length: _ways_to_search(parsed, length))
+        self._ways = cache(lambda length: _ways_in_order(parsed, length))
         if _is_endless(parsed):
             raise ValueError(
                 f"'{expression[:200]}' repeats what can match in several ways, as (a+)+ or (a|b)* "
@@ -48,16 +48,16 @@ class Regex:
         Raises:
             ValueError: the text is too long for as many repetitions.
         """
-        self._check(text)
+        self._check(text, starts=len(text) + 1)
         return self._compiled.search(text)
 
     def fullmatch(self, text: str) -> re.Match[str] | None:
         """As `re.fullmatch`; errors as `search`."""
-        self._check(text)
+        self._check(text, starts=1)
         return self._compiled.fullmatch(text)
 
-    def _check(self, text: str) -> None:
-        if self._ways(len(text)) > MOST_WAYS:
+    def _check(self, text: str, starts: int) -> None:
+        if starts * self._ways(len(text)) > MOST_WAYS:
             raise ValueError(
                 f"'{self.pattern[:200]}' has too many repetitions for a text of {len(text)} "
                 f"characters ('{text[:40]}...'); write it with fewer * and +"
@@ -89,11 +89,11 @@ def _is_endless(parts: Iterable[Any]) -> bool:
     return False
 
 
-def _ways_to_search(parts: Iterable[Any], length: int) -> int:
-    """At most how many ways there are to match a text of some length, from any place of it."""
+def _ways_in_order(parts: Iterable[Any], length: int) -> int:
+    """At most how many ways there are to match a text of some length from its beginning."""
     ways, repeats = _ways(parts, length)
     # Repetitions that follow each other share the text: their ends are in order.
-    return ways * (length + 1) // factorial(repeats + 1)
+    return ways // factorial(repeats)
 
 
 def _ways(parts: Iterable[Any], length: int) -> tuple[int, int]:

@@ -59,7 +59,10 @@ class OnnxNetwork(nn.Module):
         except Exception as error:  # ONNX Runtime has no common base class for its errors
             reason = str(error).splitlines()[0]
             raise ValueError(f"{file}: ONNX Runtime cannot read it ({reason})") from None
-        found = self.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        try:
+            found = self.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        except UnicodeDecodeError:
+            raise ValueError(f"{file}: {_CHANGED}") from None
         if found is None:
             raise ValueError(f"{file}: was not written by `python -m segbench.export`")
         try:

@@ -72,7 +72,7 @@ def test_patterns_of_files_are_bounded_too(tmp_path: Path) -> None:
     deep.mkdir(parents=True)
     (deep / "image_0001_left.png").touch()
     assert list(find_files(tmp_path, "*/*/*/*/*/*/{name}_left.png")) == ["image_0001"]
-    assert list(find_files(tmp_path, "**/{name}_*.*")) == ["image_0001"]
+    assert list(find_files(tmp_path, "**/{name}_*.*")) == ["image"]
     (tmp_path / ("a" * 200 + ".png")).touch()
     with pytest.raises(DataError, match=r"data\.images: '.*' has too many \* for paths"):
         find_files(tmp_path, "*a" * 20 + "b{name}.png", key="data.images")
