@@ -199,7 +199,7 @@ class Loader:
 
     def write(self, entry: dict[str, Any], as_onnx: bool) -> Path:
         """The file that is loaded next."""
-        self._graph = torch.nn.Conv2d(3, 11, 1)
+        self._graph = torch.nn.Conv2d(3, 11, 1).eval()
         self._graph.meta = entry
         if not as_onnx:
             torch.save({**self.checkpoint, "segbench": entry}, self.file)
