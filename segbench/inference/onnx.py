@@ -22,18 +22,19 @@ SEALED = "sealed"  # in the metadata: the file ends in a seal
 # any program reads the file. Its value is the SHA-256 of all bytes before it, in hex.
 _SEAL = b"\x72\x53\x0a\x0fsegbench.sha256\x12\x40"
 _SEAL_LENGTH = len(_SEAL) + 64
-# Because the graph itself normalizes, a Predictor passes it pixels in 0..255.
-NO_MEAN, NO_STD = [0.0, 0.0, 0.0], [1 / 255, 1 / 255, 1 / 255]
-
-
 _CHANGED = (
     "is damaged, or another program has changed it since segbench wrote it; export the checkpoint "
     "again"
 )
 
 
+def no_normalization(channels: int) -> dict[str, list[float]]:
+    """Mean and std by which a Predictor passes values on: the file normalizes by itself."""
+    return {"mean": [0.0] * channels, "std": [1 / 255] * channels}
+
+
 class OnnxNetwork(nn.Module):
-    """Wraps an exported file as a module: pixels in 0..255 in, logits out.
+    """An exported file in the place of the network: pixels in, logits out.
 
     Args:
         file: written by `segbench.export`.
@@ -74,7 +75,7 @@ class OnnxNetwork(nn.Module):
         self.eval()  # the only mode
 
     def forward(self, image: Tensor) -> Tensor:
-        """float32 `[N, 3, H, W]` in 0..255 -> float32 logits `[N, C, H, W]`, on its device."""
+        """float32 `[N, channels, H, W]` as read -> float32 logits `[N, C, H, W]`, on its device."""
         pixels = np.ascontiguousarray(image.float().cpu().numpy())
         (logits,) = self.session.run(["logits"], {"image": pixels})
         return torch.from_numpy(logits).to(image.device)

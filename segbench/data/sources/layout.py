@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from segbench.data import volumes
 from segbench.data.decoding import SUFFIXES
 from segbench.data.folders import files_below
 from segbench.data.names import check_name
@@ -20,7 +21,9 @@ from segbench.errors import DataError
 Row = tuple[str, Path, Path | None, str | None]  # name, image, mask, group
 
 
-def find_files(root: Path, pattern: str, split_folder: str = "", key: str = "") -> dict[str, Path]:
+def find_files(
+    root: Path, pattern: str, split_folder: str = "", key: str = "", read: Sequence[str] = ()
+) -> dict[str, Path]:
     """Files below `root` that match a pattern, by name.
 
     Symbolic links to folders are followed; names that begin with a dot are skipped; the case of an
@@ -34,35 +37,35 @@ def find_files(root: Path, pattern: str, split_folder: str = "", key: str = "") 
             pattern without `{name}` is a folder whose files are named by their stems.
         split_folder: replaces `{split}`.
         key: the key of the pattern, for errors.
+        read: the suffixes that are read; empty: those of images.
 
     Raises:
         DataError: the folder does not exist, two files have the same name, or all files are of
             unsupported formats.
     """
-    pattern = pattern.replace("{split}", split_folder)
-    if "{name}" not in pattern:
-        pattern = pattern.rstrip("/") + "/{name}.*"
+    pattern = _of_files(pattern.replace("{split}", split_folder))
     fixed = Path(fixed_folder(pattern))
     if not (root / fixed).is_dir():
         raise DataError(
             f"{root / fixed}: no such folder. It comes from the pattern '{pattern}' below "
             "data.root; correct data.root, data.images or data.masks."
         )
-    regex, suffixes = _expression(pattern), _suffixes_of(pattern)
+    regex, suffixes = _expression(pattern), tuple(read) or _suffixes_of(pattern)
     parts = ("group", "name") if "{group}" in pattern else ("name",)
     found: dict[str, Path] = {}
     unread: Counter[str] = Counter()
     depth = None if "**" in pattern else pattern.count("/") - len(fixed.parts)
-    for path in sorted(files_below(root / fixed, depth)):
+    below = len(root.parts)
+    for path in files_below(root / fixed, depth):
         try:
-            match = regex.fullmatch(path.relative_to(root).as_posix())
+            match = regex.fullmatch("/".join(path.parts[below:]))
         except ValueError:
             raise DataError(
                 f"{key or 'pattern'}: '{pattern}' has too many * for paths as long as {path}."
             ) from None
         if match is None:
             continue
-        if path.suffix.lower() not in suffixes:
+        if not path.name.lower().endswith(suffixes):
             unread[path.suffix.lower()] += 1
             continue
         name = "_".join(match.groupdict()[part] for part in parts)
@@ -78,6 +81,26 @@ def find_files(root: Path, pattern: str, split_folder: str = "", key: str = "") 
             f"{key or pattern}: {sum(unread.values())} file(s) match '{pattern}', but {kinds} is "
             f"not read; read are {', '.join(suffixes)}."
         )
+    return found
+
+
+def of_one_file(
+    file: Path, described: Sequence[str], images: Mapping[str, Path]
+) -> dict[str, Path]:
+    """A file with the masks of many images, by the name of each image that it describes.
+
+    Args:
+        file: the annotations.
+        described: the images in it, as paths without suffix.
+        images: those that were found, by name.
+    """
+    names = {image.with_suffix("").as_posix(): name for name, image in images.items()}
+    tails = {PurePosixPath(path).name: name for path, name in names.items()}
+    found = {}
+    for text in described:
+        whole = [name for path, name in names.items() if path.endswith(f"/{text}")]
+        name = whole[0] if len(whole) == 1 else tails.get(PurePosixPath(text).name)
+        found[name or text] = file
     return found
 
 
@@ -171,7 +194,7 @@ def _named(text: str, names: Mapping[str, Path], folders: set[str]) -> str | Non
 
 
 def _is_file_name(text: str) -> bool:
-    return PurePosixPath(text).suffix.lower() in (*SUFFIXES, ".npy")
+    return text.lower().endswith((*SUFFIXES, *volumes.SUFFIXES, ".npy", ".npz"))
 
 
 def read_table(path: Path, root: Path, split: str) -> list[Row]:
@@ -246,6 +269,16 @@ def _text(path: Path) -> str:
         raise DataError(f"{path}: not in UTF-8 ({error}). Save it as UTF-8.") from error
 
 
+def matches(pattern: str, path: Path) -> bool:
+    """Whether a path below the root is one of an image (or mask) that a pattern describes."""
+    return _expression(_of_files(pattern)).fullmatch(path.as_posix()) is not None
+
+
+def _of_files(pattern: str) -> str:
+    """The pattern of the files, if `pattern` is one of a folder."""
+    return pattern if "{name}" in pattern else pattern.rstrip("/") + "/{name}.*"
+
+
 def _expression(pattern: str) -> Regex:
     """A regular expression for paths below the root that match a pattern."""
     stem, dot, suffix = pattern.rpartition(".")
@@ -259,5 +292,6 @@ def _expression(pattern: str) -> Regex:
 
 
 def _suffixes_of(pattern: str) -> tuple[str, ...]:
-    """The extensions that a pattern matches: arrays only if it names their extension."""
-    return (*SUFFIXES, ".npy") if pattern.lower().endswith(".npy") else SUFFIXES
+    """What is read of a pattern: arrays only where it asks for them by name."""
+    named = (".npy", ".npz")
+    return tuple(s for s in named if pattern.lower().endswith(s)) or (*SUFFIXES, *volumes.SUFFIXES)
