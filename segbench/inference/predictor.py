@@ -11,12 +11,9 @@ from torch.nn import functional as F
 
 from segbench.data.classes import ClassSet
 from segbench.errors import DataError
+from segbench.inference.amounts import MOST_ENLARGED, check_amounts
 from segbench.inference.labels import FiniteLogits, checked_argmax, require_finite
 from segbench.inference.windows import slide
-
-MOST_SCALES, LARGEST_SCALE = 16, 4
-LARGEST_DIVISOR = 1024
-MOST_ENLARGED = 1 << 26  # pixels of an image that is shown larger than it is
 
 
 class Predictor:
@@ -66,7 +63,7 @@ class Predictor:
         drop_class: str | None = None,
         value_range: tuple[float, float] = (0.0, 255.0),
     ) -> None:
-        _check_amounts(scales, divisor, window_batch)
+        check_amounts(scales, divisor, window_batch)
         self.model = model
         factor, shift = scaling(mean, std, value_range)
         self._factor = torch.tensor(factor)[:, None, None]
@@ -222,26 +219,6 @@ class Predictor:
         if self._kept.device != logits.device:
             self._kept = self._kept.to(logits.device)
         return logits[:, self._kept]
-
-
-def _check_amounts(scales: Sequence[float], divisor: int, window_batch: int) -> None:
-    """Raises ValueError for what makes no sense, or more work than anyone can want.
-
-    A predictor may come from the checkpoint of somebody else.
-    """
-    if not scales or min(scales) <= 0:
-        raise ValueError(f"scales must be positive and at least one, not {list(scales)[:9]}")
-    if len(scales) > MOST_SCALES or not max(scales) <= LARGEST_SCALE:
-        raise ValueError(
-            f"scales: {len(scales)} of them up to {max(scales)}; at most {MOST_SCALES} are taken, "
-            f"each at most {LARGEST_SCALE}"
-        )
-    if min(divisor, window_batch) < 1:
-        raise ValueError(
-            f"divisor and window_batch must be at least 1, not {divisor} and {window_batch}"
-        )
-    if divisor > LARGEST_DIVISOR:
-        raise ValueError(f"divisor must be at most {LARGEST_DIVISOR}, not {divisor}")
 
 
 def scaling(
