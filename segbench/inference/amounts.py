@@ -1,4 +1,4 @@
-"""Limits of what a predictor may be asked to do: it may come from the checkpoint of somebody else."""
+"""Limits of what a predictor may be asked to do: a checkpoint of somebody else may ask for it."""
 
 from __future__ import annotations
 
