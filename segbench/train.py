@@ -65,6 +65,8 @@ def _unchanged(config: Config, run: RunDirectory) -> Outcome | None:
     is_finished = previous is not None and previous.status == "finished"
     if previous is not None and config["test"] and "test" not in previous.scores:
         is_finished = False  # at most its training is finished; its test is still to be done
+    elif is_finished and previous is not None and run.last_checkpoint.is_file():
+        is_finished = _is_proven(previous, run)
     if not is_finished and not run.last_checkpoint.is_file():
         return None  # nothing can be lost
     if (made_with := run.read_config()) is not None:
@@ -82,6 +84,21 @@ def _unchanged(config: Config, run: RunDirectory) -> Outcome | None:
             "continue it or overwrite=true to retrain"
         )
     return None
+
+
+def _is_proven(result: Result, run: RunDirectory) -> bool:
+    """Whether the counts of a finished run reproduce its test scores, where it has any."""
+    from segbench.artifacts.counts import read_counts
+
+    if result.scores.get("test") is None:
+        return True
+    try:
+        read_counts(run, result)
+    except ResultError as error:
+        if is_first_process():
+            print(f"note: {run.path}: {error}; it is tested again")
+        return False
+    return True
 
 
 def finish_study(config: DictConfig) -> int:

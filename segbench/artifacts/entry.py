@@ -16,7 +16,8 @@ from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError, ResultError
 
 CHECKPOINT_FORMAT = 1
-LARGEST_SIDE = 1 << 15  # maximum image side in pixels that a model was trained on
+# Maximum side and area in pixels of the images that a model was trained on.
+LARGEST_SIDE, LARGEST_AREA = 1 << 15, 1 << 26
 
 
 class _Field(NamedTuple):
@@ -48,6 +49,7 @@ def _is_size(value: Any) -> bool:
         isinstance(value, list | tuple)
         and len(value) == 2
         and all(_is_count(side) and 0 < side <= LARGEST_SIDE for side in value)
+        and value[0] * value[1] <= LARGEST_AREA
     )
 
 

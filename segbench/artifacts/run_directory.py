@@ -162,8 +162,9 @@ class RunDirectory:
                 return
             for folder in (self.path, self.checkpoints, self.samples):
                 clear_drafts(folder)
-            self._reserve.write_bytes(os.urandom(_RESERVED_BYTES))  # zeros may use no disk space
             try:
+                # Zeros may use no disk space.
+                self._reserve.write_bytes(os.urandom(_RESERVED_BYTES))
                 yield True
             finally:
                 self._reserve.unlink(missing_ok=True)

@@ -103,6 +103,7 @@ def explain_image(
     heat = {}
     for label in labels:
         lit = heat_map(model, normalized, label, where, found_layer, method)[None, None]
+        require_finite(lit.isfinite().all()[None], ["the image"], f"gradients at {found_layer}")
         lit = F.interpolate(lit, size, mode="bilinear", align_corners=False)[0, 0]
         heat[segmenter.classes.names[label]] = lit.cpu().numpy()
     names = segmenter.classes.names

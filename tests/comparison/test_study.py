@@ -60,6 +60,9 @@ def test_an_unfinished_or_failed_run_is_named_but_no_broken_file(study):
         (lambda run: (run / "result.json").write_text("[]"), "no schema_version"),
         (lambda run: edit(run, "schema_version", 99), "update segbench"),
         (lambda run: edit(run, "scores.test.mIoU", 0.99), "result.json says 0.99"),
+        (lambda run: edit(run, "scores.test.mDice", 0.99), "result.json says 0.99"),
+        (lambda run: edit(run, "scores.test.fwIoU", None), "result.json says None"),
+        (lambda run: edit(run, "scores.test.IoU.car", 0.99), "result.json says 0.99"),
         (lambda run: (run / "confusion.npz").write_bytes(b"PK"), "confusion.npz is corrupt"),
         (lambda run: (run / "confusion.npz").unlink(), "no confusion.npz"),
         (

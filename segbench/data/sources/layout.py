@@ -15,6 +15,7 @@ from segbench.data import volumes
 from segbench.data.decoding import SUFFIXES
 from segbench.data.folders import files_below
 from segbench.data.names import check_name
+from segbench.data.regexes import Regex
 from segbench.errors import DataError
 
 Row = tuple[str, Path, Path | None, str | None]  # name, image, mask, group
@@ -56,7 +57,12 @@ def find_files(
     depth = None if "**" in pattern else pattern.count("/") - len(fixed.parts)
     below = len(root.parts)
     for path in files_below(root / fixed, depth):
-        match = regex.fullmatch("/".join(path.parts[below:]))
+        try:
+            match = regex.fullmatch("/".join(path.parts[below:]))
+        except ValueError:
+            raise DataError(
+                f"{key or 'pattern'}: '{pattern}' has too many * for paths as long as {path}."
+            ) from None
         if match is None:
             continue
         if not path.name.lower().endswith(suffixes):
@@ -264,16 +270,16 @@ def _text(path: Path) -> str:
 
 
 def matches(pattern: str, path: Path) -> bool:
-    """Whether a path below the root is one of an image (or mask) that a pattern describes."""
+    """Whether a pattern matches a path of an image (or mask) below the root."""
     return _expression(_of_files(pattern)).fullmatch(path.as_posix()) is not None
 
 
 def _of_files(pattern: str) -> str:
-    """The pattern of the files, if `pattern` is one of a folder."""
+    """The pattern of the files, if `pattern` is a folder."""
     return pattern if "{name}" in pattern else pattern.rstrip("/") + "/{name}.*"
 
 
-def _expression(pattern: str) -> re.Pattern[str]:
+def _expression(pattern: str) -> Regex:
     """A regular expression for paths below the root that match a pattern."""
     stem, dot, suffix = pattern.rpartition(".")
     if "/" in suffix or "*" in suffix or "{" in suffix:
@@ -282,7 +288,7 @@ def _expression(pattern: str) -> re.Pattern[str]:
     expression = expression.replace(r"\{group\}", r"(?P<group>[^/]+)", 1)
     expression = expression.replace(r"\{name\}", r"(?P=name)")  # as in {name}/{name}.png
     expression = expression.replace(r"\*\*/", r"(?:.*/)?").replace(r"\*", r"[^/]*")
-    return re.compile(f"{expression}(?i:{re.escape(dot + suffix)})")
+    return Regex(f"{expression}(?i:{re.escape(dot + suffix)})")
 
 
 def _suffixes_of(pattern: str) -> tuple[str, ...]:
