@@ -295,6 +295,6 @@ class Result:
             raise ResultError("has no schema_version")
         if version > SCHEMA_VERSION:
             raise ResultError(
-                f"has schema {version}, this segbench reads up to {SCHEMA_VERSION}; update segbench"
+                f"has schema {version}, but segbench reads up to {SCHEMA_VERSION}; update segbench"
             )
         return read_as(Result, content)

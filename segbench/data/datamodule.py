@@ -262,13 +262,11 @@ class SegmentationData(pl.LightningDataModule):
     def _check(self, cpu_only: bool, color_jitter: float) -> None:
         problems, bands = self.normalization.problems(), bands_of(self.source)
         if color_jitter and not bands.is_rgb:
-            problems.append(
-                "color_jitter changes the colors of RGB; with data.channels set it to 0"
-            )
+            problems.append("color_jitter works only on RGB; with data.channels, set it to 0")
         if self.frames_on_device and (cpu_only or not bands.is_rgb8):
             problems.append(
-                "frames_on_device is for RGB of 8 bits, with scale_range, crop_size, hflip and "
-                "color_jitter alone; set frames_on_device=false"
+                "frames_on_device supports only 8-bit RGB with scale_range, crop_size, hflip and "
+                "color_jitter; set frames_on_device=false"
             )
         if any(size is not None and size < 1 for size in (self.batch_size, self.eval_batch_size)):
             problems.append("batch_size and eval_batch_size must be at least 1")

@@ -41,8 +41,8 @@ def decode_mask(data: bytes, path: Path | None) -> np.ndarray:
     pixels = read_pixels(data, path)
     if pixels.white_is_zero:
         raise DataError(
-            f"{path}: white is zero in this TIFF (photometric type 0), so its labels may be meant "
-            "upside down. Export it with black as zero.",
+            f"{path}: white is zero in this TIFF (photometric type 0), so its labels may be "
+            "inverted. Export it with black as zero.",
             "label",
         )
     return labels_of(pixels, path)
@@ -68,8 +68,8 @@ def labels_of(pixels: Pixels, path: Path | None) -> np.ndarray:
     mask = pixels.values
     if pixels.bands not in (1, 3):
         raise DataError(
-            f"{path}: {pixels.bands} bands of {pixels.type_name} where a mask has one label per "
-            "pixel, or RGB. Export the labels alone.",
+            f"{path}: {pixels.bands} bands of {pixels.type_name}, but a mask has one label per "
+            "pixel, or RGB. Export only the labels.",
             "color",
         )
     if mask.dtype == np.uint8 or (mask.dtype == np.uint16 and mask.ndim == 2):
@@ -83,8 +83,8 @@ def labels_of(pixels: Pixels, path: Path | None) -> np.ndarray:
     fractions = mask[mask != np.floor(mask)] if mask.dtype.kind == "f" else mask[:0]
     if fractions.size:
         raise DataError(
-            f"{path}: value {fractions.flat[0]:g} is no label; expected whole numbers. Export the "
-            "labels themselves, without interpolation, as PNG.",
+            f"{path}: value {fractions.flat[0]:g} is not a label; expected integers. Export the "
+            "labels themselves as PNG, without interpolation.",
             "label",
         )
     low, high = mask.min(), mask.max()

@@ -76,8 +76,8 @@ class Splits:
             return cached_in_memory(frames, self.cache_limit, label)
         if self.cache_dir is None:
             _log.warning(
-                "cache=disk for %s: this user has no home folder; going on without a cache (set "
-                "HOME, or data.cache_dir)",
+                "cache=disk for %s: this user has no home folder; continuing without a cache "
+                "(set HOME, or data.cache_dir)",
                 label,
             )
             return frames

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -16,6 +15,7 @@ from segbench.data.bands import RGB, bands_from
 from segbench.data.classes import ClassSet
 from segbench.data.dataset import SPLITS, Arrays, Record, check_split
 from segbench.data.files import Place, all_paired, read_image
+from segbench.data.regexes import Regex
 from segbench.data.sources.folder_config import check_arguments, class_set
 from segbench.data.sources.folder_rows import rows_of
 from segbench.data.sources.label_map import (
@@ -105,9 +105,9 @@ class Folder:
         self.splits = dict(splits or {})
         self.lists, self.ratio, self.split_seed = lists, ratio, split_seed
         try:
-            self.group_regex = re.compile(group_regex) if group_regex else None
-        except re.error as error:
-            raise ValueError(f"group_regex '{group_regex}': {error}") from None
+            self.group_regex = Regex(group_regex) if group_regex else None
+        except ValueError as error:
+            raise ValueError(f"group_regex {error}") from None
         self.mask_type, self.threshold = mask_type, threshold
         self.names, self.colors = classes, colors
         if classes is None and isinstance(label_map, dict):
@@ -253,10 +253,13 @@ class Folder:
         """The group of an image by its name."""
         if self.group_regex is None:
             return prefix + name
-        match = self.group_regex.search(name)
+        try:
+            match = self.group_regex.search(name)
+        except ValueError as error:
+            raise DataError(f"data.group_regex {error}.") from None
         if match is None:
             raise DataError(
                 f"'{name}' does not match data.group_regex='{self.group_regex.pattern}', which "
-                "says what group an image belongs to."
+                "determines the group of an image."
             )
         return match[1] if self.group_regex.groups else match[0]
