@@ -96,11 +96,11 @@ def test_drawings_of_models(tmp_path: Path, capsys: Any) -> None:
         (("layer=stemm",), "no layer 'stemm'; did you mean 'stem'"),
         (("pixel=[24,0]",), "outside the image, which is 24 high"),
         (("pixel=[1]",), "pixel: needs 2 numbers"),
-        (("what=embeddings", "least=9999"), "too few cells of a single class"),
+        (("what=embeddings", "least=9999"), "too few feature cells with a single class"),
         (("what=embeddings", "source=photos"), "embeddings need masks"),
         (("what=architecture",), "needs model=NAME"),
         (("what=architecture", "models=[unett]"), "no model 'unett'; did you mean 'unet'"),
-        (("ckpt=net.onnx",), "give the checkpoint"),
+        (("ckpt=net.onnx",), "use the checkpoint"),
     ],
 )
 def test_wrong_commands_are_explained(

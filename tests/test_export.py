@@ -118,7 +118,7 @@ def test_int8_is_smaller_and_still_runs(ckpt: Path, tmp_path: Path, kind: str) -
 def test_wrong_commands_are_explained(ckpt: Path, exported: Path, tmp_path: Path) -> None:
     for overrides, expected in (
         ((f"ckpt={ckpt}", "output=net.bin"), "must end in .onnx"),
-        ((f"ckpt={exported}",), "is ONNX already"),
+        ((f"ckpt={exported}",), "is already ONNX"),
         ((f"ckpt={ckpt}", "output=net.ckpt"), "did you mean format=ckpt"),
         ((f"ckpt={ckpt}", "half=true"), "half is for format=ckpt"),
         ((f"ckpt={ckpt}", "format=ckpt", "argmax=true"), "argmax: only for format=onnx"),

@@ -86,7 +86,7 @@ def _check_matrices(
     """Raises ValueError unless there is one matrix of pixel counts per image."""
     expected = (len(names), classes.num_classes, classes.num_classes + 1)
     if not all(isinstance(text, str) for text in (*names, *groups)):
-        raise ValueError("names or groups that are no text")
+        raise ValueError("names or groups that are not text")
     if matrices.shape != expected or len(groups) != len(names):
         raise ValueError(
             f"matrices {matrices.shape}, {len(names)} names, {len(groups)} groups; "

@@ -67,7 +67,7 @@ def read_run(folder: Path) -> Run | LeftOut:
         result = directory.read_result()
     except ResultError as error:
         reason = str(error).removeprefix(f"{folder}{os.sep}")
-        return LeftOut(folder, f"{reason}; run it again", broken=True)
+        return LeftOut(folder, f"{reason}; rerun it", broken=True)
     if result is None:
         return LeftOut(folder, "no result.json: the run never started", broken=False)
     if result.status != "finished":
@@ -80,12 +80,12 @@ def read_run(folder: Path) -> Run | LeftOut:
     try:
         counts = read_counts(directory, result)
     except ResultError as error:
-        return LeftOut(folder, f"{error}; run it again", broken=True)
+        return LeftOut(folder, f"{error}; rerun it", broken=True)
     if not counts.matrices.any():
         reason = (
-            f"the {data.split} split has no labels, so there is nothing to compare; add masks, or "
-            "score another split in a study of its own "
-            "(segbench.evaluate ckpt=FILE split=val study=NAME)"
+            f"the {data.split} split has no labels, so there is nothing to compare; add masks, "
+            "or score another split in a separate study (segbench.evaluate ckpt=FILE split=val "
+            "study=NAME)"
         )
         return LeftOut(folder, reason, broken=False)
     return Run(

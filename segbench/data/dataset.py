@@ -271,8 +271,8 @@ def check_one_size(images: Iterable[tuple[str, Sequence[int]]]) -> None:
         if size != first[1]:
             raise DataError(
                 f"the training images have several sizes: {first[0]} is {first[1]}, {name} is "
-                f"{size} (width x height), which make no batch; set data.crop_size or data.resize "
-                "([height, width])"
+                f"{size} (width x height), so they cannot form a batch; set data.crop_size or "
+                "data.resize ([height, width])"
             )
 
 

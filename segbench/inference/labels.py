@@ -64,7 +64,7 @@ def require_finite(finite: Tensor, names: Sequence[str], what: str = "logits") -
     more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
     raise NonFiniteLogitsError(
         f"the model's {what} are not finite on {', '.join(bad[:NAMED])}{more} ({len(bad)} of "
-        f"{len(names)} images), so no label map and no score is made from them. Usual causes: "
+        f"{len(names)} images), so no label map and no score is computed from them. Usual causes: "
         "weights that diverged in training, or a precision that overflows (precision=32-true)."
     )
 

@@ -69,7 +69,7 @@ class OnnxNetwork(nn.Module):
         try:
             self.meta: Any = json.loads(found)  # untrusted: callers must check it
         except (ValueError, RecursionError):
-            raise ValueError(f"{file}: its metadata are no JSON; it was altered") from None
+            raise ValueError(f"{file}: its metadata is not JSON; the file was altered") from None
         if isinstance(self.meta, dict) and self.meta.pop(SEALED, False) and not is_sealed:
             raise ValueError(f"{file}: {_CHANGED}")
         self.eval()  # the only mode

@@ -1,8 +1,8 @@
 """Exports a model to ONNX, from pixels to logits.
 
     image float32 [N, channels, H, W], values as they are read (RGB in 0..255)
-      -> normalize -> pad to the divisor -> network -> crop
-      -> logits float32 [N, C, H, W]   (and, if asked for, labels uint8 [N, H, W])
+      -> normalize -> pad to the divisor -> model -> crop
+      -> logits float32 [N, C, H, W]   (and, if requested, labels uint8 [N, H, W])
 
 N, H and W may be any number. The file contains its classes, normalization and protocol.
 """
@@ -191,8 +191,8 @@ def explain(error: BaseException) -> str:
     first = next((line.strip() for line in str(chain[-1]).splitlines() if line.strip()), "")
     which = f"operator {operators[0]}" if operators else type(chain[-1]).__name__
     return (
-        f"the network cannot be written as ONNX: {which}: {first[:300]}. Replace that part of the "
-        "network by operators that ONNX has and that take any size, or keep the checkpoint"
+        f"the model cannot be exported to ONNX: {which}: {first[:300]}. Replace that part of the "
+        "model with operators that ONNX supports for any image size, or use the checkpoint"
     )
 
 
@@ -200,9 +200,9 @@ def quantize(file: Path, kind: str, images: Sequence[Tensor]) -> None:
     """Converts an ONNX file to int8, in place.
 
     Args:
-        file: as `export_onnx` wrote it.
-        kind: `dynamic`: weights are int8, the ranges of activations are found while it runs;
-            `static`: the ranges are those on `images`.
+        file: written by `export_onnx`.
+        kind: `dynamic`: weights are int8, the ranges of activations are computed at run time;
+            `static`: the ranges are calibrated on `images`.
         images: float32 `[1, channels, H, W]` as they are read.
     """
     require("onnxruntime")

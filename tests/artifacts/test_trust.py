@@ -122,7 +122,7 @@ def test_custom_models_nest_custom_blocks_without_downloads() -> None:
     for nested in ("os.system", "segbench.models.hub.problem", f"{HERE}.Path", f"{HERE}.os.system"):
         with pytest.raises(ConfigError):
             trust.admit("model", {**node, "block": {"_target_": nested}}, "x", [HERE])
-    with pytest.raises(ConfigError, match=r"is no torch\.nn\.Module"):
+    with pytest.raises(ConfigError, match=r"is not a torch\.nn\.Module"):
         trust.admit("model", {"_target_": f"{HERE}.NoModel"}, "x", [HERE])
 
 
@@ -333,6 +333,6 @@ def test_evaluate_does_not_follow_the_name_of_a_checkpoint(
 
     monkeypatch.chdir(tmp_path)
     file = changed(ckpt, tmp_path / "evil.ckpt", "config.name", name)
-    with pytest.raises(ConfigError, match=r"is no name of a folder; choose one with name=NAME"):
+    with pytest.raises(ConfigError, match=r"is not a valid folder name; set name=NAME"):
         evaluate(compose("evaluate", f"ckpt={file}"))
     assert os.listdir(tmp_path) == ["evil.ckpt"]

@@ -80,7 +80,7 @@ def test_a_jpeg_of_12_bits_is_refused_by_name() -> None:
     data = bytearray(WHOLE["JPEG"])
     frame = data.index(b"\xff\xc0")
     data[frame + 4] = 12
-    with pytest.raises(DataError, match="a JPEG of 12 bits"):
+    with pytest.raises(DataError, match="a JPEG with 12 bits"):
         decode_rgb(bytes(data), PATH)
 
 

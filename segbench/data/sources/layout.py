@@ -47,8 +47,8 @@ def find_files(
     fixed = Path(fixed_folder(pattern))
     if not (root / fixed).is_dir():
         raise DataError(
-            f"{root / fixed}: no such folder. It comes from the pattern '{pattern}' below "
-            "data.root; correct data.root, data.images or data.masks."
+            f"{root / fixed}: no such folder. The pattern '{pattern}' below data.root leads "
+            "there; correct data.root, data.images or data.masks."
         )
     regex, suffixes = _expression(pattern), tuple(read) or _suffixes_of(pattern)
     parts = ("group", "name") if "{group}" in pattern else ("name",)
@@ -71,15 +71,15 @@ def find_files(
         name = "_".join(match.groupdict()[part] for part in parts)
         if name in found:
             raise DataError(
-                f"{path}: has the name '{name}' of {found[name]}. Remove one, or list the pairs in "
-                "a CSV file with a column name, and set data.table."
+                f"{path}: has the same name '{name}' as {found[name]}. Remove one, or list the "
+                "pairs in a CSV file with a column name, and set data.table."
             )
         found[name] = path
     if unread and not found:
         kinds = ", ".join(suffix or "no extension" for suffix, _ in unread.most_common(5))
         raise DataError(
             f"{key or pattern}: {sum(unread.values())} file(s) match '{pattern}', but {kinds} is "
-            f"not read; read are {', '.join(suffixes)}."
+            f"not supported; supported are {', '.join(suffixes)}."
         )
     return found
 
@@ -154,9 +154,9 @@ def read_list(root: Path, chosen: str | Sequence[str], names: Mapping[str, Path]
     if not isinstance(chosen, str):
         if absent := [name for name in chosen if name not in names]:
             raise DataError(
-                f"{root}: {len(absent)} of the {len(chosen)} images that data.lists names are not "
-                f"there: {', '.join(map(str, absent[:8]))}. A part of the data set is missing, or "
-                f"the names are wrong; expected names like '{next(iter(names), 'NAME')}'."
+                f"{root}: {len(absent)} of the {len(chosen)} images named in data.lists are "
+                f"missing: {', '.join(map(str, absent[:8]))}. A part of the data set is missing, "
+                f"or the names are wrong; expected names like '{next(iter(names), 'NAME')}'."
             )
         return chosen
     path = root / chosen
@@ -174,8 +174,8 @@ def read_list(root: Path, chosen: str | Sequence[str], names: Mapping[str, Path]
         (unknown if name is None else wanted).append(name or line)
     if unknown:
         raise DataError(
-            f"{path}: {len(unknown)} line(s) name no image, e.g. '{unknown[0]}'. Expected names "
-            f"like '{next(iter(names), 'NAME')}'."
+            f"{path}: {len(unknown)} line(s) do not name an image, e.g. '{unknown[0]}'. Expected "
+            f"names like '{next(iter(names), 'NAME')}'."
         )
     return list(dict.fromkeys(wanted))
 
@@ -221,7 +221,7 @@ def read_table(path: Path, root: Path, split: str) -> list[Row]:
         image = root / row["image"].strip()
         name = check_name((row.get("name") or "").strip() or image.stem, str(path))
         if name in found:
-            raise DataError(f"{path}: two rows of the name '{name}'; add a column name.")
+            raise DataError(f"{path}: two rows have the name '{name}'; add a column name.")
         mask = row["mask"].strip()
         group = (row.get("group") or "").strip() or None
         found[name] = (name, image, root / mask if mask else None, group)
@@ -266,7 +266,7 @@ def _text(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not in UTF-8 ({error}). Save it as UTF-8.") from error
+        raise DataError(f"{path}: not UTF-8 ({error}). Save it as UTF-8.") from error
 
 
 def matches(pattern: str, path: Path) -> bool:
@@ -292,6 +292,6 @@ def _expression(pattern: str) -> Regex:
 
 
 def _suffixes_of(pattern: str) -> tuple[str, ...]:
-    """What is read of a pattern: arrays only where it asks for them by name."""
+    """The extensions that a pattern matches: arrays only if it names their extension."""
     named = (".npy", ".npz")
     return tuple(s for s in named if pattern.lower().endswith(s)) or (*SUFFIXES, *volumes.SUFFIXES)
