@@ -26,8 +26,8 @@ def main() -> None:
         say(f"segbench {segbench.__version__}")
     elif verb in ("-h", "--help", "help"):
         say(f"segbench {segbench.__version__}: {(segbench.__doc__ or '').partition(': ')[2]}\n")
-        say("usage: segbench VERB [KEY=VALUE ...]      (segbench VERB --help lists the keys)")
-        say("       python -m segbench.VERB ...        is the same\n")
+        say("usage: segbench COMMAND [KEY=VALUE ...]   (segbench COMMAND --help lists the keys)")
+        say("       python -m segbench.COMMAND ...     does the same\n")
         for name, text in verbs.items():
             summary = (ast.get_docstring(ast.parse(text)) or "").split("\n")[0]
             say(f"  {name:12} {summary}")
@@ -36,7 +36,8 @@ def main() -> None:
 
 
 def _refuse(verb: str, verbs: list[str]) -> int:
-    say(f"segbench: error: there is no verb '{verb}'{did_you_mean(verb, verbs)}", stderr=True)
+    hint = did_you_mean(verb, verbs)
+    say(f"segbench: error: there is no command '{verb}'{hint}", stderr=True)
     return 2
 
 

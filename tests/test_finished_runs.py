@@ -21,6 +21,28 @@ def run(tmp_path: Path) -> RunDirectory:
     return RunDirectory(tmp_path / "run")
 
 
+@pytest.mark.parametrize("damage", ["score", "counts"])
+def test_a_finished_run_whose_counts_do_not_give_its_score_is_tested_again(
+    train_tiny: Train, run: RunDirectory, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    true = train_tiny("trainer.max_epochs=1").score
+    before = run.read_result()
+    if damage == "score":
+        text = run.result_file.read_text()
+        run.result_file.write_text(text.replace(str(true), "0.987654"))
+    else:
+        run.confusion_file.unlink()
+    capsys.readouterr()
+    outcome = train_tiny("trainer.max_epochs=1")
+    assert (outcome.status, outcome.score) == ("finished", true)
+    out = capsys.readouterr().out
+    assert "confusion.npz" in out
+    assert "it is tested again" in out
+    assert "98.8" not in out
+    assert run.read_result().budget == before.budget, "it was trained on"
+    assert train_tiny("trainer.max_epochs=1").status == "unchanged"
+
+
 def test_a_finished_run_is_unchanged(
     train_tiny: Train, run: RunDirectory, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -28,7 +50,7 @@ def test_a_finished_run_is_unchanged(
     before = {file: file.stat().st_mtime_ns for file in run.path.rglob("*") if file.is_file()}
     second = train_tiny("samples=3")  # changes only the output
     assert (second.status, second.score) == ("unchanged", first.score)
-    assert "is finished already: test mIoU" in capsys.readouterr().out
+    assert "is already finished: test mIoU" in capsys.readouterr().out
     del before[run.path / ".lock"]
     assert all(file.stat().st_mtime_ns == time for file, time in before.items())
 

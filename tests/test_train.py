@@ -107,7 +107,7 @@ def test_speed_is_reported_for_a_training_that_ends_within_an_epoch(
 
 
 def test_half_precision_that_a_cpu_lacks_is_refused(train_tiny: Train) -> None:
-    with pytest.raises(ConfigError, match="say precision=bf16-mixed"):
+    with pytest.raises(ConfigError, match="set precision=bf16-mixed"):
         train_tiny("precision=16-mixed")
 
 
@@ -184,7 +184,7 @@ def test_the_tested_weights_are_the_selected_ones(train_tiny: Train, run: RunDir
 
 
 def test_best_without_a_validation_is_explained(train_tiny: Train) -> None:
-    with pytest.raises(ConfigError, match="selection=best: no epoch with a validation"):
+    with pytest.raises(ConfigError, match="selection=best: no epoch with validation"):
         train_tiny("trainer.check_val_every_n_epoch=5")
 
 

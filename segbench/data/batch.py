@@ -81,6 +81,6 @@ def check_one_size(images: Iterable[tuple[str, Sequence[int]]]) -> None:
 
 def _stack(tensors: list[torch.Tensor]) -> torch.Tensor | list[torch.Tensor]:
     same = all(tensor.shape == tensors[0].shape for tensor in tensors)
-    if len({tensor.dtype for tensor in tensors}) > 1:  # files of several pixel types
+    if len({tensor.dtype for tensor in tensors}) > 1:  # files with different dtypes
         tensors = [tensor.float() for tensor in tensors]
     return torch.stack(tensors) if same else tensors

@@ -120,7 +120,7 @@ def markdown(summary: Summary) -> str:
         if len(finding.files) > _SHOWN_FILES:
             lines.append(f"  - and {len(finding.files) - _SHOWN_FILES} more, see report.json")
     if not summary["findings"]:
-        lines.append("Nothing.")
+        lines.append("None.")
     lines += ["", "## Splits", "", "| split | images | groups | sizes | mean | std |"]
     lines.append("|---|---|---|---|---|---|")
     for split, part in summary["splits"].items():
@@ -134,7 +134,7 @@ def markdown(summary: Summary) -> str:
 
 
 def _few(values: list[float]) -> str:
-    """The first numbers of a list that may have hundreds."""
+    """The first numbers of a list that may contain hundreds."""
     more = f", ... ({len(values)})" if len(values) > _SHOWN_BANDS else ""
     return f"[{', '.join(map(str, values[:_SHOWN_BANDS]))}{more}]"
 

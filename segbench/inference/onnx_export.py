@@ -1,8 +1,8 @@
 """Exports a model to ONNX, from pixels to logits.
 
-    image float32 [N, channels, H, W], values as they are read (RGB in 0..255)
-      -> normalize -> pad to the divisor -> network -> crop
-      -> logits float32 [N, C, H, W]   (and, if asked for, labels uint8 [N, H, W])
+    image float32 [N, channels, H, W], values as read (RGB in 0..255)
+      -> normalize -> pad to the divisor -> model -> crop
+      -> logits float32 [N, C, H, W]   (and, if requested, labels uint8 [N, H, W])
 
 N, H and W may be any number. The file contains its classes, normalization and protocol.
 """
@@ -25,7 +25,7 @@ from torch.nn import functional as F
 
 from segbench.errors import ExportError
 from segbench.inference.labels import argmax_labels, checked_argmax, require_finite
-from segbench.inference.onnx import METADATA_KEY, OnnxNetwork, require
+from segbench.inference.onnx import METADATA_KEY, SEALED, OnnxNetwork, require, seal, unseal
 from segbench.inference.predictor import scaling
 
 OPSET = 18
@@ -35,12 +35,12 @@ class Deployed(nn.Module):
     """A model from pixels to logits.
 
     Args:
-        model: any network, in eval mode; it is copied.
-        mean: of the channels in 0..1, black to white.
-        std: likewise.
-        divisor: for networks that do not pad themselves, as in `Predictor`.
+        model: any model, in eval mode; it is copied.
+        mean: mean of the channels in 0..1, black to white.
+        std: standard deviation of the channels in 0..1.
+        divisor: for models that do not pad themselves, as in `Predictor`.
         argmax: also return the label map.
-        value_range: the values of black and white in the images.
+        value_range: values of black and white in the images.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Deployed(nn.Module):
     shift: Tensor
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """float `[N, channels, H, W]` as it is read -> logits, or logits and labels."""
+        """float `[N, channels, H, W]` as read -> logits, or logits and labels."""
         pixels = image * self.factor - self.shift
         height, width = image.shape[2:]
         if self.divisor > 1:
@@ -137,7 +137,7 @@ def export_onnx(
 
     sizes = {0: Dim("batch", min=1), 2: Dim("height", min=1), 3: Dim("width", min=1)}
     low, high = network.value_range
-    noise = torch.rand(2, len(network.factor), 70, 90)  # 0 and 1 are special to torch.export
+    noise = torch.rand(2, len(network.factor), 70, 90)  # torch.export specializes sizes 0 and 1
     example = low + (high - low) * noise
     try:
         with warnings.catch_warnings():
@@ -164,8 +164,9 @@ def export_onnx(
     # images in a pooling pyramid), torch writes 1 for any image.
     for info in proto.graph.value_info:
         info.type.tensor_type.ClearField("shape")
-    onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps(metadata)})
+    onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps({**metadata, SEALED: True})})
     onnx.save(proto, str(file))
+    seal(file)
     return program
 
 
@@ -193,8 +194,8 @@ def explain(error: BaseException) -> str:
     first = next((line.strip() for line in str(chain[-1]).splitlines() if line.strip()), "")
     which = f"operator {operators[0]}" if operators else type(chain[-1]).__name__
     return (
-        f"the network cannot be written as ONNX: {which}: {first[:300]}. Replace that part of the "
-        "network by operators that ONNX has and that take any size, or keep the checkpoint"
+        f"the model cannot be exported to ONNX: {which}: {first[:300]}. Replace that part of the "
+        "model with operators that ONNX supports for any image size, or use the checkpoint"
     )
 
 
@@ -202,17 +203,13 @@ def quantize(file: Path, kind: str, images: Sequence[Tensor]) -> None:
     """Converts an ONNX file to int8, in place.
 
     Args:
-        file: as `export_onnx` wrote it.
-        kind: `dynamic`: weights are int8, the ranges of activations are found while it runs;
-            `static`: the ranges are those on `images`.
-        images: float32 `[1, channels, H, W]` as they are read.
+        file: written by `export_onnx`.
+        kind: `dynamic`: weights are int8, the ranges of activations are computed at run time;
+            `static`: the ranges are calibrated on `images`.
+        images: float32 `[1, channels, H, W]` as read.
     """
     require("onnxruntime")
     from onnxruntime import quantization
-
-    if kind == "dynamic":
-        quantization.quantize_dynamic(file, file)
-        return
 
     class Images(quantization.CalibrationDataReader):
         def __init__(self) -> None:
@@ -222,11 +219,16 @@ def quantize(file: Path, kind: str, images: Sequence[Tensor]) -> None:
             image = next(self.rest, None)
             return None if image is None else {"image": image.numpy()}
 
-    quantization.quantize_static(file, file, Images(), per_channel=True)
+    unseal(file)
+    if kind == "dynamic":
+        quantization.quantize_dynamic(file, file)
+    else:
+        quantization.quantize_static(file, file, Images(), per_channel=True)
+    seal(file)
 
 
 def agreement(network: Deployed, onnx: OnnxNetwork, image: Tensor) -> tuple[float, float]:
-    """How well the two agree on an image float32 `[1, channels, H, W]`.
+    """Compares the two on an image float32 `[1, channels, H, W]`.
 
     Returns:
         The share of pixels with the same class, and the largest difference of logits relative to

@@ -1,4 +1,4 @@
-"""Georeferenced rasters: the same labels as in memory, in the same place, in little memory."""
+"""Georeferenced rasters: the same labels as in memory, the same extent, with little memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WHERE = rasterio.transform.from_origin(500_000, 4_000_000, 10, 10)
 
 
 def write_raster(path: Path, values: np.ndarray, **options: Any) -> Path:
-    """Bands first; a place in Spain."""
+    """Bands first; located in Spain."""
     with rasterio.open(
         path, "w", driver="GTiff", count=len(values), height=values.shape[1],
         width=values.shape[2], dtype=values.dtype, crs="EPSG:32630", transform=WHERE, **options,
@@ -91,7 +91,10 @@ def test_what_cannot_be_meant_is_told(
     deep = write_raster(tmp_path / "deep.tif", np.zeros((4, 40, 50), np.uint16))
     words = (f"ckpt={ckpt}", f"source={deep}", f"output={tmp_path}/out")
     assert predict(compose("predict", *words)) == 1
-    assert "deep.tif: contains 16-bit integers, and only you know" in capsys.readouterr().err
+    assert (
+        "deep.tif: contains 16-bit integers, and the values of black and white are unknown"
+        in capsys.readouterr().err
+    )
     assert not list((tmp_path / "out").rglob("deep*"))
     rgb = write_raster(tmp_path / "rgb.tif", np.zeros((3, 40, 50), np.uint8))
     words = (f"ckpt={ckpt}", f"source={rgb}", f"output={tmp_path}/out", "inference=tta")
@@ -129,7 +132,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 @pytest.mark.slow
 def test_a_large_raster_takes_the_memory_of_a_strip(tmp_path: Path) -> None:
-    """8,000 x 8,000 pixels of four bands are 512 MB; 20,000 x 20,000 take as much more as wider."""
+    """8,000 x 8,000 pixels of four bands are 512 MB; 20,000 x 20,000 need more only in width."""
     side = 8000
     file = tmp_path / "large.tif"
     options: dict[str, Any] = {"tiled": True, "blockxsize": 512, "blockysize": 512}

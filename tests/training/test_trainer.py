@@ -36,5 +36,5 @@ def test_lightning_and_custom_callbacks_plug_in(train_tiny: Train, run: RunDirec
 
 def test_an_object_that_is_not_a_callback_is_refused(train_tiny: Train) -> None:
     words = ("+callbacks.mine._target_=torch.nn.Identity", "allow_targets=[torch]")
-    with pytest.raises(ConfigError, match=r"callbacks\.mine: .* is no Lightning callback"):
+    with pytest.raises(ConfigError, match=r"callbacks\.mine: .* is not a Lightning callback"):
         train_tiny(*ONE, *words)

@@ -49,7 +49,7 @@ def test_a_finished_run_without_test_labels_is_unchanged_too(
     assert train_tiny(*ONE).status == "finished"
     second = train_tiny(*ONE)
     assert (second.status, second.score) == ("unchanged", None)
-    expected = "is finished already: no test score (the test split has no labels)"
+    expected = "is already finished: no test score (the test split has no labels)"
     assert expected in capsys.readouterr().out
 
 

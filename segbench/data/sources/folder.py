@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import cached_property
@@ -16,6 +15,7 @@ from segbench.data.bands import RGB, bands_from
 from segbench.data.classes import ClassSet
 from segbench.data.dataset import SPLITS, Arrays, Record, check_split
 from segbench.data.files import Place, all_paired, read_image
+from segbench.data.regexes import Regex
 from segbench.data.sources.folder_config import check_arguments, class_set
 from segbench.data.sources.folder_rows import rows_of
 from segbench.data.sources.label_map import (
@@ -48,25 +48,25 @@ class Folder:
         table: CSV below `root` with the columns image, mask, split and group; replaces `images`
             and `masks`.
         ratio: shares of train, val and test; groups are never divided.
-        split_seed: decides the division by `ratio`.
-        group_regex: searched in the name; its first bracket (or the whole match) is the group of
-            an image. None makes every image its own group.
+        split_seed: seed of the division by `ratio`.
+        group_regex: searched in the name; its first capture group (or the whole match) is the
+            group of an image. None makes every image its own group.
         mask_type: `ids` (one label ID per pixel, palette PNG included), `rgb` (colors), `binary`
-            (0 and 255, or 0 and 1, alike in all masks), or outlines: `coco` (`masks` is a file of
-            all images) or `labelme` (a file for each), see `data.annotations`.
-        threshold: for `binary` masks that were compressed or blurred: gray level of class 1 on.
-        classes: class names; None takes those of `label_map` (`auto` names them by their values).
-        colors: RGB of each class; None picks distinct ones (`mask_type: rgb` without `label_map`
-            needs them).
-        void_color: RGB of ignored pixels; None lets no color of an RGB mask be ignored, and
-            paints them black (or another color of no class).
+            (0 and 255, or 0 and 1, the same in all masks), or outlines: `coco` (`masks` is one file
+            for all images) or `labelme` (one file per image), see `data.annotations`.
+        threshold: for `binary` masks that were compressed or blurred: lowest gray level of class 1.
+        classes: class names; None uses those of `label_map` (`auto` names them by their values).
+        colors: RGB of each class; None chooses distinct ones (required for `mask_type: rgb`
+            without `label_map`).
+        void_color: RGB of ignored pixels; with None, no color of an RGB mask is ignored, and
+            ignored pixels are painted black (or another color of no class).
         label_map: class name (or `ignore`) -> raw values, colors for RGB masks; `auto` maps the
             distinct values found to 0..K-1 in order; None uses ids as they are, 255 ignored.
         ignore_values: raw values (or colors) that `auto` ignores.
-        channels, value_range, show: which bands the model sees, see `data.bands`.
-        slice_axis: along which axis volumes (NIfTI) are cut into images; see `data.volumes`.
-        protocol: short id of the label protocol; scores are compared only within one.
-        about: what people should know of the data set; see `segbench.data.about`.
+        channels, value_range, show: the bands that the model sees, see `data.bands`.
+        slice_axis: axis along which volumes (NIfTI) are cut into images, see `data.volumes`.
+        protocol: short id of the label protocol; only scores of one protocol are compared.
+        about: facts about the data set; see `segbench.data.about`.
 
     Raises:
         ValueError: arguments contradict each other.
@@ -105,9 +105,9 @@ class Folder:
         self.splits = dict(splits or {})
         self.lists, self.ratio, self.split_seed = lists, ratio, split_seed
         try:
-            self.group_regex = re.compile(group_regex) if group_regex else None
-        except re.error as error:
-            raise ValueError(f"group_regex '{group_regex}': {error}") from None
+            self.group_regex = Regex(group_regex) if group_regex else None
+        except ValueError as error:
+            raise ValueError(f"group_regex {error}") from None
         self.mask_type, self.threshold = mask_type, threshold
         self.names, self.colors = classes, colors
         if classes is None and isinstance(label_map, dict):
@@ -227,7 +227,7 @@ class Folder:
         return {str(shown(raw)): class_id for raw, class_id in self.label_map.table.items()}
 
     def _parts(self, name: str, image: Path) -> list[tuple[str, int | None]]:
-        """The images in a file: the slices of a volume, or one."""
+        """The images of a file: the slices of a volume, or one image."""
         if not is_volume(image):
             return [(name, None)]
         count = count_slices(image, self.slice_axis)
@@ -237,7 +237,7 @@ class Folder:
         return None if record.part is None else (record.part, self.slice_axis)
 
     def _all_masks(self, strict: bool) -> Iterator[tuple[Path, Place | None]]:
-        """The masks of all splits; if not `strict`, of those records that can be found."""
+        """The masks of all splits; if not `strict`, only of the records that can be found."""
         for split in SPLITS:
             if split in self.absent or (self.lists is not None and split not in self.lists):
                 continue
@@ -250,13 +250,16 @@ class Folder:
             yield from ((r.mask, self._place(r)) for r in records if r.mask)
 
     def group(self, name: str, prefix: str = "") -> str:
-        """The group of an image by its name."""
+        """The group of an image, from its name."""
         if self.group_regex is None:
             return prefix + name
-        match = self.group_regex.search(name)
+        try:
+            match = self.group_regex.search(name)
+        except ValueError as error:
+            raise DataError(f"data.group_regex {error}.") from None
         if match is None:
             raise DataError(
                 f"'{name}' does not match data.group_regex='{self.group_regex.pattern}', which "
-                "says what group an image belongs to."
+                "determines the group of an image."
             )
         return match[1] if self.group_regex.groups else match[0]
