@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 
+from segbench.comparison.content import DecisiveImage, DecisiveImages, GroupDifference
 from segbench.comparison.entrants import Entrant, influence
 from segbench.comparison.statistics import Estimate, holm, resample
 from segbench.comparison.study import Study
@@ -24,7 +24,7 @@ def by_group(
     block_length: int | None,
     replicates: int,
     confidence: float,
-) -> list[dict[str, Any]]:
+) -> list[GroupDifference]:
     """The headline difference within each group, largest groups first.
 
     Intervals and p values are corrected over the groups that have labels. The others have nothing
@@ -66,7 +66,7 @@ def by_group(
 
 def decisive_images(
     entrants: Sequence[Entrant], pair: Pair, study: Study, number: int
-) -> dict[str, list[dict[str, Any]]]:
+) -> DecisiveImages:
     """The images that contribute most to the headline difference, in both directions."""
     both = [entrants[pair.a], entrants[pair.b]]
     gain = influence(both[0].counts).mean(axis=0) - influence(both[1].counts).mean(axis=0)
@@ -75,7 +75,7 @@ def decisive_images(
     order = np.argsort(-gain, kind="stable")
     accuracy = [_image_accuracy(study, entrant.name) for entrant in both]
 
-    def entry(i: int) -> dict[str, Any]:
+    def entry(i: int) -> DecisiveImage:
         return {
             "name": study.first.names[i],
             "group": study.first.groups[i],

@@ -13,7 +13,15 @@ import numpy as np
 from segbench.artifacts.typed import plain
 from segbench.comparison import breakdowns, wording
 from segbench.comparison.audit import audit
-from segbench.comparison.entrants import HEADLINES, Entrant, boundary_entrants, entrants_of
+from segbench.comparison.content import (
+    Comparison,
+    LeftOutEntry,
+    PairEntry,
+    PlainScores,
+    Row,
+    RunEntry,
+)
+from segbench.comparison.entrants import Entrant, boundary_entrants, entrants_of
 from segbench.comparison.resampling import Unit
 from segbench.comparison.runs import LeftOut, Run
 from segbench.comparison.side_files import read_costs, read_curves, relative
@@ -23,10 +31,6 @@ from segbench.comparison.verdicts import Pair, pairs, ranks
 from segbench.errors import DataError
 from segbench.metrics.scores import class_dice, class_iou, mean_over_classes, union_counts
 
-RUN_FIELDS: dict[str, type] = {
-    "commit": str, "dirty": bool, "command": str, "hardware": dict, "versions": dict,
-    "timings": dict, "kind": str,
-}  # fmt: skip
 SCHEMA_VERSION = 2  # 2: metric, mDice, Dice by class, curves, intervals within what is possible
 
 
@@ -55,7 +59,7 @@ class Options:
     gallery: int = 4
 
 
-def compare_runs(study: Study, options: Options) -> dict[str, Any]:
+def compare_runs(study: Study, options: Options) -> Comparison:
     """Computes the comparison.
 
     Returns:
@@ -70,8 +74,8 @@ def compare_runs(study: Study, options: Options) -> dict[str, Any]:
     shown = headline(drawn, found, options.baseline)
     costs, unread_costs = read_costs(study)
     curves, unread_curves = read_curves(study, (f"val/{options.metric}", "train/loss"))
-    macs = {cost["model"]: cost["macs"] for cost in costs if cost.get("macs")}
-    result: dict[str, Any] = {
+    macs = {cost["model"]: value for cost in costs if (value := cost.get("macs"))}
+    result: dict[str, object] = {
         "schema_version": SCHEMA_VERSION,
         "study": study.path.name,
         "metric": options.metric,
@@ -101,7 +105,8 @@ def compare_runs(study: Study, options: Options) -> dict[str, Any]:
     if shown is not None:
         result |= _about_headline(entrants, shown, study, options)
     result["verdict"], result["evidence"] = wording.verdict(result)
-    return _jsonable(result)
+    comparison: Comparison = _jsonable(result)
+    return comparison
 
 
 def _resample(entrants: Sequence[Entrant], study: Study, options: Options) -> Resampled:
@@ -132,10 +137,10 @@ def headline(drawn: Resampled, found: Sequence[Pair], baseline: str | None) -> P
 
 def _about_headline(
     entrants: Sequence[Entrant], pair: Pair, study: Study, options: Options
-) -> dict[str, Any]:
+) -> dict[str, object]:
     """Breakdowns of the headline difference."""
     length, replicates, confidence = options.block_length, options.replicates, options.confidence
-    found: dict[str, Any] = {
+    found: dict[str, object] = {
         "by_group": breakdowns.by_group(entrants, pair, study, length, replicates, confidence),
         "images": breakdowns.decisive_images(entrants, pair, study, options.gallery),
     }
@@ -145,9 +150,9 @@ def _about_headline(
     return found
 
 
-def _leaderboard(study: Study, drawn: Resampled, options: Options) -> list[dict[str, Any]]:
+def _leaderboard(study: Study, drawn: Resampled, options: Options) -> list[Row]:
     places = ranks(drawn)
-    rows = []
+    rows: list[Row] = []
     for index, entrant in enumerate(drawn.entrants):
         first = study.runs[entrant.name][0].result
         rows.append(
@@ -155,7 +160,7 @@ def _leaderboard(study: Study, drawn: Resampled, options: Options) -> list[dict[
                 "label": entrant.name,
                 "kind": first.kind,
                 "seeds": list(entrant.seeds),
-                "scores": drawn.scores[index][:, -1],
+                "scores": drawn.scores[index][:, -1].tolist(),
                 "sd": drawn.seed_sd(index)[-1],
                 **drawn.model(index).summary(-1, options.confidence),
                 "places": places[index],
@@ -166,32 +171,42 @@ def _leaderboard(study: Study, drawn: Resampled, options: Options) -> list[dict[
     return sorted(rows, key=lambda row: -row["value"])
 
 
-def _plain_scores(study: Study, label: str) -> dict[str, Any]:
+def _plain_scores(study: Study, label: str) -> PlainScores:
     """Means over the runs of a model, without statistics: both metrics, also by class."""
     totals = np.stack([run.matrices.sum(axis=0) for run in study.runs[label]])
-    found: dict[str, Any] = {}
-    for metric, by_class in (("mIoU", class_iou), ("mDice", class_dice)):
-        values = by_class(totals)
-        present = np.nan_to_num(values).sum(axis=0) / np.maximum((~np.isnan(values)).sum(axis=0), 1)
-        mean = np.where(np.isnan(values).all(axis=0), np.nan, present)
-        found[metric] = mean_over_classes(values, study.absent).mean()
-        key = f"class_{HEADLINES[metric].lower()}"
-        found[key] = dict(zip(study.classes.names, mean, strict=True))
+    iou, dice = class_iou(totals), class_dice(totals)
     hits, _ = union_counts(totals)
-    found["pixel_acc"] = (hits.sum(axis=1) / np.maximum(totals.sum(axis=(1, 2)), 1)).mean()
-    return found
+    return {
+        "mIoU": mean_over_classes(iou, study.absent).mean(),
+        "class_iou": _by_class(iou, study),
+        "mDice": mean_over_classes(dice, study.absent).mean(),
+        "class_dice": _by_class(dice, study),
+        "pixel_acc": (hits.sum(axis=1) / np.maximum(totals.sum(axis=(1, 2)), 1)).mean(),
+    }
 
 
-def _pair(pair: Pair, study: Study, drawn: Resampled, options: Options) -> dict[str, Any]:
+def _by_class(values: np.ndarray, study: Study) -> dict[str, float | None]:
+    """The mean over the runs `[R, C]` in which a class occurs, by name."""
+    present = np.nan_to_num(values).sum(axis=0) / np.maximum((~np.isnan(values)).sum(axis=0), 1)
+    mean = np.where(np.isnan(values).all(axis=0), np.nan, present)
+    return dict(zip(study.classes.names, mean, strict=True))
+
+
+def _pair(pair: Pair, study: Study, drawn: Resampled, options: Options) -> PairEntry:
     tested = max(1, int(np.isfinite(pair.class_p_holm).sum()))  # only these are corrected for
     corrected = pair.estimate.interval(1 - (1 - options.confidence) / tested)
-    keys = ("p", "p_holm", "verdict", "effect", "improvement", "seeds_needed", "images_needed",
-            "has_power")  # fmt: skip
     return {
         "a": drawn.entrants[pair.a].name,
         "b": drawn.entrants[pair.b].name,
         **pair.estimate.summary(-1, options.confidence),
-        **{key: getattr(pair, key) for key in keys},
+        "p": pair.p,
+        "p_holm": pair.p_holm,
+        "verdict": pair.verdict,
+        "effect": pair.effect,
+        "improvement": list(pair.improvement),
+        "seeds_needed": pair.seeds_needed,
+        "images_needed": pair.images_needed,
+        "has_power": pair.has_power,
         "classes": [
             {
                 "name": name,
@@ -213,7 +228,7 @@ def _fingerprint(study: Study) -> dict[str, str]:
     return found
 
 
-def left_out_entries(study: Study, entries: Sequence[LeftOut]) -> list[dict[str, Any]]:
+def left_out_entries(study: Study, entries: Sequence[LeftOut]) -> list[LeftOutEntry]:
     """What could not be used: the path below the study, and why."""
     return [
         {"path": relative(entry.path, study), "reason": entry.reason, "broken": entry.broken}
@@ -221,7 +236,7 @@ def left_out_entries(study: Study, entries: Sequence[LeftOut]) -> list[dict[str,
     ]
 
 
-def _run(run: Run, study: Study) -> dict[str, Any]:
+def _run(run: Run, study: Study) -> RunEntry:
     result = run.result
     return {
         "label": run.label,

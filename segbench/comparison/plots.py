@@ -186,7 +186,7 @@ def class_differences(comparison: Mapping[str, Any]) -> Figure | None:
                   color="white" if abs(value) > 0.6 * limit else "#111111")  # fmt: skip
     others = [label(pair["a"]) if sign > 0 else label(pair["b"])
               for pair, sign in zip(columns, signs, strict=True)]  # fmt: skip
-    slant: dict[str, Any] = {"rotation": 25, "ha": "left"} if len(others) > 2 else {}
+    slant: Any = {"rotation": 25, "ha": "left"} if len(others) > 2 else {}
     axes.set_xticks(range(len(others)), others, **slant)
     axes.set_yticks(range(len(names)), [label(name) for name in names])
     axes.xaxis.tick_top()

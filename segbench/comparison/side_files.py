@@ -11,10 +11,11 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
+from segbench.comparison.content import Cost, Curve
 from segbench.comparison.runs import LeftOut, Run
 from segbench.comparison.study import Study
 
@@ -22,7 +23,7 @@ MEASURES = ("params", "macs", "latency_ms", "peak_memory_mib")
 LAST_EPOCH = 10_000_000  # a larger number means a damaged file
 
 
-def read_costs(study: Study) -> tuple[list[dict[str, Any]], list[LeftOut]]:
+def read_costs(study: Study) -> tuple[list[Cost], list[LeftOut]]:
     """Reads measured costs: `benchmark.json` of the study, or the parameter counts of its runs.
 
     Returns:
@@ -31,7 +32,7 @@ def read_costs(study: Study) -> tuple[list[dict[str, Any]], list[LeftOut]]:
     """
     file = study.path / "benchmark.json"
     left_out: list[LeftOut] = []
-    entries: list[dict[str, Any]] = []
+    entries: list[Cost] = []
     if file.exists():
         labels = {run.result.name: run.label for runs in study.runs.values() for run in runs}
         try:
@@ -47,7 +48,7 @@ def read_costs(study: Study) -> tuple[list[dict[str, Any]], list[LeftOut]]:
             reason = f"contains no readable costs ({_why(error)}); measure again or remove it"
             left_out.append(LeftOut(file, reason, broken=True))
     known = {entry["model"] for entry in entries}
-    counted = [
+    counted: list[Cost] = [
         {"model": label, "params": params}
         for label, runs in study.runs.items()
         if label not in known and (params := positive(runs[0].result.params))
@@ -61,7 +62,7 @@ def positive(value: Any) -> float | int | None:
     return value if is_number and math.isfinite(value) and 0 < value < 1e18 else None
 
 
-def _cost(entry: Any, labels: Mapping[str, str], study: Study) -> dict[str, Any] | str:
+def _cost(entry: Any, labels: Mapping[str, str], study: Study) -> Cost | str:
     """The entry with the label of its model; {} if no run of the study has it; or the problem."""
     if not isinstance(entry, dict) or not isinstance(entry.get("model"), str):
         return "does not name a model"
@@ -74,12 +75,13 @@ def _cost(entry: Any, labels: Mapping[str, str], study: Study) -> dict[str, Any]
     device = entry.get("device")
     if device is not None and not isinstance(device, str):
         return f"device of {entry['model']} is not text"
-    return {**{key: entry[key] for key in (*MEASURES, "device") if key in entry}, "model": label}
+    measured = {key: entry[key] for key in (*MEASURES, "device") if key in entry}
+    return cast(Cost, {**measured, "model": label})
 
 
 def read_curves(
     study: Study, keys: Sequence[str]
-) -> tuple[dict[str, dict[str, Any]], list[LeftOut]]:
+) -> tuple[dict[str, dict[str, Curve]], list[LeftOut]]:
     """Reads learning curves over the epochs that all seeds of a model have.
 
     Args:
@@ -90,7 +92,7 @@ def read_curves(
         For each label and key `epochs` (from 1), `mean`, `low` and `high` over the seeds; and what
         was left out.
     """
-    curves: dict[str, dict[str, Any]] = {}
+    curves: dict[str, dict[str, Curve]] = {}
     left_out: list[LeftOut] = []
     for label, runs in study.runs.items():
         tables = []
@@ -125,7 +127,7 @@ def _epochs(run: Run, keys: Sequence[str]) -> dict[str, dict[int, float]]:
     return found
 
 
-def _curve(series: Sequence[Mapping[int, float]]) -> dict[str, Any] | None:
+def _curve(series: Sequence[Mapping[int, float]]) -> Curve | None:
     known = [entry for entry in series if entry]
     shared = sorted(set.intersection(*map(set, known))) if known else []
     if len(shared) < 2:

@@ -28,12 +28,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any
 
 import numpy as np
 from scipy.stats import t as student_t
 
 from segbench.comparison import resampling
+from segbench.comparison.content import Summary
 from segbench.comparison.entrants import (
     Entrant,
     check_same_images,
@@ -81,7 +81,7 @@ class Estimate:
         useless = (bounds[..., 0] <= low) & (bounds[..., 1] >= high) & (reach > 0)
         return np.where(useless[..., None], np.nan, np.clip(bounds, low, high))
 
-    def summary(self, column: int, confidence: float) -> dict[str, Any]:
+    def summary(self, column: int, confidence: float) -> Summary:
         """One column in plain values: the value, its interval and the parts of its error."""
         return {
             "value": self.value[column],

@@ -1,0 +1,181 @@
+"""The content of comparison.json, typed: what a comparison hands to tables, figures and pages.
+
+Scores are fractions; None is a value that does not exist.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, NotRequired, TypedDict
+
+Interval = list[float | None]  # low and high; both None where there is none
+ByClass = dict[str, float | None]
+
+
+class Summary(TypedDict):
+    """A score or a difference: its value, its interval, and what its error is made of."""
+
+    value: float
+    interval: Interval
+    seed_se: float | None
+    image_se: float | None
+    dof: float | None
+
+
+class PlainScores(TypedDict):
+    """Means over the runs of a model, without statistics."""
+
+    mIoU: float
+    class_iou: ByClass
+    mDice: float
+    class_dice: ByClass
+    pixel_acc: float
+
+
+class Row(Summary, PlainScores):
+    """A model on the leaderboard; `places[k]` is how often it is at rank k + 1."""
+
+    label: str
+    kind: str
+    seeds: list[int]
+    scores: list[float]
+    sd: float | None
+    places: list[float]
+    params: int | None
+
+
+class ClassDifference(TypedDict):
+    """The difference of a pair in one class."""
+
+    name: str
+    value: float | None
+    interval: Interval
+    p_holm: float | None
+
+
+class PairEntry(Summary):
+    """The difference of two models, `a` minus `b`; see `verdicts.Pair`."""
+
+    a: str
+    b: str
+    p: float | None
+    p_holm: float | None
+    verdict: str
+    effect: float | None
+    improvement: list[float]
+    seeds_needed: int | None
+    images_needed: int | None
+    has_power: bool
+    classes: list[ClassDifference]
+
+
+class GroupDifference(Summary):
+    """The headline difference within one group of images."""
+
+    group: str
+    images: int
+    p_holm: float | None
+
+
+class DecisiveImage(TypedDict):
+    """An image, what it adds to the headline difference, and each model's pixel accuracy in it."""
+
+    name: str
+    group: str
+    gain: float
+    pixel_acc: list[float]
+
+
+class DecisiveImages(TypedDict):
+    """The images that add most to the headline difference, in both directions."""
+
+    wins: list[DecisiveImage]
+    losses: list[DecisiveImage]
+
+
+class Finding(TypedDict):
+    """An entry of the audit; see `audit.AuditEntry`."""
+
+    field: str
+    grade: str
+    why: str
+    values: dict[str, str]
+
+
+class LeftOutEntry(TypedDict):
+    """A file that was not used: its path below the study, and why."""
+
+    path: str
+    reason: str
+    broken: bool
+
+
+class Cost(TypedDict, total=False):
+    """What a model costs; times and memory belong to `device`."""
+
+    model: str
+    device: str
+    params: float | None
+    macs: float | None
+    latency_ms: float | None
+    peak_memory_mib: float | None
+
+
+class Curve(TypedDict):
+    """A learning curve over the seeds, by epoch from 1."""
+
+    epochs: list[int]
+    mean: list[float | None]
+    low: list[float | None]
+    high: list[float | None]
+
+
+class RunEntry(TypedDict):
+    """Where the numbers of a run come from."""
+
+    label: str
+    seed: int
+    path: str
+    mIoU: float | None
+    mDice: float | None
+    commit: str | None
+    dirty: bool | None
+    command: str
+    hardware: dict[str, str | int | None]
+    versions: dict[str, str]
+    timings: dict[str, float | dict[str, float] | None]
+    kind: str
+
+
+class Comparison(TypedDict):
+    """The whole file; `headline` is the place of its pair in `pairs`."""
+
+    schema_version: int
+    study: str
+    metric: Literal["mIoU", "mDice"]
+    split: str
+    label_protocol: str
+    comparable: bool
+    fingerprint: dict[str, str]
+    absent_classes: str
+    classes: list[str]
+    num_images: int
+    num_groups: int
+    confidence: float
+    replicates: int
+    resampling: str
+    unit: str
+    block_length: int
+    baseline: str | None
+    leaderboard: list[Row]
+    pairs: list[PairEntry]
+    headline: int | None
+    audit: list[Finding]
+    left_out: list[LeftOutEntry]
+    costs: list[Cost]
+    curves: dict[str, dict[str, Curve]]
+    runs: list[RunEntry]
+    by_group: NotRequired[list[GroupDifference]]
+    images: NotRequired[DecisiveImages]
+    boundary: NotRequired[Summary]
+    verdict: str
+    evidence: str
