@@ -147,9 +147,10 @@ def _admitted(config: Config, file: str, allow: list[str]) -> Config:
 
 def _jobs(config: Config, candidates: dict[str, Config]) -> Iterator[Config]:
     from segbench.artifacts.trust import construct
+    from segbench.data.bands import bands_of
 
     for name, train in candidates.items():
-        num_classes = construct("data", train["data"], name).classes.num_classes
+        source = construct("data", train["data"], name)
         for size in config["sizes"]:
             # As many images as needed, of the same size as for timing inference.
             wanted = {"crop_size": size, "batch_size": config["train_batch"]}
@@ -161,7 +162,8 @@ def _jobs(config: Config, candidates: dict[str, Config]) -> Iterator[Config]:
                     **{key: config[key] for key in keys},
                     "model": name,
                     "node": train["model"],
-                    "num_classes": num_classes,
+                    "num_classes": source.classes.num_classes,
+                    "in_channels": bands_of(source).count,
                     "size": size,
                     "mode": mode,
                     "train": {**train, "data": data, "ema": None},

@@ -29,6 +29,7 @@ from segbench.system.storage import alone_in, replacing_all
 if TYPE_CHECKING:
     from segbench.artifacts.result import Protocol, Result, Scores
     from segbench.artifacts.segmenter import Segmenter
+    from segbench.data.bands import Bands
     from segbench.data.dataset import Source
     from segbench.evaluation.evaluator import Evaluation
     from segbench.evaluation.record import Subject
@@ -93,6 +94,7 @@ def _of_ckpt(config: Config) -> Subject:
     from segbench.artifacts import build, provenance
     from segbench.artifacts.plain import is_component
     from segbench.artifacts.segmenter import Segmenter
+    from segbench.data.bands import bands_of
     from segbench.evaluation.evaluator import evaluate_checkpoint
     from segbench.evaluation.record import Subject
 
@@ -117,6 +119,7 @@ def _of_ckpt(config: Config) -> Subject:
     for key, value in (("eval_batch_size", "batch_size"), ("num_workers", "num_workers")):
         node |= {key: config[value]} if config[value] is not None else {}
     source = build.build_source(node) if config["data"] else segmenter.source(config["root"])
+    _check_bands(bands_of(source), segmenter.bands)
     if source.classes.names != segmenter.classes.names:
         raise ConfigError(
             f"the classes differ: the network predicts {', '.join(segmenter.classes.names)}; "
@@ -145,6 +148,16 @@ def _of_ckpt(config: Config) -> Subject:
     )
 
 
+def _check_bands(given: Bands, wanted: Bands) -> None:
+    """Raises ConfigError if a data set gives other bands than a checkpoint sees."""
+    if (given.channels, given.keeps_values) != (wanted.channels, wanted.keeps_values):
+        raise ConfigError(
+            f"the checkpoint sees channels={wanted.channels}, value_range={wanted.value_range}, "
+            f"and the data set gives channels={given.channels}, value_range={given.value_range}; "
+            "leave out data.channels and data.value_range, or take another data set"
+        )
+
+
 def _trained_as(segmenter: Segmenter) -> Protocol:
     from segbench.artifacts.result import Protocol
     from segbench.artifacts.typed import read_as
@@ -156,10 +169,18 @@ def _trained_as(segmenter: Segmenter) -> Protocol:
 
 
 def _seen_as_in_training(segmenter: Segmenter) -> Config:
-    """How images were preprocessed for the model: size and normalization."""
+    """How the network was shown its pictures: size, bands and normalization."""
+    from segbench.artifacts.typed import plain
+
     meta = segmenter.meta
-    trained = meta["config"]["data"]  # an ONNX graph normalizes by itself: see there
-    own = {key: list(trained.get(key) or meta[key]) for key in ("mean", "std")}
+    trained = meta["config"]["data"]  # an ONNX file normalizes by itself: see there
+    own: Config = {}
+    for key in ("mean", "std"):
+        given = trained.get(key)
+        own[key] = list(meta[key] if given is None or given == "auto" else given)
+    if not segmenter.bands.is_rgb8:
+        bands = plain(segmenter.bands)
+        own |= {key: bands[key] for key in ("channels", "value_range")}
     return {"resize": meta["protocol"].get("resize"), **own}
 
 

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from segbench.artifacts.segmenter import Segmenter
+    from segbench.data.bands import Bands
     from segbench.inference.onnx_export import Deployed
 
 Config = dict[str, Any]
@@ -59,8 +60,7 @@ def _write_small(target: Path, segmenter: Segmenter, images: list[Tensor], confi
         small_checkpoint.write_small(segmenter.ckpt, draft, config["half"])
         small = Segmenter(draft, device="cpu", allow_targets=config["allow_targets"])
         pairs = [
-            (segmenter.predictor.labels(image.byte()), small.predictor.labels(image.byte()))
-            for image in images
+            (segmenter.predictor.labels(image), small.predictor.labels(image)) for image in images
         ]
         shares = [float((ours == theirs).double().mean()) for ours, theirs in pairs]
         same = min(shares)
@@ -89,12 +89,18 @@ def _write_onnx(target: Path, segmenter: Segmenter, images: list[Tensor], plain:
 
     predictor, meta = segmenter.predictor, segmenter.meta
     network = onnx_export.Deployed(
-        predictor.model, meta["mean"], meta["std"], predictor.divisor, plain["argmax"]
+        predictor.model,
+        meta["mean"],
+        meta["std"],
+        predictor.divisor,
+        plain["argmax"],
+        segmenter.bands.limits,
     )
     card = _card(segmenter, plain)
     with replacing(target) as draft, replacing(target.with_suffix(".json")) as beside:
         try:
             program = onnx_export.export_onnx(network, draft, _inside(segmenter))
+            images = [image.float() for image in images]
             if plain["quantize"] != "none":
                 onnx_export.quantize(draft, plain["quantize"], images)
             card["parity"] = _parity(network, draft, images, plain)
@@ -133,7 +139,7 @@ def _check(config: Config) -> Path:
 
 
 def _images(config: Config, segmenter: Segmenter) -> list[Tensor]:
-    """Real images float32 `[1, 3, H, W]` in 0..255, each at two sizes."""
+    """Real images `[1, channels, H, W]` as they are read, each at two sizes."""
     import torch
 
     from segbench.data.frames import resize_image
@@ -142,7 +148,7 @@ def _images(config: Config, segmenter: Segmenter) -> list[Tensor]:
 
     if config["source"]:
         files = list(find_sources(config["source"]).values())[: config["images"]]
-        photos = [read_photo(file) for file in files]
+        photos = [read_photo(file, segmenter.bands) for file in files]
     else:
         source = segmenter.source(config["root"])
         records = source.records("test")
@@ -153,7 +159,7 @@ def _images(config: Config, segmenter: Segmenter) -> list[Tensor]:
         height, width = segmenter.seen_size(photo.shape[:2])
         for size in ((height, width), (max(1, height * 3 // 4 - 1), max(1, width * 2 // 3 + 1))):
             pixels = torch.from_numpy(resize_image(photo, size)).permute(2, 0, 1)
-            found.append(pixels[None].float())
+            found.append(pixels[None])
     return found
 
 
@@ -183,11 +189,13 @@ def _parity(network: Deployed, file: Path, images: list[Tensor], config: Config)
 
 
 def _inside(segmenter: Segmenter) -> Config:
-    """The metadata inside the file: everything that predict and evaluate need."""
-    keys = ("format", "config", "classes", "protocol", "scores")
-    inside = {key: segmenter.meta[key] for key in keys if key in segmenter.meta}
+    """What the file itself carries: all that predict and evaluate need."""
+    keys, meta = ("format", "config", "classes", "protocol", "scores"), segmenter.meta
+    inside = {key: meta[key] for key in keys if key in meta}
     # The graph pads by itself, and ONNX Runtime computes in float32.
     inside["config"] = {**inside["config"], "inference": {**segmenter.inference, "divisor": 1}}
+    data = {**inside["config"]["data"], "mean": meta["mean"], "std": meta["std"]}
+    inside["config"] = {**inside["config"], "data": data}
     inside["protocol"] = {**inside["protocol"], "precision": "32-true"}
     return {**inside, "params": segmenter.num_params}
 
@@ -196,6 +204,7 @@ def _card(segmenter: Segmenter, config: Config) -> Config:
     """The JSON next to the file, for use without segbench."""
     from segbench.artifacts import provenance
     from segbench.artifacts.small_checkpoint import result_beside
+    from segbench.artifacts.typed import plain
     from segbench.inference.onnx_export import OPSET
 
     meta, trained = segmenter.meta, segmenter.meta["config"]
@@ -203,12 +212,15 @@ def _card(segmenter: Segmenter, config: Config) -> Config:
     outputs = {"logits": "float32 [N, C, H, W]"}
     outputs |= {"labels": "uint8 [N, H, W]"} if config["argmax"] else {}
     return {
-        "input": {"image": "float32 [N, 3, H, W], RGB, 0..255; any N, H, W"},
+        "input": {"image": _input(segmenter.bands)},
+        "bands": plain(segmenter.bands),
         "outputs": outputs,
         "classes": meta["classes"],
         "mean": list(meta["mean"]),
         "std": list(meta["std"]),
-        "normalization": "(image / 255 - mean) / std, inside the graph",
+        "normalization": "((image - low) / (high - low) - mean) / std, inside the graph",
+        "low": segmenter.bands.limits[0],
+        "high": segmenter.bands.limits[1],
         "divisor": segmenter.predictor.divisor,
         "quantize": config["quantize"],
         "opset": OPSET,
@@ -225,6 +237,19 @@ def _card(segmenter: Segmenter, config: Config) -> Config:
         "commit": result.commit if result else None,
         "exported_by": {"commit": provenance.commit()[0], "versions": provenance.versions()},
     }
+
+
+def _input(bands: Bands) -> str:
+    """What the graph takes, in words."""
+    low, high = bands.limits
+    if bands.is_rgb:
+        what = "RGB"
+    elif isinstance(bands.channels, int):
+        what = "all bands of the file"
+    else:
+        what = f"the bands {', '.join(map(str, bands.channels))} of the file, counted from 0"
+    values = f"{low:g}..{high:g}" if not bands.keeps_values else "as stored"
+    return f"float32 [N, {bands.count}, H, W], {what}, {values}; any N, H, W"
 
 
 def _print(target: Path, card: Config) -> None:

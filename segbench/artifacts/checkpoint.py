@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from segbench.artifacts.entry import check_entry
+from segbench.artifacts.build import of_channels
+from segbench.artifacts.entry import check_entry, stored_bands
 from segbench.artifacts.trust import admit, construct
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError
@@ -85,8 +86,9 @@ def load_checkpoint(
         raise ConfigError(f"{where}: {problem}")
     node = admit("model", meta["config"]["model"], where, allow_targets)
     num_classes = ClassSet.from_dict(meta["classes"]).num_classes
+    channels = of_channels(stored_bands(meta).count)
     with _AllottedMemory(state):
-        model = construct("model", node, where, num_classes=num_classes)
+        model = construct("model", node, where, num_classes=num_classes, **channels)
     if problems := _mismatch(model.state_dict(), state):
         raise ConfigError(
             f"ckpt={path}: weights and model do not match: {problems}. The file was altered, or "

@@ -83,6 +83,7 @@ def _pretraining(result: Result) -> str:
 def _augmentation(result: Result) -> dict[str, Any]:
     """The data options that no other rule covers."""
     found = leaves(dict(_node(result, "data")), "data")
+    found |= leaves(dict(_node(result, "augment")), "augment")
     return {
         key.removeprefix("data."): value
         for key, value in found.items()
@@ -104,6 +105,11 @@ def scored_data(result: Result) -> str | None:
     """The fingerprint of the scored images."""
     info = result.data_info
     return info.fingerprint.get(info.split) if info else None
+
+
+def _bands(result: Result) -> Any:
+    bands = result.protocol.bands if result.protocol else None
+    return bands and {"channels": bands.channels, "value_range": bands.value_range}
 
 
 def _of_data(name: str) -> Callable[[Result], Any]:
@@ -151,6 +157,10 @@ RULES = (
          "one model saw other images in training, or was selected on others", _trained_on),
     Rule("pretraining", INVALIDATES, "pretrained weights alone are worth many points",
          _pretraining, ("weights", "model.encoder_weights")),
+    Rule("bands of the images", INVALIDATES, "one model sees more of the images",
+         _bands, ("data.channels", "data.value_range")),
+    Rule("inflated first convolution", WEAKENS,
+         "its pretrained weights were made for three channels", _of_protocol("inflated")),
     Rule("kind", WEAKENS,
          "predictions from elsewhere: how that model was trained and chosen is unknown",
          lambda result: result.kind, foreign=True),
@@ -158,7 +168,7 @@ RULES = (
          _of_protocol("resize"), ("data.resize",)),
     Rule("inference", WEAKENS, "sliding windows and TTA add points without a better model",
          _of_protocol("inference"), ("inference",)),
-    Rule("augmentation", WEAKENS, "the training images differ", _augmentation, ("data",)),
+    Rule("augmentation", WEAKENS, "the training images differ", _augmentation, ("data", "augment")),
     Rule("loss", WEAKENS, "the loss may explain the difference", _of_config("loss"), ("loss",)),
     Rule("optimizer", WEAKENS, "the optimizer may explain it",
          _of_config("optimizer"), ("optimizer",)),
@@ -214,7 +224,8 @@ RULES = (
     Rule("loading", NO_CHANGE, resumable=True,
          keys=("data.root", "data.eval_batch_size", "data.num_workers", "data.workers",
                "data.cache", "data.cache_dir",
-               "data.cache_limit_gb", "data.pin_memory", "data.preview", "data.about")),
+               "data.cache_limit_gb", "data.pin_memory", "data.preview", "data.about",
+               "data.show")),
     Rule("what is shown and where it goes", NO_CHANGE, resumable=True,
          keys=("resume", "overwrite", "logger", "samples", "samples_every", "log_every",
                "checkpoint_every", "run_dir",

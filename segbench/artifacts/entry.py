@@ -9,9 +9,11 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from segbench.artifacts.plain import check_plain, is_number
+from segbench.artifacts.typed import read_as
 from segbench.config.fields import LARGEST_SEED
+from segbench.data.bands import RGB8, Bands
 from segbench.data.classes import ClassSet
-from segbench.errors import ConfigError
+from segbench.errors import ConfigError, ResultError
 
 CHECKPOINT_FORMAT = 1
 LARGEST_SIDE = 1 << 15  # maximum image side in pixels that a model was trained on
@@ -49,12 +51,12 @@ def _is_size(value: Any) -> bool:
     )
 
 
-def _is_rgb(value: Any) -> bool:
-    return isinstance(value, list | tuple) and len(value) == 3 and all(map(is_number, value))
+def _is_numbers(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(map(is_number, value))
 
 
-def _is_positive_rgb(value: Any) -> bool:
-    return _is_rgb(value) and min(value) > 0
+def _is_positive(value: Any) -> bool:
+    return _is_numbers(value) and min(value) > 0
 
 
 def _is_score(value: Any) -> bool:
@@ -85,8 +87,15 @@ FIELDS: dict[str, _Field] = {
     "config": _MAPPING,
     "config.model": _MAPPING,
     "config.data": _MAPPING,
-    "config.data.mean": _Field(_is_rgb, "three numbers", optional=True),
-    "config.data.std": _Field(_is_positive_rgb, "three positive numbers", optional=True),
+    "config.data.mean": _Field(
+        lambda v: v == "auto" or _is_numbers(v), "a number for each channel", optional=True
+    ),
+    "config.data.std": _Field(
+        lambda v: v == "auto" or _is_positive(v),
+        "a positive number for each channel",
+        optional=True,
+    ),
+    "config.data.slice_axis": _Field(lambda v: v in (0, 1, 2), "0, 1 or 2", optional=True),
     "config.inference": _MAPPING,
     "config.name": _Field(_is_text, "a text"),
     "config.study": _TEXT,
@@ -97,8 +106,8 @@ FIELDS: dict[str, _Field] = {
     "classes": _MAPPING,
     "classes.names": _Field(_is_texts, "a list of texts"),
     "classes.colors": _Field(lambda v: isinstance(v, list | tuple), "a list of [R, G, B]"),
-    "mean": _Field(_is_rgb, "three numbers"),
-    "std": _Field(_is_positive_rgb, "three positive numbers"),
+    "mean": _Field(_is_numbers, "a number for each channel"),
+    "std": _Field(_is_positive, "a positive number for each channel"),
     "protocol": _MAPPING,
     "protocol.resize": _Field(_is_size, "null or [H, W]", optional=True),
     "protocol.precision": _TEXT,
@@ -154,12 +163,31 @@ def check_entry(entry: Any, where: str, left_out: tuple[str, ...] = ()) -> dict[
             ClassSet.from_dict(entry["classes"])
         except (TypeError, ValueError, OverflowError) as error:
             problems.append(f"classes: {error}")
+        problems += _channel_problems(entry, left_out)
     if problems:
         raise ConfigError(
             f"{where}: what it says of itself is not what segbench writes, so the file was altered "
             f"or damaged: {'; '.join(problems)}"
         )
     return entry
+
+
+def stored_bands(entry: Mapping[str, Any]) -> Bands:
+    """What the model of an entry sees of an image; RGB of 8 bits where it does not say."""
+    stored = entry["protocol"].get("bands")
+    return RGB8 if stored is None else read_as(Bands, stored)
+
+
+def _channel_problems(entry: Mapping[str, Any], left_out: tuple[str, ...]) -> list[str]:
+    try:
+        count = stored_bands(entry).count
+    except ResultError as error:
+        return [f"protocol.bands.{error}"]
+    return [
+        f"{key}: expected a number for each of {count} channel(s), found {len(entry[key])}"
+        for key in ("mean", "std")
+        if key not in left_out and len(entry[key]) != count
+    ]
 
 
 def _problem(entry: Mapping[str, Any], path: str, field: _Field) -> str:

@@ -18,14 +18,14 @@ from segbench.errors import UnknownTargetError
 HYDRA_KEYS = {"_target_", "_partial_", "_recursive_", "_convert_", "_args_"}
 # Arguments that the builder itself passes to the targets of a section; a config may not set them.
 INJECTED = {
-    "model": {"num_classes"},
+    "model": {"num_classes", "in_channels"},
     "loss": {"ignore_index"},
     "optimizer": {"model", "params"},
     "scheduler": {"optimizer", "total_steps"},
     "trainer": {"callbacks", "logger", "precision", "deterministic", "default_root_dir"},
     "logger": {"save_dir"},
-    "inference": {"model", "classes", "mean", "std"},
-    "data": {"source", "seed"},
+    "inference": {"model", "classes", "mean", "std", "value_range"},
+    "data": {"source", "seed", "augment"},
 }
 # In addition to the arguments of its source, a data config contains those of the loaders.
 PIPELINE = "segbench.data.datamodule.SegmentationData"

@@ -11,6 +11,7 @@ import numpy as np
 from segbench.artifacts.result import Result, Scores
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.artifacts.typed import known
+from segbench.data.bands import bands_of
 from segbench.data.dataset import Source
 from segbench.errors import DataError
 from segbench.evaluation.evaluator import Evaluation
@@ -171,6 +172,7 @@ def draw_worst(file: Path, evaluation: Evaluation, source: Source, wanted: int) 
         image, mask = source.read(record)
         name = f"{record.name}: mIoU {100 * values[position]:.1f}"
         pred = evaluation.pred_of(int(position))
+        image = bands_of(source).displayed(image)
         shown.append({"name": name, "image": image, "mask": mask, "pred": pred})
     if shown:
         sheet = sample_sheet(shown, source.classes, f"the {len(shown)} worst images")

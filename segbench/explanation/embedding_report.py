@@ -75,8 +75,8 @@ def embed_images(
     """Samples, projects and scores the features of a layer.
 
     Args:
-        segmenter: the model.
-        samples: name, image uint8 `[H, W, 3]` and mask uint8 `[H, W]` of each image.
+        segmenter: the network.
+        samples: name, image as the checkpoint reads it and mask uint8 `[H, W]` of each image.
         layer: see `features.run_with_features`.
         how: the projection.
         per_class: maximum number of cells per class.
@@ -109,7 +109,8 @@ def embed_images(
     }  # fmt: skip
     plane = project(cells.features, how, seed)
     scores = separation(cells.features, cells.labels, neighbors)
-    return Embedding(cells, plane, scores, left_out, samples, classes, settings)
+    shown = [(name, segmenter.bands.displayed(image), mask) for name, image, mask in samples]
+    return Embedding(cells, plane, scores, left_out, shown, classes, settings)
 
 
 def write_embedding(found: Embedding, folder: Path) -> None:

@@ -70,8 +70,8 @@ def explain_image(
     """Explains one image.
 
     Args:
-        segmenter: the model; it gets the image in one piece.
-        image: uint8 `[H, W, 3]`.
+        segmenter: the network; it sees the image in one piece.
+        image: as the checkpoint reads it.
         mask: uint8 `[H, W]`, for the error map.
         labels: classes of the heat maps; None: the most frequent ones, or those at `pixel` or in
             `region`.
@@ -107,7 +107,7 @@ def explain_image(
         heat[segmenter.classes.names[label]] = lit.cpu().numpy()
     names = segmenter.classes.names
     return Explanation(
-        image, mask, pred.numpy(), entropy(probs).numpy(), heat,
+        segmenter.bands.displayed(image), mask, pred.numpy(), entropy(probs).numpy(), heat,
         {names[label]: probs[label].numpy() for label in labels}, found_layer, segmenter.classes,
     )  # fmt: skip
 

@@ -16,12 +16,15 @@ import torch
 from torch import Tensor, nn
 
 METADATA_KEY = "segbench"
-# Because the graph itself normalizes, a Predictor passes it pixels in 0..255.
-NO_MEAN, NO_STD = [0.0, 0.0, 0.0], [1 / 255, 1 / 255, 1 / 255]
+
+
+def no_normalization(channels: int) -> dict[str, list[float]]:
+    """Mean and std by which a Predictor passes values on: the file normalizes by itself."""
+    return {"mean": [0.0] * channels, "std": [1 / 255] * channels}
 
 
 class OnnxNetwork(nn.Module):
-    """Wraps an exported file as a module: pixels in 0..255 in, logits out.
+    """An exported file in the place of the network: pixels in, logits out.
 
     Args:
         file: written by `segbench.export`.
@@ -56,7 +59,7 @@ class OnnxNetwork(nn.Module):
         self.eval()  # the only mode
 
     def forward(self, image: Tensor) -> Tensor:
-        """float32 `[N, 3, H, W]` in 0..255 -> float32 logits `[N, C, H, W]`, on its device."""
+        """float32 `[N, channels, H, W]` as read -> float32 logits `[N, C, H, W]`, on its device."""
         pixels = np.ascontiguousarray(image.float().cpu().numpy())
         (logits,) = self.session.run(["logits"], {"image": pixels})
         return torch.from_numpy(logits).to(image.device)

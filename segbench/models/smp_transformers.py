@@ -15,6 +15,7 @@ from segbench.models.smp_network import SmpNetwork, build_smp
 
 def segformer(
     num_classes: int,
+    in_channels: int = 3,
     encoder_name: str = "mit_b0",
     encoder_weights: str | None = None,
     decoder_segmentation_channels: int = 256,
@@ -30,6 +31,7 @@ def segformer(
             encoder_name,
             encoder_weights=weights,
             decoder_segmentation_channels=decoder_segmentation_channels,
+            in_channels=in_channels,
             classes=num_classes,
         ),
         encoder_name,
@@ -49,6 +51,7 @@ def segformer(
 
 def dpt(
     num_classes: int,
+    in_channels: int = 3,
     encoder_name: str = "tu-vit_small_patch16_224",
     encoder_weights: str | None = None,
     encoder_depth: int = 4,
@@ -71,6 +74,7 @@ def dpt(
             decoder_readout=decoder_readout,
             decoder_intermediate_channels=list(widths),
             decoder_fusion_channels=decoder_fusion_channels,
+            in_channels=in_channels,
             classes=num_classes,
             dynamic_img_size=True,
             drop_path_rate=drop_path_rate,

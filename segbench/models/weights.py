@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from segbench.models import hub
+from segbench.models.first_convolution import inflated, is_inflatable
 
 CLASSIFIERS = ("head.", "aux_head.")
 # Prefixes that DataParallel and Lightning add to all keys of a model.
@@ -39,6 +40,7 @@ class LoadReport:
             values.
         missing: keys of the model that the weights do not have; they keep their initial values.
         unexpected: keys of the weights that the model does not have; ignored.
+        inflated: first convolutions whose weights were for images of three channels.
     """
 
     source: str
@@ -46,10 +48,12 @@ class LoadReport:
     reinitialized: tuple[str, ...]
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
+    inflated: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = [f"weights {self.source}: {self.loaded} tensors loaded"]
         for title, keys in (
+            ("inflated as timm does, see models/first_convolution.py", self.inflated),
             ("head re-initialized, the number of classes differs", self.reinitialized),
             ("missing in the weights, fresh values kept", self.missing),
             ("unexpected in the weights, ignored", self.unexpected),
@@ -83,6 +87,12 @@ def load_weights(model: nn.Module, source: str) -> LoadReport:
     """
     given, ignored = _translate(model, read_state(source))
     own = model.state_dict()
+    widened = {
+        key: given[key].shape[1]
+        for key in own
+        if key in given and is_inflatable(given[key], own[key])
+    }
+    given |= {key: inflated(given[key], own[key].shape[1]) for key in widened}
     common = own.keys() & given.keys()
     differing = [k for k in own if k in common and own[k].shape != given[k].shape]
     missing = [k for k in own if k not in given and not k.endswith("num_batches_tracked")]
@@ -101,6 +111,10 @@ def load_weights(model: nn.Module, source: str) -> LoadReport:
     return LoadReport(
         source=source,
         loaded=len(fitting),
+        inflated=tuple(
+            f"{key}: {channels} -> {own[key].shape[1]} channels"
+            for key, channels in widened.items()
+        ),
         reinitialized=tuple(
             f"{key}: {_shape(given.get(key))} -> {_shape(own.get(key))}" for key in differing
         ),

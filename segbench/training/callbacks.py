@@ -13,6 +13,7 @@ import torch
 from pytorch_lightning.callbacks import TQDMProgressBar
 from torch import Tensor
 
+from segbench.data.bands import RGB8, Bands
 from segbench.data.classes import ClassSet
 from segbench.data.files import read_rgb
 from segbench.inference.sheets import film_strip, panel_height, sample_sheet, strip_epochs
@@ -95,12 +96,21 @@ class Samples(pl.Callback):
         folder: folder for `epoch0007.png` and, at the end, `film_strip.png` of the first image.
         classes: the class set.
         indices: positions in the validation set.
-        every: number of epochs between two sheets; also written after the last epoch.
+        every: after every so many epochs, and after the last.
+        bands: how images are shown.
     """
 
-    def __init__(self, folder: Path, classes: ClassSet, indices: Sequence[int], every: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        classes: ClassSet,
+        indices: Sequence[int],
+        every: int,
+        bands: Bands = RGB8,
+    ) -> None:
         self.folder = folder
         self.classes = classes
+        self.bands = bands
         self.indices = set(indices)
         self.every = every
         self._shown: list[dict[str, Any]] = []
@@ -124,10 +134,11 @@ class Samples(pl.Callback):
             return
         for position, index in enumerate(batch["index"].tolist()):
             if index in self.indices:
+                image = batch["image"][position]
                 self._shown.append(
                     {
                         "name": batch["name"][position],
-                        "image": _to_numpy(batch["image"][position].permute(1, 2, 0)),
+                        "image": self.bands.displayed(_to_numpy(image.permute(1, 2, 0))),
                         "mask": _to_numpy(batch["mask"][position]),
                         "pred": _to_numpy(outputs["pred"][position]),
                     }

@@ -80,7 +80,7 @@ def print_description(result: Result) -> None:
     assert info is not None
     assert protocol is not None
     prints = info.fingerprint
-    if protocol.selection == "best" and prints["val"] == prints["test"]:
+    if protocol.selection == "best" and prints["val"] == prints.get("test"):
         print(
             "note: val and test are the same images, and the best epoch is chosen on them: the "
             "test score will be too high. Set selection=last, or hold other images out of train "
@@ -113,7 +113,8 @@ def check_same_run(
     if not old and before and before.data_info:
         old = before.data_info.fingerprint
     now = parts.fingerprint
-    changed = [split for split in now if isinstance(old, Mapping) and old.get(split) != now[split]]
+    known = old if isinstance(old, Mapping) else {}  # without test where nothing was tested
+    changed = [split for split in now if split in known and known[split] != now[split]]
     if changed:
         raise DataError(
             f"{run.path} was begun on other data: the fingerprint of {', '.join(changed)} differs. "

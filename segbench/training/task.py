@@ -76,7 +76,7 @@ class SegmentationTask(pl.LightningModule):
         self.make_optimizer = make_optimizer
         self.make_scheduler = make_scheduler
         self.confusion = nn.ModuleDict(
-            {s: ConfusionPerImage(classes, image_names[s]) for s in ("val", "test")}
+            {s: ConfusionPerImage(classes, image_names.get(s, [])) for s in ("val", "test")}
         )
         self.boundary = BoundaryPerImage(classes)
         self.seed = seed

@@ -200,7 +200,7 @@ def _callbacks(
     callbacks: list[Callback] = [
         speed,
         RequireValLabels(needed_by(config)),
-        Samples(run.samples, data.classes, positions, config["samples_every"]),
+        Samples(run.samples, data.classes, positions, config["samples_every"], data.bands),
         # Saved at the end of the epoch, so that a resume starts with a new one.
         MovableCheckpoint(
             run.checkpoints,

@@ -16,8 +16,9 @@ import tifffile
 from PIL import Image
 
 from segbench.data.dataset import Record
-from segbench.data.decoding import decode_colors, decode_mask, decode_rgb, read_bytes
+from segbench.data.decoding import decode_rgb, read_bytes
 from segbench.data.fingerprint import fingerprint
+from segbench.data.labels import decode_colors, decode_mask
 from segbench.data.sources.streets import Streets
 from segbench.errors import DataError
 from tests.data.pixel_files import chunk, netpbm, palette_image, pillow, png, random_pixels, tiff
@@ -55,7 +56,8 @@ WHOLE = {
 def test_no_flipped_bit_changes_a_label(kind: str) -> None:
     data = MASKS[kind]
     rng = np.random.default_rng(0)
-    read = [decode_mask, decode_rgb] + [decode_colors] * kind.startswith(("palette", "RGB"))
+    read = [decode_mask] + [decode_rgb] * (kind != "16 bits")
+    read += [decode_colors] * kind.startswith(("palette", "RGB"))
     true = [function(data, PATH) for function in read]
     refused = 0
     for position in rng.integers(8, len(data), 150):

@@ -64,18 +64,6 @@ def test_training_is_refused_before_its_first_step(tmp_path: Path) -> None:
     assert len(data.records("val")) == 2  # unlabeled splits other than train are allowed
 
 
-def test_training_warns_that_its_images_are_dark(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
-    for number in range(2):
-        gray = np.arange(16, dtype=np.uint16).reshape(4, 4) * 250
-        save(tmp_path / "train" / f"{number}.png", gray)
-        save(tmp_path / "train_m" / f"{number}.png", (gray > 900).astype(np.uint8))
-    source = Folder(str(tmp_path), "{split}", "{split}_m", classes=["a", "b"])
-    SegmentationData(source, 0, cache="none", num_workers=0).records("train")
-    assert "3750 of 65535: they use 5.7% of the range" in caplog.text
-
-
 @pytest.mark.parametrize(
     "text", ["", "zz/../../x\n", "0123456789ABCDEF", "0123456789abcdef\n", "0" * 15, "é" * 16]
 )

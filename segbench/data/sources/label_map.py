@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from segbench.data.classes import RGB, ClassSet, pack, parse_color
-from segbench.data.files import read_colors, read_ids, read_raw_mask
+from segbench.data.files import Place, read_colors, read_ids, read_raw_mask
 from segbench.errors import DataError
 
 IGNORE = 255
 _LARGEST_LABEL = (1 << 16) - 1
 _MOST_VALUES = 255
+Mask = tuple[Path, Place | None]  # file, and the slice of a volume
 
 
 class LabelMap:
@@ -41,13 +42,20 @@ class LabelMap:
         self.first_channel = first_channel
         self._lut: np.ndarray | None = None
 
-    def read(self, path: Path | None) -> np.ndarray:
+    def read(self, path: Path | None, place: Place | None = None) -> np.ndarray:
         """Decodes a mask file to class ids, uint8 `[H, W]`.
 
         Raises:
             DataError: a value is not in the table; the message has its share and a remedy.
         """
-        raw = _first_channel(path) if self.first_channel else read_values(path, self.colored)
+        if self.first_channel and place is None:
+            raw = _first_channel(path)
+        else:
+            raw = read_values(path, self.colored, place)
+        return self.ids_of(raw, str(path))
+
+    def ids_of(self, raw: np.ndarray, what: str) -> np.ndarray:
+        """Class ids uint8 `[H, W]` of raw values; `what` they are of, for the error."""
         if self._lut is None:
             size = 1 << 24 if self.colored else 1 << 16
             self._lut = np.full(size, -1, np.int16)
@@ -58,7 +66,7 @@ class LabelMap:
             shown = ", ".join(self._show(v) for v in np.unique(raw[unknown])[:6].tolist())
             known = ", ".join(self._show(v) for v in list(self.table)[:40])
             raise DataError(
-                f"{path}: label {shown} on {unknown.mean():.2%} of the pixels is not in the label "
+                f"{what}: label {shown} on {unknown.mean():.2%} of the pixels is not in the label "
                 f"map (known: {known}). Add it to data.label_map, as a class or under ignore; if "
                 "the mask was resized with interpolation or saved as JPEG, export it again."
                 f"{self.expected}",
@@ -73,10 +81,10 @@ class LabelMap:
         return str(unpack(value)) if self.colored else str(value)
 
 
-def read_values(path: Path | None, colored: bool) -> np.ndarray:
+def read_values(path: Path | None, colored: bool, place: Place | None = None) -> np.ndarray:
     """Raw values of a mask: label IDs, or packed colors; integer `[H, W]`."""
     if not colored:
-        return read_ids(path)
+        return read_ids(path, place)
     rgb = read_colors(path)
     return pack(rgb).reshape(rgb.shape[:2])
 
@@ -132,17 +140,17 @@ def color_map(classes: ClassSet, with_void: bool) -> LabelMap:
     return LabelMap(table | void, colored=True)
 
 
-def binary_map(masks: Iterable[Path]) -> LabelMap:
-    """Masks of 0 and 255, or of 0 and 1: the first mask with two values decides for all.
+def binary_map(masks: Iterable[Mask]) -> LabelMap:
+    """Masks of 0 and 255, or of 0 and 1: the first mask with a second value decides for all.
 
     In masks of 0 and 1, 255 is not treated as a class, because it may mean ignore.
 
     Args:
         masks: all mask files; unreadable ones, and those with other values, are skipped.
     """
-    for path in masks:
+    for path, place in masks:
         try:
-            values = set(np.unique(read_ids(path)).tolist())
+            values = set(np.unique(read_ids(path, place)).tolist())
         except DataError:
             continue  # reported when it is read for its labels
         if values - {0} in ({1}, {255}):
@@ -163,7 +171,7 @@ def threshold_map(threshold: int) -> LabelMap:
 
 
 def found_map(
-    masks: Iterable[Path],
+    masks: Iterable[Mask],
     ignore_values: Sequence[Any],
     colored: bool,
     faults: list[DataError] | None = None,
@@ -181,9 +189,9 @@ def found_map(
         DataError: there are too many values for classes, or none, or 255 is ambiguous.
     """
     found: set[int] = set()
-    for path in masks:
+    for path, place in masks:
         try:
-            values = set(np.unique(read_values(path, colored)).tolist())
+            values = set(np.unique(read_values(path, colored, place)).tolist())
             if len(found | values) > _MOST_VALUES:
                 raise DataError(
                     f"{path}: more than {_MOST_VALUES} distinct values so far; these masks were "

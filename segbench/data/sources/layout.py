@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from segbench.data import volumes
 from segbench.data.decoding import SUFFIXES
 from segbench.data.folders import files_below
 from segbench.data.names import check_name
@@ -19,7 +20,9 @@ from segbench.errors import DataError
 Row = tuple[str, Path, Path | None, str | None]  # name, image, mask, group
 
 
-def find_files(root: Path, pattern: str, split_folder: str = "", key: str = "") -> dict[str, Path]:
+def find_files(
+    root: Path, pattern: str, split_folder: str = "", key: str = "", read: Sequence[str] = ()
+) -> dict[str, Path]:
     """Files below `root` that match a pattern, by name.
 
     Symbolic links to folders are followed; names that begin with a dot are skipped; the case of an
@@ -33,6 +36,7 @@ def find_files(root: Path, pattern: str, split_folder: str = "", key: str = "") 
             pattern without `{name}` is a folder whose files are named by their stems.
         split_folder: replaces `{split}`.
         key: the key of the pattern, for errors.
+        read: the suffixes that are read; empty: those of images.
 
     Raises:
         DataError: the folder does not exist, two files have the same name, or all files are of
@@ -45,7 +49,7 @@ def find_files(root: Path, pattern: str, split_folder: str = "", key: str = "") 
             f"{root / fixed}: no such folder. It comes from the pattern '{pattern}' below "
             "data.root; correct data.root, data.images or data.masks."
         )
-    regex, suffixes = _expression(pattern), _suffixes_of(pattern)
+    regex, suffixes = _expression(pattern), tuple(read) or _suffixes_of(pattern)
     parts = ("group", "name") if "{group}" in pattern else ("name",)
     found: dict[str, Path] = {}
     unread: Counter[str] = Counter()
@@ -55,7 +59,7 @@ def find_files(root: Path, pattern: str, split_folder: str = "", key: str = "") 
         match = regex.fullmatch("/".join(path.parts[below:]))
         if match is None:
             continue
-        if path.suffix.lower() not in suffixes:
+        if not path.name.lower().endswith(suffixes):
             unread[path.suffix.lower()] += 1
             continue
         name = "_".join(match.groupdict()[part] for part in parts)
@@ -71,6 +75,26 @@ def find_files(root: Path, pattern: str, split_folder: str = "", key: str = "") 
             f"{key or pattern}: {sum(unread.values())} file(s) match '{pattern}', but {kinds} is "
             f"not read; read are {', '.join(suffixes)}."
         )
+    return found
+
+
+def of_one_file(
+    file: Path, described: Sequence[str], images: Mapping[str, Path]
+) -> dict[str, Path]:
+    """A file with the masks of many images, by the name of each image that it describes.
+
+    Args:
+        file: the annotations.
+        described: the images in it, as paths without suffix.
+        images: those that were found, by name.
+    """
+    names = {image.with_suffix("").as_posix(): name for name, image in images.items()}
+    tails = {PurePosixPath(path).name: name for path, name in names.items()}
+    found = {}
+    for text in described:
+        whole = [name for path, name in names.items() if path.endswith(f"/{text}")]
+        name = whole[0] if len(whole) == 1 else tails.get(PurePosixPath(text).name)
+        found[name or text] = file
     return found
 
 
@@ -164,7 +188,7 @@ def _named(text: str, names: Mapping[str, Path], folders: set[str]) -> str | Non
 
 
 def _is_file_name(text: str) -> bool:
-    return PurePosixPath(text).suffix.lower() in (*SUFFIXES, ".npy")
+    return text.lower().endswith((*SUFFIXES, *volumes.SUFFIXES, ".npy", ".npz"))
 
 
 def read_table(path: Path, root: Path, split: str) -> list[Row]:
@@ -262,5 +286,6 @@ def _expression(pattern: str) -> re.Pattern[str]:
 
 
 def _suffixes_of(pattern: str) -> tuple[str, ...]:
-    """The extensions that a pattern matches: arrays only if it names their extension."""
-    return (*SUFFIXES, ".npy") if pattern.lower().endswith(".npy") else SUFFIXES
+    """What is read of a pattern: arrays only where it asks for them by name."""
+    named = (".npy", ".npz")
+    return tuple(s for s in named if pattern.lower().endswith(s)) or (*SUFFIXES, *volumes.SUFFIXES)
