@@ -29,6 +29,7 @@ class Record:
         mask: path of the mask; None if unlabeled or generated.
         index: position, used by generated sources.
         part: which slice of the files, where these are volumes.
+        more_masks: further masks of the image, each with a part of the pixels of class 1.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Record:
     mask: Path | None = None
     index: int = 0
     part: int | None = None
+    more_masks: tuple[Path, ...] = ()
 
 
 class Sample(TypedDict):

@@ -21,7 +21,12 @@ Row = tuple[str, Path, Path | None, str | None]  # name, image, mask, group
 
 
 def find_files(
-    root: Path, pattern: str, split_folder: str = "", key: str = "", read: Sequence[str] = ()
+    root: Path,
+    pattern: str,
+    split_folder: str = "",
+    key: str = "",
+    read: Sequence[str] = (),
+    more: dict[str, list[Path]] | None = None,
 ) -> dict[str, Path]:
     """Files below `root` that match a pattern, by name.
 
@@ -37,6 +42,7 @@ def find_files(
         split_folder: replaces `{split}`.
         key: the key of the pattern, for errors.
         read: the suffixes that are read; empty: those of images.
+        more: gets the second and further files of a name, which are an error if this is None.
 
     Raises:
         DataError: the folder does not exist, two files have the same name, or all files are of
@@ -63,6 +69,9 @@ def find_files(
             unread[path.suffix.lower()] += 1
             continue
         name = "_".join(match.groupdict()[part] for part in parts)
+        if name in found and more is not None:
+            more.setdefault(name, []).append(path)
+            continue
         if name in found:
             raise DataError(
                 f"{path}: has the name '{name}' of {found[name]}. Remove one, or list the pairs in "
