@@ -139,8 +139,9 @@ def test_what_cannot_be_meant_is_refused(
 def test_a_checkpoint_for_rgb_is_not_scored_on_four_bands(
     root: Path, ckpt: Path, compose: Any
 ) -> None:
+    given = [word for word in words(root, *FOUR) if "=auto" not in word]
     with pytest.raises(ConfigError, match=r"sees channels=3, value_range=auto, .*channels=4"):
-        evaluate(compose("evaluate", f"ckpt={ckpt}", *words(root, *FOUR)))
+        evaluate(compose("evaluate", f"ckpt={ckpt}", *given))
 
 
 OWN = """

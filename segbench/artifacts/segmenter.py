@@ -134,7 +134,7 @@ class Segmenter:
         batch = torch.from_numpy(np.ascontiguousarray(resized)).permute(2, 0, 1)[None]
         batch = batch.to(self.device)
         in_windows = seen[0] * seen[1] > WHOLE_LIMIT and self.inference.get("mode") != "slide"
-        predictor = self._windowed() if in_windows else self.predictor
+        predictor = self._windowed(LARGE_WINDOW, LARGE_STRIDE) if in_windows else self.predictor
         probs, names = None, None if isinstance(image, np.ndarray) else [str(image)]
         with self.autocast():
             if with_probs:
@@ -233,7 +233,7 @@ class Segmenter:
             window, stride = LARGE_WINDOW, LARGE_STRIDE
         return self._windowed(window, stride), window, stride
 
-    def _windowed(self, window: Size = LARGE_WINDOW, stride: Size = LARGE_STRIDE) -> Predictor:
+    def _windowed(self, window: Size, stride: Size) -> Predictor:
         node = {"mode": "slide", "crop_size": window, "stride": stride}
         return instantiate("inference", {**self.inference, **node}, **self._given)
 

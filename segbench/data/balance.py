@@ -32,7 +32,7 @@ def pixel_counts(frames: Frames, num_classes: int) -> np.ndarray:
         ThreadPoolExecutor(cores()) as pool,
         progress("Counting classes", len(frames)) as show,
     ):
-        for start in range(0, len(frames), _AT_ONCE):  # few futures wait, however large the set
+        for start in range(0, len(frames), _AT_ONCE):  # limits the pending futures of a large set
             indices = range(start, min(start + _AT_ONCE, len(frames)))
             counted[start : indices.stop] = list(pool.map(count, indices))
             show(indices.stop)

@@ -114,13 +114,15 @@ def _measure(
         text = proposal([record.image for record in unlike])
         files = [str(record.image) for record in unlike]
         findings.append(Finding("error", "bands", split, text, files))
-    findings += _oddities(split, good, measured)
+    findings += _oddities(split, good, measured, bands_of(source))
     if unused := unused_range([m.span for m in measured], bands_of(source)):
         findings.append(Finding("warning", "range", split, unused))
     return _summarize(good, measured, source.classes.num_classes)
 
 
-def _oddities(split: str, records: list[Record], measured: list[Measured]) -> list[Finding]:
+def _oddities(
+    split: str, records: list[Record], measured: list[Measured], bands: Bands
+) -> list[Finding]:
     """Findings about files that are read without an error, but perhaps not as intended."""
     both = list(zip(records, measured, strict=True))
     found = []
@@ -130,7 +132,7 @@ def _oddities(split: str, records: list[Record], measured: list[Measured]) -> li
             "Their masks must be drawn for the image as displayed: see samples.png."
         )
         found.append(Finding("warning", "exif", split, text, turned))
-    if clear := [str(r.image) for r, m in both if m.image.alpha]:
+    if clear := [str(r.image) for r, m in both if m.image.alpha and bands.is_rgb]:
         text = (
             f"{len(clear)} image(s) have transparent pixels. The alpha channel is dropped, and the "
             "model sees the colors stored below: see samples.png."

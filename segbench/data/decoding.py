@@ -96,7 +96,7 @@ def image_of(pixels: Pixels, bands: Bands, path: Path | None) -> np.ndarray:
         return _as_rgb(pixels, path)
     if not bands.keeps_values:
         pixels = _in_8_bits(pixels, path)
-    values = _chosen(_all_bands(pixels, bands, path), bands, path)
+    values = _chosen(_all_bands(pixels, bands, path), bands, pixels.frames, path)
     return np.ascontiguousarray(_exact(values, path) if bands.keeps_values else values)
 
 
@@ -162,21 +162,22 @@ def _all_bands(pixels: Pixels, bands: Bands, path: Path | None) -> np.ndarray:
     return values
 
 
-def _chosen(values: np.ndarray, bands: Bands, path: Path | None) -> np.ndarray:
+def _chosen(values: np.ndarray, bands: Bands, pages: int, path: Path | None) -> np.ndarray:
     wanted, stored = bands.channels, values.shape[2]
+    of_page = f" in the first of its {pages} pages, which alone is read" if pages > 1 else ""
     if isinstance(wanted, int):
         if wanted == RGB and stored == 1:
             return np.repeat(values, RGB, axis=2)
         if wanted != stored:
             raise DataError(
-                f"{path}: contains {stored} band(s), and data.channels is {wanted}. Set "
+                f"{path}: contains {stored} band(s){of_page}, and data.channels is {wanted}. Set "
                 f"data.channels={stored}, or the list of bands to take, counted from 0.",
                 "bands",
             )
         return values
     if max(wanted) >= stored:
         raise DataError(
-            f"{path}: contains {stored} band(s), counted from 0, and data.channels names band "
+            f"{path}: contains {stored} band(s){of_page}, counted from 0; data.channels names band "
             f"{max(wanted)}.",
             "bands",
         )

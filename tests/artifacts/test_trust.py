@@ -215,7 +215,7 @@ def test_an_altered_entry_is_at_most_one_error(ckpt: Path, path: str) -> None:
         ("config", ..., "config is missing"),
         ("protocol", ..., "protocol is missing"),
         ("mean", ..., "mean is missing"),
-        ("std", [0.1, 0.0, 0.1], "std: expected three positive numbers"),
+        ("std", [0.1, 0.0, 0.1], "std: expected a positive number for each channel"),
         ("config.seed", "../../x", "config.seed: expected a number"),
         ("protocol.resize", [0, 10**9], "protocol.resize: expected null or"),
         ("scores.test", {"mIoU": 1.0}, "scores.test: expected"),

@@ -179,7 +179,7 @@ def test_a_batch_larger_than_the_set_is_refused() -> None:
 
 
 def test_all_wrong_arguments_are_named_together() -> None:
-    with pytest.raises(ValueError, match=r"cache is cloud.*std above 0"):
+    with pytest.raises(ValueError, match=r"std must be above 0.*cache is cloud"):
         module(cache="cloud", std=(0.0, 1.0, 1.0))
 
 

@@ -273,12 +273,12 @@ def _text(path: Path) -> str:
 
 
 def matches(pattern: str, path: Path) -> bool:
-    """Whether a path below the root is one of an image (or mask) that a pattern describes."""
+    """Whether a pattern matches a path of an image (or mask) below the root."""
     return _expression(_of_files(pattern)).fullmatch(path.as_posix()) is not None
 
 
 def _of_files(pattern: str) -> str:
-    """The pattern of the files, if `pattern` is one of a folder."""
+    """The pattern of the files, if `pattern` is a folder."""
     return pattern if "{name}" in pattern else pattern.rstrip("/") + "/{name}.*"
 
 
