@@ -1,4 +1,4 @@
-"""Hand a network over, as ONNX or as a small checkpoint, checked on real images.
+"""Export a model as ONNX or as a small checkpoint, and check it on real images.
 
 python -m segbench.export ckpt=runs/STUDY/NAME/seedN/checkpoints/best.ckpt
 python -m segbench.export ckpt=best.ckpt argmax=true source=photos/ output=net.onnx
@@ -75,9 +75,8 @@ def _write_small(target: Path, segmenter: Segmenter, images: list[Tensor], confi
         text.write_text(card(target, size, small.meta, parity, config["half"]), "utf-8")
     say(
         f"{target} ({target.stat().st_size / 2**20:.1f} MiB): {100 * parity['mean']:.3f} % of "
-        f"pixels as the original on {len(images)} images, {100 * same:.3f} % on the worst\n"
-        f"{beside}: the model card\n"
-        f"python -m segbench.predict ckpt={target} source=PHOTO"
+        f"pixels agree with the original on {len(images)} images, {100 * same:.3f} % on the "
+        f"worst\n{beside}: the model card\npython -m segbench.predict ckpt={target} source=PHOTO"
     )
 
 
@@ -116,7 +115,7 @@ def _write_onnx(target: Path, segmenter: Segmenter, images: list[Tensor], plain:
 def _check(config: Config) -> Path:
     """Checks the options; returns the file to write."""
     if config["ckpt"].endswith(".onnx"):
-        raise ConfigError(f"ckpt={config['ckpt']}: is ONNX already; give the checkpoint")
+        raise ConfigError(f"ckpt={config['ckpt']}: is already ONNX; set the checkpoint")
     is_onnx = config["format"] == "onnx"
     ending = "_int8.onnx" if config["quantize"] != "none" else ".onnx" if is_onnx else "_small.ckpt"
     ckpt = Path(config["ckpt"])
@@ -124,13 +123,13 @@ def _check(config: Config) -> Path:
     of_onnx = [k for k in ("argmax", "program") if config[k]]
     of_onnx += ["quantize"] if config["quantize"] != "none" else []
     if is_onnx and config["half"]:
-        raise ConfigError("half is for format=ckpt; for a smaller ONNX file see quantize")
+        raise ConfigError("half is for format=ckpt; for a smaller ONNX file, use quantize")
     if not is_onnx and of_onnx:
         raise ConfigError(f"{', '.join(of_onnx)}: only for format=onnx")
     if target.suffix != f".{config['format']}":
         hint = "; did you mean format=ckpt?" if target.suffix == ".ckpt" else ""
         raise ConfigError(
-            f"output={target}: must end in .{config['format']}, by which predict knows it{hint}"
+            f"output={target}: must end in .{config['format']}, so that predict recognizes it{hint}"
         )
     if target.resolve() == ckpt.resolve():
         raise ConfigError(f"output={target}: is the checkpoint itself; choose another file")
@@ -189,7 +188,7 @@ def _parity(network: Deployed, file: Path, images: list[Tensor], config: Config)
 
 
 def _inside(segmenter: Segmenter) -> Config:
-    """What the file itself carries: all that predict and evaluate need."""
+    """The metadata inside the file: everything that predict and evaluate need."""
     keys, meta = ("format", "config", "classes", "protocol", "scores"), segmenter.meta
     inside = {key: meta[key] for key in keys if key in meta}
     # The graph pads by itself, and ONNX Runtime computes in float32.
@@ -232,7 +231,7 @@ def _card(segmenter: Segmenter, config: Config) -> Config:
         "name": trained.get("name"),
         "seed": trained.get("seed"),
         "data": trained["data"],
-        "license": "The weights were learned from the data set named under `data`; its terms may "
+        "license": "The weights were trained on the data set named under `data`; its terms may "
         "restrict their use.",
         "commit": result.commit if result else None,
         "exported_by": {"commit": provenance.commit()[0], "versions": provenance.versions()},
@@ -256,9 +255,9 @@ def _print(target: Path, card: Config) -> None:
     parity = card["parity"]
     sizes = ", ".join("x".join(map(str, size)) for size in parity["sizes"][:4])
     say(
-        f"{target} ({target.stat().st_size / 2**20:.1f} MiB): {100 * parity['agreement']:.3f} % of "
-        f"pixels as PyTorch, logits within {parity['logits']:.1e}, on {parity['images']} images "
-        f"({sizes})\npython -m segbench.evaluate ckpt={target}"
+        f"{target} ({target.stat().st_size / 2**20:.1f} MiB): {100 * parity['agreement']:.3f} % "
+        f"of pixels agree with PyTorch, logits within {parity['logits']:.1e}, on "
+        f"{parity['images']} images ({sizes})\npython -m segbench.evaluate ckpt={target}"
     )
 
 

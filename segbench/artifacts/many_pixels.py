@@ -29,7 +29,7 @@ def kind_of(file: Path) -> Literal["image", "video", "raster", "volume"]:
     if not rasters.is_georeferenced(file):
         return "image"
     if find_spec("rasterio") is None:
-        say(f"{file}: its place on earth is lost without rasterio; pip install 'segbench[geo]'")
+        say(f"{file}: its georeference is lost without rasterio; pip install 'segbench[geo]'")
         return "image"
     return "raster"
 

@@ -53,8 +53,8 @@ class Mode:
         words = [] if text == "eager" else text.split("+")
         if unknown := [word for word in words if word not in FEATURES]:
             raise ValueError(
-                f"modes: '{unknown[0]}' in '{text}' is none of eager, {', '.join(FEATURES)} "
-                "(several are joined by +, such as channels_last+bf16)"
+                f"modes: '{unknown[0]}' in '{text}' is not one of eager, {', '.join(FEATURES)} "
+                "(join several with +, such as channels_last+bf16)"
             )
         if {"bf16", "fp16"} <= set(words):
             raise ValueError(f"modes: '{text}' has two precisions")

@@ -57,8 +57,8 @@ class Outlines:
         stated, shapes = read
         if stated != size:
             raise DataError(
-                f"{path}: says that {image.name} is {stated[1]}x{stated[0]}, and the file is "
-                f"{size[1]}x{size[0]}. Annotate the image as it is.",
+                f"{path}: says that {image.name} is {stated[1]}x{stated[0]}, but the file is "
+                f"{size[1]}x{size[0]}. Annotate the image at its own size.",
                 "size",
             )
         ground = self.names.index(BACKGROUND) if BACKGROUND in self.names else IGNORE
@@ -66,8 +66,8 @@ class Outlines:
         for name, fill in shapes:
             if name not in self.names:
                 raise DataError(
-                    f"{path}: the class '{name}' is not in data.classes; add it there, or take its "
-                    "annotations out.",
+                    f"{path}: the class '{name}' is not in data.classes; add it there, or remove "
+                    "its annotations.",
                     "label",
                 )
             mask[fill(size) > 0] = self.names.index(name)
@@ -84,7 +84,7 @@ class Outlines:
             size = (int(content["imageHeight"]), int(content["imageWidth"]))
             shapes = [(str(s["label"]), _shape(s, path)) for s in content["shapes"]]
         except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{path}: is no file of labelme ({error!r}).", "unreadable") from None
+            raise DataError(f"{path}: is not a labelme file ({error!r}).", "unreadable") from None
         return size, shapes
 
 
@@ -104,7 +104,7 @@ class _Coco:
                 self.objects.setdefault(int(one["image_id"]), []).append(one)
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(
-                f"{path}: is no COCO file of instances ({error!r}); expected images, annotations "
+                f"{path}: is not a COCO instances file ({error!r}); expected images, annotations "
                 "and categories.",
                 "unreadable",
             ) from None
@@ -124,7 +124,7 @@ class _Coco:
         found = [n for n in same if posix.endswith(f"/{n}")] if len(same) > 1 else same
         if len(found) != 1:
             raise DataError(
-                f"{self.path}: names {image.name} {len(found)} times; expected once.", "label"
+                f"{self.path}: lists {image.name} {len(found)} times; expected once.", "label"
             )
         number, height, width = self.sizes[found[0]]
         return (height, width), [
@@ -135,7 +135,7 @@ class _Coco:
     def _name(self, one: dict[str, Any]) -> str:
         number = one.get("category_id")
         if number not in self.categories:
-            raise DataError(f"{self.path}: an object of the unknown category {number}.", "label")
+            raise DataError(f"{self.path}: an object has the unknown category {number}.", "label")
         return self.categories[number]
 
 
@@ -155,7 +155,7 @@ def _segmentation(shape: Any, path: Path) -> Callable[[tuple[int, int]], np.ndar
         except Exception as error:  # of Cython, of many kinds
             raise DataError(f"{path}: an outline that cannot be filled ({error}).") from None
         if found.shape != size:
-            raise DataError(f"{path}: run lengths of another size than the image's.", "size")
+            raise DataError(f"{path}: run lengths do not match the size of the image.", "size")
         return found
 
     return fill
@@ -175,7 +175,7 @@ def _shape(shape: dict[str, Any], path: Path) -> Callable[[tuple[int, int]], np.
         points = [(x + radius * np.cos(t), y + radius * np.sin(t)) for t in turns]
     elif kind != "polygon":
         raise DataError(
-            f"{path}: a shape of the kind {kind}, which has no area; read are polygon, rectangle "
+            f"{path}: a shape of type {kind}, which has no area; supported are polygon, rectangle "
             "and circle.",
             "label",
         )
@@ -190,4 +190,4 @@ def _json(path: Path) -> Any:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).", "unreadable") from error
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: is no JSON ({error}).", "unreadable") from None
+        raise DataError(f"{path}: is not JSON ({error}).", "unreadable") from None

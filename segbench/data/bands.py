@@ -91,7 +91,9 @@ class Bands:
         if self.value_range == "auto":
             return 0.0, 255.0
         if isinstance(self.value_range, str):
-            raise ValueError("value_range: percentile is known once the training images are read")
+            raise ValueError(
+                "value_range: percentile is computed once the training images are read"
+            )
         return self.value_range
 
     @property

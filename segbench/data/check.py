@@ -91,11 +91,12 @@ def _measure(
     good: list[Record] = []
     measured: list[Measured] = []
     unlike: list[Record] = []  # whose bands or values the config does not describe
-    robust = getattr(source, "threshold", None) is not None  # compression moves no threshold
+    robust = getattr(source, "threshold", None) is not None  # then compression has no effect
     lossy = [] if robust else [str(r.mask) for r in records if _is_lossy(r)]
     if lossy:
         text = (
-            f"{len(lossy)} mask(s) are in a lossy format, which blurs labels. Export them as PNG."
+            f"{len(lossy)} mask(s) are in a lossy format, which corrupts labels. Export them as "
+            "PNG."
         )
         findings.append(Finding("error", "compressed", split, text, lossy))
     for record, result in zip(records, _read_all(frames, split), strict=True):
@@ -128,19 +129,19 @@ def _oddities(
     found = []
     if turned := [str(r.image) for r, m in both if m.orientation != 1]:
         text = (
-            f"{len(turned)} image(s) are stored turned (EXIF orientation) and read as displayed. "
-            "Their masks must be drawn for the image as displayed: see samples.png."
+            f"{len(turned)} image(s) have an EXIF orientation and are read as displayed. Their "
+            "masks must match the image as displayed: see samples.png."
         )
         found.append(Finding("warning", "exif", split, text, turned))
     if clear := [str(r.image) for r, m in both if m.image.alpha and bands.is_rgb]:
         text = (
-            f"{len(clear)} image(s) have transparent pixels. The alpha channel is dropped, and the "
-            "model sees the colors stored below: see samples.png."
+            f"{len(clear)} image(s) have transparent pixels. The alpha channel is dropped, and "
+            "the model sees the colors underneath: see samples.png."
         )
         found.append(Finding("warning", "alpha", split, text, clear))
     paged = [str(r.image) for r, m in both if m.image.frames > 1]
     if paged := paged + [str(r.mask) for r, m in both if m.mask.frames > 1]:
-        text = f"{len(paged)} file(s) have several pages or frames, of which the first is read."
+        text = f"{len(paged)} file(s) have several pages or frames; only the first one is read."
         found.append(Finding("warning", "pages", split, text, paged))
     return found
 
@@ -245,6 +246,6 @@ def _refined(kind: str, record: Record, num_classes: int) -> str:
 
 
 _ADVICE = {
-    "interpolated": " It contains far more values than there are classes: anti-aliased, resized "
-    "with interpolation, or compressed."
+    "interpolated": " It contains far more values than there are classes, so it was probably "
+    "anti-aliased, resized with interpolation, or compressed."
 }

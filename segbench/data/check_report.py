@@ -94,7 +94,7 @@ def markdown(summary: dict[str, Any]) -> str:
         if len(finding["files"]) > _SHOWN_FILES:
             lines.append(f"  - and {len(finding['files']) - _SHOWN_FILES} more, see report.json")
     if not summary["findings"]:
-        lines.append("Nothing.")
+        lines.append("None.")
     lines += ["", "## Splits", "", "| split | images | groups | sizes | mean | std |"]
     lines.append("|---|---|---|---|---|---|")
     for split, part in summary["splits"].items():

@@ -29,7 +29,7 @@ class Record:
         mask: path of the mask; None if unlabeled or generated.
         index: position, used by generated sources.
         part: which slice of the files, where these are volumes.
-        more_masks: further masks of the image, each with a part of the pixels of class 1.
+        more_masks: further masks of the image, with more pixels of class 1.
     """
 
     name: str
@@ -42,11 +42,7 @@ class Record:
 
 
 class Sample(TypedDict):
-    """What the data set returns: image `[C, H, W]`, uint8 `[H, W]` class ids, and origin.
-
-    `image` is uint8 RGB, unless the data set says otherwise (see `data.bands`). It is stored
-    channels-last (a view of `[H, W, C]`), which a batch keeps.
-    """
+    """Image `[C, H, W]`, channels last in memory; uint8 `[H, W]` class ids; and their origin."""
 
     image: torch.Tensor
     mask: torch.Tensor
@@ -273,8 +269,8 @@ def check_one_size(images: Iterable[tuple[str, Sequence[int]]]) -> None:
         if size != first[1]:
             raise DataError(
                 f"the training images have several sizes: {first[0]} is {first[1]}, {name} is "
-                f"{size} (width x height), which make no batch; set data.crop_size or data.resize "
-                "([height, width])"
+                f"{size} (width x height), so they cannot form a batch; set data.crop_size or "
+                "data.resize ([height, width])"
             )
 
 
@@ -283,9 +279,9 @@ def check_split(split: str, absent: Sequence[str] = ()) -> None:
     if split not in SPLITS:
         raise DataError(f"there is no split '{split}'; expected one of {', '.join(SPLITS)}")
     if split in absent:
+        present = " and ".join(s for s in SPLITS if s not in absent)
         raise DataError(
-            f"this data set has no {split} images, only "
-            f"{' and '.join(s for s in SPLITS if s not in absent)}: it is for evaluating "
+            f"this data set has no {split} images, only {present}: it is for evaluating "
             "checkpoints that were trained on another data set with the same classes."
         )
 

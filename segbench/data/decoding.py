@@ -75,7 +75,7 @@ def decode_image(data: bytes, path: Path | None, bands: Bands) -> np.ndarray:
 
     Args:
         data: the bytes of the file.
-        path: what to call it in an error.
+        path: name of the file in errors.
         bands: which bands, and what their values mean.
 
     Returns:
@@ -113,8 +113,8 @@ def _as_rgb(pixels: Pixels, path: Path | None) -> np.ndarray:
     if pixels.bands not in (1, 3):
         raise DataError(
             f"{path}: contains {pixels.bands} bands of {pixels.type_name}, and no alpha channel; "
-            f"set data.channels={pixels.bands}, or the list of three bands that the model is to "
-            "see (data.channels=[0,1,2]).",
+            f"set data.channels={pixels.bands}, or a list of the three bands that the model "
+            "should see (data.channels=[0,1,2]).",
             "unreadable",
         )
     values = pixels.values
@@ -129,8 +129,8 @@ def _in_8_bits(pixels: Pixels, path: Path | None) -> Pixels:
     if not 0 < top <= 255:
         bits = f" ({top.bit_length()} bits used)" if 0 < top < _LARGEST_16 else ""
         raise DataError(
-            f"{path}: contains {pixels.type_name}{bits}, and only you know which values are black "
-            "and white: set data.value_range=[lo,hi] (segbench.check_data proposes it), or save it "
+            f"{path}: contains {pixels.type_name}{bits}, and the values of black and white are "
+            "unknown: set data.value_range=[lo,hi] (segbench.check_data proposes it), or save it "
             "with 8 bits.",
             "range",
         )
@@ -147,7 +147,7 @@ def _all_bands(pixels: Pixels, bands: Bands, path: Path | None) -> np.ndarray:
     if pixels.white_is_zero:
         if values.dtype.kind != "u":
             raise DataError(
-                f"{path}: {pixels.type_name} of which white is zero (photometric type 0 of TIFF); "
+                f"{path}: {pixels.type_name} where white is zero (photometric type 0 of TIFF); "
                 "export it with black as zero.",
                 "unreadable",
             )
@@ -164,21 +164,21 @@ def _all_bands(pixels: Pixels, bands: Bands, path: Path | None) -> np.ndarray:
 
 def _chosen(values: np.ndarray, bands: Bands, pages: int, path: Path | None) -> np.ndarray:
     wanted, stored = bands.channels, values.shape[2]
-    of_page = f" in the first of its {pages} pages, which alone is read" if pages > 1 else ""
+    of_page = f" on the first of its {pages} pages (only that one is read)" if pages > 1 else ""
     if isinstance(wanted, int):
         if wanted == RGB and stored == 1:
             return np.repeat(values, RGB, axis=2)
         if wanted != stored:
             raise DataError(
-                f"{path}: contains {stored} band(s){of_page}, and data.channels is {wanted}. Set "
-                f"data.channels={stored}, or the list of bands to take, counted from 0.",
+                f"{path}: contains {stored} band(s){of_page}, but data.channels is {wanted}. Set "
+                f"data.channels={stored}, or list the bands to use, counted from 0.",
                 "bands",
             )
         return values
     if max(wanted) >= stored:
         raise DataError(
-            f"{path}: contains {stored} band(s){of_page}, counted from 0; data.channels names band "
-            f"{max(wanted)}.",
+            f"{path}: contains {stored} band(s){of_page}, counted from 0, but data.channels "
+            f"includes band {max(wanted)}.",
             "bands",
         )
     return values[..., list(wanted)]
@@ -193,21 +193,21 @@ def _exact(values: np.ndarray, path: Path | None) -> np.ndarray:
         wrong = ~np.isfinite(values)
         if wrong.any():
             raise DataError(
-                f"{path}: {wrong.mean():.2%} of its values are not finite (NaN or infinite); fill "
-                "them with a number.",
+                f"{path}: {wrong.mean():.2%} of its values are not finite (NaN or infinite); "
+                "replace them with a number.",
                 "unreadable",
             )
         found = values.astype(np.float32)
         if not np.isfinite(found).all():
             raise DataError(
-                f"{path}: contains values that 32-bit floats cannot hold; rescale them.",
+                f"{path}: contains values that 32-bit floats cannot represent; rescale them.",
                 "unreadable",
             )
         return found
     if max(abs(int(values.min(initial=0))), int(values.max(initial=0))) > _LARGEST_EXACT:
         raise DataError(
-            f"{path}: contains whole numbers beyond {_LARGEST_EXACT}, which the 32-bit floats that "
-            "models compute with cannot tell apart; save it with 16 bits.",
+            f"{path}: contains integers beyond {_LARGEST_EXACT}, which the 32-bit floats of "
+            "models cannot distinguish; save it with 16 bits.",
             "unreadable",
         )
     return values.astype(np.float32)

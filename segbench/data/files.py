@@ -70,7 +70,7 @@ def read_colors(path: Path | None) -> np.ndarray:
 
 
 def read_ids(path: Path | None, place: Place | None = None) -> np.ndarray:
-    """Decodes a mask of label ids; a color mask is refused.
+    """Decodes a mask of label ids; a color mask is an error.
 
     Returns:
         uint8 or uint16 `[H, W]`.
@@ -103,7 +103,7 @@ def check_ids(ids: np.ndarray, known: np.ndarray, path: Path | None, expected: s
         values = np.unique(ids[~fine])
         raise DataError(
             f"{path}: label {', '.join(map(str, values[:8].tolist()))} on {(~fine).mean():.2%} of "
-            f"the pixels; expected {expected}. Map these values, or repair the mask.",
+            f"the pixels; expected {expected}. Map these values, or fix the mask.",
             "label",
         )
 
@@ -116,10 +116,10 @@ def same_size(image: np.ndarray, mask: np.ndarray, record: Record) -> None:
         turned = orientation_of(path)
         if turned >= 5 and image.shape[:2] == mask.shape[1::-1]:
             raise DataError(
-                f"{path}: displayed turned by a quarter (EXIF orientation {turned}), but its "
-                f"{other} {getattr(record, other) or record.name} fits the stored pixels: the "
-                f"image is {_size(image)} as displayed, the mask {_size(mask)}. Turn the {other} "
-                "likewise, or remove the EXIF orientation without turning the pixels.",
+                f"{path}: EXIF orientation {turned} rotates it by 90 degrees, but its {other} "
+                f"{getattr(record, other) or record.name} matches the stored pixels: the image is "
+                f"{_size(image)} as displayed, the mask {_size(mask)}. Rotate the {other} too, or "
+                "remove the EXIF orientation without rotating the pixels.",
                 "size",
             )
     raise DataError(
@@ -163,8 +163,8 @@ def require_folders(root: Path, folders: Iterable[str], layout: str, how: str) -
     else:
         found = "no such folder"
     raise DataError(
-        f"{root}: missing {', '.join(missing)}. Expected layout: {layout}. Found: {found}. "
-        f"{how} Then set data.root (beside a ckpt: root)."
+        f"{root}: missing {', '.join(missing)}. Expected layout: {layout}. Found: {found}. {how} "
+        "Then set data.root (with ckpt: root)."
     )
 
 
@@ -196,7 +196,7 @@ def by_stem(paths: list[Path], suffix: str = "") -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in paths:
         if (key := path.stem.removesuffix(suffix)) in found:
-            raise DataError(f"{path}: a second file of the name of {found[key]}. Remove one.")
+            raise DataError(f"{path}: has the same name as {found[key]}. Remove one.")
         found[key] = path
     return found
 

@@ -43,12 +43,12 @@ def admitted(transforms: Mapping[str, Any], bands: Bands, ignore_index: int) -> 
     """
     for name, transform in transforms.items():
         if not isinstance(transform, _KINDS):
-            raise ValueError(f"augment.{name}: is no transform of albumentations")
+            raise ValueError(f"augment.{name}: is not a transform of albumentations")
         for part in _parts(transform):
             how = getattr(part, "mask_interpolation", cv2.INTER_NEAREST)
             if how not in (cv2.INTER_NEAREST, cv2.INTER_NEAREST_EXACT):
                 raise ValueError(
-                    f"augment.{name}: mask_interpolation={how} would mix labels; leave it out"
+                    f"augment.{name}: mask_interpolation={how} would mix labels; remove it"
                 )
             if getattr(part, "fill_mask", None) == 0:  # which would be the first class
                 part.fill_mask = ignore_index
@@ -83,18 +83,17 @@ def _fault(transform: Transform, bands: Bands, ignore_index: int) -> str:
     for first, second in zip(fresh, again, strict=True):
         found, labels = first["image"], first["mask"]
         if not isinstance(found, np.ndarray) or found.dtype != image.dtype:
-            return f"gives {getattr(found, 'dtype', type(found))}; it must keep {image.dtype}"
+            return f"returns {getattr(found, 'dtype', type(found))}; it must keep {image.dtype}"
         if found.shape != image.shape or labels.shape != mask.shape:
             return (
-                f"changes the size or the bands ({list(image.shape)} to {list(found.shape)}); crop "
-                "and scale by data.crop_size and data.scale_range"
+                f"changes the size or the bands ({list(image.shape)} to {list(found.shape)}); to "
+                "crop and scale, set data.crop_size and data.scale_range"
             )
         if extra := set(np.unique(labels).tolist()) - {*range(_CLASSES), ignore_index}:
-            return f"makes labels that the mask has not ({sorted(extra)[:3]})"
+            return f"creates labels that are not in the mask ({sorted(extra)[:3]})"
         if not (np.array_equal(found, second["image"]) and np.array_equal(labels, second["mask"])):
             return (
-                "draws otherwise than from seed, epoch and index alone, so a training could not "
-                "be repeated"
+                "does not depend only on seed, epoch and index, so training could not be repeated"
             )
     return ""
 

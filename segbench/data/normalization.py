@@ -72,8 +72,8 @@ class Normalization:
         """What is wrong with the numbers given."""
         count = self._declared.count
         problems = [
-            f"{key} has {len(values)} value(s) for {count} channel(s); give one for each, or "
-            f"data.{key}=auto, which takes that of the training images"
+            f"{key} has {len(values)} value(s) for {count} channel(s); give one per channel, or "
+            f"set data.{key}=auto to compute it from the training images"
             for key, values in self._given.items()
             if values is not None and len(values) != count
         ]
@@ -155,6 +155,6 @@ def _numbers(values: Sequence[float] | str) -> tuple[float, ...] | None:
     """Given numbers; None for `auto`."""
     if isinstance(values, str):
         if values != "auto":
-            raise ValueError(f"mean and std are numbers, or auto, not {values}")
+            raise ValueError(f"mean and std must be numbers or auto, not {values}")
         return None
     return tuple(float(value) for value in values)

@@ -93,7 +93,7 @@ def read_pixels(data: bytes, path: Path | None) -> Pixels:
     except (DataError, ImportError):
         raise
     except Image.DecompressionBombError as error:
-        raise DataError(f"{path}: too large ({error}); cut it into parts.", "unreadable") from None
+        raise DataError(f"{path}: too large ({error}); cut it into tiles.", "unreadable") from None
     except Exception as error:  # decoders raise almost anything for damaged files
         raise unreadable(data, path, "file") from error
     if pixels.values.size == 0:
@@ -227,9 +227,9 @@ def _netpbm(data: bytes, match: re.Match[bytes]) -> Pixels:
     else:
         values = np.array(data[match.end() :].split()[:count], np.int64)
         if len(values) < count:
-            raise ValueError("cut short")
+            raise ValueError("truncated")
     if values.min(initial=0) < 0 or values.max(initial=0) > top:
-        raise ValueError("a value above the largest")
+        raise ValueError("a value above the maximum")
     return Pixels(values.astype(np.uint16 if top > 255 else np.uint8).reshape(shape), top)
 
 
@@ -241,7 +241,7 @@ def _only_array(data: bytes, path: Path | None) -> bytes:
             names = ", ".join(info.filename.removesuffix(".npy") for info in arrays[:5]) or "none"
             raise DataError(
                 f"{path}: contains {len(arrays)} arrays ({names}); expected one. Save each image "
-                "in a file of its own.",
+                "in a separate file.",
                 "unreadable",
             )
         if arrays[0].file_size > _MOST_UNPACKED * len(data):
@@ -258,14 +258,13 @@ def _npy(data: bytes, path: Path | None) -> Pixels:
     dtype, shape = np.dtype(header["descr"]), tuple(header["shape"])
     if dtype.kind not in "buif":
         raise DataError(
-            f"{path}: an array of {dtype}, which are no pixels; save whole numbers of 8 or 16 "
-            "bits.",
+            f"{path}: an array of {dtype}, which are not pixels; save 8-bit or 16-bit integers.",
             "unreadable",
         )
     if len(shape) not in (2, 3) or 0 in shape or shape[2:] > (MOST_CHANNELS,):
         raise DataError(
-            f"{path}: an array of shape {list(shape)}; expected [H, W] or [H, W, bands]. Save each "
-            "image in a file of its own, with the bands last.",
+            f"{path}: an array of shape {list(shape)}; expected [H, W] or [H, W, bands]. Save "
+            "each image in a separate file, with the bands last.",
             "unreadable",
         )
     # Not with np.load, which allocates as much memory as the header claims.

@@ -27,7 +27,7 @@ def proposal(paths: Sequence[Path | None]) -> str:
     every = max(1, len(paths) // _LOOKED_AT)
     found = [p for path in paths[::every] if (p := _pixels(path)) is not None]
     if not found:
-        return f"{len(paths)} image(s) are not read as data.channels and data.value_range say."
+        return f"{len(paths)} image(s) do not match data.channels and data.value_range."
     (kind, bands), count = Counter((p.type_name, _bands(p)) for p in found).most_common(1)[0]
     alike = [p for p in found if (p.type_name, _bands(p)) == (kind, bands)]
     low = min(float(p.values.min()) for p in alike)
@@ -40,7 +40,7 @@ def proposal(paths: Sequence[Path | None]) -> str:
     keys += [f"show: {_shown(bands)}"] * (bands > RGB)
     return (
         f"{len(paths)} image(s) contain {bands} band(s) of {kind}, {low:g} to {high:g}{others}. "
-        f"Write into the YAML, below the data set: {{{', '.join(keys)}}}"
+        f"Add to the YAML of the data set: {{{', '.join(keys)}}}"
     )
 
 
@@ -60,7 +60,7 @@ def unused_range(spans: Sequence[tuple[float, float]], bands: Bands) -> str | No
     if used >= _LEAST_SHARE and beyond <= 1:
         return None
     return (
-        f"data.value_range is [{black:g}, {white:g}], and the values lie in {low:g} to {high:g}. "
+        f"data.value_range is [{black:g}, {white:g}], but the values are in {low:g} to {high:g}. "
         f"Write value_range: {_range(low, high)}"
     )
 

@@ -62,7 +62,7 @@ class Splits:
         return self._frames[split]
 
     def fingerprint(self, split: str) -> str:
-        """Fingerprint of a split by content; see `fingerprint`."""
+        """Fingerprint of a split's content; see `fingerprint`."""
         memo = self.cache_dir / "fingerprints" if self.cache_dir else None
         return fingerprint(self.source, self.records(split), memo)
 
@@ -76,8 +76,8 @@ class Splits:
             return cached_in_memory(frames, self.cache_limit, label)
         if self.cache_dir is None:
             _log.warning(
-                "cache=disk for %s: this user has no home folder; going on without a cache (set "
-                "HOME, or data.cache_dir)",
+                "cache=disk for %s: this user has no home folder; continuing without a cache "
+                "(set HOME, or data.cache_dir)",
                 label,
             )
             return frames

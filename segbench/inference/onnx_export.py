@@ -1,8 +1,8 @@
 """Exports a model to ONNX, from pixels to logits.
 
     image float32 [N, channels, H, W], values as they are read (RGB in 0..255)
-      -> normalize -> pad to the divisor -> network -> crop
-      -> logits float32 [N, C, H, W]   (and, if asked for, labels uint8 [N, H, W])
+      -> normalize -> pad to the divisor -> model -> crop
+      -> logits float32 [N, C, H, W]   (and, if requested, labels uint8 [N, H, W])
 
 N, H and W may be any number. The file contains its classes, normalization and protocol.
 """
@@ -24,7 +24,7 @@ from torch.nn import functional as F
 
 from segbench.errors import ExportError
 from segbench.inference.labels import argmax_labels, checked_argmax, require_finite
-from segbench.inference.onnx import METADATA_KEY, OnnxNetwork, require
+from segbench.inference.onnx import METADATA_KEY, SEALED, OnnxNetwork, require, seal, unseal
 from segbench.inference.predictor import scaling
 
 OPSET = 18
@@ -161,8 +161,9 @@ def export_onnx(network: Deployed, file: Path, metadata: dict[str, Any]) -> Any:
     # images in a pooling pyramid), torch writes 1 for any image.
     for info in proto.graph.value_info:
         info.type.tensor_type.ClearField("shape")
-    onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps(metadata)})
+    onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps({**metadata, SEALED: True})})
     onnx.save(proto, str(file))
+    seal(file)
     return program
 
 
@@ -190,8 +191,8 @@ def explain(error: BaseException) -> str:
     first = next((line.strip() for line in str(chain[-1]).splitlines() if line.strip()), "")
     which = f"operator {operators[0]}" if operators else type(chain[-1]).__name__
     return (
-        f"the network cannot be written as ONNX: {which}: {first[:300]}. Replace that part of the "
-        "network by operators that ONNX has and that take any size, or keep the checkpoint"
+        f"the model cannot be exported to ONNX: {which}: {first[:300]}. Replace that part of the "
+        "model with operators that ONNX supports for any image size, or use the checkpoint"
     )
 
 
@@ -199,17 +200,13 @@ def quantize(file: Path, kind: str, images: Sequence[Tensor]) -> None:
     """Converts an ONNX file to int8, in place.
 
     Args:
-        file: as `export_onnx` wrote it.
-        kind: `dynamic`: weights are int8, the ranges of activations are found while it runs;
-            `static`: the ranges are those on `images`.
+        file: written by `export_onnx`.
+        kind: `dynamic`: weights are int8, the ranges of activations are computed at run time;
+            `static`: the ranges are calibrated on `images`.
         images: float32 `[1, channels, H, W]` as they are read.
     """
     require("onnxruntime")
     from onnxruntime import quantization
-
-    if kind == "dynamic":
-        quantization.quantize_dynamic(file, file)
-        return
 
     class Images(quantization.CalibrationDataReader):
         def __init__(self) -> None:
@@ -219,7 +216,12 @@ def quantize(file: Path, kind: str, images: Sequence[Tensor]) -> None:
             image = next(self.rest, None)
             return None if image is None else {"image": image.numpy()}
 
-    quantization.quantize_static(file, file, Images(), per_channel=True)
+    unseal(file)
+    if kind == "dynamic":
+        quantization.quantize_dynamic(file, file)
+    else:
+        quantization.quantize_static(file, file, Images(), per_channel=True)
+    seal(file)
 
 
 def agreement(network: Deployed, onnx: OnnxNetwork, image: Tensor) -> tuple[float, float]:

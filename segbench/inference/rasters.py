@@ -44,7 +44,7 @@ def is_georeferenced(path: Path) -> bool:
     try:
         with tifffile.TiffFile(path) as file:
             return any(tag in file.pages[0].tags for tag in _GEO_TAGS)  # type: ignore[union-attr]
-    except Exception:  # of many kinds; told by whoever decodes the file
+    except Exception:  # of many kinds; told by anyone who decodes the file
         return False
 
 
@@ -135,7 +135,7 @@ def predict_raster(
 
     Raises:
         DataError: a window cannot be read.
-        NonFiniteLogitsError: the network answers with NaN or infinity.
+        NonFiniteLogitsError: the logits contain NaN or infinity.
     """
     rasterio = needed("rasterio", "geo", "a georeferenced raster")
     strips = list(_strips(raster.shape[3], window, stride, predictor.classes.num_classes))

@@ -73,7 +73,9 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
         print(f"the pretrained first convolution was inflated from {RGB} to {channels} channels")
     data = build.build_datamodule(loader_node, source, config["seed"], config.get("augment"))
     if config["inference"].get("drop_class"):
-        raise ConfigError("inference.drop_class is for prediction; in training it must be null")
+        raise ConfigError(
+            "inference.drop_class is only for prediction; it must be null in training"
+        )
     predictor = build.build_predictor(config["inference"], model, source.classes, data)
     named = class_weight_names(config["loss"])
     equal = {name: [1.0] * source.classes.num_classes for name in named}

@@ -16,6 +16,7 @@ from torch import Tensor
 from segbench.data.bands import RGB8, Bands
 from segbench.data.classes import ClassSet
 from segbench.data.files import read_rgb
+from segbench.errors import DataError
 from segbench.inference.sheets import film_strip, panel_height, sample_sheet, strip_epochs
 from segbench.system.storage import replacing, write_png
 from segbench.training.tracking import log_samples
@@ -96,7 +97,7 @@ class Samples(pl.Callback):
         folder: folder for `epoch0007.png` and, at the end, `film_strip.png` of the first image.
         classes: the class set.
         indices: positions in the validation set.
-        every: after every so many epochs, and after the last.
+        every: number of epochs between two sheets; also written after the last epoch.
         bands: how images are shown.
     """
 
@@ -164,9 +165,21 @@ class Samples(pl.Callback):
         if self._height is None or not trainer.is_global_zero:
             return
         files = {int(file.stem.removeprefix("epoch")): file for file in self.folder.glob("epoch*")}
-        sheets = {epoch: read_rgb(files[epoch]) for epoch in strip_epochs(sorted(files))}
-        strip = film_strip(sheets, self._height)
-        write_png(self.folder / "film_strip.png", strip)
+        try:
+            sheets = {epoch: read_rgb(files[epoch]) for epoch in strip_epochs(sorted(files))}
+        except DataError as error:  # of an earlier start; it does not decide how a run ends
+            print(f"note: no film_strip.png is drawn: {error}")
+            return
+        if sheets:
+            write_png(self.folder / "film_strip.png", film_strip(sheets, self._height))
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the film strip needs of a run whose last epoch is finished when it is resumed."""
+        return {"height": self._height}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restores it."""
+        self._height = state_dict["height"]
 
 
 class EpochLines(pl.Callback):

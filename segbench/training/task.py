@@ -239,7 +239,7 @@ class SegmentationTask(pl.LightningModule):
         if self.trainer.max_epochs and steps < wanted:
             raise ConfigError(
                 f"trainer.max_steps={wanted}, but trainer.max_epochs={self.trainer.max_epochs} "
-                f"ends after {steps} steps; add trainer.max_epochs=-1 to let the steps decide"
+                f"ends after {steps} steps; set trainer.max_epochs=-1 to train for max_steps"
             )
         optimizer = self.make_optimizer(self.model)
         scheduler = self.make_scheduler(optimizer, steps)

@@ -45,7 +45,9 @@ def test_every_type_and_number_of_bands_comes_back_exactly(dtype: str, bands: in
         np.testing.assert_array_equal(found, expected.astype(np.float32))
         chosen = decode_image(data, PATH, Bands((bands - 1, 0), (0.0, 1.0)))
         np.testing.assert_array_equal(chosen, found[..., [bands - 1, 0]])
-        with pytest.raises(DataError, match=rf"contains {bands} band\(s\), counted from 0; data"):
+        with pytest.raises(
+            DataError, match=rf"contains {bands} band\(s\), counted from 0, but data"
+        ):
             decode_image(data, PATH, Bands((bands,), (0.0, 1.0)))
         if bands not in (1, 7):
             with pytest.raises(DataError, match=rf"contains {bands} band.*data.channels={bands}"):
@@ -69,7 +71,7 @@ def test_numbers_that_floats_cannot_hold_are_refused() -> None:
     for values, words in (
         (fine + 1, "beyond 16777216"),
         (np.array([[1, np.nan]], np.float32), r"50\.00% of its values are not finite"),
-        (np.array([[1e300]]), "32-bit floats cannot hold"),
+        (np.array([[1e300]]), "32-bit floats cannot represent"),
     ):
         with pytest.raises(DataError, match=words):
             decode_image(npy(values), PATH, wide)
@@ -281,5 +283,5 @@ def test_what_is_given_is_not_measured_and_wrong_numbers_are_named() -> None:
 
 def test_bands_on_pages_are_told_from_bands_of_a_page() -> None:
     pages = tiff(np.moveaxis(random_pixels("uint16", 4), -1, 0), photometric="minisblack")
-    with pytest.raises(DataError, match=r"1 band\(s\) in the first of its 4 pages"):
+    with pytest.raises(DataError, match=r"1 band\(s\) on the first of its 4 pages"):
         decode_image(pages, PATH, Bands(4, (0.0, 9.0)))

@@ -112,9 +112,9 @@ class Counting(A.ImageOnlyTransform):
         (A.ToFloat(), "it must keep uint8"),
         (A.ToGray(num_output_channels=1), "changes the size or the bands"),
         (A.HueSaturationValue(), None),
-        (Moody(p=1.0), "draws otherwise than from seed"),
-        (Counting(), "draws otherwise than from seed"),
-        (A.Lambda(mask=lambda mask, **_: mask + 100, p=1.0), "makes labels that"),
+        (Moody(p=1.0), "does not depend only on seed"),
+        (Counting(), "does not depend only on seed"),
+        (A.Lambda(mask=lambda mask, **_: mask + 100, p=1.0), "creates labels that"),
         (len, "is no transform"),
     ],
 )

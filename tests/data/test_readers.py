@@ -172,9 +172,9 @@ def test_masks_of_coco_are_those_of_ann_to_mask(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"images": None}, "no COCO file"),
+        ({"images": None}, "not a COCO instances file"),
         ({"categories": [{"id": 7, "name": "cell"}]}, "unknown category 9"),
-        ("[", "is no JSON"),
+        ("[", "is not JSON"),
     ],
 )
 def test_damaged_annotations_are_named(tmp_path: Path, change: Any, words: str) -> None:
@@ -223,7 +223,7 @@ def test_shapes_of_labelme(tmp_path: Path) -> None:
     (tmp_path / "train" / "a.json").write_text(
         json.dumps({"imageHeight": 9, "imageWidth": 9, "shapes": []})
     )
-    with pytest.raises(DataError, match=r"says that a\.png is 9x9, and the file is 40x30"):
+    with pytest.raises(DataError, match=r"says that a\.png is 9x9, but the file is 40x30"):
         source.read(record)
 
 
@@ -273,5 +273,5 @@ def test_a_data_set_of_hugging_face(tmp_path: Path) -> None:
     assert fingerprint(again, again.records("val")) == before
     with pytest.raises(DataError, match=r"no column 'mask' .*picture, labels, id, patient"):
         HuggingFace(str(tmp_path / "set"), image="picture", classes=["a"]).records("train")
-    with pytest.raises(DataError, match="is no data set that save_to_disk wrote"):
+    with pytest.raises(DataError, match="is not a data set written by save_to_disk"):
         HuggingFace(str(tmp_path), classes=["a"]).records("train")

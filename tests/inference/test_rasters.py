@@ -91,7 +91,10 @@ def test_what_cannot_be_meant_is_told(
     deep = write_raster(tmp_path / "deep.tif", np.zeros((4, 40, 50), np.uint16))
     words = (f"ckpt={ckpt}", f"source={deep}", f"output={tmp_path}/out")
     assert predict(compose("predict", *words)) == 1
-    assert "deep.tif: contains 16-bit integers, and only you know" in capsys.readouterr().err
+    assert (
+        "deep.tif: contains 16-bit integers, and the values of black and white are unknown"
+        in capsys.readouterr().err
+    )
     assert not list((tmp_path / "out").rglob("deep*"))
     rgb = write_raster(tmp_path / "rgb.tif", np.zeros((3, 40, 50), np.uint8))
     words = (f"ckpt={ckpt}", f"source={rgb}", f"output={tmp_path}/out", "inference=tta")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -16,6 +15,7 @@ from segbench.data.bands import RGB, bands_from
 from segbench.data.classes import ClassSet
 from segbench.data.dataset import SPLITS, Arrays, Record, check_split
 from segbench.data.files import Place, all_paired, read_image
+from segbench.data.regexes import Regex
 from segbench.data.sources.folder_config import check_arguments, class_set, started
 from segbench.data.sources.folder_rows import rows_of
 from segbench.data.sources.label_map import (
@@ -48,9 +48,9 @@ class Folder:
         table: CSV below `root` with the columns image, mask, split and group; replaces `images`
             and `masks`.
         ratio: shares of train, val and test; groups are never divided.
-        split_seed: decides the division by `ratio`.
-        group_regex: searched in the name; its first bracket (or the whole match) is the group of
-            an image. None makes every image its own group.
+        split_seed: seed of the division by `ratio`.
+        group_regex: searched in the name; its first capture group (or the whole match) is the
+            group of an image. None makes every image its own group.
         group_starts: for names that end in a frame number: the first frame of each sequence; the
             frames of a sequence are one group.
         mask_type: `ids` (one label ID per pixel, palette PNG included), `rgb` (colors), `binary`
@@ -69,8 +69,8 @@ class Folder:
         ignore_values: raw values (or colors) that `auto` ignores.
         channels, value_range, show: which bands the model sees, see `data.bands`.
         slice_axis: along which axis volumes (NIfTI) are cut into images; see `data.volumes`.
-        protocol: short id of the label protocol; scores are compared only within one.
-        about: what people should know of the data set; see `segbench.data.about`.
+        protocol: short id of the label protocol; only scores of one protocol are compared.
+        about: facts about the data set; see `segbench.data.about`.
 
     Raises:
         ValueError: arguments contradict each other.
@@ -111,9 +111,9 @@ class Folder:
         self.splits = dict(splits or {})
         self.lists, self.ratio, self.split_seed = lists, ratio, split_seed
         try:
-            self.group_regex = re.compile(group_regex) if group_regex else None
-        except re.error as error:
-            raise ValueError(f"group_regex '{group_regex}': {error}") from None
+            self.group_regex = Regex(group_regex) if group_regex else None
+        except ValueError as error:
+            raise ValueError(f"group_regex {error}") from None
         self.group_starts = sorted(group_starts or ())
         self.mask_type, self.threshold, self.merge_masks = mask_type, threshold, merge_masks
         self.names, self.colors = classes, colors
@@ -260,7 +260,7 @@ class Folder:
         return None if record.part is None else (record.part, self.slice_axis)
 
     def _all_masks(self, strict: bool) -> Iterator[tuple[Path, Place | None]]:
-        """The masks of all splits; if not `strict`, of those records that can be found."""
+        """The masks of all splits; if not `strict`, only of the records that can be found."""
         for split in SPLITS:
             if split in self.absent or (self.lists is not None and split not in self.lists):
                 continue
@@ -278,10 +278,13 @@ class Folder:
             return f"frames from {started(name, self.group_starts)}"
         if self.group_regex is None:
             return prefix + name
-        match = self.group_regex.search(name)
+        try:
+            match = self.group_regex.search(name)
+        except ValueError as error:
+            raise DataError(f"data.group_regex {error}.") from None
         if match is None:
             raise DataError(
                 f"'{name}' does not match data.group_regex='{self.group_regex.pattern}', which "
-                "says what group an image belongs to."
+                "determines the group of an image."
             )
         return match[1] if self.group_regex.groups else match[0]

@@ -15,7 +15,7 @@ from segbench.errors import DataError
 if TYPE_CHECKING:
     from segbench.data.sources.folder import Folder
 
-# Tried in turn for ignored pixels. There are more grays than classes, so one is free.
+# Tried in turn for ignored pixels. There are more grays than classes, so one is always free.
 MASK_TYPES = ("ids", "rgb", "binary", *KINDS)
 _VOID_COLORS = ((0, 0, 0), (255, 255, 255), (255, 0, 255), *((gray,) * 3 for gray in range(256)))
 
@@ -33,7 +33,7 @@ def check_arguments(folder: Folder) -> None:
 
 
 def _contradictions(folder: Folder) -> list[str]:
-    """A phrase for each pair of arguments that cannot both be meant."""
+    """A phrase for each pair of arguments that contradict each other."""
     ways = {
         "{split} in images": "{split}" in (folder.images or ""),
         "lists": folder.lists is not None,
@@ -63,7 +63,7 @@ def _contradictions(folder: Folder) -> list[str]:
     if folder.mask_type == "rgb" and folder.declared is None and not folder.colors:
         problems.append("mask_type rgb needs colors or a label_map")
     if folder.mask_type == "binary" and folder.declared is None and len(folder.names or "") != 2:
-        problems.append("mask_type binary needs two classes (of 0 and of 255)")
+        problems.append("mask_type binary needs two classes (for 0 and for 255)")
     if folder.threshold is not None and (
         folder.mask_type != "binary" or folder.declared is not None
     ):
@@ -73,7 +73,9 @@ def _contradictions(folder: Folder) -> list[str]:
     if folder.ratio is not None and min(folder.ratio, default=0) < 0:
         problems.append(f"ratio is {folder.ratio}; expected shares of 0 or more")
     if "ignore" in (folder.names or ()):
-        problems.append("a class cannot be called 'ignore', which means pixels without label")
+        problems.append(
+            "a class cannot be called 'ignore', which stands for pixels without a label"
+        )
     return problems
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from segbench.data.files import pair
@@ -11,7 +11,6 @@ from segbench.data.sources.layout import (
     Row,
     find_files,
     group_in,
-    of_one_file,
     read_list,
     read_table,
     split_groups,
@@ -93,4 +92,24 @@ def _masks_of(
         more = further if source.merge_masks else None
         return find_files(source.root, pattern, folder, "data.masks", read, more)
     file = source.root / pattern.replace("{split}", folder)
-    return of_one_file(file, source.outlines.names_in(file), images)
+    return _of_one_file(file, source.outlines.names_in(file), images)
+
+
+def _of_one_file(
+    file: Path, described: Sequence[str], images: Mapping[str, Path]
+) -> dict[str, Path]:
+    """A file with the masks of many images, by the name of each image that it describes.
+
+    Args:
+        file: the annotations.
+        described: the images in it, as paths without suffix.
+        images: those that were found, by name.
+    """
+    names = {image.with_suffix("").as_posix(): name for name, image in images.items()}
+    tails = {PurePosixPath(path).name: name for path, name in names.items()}
+    found = {}
+    for text in described:
+        whole = [name for path, name in names.items() if path.endswith(f"/{text}")]
+        name = whole[0] if len(whole) == 1 else tails.get(PurePosixPath(text).name)
+        found[name or text] = file
+    return found

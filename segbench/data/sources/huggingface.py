@@ -44,7 +44,7 @@ class HuggingFace:
         protocol: short id of the label protocol; scores are compared only within one.
 
     Raises:
-        ValueError: arguments that contradict each other.
+        ValueError: arguments contradict each other.
         ConfigError: the package `datasets` is not installed.
     """
 
@@ -130,7 +130,7 @@ class HuggingFace:
             found = datasets.load_from_disk(str(self.root))
         except Exception as error:  # of many kinds
             raise DataError(
-                f"{self.root}: is no data set that save_to_disk wrote "
+                f"{self.root}: is not a data set written by save_to_disk "
                 f"({(str(error).splitlines() or [''])[0][:200]})."
             ) from None
         return found if isinstance(found, dict) else {"": found}
@@ -142,7 +142,7 @@ class HuggingFace:
                 return self._checked(name)
         raise DataError(
             f"{self.root}: has no split '{wanted}'; it has {', '.join(self._tables) or 'one'}. "
-            f"Set data.splits={{{split}: NAME}}; for a data set without splits call "
+            f"Set data.splits={{{split}: NAME}}; for a data set without splits, call "
             "train_test_split and save it again."
         )
 

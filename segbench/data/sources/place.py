@@ -61,19 +61,19 @@ def check_place(
     steps = " ".join(f"({n}) {step}" for n, step in enumerate(about.get("get", ()), 1))
     if not root.is_dir():
         raise DataError(
-            f"{root}: no such folder. Set data.root (beside a ckpt: root) to the folder of {title}."
-            f"\nExpected layout:\n{layout}\nTo get it: {steps}"
+            f"{root}: no such folder. Set data.root (with ckpt: root) to the folder of {title}.\n"
+            f"Expected layout:\n{layout}\nHow to get it: {steps}"
         )
     if other := _root_nearby(root, needed):
         raise DataError(
-            f"{root}: {title} lies in {other}. Set data.root={other} (beside a ckpt: root={other})."
+            f"{root}: {title} is in {other}. Set data.root={other} (with ckpt: root={other})."
         )
     there = [path for path in dict.fromkeys(needed) if path not in missing]
-    half = f" Only {', '.join(there)} is there: a part of it was not unpacked." if there else ""
+    half = f" Only {', '.join(there)} is there: it was only partly unpacked." if there else ""
     raise DataError(
         f"{root}: missing {', '.join(missing)} of {title}.{half}{looks_like(root)} "
         f"Found: {_entries(root)}."
-        f"\nExpected layout:\n{layout}\nTo get it: {steps}"
+        f"\nExpected layout:\n{layout}\nHow to get it: {steps}"
     )
 
 
