@@ -269,7 +269,7 @@ def test_the_check_explains_how_to_get_a_missing_data_set(
 
 
 def test_a_model_card_states_the_license_of_the_data() -> None:
-    assert "Those of LoveDA: CC BY-NC-SA 4.0" in terms(config_of("loveda"))
+    assert "License of LoveDA: CC BY-NC-SA 4.0" in terms(config_of("loveda"))
 
 
 @pytest.mark.parametrize("name", ["ade20k", "acdc"])
