@@ -44,7 +44,7 @@ def is_georeferenced(path: Path) -> bool:
     try:
         with tifffile.TiffFile(path) as file:
             return any(tag in file.pages[0].tags for tag in _GEO_TAGS)  # type: ignore[union-attr]
-    except Exception:  # of many kinds; told by anyone who decodes the file
+    except Exception:  # of many kinds; reported when the file is decoded
         return False
 
 
