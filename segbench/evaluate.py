@@ -176,7 +176,7 @@ def _seen_as_in_training(segmenter: Segmenter) -> Config:
     from segbench.artifacts.typed import plain
 
     meta = segmenter.meta
-    trained = meta["config"]["data"]  # an ONNX file normalizes by itself: see there
+    trained = meta["config"]["data"]  # an ONNX graph normalizes by itself: see there
     own: Config = {}
     for key in ("mean", "std"):
         given = trained.get(key)

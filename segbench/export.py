@@ -188,7 +188,7 @@ def _parity(network: Deployed, file: Path, images: list[Tensor], config: Config)
 
 
 def _inside(segmenter: Segmenter) -> Config:
-    """What the file itself carries: all that predict and evaluate need."""
+    """The metadata inside the file: everything that predict and evaluate need."""
     keys, meta = ("format", "config", "classes", "protocol", "scores"), segmenter.meta
     inside = {key: meta[key] for key in keys if key in meta}
     # The graph pads by itself, and ONNX Runtime computes in float32.

@@ -138,7 +138,7 @@ def _predict_images(
                     "them)")  # fmt: skip
             visible = segmenter.bands.displayed(image)
             pending.append(writers.submit(outputs.write, name, visible, found.labels, found.probs))
-            while len(pending) > 2 * config["writers"]:  # bounds the memory
+            while len(pending) > 2 * config["writers"]:  # limits the memory
                 pending.popleft().result()
             done += 1
             show(done)

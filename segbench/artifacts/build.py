@@ -212,7 +212,7 @@ def _classes_argument(node: Mapping[str, Any], num_classes: int) -> Config:
 def build_predictor(
     node: Mapping[str, Any], model: nn.Module, classes: ClassSet, data: SegmentationData
 ) -> Predictor:
-    """What turns the logits of a model into label maps."""
+    """Builds the predictor, which turns the logits of a model into label maps."""
     given = {
         "model": model,
         "classes": classes,
@@ -246,7 +246,7 @@ def build_scheduler(
 
 
 def start_from(model: nn.Module, weights: str) -> LoadReport:
-    """Loads weights into a model; returns which fit.
+    """Loads weights into a model; returns a message that lists which ones fit.
 
     Raises:
         ConfigError: they cannot be read, or belong to another model.

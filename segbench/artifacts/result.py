@@ -65,9 +65,9 @@ class Protocol:
         void_prediction: how void predicted on a labeled pixel counts; `miss` = a miss of its class.
         selection: which weights were tested, `best` by val/mIoU or `last`; None if unknown.
         num_classes, labels: without the ignored one; as `DataInfo.protocol`.
-        precision: of the forward pass, Lightning's name.
-        source: the checkpoint or the folder that was scored; None for a training.
-        format: of the label maps in that folder.
+        precision: precision of the forward pass, Lightning's name.
+        source: the checkpoint or folder that was scored; None for a training.
+        format: format of the label maps in that folder.
         void_values: raw labels in it that count as void.
         partial: why some images of the split were not scored.
     """

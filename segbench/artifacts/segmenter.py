@@ -118,7 +118,7 @@ class Segmenter:
 
         Args:
             image: a file, or uint8 `[H, W, 3]` RGB; of a checkpoint for other bands as it says.
-            with_probs: also return the probabilities (C times the memory of the picture).
+            with_probs: also return the probabilities (C floats per pixel).
 
         Raises:
             DataError: the file cannot be read, or is too large for probabilities (TTA needs them).

@@ -32,7 +32,7 @@ from segbench.system.storage import clear_drafts, replacing, waiting_for
 
 FORMAT = 4  # 4: images of any of three types, as they are stored
 _TYPES = {name: np.dtype(name) for name in ("uint8", "uint16", "float32")}
-_VERIFIED_BYTES = 1 << 28  # at most so much is compared with its checksums on opening
+_VERIFIED_BYTES = 1 << 28  # maximum compared with checksums on opening
 _SPARE_BYTES = 1 << 28  # left free on the disk, and in memory
 _log = logging.getLogger(__name__)
 

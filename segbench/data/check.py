@@ -91,7 +91,7 @@ def _measure(
     good: list[Record] = []
     measured: list[Measured] = []
     unlike: list[Record] = []  # whose bands or values the config does not describe
-    robust = getattr(source, "threshold", None) is not None  # compression moves no threshold
+    robust = getattr(source, "threshold", None) is not None  # then compression has no effect
     lossy = [] if robust else [str(r.mask) for r in records if _is_lossy(r)]
     if lossy:
         text = (

@@ -57,18 +57,18 @@ class SegmentationData(pl.LightningDataModule):
         cat_max_ratio, class_uniform, hflip: see `ScaleCrop`.
         vflip, rot90, rotate, color_jitter, blur, noise, cutout: see `Augmentation`.
         resize: `(H, W)` to which all images are resized, in training and evaluation; None keeps
-            them. Scores are still taken at original resolution: val and test masks keep theirs.
+            their size. Scores are always at original resolution: val and test masks keep theirs.
         mean: of each channel, of values in 0..1 (black to white); `auto` takes that of the training
             images.
         std: standard deviation, likewise.
-        cache: where decoded frames of train and val are kept: `disk`, `ram` or `none`.
+        cache: where decoded frames of train and val are cached: `disk`, `ram` or `none`.
         cache_dir: folder of disk caches; None = `machine.cache_folder()`. Without a home folder
             there is no such folder, and nothing is cached on disk.
         cache_limit_gb: maximum size of all caches together, in 10^9 bytes.
         frames_on_device: keep the training frames on the GPU and augment there.
         pin_memory: page-locked batches; None = with CUDA.
         augment: albumentations transforms by name, see `further_transforms.admitted`.
-        preview: whether the verb that trains is to call `write_preview`.
+        preview: whether `segbench.train` should call `write_preview`.
 
     Raises:
         ValueError: arguments are out of range; the message names all of them.
@@ -167,7 +167,7 @@ class SegmentationData(pl.LightningDataModule):
         return self.splits.records(split)
 
     def fingerprint(self, split: str) -> str:
-        """Fingerprint of a split by content; see `fingerprint`."""
+        """Fingerprint of a split's content; see `fingerprint`."""
         return self.splits.fingerprint(split)
 
     def class_weights(self, weighting: str) -> list[float]:
@@ -216,7 +216,7 @@ class SegmentationData(pl.LightningDataModule):
         if self.eval_batch_size is not None:
             return self.eval_batch_size
         if device is None or device.type != "cuda":
-            return 1  # a CPU is no faster with more
+            return 1  # a larger batch is not faster on a CPU
         crop = self.crop_size
         if crop is None:
             return self.batch_size

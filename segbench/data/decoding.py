@@ -75,7 +75,7 @@ def decode_image(data: bytes, path: Path | None, bands: Bands) -> np.ndarray:
 
     Args:
         data: the bytes of the file.
-        path: what to call it in an error.
+        path: name of the file in errors.
         bands: which bands, and what their values mean.
 
     Returns:

@@ -70,7 +70,7 @@ def read_colors(path: Path | None) -> np.ndarray:
 
 
 def read_ids(path: Path | None, place: Place | None = None) -> np.ndarray:
-    """Decodes a mask of label ids; a color mask is refused.
+    """Decodes a mask of label ids; a color mask is an error.
 
     Returns:
         uint8 or uint16 `[H, W]`.

@@ -23,17 +23,17 @@ def decode_mask(data: bytes, path: Path | None) -> np.ndarray:
 
     Args:
         data: the bytes of the file.
-        path: what to call it in an error.
+        path: name of the file in errors.
 
     Returns:
-        uint8 or uint16 `[H, W]` raw label values (of a palette: positions), or uint8 `[H, W, 3]`
+        uint8 or uint16 `[H, W]` raw label values (for a palette, indices), or uint8 `[H, W, 3]`
         RGB for a color mask.
 
     Raises:
-        DataError: damaged or no image, or values that are no labels.
+        DataError: damaged or not an image, or values that cannot be labels.
     """
     check_whole(data, path)
-    if data.startswith(PNG_MAGIC) and data[24:26] == b"\x08\0":  # gray of 8 bits, by far most
+    if data.startswith(PNG_MAGIC) and data[24:26] == b"\x08\0":  # 8-bit gray, the usual case
         mask = imdecode(data, cv2.IMREAD_GRAYSCALE)
         if mask is None:
             raise unreadable(data, path, "mask")
@@ -49,7 +49,7 @@ def decode_mask(data: bytes, path: Path | None) -> np.ndarray:
 
 
 def decode_colors(data: bytes, path: Path | None) -> np.ndarray:
-    """Decodes a color mask, or a palette image by its palette; gray is refused.
+    """Decodes a color mask, or a palette image to its colors; grayscale is an error.
 
     Returns:
         uint8 `[H, W, 3]` RGB.
@@ -64,7 +64,7 @@ def decode_colors(data: bytes, path: Path | None) -> np.ndarray:
 
 
 def labels_of(pixels: Pixels, path: Path | None) -> np.ndarray:
-    """Whole numbers of any type as uint8 or uint16; DataError for what cannot be a label."""
+    """Integers of any type as uint8 or uint16; DataError for values that cannot be labels."""
     mask = pixels.values
     if pixels.bands not in (1, 3):
         raise DataError(

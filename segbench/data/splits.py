@@ -62,7 +62,7 @@ class Splits:
         return self._frames[split]
 
     def fingerprint(self, split: str) -> str:
-        """Fingerprint of a split by content; see `fingerprint`."""
+        """Fingerprint of a split's content; see `fingerprint`."""
         memo = self.cache_dir / "fingerprints" if self.cache_dir else None
         return fingerprint(self.source, self.records(split), memo)
 

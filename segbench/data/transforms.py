@@ -41,7 +41,7 @@ class Augmentation:
             share; 0 disables it.
         blur: probability of a light Gaussian blur.
         noise: probability of Gaussian noise.
-        cutout: probability that 1-4 rectangles are blanked; there the mask becomes ignored.
+        cutout: probability that 1-4 rectangles are blanked out; their mask is ignored.
         image_fill: value of padding and cutouts in each band; whole numbers for images of such.
         ignore_index: mask value of padding and cutouts.
         limits: the values of black and white in uint16 and float32 images; None: 8 bits.

@@ -17,7 +17,7 @@ import numpy as np
 
 Size = tuple[int, int]
 _MOST_BANDS = 4  # of OpenCV
-_WARP_COST = 5.0  # a pixel of an affine warp takes as long as so many of a resize
+_WARP_COST = 5.0  # a pixel of an affine warp takes this many times as long as one of a resize
 
 
 class _Aligned(NamedTuple):

@@ -70,7 +70,7 @@ def explain_image(
     """Explains one image.
 
     Args:
-        segmenter: the network; it sees the image in one piece.
+        segmenter: the model; it gets the image in one piece.
         image: as the checkpoint reads it.
         mask: uint8 `[H, W]`, for the error map.
         labels: classes of the heat maps; None: the most frequent ones, or those at `pixel` or in

@@ -1,8 +1,8 @@
 """Exports a model to ONNX, from pixels to logits.
 
     image float32 [N, channels, H, W], values as they are read (RGB in 0..255)
-      -> normalize -> pad to the divisor -> network -> crop
-      -> logits float32 [N, C, H, W]   (and, if asked for, labels uint8 [N, H, W])
+      -> normalize -> pad to the divisor -> model -> crop
+      -> logits float32 [N, C, H, W]   (and, if requested, labels uint8 [N, H, W])
 
 N, H and W may be any number. The file contains its classes, normalization and protocol.
 """
@@ -200,9 +200,9 @@ def quantize(file: Path, kind: str, images: Sequence[Tensor]) -> None:
     """Converts an ONNX file to int8, in place.
 
     Args:
-        file: as `export_onnx` wrote it.
-        kind: `dynamic`: weights are int8, the ranges of activations are found while it runs;
-            `static`: the ranges are those on `images`.
+        file: written by `export_onnx`.
+        kind: `dynamic`: weights are int8, the ranges of activations are computed at run time;
+            `static`: the ranges are calibrated on `images`.
         images: float32 `[1, channels, H, W]` as they are read.
     """
     require("onnxruntime")

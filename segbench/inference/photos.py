@@ -11,7 +11,7 @@ from segbench.data.decoding import decode_image, read_bytes
 
 
 def read_photo(path: Path, bands: Bands = RGB8) -> np.ndarray:
-    """Reads an image the right way up, by the rules of `data.decoding`.
+    """Reads an image in its displayed orientation, by the rules of `data.decoding`.
 
     Args:
         path: the file.

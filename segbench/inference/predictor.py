@@ -34,10 +34,10 @@ class Predictor:
         blend: how overlapping windows are weighted, see `windows.slide`.
         scales: sizes relative to the image at which the model is run.
         flip: also run on the mirrored image.
-        divisor: for networks that do not pad themselves: height and width are padded with the
-            mean color, below and to the right, to a multiple of this; the logits are cut back.
-        drop_class: name of a class that is never predicted (a background class); `classes` of
-            the predictor is then the class set without it.
+        divisor: for models that do not pad themselves: height and width are padded with the mean
+            color, at the bottom and right, to a multiple of this; the logits are cropped.
+        drop_class: name of a class that is never predicted (a background class); `classes` of the
+            predictor is then the class set without it.
         value_range: the values of black and white in the images.
 
     Raises:
@@ -92,10 +92,10 @@ class Predictor:
 
         Args:
             image: uint8 `[N, 3, H, W]` RGB, or as it is read, on the model's device.
-            size: `(H, W)` of the label maps; None keeps the image's.
-            names: of the images, for the error.
-            finite: is given whether the logits were finite, to be checked when all images are
-                done; None checks at once, for which the host waits.
+            size: `(H, W)` of the label maps; None keeps that of the image.
+            names: names of the images, for errors.
+            finite: collects whether the logits were finite, to be checked after all images; None
+                checks immediately, which makes the host wait.
 
         Returns:
             uint8 `[N, *size]`.

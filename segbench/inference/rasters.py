@@ -135,7 +135,7 @@ def predict_raster(
 
     Raises:
         DataError: a window cannot be read.
-        NonFiniteLogitsError: the network answers with NaN or infinity.
+        NonFiniteLogitsError: the logits contain NaN or infinity.
     """
     rasterio = needed("rasterio", "geo", "a georeferenced raster")
     strips = list(_strips(raster.shape[3], window, stride, predictor.classes.num_classes))

@@ -45,7 +45,7 @@ def slide(
         stride: `(rows, columns)` between windows.
         batch: windows per call of `forward`; the images of a batch count separately.
         blend: weight of a pixel in its window: `uniform` as in mmsegmentation, or `gaussian`,
-            which trusts the center of a window more (nnU-Net; sigma an eighth of the window).
+            which gives the center of a window more weight (nnU-Net; sigma is an eighth of it).
         lefts: where windows start along a row; None: everywhere. With fewer, the bands begin with
             the first of these windows and end with the last.
 

@@ -179,7 +179,7 @@ class Context(nn.Module):
 
 
 class Merge(nn.Module):
-    """Project both maps to the same width, add the upsampled deep one, one 3x3 convolution."""
+    """Projects both maps to the same width, adds the upsampled deep one, then 3x3."""
 
     def __init__(self, deep_channels: int, skip_channels: int, out_channels: int) -> None:
         super().__init__()

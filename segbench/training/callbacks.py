@@ -97,7 +97,7 @@ class Samples(pl.Callback):
         folder: folder for `epoch0007.png` and, at the end, `film_strip.png` of the first image.
         classes: the class set.
         indices: positions in the validation set.
-        every: after every so many epochs, and after the last.
+        every: number of epochs between two sheets; also written after the last epoch.
         bands: how images are shown.
     """
 

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segbench.data.decoding import decode_colors, decode_mask, decode_rgb
+from segbench.data.decoding import decode_rgb
+from segbench.data.labels import decode_colors, decode_mask
 from segbench.errors import DataError
 from tests.campaigns.mutations import mutated
 from tests.campaigns.tables import each, refused, show

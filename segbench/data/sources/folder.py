@@ -48,9 +48,9 @@ class Folder:
         table: CSV below `root` with the columns image, mask, split and group; replaces `images`
             and `masks`.
         ratio: shares of train, val and test; groups are never divided.
-        split_seed: decides the division by `ratio`.
-        group_regex: searched in the name; its first bracket (or the whole match) is the group of
-            an image. None makes every image its own group.
+        split_seed: seed of the division by `ratio`.
+        group_regex: searched in the name; its first capture group (or the whole match) is the
+            group of an image. None makes every image its own group.
         mask_type: `ids` (one label ID per pixel, palette PNG included), `rgb` (colors), `binary`
             (0 and 255, or 0 and 1, alike in all masks), or outlines: `coco` (`masks` is a file of
             all images) or `labelme` (a file for each), see `data.annotations`.
@@ -65,8 +65,8 @@ class Folder:
         ignore_values: raw values (or colors) that `auto` ignores.
         channels, value_range, show: which bands the model sees, see `data.bands`.
         slice_axis: along which axis volumes (NIfTI) are cut into images; see `data.volumes`.
-        protocol: short id of the label protocol; scores are compared only within one.
-        about: what people should know of the data set; see `segbench.data.about`.
+        protocol: short id of the label protocol; only scores of one protocol are compared.
+        about: facts about the data set; see `segbench.data.about`.
 
     Raises:
         ValueError: arguments contradict each other.
@@ -237,7 +237,7 @@ class Folder:
         return None if record.part is None else (record.part, self.slice_axis)
 
     def _all_masks(self, strict: bool) -> Iterator[tuple[Path, Place | None]]:
-        """The masks of all splits; if not `strict`, of those records that can be found."""
+        """The masks of all splits; if not `strict`, only of the records that can be found."""
         for split in SPLITS:
             if split in self.absent or (self.lists is not None and split not in self.lists):
                 continue

@@ -13,7 +13,7 @@ from segbench.data.volumes import AXES
 if TYPE_CHECKING:
     from segbench.data.sources.folder import Folder
 
-# Tried in turn for ignored pixels. There are more grays than classes, so one is free.
+# Tried in turn for ignored pixels. There are more grays than classes, so one is always free.
 MASK_TYPES = ("ids", "rgb", "binary", *KINDS)
 _VOID_COLORS = ((0, 0, 0), (255, 255, 255), (255, 0, 255), *((gray,) * 3 for gray in range(256)))
 
@@ -31,7 +31,7 @@ def check_arguments(folder: Folder) -> None:
 
 
 def _contradictions(folder: Folder) -> list[str]:
-    """A phrase for each pair of arguments that cannot both be meant."""
+    """A phrase for each pair of arguments that contradict each other."""
     ways = {
         "{split} in images": "{split}" in (folder.images or ""),
         "lists": folder.lists is not None,

@@ -44,7 +44,7 @@ class HuggingFace:
         protocol: short id of the label protocol; scores are compared only within one.
 
     Raises:
-        ValueError: arguments that contradict each other.
+        ValueError: arguments contradict each other.
         ConfigError: the package `datasets` is not installed.
     """
 

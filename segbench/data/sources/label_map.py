@@ -141,7 +141,7 @@ def color_map(classes: ClassSet, with_void: bool) -> LabelMap:
 
 
 def binary_map(masks: Iterable[Mask]) -> LabelMap:
-    """Masks of 0 and 255, or of 0 and 1: the first mask with a second value decides for all.
+    """Masks of 0 and 255, or of 0 and 1: the first mask with two values decides for all.
 
     In masks of 0 and 1, 255 is not treated as a class, because it may mean ignore.
 

@@ -292,6 +292,6 @@ def _expression(pattern: str) -> Regex:
 
 
 def _suffixes_of(pattern: str) -> tuple[str, ...]:
-    """What is read of a pattern: arrays only where it asks for them by name."""
+    """The extensions that a pattern matches: arrays only if it names their extension."""
     named = (".npy", ".npz")
     return tuple(s for s in named if pattern.lower().endswith(s)) or (*SUFFIXES, *volumes.SUFFIXES)
