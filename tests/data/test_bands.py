@@ -117,7 +117,7 @@ def test_gray_is_repeated_for_rgb_of_any_range() -> None:
 
 def test_without_a_word_the_fast_path_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     data = png(random_pixels("uint8", 3), 8)
-    monkeypatch.setattr("segbench.data.decoding.read_pixels", None)  # would be called otherwise
+    monkeypatch.setattr("segbench.data.decoding.read_pixels", None)  # must not be called
     np.testing.assert_array_equal(decode_image(data, PATH, RGB8), decode_rgb(data, PATH))
 
 
@@ -255,7 +255,7 @@ def test_mean_deviation_and_percentiles_of_all_pixels() -> None:
     mean, std = mean_and_std(images, (0.0, 4000.0))
     np.testing.assert_allclose(mean, pixels.mean(0))
     np.testing.assert_allclose(std[:3], pixels.std(0)[:3])
-    assert std[3] == 1.0  # a constant band divides by nothing
+    assert std[3] == 1.0  # so that a constant band is not divided by zero
     low, high = percentiles_of(images)
     exact = np.percentile(pixels * 4000, (1, 99), method="inverted_cdf")
     np.testing.assert_allclose((low, high), exact, atol=1)

@@ -1,4 +1,4 @@
-"""Volumes, outlines and data sets of Hugging Face: exactly what the libraries give."""
+"""Volumes, outlines and Hugging Face data sets: the same values as from the libraries."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -
 
 
 def write_volumes(root: Path, affine: np.ndarray | None = None) -> dict[str, np.ndarray]:
-    """Three volumes of another depth each, with masks; what they hold in RAS+."""
+    """Three volumes of different depth, with masks; returns their content in RAS+."""
     nibabel = pytest.importorskip("nibabel", reason="the extra medical is not installed")
     affine = np.diag([-1.0, 2.0, 1.0, 1.0]) if affine is None else affine  # LAS
     found = {}

@@ -1,4 +1,4 @@
-"""No regular expression of a config takes longer than a person would wait."""
+"""No regular expression in a config takes unreasonably long."""
 
 from __future__ import annotations
 

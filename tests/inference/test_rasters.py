@@ -1,4 +1,4 @@
-"""Georeferenced rasters: the same labels as in memory, in the same place, in little memory."""
+"""Georeferenced rasters: the same labels as in memory, the same extent, with little memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WHERE = rasterio.transform.from_origin(500_000, 4_000_000, 10, 10)
 
 
 def write_raster(path: Path, values: np.ndarray, **options: Any) -> Path:
-    """Bands first; a place in Spain."""
+    """Bands first; located in Spain."""
     with rasterio.open(
         path, "w", driver="GTiff", count=len(values), height=values.shape[1],
         width=values.shape[2], dtype=values.dtype, crs="EPSG:32630", transform=WHERE, **options,
@@ -132,7 +132,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 @pytest.mark.slow
 def test_a_large_raster_takes_the_memory_of_a_strip(tmp_path: Path) -> None:
-    """8,000 x 8,000 pixels of four bands are 512 MB; 20,000 x 20,000 take as much more as wider."""
+    """8,000 x 8,000 pixels of four bands are 512 MB; 20,000 x 20,000 need more only in width."""
     side = 8000
     file = tmp_path / "large.tif"
     options: dict[str, Any] = {"tiled": True, "blockxsize": 512, "blockysize": 512}

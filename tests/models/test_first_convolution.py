@@ -1,4 +1,4 @@
-"""Every model takes images of any number of channels; weights for RGB are inflated as timm does."""
+"""Every model accepts images of any number of channels; RGB weights are inflated as in timm."""
 
 from __future__ import annotations
 
