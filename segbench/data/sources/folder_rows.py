@@ -1,4 +1,4 @@
-"""The pairs of image and mask of each split of `data=folder`, as its config says."""
+"""Pairs images and masks of each split of `data=folder` according to its config."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def rows_of(source: Folder, split: str) -> tuple[list[Row], list[str], Further]:
         groups = {name: source.group(name) for name in images}
         division = split_groups(list(groups.values()), source.ratio, source.split_seed)
         wanted = {name for name, group in groups.items() if division[group] == split}
-        if split == "train":  # masks without image belong to no split, but must not be missed
+        if split == "train":  # masks without image belong to no split; report them here, once
             wanted |= masks.keys() - images.keys()
     else:
         wanted = images.keys() | masks.keys()

@@ -42,7 +42,7 @@ def find_files(
             pattern without `{name}` is a folder whose files are named by their stems.
         split_folder: replaces `{split}`.
         key: the key of the pattern, for errors.
-        read: the suffixes that are read; empty: those of images.
+        read: the supported suffixes; if empty, those of images.
         more: gets the second and further files of a name, which are an error if this is None.
 
     Raises:
