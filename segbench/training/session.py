@@ -32,7 +32,7 @@ from segbench.training.distributed import is_first_process, process_name
 from segbench.training.ending import Journal, ended_by_sigterm, recorded
 from segbench.training.report import print_report
 from segbench.training.terminal_log import logged_to
-from segbench.training.tracking import finish_wandb, log_confusion
+from segbench.training.tracking import finish_wandb, log_confusion, log_facts
 from segbench.training.trainer import check_possible
 
 
@@ -81,6 +81,7 @@ def _work(
         parts = build_run(config, run)
         check_same_run(begun, before, parts, run)
         journal.update(describe(journal.result, parts, config))
+        log_facts(parts.trainer.loggers, journal.result)
         if is_first_process():
             print_description(journal.result)
             if resume:
