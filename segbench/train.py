@@ -27,7 +27,7 @@ from segbench.config.app import run_verb
 from segbench.config.outcome import Outcome
 from segbench.config.tuning import is_tuning
 from segbench.errors import ConfigError, ResultError
-from segbench.training.distributed import all_start_at_once, is_first_process
+from segbench.training.distributed import all_start_at_once, check_launch, is_first_process
 
 if TYPE_CHECKING:
     from segbench.artifacts.result import Result
@@ -39,6 +39,7 @@ def train(config: DictConfig) -> Outcome:
     # Keys that a user's own trainer config omits get the values of conf/trainer/default.yaml.
     defaults = yaml.safe_load((config_dir() / "trainer" / "default.yaml").read_text("utf-8"))
     plain["trainer"] = defaults | plain["trainer"]
+    check_launch(plain["trainer"])
     run = RunDirectory(plain["run_dir"])
     if plain["overwrite"] and all_start_at_once():
         raise ConfigError(
@@ -102,6 +103,8 @@ def finish_study(config: DictConfig) -> int:
 
 
 def _train_locked(config: Config, run: RunDirectory) -> Outcome:
+    if is_first_process():
+        print(f"{run.path}: loading", flush=True)  # what follows takes seconds to import
     from segbench.training.session import run_training
 
     result = run_training(config, run)
