@@ -19,6 +19,7 @@ from segbench.data.dataset import SPLITS, Record, Source
 from segbench.data.files import orientation_of, read_raw_mask
 from segbench.data.findings import Finding, SplitStatistics, across_splits
 from segbench.data.frames import SourceFrames
+from segbench.data.grouping import Fault, grouped
 from segbench.data.oddities import Oddities, dark_range, oddities_of
 from segbench.data.sources.folder import Folder
 from segbench.errors import DataError, UnpairedError
@@ -94,16 +95,18 @@ def _measure(
             f"{len(lossy)} mask(s) are in a lossy format, which blurs labels. Export them as PNG."
         )
         findings.append(Finding("error", "compressed", split, text, lossy))
+    faults: list[Fault] = []
     for record, result in zip(records, _read_all(frames, split), strict=True):
         if isinstance(result, DataError):
             of_image = result.kind == "unreadable" and str(record.mask) not in str(result)
             path = record.image if of_image else record.mask
             kind = _refined(result.kind, record, source.classes.num_classes)
             text = str(result) + _ADVICE.get(kind, "")
-            findings.append(Finding("error", kind, split, text, [str(path or record.name)]))
+            faults.append(Fault(record, kind, text, path))
         else:
             good.append(record)
             measured.append(result)
+    findings += grouped(split, len(records), faults)
     findings += _oddities(split, good, measured)
     return _summarize(good, measured, source.classes.num_classes)
 
