@@ -77,7 +77,8 @@ def _work(
             run.write_config(config)
         journal.update(journal.result)
         check_possible(config)
-        begun = _read_own(resume, run)["segbench"] if resume else {}
+        checkpoint = _read_own(resume, run) if resume else {}
+        begun = checkpoint.get("segbench", {})
         parts = build_run(config, run)
         check_same_run(begun, before, parts, run)
         journal.update(describe(journal.result, parts, config))
@@ -85,7 +86,7 @@ def _work(
         if is_first_process():
             print_description(journal.result)
             if resume:
-                print(f"resuming {resume}", flush=True)
+                print(f"resuming {resume} after epoch {checkpoint['epoch'] + 1}", flush=True)
     _fit(parts, journal, resume)
     with ended_by_sigterm(journal), _determinism_explained():
         # Only test given weights. All ranks must take part in saving, so the condition must not
