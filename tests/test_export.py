@@ -73,7 +73,7 @@ def test_labels_are_the_argmax_of_the_logits(exported: Path) -> None:
     np.testing.assert_array_equal(labels, logits.argmax(1))
 
 
-def test_the_card_says_what_a_stranger_needs(exported: Path) -> None:
+def test_the_card_contains_what_other_programs_need(exported: Path) -> None:
     card = json.loads(exported.with_suffix(".json").read_text())
     assert len(card["classes"]["names"]) == 11
     assert card["mean"] == [0.4, 0.4, 0.4]
@@ -93,7 +93,7 @@ def test_the_torch_program_runs_by_itself(exported: Path) -> None:
         np.testing.assert_allclose(logits.detach().numpy(), expected, atol=1e-3)
 
 
-def test_a_file_that_predicts_something_else_is_not_kept(
+def test_a_file_with_other_predictions_is_not_kept(
     ckpt: Path, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def write_another(network: Any, file: Path, metadata: Any) -> None:

@@ -147,7 +147,7 @@ def evaluate_predictions(
     records, classes = source.records(split), source.classes
     found, problems = find_predictions(folder, records)
 
-    def judge(index: int) -> tuple[np.ndarray, Extras] | DataError:
+    def count(index: int) -> tuple[np.ndarray, Extras] | DataError:
         try:
             return _evaluate_file(
                 found[index], source, records[index], format, void_values, boundary
@@ -158,7 +158,7 @@ def evaluate_predictions(
     kept, matrices, extras = [], [], []
     with ThreadPoolExecutor(workers) as pool:
         for done, (index, outcome) in enumerate(
-            zip(sorted(found), pool.map(judge, sorted(found)), strict=True), 1
+            zip(sorted(found), pool.map(count, sorted(found)), strict=True), 1
         ):
             if isinstance(outcome, DataError):
                 problems.append(str(outcome))

@@ -30,7 +30,7 @@ from segbench.training.checkpoints import LastCheckpoint
 from segbench.training.progress import Bar, EpochLines
 from segbench.training.speed import Speed
 from segbench.training.tracking import define_best, is_disabled, save_dir, started, wandb_arguments
-from segbench.training.validation import LabelsOfVal, check_validated, has_val_score, needed_by
+from segbench.training.validation import RequireValLabels, check_validated, has_val_score, needed_by
 
 # Minimum of arguments that the Trainer itself does not check.
 LEAST = {"accumulate_grad_batches": 1, "check_val_every_n_epoch": 1, "gradient_clip_val": 0}
@@ -202,7 +202,7 @@ def _callbacks(
     positions = _spread(config["samples"], _num_evaluated(config, data))
     callbacks: list[Callback] = [
         speed,
-        LabelsOfVal(needed_by(config)),
+        RequireValLabels(needed_by(config)),
         Samples(run.samples, data.classes, positions, config["samples_every"]),
         # Saved at the end of the epoch, so that a resume starts with a new one.
         MovableCheckpoint(

@@ -1,4 +1,4 @@
-"""Checkpoints, which may come from strangers: read without running any code."""
+"""Checkpoints, which may come from untrusted sources: read without running any code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ executed: list[str] = []
 
 
 def run_code(**arguments: Any) -> nn.Module:
-    """What a stranger would like to be called."""
+    """Code that an attacker would want to be called."""
     executed.append("run_code")
     return nn.Conv2d(3, 3, 1)
 

@@ -1,4 +1,4 @@
-"""The card is Markdown that shows names and runs nothing."""
+"""The model card is Markdown that displays names literally."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A run directory is never found half-written, and belongs to one process at a time."""
+"""A run directory never contains partial files, and is locked by one process at a time."""
 
 from __future__ import annotations
 
@@ -82,7 +82,7 @@ def test_a_run_belongs_to_one_process_at_a_time(run: RunDirectory) -> None:
         assert third
 
 
-def test_a_killed_process_lets_go_of_its_run(run: RunDirectory) -> None:
+def test_a_killed_process_releases_its_run(run: RunDirectory) -> None:
     code = (
         "import sys, time\n"
         "from segbench.artifacts.run_directory import RunDirectory\n"

@@ -44,7 +44,7 @@ CHANGES = {
 
 @pytest.fixture
 def study(tmp_path):
-    """Two models of one run each that differ in nothing."""
+    """Two models with one run each and no differences."""
     path = write_study(tmp_path, {"custom": 0.0, "unet": 0.0}, seeds=1)
     for folder in path.glob("*/seed0"):
         edit(folder, "params", 1_000_000)

@@ -1,4 +1,4 @@
-"""How a verb ends: its exit code, and the folders that it cannot have."""
+"""How a verb ends: its exit code, and folders that it cannot create."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from segbench.errors import ConfigError
 from tests.conftest import run_verb as run_process
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     assert make_folder("output", tmp_path / "a" / "b").is_dir()
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"output=\S*file/a: cannot be made \(Not a directory\)"):

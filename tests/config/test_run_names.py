@@ -1,4 +1,4 @@
-"""Jobs of a sweep never share a run directory: what is swept enters the name, or is refused."""
+"""Jobs of a sweep never share a run directory: swept keys are in the name, or refused."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from segbench.errors import ConfigError
 def named(*words: str, name: str = "train") -> tuple[str, ...]:
     register()
     found = read_command(name, list(words), multirun=True)
-    return named_keys(found.config, swept_values(found.config, found.words))
+    return named_keys(found.config, swept_values(found.config, found.arguments))
 
 
 def test_model_data_and_seed_have_their_places_already() -> None:

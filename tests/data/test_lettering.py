@@ -1,4 +1,4 @@
-"""Text is drawn in any script, and cut off where there is no room."""
+"""Text is drawn in any script, and cut off at the edges."""
 
 from __future__ import annotations
 

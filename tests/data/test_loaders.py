@@ -1,4 +1,4 @@
-"""Loaders work ahead, and ask a GPU for no more than they must."""
+"""Loaders prefetch, and load a GPU no more than necessary."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 
 
 class Noted(Frames):
-    """Frames that remember what was read."""
+    """Frames that record which ones were read."""
 
     def __init__(self, frames: Frames) -> None:
         self.frames = frames
@@ -36,14 +36,14 @@ class Noted(Frames):
 
 
 def noted(**options: Any) -> tuple[Any, Noted]:
-    """A training set, and what is read of it."""
+    """A training set, and a record of what is read from it."""
     dataset = module(**options).dataset("train")
     dataset.frames = Noted(dataset.frames)
     return dataset, dataset.frames
 
 
 def settled(frames: Noted) -> int:
-    """How many reads there were, when no more come."""
+    """The number of reads once no more occur."""
     before = -1
     while before != len(frames.read_indices):
         before = len(frames.read_indices)
@@ -91,7 +91,7 @@ def test_an_epoch_that_is_left_early_leaves_nothing_behind() -> None:
     settled(frames)
 
 
-def test_a_gpu_evaluates_the_pixels_of_a_training_batch_at_once() -> None:
+def test_an_evaluation_batch_on_a_gpu_has_as_many_pixels_as_a_training_batch() -> None:
     data = module(batch_size=8, crop_size=(48, 64), num_workers=0)
     height, width = data.dataset("val").frames.read(0)[0].shape[:2]
     assert data.images_at_once("val") == 1
@@ -133,7 +133,7 @@ def test_frames_that_do_not_fit_are_refused_before_they_are_sent(
 
 
 class Operators(TorchDispatchMode):
-    """Counts what torch runs."""
+    """Counts the operators that torch runs."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Label maps by any program are found, read, and refused one by one with a reason."""
+"""Label maps from any program are found, read, or refused one by one with a reason."""
 
 import os
 
@@ -55,7 +55,7 @@ def test_a_folder_without_label_maps_is_refused(tmp_path):
         find_predictions(tmp_path / "x", [])
 
 
-def test_ids_palette_and_colours_mean_the_same(tmp_path):
+def test_ids_palette_and_colors_mean_the_same(tmp_path):
     palette = Image.fromarray(IDS).convert("P")
     palette.putpalette(list(range(255, -1, -1)) * 3)
     palette.save(tmp_path / "palette.png")

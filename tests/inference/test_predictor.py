@@ -1,4 +1,4 @@
-"""Whole, slide and TTA agree where they must, at any size, for any network."""
+"""Whole, slide and TTA agree where they must, at any size, for any model."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ MEAN, STD = [0.4, 0.5, 0.6], [0.2, 0.3, 0.4]
 
 
 class PixelNet(nn.Module):
-    """Looks at single pixels only, so windows cannot matter."""
+    """Depends on single pixels only, so windows cannot matter."""
 
     def __init__(self):
         super().__init__()
@@ -106,7 +106,7 @@ def test_only_one_row_of_windows_is_in_memory(model):
 def test_tta_averages_probabilities(model):
     pixels = image(24, 36)
     tta = Predictor(model, CLASSES, MEAN, STD, scales=[1.0], flip=True)
-    # The network sees single pixels: the mirrored pass is the plain one, mirrored back.
+    # The model depends on single pixels: the mirrored pass is the plain one, mirrored back.
     torch.testing.assert_close(tta.probs(pixels), plain(model, pixels).softmax(1))
     scaled = Predictor(model, CLASSES, MEAN, STD, scales=[0.5, 1.0])
     half = F.interpolate(scaled.normalize(pixels), (12, 18), mode="bilinear", antialias=True)

@@ -59,7 +59,7 @@ def test_agrees_with_the_formula(make, formula, classes, smooth, reduction, batc
     agree(make(IGNORE, smooth=smooth, reduction=reduction, classes=classes), expected, logits, mask)
 
 
-def test_tversky_with_equal_prices_is_dice_or_jaccard(batch):
+def test_tversky_with_equal_weights_is_dice_or_jaccard(batch):
     logits, mask = batch()
     for price, same in ((0.5, Dice), (1.0, Jaccard)):
         torch.testing.assert_close(

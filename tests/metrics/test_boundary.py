@@ -1,4 +1,4 @@
-"""Boundary scores against their definitions, written out class by class."""
+"""Boundary scores against their definitions, implemented class by class."""
 
 import cv2
 import numpy as np

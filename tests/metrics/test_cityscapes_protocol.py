@@ -102,11 +102,11 @@ def test_a_submission_in_official_layout_scores_as_the_official_script_says(tmp_
         Image.fromarray(np.dstack([truth] * 3)).save(images / f"{frame}_leftImg8bit.png")
         Image.fromarray(pred).save(submission / f"{frame}_pred.png")
     source = Cityscapes(str(tmp_path))
-    judged = evaluate_predictions(
+    evaluation = evaluate_predictions(
         submission, source, "val", "label_ids", [], False, True, 2, lambda done, total: None
     )
-    groups = [record.group for record in judged.records]
-    found = summarize(judged.matrices, judged.extras, groups, source.classes, "exclude")
+    groups = [record.group for record in evaluation.records]
+    found = summarize(evaluation.matrices, evaluation.extras, groups, source.classes, "exclude")
     for ours, theirs in (
         ("mIoU", "averageScoreClasses"),
         ("mean_category_IoU", "averageScoreCategories"),

@@ -1,4 +1,4 @@
-"""Counting per image: the same matrices for any batches, and no unknown label goes unnoticed."""
+"""Counting per image: the same matrices for any batch size, and unknown labels are detected."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_prediction_outside_the_class_set_is_void() -> None:
     assert metric.compute()[1].tolist() == [[[0, 0, 0, 4], [0] * 4, [0] * 4]]
 
 
-def test_reset_forgets() -> None:
+def test_reset_clears_the_counts() -> None:
     pred, mask = _maps()
     metric = ConfusionPerImage(CLASSES, NAMES)
     metric.update(pred, mask, torch.arange(7))

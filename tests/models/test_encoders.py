@@ -1,4 +1,4 @@
-"""Names and pretrained weights of encoders: near misses, no network, the packaged weights."""
+"""Names and pretrained weights of encoders: near misses, no internet, the packaged weights."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_unknown_encoder_lists_the_nearest(wrong: str, near: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["resnet34", "tu-resnet18"])
-def test_weights_without_network_fail_at_once(
+def test_weights_without_internet_fail_fast(
     name: str, no_network: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     start = time.monotonic()
@@ -50,7 +50,7 @@ def test_weights_without_network_fail_at_once(
     assert capfd.readouterr() == ("", "")
 
 
-def test_torchvision_weights_without_network_fail_at_once(no_network: None) -> None:
+def test_torchvision_weights_without_internet_fail_fast(no_network: None) -> None:
     with pytest.raises(ValueError, match=r"resnet50-.*pth there, set TORCH_HOME.*=null"):
         torchvision_zoo.fcn_resnet50(11, encoder_weights="imagenet")
 

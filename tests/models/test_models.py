@@ -1,4 +1,4 @@
-"""Every conf/model: any image size, any number of classes, batches of one, bf16, a round trip."""
+"""Every conf/model: any image size, any number of classes, batches of one, bf16, save and load."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import yaml
 from torch import nn
 from torchvision.models import segmentation
 
-from segbench.models.blocks import train_pooling_on_one
+from segbench.models.blocks import allow_batches_of_one
 from segbench.models.smp_network import SmpNetwork
 from segbench.models.weights import load_weights
 
 CONF = Path(__file__).parents[2] / "conf" / "model"
 NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
 CLASSES = 11
-# Number of classes, millions of parameters (torchvision's: as its documentation states them).
+# Number of classes, millions of parameters (torchvision's: according to its documentation).
 PAPERS = {
     "unet": (2, 31.03),
     "segnet": (11, 29.5),
@@ -46,7 +46,7 @@ def image(batch: int, height: int, width: int) -> torch.Tensor:
 
 @pytest.fixture(scope="module", params=NAMES)
 def named_model(request: pytest.FixtureRequest) -> tuple[str, nn.Module]:
-    """Each model built once; tests run grouped by it, so one is alive at a time."""
+    """Builds each model once; tests are grouped by it, so only one is in memory at a time."""
     return request.param, build(request.param)
 
 
@@ -229,7 +229,7 @@ def test_norm_behind_pooling_is_ordinary_for_larger_batches() -> None:
         return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Sequential(nn.BatchNorm2d(4)))
 
     ours, plain = nn.Sequential(branch()), nn.Sequential(branch())
-    train_pooling_on_one(ours)
+    allow_batches_of_one(ours)
     x = torch.randn(3, 4, 5, 5)
     torch.testing.assert_close(ours(x), plain(x))
     assert ours.state_dict().keys() == plain.state_dict().keys()

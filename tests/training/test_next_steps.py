@@ -1,4 +1,4 @@
-"""The commands that a training suggests work as they stand."""
+"""The commands that a training suggests can be run as printed."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_a_checkpoint_of_segbench_needs_its_path_alone() -> None:
     assert sweep.startswith("python -m segbench.train -m model=unet,")
 
 
-def test_code_and_configs_of_ones_own_are_named(tmp_path: Path) -> None:
+def test_custom_code_and_configs_are_named(tmp_path: Path) -> None:
     register(str(tmp_path))
     model = {"_target_": "my_package.nets.MyNet", "encoder": {"_target_": "other.Encoder"}}
     commands = next_commands({"model": model, "data": DATA}, Path("best.ckpt"))

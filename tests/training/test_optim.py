@@ -1,4 +1,4 @@
-"""Which parameters get which rate and decay, and schedules against their formulas."""
+"""Which parameters get which learning rate and decay, and schedules against their formulas."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_frozen_parameters_are_left_out() -> None:
 
 
 def _rates(make, steps: int, lr: float = 0.4, **options) -> list[float]:
-    """The rate of each step."""
+    """The learning rate of each step."""
     optimizer = optim.sgd(Net(), lr=lr)
     schedule = make(optimizer, total_steps=steps, **options)
     rates = []

@@ -1,4 +1,4 @@
-"""How a training ends: true status and cause, whatever ended it, and what the next call does."""
+"""How a training ends: correct status and cause, and what the next call does."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def run(tmp_path: Path) -> RunDirectory:
 
 @pytest.fixture
 def unlabel(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """`unlabel("val")` takes all labels from the images whose names begin so."""
+    """`unlabel("val")` removes all labels from the images whose names start with `val`."""
 
     def take(prefix: str) -> None:
         read = Streets.read
@@ -54,7 +54,7 @@ def unlabel(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 
 def fail_at(step: int, error: BaseException) -> Any:
-    """A replacement of `Speed.on_train_batch_end` that raises at a step."""
+    """A replacement for `Speed.on_train_batch_end` that raises at a step."""
     whole = Speed.on_train_batch_end
     calls = 0
 
@@ -156,7 +156,7 @@ def test_a_report_that_cannot_be_shown_does_not_decide_the_status(
     assert "is finished; its report cannot be shown" in capsys.readouterr().out
 
 
-def test_the_log_has_what_the_terminal_showed_and_where_an_error_came_from(
+def test_the_log_contains_the_terminal_output_and_tracebacks(
     train_tiny: Train,
     run: RunDirectory,
     monkeypatch: pytest.MonkeyPatch,
@@ -282,9 +282,7 @@ def test_the_cause_is_that_of_the_process_that_failed_first(run: RunDirectory) -
     assert close(other, lost) == "ValueError: the cause", "an echo of the first process"
 
 
-def test_callbacks_of_lightning_and_of_ones_own_plug_in(
-    train_tiny: Train, run: RunDirectory
-) -> None:
+def test_lightning_and_custom_callbacks_plug_in(train_tiny: Train, run: RunDirectory) -> None:
     train_tiny(*ONE, "callbacks=[gradient_norm,lr_monitor]")
     assert "train/grad_norm" in run.metrics_file.read_text().splitlines()[0]
     (steps,) = run.path.glob("csv/*/metrics.csv")

@@ -1,4 +1,4 @@
-"""Every second of an epoch has a name."""
+"""Every second of an epoch is attributed to an activity."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SLEEP = 0.1
 
 
 class SlowFirst:
-    """Batches of an epoch, the first of which takes its time."""
+    """Batches of an epoch, the first of which is slow."""
 
     def __iter__(self) -> Iterator[Any]:
         for number, batch in enumerate(loader(2)):
@@ -73,7 +73,7 @@ def test_the_bar_reads_the_loss_only_where_it_is_logged(
     monkeypatch.setattr(bar, "get_metrics", note)
     options = {"enable_progress_bar": True, "callbacks": [bar], "limit_val_batches": 0}
     make_trainer(tmp_path, **options).fit(make_task(), loader(1))
-    assert read_at == [3, 4, 4]  # the last at the end of the batches, and of the epoch
+    assert read_at == [3, 4, 4]  # the last two at the end of the batches and of the epoch
     assert bar.train_progress_bar.n == 4
 
 

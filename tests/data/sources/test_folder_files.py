@@ -1,4 +1,4 @@
-"""`folder` finds the files that people have, whatever their names, and misses none in silence."""
+"""`folder` finds files under the names that users have, and misses none silently."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_formats_that_are_not_read_are_named(tmp_path: Path, suffix: str) -> Non
 
 
 @pytest.mark.parametrize("order", ["mask after image", "image after mask"])
-def test_masks_beside_images_are_no_images(tmp_path: Path, order: str) -> None:
+def test_masks_in_the_folder_of_the_images_are_not_images(tmp_path: Path, order: str) -> None:
     image, mask = ("*/{name}.tif", "*/{name}_mask.tif")
     if order == "image after mask":
         image, mask = "*/{name}_photo.tif", "*/{name}.tif"
@@ -117,7 +117,7 @@ def test_linked_folders_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     assert names(source) == ["p0", "p1", "q0", "q1"]
 
 
-def test_two_files_of_one_name_are_told_how_to_be_told_apart(tmp_path: Path) -> None:
+def test_two_files_of_one_name_are_refused_with_a_remedy(tmp_path: Path) -> None:
     root = pairs(tmp_path, 1, "img/a/000{}.png", "msk/000{}.png")
     put(tmp_path / "img/b/0000.png", IMAGE)
     with pytest.raises(DataError, match=r"has the name '0000' of .*column name.*data\.table"):
@@ -195,7 +195,7 @@ def test_names_in_a_table_that_leave_the_folder_are_refused(tmp_path: Path, name
         Folder(root, table="t.csv", **TWO).records("test")
 
 
-def test_names_in_a_table_may_have_folders_and_any_letters(tmp_path: Path) -> None:
+def test_names_in_a_table_may_have_folders_and_any_characters(tmp_path: Path) -> None:
     root = pairs(tmp_path, 1)
     for name in ("city/frame 01", "道路", "a..b", "x=1, (y)"):
         (tmp_path / "t.csv").write_text(

@@ -194,7 +194,7 @@ def test_pairs_hold_out_cities_for_selection(tmp_path: Path) -> None:
         CityscapesPairs(str(root), val_cities=["paris"])
 
 
-def test_pairs_take_the_nearest_colour_up_to_the_limit() -> None:
+def test_pairs_use_the_nearest_color_up_to_the_limit() -> None:
     table = nearest_train_ids("all", 30.0)
 
     def look_up(*color: int) -> int:
