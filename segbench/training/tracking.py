@@ -98,6 +98,8 @@ def define_best(loggers: Sequence[Logger]) -> None:
 
 def log_facts(loggers: Sequence[Logger], result: Result) -> None:
     """What is known of a run when it starts, as plain values in the config of W&B."""
+    if not is_first_process():
+        return
     facts = {
         "params": result.params,
         "commit": result.commit,
