@@ -11,7 +11,7 @@ from segbench.data.dataset import Record
 from segbench.data.findings import Finding
 
 _SHARE = re.compile(r" on [\d.]+% of the pixels")
-_NUMBERS = re.compile(r"\d+(?:\.\d+)?%|\d+x\d+|\d+ ")
+_NUMBERS = re.compile(r"\d+(?:\.\d+)?%|\d+x\d+|\d+ (?=such|colors)|most often \([^)]*\)")
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def _finding(split: str, total: int, faults: list[Fault]) -> Finding:
     if len(faults) > 1:
         where = f"on {len(faults)} of {total} masks, e.g. {files[0]}"
         if _SHARE.search(first.sentence):
-            text = _SHARE.sub(lambda _: f" {where}", first.sentence, count=1)
+            text = _SHARE.sub(lambda _: f" {where},", first.sentence, count=1).replace(",;", ";")
         else:
             text = f"{len(faults)} of {total} files, e.g. {first.text}"
     return Finding("error", first.kind, split, text, files)
