@@ -39,7 +39,6 @@ def train(config: DictConfig) -> Outcome:
     # Keys that a user's own trainer config omits get the values of conf/trainer/default.yaml.
     defaults = yaml.safe_load((config_dir() / "trainer" / "default.yaml").read_text("utf-8"))
     plain["trainer"] = defaults | plain["trainer"]
-    check_launch(plain["trainer"])
     run = RunDirectory(plain["run_dir"])
     if plain["overwrite"] and all_start_together():
         raise ConfigError(
@@ -103,6 +102,7 @@ def finish_study(config: DictConfig) -> int:
 
 
 def _train_locked(config: Config, run: RunDirectory) -> Outcome:
+    check_launch(config["trainer"])
     if is_first_process():
         print(f"{run.path}: loading", flush=True)  # what follows takes seconds to import
     from segbench.training.session import run_training

@@ -194,7 +194,8 @@ class SegmentationTask(pl.LightningModule):
         """
         self.check_end()
         self.log_dict(self._means.values(), sync_dist=True)
-        self.log("lr", self._lr)
+        if self.global_step % self.log_every:  # else the last step has logged it
+            self.log("lr", self._lr)
         schedule = self.lr_schedulers()
         if isinstance(schedule, ReduceLROnPlateau) and self.is_validated:
             schedule.step(self.latest_scores["val"]["mIoU"] or 0.0)
