@@ -166,13 +166,14 @@ def log_confusion(loggers: Sequence[Any], matrix: np.ndarray, names: Sequence[st
     import wandb
 
     table = wandb.Table(columns=["true", "pred", "pixels", "share"])
+    plotted = wandb.Table(columns=["Actual", "Predicted", "nPredictions"])
     for true, row in zip(names, matrix, strict=True):
         for pred, count in zip([*names, "void"], row, strict=True):
             table.add_data(true, pred, int(count), float(count) / max(int(row.sum()), 1))
-    fields = {"Actual": "true", "Predicted": "pred", "nPredictions": "pixels"}
-    plot = wandb.plot_table(
-        "wandb/confusion_matrix/v1", table, fields, {"title": "test: pixels of each class"}
-    )
+            plotted.add_data(true, pred, int(count))
+    fields = {name: name for name in plotted.columns}
+    title = {"title": "test: pixels of each class"}
+    plot = wandb.plot_table("wandb/confusion_matrix/v1", plotted, fields, title)
     for logger in loggers:
         logger.experiment.log({"test/confusion": table, "test/confusion_plot": plot})
 
