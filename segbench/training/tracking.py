@@ -166,12 +166,13 @@ def log_confusion(loggers: Sequence[Any], matrix: np.ndarray, names: Sequence[st
     import wandb
 
     table = wandb.Table(columns=["true", "pred", "pixels", "share"])
-    plotted = wandb.Table(columns=["Actual", "Predicted", "nPredictions"])
+    heads = ["Actual", "Predicted", "nPredictions"]
+    plotted = wandb.Table(columns=heads)
     for true, row in zip(names, matrix, strict=True):
         for pred, count in zip([*names, "void"], row, strict=True):
             table.add_data(true, pred, int(count), float(count) / max(int(row.sum()), 1))
             plotted.add_data(true, pred, int(count))
-    fields = {name: name for name in plotted.columns}
+    fields = dict(zip(heads, heads, strict=True))
     title = {"title": "test: pixels of each class"}
     plot = wandb.plot_table("wandb/confusion_matrix/v1", plotted, fields, title)
     for logger in loggers:
