@@ -166,13 +166,12 @@ def log_confusion(loggers: Sequence[Any], matrix: np.ndarray, names: Sequence[st
     import wandb
 
     table = wandb.Table(columns=["true", "pred", "pixels", "share"])
-    heads = ["Actual", "Predicted", "nPredictions"]
-    plotted = wandb.Table(columns=heads)
+    plotted = wandb.Table(columns=["Actual", "Predicted", "nPredictions"])
     for true, row in zip(names, matrix, strict=True):
         for pred, count in zip([*names, "void"], row, strict=True):
             table.add_data(true, pred, int(count), float(count) / max(int(row.sum()), 1))
             plotted.add_data(true, pred, int(count))
-    fields = dict(zip(heads, heads, strict=True))
+    fields: dict[str, Any] = {str(name): name for name in plotted.columns}
     title = {"title": "test: pixels of each class"}
     plot = wandb.plot_table("wandb/confusion_matrix/v1", plotted, fields, title)
     for logger in loggers:
