@@ -68,8 +68,8 @@ def wandb_arguments(node: Mapping[str, Any], folder: Path, run: RunDirectory) ->
     if offline and is_first_process():
         place = shlex.quote(str(folder))
         print(
-            f"W&B is offline (not logged in): `wandb leet {place}` shows the runs of the study, "
-            f"`wandb sync {place}/wandb/offline-run-*` uploads them"
+            f"W&B is offline (not logged in): `wandb leet {place}/wandb` shows the runs of the "
+            f"study, `wandb sync {place}/wandb/offline-run-*` uploads them"
         )
     folder.mkdir(parents=True, exist_ok=True)
     return {

@@ -60,7 +60,7 @@ def test_what_a_short_run_leaves_in_wandb(
         "logger=wandb", "log_every=100", "study=mine", "run_dir=runs/mine/unet-streets/seed0"
     )
     shown = capfd.readouterr()
-    assert "wandb leet runs/mine" in shown.out
+    assert "wandb leet runs/mine/wandb` shows" in shown.out
     assert "anonymous" not in shown.err
     found = list(records(tmp_path / "runs" / "mine"))
     keys: set[str] = set()
