@@ -110,7 +110,9 @@ def test_an_unknown_label_is_named_with_its_file(
     assert "77" in message
 
 
-def test_a_value_that_is_no_label_is_named_with_its_file(train_tiny: Train, camvid: Path) -> None:
+def test_a_value_that_is_not_a_label_is_named_with_its_file(
+    train_tiny: Train, camvid: Path
+) -> None:
     (camvid / "trainannot" / NAME).unlink()
     file = camvid / "trainannot" / NAME.replace(".png", ".tif")
     cv2.imwrite(str(file), np.full((24, 32), 70000, np.int32))

@@ -179,7 +179,7 @@ def test_every_value_of_a_sweep_is_checked() -> None:
         assert any(word in text for text in reported), f"{word} is not in {reported}"
 
 
-def test_a_study_that_sweeps_takes_other_values_without_m() -> None:
+def test_a_study_that_sweeps_accepts_other_values_without_m() -> None:
     words = ("model=unet,unet_resnet18", "seed=5,6")
     assert compose_checked("streets_small", [*words]).seed == 5
     assert "needs -m" in problems(*words, "hydra.mode=RUN", name="streets_small")[0]

@@ -46,7 +46,7 @@ def test_a_file_without_the_reference_is_refused(tmp_path: Path) -> None:
         ([100.0, None, 25.0], "latency", "0.25", "latency 4.00 to 4.00 ms"),
     ],
 )
-def test_files_of_a_gpu_are_compared_by_latency_and_say_so(
+def test_files_of_a_gpu_are_compared_by_latency_and_labeled_so(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,

@@ -70,9 +70,7 @@ def test_saved_predictions_score_the_same_integers(run, ckpt, tmp_path):
     assert first.data_info.fingerprint == second.data_info.fingerprint
 
 
-def test_nothing_about_how_it_is_counted_changes_a_count(
-    run, ckpt, compose, small_streets, tmp_path
-):
+def test_the_mode_of_counting_changes_no_count(run, ckpt, compose, small_streets, tmp_path):
     few = ("num_workers=0", "gallery=0", "boundary=false", "calibration=false")
     for size in (1, 3, 16):
         run(f"ckpt={ckpt}", *few, f"batch_size={size}", f"run_dir={tmp_path}/{size}")
@@ -92,7 +90,7 @@ def test_nothing_about_how_it_is_counted_changes_a_count(
         assert np.array_equal(found[2], expected), other
 
 
-def test_other_ways_of_inference_are_scored_and_recorded(run, ckpt, tmp_path):
+def test_other_inference_modes_are_scored_and_recorded(run, ckpt, tmp_path):
     few = ("num_workers=0", "gallery=0", "boundary=false")
     ways = {
         "whole": (),

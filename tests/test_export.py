@@ -48,7 +48,7 @@ def test_the_file_predicts_as_the_checkpoint_at_any_size(exported: Path, ckpt: P
         np.testing.assert_allclose(found.probs, expected.probs, atol=1e-5)
 
 
-def test_other_ways_of_inference_work_too(exported: Path, ckpt: Path) -> None:
+def test_other_inference_modes_work_too(exported: Path, ckpt: Path) -> None:
     tta = {"_target_": "segbench.inference.predictor.Predictor", "scales": [0.5, 1], "flip": True}
     image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
     found, expected = (Segmenter(f, tta, "cpu").predict(image).probs for f in (exported, ckpt))

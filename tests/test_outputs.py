@@ -92,7 +92,7 @@ def test_a_second_simultaneous_call_is_refused(
     assert not [file for file in folder.rglob("*") if file.is_file() and file != lock]
 
 
-def test_two_evaluations_that_start_together_leave_one_whole(ckpt: Path, tmp_path: Path) -> None:
+def test_two_simultaneous_evaluations_leave_one_complete(ckpt: Path, tmp_path: Path) -> None:
     words = [f"ckpt={ckpt}", f"run_dir={tmp_path}/out", "num_workers=0", "gallery=0", "device=cpu"]
     command = [sys.executable, "-m", "segbench.evaluate", *words]
     environment = {**os.environ, "PYTHONPATH": python_path(ROOT)}
@@ -112,7 +112,7 @@ def test_two_evaluations_that_start_together_leave_one_whole(ckpt: Path, tmp_pat
     assert not list(run.path.glob(".*"))
 
 
-def test_an_earlier_evaluation_stays_whole(
+def test_an_earlier_evaluation_stays_complete(
     verbs: dict[str, tuple[Prepare, Path]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     call, folder = verbs["evaluate"]
@@ -161,7 +161,7 @@ def test_a_verb_reports_a_full_disk_in_one_line(
     )
 
 
-def test_a_run_on_a_full_disk_can_still_say_so(
+def test_a_run_on_a_full_disk_can_still_record_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = RunDirectory(tmp_path / "run")

@@ -80,7 +80,7 @@ def _crash_after(batches: int) -> Callable[..., None]:
     return crash
 
 
-def test_an_unfinished_run_is_neither_continued_with_another_config_nor_with_resume_never(
+def test_an_unfinished_run_is_not_continued_with_another_config_or_resume_never(
     train_tiny: Train, run: RunDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -163,7 +163,7 @@ def _set_best(run: RunDirectory, name: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "code", "told"), [("SIGTERM", 143, "ended by SIGTERM"), ("SIGINT", 130, "interrupted")]
 )
-def test_a_run_ended_by_a_signal_says_so_and_can_be_continued(
+def test_a_run_ended_by_a_signal_is_recorded_and_can_be_continued(
     tmp_path: Path, name: str, code: int, told: str
 ) -> None:
     (tmp_path / "ended.py").write_text(ENDED.replace("{signal}", name))

@@ -146,7 +146,7 @@ class Net(nn.Module):
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_a_sweep_with_the_table_and_how_to_go_on(tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_sweep_with_the_table_and_how_to_continue(tmp_path: Path) -> None:
     (tmp_path / "patient.py").write_text(PATIENT)
     words = ["model=unet", "model._target_=patient.Net", *TINIEST, "trainer.max_epochs=1000"]
     process = subprocess.Popen(

@@ -121,7 +121,7 @@ def test_the_rate_is_logged_for_the_step_it_belongs_to(
     assert rates[0] == pytest.approx(1e-3 * (1 - 1 / 4) ** 0.9), "of the second step of four"
 
 
-def test_a_score_of_some_test_images_says_so(
+def test_a_score_of_some_test_images_is_marked(
     train_tiny: Train, run: RunDirectory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train_tiny("trainer.limit_test_batches=3")
@@ -131,7 +131,7 @@ def test_a_score_of_some_test_images_says_so(
     assert "3 of the 4 test images were tested" in capsys.readouterr().out
 
 
-def test_a_run_without_test_shows_no_test_score_until_it_is_asked_for(
+def test_a_run_without_test_has_no_test_score_until_it_is_requested(
     train_tiny: Train, run: RunDirectory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     outcome = train_tiny("test=false")
@@ -152,7 +152,7 @@ def test_a_run_without_test_shows_no_test_score_until_it_is_asked_for(
     assert isinstance(read_run(run.path), Run)
 
 
-def test_a_finished_run_is_left_alone(
+def test_a_finished_run_is_unchanged(
     train_tiny: Train, run: RunDirectory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = train_tiny()
@@ -176,7 +176,7 @@ def test_a_finished_run_is_left_alone(
     assert len(curves(run)) == 1
 
 
-def test_all_processes_of_torchrun_leave_a_finished_run_alone(
+def test_all_processes_of_torchrun_leave_a_finished_run_unchanged(
     train_tiny: Train, run: RunDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train_tiny("trainer.max_epochs=1")
@@ -191,7 +191,7 @@ def test_all_processes_of_torchrun_leave_a_finished_run_alone(
     assert run.read_result().status == "finished"
 
 
-def test_a_run_in_progress_is_left_alone(train_tiny: Train, run: RunDirectory) -> None:
+def test_a_run_in_progress_is_unchanged(train_tiny: Train, run: RunDirectory) -> None:
     with run.locked() as alone:
         assert alone
         with pytest.raises(ConfigError, match="another process is training this run"):

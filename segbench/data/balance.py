@@ -9,8 +9,10 @@ import numpy as np
 from segbench.data.classes import ClassSet
 from segbench.data.dataset import Frames
 from segbench.errors import DataError
+from segbench.system.console import progress
 from segbench.system.machine import cores
 
+_AT_ONCE = 256  # frames
 WEIGHTINGS = ("median_frequency", "enet", "effective_number")
 
 
@@ -25,8 +27,16 @@ def pixel_counts(frames: Frames, num_classes: int) -> np.ndarray:
         counts = np.bincount(frames.read(index)[1].ravel(), minlength=256)
         return np.append(counts[:num_classes], counts[num_classes:].sum())
 
-    with ThreadPoolExecutor(cores()) as pool:
-        return np.stack(list(pool.map(count, range(len(frames)))))
+    counted = np.zeros((len(frames), num_classes + 1), np.int64)
+    with (
+        ThreadPoolExecutor(cores()) as pool,
+        progress("Counting classes", len(frames)) as show,
+    ):
+        for start in range(0, len(frames), _AT_ONCE):  # few futures wait, however large the set
+            indices = range(start, min(start + _AT_ONCE, len(frames)))
+            counted[start : indices.stop] = list(pool.map(count, indices))
+            show(indices.stop)
+    return counted
 
 
 def check_trainable(frames: Frames, classes: ClassSet) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import stat
 from collections.abc import Sequence
@@ -77,7 +78,7 @@ def _stat(path: Path | None) -> str:
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):  # reading a pipe would block forever
         raise DataError(f"{path}: is a folder, a pipe or a device, not a file", "unreadable")
-    return f"{path.resolve()} {found.st_size} {found.st_mtime_ns}"
+    return f"{os.path.abspath(path)} {found.st_ino} {found.st_size} {found.st_mtime_ns}"
 
 
 def _digest(parts: Sequence[str]) -> str:

@@ -136,7 +136,6 @@ def evaluate_predictions(
         void_values: see `predictions.read_prediction`.
         partial: score what can be scored instead of raising an error.
         boundary: also count boundaries.
-        boundary: also count boundaries.
         workers: number of files read and counted in parallel.
         progress: called with the number of images done and their total.
 

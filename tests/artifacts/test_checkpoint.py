@@ -55,7 +55,7 @@ def _checkpoint(file: Path, model: dict[str, Any] = UNET, **meta: Any) -> Path:
     return file
 
 
-def test_a_network_comes_out_of_a_checkpoint_as_it_went_in(tmp_path: Path) -> None:
+def test_a_model_survives_a_checkpoint_unchanged(tmp_path: Path) -> None:
     file = _checkpoint(tmp_path / "best.ckpt")
     model, meta = checkpoint.load_checkpoint(file)
     assert not model.training

@@ -33,7 +33,7 @@ def test_every_default_of_the_trainer_has_a_rule() -> None:
     assert all(rule_of(f"trainer.{key}") for key in trainer)
 
 
-def test_rules_are_whole() -> None:
+def test_rules_are_complete() -> None:
     names = [rule.name for rule in RULES]
     keys = [key for rule in RULES for key in rule.keys]
     assert len(set(names)) == len(names)

@@ -60,7 +60,7 @@ def test_a_damaged_result_is_one_sentence(run: RunDirectory, content: bytes) -> 
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_is_no_result(run: RunDirectory) -> None:
+def test_a_folder_is_not_a_result(run: RunDirectory) -> None:
     run.result_file.mkdir(parents=True)
     with pytest.raises(ResultError, match="Is a directory"):
         run.read_result()
@@ -141,7 +141,7 @@ def test_clear_removes_nothing_from_a_folder_that_is_not_one_run(
     assert {name: (tmp_path / name).read_text() for name in files} == files
 
 
-def test_clear_takes_a_run_whose_result_was_lost(run: RunDirectory) -> None:
+def test_clear_removes_a_run_whose_result_was_lost(run: RunDirectory) -> None:
     run.path.mkdir(parents=True)
     run.clear()  # empty
     run.log_file.write_text("")

@@ -28,7 +28,7 @@ def test_a_photo_gives_labels_probabilities_and_their_meaning(ckpt, tmp_path):
     assert found.classes.names[3] == "Road"
 
 
-def test_labels_alone_are_the_same_labels(ckpt):
+def test_labels_without_probs_are_the_same_labels(ckpt):
     model = segbench.load(ckpt)
     alone = model.predict(PHOTO, with_probs=False)
     assert alone.probs is None

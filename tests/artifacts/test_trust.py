@@ -274,7 +274,7 @@ def test_a_packed_record_is_refused_before_it_is_unpacked(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_no_numbers_are_refused(ckpt: Path, tmp_path: Path, value: float) -> None:
+def test_weights_that_are_not_finite_are_refused(ckpt: Path, tmp_path: Path, value: float) -> None:
     checkpoint = torch.load(ckpt, weights_only=True)
     checkpoint["state_dict"]["model.head.bias"][0] = value
     file = tmp_path / "diverged.ckpt"

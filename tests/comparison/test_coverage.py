@@ -57,7 +57,7 @@ def _holds(interval, truth) -> bool:
 
 
 @pytest.mark.parametrize("setting", ["models with tastes", "twelve unlike drives"])
-def test_equal_models_are_seldom_called_different(setting):
+def test_equal_models_are_rarely_called_different(setting):
     found = rates(SETTINGS[setting], FAST)
     assert found.rejected <= 0.07 + slack(0.07, FAST)
     assert found.model_covered >= 0.93 - slack(0.93, FAST)
@@ -102,7 +102,7 @@ def test_the_rates_claimed_in_the_documentation(setting, seeds):
 
 
 @pytest.mark.slow
-def test_single_frames_call_equal_models_different():
+def test_a_frame_bootstrap_calls_equal_models_different():
     """Why blocks are the default: a frame bootstrap gives false verdicts too often."""
     found = rates(SETTINGS["models with tastes"], FULL, unit="image", first=10_000)
     print(f"\nframe bootstrap: {found}")

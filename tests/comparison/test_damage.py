@@ -68,7 +68,7 @@ def test_curves_that_cannot_be_read_are_left_out_by_name(study: Path, content: b
 
 
 @pytest.mark.parametrize("content", [b"\xef\xbb\xbf" + HEADER, b"", HEADER, b"\n\n"])
-def test_curves_without_values_or_with_a_byte_order_mark_are_no_damage(study: Path, content):
+def test_curves_without_values_or_with_a_byte_order_mark_are_not_damaged(study: Path, content):
     rows = b"".join(b"%d,1,0.5,0.4\n" % epoch for epoch in range(12))
     replace(study / "unet-streets/seed1/metrics.csv", content + rows if HEADER in content else b"")
     curves, left_out = read_curves(read_study(study), KEYS)

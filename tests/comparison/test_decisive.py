@@ -79,7 +79,7 @@ def test_image_mask_and_only_predictions_like_the_tested_ones_are_shown(at_hand)
     assert any("unet" not in seen.preds for seen in found.values())  # the model was another one
 
 
-def test_the_report_goes_without_them_and_says_why(at_hand, monkeypatch: pytest.MonkeyPatch):
+def test_the_report_omits_them_and_says_why(at_hand, monkeypatch: pytest.MonkeyPatch):
     def refuse(self: Any, root: str | None) -> None:
         raise ConfigError("data.root: no such folder")
 

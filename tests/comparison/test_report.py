@@ -111,7 +111,7 @@ def test_one_model_is_reported_without_a_verdict(tmp_path):
     assert write(path, found).is_file()
 
 
-def test_an_invalid_comparison_says_so_in_the_verdict(tmp_path):
+def test_an_invalid_comparison_is_stated_in_the_verdict(tmp_path):
     path = write_study(tmp_path, {"custom": 1.0, "unet": 0.0}, seeds=2)
     for seed in (0, 1):
         edit(path / "custom-streets" / f"seed{seed}", "config.weights", "imagenet.pt")

@@ -47,7 +47,7 @@ def test_commands_that_differ_otherwise_and_unknown_ones_are_not_merged():
     assert commands(*runs) == [train, evaluate, "unknown"]
 
 
-def test_runs_of_other_machines_or_commits_have_an_entry_of_their_own():
+def test_runs_of_other_machines_or_commits_have_their_own_entry():
     found = comparison(("a", 0, "python x.py seed=0"), ("a", 1, "python x.py seed=1"))
     found["runs"][1] |= {"hardware": {"device": "GPU", "num_gpus": 2}, "dirty": True}
     cpu, gpu = (origin.sentence() for origin in origins(found))

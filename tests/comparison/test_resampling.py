@@ -48,7 +48,7 @@ def test_images_of_a_group_may_be_scattered_in_the_file():
     assert (np.diff(gathered[:10]) > 0).all()
 
 
-def test_whole_groups_are_taken_where_there_are_many():
+def test_whole_groups_are_resampled_if_there_are_many():
     names = [f"patient{i // 3}" for i in range(60)]
     assert resampling.plan(names, noise(0, 60)).unit == "group"
     assert resampling.plan(names[:27], noise(0, 27)).unit == "block"

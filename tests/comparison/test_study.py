@@ -94,7 +94,7 @@ def unlabel(run, absent="exclude"):
 
 
 @pytest.mark.parametrize("absent", ["exclude", "zero", "one"])
-def test_a_split_without_labels_is_reported_and_is_no_broken_file(study, absent):
+def test_a_split_without_labels_is_reported_and_is_not_a_broken_file(study, absent):
     unlabel(run_of(study), absent)
     (entry,) = read_study(study).left_out
     assert entry.path == run_of(study)

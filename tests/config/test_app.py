@@ -37,7 +37,7 @@ def test_an_outcome_is_an_exit_code(
     assert ended.value.code == code
 
 
-def test_a_training_that_cannot_write_says_so_without_a_traceback(tmp_path: Path) -> None:
+def test_a_training_that_cannot_write_reports_it_without_a_traceback(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for words in ([f"run_dir={tmp_path}/file/run"], ["-m", f"hydra.sweep.dir={tmp_path}/file/s"]):
         done = run_process("train", *words, "logger=csv", cwd=tmp_path)
@@ -46,7 +46,7 @@ def test_a_training_that_cannot_write_says_so_without_a_traceback(tmp_path: Path
         assert "Traceback" not in done.stderr
 
 
-def test_warnings_reach_the_terminal_beside_a_log(
+def test_warnings_reach_the_terminal_and_a_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def task(config: DictConfig) -> int:

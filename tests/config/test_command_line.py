@@ -88,7 +88,7 @@ def test_a_list_of_texts_is_kept_as_typed(texts: list[str]) -> None:
         assert OverridesParser.create().parse_override(words[0]).value() == texts
 
 
-def test_lists_of_words_need_no_quotes() -> None:
+def test_lists_of_plain_text_need_no_quotes() -> None:
     words, _ = as_typed(["key=[背景,1_0, a b,null]"], lambda key: {LIST}, False)
     assert OverridesParser.create().parse_override(words[0]).value() == [
         "背景",
@@ -104,7 +104,7 @@ def test_null_and_quotes_keep_their_meaning() -> None:
     assert read("'a, b'") == "a, b"
 
 
-def test_commas_are_a_sweep_in_a_sweep_alone() -> None:
+def test_commas_separate_values_only_in_a_sweep() -> None:
     words, _ = as_typed(["key=1_0,a b,'c,d',(x"], lambda key: {TEXT}, True)
     parsed = OverridesParser.create().parse_override(words[0])
     assert [*parsed.sweep_string_iterator()] == ["'1_0'", "'a b'", "'c,d'", "'(x'"]
@@ -117,7 +117,7 @@ def test_an_interpolation_on_the_command_line_is_refused() -> None:
     assert "is resolved in YAML files only" in problems["source"]
 
 
-def test_keys_that_take_numbers_too_are_left_alone() -> None:
+def test_keys_that_also_take_numbers_are_not_quoted() -> None:
     found = {key: kinds_of(a) for key, a in field_annotations(SCHEMAS["train"]).items()}
     assert {key for key, kinds in found.items() if kinds} == {
         *("study", "name", "run_dir", "resume", "weights", "precision", "selection"),
@@ -175,7 +175,7 @@ def test_typed_text_reaches_the_config() -> None:
     assert report.compare.baseline == "1_0"
 
 
-def test_a_sweep_takes_text_too() -> None:
+def test_a_sweep_accepts_text_too() -> None:
     found = read_command("train", ["study=1_0,a b", "seed=0,1", "name='x,y'"], multirun=True)
     assert found.sweeps
     assert found.arguments == ["study='1_0','a b'", "seed=0,1", "name='x,y'"]

@@ -74,7 +74,7 @@ def test_groups_are_distinguished_from_keys() -> None:
 
 
 @pytest.mark.parametrize("verb", SCHEMAS)
-def test_help_lists_the_groups_that_a_verb_takes_and_no_other(verb: str) -> None:
+def test_help_lists_only_the_groups_of_a_verb(verb: str) -> None:
     text = help_of(verb)
     groups = [folder.name for folder in config_dir().iterdir() if folder.is_dir()]
     listed = {group for group in groups if re.search(rf"^{group}: ", text, re.MULTILINE)}

@@ -134,7 +134,7 @@ print(_run([sys.executable, "-c", child], None), flush=True)
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_signal_reaches_the_job_once_and_the_sweep_goes_on_to_its_end(name: str) -> None:
+def test_a_signal_reaches_the_job_once_and_the_sweep_ends_normally(name: str) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", PARENT],
         stdout=subprocess.PIPE,

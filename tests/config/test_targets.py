@@ -102,5 +102,5 @@ def test_values_against_annotations(annotation: str, good: list, bad: list) -> N
         ("Union[int, str]", "int or str"),
     ],
 )
-def test_annotations_in_the_words_of_a_config(annotation: str, words: str) -> None:
+def test_annotations_in_yaml_terms(annotation: str, words: str) -> None:
     assert in_yaml(ast.parse(annotation, mode="eval").body) == words

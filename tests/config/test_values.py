@@ -54,7 +54,7 @@ def test_a_removed_key_is_not_missing() -> None:
     assert reported.startswith("majority_window: was removed (~majority_window)")
 
 
-def test_a_choice_that_is_unknown_is_not_called_unset() -> None:
+def test_an_unknown_choice_is_not_reported_as_unset() -> None:
     reported = problem("data=nuceli", verb="check_data")
     assert "there is no data 'nuceli'; did you mean 'nuclei'?" in reported
     assert "./conf/data/nuceli.yaml" in reported

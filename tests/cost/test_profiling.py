@@ -21,7 +21,7 @@ from segbench.cost.profiling import (
 CPU = torch.device("cpu")
 
 
-def test_a_convolution_costs_what_the_formula_says() -> None:
+def test_the_cost_of_a_convolution_follows_the_formula() -> None:
     conv = nn.Conv2d(3, 8, kernel_size=5, stride=2, padding=2, bias=False)
     assert count_params(conv) == 8 * 3 * 5 * 5
     assert count_macs(conv, (32, 48)) == (16 * 24) * 8 * 3 * 5 * 5
@@ -59,7 +59,7 @@ def test_attention_is_counted_on_every_device() -> None:
     assert count_macs(Attention(), (4, 4)) == 2 * 16 * 16 * 3
 
 
-def test_counting_leaves_the_training_mode_alone() -> None:
+def test_counting_does_not_change_the_training_mode() -> None:
     model = nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2)).train()
     count_macs(model, (1, 1))
     assert model.training

@@ -243,7 +243,7 @@ def _streets(monkeypatch: pytest.MonkeyPatch, **options: object) -> Segmentation
     return SegmentationData(STREETS, seed=0, batch_size=2, num_workers=2, **options)
 
 
-def test_without_a_home_training_goes_on_without_a_cache(monkeypatch, caplog) -> None:
+def test_without_a_home_training_continues_without_a_cache(monkeypatch, caplog) -> None:
     monkeypatch.delenv("HOME")
     monkeypatch.setattr("pwd.getpwuid", _unknown_user)
     data = _streets(monkeypatch)

@@ -262,7 +262,7 @@ def test_the_facts_of_real_camvid(shared_data, tmp_path: Path) -> None:
     assert "101 in val (frames 7959-8159, inside the range of train)" in messages[1]
 
 
-def test_an_alpha_channel_that_hides_nothing_is_no_finding(camvid11_root: Path) -> None:
+def test_an_opaque_alpha_channel_is_not_a_finding(camvid11_root: Path) -> None:
     opaque = np.full((*SIZE, 1), 255, np.uint8)
     save(camvid11_root / "train" / f"{NAME}.png", np.dstack([street("train", 1)[0], opaque]))
     assert {f.kind for f in check(CamVid11(str(camvid11_root)))[0]} <= {"absent"}
@@ -271,7 +271,7 @@ def test_an_alpha_channel_that_hides_nothing_is_no_finding(camvid11_root: Path) 
     assert {f.kind for f in check(CamVid11(str(camvid11_root)))[0]} <= {"absent"}
 
 
-def test_one_wrong_value_in_gray_masks_is_no_interpolation(camvid11_root: Path) -> None:
+def test_one_wrong_value_in_gray_masks_is_not_interpolation(camvid11_root: Path) -> None:
     mask = np.tile(np.arange(SIZE[1], dtype=np.uint8) % 11, (SIZE[0], 1))
     for row in range(SIZE[0]):
         mask[row] = np.roll(mask[row], row)

@@ -83,7 +83,7 @@ def test_a_file_cut_anywhere_is_refused(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["PNG", "palette PNG", "JPEG", "progressive JPEG", "WebP", "BMP"])
 @pytest.mark.parametrize("length", [1, 50_000])
-def test_data_after_the_end_of_an_image_is_no_damage(kind: str, length: int) -> None:
+def test_data_after_the_end_of_an_image_is_not_damage(kind: str, length: int) -> None:
     trailer = np.random.default_rng(0).bytes(length)
     expected = decode_rgb(WHOLE[kind], PATH)
     np.testing.assert_array_equal(decode_rgb(WHOLE[kind] + trailer, PATH), expected)
@@ -165,7 +165,7 @@ def test_a_tiff_without_pixels_is_damaged() -> None:
         decode_rgb(bytes(data), PATH)
 
 
-def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+def test_a_pipe_is_not_a_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.png")
     for path in (tmp_path / "a.png", tmp_path):
         with pytest.raises(DataError, match="a pipe or a device"):

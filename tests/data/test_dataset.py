@@ -76,7 +76,7 @@ def test_epochs_and_seeds_differ_and_repeat() -> None:
     assert not equal(epoch(data, 2), epoch(module(seed=5), 2))
 
 
-def test_ranks_see_together_what_one_process_sees() -> None:
+def test_ranks_together_see_the_images_of_one_process() -> None:
     whole = list(EpochSampler(11, 0, shuffle=True))
     ranks = [list(EpochSampler(11, 0, True, rank, 2)) for rank in (0, 1)]
     assert [key for pair in zip(*ranks, strict=True) for key in pair] == whole[:10]

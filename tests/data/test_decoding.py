@@ -139,7 +139,7 @@ def test_tiff_of_one_bit_contains_0_and_1(tmp_path: Path, compression: str | Non
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "float32", "float64"])
-def test_whole_numbers_of_any_type_are_labels(tmp_path: Path, dtype: str) -> None:
+def test_integers_of_any_type_are_labels(tmp_path: Path, dtype: str) -> None:
     cv2.imwrite(str(tmp_path / "a.tif"), IDS.astype(dtype))
     read = read_ids(tmp_path / "a.tif")
     assert read.dtype in (np.uint8, np.uint16)

@@ -56,7 +56,7 @@ def thread_loader(dataset: Any, epochs: int) -> ThreadLoader:
     return ThreadLoader(dataset, 2, sampler, num_workers=1, drop_last=True, epochs=epochs)
 
 
-def test_the_first_batches_of_the_next_epoch_are_made_before_it_begins() -> None:
+def test_the_first_batches_of_the_next_epoch_are_prefetched() -> None:
     dataset, frames = noted()
     loader = thread_loader(dataset, epochs=2)
     alone = [epoch(module(), number) for number in (0, 1)]
@@ -69,7 +69,7 @@ def test_the_first_batches_of_the_next_epoch_are_made_before_it_begins() -> None
 
 
 @pytest.mark.parametrize("following", [0, 3])
-def test_another_epoch_than_the_next_is_right_too(following: int) -> None:
+def test_an_epoch_other_than_the_next_is_correct_too(following: int) -> None:
     dataset, _ = noted()
     loader = thread_loader(dataset, epochs=9)
     list(loader)
@@ -78,7 +78,7 @@ def test_another_epoch_than_the_next_is_right_too(following: int) -> None:
     loader.close()
 
 
-def test_an_epoch_that_is_left_early_leaves_nothing_behind() -> None:
+def test_an_epoch_that_is_left_early_leaves_no_batches() -> None:
     dataset, frames = noted()
     loader = thread_loader(dataset, epochs=9)
     iterator = iter(loader)
@@ -110,7 +110,7 @@ def device_loader(dataset: Any) -> DeviceLoader:
 
 
 @pytest.mark.parametrize(("options", "reads"), [({}, 0), ({"cat_max_ratio": 0.5}, 1)])
-def test_a_mask_is_read_for_a_window_only_if_it_has_a_say(
+def test_a_mask_is_read_only_if_the_window_depends_on_it(
     options: dict[str, float], reads: int
 ) -> None:
     dataset, frames = noted(**options)
@@ -144,7 +144,7 @@ class Operators(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_a_batch_is_one_copy_and_colors_are_no_matrix_product(
+def test_a_batch_is_one_copy_and_colors_need_no_matrix_product(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     copies: list[np.ndarray] = []

@@ -64,7 +64,7 @@ def test_training_is_refused_before_its_first_step(tmp_path: Path) -> None:
     assert len(data.records("val")) == 2  # unlabeled splits other than train are allowed
 
 
-def test_training_says_that_its_images_are_dark(
+def test_training_warns_that_its_images_are_dark(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in range(2):

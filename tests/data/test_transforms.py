@@ -46,7 +46,7 @@ def test_cutouts_are_ignored_and_filled() -> None:
     np.testing.assert_array_equal(mask == 255, (image == (1, 2, 3)).all(-1))
 
 
-def test_the_key_alone_decides_what_is_drawn() -> None:
+def test_draws_depend_only_on_the_key() -> None:
     first, second = (Augmentation((32, 40), (0.5, 2.0), **EVERYTHING) for _ in range(2))
     for _ in range(3):
         second(IMAGE, MASK, (9, 9, 9))  # another history

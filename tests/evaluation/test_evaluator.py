@@ -106,7 +106,7 @@ def test_a_folder_without_any_matching_file_is_refused_even_if_partial(source, t
 
 
 @pytest.mark.parametrize("calibration", [False, True])
-def test_a_network_that_overflows_is_not_scored(make_checkpoint, source, calibration):
+def test_a_model_that_overflows_is_not_scored(make_checkpoint, source, calibration):
     file = make_checkpoint()
     content = torch.load(file, weights_only=True)
     content["state_dict"]["model.head.weight"].fill_(3e38)  # finite weights, infinite logits

@@ -22,7 +22,7 @@ def save(path, pixels, mode=None):
     return path
 
 
-def test_files_are_matched_by_name_or_beginning(tmp_path):
+def test_files_are_matched_by_name_or_prefix(tmp_path):
     records = [Record("berlin_000000_000019", "berlin"), Record("a", "a"), Record("a_b", "a")]
     files = [
         save(tmp_path / "berlin" / "berlin_000000_000019_leftImg8bit.png", IDS),

@@ -58,7 +58,7 @@ def test_a_class_that_ignores_the_features_has_no_evidence(noise: Tensor) -> Non
     assert heat.max() == 0
 
 
-def test_one_pixel_is_explained_by_what_it_sees(noise: Tensor) -> None:
+def test_one_pixel_is_explained_by_its_receptive_field(noise: Tensor) -> None:
     torch.manual_seed(0)
     local = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 2, 3, padding=1)).eval()
     where = chosen_pixels((32, 40), pixel=[5, 6], region=None)
@@ -68,7 +68,7 @@ def test_one_pixel_is_explained_by_what_it_sees(noise: Tensor) -> None:
     assert heat[~reach].max() == 0
 
 
-def test_frozen_weights_and_no_grad_are_no_obstacle(noise: Tensor) -> None:
+def test_frozen_weights_and_no_grad_are_supported(noise: Tensor) -> None:
     model = OnlyOnePlace().eval().requires_grad_(False)
     with torch.no_grad():
         assert heat_map(model, noise, label=1, layer="features").max() == 1
@@ -94,7 +94,7 @@ def test_a_wrong_layer_is_explained(noise: Tensor) -> None:
         run_with_features(UNet(5, width=4, depth=2).eval(), noise, "down.9")
 
 
-def test_entropy_is_one_where_nothing_is_known_and_zero_where_all_is() -> None:
+def test_entropy_is_one_for_uniform_and_zero_for_certain_probabilities() -> None:
     probs = torch.tensor([[[0.25, 1.0]], [[0.25, 0.0]], [[0.25, 0.0]], [[0.25, 0.0]]])
     torch.testing.assert_close(entropy(probs), torch.tensor([[1.0, 0.0]]))
 

@@ -43,7 +43,7 @@ def test_upsample_argmax_equals_interpolate_then_argmax(size, dtype):
 @pytest.mark.parametrize("size", [None, (160, 24)])
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD.keys())
-def test_it_is_known_which_images_had_logits_that_are_not_finite(size, memory_format, bad):
+def test_images_with_logits_that_are_not_finite_are_identified(size, memory_format, bad):
     logits = torch.randn(3, 3, 130, 20)
     logits[1, : len(bad), 77, 5] = torch.tensor(bad)
     found, finite = labels.checked_argmax(logits.contiguous(memory_format=memory_format), size)

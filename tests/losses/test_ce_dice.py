@@ -113,7 +113,7 @@ def test_layouts_and_views_are_accepted(batch):
     torch.testing.assert_close(gradient, torch.autograd.grad(CEDice(IGNORE)(plain, mask), plain)[0])
 
 
-def test_gradients_add_up_behind_it(batch):
+def test_gradients_accumulate_upstream(batch):
     logits, mask = batch()
     scale = torch.ones((), dtype=torch.float64, requires_grad=True)
     (5 * CEDice(IGNORE)(scale * logits, mask)).backward()

@@ -118,7 +118,7 @@ def test_ignoring_a_class_of_the_set_works(name, batch):
 
 
 @every_loss
-def test_mask_and_logits_are_left_alone(name, batch):
+def test_mask_and_logits_are_not_modified(name, batch):
     logits, mask = batch()
     before = logits.clone(), mask.clone()
     value_and_gradient(LOSSES[name](IGNORE), logits, mask)

@@ -121,7 +121,7 @@ def test_a_label_outside_the_class_set_is_refused() -> None:
         confusion.confusion_matrix(np.zeros_like(mask), mask, 2)
 
 
-def test_no_image_is_no_matrix() -> None:
+def test_no_image_gives_no_matrix() -> None:
     empty = torch.zeros(0, 4, 4, dtype=torch.uint8)
     matrices, unknown = confusion.confusion_matrices(empty, empty, 3)
     assert matrices.shape == (0, 3, 4)

@@ -200,7 +200,7 @@ def test_unet_is_bigger_with_width_and_depth() -> None:
         build("unet", depth=0)
 
 
-def test_fcn_deconvolution_begins_as_bilinear_interpolation() -> None:
+def test_fcn_deconvolution_is_initialized_to_bilinear_interpolation() -> None:
     up = build("fcn", fc_channels=8).head.up8
     with torch.no_grad():
         ramp = up(torch.arange(8.0).expand(1, CLASSES, 8, 8))[0, 0, 32, 12:-12]
@@ -224,7 +224,7 @@ def test_stochastic_depth_acts_in_training_only() -> None:
             assert not torch.allclose(dropping.train()(x), plain.train()(x))
 
 
-def test_norm_behind_pooling_is_ordinary_for_larger_batches() -> None:
+def test_norm_after_pooling_is_ordinary_for_larger_batches() -> None:
     def branch() -> nn.Sequential:
         return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Sequential(nn.BatchNorm2d(4)))
 

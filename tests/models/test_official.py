@@ -169,6 +169,6 @@ def test_as_many_parameters_as_the_official_model(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_own_names_are_left_alone(name: str) -> None:
+def test_own_names_are_unchanged(name: str) -> None:
     model = build(name, 5)
     assert [model.translate_key(key) for key in model.state_dict()] == list(model.state_dict())

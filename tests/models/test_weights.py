@@ -123,7 +123,7 @@ def test_deconvolutions_of_other_classes_are_reinitialized(tmp_path: Path) -> No
     assert "head.up8.weight: 7x7x16x16 -> 5x5x16x16" in report.reinitialized
 
 
-def test_other_architecture_is_refused_whole(tmp_path: Path) -> None:
+def test_another_architecture_is_refused_completely(tmp_path: Path) -> None:
     ours = small(width=4)
     before = {key: value.clone() for key, value in ours.state_dict().items()}
     torch.save(small(width=8).state_dict(), tmp_path / "wide.pt")
@@ -198,7 +198,7 @@ def test_hub_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert same(ours.state_dict(), theirs.state_dict())
 
 
-def test_pspnet_takes_the_head_of_an_smp_checkpoint(tmp_path: Path) -> None:
+def test_pspnet_loads_the_head_of_an_smp_checkpoint(tmp_path: Path) -> None:
     theirs = segmentation_models_pytorch.PSPNet("resnet18", None, encoder_depth=5, classes=5)
     ours = PSPNet(5, "resnet18", encoder_output_stride=16)
     torch.save(theirs.state_dict(), tmp_path / "w.pt")

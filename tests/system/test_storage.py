@@ -37,7 +37,7 @@ class _FullDisk:
         """Nothing is buffered."""
 
 
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_file_is_replaced_completely_or_not_at_all(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("old")
 
@@ -76,7 +76,7 @@ def test_names_as_long_as_a_file_system_takes_can_be_written(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_a_set_of_files_is_new_or_old_as_a_whole(tmp_path: Path) -> None:
+def test_a_set_of_files_is_all_new_or_all_old(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).write_text("old")
 

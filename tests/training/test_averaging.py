@@ -46,7 +46,7 @@ def test_the_average_is_that_of_torch() -> None:
     assert found["module.1.num_batches_tracked"] == 4, "a count is no average"
 
 
-def test_a_loaded_average_goes_on() -> None:
+def test_a_loaded_average_continues() -> None:
     model = network()
     whole = DeviceAverage(model, 0.5, torch.device("cpu"))
     train(model)

@@ -12,7 +12,7 @@ SHIPPED = {"_target_": "segbench.models.unet.UNet", "width": 4}
 DATA = {"_target_": "segbench.data.sources.streets.Streets"}
 
 
-def test_a_checkpoint_of_segbench_needs_its_path_alone() -> None:
+def test_a_checkpoint_of_segbench_needs_only_its_path() -> None:
     register()
     predict, evaluate, sweep = next_commands({"model": SHIPPED, "data": DATA}, Path("a b/x=1.ckpt"))
     assert predict == "python -m segbench.predict 'ckpt=a b/x=1.ckpt' source=IMAGE_OR_FOLDER"

@@ -68,7 +68,7 @@ def fail_at(step: int, error: BaseException) -> Any:
     return end
 
 
-def test_a_run_whose_test_split_has_no_labels_is_left_alone_too(
+def test_a_finished_run_without_test_labels_is_unchanged_too(
     train_tiny: Train, unlabel: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     unlabel("test")
@@ -107,13 +107,13 @@ def test_val_without_labels_is_refused_where_something_needs_its_score(
     assert run.read_result().status == "failed"
 
 
-def test_labels_that_no_validation_sees_are_named(train_tiny: Train, unlabel: Any) -> None:
+def test_labels_missing_from_validation_are_reported(train_tiny: Train, unlabel: Any) -> None:
     unlabel("val_0000")
     with pytest.raises(DataError, match=r"trainer\.limit_val_batches=1 sees"):
         train_tiny(*ONE, "trainer.limit_val_batches=1")
 
 
-def test_ctrl_c_says_where_and_the_same_command_continues(
+def test_ctrl_c_reports_where_and_the_same_command_continues(
     train_tiny: Train, run: RunDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -291,7 +291,7 @@ def test_lightning_and_custom_callbacks_plug_in(train_tiny: Train, run: RunDirec
     assert set(run.read_result().config["callbacks"]) == {"gradient_norm", "lr_monitor"}
 
 
-def test_what_is_no_callback_is_refused(train_tiny: Train) -> None:
+def test_an_object_that_is_not_a_callback_is_refused(train_tiny: Train) -> None:
     words = ("+callbacks.mine._target_=torch.nn.Identity", "allow_targets=[torch]")
     with pytest.raises(ConfigError, match=r"callbacks\.mine: .* is no Lightning callback"):
         train_tiny(*ONE, *words)

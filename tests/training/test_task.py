@@ -236,7 +236,7 @@ def test_a_loss_that_is_not_finite_in_the_last_step_of_an_epoch_is_never_saved(
     assert not list(tmp_path.glob("*.ckpt"))
 
 
-def test_fewer_steps_than_asked_for_are_refused(tmp_path: Path) -> None:
+def test_fewer_steps_than_requested_are_refused(tmp_path: Path) -> None:
     options = {"limit_val_batches": 0, "max_steps": 3}
     with pytest.raises(ConfigError, match=r"ends after 2 steps; add trainer\.max_epochs=-1"):
         make_trainer(tmp_path, **options).fit(make_task(), loader(2))
@@ -270,7 +270,7 @@ def test_averaged_weights_are_evaluated_and_saved(tmp_path: Path) -> None:
     assert set(saved[-1]["state_dict"]) == {f"model.{key}" for key in averaged.model.state_dict()}
 
 
-def test_each_epoch_draws_from_seed_and_epoch_alone() -> None:
+def test_each_epoch_draws_only_from_seed_and_epoch() -> None:
     def draws(seed: int, epoch: int) -> Tensor:
         task = make_task(seed=seed)
         task._trainer = type("Trainer", (), {"current_epoch": epoch, "global_rank": 0})()

@@ -38,9 +38,7 @@ def find_files(root: Path, pattern: str, split_folder: str = "", key: str = "") 
         DataError: the folder does not exist, two files have the same name, or all files are of
             unsupported formats.
     """
-    pattern = pattern.replace("{split}", split_folder)
-    if "{name}" not in pattern:
-        pattern = pattern.rstrip("/") + "/{name}.*"
+    pattern = _of_files(pattern.replace("{split}", split_folder))
     fixed = Path(fixed_folder(pattern))
     if not (root / fixed).is_dir():
         raise DataError(
@@ -52,8 +50,9 @@ def find_files(root: Path, pattern: str, split_folder: str = "", key: str = "") 
     found: dict[str, Path] = {}
     unread: Counter[str] = Counter()
     depth = None if "**" in pattern else pattern.count("/") - len(fixed.parts)
-    for path in sorted(files_below(root / fixed, depth)):
-        match = regex.fullmatch(path.relative_to(root).as_posix())
+    below = len(root.parts)
+    for path in files_below(root / fixed, depth):
+        match = regex.fullmatch("/".join(path.parts[below:]))
         if match is None:
             continue
         if path.suffix.lower() not in suffixes:
@@ -238,6 +237,16 @@ def _text(path: Path) -> str:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise DataError(f"{path}: not in UTF-8 ({error}). Save it as UTF-8.") from error
+
+
+def matches(pattern: str, path: Path) -> bool:
+    """Whether a path below the root is one of an image (or mask) that a pattern describes."""
+    return _expression(_of_files(pattern)).fullmatch(path.as_posix()) is not None
+
+
+def _of_files(pattern: str) -> str:
+    """The pattern of the files, if `pattern` is one of a folder."""
+    return pattern if "{name}" in pattern else pattern.rstrip("/") + "/{name}.*"
 
 
 def _expression(pattern: str) -> re.Pattern[str]:

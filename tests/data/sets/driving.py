@@ -201,4 +201,28 @@ DRIVING = {
         fault=lambda ids: np.where(ids == IGNORE, 123, ids).astype(np.uint8),
         named="label 123 .*of v2.0",
     ),
+    "mapillary_v2": Layout(
+        files={
+            split: pairs(f"{folder}/images/{{}}.jpg", f"{folder}/v2.0/labels/{{}}.png", names)
+            for split, folder, names in (
+                ("train", "training", ["--NSVcUgfVhFd6uzkqHOOg", "--SWG8TJo7vrbZ_x5YLj6A"]),
+                ("val", "validation", ["--BJs76vloEaiH-wppzWNA", "-3-MmXdwhyIQhtb4-8NqHQ"]),
+                ("test", "validation", ["--BJs76vloEaiH-wppzWNA", "-3-MmXdwhyIQhtb4-8NqHQ"]),
+            )
+        },
+        raw=range(123),
+        ignored=123,
+        classes=123,
+        table={
+            0: ("Bird", None),
+            21: ("Road", None),
+            45: ("Lane Marking - Crosswalk", None),
+            92: ("Traffic Light - General (Upright)", None),
+            108: ("Car", None),
+            122: ("Static", None),
+        },
+        palette=True,
+        gone="validation/v2.0",
+        named="missing validation/v2.0/labels of Mapillary Vistas v2.0",
+    ),
 }

@@ -26,6 +26,7 @@ from segbench.data.check import check
 from segbench.data.dataset import SPLITS
 from segbench.data.sources.cityscapes import Cityscapes
 from segbench.data.sources.folder import Folder
+from segbench.data.sources.place import data_sets_in
 from segbench.errors import DataError
 from tests.conftest import ROOT
 from tests.data.sets.aerial import AERIAL
@@ -114,7 +115,7 @@ def test_the_usual_mistake_with_a_set_is_named(name: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", DESCRIBED)
-def test_splits_that_are_listed_by_name_are_whole(name: str) -> None:
+def test_splits_that_are_listed_by_name_are_complete(name: str) -> None:
     lists = config_of(name)["lists"] or {}
     images = config_of(name)["about"]["images"]
     named = {split: names for split, names in lists.items() if isinstance(names, list)}
@@ -212,7 +213,7 @@ def test_eroded_borders_are_ignored(tmp_path: Path) -> None:
     assert (np.delete(ids, range(8, 12), axis=1) == 0).all()
 
 
-def test_a_set_without_training_images_says_so(tmp_path: Path) -> None:
+def test_a_set_without_training_images_is_reported(tmp_path: Path) -> None:
     SETS["nightdriving"].write(tmp_path)
     with pytest.raises(DataError, match="no train images, only test: it is for evaluating"):
         source_of("nightdriving", tmp_path).records("train")
@@ -269,3 +270,13 @@ def test_the_page_on_data_sets_is_up_to_date(monkeypatch: pytest.MonkeyPatch) ->
     assert datasets_page.PAGE.read_text(encoding="utf-8") == datasets_page.page(), (
         "run: make datasets"
     )
+
+
+@pytest.mark.parametrize("there", sorted(set(SETS) - {"voc2012_aug"}))
+def test_another_data_set_in_the_folder_is_named(there: str, tmp_path: Path) -> None:
+    SETS[there].write(tmp_path)
+    assert there in data_sets_in(tmp_path)
+    wanted = "ade20k" if there != "ade20k" else "voc2012"
+    split = "train" if "train" in SETS[wanted].files else "test"
+    with pytest.raises(DataError, match=rf"missing .*looks like .*data={there}\b"):
+        source_of(wanted, tmp_path).records(split)

@@ -192,7 +192,7 @@ def test_list_files_of_several_styles(tmp_path: Path) -> None:
         source.records("val")
 
 
-def test_a_ratio_divides_groups_whole_and_always_alike(tmp_path: Path) -> None:
+def test_a_ratio_keeps_groups_together_and_is_deterministic(tmp_path: Path) -> None:
     root = write(tmp_path, images="images/{name}.jpg", masks="masks/{name}.png")
 
     def make(seed: int) -> Folder:
@@ -285,7 +285,7 @@ def test_contradictions_are_refused(arguments: dict, problem: str) -> None:
         Folder(**{**defaults, **arguments})
 
 
-def test_nuclei_by_yaml_alone(shared_data) -> None:
+def test_nuclei_from_yaml_alone(shared_data) -> None:
     where = {
         "root": str(shared_data("nuclei")),
         "images": "{split}/{name}.jpg",

@@ -124,7 +124,7 @@ def test_two_files_of_one_name_are_refused_with_a_remedy(tmp_path: Path) -> None
         Folder(root, "img/*/{name}.png", "msk", **RATIO).records("train")
 
 
-def test_names_with_a_dot_in_front_pipes_and_folders_are_no_images(tmp_path: Path) -> None:
+def test_hidden_files_pipes_and_folders_are_not_images(tmp_path: Path) -> None:
     root = pairs(tmp_path, 4)
     put(tmp_path / "img" / "._p0.png", IMAGE)
     put(tmp_path / "msk" / ".ipynb_checkpoints" / "p0-checkpoint.png", MASK)
@@ -169,7 +169,7 @@ def test_a_missing_test_split_is_answered_with_what_to_do(tmp_path: Path) -> Non
         ("p1 -1", None),
     ],
 )
-def test_a_line_of_a_list_takes_its_own_file_or_none(
+def test_a_line_of_a_list_matches_its_own_file_or_none(
     tmp_path: Path, line: str, expected: str | None
 ) -> None:
     known = {n: tmp_path / "img" / f"{n}.png" for n in ("p0", "p1", "photo (1)", "v1.2")}
@@ -233,7 +233,7 @@ def test_classes_that_contradict_themselves_are_refused(arguments: dict, problem
         Folder(**{**defaults, **arguments})
 
 
-def test_a_void_color_is_found_whatever_the_classes_take() -> None:
+def test_a_void_color_is_found_for_any_class_colors() -> None:
     taken = [[0, 0, 0], [255, 255, 255], [255, 0, 255], [1, 1, 1]]
     source = Folder(".", "{split}", "{split}_m", classes=list("abcd"), colors=taken)
     assert source.classes.void_color not in source.classes.colors

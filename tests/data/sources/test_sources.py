@@ -209,7 +209,9 @@ def test_pairs_use_the_nearest_color_up_to_the_limit() -> None:
 @pytest.mark.parametrize(
     "source", [CamVid11, CamVid, Cityscapes, CityscapesPairs], ids=lambda s: s.__name__
 )
-def test_a_missing_root_says_what_was_expected_and_how_to_get_it(source, tmp_path: Path) -> None:
+def test_a_missing_root_is_reported_with_the_expected_layout_and_how_to_get_it(
+    source, tmp_path: Path
+) -> None:
     with pytest.raises(
         DataError, match=r"(?s)missing .*Expected layout: .*Found: .*Get .*data\.root"
     ):

@@ -30,7 +30,7 @@ def frames() -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
     return {split: [source.read(r) for r in source.records(split)] for split in SPLITS}
 
 
-def test_a_frame_depends_on_seed_split_and_position_alone():
+def test_a_frame_depends_only_on_seed_split_and_position():
     first = Streets(size=SMALL)
     later = Streets(size=SMALL, train=40, val=3, test=2000)
     for index in (17, 3, 17):  # neither the order of reading nor other frames matter
