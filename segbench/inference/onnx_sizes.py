@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from segbench.errors import ExportError
 from segbench.inference.onnx import OnnxNetwork
+from segbench.inference.onnx_export import Deployed
 
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
 LEAST = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
@@ -18,12 +19,13 @@ _ROOM = 64  # pixels that are enough for any stride, so that only multiples coun
 CLOSE = 1e-3  # of the largest logit
 
 
-def divisor_of(model: nn.Module, known: int) -> int:
+def divisor_of(model: nn.Module, known: int, channels: int = 3) -> int:
     """What height and width must be multiples of, so that a network returns logits of their size.
 
     Args:
         model: in eval mode, on the CPU.
         known: the `divisor` of the predictor, to which images are padded anyway.
+        channels: of an image.
 
     Raises:
         ExportError: no size works, as in a network that is built for one size.
@@ -33,7 +35,7 @@ def divisor_of(model: nn.Module, known: int) -> int:
         odd = max(1, _ROOM // multiple) | 1
         height, width = multiple * odd, multiple * (odd + 2)
         try:
-            logits = _run(model, height, width)
+            logits = _run(model, channels, height, width)
         except Exception as error:  # whatever a network raises for a size that it cannot take
             reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             continue
@@ -45,7 +47,7 @@ def divisor_of(model: nn.Module, known: int) -> int:
     )
 
 
-def least_size(network: nn.Module, written: OnnxNetwork) -> int | None:
+def least_size(network: Deployed, written: OnnxNetwork) -> int | None:
     """The smallest height and width for which file and network agree; None if there is none.
 
     Args:
@@ -55,8 +57,9 @@ def least_size(network: nn.Module, written: OnnxNetwork) -> int | None:
     return next((size for size in LEAST if _agree(network, written, size)), None)
 
 
-def _agree(network: nn.Module, written: OnnxNetwork, size: int) -> bool:
-    image = _image(size, size) * 255
+def _agree(network: Deployed, written: OnnxNetwork, size: int) -> bool:
+    low, high = network.value_range
+    image = low + (high - low) * _noise(len(network.factor), size, size)
     try:
         with torch.inference_mode():
             found = network(image)
@@ -69,11 +72,11 @@ def _agree(network: nn.Module, written: OnnxNetwork, size: int) -> bool:
     return bool((logits - other).abs().max() <= CLOSE * logits.abs().max().clamp(min=1e-12))
 
 
-def _run(model: nn.Module, height: int, width: int) -> Tensor:
+def _run(model: nn.Module, channels: int, height: int, width: int) -> Tensor:
     with torch.inference_mode():
-        return model(_image(height, width))
+        return model(_noise(channels, height, width))
 
 
-def _image(height: int, width: int) -> Tensor:
+def _noise(channels: int, height: int, width: int) -> Tensor:
     generator = torch.Generator().manual_seed(0)
-    return torch.rand(1, 3, height, width, generator=generator)
+    return torch.rand(1, channels, height, width, generator=generator)
