@@ -101,7 +101,7 @@ def test_four_bands_through_every_verb(
     assert by_onnx.score == pytest.approx(outcome.score, abs=1e-4)
 
 
-def test_a_checkpoint_for_four_bands_says_what_it_was_given(
+def test_a_checkpoint_for_four_bands_reports_the_given_bands(
     root: Path, train_tiny: Any, tmp_path: Path
 ) -> None:
     train_tiny(*words(root, "channels=[3,0,1,2]", "value_range=percentile"), "trainer.max_epochs=1")

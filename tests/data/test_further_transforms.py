@@ -54,7 +54,7 @@ def test_a_rotation_uncovers_what_is_ignored_and_mixes_no_labels() -> None:
     assert (image[0, 0] == 9).all()
 
 
-def test_without_these_knobs_nothing_is_drawn_otherwise_than_before() -> None:
+def test_without_these_options_draws_are_unchanged() -> None:
     options: dict[str, Any] = {"scale_range": (0.5, 2.0), "color_jitter": 0.2, "blur": 0.5}
     plain = Augmentation((20, 24), **options)
     turning = Augmentation((20, 24), vflip=1.0, **options)

@@ -78,7 +78,7 @@ def test_slices_of_volumes_are_images_and_the_volume_is_their_group(tmp_path: Pa
     assert not [f for f in findings if f.severity == "error"]
 
 
-def test_labels_go_back_to_where_the_volume_lies(tmp_path: Path) -> None:
+def test_labels_keep_the_position_of_the_volume(tmp_path: Path) -> None:
     nibabel = pytest.importorskip("nibabel")
     oblique = np.array([[0, 0, 3.0, 5], [-2.0, 0, 0, 7], [0, 1.5, 0, 9], [0, 0, 0, 1]])
     for number, affine in enumerate((None, oblique, np.diag([1.0, -1, -1, 1]))):
