@@ -11,6 +11,8 @@ from tests.comparison.fabricated import edit, write_study
 CHANGES = {
     "training data": ("data_info.fingerprint.train", "ffff", INVALIDATES),
     "pretraining": ("config.model.encoder_weights", "imagenet", INVALIDATES),
+    "bands of the images": ("protocol.bands", {"channels": 4}, INVALIDATES),
+    "inflated first convolution": ("protocol.inflated", 4, WEAKENS),
     "kind": ("kind", "evaluate", WEAKENS),
     "model input size": ("protocol.resize", [128, 256], WEAKENS),
     "inference": ("protocol.inference.mode", "slide", WEAKENS),
