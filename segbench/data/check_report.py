@@ -125,7 +125,7 @@ def _class_tables(summary: dict[str, Any]) -> list[str]:
             cells.append(str(part["images_per_class"].get(name, "")))
         cells += [str(values.get(name, "")) for values in weights.values()]
         lines.append(f"| {' | '.join(cells)} |")
-    return [*lines, "", "The last columns are suggested class weights of the training split."]
+    return [*lines, "", "The last columns are suggested class weights, computed on the training split."]
 
 
 def write_pairs(path: Path, source: Source, statistics: Statistics) -> None:
