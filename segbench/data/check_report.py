@@ -125,7 +125,8 @@ def _class_tables(summary: dict[str, Any]) -> list[str]:
             cells.append(str(part["images_per_class"].get(name, "")))
         cells += [str(values.get(name, "")) for values in weights.values()]
         lines.append(f"| {' | '.join(cells)} |")
-    return [*lines, "", "The last columns are suggested class weights, computed on the training split."]
+    note = "The last columns are suggested class weights, computed on the training split."
+    return [*lines, "", note]
 
 
 def write_pairs(path: Path, source: Source, statistics: Statistics) -> None:
