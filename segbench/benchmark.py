@@ -22,9 +22,9 @@ from segbench.config import make_folder
 from segbench.config.app import run_verb
 from segbench.config.outcome import Outcome
 from segbench.config.places import options_of
-from segbench.console import say
 from segbench.errors import ConfigError, ResultError
-from segbench.storage import write_text
+from segbench.system.console import say
+from segbench.system.storage import write_text
 
 Config = dict[str, Any]
 LOGGER = {

@@ -27,9 +27,9 @@ def check_data(source: Source, output: Path, strict: bool) -> int:
     """Checks a source, writes the reports, prints the findings; returns the exit code."""
     from rich.text import Text
 
-    from segbench.console import console, say
     from segbench.data.check import check
     from segbench.data.check_report import write_reports
+    from segbench.system.console import console, say
 
     findings, statistics = check(source)
     write_reports(output, source, findings, statistics)

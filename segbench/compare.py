@@ -20,7 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 from segbench.config import make_folder
 from segbench.config.app import run_verb
 from segbench.errors import ConfigError
-from segbench.storage import alone_in
+from segbench.system.storage import alone_in
 
 
 def compare(config: DictConfig) -> int:
@@ -68,7 +68,7 @@ def _check(config: Mapping[str, Any]) -> None:
 
 def _print(comparison: Mapping[str, Any], page: Path) -> None:
     from segbench.comparison import tables
-    from segbench.console import console, say, table
+    from segbench.system.console import console, say, table
 
     shown = [tables.leaderboard(comparison)]
     shown += [tables.pairs(comparison)] if comparison["pairs"] else []

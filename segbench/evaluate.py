@@ -21,9 +21,9 @@ from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import Config, make_folder
 from segbench.config.app import run_verb
 from segbench.config.outcome import Outcome
-from segbench.console import progress
 from segbench.errors import ConfigError, ResultError
-from segbench.storage import alone_in, replacing_all
+from segbench.system.console import progress
+from segbench.system.storage import alone_in, replacing_all
 
 if TYPE_CHECKING:
     from segbench.artifacts.result import Protocol, Result, Scores

@@ -18,9 +18,9 @@ from segbench.config import did_you_mean, make_folder
 from segbench.config.app import run_verb
 from segbench.config.outcome import Outcome
 from segbench.config.places import options_of
-from segbench.console import say
 from segbench.errors import ConfigError
-from segbench.storage import alone_in, file_names, write_text
+from segbench.system.console import say
+from segbench.system.storage import alone_in, file_names, write_text
 
 if TYPE_CHECKING:
     import numpy as np

@@ -20,9 +20,9 @@ from omegaconf import DictConfig, OmegaConf
 from segbench.config import make_folder
 from segbench.config.app import run_verb
 from segbench.config.outcome import Outcome
-from segbench.console import say
 from segbench.errors import ConfigError
-from segbench.storage import alone_in, replacing
+from segbench.system.console import say
+from segbench.system.storage import alone_in, replacing
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -19,8 +19,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from segbench.config import did_you_mean, make_folder
 from segbench.config.app import run_verb
-from segbench.console import progress, say
 from segbench.errors import ConfigError
+from segbench.system.console import progress, say
 
 if TYPE_CHECKING:
     import numpy as np

@@ -16,12 +16,13 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / "segbench").rglob("*.py"))
-# Beside the verbs, for all rooms: these import nothing of segbench but each other.
-NEUTRAL = {"errors", "machine", "storage", "escaping", "console", "figures"}
+# For all rooms: these import nothing of segbench but each other.
+NEUTRAL = {"errors", "system"}
 VERBS = [
     f for f in FILES if f.parent.name == "segbench" and f.name[0] != "_" and f.stem not in NEUTRAL
 ]
 MAX_LINES = 300
+TRAINING = "segbench.training"
 
 # What a layer may import of segbench, besides itself.
 GROUND = {"data", "models", "losses", "metrics", "inference"}
@@ -120,6 +121,16 @@ def test_imports_run_downward(file: Path) -> None:
 def test_all_layers_are_known() -> None:
     folders = {f.parent.name for f in FILES if f.parent.parent.name == "segbench"}
     assert folders | NEUTRAL == set(MAY_IMPORT)
+
+
+def test_the_root_lists_the_verbs() -> None:
+    no_verbs = [_name(f) for f in VERBS if '__name__ == "__main__"' not in f.read_text("utf-8")]
+    assert not no_verbs, f"{no_verbs}: a file of the root is a command; give it a room"
+
+
+def test_of_the_verbs_only_train_imports_training() -> None:
+    found = {_name(f) for f in VERBS for i in imports_of(f) if _is_below(i.module, TRAINING)}
+    assert found == {"train.py"}
 
 
 @pytest.mark.parametrize(

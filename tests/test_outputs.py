@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segbench import storage
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.compare import compare
 from segbench.config.app import run_verb
@@ -24,7 +23,8 @@ from segbench.explain import explain
 from segbench.export import export
 from segbench.inference.video import VideoWriter
 from segbench.predict import predict
-from segbench.storage import locked
+from segbench.system import storage
+from segbench.system.storage import locked
 from tests.comparison.fabricated import record, write_study
 from tests.conftest import ROOT, python_path
 

@@ -33,8 +33,8 @@ from segbench.comparison import formats, tables
 from segbench.comparison.comparison import write_json
 from segbench.comparison.reproduce import span
 from segbench.comparison.wording import bounds
-from segbench.escaping import markdown
 from segbench.metrics.scores import percent
+from segbench.system.escaping import markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("README.md", "experiments/README.md")

@@ -15,7 +15,7 @@ import numpy as np
 
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.comparison.runs import Run
-from segbench.console import progress
+from segbench.system.console import progress
 
 SAME = 0.01  # of the labeled pixels: more hits or misses than that, and it is another prediction
 

@@ -12,7 +12,7 @@ from segbench.comparison import tables
 from segbench.comparison.entrants import HEADLINES
 from segbench.comparison.reproduce import origins
 from segbench.comparison.tables import Table
-from segbench.escaping import csv_cell, latex, markdown, markdown_code
+from segbench.system.escaping import csv_cell, latex, markdown, markdown_code
 
 
 def markdown_report(comparison: Mapping[str, Any]) -> str:

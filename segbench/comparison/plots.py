@@ -22,7 +22,7 @@ from segbench.comparison.entrants import HEADLINES
 from segbench.comparison.runs import Run
 from segbench.comparison.study import Study
 from segbench.comparison.wording import level, points
-from segbench.figures import label, plain_text
+from segbench.system.figures import label, plain_text
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
 MARKERS = "osD^vPX"

@@ -16,9 +16,9 @@ from segbench.comparison.comparison import write_json
 from segbench.comparison.entrants import HEADLINES
 from segbench.comparison.gallery import Gallery
 from segbench.comparison.study import Study
-from segbench.escaping import one_line
 from segbench.metrics.scores import percent
-from segbench.storage import replacing_all, write_text
+from segbench.system.escaping import one_line
+from segbench.system.storage import replacing_all, write_text
 
 FILES = ("config.yaml", "result.json", "metrics.csv", "train.log")
 

@@ -11,7 +11,7 @@ from segbench.artifacts.provenance import commit_in_words
 from segbench.artifacts.result import Hardware
 from segbench.artifacts.typed import read_as
 from segbench.comparison.wording import join
-from segbench.escaping import markdown, markdown_code
+from segbench.system.escaping import markdown, markdown_code
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""The overrides of a command line: what each says, which of them fit a config, which does not."""
+"""Overrides of a command line: parsing, expanding sweeps, and finding those that do not apply."""
 
 from __future__ import annotations
 
@@ -18,9 +18,10 @@ from segbench.errors import ConfigError
 
 
 def parse(words: list[str]) -> tuple[list[Override], dict[str, str]]:
-    """The overrides, and a sentence for each word that is none.
+    """Parses overrides; returns them and an error message for each argument that is none.
 
-    A value that Hydra's grammar does not read is text: whether its key takes one is seen later.
+    A value that Hydra's grammar cannot parse is kept as text; whether its key takes text is checked
+    later.
     """
     parser = OverridesParser.create()
     parsed, problems = [], {}
@@ -57,7 +58,7 @@ def expand(parsed: list[Override], multirun: bool) -> tuple[list[str], list[str]
 
 
 def sweeps_by_itself(config_name: str, words: list[str]) -> bool:
-    """Whether a command sweeps without -m: by its study, or by a mode that it sets."""
+    """Whether a command sweeps without -m: through its study, or a mode that it sets."""
     modes = [word for word in words if key_of(word) == "hydra.mode"]
     if modes:
         return modes[-1].endswith("MULTIRUN")
@@ -66,12 +67,12 @@ def sweeps_by_itself(config_name: str, words: list[str]) -> bool:
     try:
         config = compose(config_name, [], return_hydra_config=True)
     except Exception:
-        return False  # what is wrong is found below
+        return False  # the error is reported later
     return config.hydra.mode == RunMode.MULTIRUN
 
 
 def study_sweep(config: DictConfig, parsed: list[Override]) -> list[str]:
-    """The values that a study sweeps over, as overrides, but for what the command line sets."""
+    """The values that a study sweeps over, as overrides, except keys set on the command line."""
     given = {override.get_key_element() for override in parsed}
     params = config.hydra.sweeper.get("params") or {}
     lines = [f"{key}={value}" for key, value in params.items() if key not in given]
@@ -82,17 +83,17 @@ def study_sweep(config: DictConfig, parsed: list[Override]) -> list[str]:
 def compose_what_fits(
     config_name: str, overrides: list[str]
 ) -> tuple[DictConfig, list[str], list[str]]:
-    """Composes with those overrides that can be applied.
+    """Composes with the overrides that can be applied.
 
     Returns:
-        The config, the overrides in it, and a problem for each of the others.
+        The config, the overrides applied, and a problem for each of the others.
     """
     accepted, rejected = list(overrides), []
     while True:
         try:
             config = compose(config_name, accepted, return_hydra_config=True)
             break
-        except Exception as error:  # Hydra raises what it likes
+        except Exception as error:  # Hydra raises various types
             if isinstance(error, MissingConfigException) and error.missing_cfg_file == config_name:
                 raise ConfigError(unknown_study(config_name)) from None
             if missing := missing_for_tuning(getattr(error, "missing_cfg_file", None)):
@@ -102,14 +103,14 @@ def compose_what_fits(
                 raise ConfigError(broken_config(config_name, error)) from None
             accepted.remove(culprit)
             rejected.append((culprit, error))
-            if isinstance(error, MissingConfigException):  # its keys belong to no other option
+            if isinstance(error, MissingConfigException):  # its keys fit no other option
                 group = culprit.split("=", 1)[0]
                 accepted = [item for item in accepted if not item.startswith(f"{group}.")]
     return config, accepted, [explain(config, override, error) for override, error in rejected]
 
 
 def _culprit(config_name: str, overrides: list[str], error: Exception) -> str | None:
-    """The override that an error of Hydra is about."""
+    """The override that a Hydra error is about."""
     text = str(error)
     for override in overrides:
         key, _, value = override.partition("=")
@@ -118,7 +119,7 @@ def _culprit(config_name: str, overrides: list[str], error: Exception) -> str | 
             return override
         if f"'{bare}'" in text or f"override {override}" in text:
             return override
-    # The message does not say: try without any, then each alone.
+    # The message does not name it: try without any, then each one alone.
     for attempt in ([], *([override] for override in overrides)):
         try:
             compose(config_name, attempt, return_hydra_config=True)

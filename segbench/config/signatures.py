@@ -1,4 +1,4 @@
-"""Reads the signature of a dotted name from its source file, without importing it."""
+"""Reads the signature behind a dotted name from its source file, without importing it."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from segbench.errors import UnknownTargetError
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a target: its annotation (None if it has none) and whether it is needed."""
+    """One parameter of a target: its annotation (None: not annotated) and if it is required."""
 
     annotation: ast.expr | None
     required: bool
@@ -23,7 +23,7 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Signature:
-    """The parameters of a target; `is_open` when it takes any further keyword."""
+    """The parameters of a target; `is_open` if it takes `**kwargs`."""
 
     parameters: Mapping[str, Parameter]
     is_open: bool = False
@@ -33,10 +33,10 @@ def signature_of(target: str) -> Signature | None:
     """Reads the signature of a dotted name from source.
 
     Returns:
-        The signature, or None where the source does not show it.
+        The signature, or None if it cannot be read from source.
 
     Raises:
-        UnknownTargetError: there is no such module, or the module has no such name.
+        UnknownTargetError: the module does not exist or does not define the name.
     """
     module, _, name = target.rpartition(".")
     if not module:
@@ -85,7 +85,7 @@ def _parse(file: Path) -> ast.Module:
 
 
 def _find(file: Path, module: str, name: str, depth: int = 0) -> Signature | None:
-    """The signature of `name` in a source file, following explicit re-exports."""
+    """The signature of `name` in a source file; follows explicit re-exports."""
     tree = _parse(file)
     has_star = False
     names: set[str] = set()

@@ -28,7 +28,7 @@ from segbench.cost.profiling import (
     measure_times,
     peak_memory,
 )
-from segbench.machine import signal_name
+from segbench.system.machine import signal_name
 from segbench.training.step_times import time_steps
 
 Job = dict[str, Any]

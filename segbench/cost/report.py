@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from segbench.artifacts import provenance
-from segbench.console import console, say, table
 from segbench.metrics.scores import amount
+from segbench.system.console import console, say, table
 
 Row = dict[str, Any]
 PARTS = ("data", "forward", "backward", "optimizer", "logging")

@@ -1,4 +1,4 @@
-"""Sheets of samples with their masks, to look at before training on them."""
+"""Sheets of samples with their masks, for inspection before training."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from segbench.data.dataset import Arrays
 from segbench.data.lettering import draw_text, text_width
 
 _TILE = 320  # width of a tile in pixels
-_MAX_HEIGHT = 4 * _TILE  # of an image in a tile; higher ones are squeezed
+_MAX_HEIGHT = 4 * _TILE  # of an image in a tile; taller ones are squeezed
 _LINE = 22  # height of a line of text in pixels
 _FONT_SIZE = 12
-_ENTRY = 180  # least width of an entry of the legend
+_ENTRY = 180  # minimum width of a legend entry
 
 
 def sheet(samples: list[tuple[str, Arrays]], classes: ClassSet, columns: int = 4) -> np.ndarray:
-    """Tiles of image over painted mask, with a legend of the colors that occur.
+    """Tiles of image above painted mask, with a legend of the colors that occur.
 
     Args:
         samples: title, image uint8 `[H, W, 3]`, mask uint8 `[h, w]`.

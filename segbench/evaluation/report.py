@@ -11,17 +11,17 @@ import numpy as np
 from segbench.artifacts.result import Result, Scores
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.artifacts.typed import known
-from segbench.console import console, table
 from segbench.data.dataset import Source
 from segbench.errors import DataError
-from segbench.escaping import csv_cell, markdown
 from segbench.evaluation.evaluator import Evaluation
 from segbench.evaluation.predictions import void_notes
-from segbench.figures import label, plain_text
 from segbench.inference.sheets import sample_sheet
 from segbench.metrics.cityscapes_protocol import to_label_ids
 from segbench.metrics.scores import class_iou, mean_over_classes, percent, union_counts
-from segbench.storage import write_png
+from segbench.system.console import console, table
+from segbench.system.escaping import csv_cell, markdown
+from segbench.system.figures import label, plain_text
+from segbench.system.storage import write_png
 
 CLASS_COLUMNS = ("IoU", "Dice", "precision", "recall", "boundary_F", "boundary_IoU", "iIoU")
 MEANS = {

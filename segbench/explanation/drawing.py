@@ -6,8 +6,8 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from segbench.escaping import one_line
 from segbench.explanation.architecture import Architecture, Stage
+from segbench.system.escaping import one_line
 
 COLUMN, ROW, TOP, LEFT = 92, 92, 92, 64
 # Okabe and Ito's colors, which people with color blindness tell apart.

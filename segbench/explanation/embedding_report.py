@@ -17,10 +17,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from segbench.artifacts.segmenter import Segmenter
-from segbench.console import console, say, table
 from segbench.data.classes import ClassSet
 from segbench.data.frames import resize_image
-from segbench.escaping import csv_cell, one_line
 from segbench.explanation.embeddings import (
     Cells,
     Projection,
@@ -31,9 +29,11 @@ from segbench.explanation.embeddings import (
     without_rare,
 )
 from segbench.explanation.features import run_with_features
-from segbench.figures import label as figure_label
-from segbench.figures import plain_text
-from segbench.storage import replacing_all, write_text
+from segbench.system.console import console, say, table
+from segbench.system.escaping import csv_cell, one_line
+from segbench.system.figures import label as figure_label
+from segbench.system.figures import plain_text
+from segbench.system.storage import replacing_all, write_text
 
 LabeledImage = tuple[str, np.ndarray, np.ndarray | None]
 THUMBNAIL = 48

@@ -13,11 +13,9 @@ import torch
 from matplotlib.figure import Figure
 from torch.nn import functional as F
 
-from segbench import figures
 from segbench.artifacts.segmenter import Segmenter
 from segbench.data.classes import ClassSet
 from segbench.data.frames import resize_image
-from segbench.escaping import file_name
 from segbench.explanation.features import (
     Method,
     chosen_pixels,
@@ -27,7 +25,9 @@ from segbench.explanation.features import (
 )
 from segbench.inference.labels import checked_argmax, require_finite
 from segbench.inference.overlay import error_map, overlay
-from segbench.storage import replacing
+from segbench.system import figures
+from segbench.system.escaping import file_name
+from segbench.system.storage import replacing
 
 MOST_CLASSES = 3
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from segbench.data.classes import ClassSet
 from segbench.inference.overlay import overlay, side_by_side, with_legend
-from segbench.storage import file_names, write_png
+from segbench.system.storage import file_names, write_png
 
 PICTURES = ("color", "overlay", "side_by_side")
 KINDS = ("ids", *PICTURES, "probs")

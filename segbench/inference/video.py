@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 
 from segbench.errors import DataError
-from segbench.storage import replacing
+from segbench.system.storage import replacing
 
 SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
 

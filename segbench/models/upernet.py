@@ -1,7 +1,7 @@
 """UPerNet on ConvNeXt and Swin.
 
-Xiao, Liu, Zhou, Jiang, Sun: "Unified Perceptual Parsing for Scene Understanding", ECCV 2018; on Swin
-in Liu et al., ICCV 2021, on ConvNeXt in Liu et al., CVPR 2022.
+Xiao, Liu, Zhou, Jiang, Sun: "Unified Perceptual Parsing for Scene Understanding", ECCV 2018; on
+Swin in Liu et al., ICCV 2021, on ConvNeXt in Liu et al., CVPR 2022.
 
     image ─ 1/4 ─ 1/8 ─ 1/16 ─ 1/32 ─ pooled to 1, 2, 3, 6, concat ┐
              │     │     │ └ auxiliary head (training only)        │

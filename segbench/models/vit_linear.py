@@ -1,9 +1,9 @@
 """A plain vision transformer with a linear head.
 
 The measure of a pretrained backbone that Kerssies, De Geus, Dubbelman: "How to Benchmark Vision
-Foundation Models for Semantic Segmentation?", CVPR Workshops 2024, recommend: fine-tuned as a whole,
-with a decoder that adds nothing. The backbones are DINOv2 (Oquab et al., TMLR 2024), DINOv3 (Siméoni
-et al. 2025) and every other plain ViT of timm.
+Foundation Models for Semantic Segmentation?", CVPR Workshops 2024, recommend: fine-tuned as a
+whole, with a decoder that adds nothing. The backbones are DINOv2 (Oquab et al., TMLR 2024), DINOv3
+(Siméoni et al. 2025) and every other plain ViT of timm.
 
     image ─ patches ─ transformer ─ norm ─ head (1x1) ─ up
 

@@ -1,4 +1,4 @@
-"""Puts together everything that one training needs."""
+"""Builds all components of a training."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from segbench.training.trainer import build_loggers, build_trainer
 
 @dataclass(frozen=True)
 class RunParts:
-    """What is trained, on what, by what.
+    """All components of a training.
 
     Args:
         task: model, loss and metrics.
         data: the loaders.
-        trainer: with loggers and callbacks.
-        speed: the callback that takes the time.
+        trainer: the Trainer, with loggers and callbacks.
+        speed: the callback that measures times.
         protocol: how the scores are measured.
-        fingerprint: of each split.
+        fingerprint: fingerprint of each split.
     """
 
     task: SegmentationTask
@@ -46,11 +46,11 @@ class RunParts:
 def build_run(config: Config, run: RunDirectory) -> RunParts:
     """Builds a training from the resolved config of `segbench.train`.
 
-    The model comes before any image is read, so that pretrained weights that cannot be had fail at
-    once.
+    The model is built before any image is read, so that unavailable pretrained weights fail
+    immediately.
 
     Raises:
-        ConfigError: the parts do not fit each other or this machine.
+        ConfigError: the components do not fit together, or this machine.
         DataError: the data set cannot be used.
     """
     pl.seed_everything(config["seed"], workers=True, verbose=False)
@@ -58,7 +58,7 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
     source_node, loader_node = build.split_data(config["data"])
     source = build.build_source(source_node)
     build.check_num_classes(source.classes)
-    loggers = build_loggers(config, run)  # from here on, what fails is logged as failed
+    loggers = build_loggers(config, run)  # from here on, failures are logged
     model = build.build_model(config["model"], source.classes.num_classes)
     if config["weights"]:
         print(build.start_from(model, config["weights"]))

@@ -17,7 +17,7 @@ from segbench.config.compose import compose_checked, read_command, register
 from segbench.config.schema import SCHEMAS
 from segbench.config.text_keys import LIST, TEXT, field_annotations, kinds_of
 from segbench.errors import ConfigError
-from segbench.storage import is_portable
+from segbench.system.storage import is_portable
 
 # What files and studies are called, and what Hydra's grammar trips over.
 TEXTS = (

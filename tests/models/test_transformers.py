@@ -1,6 +1,7 @@
 """The models are those of transformers: same weights, same logits, at two sizes, one of them odd.
 
-Ours pad an odd image by repeating its border, so the reference is given that image and its logits are cut.
+Ours pad an odd image by repeating its border: the reference is given the padded image, and its
+logits are cut.
 """
 
 from __future__ import annotations

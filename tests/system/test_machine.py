@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from segbench import machine
 from segbench.errors import ConfigError
+from segbench.system import machine
 
 
 def _no_home(*_: object) -> Path:

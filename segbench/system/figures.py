@@ -13,7 +13,7 @@ from functools import cache
 import matplotlib
 from matplotlib import font_manager
 
-from segbench.escaping import one_line
+from segbench.system.escaping import one_line
 
 LONGEST = 40  # characters; longer names leave no room for the figure
 # Fonts that have what DejaVu Sans, which comes with matplotlib, lacks: used where installed.

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segbench.errors import ConfigError, OutputError
-from segbench.escaping import file_name
+from segbench.system.escaping import file_name
 
 if TYPE_CHECKING:
     import numpy as np

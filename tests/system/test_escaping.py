@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 from rich.text import Text
 
-from segbench import console, escaping, figures
 from segbench.artifacts.result import Result, Scores
 from segbench.artifacts.typed import read_as
 from segbench.config.sweep_table import print_jobs
 from segbench.evaluation.report import draw_confusion, print_scores, write_tables
 from segbench.metrics.scores import scores
+from segbench.system import console, escaping, figures
 from tests.comparison.fabricated import record
 
 NASTY = [

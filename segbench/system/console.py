@@ -17,7 +17,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from segbench.escaping import terminal
+from segbench.system.escaping import terminal
 
 WIDTH = 120  # columns where the output is a file or a pipe, which has no width
 

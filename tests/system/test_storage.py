@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from segbench.errors import ConfigError
-from segbench.storage import (
+from segbench.system.storage import (
     alone_in,
     clear_drafts,
     file_names,
@@ -157,7 +157,7 @@ def test_those_who_wait_for_a_lock_get_it_one_after_the_other(tmp_path: Path) ->
     code = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from segbench.storage import waiting_for\n"
+        "from segbench.system.storage import waiting_for\n"
         "log = Path(sys.argv[1]) / 'log'\n"
         "for _ in range(20):\n"
         "    with waiting_for(log.with_name('lock'), 'the other'):\n"
