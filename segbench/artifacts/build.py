@@ -14,8 +14,10 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from segbench.config import Config, did_you_mean
+from segbench.config.targets import OF_EVERY_MODEL
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError, DataError
+from segbench.models.options import checkpoint_activations, freeze
 
 if TYPE_CHECKING:
     from segbench.data.datamodule import SegmentationData
@@ -133,11 +135,19 @@ def build_datamodule(data: Mapping[str, Any], source: Source, seed: int) -> Segm
 
 def build_model(node: Mapping[str, Any], num_classes: int) -> nn.Module:
     """Builds the model, with random weights unless its config names pretrained ones."""
-    model = instantiate("model", node, num_classes=num_classes)
+    own = {key: value for key, value in node.items() if key not in OF_EVERY_MODEL}
+    model = instantiate("model", own, num_classes=num_classes)
     if not isinstance(model, nn.Module):
         raise ConfigError(f"model._target_ {node['_target_']} builds no torch.nn.Module")
     if getattr(model, "aux_weight", 0) < 0:
         raise ConfigError(f"model.aux_weight: must be at least 0, got {model.aux_weight}")
+    try:
+        if node.get("freeze") is not None:
+            freeze(model, node["freeze"])
+        if node.get("checkpoint_activations"):
+            checkpoint_activations(model)
+    except ValueError as error:
+        raise ConfigError(f"model.{error}") from None
     return model
 
 

@@ -181,6 +181,8 @@ RULES = (
           "trainer.num_nodes")),
     Rule("batch normalization", WEAKENS, "its statistics are those of smaller batches for one",
          _normalizes_over_all, ("trainer.sync_batchnorm",)),
+    Rule("frozen part", WEAKENS, "one of them trains only a part of its weights",
+         lambda result: _node(result, "model").get("freeze"), ("model.freeze",)),
     Rule("EMA", WEAKENS, "averaged weights are worth points", _of_budget("ema"), ("ema",)),
     Rule("early stopping", WEAKENS, "the length of training is chosen on val for one of them",
          _of_config("early_stopping"), ("early_stopping",)),
@@ -195,6 +197,9 @@ RULES = (
          lambda result: {key: result.config.get(key)
                          for key in ("deterministic", "channels_last", "compile")},
          ("deterministic", "channels_last", "compile")),
+    Rule("activation checkpointing", NOTE, "the same sums are computed twice",
+         lambda result: bool(_node(result, "model").get("checkpoint_activations")),
+         ("model.checkpoint_activations",), resumable=True),
     Rule("frames on device", NOTE,
          "the same windows are cut by other code: image values differ by rounding",
          lambda result: bool(_node(result, "data").get("frames_on_device")),

@@ -27,6 +27,8 @@ INJECTED = {
     "inference": {"model", "classes", "mean", "std"},
     "data": {"source", "seed"},
 }
+# What the builder does with every model itself: keys beside the arguments of the target.
+OF_EVERY_MODEL = {"freeze": "str | None", "checkpoint_activations": "bool"}
 # In addition to the arguments of its source, a data config contains those of the loaders.
 PIPELINE = "segbench.data.datamodule.SegmentationData"
 
@@ -76,6 +78,11 @@ def check_node(
     problems = []
     for key, value in node.items():
         if key in HYDRA_KEYS:
+            continue
+        if path.split(".")[-1] == "model" and key in OF_EVERY_MODEL and key not in known:
+            annotation = ast.parse(OF_EVERY_MODEL[key], mode="eval").body
+            if not matches(value, annotation):
+                problems.append(f"{path}.{key}: expected {in_yaml(annotation)}, got {value!r}")
             continue
         if key in injected:
             problems.append(

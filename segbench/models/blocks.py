@@ -110,6 +110,16 @@ class DropPath(nn.Module):
         return x * (drawn < keep) / keep
 
 
+class ChannelNorm(nn.LayerNorm):
+    """Layer norm over the channels of maps [N, C, H, W]; the shape stays."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=1e-6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
 class FCNHead(nn.Sequential):
     """The usual auxiliary classifier: one or more 3x3 convolutions, dropout, 1x1 convolution.
 

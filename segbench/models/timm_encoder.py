@@ -91,9 +91,8 @@ class PlainViT(nn.Module):
         **options: object,
     ) -> None:
         super().__init__()
-        net = build_timm(
-            name, weights, in_channels, num_classes=0, dynamic_img_size=True, **options
-        )
+        options |= {"num_classes": 0, "global_pool": "", "dynamic_img_size": True}
+        net = build_timm(name, weights, in_channels, **options)
         if not isinstance(net, timm.models.VisionTransformer | timm.models.Eva):
             raise ValueError(
                 f"encoder_name={name!r} is a {type(net).__name__}; expected a plain vision "

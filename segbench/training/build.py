@@ -16,6 +16,7 @@ from segbench.config import Config
 from segbench.data.datamodule import SegmentationData
 from segbench.data.dataset import SPLITS
 from segbench.errors import ConfigError
+from segbench.losses.own import OwnLoss
 from segbench.training.compiling import compile_network
 from segbench.training.speed import Speed
 from segbench.training.task import SegmentationTask
@@ -69,6 +70,12 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
     names = {split: [record.name for record in data.records(split)] for split in SPLITS}
     weights = {name: data.class_weights(name) for name in build.class_weight_names(config["loss"])}
     loss = build.build_loss(config["loss"], source.classes, weights)
+    if hasattr(model, "training_loss") != isinstance(loss, OwnLoss):
+        brings = "is trained with" if hasattr(model, "training_loss") else "has no"
+        raise ConfigError(
+            f"loss._target_ {config['loss']['_target_']}: {type(model).__name__} {brings} loss of "
+            "its own; loss=own is for such models, and they take no other"
+        )
     if config["compile"]:
         compile_network(model)
     if config["inference"].get("drop_class"):

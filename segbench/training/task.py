@@ -23,6 +23,7 @@ from segbench.metrics.boundary import BoundaryPerImage
 from segbench.metrics.confusion import ConfusionPerImage
 from segbench.metrics.scores import scores
 from segbench.training.finite import CAUSES, LossWatch, check_weights
+from segbench.training.terms import loss_terms
 
 Batch = dict[str, Any]
 
@@ -32,7 +33,8 @@ class SegmentationTask(pl.LightningModule):
 
     Args:
         model: `image [N, 3, H, W] -> logits [N, C, H, W]`; with `forward_with_aux` if it has
-            auxiliary heads, and with `aux_terms` if they have losses of their own.
+            auxiliary heads, with `aux_terms` if they have losses of their own, and with
+            `training_loss` if the whole loss is its own.
         loss: `(logits, mask) -> scalar`; with `terms` if it is a sum.
         classes: the class set.
         predictor: predicts the label maps of the test set, with the same `model`.
@@ -86,6 +88,7 @@ class SegmentationTask(pl.LightningModule):
         self._val_epoch: int | None = None
         self._losses: LossWatch | None = None
         self._finite = FiniteLogits()
+        self._steps = 0  # of the whole training
 
     def normalize(self, image: Tensor) -> Tensor:
         """uint8 `[N, 3, H, W]` -> float32, normalized, in the memory format of the model."""
@@ -103,21 +106,9 @@ class SegmentationTask(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Runs one step; logs each term of the loss."""
         image, mask = self.normalize(batch["image"]), batch["mask"]
-        terms: dict[str, Tensor] = {}
-        if getattr(self.model, "aux_weight", 0):
-            logits, auxiliary = self.model.forward_with_aux(image)
-            if hasattr(self.model, "aux_terms"):
-                ignored = self.classes.ignore_index
-                terms |= self.model.aux_terms(logits, auxiliary, mask, self.loss, ignored)
-            else:
-                aux = sum(self.loss(aux_logits, mask) for aux_logits in auxiliary)
-                terms["aux"] = self.model.aux_weight * aux
-        else:
-            logits = self.model(image)
-        if hasattr(self.loss, "terms"):
-            terms |= self.loss.terms(logits, mask)
-        else:
-            terms["main"] = self.loss(logits, mask)
+        progress = self.global_step / max(self._steps, 1)
+        ignored = self.classes.ignore_index
+        terms = loss_terms(self.model, self.loss, image, mask, ignored, progress)
         loss = torch.stack(list(terms.values())).sum()
         if self._losses is None:
             self._losses = LossWatch(Path(self.trainer.default_root_dir))
@@ -252,6 +243,7 @@ class SegmentationTask(pl.LightningModule):
                 f"trainer.max_steps={wanted}, but trainer.max_epochs={self.trainer.max_epochs} "
                 f"ends after {steps} steps; add trainer.max_epochs=-1 to let the steps decide"
             )
+        self._steps = steps
         optimizer = self.make_optimizer(self.model)
         scheduler = self.make_scheduler(optimizer, steps)
         if isinstance(scheduler, ReduceLROnPlateau):
