@@ -133,10 +133,15 @@ def build_datamodule(data: Mapping[str, Any], source: Source, seed: int) -> Segm
         raise ConfigError(f"data: {error}") from error
 
 
-def build_model(node: Mapping[str, Any], num_classes: int) -> nn.Module:
+def build_model(
+    node: Mapping[str, Any], num_classes: int, class_names: Sequence[str] | None = None
+) -> nn.Module:
     """Builds the model, with random weights unless its config names pretrained ones."""
     own = {key: value for key, value in node.items() if key not in OF_EVERY_MODEL}
-    model = instantiate("model", own, num_classes=num_classes)
+    given: Config = {"num_classes": num_classes}
+    if "class_names" in inspect.signature(locate(str(own["_target_"]))).parameters:
+        given["class_names"] = class_names
+    model = instantiate("model", own, **given)
     if not isinstance(model, nn.Module):
         raise ConfigError(f"model._target_ {node['_target_']} builds no torch.nn.Module")
     if getattr(model, "aux_weight", 0) < 0:

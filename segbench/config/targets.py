@@ -18,7 +18,7 @@ from segbench.errors import UnknownTargetError
 HYDRA_KEYS = {"_target_", "_partial_", "_recursive_", "_convert_", "_args_"}
 # Arguments that the builder itself passes to the targets of a section; a config may not set them.
 INJECTED = {
-    "model": {"num_classes"},
+    "model": {"num_classes", "class_names"},
     "loss": {"ignore_index"},
     "optimizer": {"model", "params"},
     "scheduler": {"optimizer", "total_steps"},

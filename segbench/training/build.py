@@ -60,7 +60,7 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
     source = build.build_source(source_node)
     build.check_num_classes(source.classes)
     loggers = build_loggers(config, run)  # from here on, failures are logged
-    model = build.build_model(config["model"], source.classes.num_classes)
+    model = build.build_model(config["model"], source.classes.num_classes, source.classes.names)
     if config["weights"]:
         print(build.start_from(model, config["weights"]))
     data = build.build_datamodule(loader_node, source, config["seed"])
@@ -84,6 +84,7 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
     fingerprint = {split: data.fingerprint(split) for split in SPLITS}
     speed = Speed()
     trainer = build_trainer(config, run, data, loggers, speed)
+    portable = model.portable() if hasattr(model, "portable") else {}
     is_clipped = bool(config["trainer"].get("gradient_clip_val"))
     task = SegmentationTask(
         model=model,
@@ -98,7 +99,7 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
         log_every=config["log_every"],
         checkpoint_meta={
             "format": CHECKPOINT_FORMAT,
-            "config": config,
+            "config": {**config, "model": {**config["model"], **portable}},
             "classes": source.classes.to_dict(),
             "mean": list(data.mean),
             "std": list(data.std),

@@ -17,7 +17,7 @@ from segbench.models.smp_network import SmpNetwork
 from segbench.models.weights import load_weights
 
 CONF = Path(__file__).parents[2] / "conf" / "model"
-NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
+NAMES = sorted(f.stem for f in CONF.glob("*.yaml") if "???" not in f.read_text("utf-8"))
 CLASSES = 11
 # Number of classes, millions of parameters (torchvision's: as its documentation states them).
 PAPERS = {
