@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 
-.PHONY: help setup train test test-all gpu lint format architectures datasets results lock clean
+.PHONY: help setup train test test-all gpu lint format architectures datasets models results lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -41,6 +41,9 @@ format: setup  ## let ruff rewrite the sources
 
 architectures: setup  ## draw every model of conf/model into docs/architectures
 	$(BIN)/python -m segbench.explain architecture model=all output=docs/architectures
+
+models: setup  ## write docs/models.md from tools/models.yaml, MACs counted; takes minutes
+	$(BIN)/python tools/models_page.py
 
 datasets: setup  ## write docs/datasets.md from conf/data
 	$(BIN)/python tools/datasets_page.py

@@ -117,7 +117,8 @@ class EoMT(nn.Module):
         """Of the last blocks, where attention is masked, and of the output."""
         net = self.encoder.net
         tokens, rope = self.encoder.embed(padded)
-        if not self.training and not torch.compiler.is_exporting():
+        has_values = not torch.compiler.is_exporting() and not self.mask_shares.is_meta
+        if not self.training and has_values:
             self._read_shares()
         first = len(net.blocks) - self.num_blocks
         grid = [side // self.encoder.stride for side in padded.shape[2:]]

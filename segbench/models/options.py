@@ -83,14 +83,14 @@ def _again(block: nn.Module, *args: Any, **kwargs: Any) -> Any:
 def _without_counting(block: nn.Module) -> Iterator[None]:
     """Batch norm uses the statistics of the batch, but does not take them into its own."""
     norms = [module for module in block.modules() if isinstance(module, _BatchNorm)]
-    kept = [(norm.running_mean, norm.running_var, norm.num_batches_tracked) for norm in norms]
+    kept = [(norm.momentum, norm.num_batches_tracked) for norm in norms]
     for norm in norms:
-        norm.running_mean = norm.running_var = norm.num_batches_tracked = None
+        norm.momentum, norm.num_batches_tracked = 0.0, None
     try:
         yield
     finally:
-        for norm, (mean, var, count) in zip(norms, kept, strict=True):
-            norm.running_mean, norm.running_var, norm.num_batches_tracked = mean, var, count
+        for norm, (momentum, count) in zip(norms, kept, strict=True):
+            norm.momentum, norm.num_batches_tracked = momentum, count
 
 
 def blocks_of(model: nn.Module) -> dict[str, nn.Module]:

@@ -65,9 +65,10 @@ def class_scores(prediction: Prediction, padded: Tensor, image: Tensor) -> Tenso
         image: as it was given, the top left part of it.
 
     Returns:
-        float32 [N, C, H, W] for the H and W of `image`.
+        [N, C, H, W] in float32 at least, for the H and W of `image`.
     """
-    probs = prediction.classes.float().softmax(-1)[..., :-1]
-    masks = resize(prediction.masks.float(), like=padded).sigmoid()
+    dtype = torch.promote_types(prediction.masks.dtype, torch.float32)
+    probs = prediction.classes.to(dtype).softmax(-1)[..., :-1]
+    masks = resize(prediction.masks.to(dtype), like=padded).sigmoid()
     scores = torch.einsum("nqc,nqhw->nchw", probs, masks)
     return scores[..., : image.shape[-2], : image.shape[-1]].clamp(min=SMALLEST).log()

@@ -12,7 +12,7 @@ many) and uniformly; those of the matching uniformly. Each layer of a decoder ha
 and its own loss (deep supervision); all are added up.
 
 As in the reference code, pixels without a label are outside of all masks: a mask that covers them
-is corrected. Everything is computed in float32.
+is corrected. Everything is computed in float32 at least.
 """
 
 from __future__ import annotations
@@ -72,13 +72,14 @@ class QueryLoss:
             Scalars `class`, `mask` and `dice`; their sum is the loss.
         """
         num_classes = predictions[0].classes.shape[-1] - 1
-        labels, targets = zip(*(_masks_of_classes(m, num_classes) for m in mask), strict=True)
+        dtype = torch.promote_types(predictions[0].masks.dtype, torch.float32)
+        labels, targets = zip(*(masks_of_classes(m, num_classes, dtype) for m in mask), strict=True)
         count = _mean_count(sum(len(found) for found in labels), mask.device)
         device = mask.device.type
         total: dict[str, Tensor] = {}
         with torch.autocast(device, enabled=False):
-            for classes, masks in predictions:
-                of_layer = Prediction(classes.float(), masks.float())
+            for prediction in predictions:
+                of_layer = Prediction(*(x.to(dtype) for x in prediction))
                 for name, value in self._of_layer(of_layer, labels, targets, count).items():
                     total[name] = total[name] + value if name in total else value
         return total
@@ -99,7 +100,7 @@ class QueryLoss:
         wanted = torch.full(classes.shape[:2], nothing, device=classes.device)
         for row, (queries, found), label in zip(wanted, pairs, labels, strict=True):
             row[queries] = label[found]
-        weight = torch.ones(nothing + 1, device=classes.device)
+        weight = classes.new_ones(nothing + 1)
         weight[-1] = self.nothing_weight
         of_class = F.cross_entropy(classes.transpose(1, 2), wanted, weight)
         matched = torch.cat([m[queries] for m, (queries, _) in zip(masks, pairs, strict=True)])
@@ -126,7 +127,7 @@ class QueryLoss:
             Queries and places in `labels` of the K pairs.
         """
         classes, masks = prediction
-        place = torch.rand(1, self.points, 2, device=masks.device)
+        place = torch.rand(1, self.points, 2, device=masks.device, dtype=masks.dtype)
         x = sample(masks[None], place)[0]
         y = sample(targets[None], place)[0]
         positive, negative = F.softplus(-x), F.softplus(x)
@@ -158,12 +159,13 @@ class QueryLoss:
 
     def _points_of(self, masks: Tensor) -> Tensor:
         """[P, points, 2]: where masks [P, 1, h, w] are uncertain, and anywhere."""
-        drawn = torch.rand(len(masks), self.points * OVERSAMPLED, 2, device=masks.device)
+        like = {"device": masks.device, "dtype": masks.dtype}
+        drawn = torch.rand(len(masks), self.points * OVERSAMPLED, 2, **like)
         certainty = sample(masks, drawn)[:, 0].abs()
         uncertain = int(UNCERTAIN * self.points)
         chosen = (-certainty).topk(uncertain, dim=1).indices
         kept = drawn.gather(1, chosen[..., None].expand(-1, -1, 2))
-        rest = torch.rand(len(masks), self.points - uncertain, 2, device=masks.device)
+        rest = torch.rand(len(masks), self.points - uncertain, 2, **like)
         return torch.cat([kept, rest], dim=1)
 
 
@@ -172,11 +174,13 @@ def sample(maps: Tensor, place: Tensor) -> Tensor:
     return F.grid_sample(maps, 2 * place[:, :, None] - 1, align_corners=False)[..., 0]
 
 
-def _masks_of_classes(mask: Tensor, num_classes: int) -> tuple[Tensor, Tensor]:
-    """The classes [K] of a mask [H, W] and where they are, float [K, H, W]."""
+def masks_of_classes(
+    mask: Tensor, num_classes: int, dtype: torch.dtype = torch.float32
+) -> tuple[Tensor, Tensor]:
+    """The classes [K] of a mask [H, W] and where they are, 0 or 1 in [K, H, W]."""
     found = mask.unique()
     labels = found[found < num_classes].long()
-    return labels, (mask[None] == labels[:, None, None]).float()
+    return labels, (mask[None] == labels[:, None, None]).to(dtype)
 
 
 def _mean_count(count: int, device: torch.device) -> Tensor:
