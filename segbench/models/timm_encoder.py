@@ -6,6 +6,7 @@ import difflib
 
 import timm
 import torch
+from timm.models.swin_transformer import SwinTransformerBlock
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -43,6 +44,9 @@ class PyramidEncoder(nn.Module):
                 "convnext_tiny or swin_tiny_patch4_window7_224"
             )
         self.net = build_timm(name, weights, in_channels, **options)
+        for block in self.net.modules():
+            if isinstance(block, SwinTransformerBlock):
+                block.__class__ = PaddedSwinBlock
         # What follows the last stage is for classification.
         for unused in ("norm", "norm_pre", "head"):
             setattr(self.net, unused, nn.Identity())
@@ -59,6 +63,45 @@ class PyramidEncoder(nn.Module):
             norm(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
             for norm, x in zip(self.norms.values(), maps, strict=True)
         ]
+
+
+class PaddedSwinBlock(SwinTransformerBlock):
+    """A block of Swin that pads its map before it shifts the windows, as the authors' code.
+
+    timm's own shifts first, which is another network where sides are no multiples of the window.
+    """
+
+    def _attn(self, x: Tensor) -> Tensor:
+        """Attention within windows, [N, H, W, C] -> the same."""
+        batch, height, width, channels = x.shape
+        size, shift = self.window_size, self.shift_size
+        below, right = -height % size[0], -width % size[1]
+        x = F.pad(x, (0, 0, 0, right, 0, below))
+        mask = None
+        if any(shift):
+            x = torch.roll(x, (-shift[0], -shift[1]), (1, 2))
+            mask = self._apart(height + below, width + right, x)
+        grid = ((height + below) // size[0], (width + right) // size[1])
+        windows = x.unflatten(2, (grid[1], size[1])).unflatten(1, (grid[0], size[0]))
+        windows = windows.transpose(2, 3).reshape(-1, self.window_area, channels)
+        windows = self.attn(windows, mask=mask)
+        x = windows.view(batch, *grid, *size, channels).transpose(2, 3).flatten(3, 4).flatten(1, 2)
+        if any(shift):
+            x = torch.roll(x, shift, (1, 2))
+        return x[:, :height, :width]
+
+    def _apart(self, height: int, width: int, like: Tensor) -> Tensor:
+        """[windows, area, area]: -100 for pixels that only the shift has put together, else 0."""
+        parts = []
+        for length, size, shift in zip(
+            (height, width), self.window_size, self.shift_size, strict=True
+        ):
+            place = torch.arange(length, device=like.device)
+            parts.append((place >= length - size).long() + (place >= length - shift).long())
+        part = parts[0][:, None] * 3 + parts[1]
+        part = part.unflatten(1, (-1, self.window_size[1])).unflatten(0, (-1, self.window_size[0]))
+        part = part.transpose(1, 2).reshape(-1, self.window_area)
+        return (part[:, None] != part[:, :, None]).to(like.dtype) * -100.0
 
 
 class PlainViT(nn.Module):
