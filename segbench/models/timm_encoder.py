@@ -75,7 +75,7 @@ class PaddedSwinBlock(SwinTransformerBlock):
         """Attention within windows, [N, H, W, C] -> the same."""
         batch, height, width, channels = x.shape
         size, shift = self.window_size, self.shift_size
-        below, right = -height % size[0], -width % size[1]
+        below, right = (size[0] - height % size[0]) % size[0], (size[1] - width % size[1]) % size[1]
         x = F.pad(x, (0, 0, 0, right, 0, below))
         mask = None
         if any(shift):
