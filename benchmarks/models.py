@@ -83,7 +83,7 @@ def table(found: dict[str, Pairs], reference: str) -> list[str]:
     """Markdown, fastest first."""
     time = shown_time(found)
     lines = [
-        f"| model | params (M) | GMACs | {time.title} | apart | spread | memory |",
+        f"| model | params (M) | GMACs | {time.title} | repeat gap | spread | memory |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     ratio = {name: float(np.median(ratios(found[name], time.key))) for name in found}
@@ -123,7 +123,7 @@ def main() -> None:
     )
     if several := [repeats(pairs, time) for pairs in found.values() if len(pairs) > 1]:
         agree = sum(apart <= spread for apart, spread in several)
-        print(f"Ratios no further apart than the spread: {agree} of {len(several)} models.")
+        print(f"Repeat gap within the spread: {agree} of {len(several)} models.")
 
 
 if __name__ == "__main__":

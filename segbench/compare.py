@@ -3,9 +3,9 @@
     python -m segbench.compare study=NAME                     every finished run of runs/NAME
     python -m segbench.compare study=NAME baseline=unet_resnet34 strict=true
 
-Writes runs/NAME/report: index.html (opens without a network), report.md, tables.tex, CSV tables,
-figures and comparison.json. The exit code is 1 if a file was broken and left out, or if strict=true
-and the audit found anything graver than a note.
+Writes runs/NAME/report: index.html (self-contained, works offline), report.md, tables.tex, CSV
+tables, figures and comparison.json. The exit code is 1 if a damaged file was left out, or if
+strict=true and the audit found anything more severe than a note.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from segbench.api.verbs import make_callable
 from segbench.config import make_folder
 from segbench.config.app import run_verb
 from segbench.errors import ConfigError
@@ -121,3 +122,5 @@ def _log(comparison: Mapping[str, Any], folder: Path) -> None:
 
 if __name__ == "__main__":
     run_verb("compare", compare)
+else:
+    make_callable(__name__)

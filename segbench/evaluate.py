@@ -1,11 +1,11 @@
 """Score a checkpoint, or a folder of label maps by any program, at original resolution.
 
     python -m segbench.evaluate ckpt=runs/.../best.ckpt              as the checkpoint was tested
-    python -m segbench.evaluate ckpt=... inference=tta root=PATH     another way, data elsewhere
+    python -m segbench.evaluate ckpt=... inference=tta root=PATH     with TTA, other data location
     python -m segbench.evaluate predictions=DIR data=cityscapes data.root=PATH format=label_ids
 
-Writes result.json and confusion.npz, which `segbench.compare` reads, tables, a confusion figure and
-the worst images to runs/STUDY/NAME/seedN.
+Writes result.json and confusion.npz (both read by `segbench.compare`), tables, a confusion
+figure and the worst images to runs/STUDY/NAME/seedN.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
+from segbench.api.verbs import make_callable
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import Config, make_folder
 from segbench.config.app import run_verb
@@ -108,11 +109,11 @@ def _of_ckpt(config: Config) -> Subject:
             "choose one with name=NAME"
         )
     node = dict(config["data"] or segmenter.data_node(config["root"]))
-    if config["data"] is not None:  # another data set, but seen as in training
+    if config["data"] is not None:  # another data set, but preprocessed as in training
         seen = _seen_as_in_training(segmenter)
         _check_seen(config["data"], seen)
         node |= seen
-        config["data"] = dict(config["data"]) | seen  # the result tells what was used
+        config["data"] = dict(config["data"]) | seen  # recorded in the result
     for key, value in (("eval_batch_size", "batch_size"), ("num_workers", "num_workers")):
         node |= {key: config[value]} if config[value] is not None else {}
     source = build.build_source(node) if config["data"] else segmenter.source(config["root"])
@@ -155,15 +156,15 @@ def _trained_as(segmenter: Segmenter) -> Protocol:
 
 
 def _seen_as_in_training(segmenter: Segmenter) -> Config:
-    """How the network was shown its pictures: size and normalization."""
+    """How images were preprocessed for the model: size and normalization."""
     meta = segmenter.meta
-    trained = meta["config"]["data"]  # an ONNX file normalizes by itself: see there
+    trained = meta["config"]["data"]  # an ONNX graph normalizes by itself: see there
     own = {key: list(trained.get(key) or meta[key]) for key in ("mean", "std")}
     return {"resize": meta["protocol"].get("resize"), **own}
 
 
 def _check_seen(data: Config, seen: Config) -> None:
-    """Raises ConfigError if the command line asks for pictures unlike those of the training."""
+    """Raises ConfigError if the command line sets another preprocessing than in training."""
     from hydra.core.hydra_config import HydraConfig
 
     words = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
@@ -250,3 +251,5 @@ def _write(
 
 if __name__ == "__main__":
     run_verb("evaluate", evaluate)
+else:
+    make_callable(__name__)

@@ -1,6 +1,6 @@
 """Predict an image, a folder, a glob or a video: id maps, color maps, overlays, probabilities.
 
-python -m segbench.predict source=photo.jpg                    the checkpoint that is shipped
+python -m segbench.predict source=photo.jpg                    with the shipped checkpoint
 python -m segbench.predict ckpt=best.ckpt source=photos/ classes=[Road,Sky] alpha=0.7
 python -m segbench.predict ckpt=best.ckpt source=drive.mp4
 """
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from segbench.inference.outputs import Outputs
 
 Config = dict[str, Any]
-MAX_PIXELS = 178_000_000  # that the model may see at once
+MAX_PIXELS = 178_000_000  # largest size that the model may get at once
 
 
 def predict(config: DictConfig) -> int:
@@ -114,7 +114,7 @@ def _outputs(config: Config, segmenter: Segmenter, shown: list[int] | None, kind
 def _predict_pictures(
     files: dict[str, Path], segmenter: Segmenter, config: Config, shown: list[int] | None
 ) -> list[str]:
-    """Reads the next picture and writes the last ones while the network runs."""
+    """Reads the next image and writes the previous ones while the model runs."""
     from segbench.errors import DataError
     from segbench.inference.photos import read_photo
 
@@ -138,7 +138,7 @@ def _predict_pictures(
                 say(f"{files[name]}: too large for one piece, predicted in windows "
                     "(inference=slide chooses them, resize=[H,W] avoids them)")  # fmt: skip
             pending.append(writers.submit(outputs.write, name, image, found.labels, found.probs))
-            while len(pending) > 2 * config["writers"]:  # bounds the memory
+            while len(pending) > 2 * config["writers"]:  # limits the memory
                 pending.popleft().result()
             done += 1
             show(done)
@@ -153,7 +153,7 @@ def _predict_pictures(
 def _ahead(
     reader: ThreadPoolExecutor, read: Any, files: dict[str, Path], failures: list[str]
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Yields the pictures in order, the next one being read meanwhile; notes unreadable ones."""
+    """Yields the images in order, reading the next one in the background; notes unreadable ones."""
     from segbench.errors import DataError
 
     names = list(files)
@@ -173,7 +173,7 @@ def _ahead(
 def _predict_video(
     name: str, file: Path, segmenter: Segmenter, config: Config, shown: list[int] | None
 ) -> list[str]:
-    """Writes one video for each kind of picture, and id maps and probabilities as images."""
+    """Writes one video for each kind of rendering, and id maps and probabilities as images."""
     from segbench.errors import DataError
     from segbench.inference.outputs import PICTURES
     from segbench.inference.video import VideoReader, VideoWriter
@@ -221,14 +221,14 @@ def _predict_video(
 
 
 def _braces(names: Sequence[str]) -> str:
-    """Names as a shell would write them: `ids`, or `{ids,overlay}`."""
+    """Names in shell notation: `ids`, or `{ids,overlay}`."""
     return names[0] if len(names) == 1 else f"{{{','.join(names)}}}"
 
 
 def _predict_one(
     image: np.ndarray, segmenter: Segmenter, config: Config, wants_probs: bool
 ) -> Prediction:
-    """Predicts and cleans up one picture."""
+    """Predicts and post-processes one image."""
     import dataclasses
 
     from segbench.inference import refine

@@ -28,6 +28,7 @@ TRAINING = "segbench.training"
 GROUND = {"data", "models", "losses", "metrics", "inference"}
 MAY_IMPORT: dict[str, set[str]] = {
     **{module: set() for module in NEUTRAL},
+    "api": {"train", "evaluate", "compare", "config", "artifacts"},
     "config": set(),
     "data": set(),
     "models": set(),

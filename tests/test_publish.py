@@ -97,7 +97,7 @@ def test_what_cannot_be_traced_is_refused_or_told(publish, study, root):
     with pytest.raises(FileNotFoundError):
         publish.take(study.parent / "other", results)
     (root / "README.md").write_text(MARKS.replace("results -->\nold", "results of mine -->\nold"))
-    with pytest.raises(ValueError, match=r"no .*mine\.json; published are none"):
+    with pytest.raises(ValueError, match=r"mine\.json does not exist; published studies: none"):
         publish.rendered(root)
     (root / "README.md").write_text("")
     (results / "by_hand.md").write_text("99.9")

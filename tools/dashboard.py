@@ -47,7 +47,7 @@ def dashboard(entity: str, project: str = "segbench", study: str | None = None) 
         workspaces.Section(name, [curve(*entry) for entry in charts.items()], is_open=True)
         for name, charts in SECTIONS.items()
     ]
-    by_class = panels.LinePlot(title="val/IoU by class", x=STEP, metric_regex="val/IoU/.*")
+    by_class = panels.LinePlot(title="val/IoU per class", x=STEP, metric_regex="val/IoU/.*")
     best = panels.BarPlot(title="test/mIoU", metrics=["test/mIoU"])
     sections[0].panels.append(best)
     sections.insert(1, workspaces.Section("Classes", [by_class], is_open=True))

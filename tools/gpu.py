@@ -110,14 +110,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--root", required=True, help="where CamVid, 11 classes, lies")
+    parser.add_argument("--root", required=True, help="folder of CamVid, 11 classes")
     parser.add_argument("--stages", nargs="+", default=list(STAGES), choices=STAGES)
     parser.add_argument("--models", nargs="+", default=["custom", "unet_resnet34"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
-    parser.add_argument("--seconds", type=float, default=480, help="for the study")
-    parser.add_argument("--epochs", type=int, help="instead of as many as fit")
+    parser.add_argument("--seconds", type=float, default=480, help="time for the study")
+    parser.add_argument("--epochs", type=int, help="default: as many as fit")
     parser.add_argument("--output", type=Path, default=Path("runs", STUDY))
-    parser.add_argument("--dry", action="store_true", help="start nothing")
+    parser.add_argument("--dry", action="store_true", help="only print the commands")
     given = parser.parse_args(arguments)
     if given.dry:
         check(given, given.epochs or fitting_epochs(given, given.seconds))

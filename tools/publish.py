@@ -88,7 +88,7 @@ def rendered(root: Path) -> dict[Path, str]:
     }
     for file in sorted(results.glob("*.md")):
         if file not in pages:
-            raise ValueError(f"{file}: there is no {file.stem}.json beside it; publish it again")
+            raise ValueError(f"{file}: {file.stem}.json is missing; publish the study again")
 
     for page in (root / name for name in PAGES):
 
@@ -96,8 +96,8 @@ def rendered(root: Path) -> dict[Path, str]:
             name = match["study"]
             if name is not None and name not in studies:
                 raise ValueError(
-                    f"{page}: results of {name}: there is no {results / name}.json; "
-                    f"published are {', '.join(studies) or 'none'}"
+                    f"{page}: shows the results of {name}, but {results / name}.json does not "
+                    f"exist; published studies: {', '.join(studies) or 'none'}"
                 )
             links = {study: _link(study, results, page) for study in studies}
             text = _list(studies, links) if name is None else _one(studies[name], links[name])
@@ -121,7 +121,7 @@ def _link(study: str, results: Path, page: Path) -> str:
 
 def _list(studies: Mapping[str, Any], links: Mapping[str, str]) -> str:
     """One row per study."""
-    rows = [["study", "test score (%), interval", "seeds", "verdict", "made at, on"]]
+    rows = [["study", "test score (%), interval", "seeds", "verdict", "commit, hardware"]]
     for name, found in studies.items():
         scores = [markdown(f"{row['label']} {percent(row['value'])} ({bounds(row['interval'])})")
                   for row in found["leaderboard"]]  # fmt: skip
@@ -139,7 +139,7 @@ def _one(found: Mapping[str, Any], link: str) -> str:
     """The verdict and the leaderboard of one study, and where the rest is."""
     board = formats.markdown_of(tables.leaderboard(found))
     words = f"**{markdown(found['verdict'])}** {markdown(found['evidence'])}"
-    return f"{words}\n\n{board}\n\nThe whole report: {link}."
+    return f"{words}\n\n{board}\n\nFull report: {link}."
 
 
 def main() -> None:
@@ -156,7 +156,10 @@ def main() -> None:
                 file.write_text(text, encoding="utf-8")
                 print(f"written: {file.relative_to(ROOT)}")
     except FileNotFoundError as error:
-        sys.exit(f"publish: {error.filename} is missing: python -m segbench.compare study=NAME")
+        sys.exit(
+            f"publish: {error.filename} does not exist; create it with "
+            "python -m segbench.compare study=NAME"
+        )
     except ValueError as error:
         sys.exit(f"publish: {error}")
 

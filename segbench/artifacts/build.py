@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -17,17 +17,16 @@ from segbench.config import Config, did_you_mean
 from segbench.config.targets import OF_EVERY_MODEL
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError, DataError
+<<<<<<< HEAD
 from segbench.models.options import checkpoint_activations, freeze
+=======
+from segbench.losses.foreign import adapted
+>>>>>>> main
 
 if TYPE_CHECKING:
     from segbench.data.datamodule import SegmentationData
     from segbench.data.dataset import Source
     from segbench.inference.predictor import Predictor
-
-# Arguments with such names load their value: pretrained weights, files, addresses.
-LOADS = re.compile(
-    r"^pretrained|(^|_)(weights|pretrained|checkpoint|ckpt)(_|$)|(^|_)(path|file|url|repo|hub)$"
-)
 
 
 def instantiate(section: str, node: Mapping[str, Any], **injected: Any) -> Any:
@@ -59,8 +58,11 @@ def _instantiate(
         if key != "_target_"
     }
     kinds = {parameter.kind for parameter in signature.parameters.values()}
-    takes_all = outermost and inspect.Parameter.VAR_KEYWORD in kinds
+    has_own_init = getattr(factory, "__init__", None) is not nn.Module.__init__
+    takes_all = outermost and inspect.Parameter.VAR_KEYWORD in kinds and has_own_init
     arguments |= {k: v for k, v in injected.items() if takes_all or k in signature.parameters}
+    if path.split(".")[0] == "loss" and _takes_two_more(factory, signature, arguments):
+        return functools.partial(factory, **arguments)
     try:
         signature.bind(**arguments)
     except TypeError as error:
@@ -69,6 +71,25 @@ def _instantiate(
         return factory(**arguments)
     except (ValueError, TypeError, ImportError) as error:  # ImportError: an extra is missing
         raise ConfigError(f"{path}: {error}") from error
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        if target.startswith("segbench.") or hasattr(error, "exit_code"):
+            raise
+        told = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"{path}: {target} could not be built: {told}") from error
+
+
+def _takes_two_more(
+    factory: Any, signature: inspect.Signature, arguments: Mapping[str, Any]
+) -> bool:
+    """Whether this is a function that still wants logits and mask: a loss itself."""
+    if not inspect.isroutine(factory):
+        return False
+    named = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = [p for p in signature.parameters.values() if p.kind in named]
+    wanted = [p for p in parameters if p.default is p.empty and p.name not in arguments]
+    return len(wanted) > 1
 
 
 def _instantiate_nested(path: str, value: Any, injected: Mapping[str, Any]) -> Any:
@@ -137,11 +158,15 @@ def build_model(
     node: Mapping[str, Any], num_classes: int, class_names: Sequence[str] | None = None
 ) -> nn.Module:
     """Builds the model, with random weights unless its config names pretrained ones."""
+<<<<<<< HEAD
     own = {key: value for key, value in node.items() if key not in OF_EVERY_MODEL}
     given: Config = {"num_classes": num_classes}
     if "class_names" in inspect.signature(locate(str(own["_target_"]))).parameters:
         given["class_names"] = class_names
     model = instantiate("model", own, **given)
+=======
+    model = instantiate("model", node, **_classes_argument(node, num_classes))
+>>>>>>> main
     if not isinstance(model, nn.Module):
         raise ConfigError(f"model._target_ {node['_target_']} builds no torch.nn.Module")
     if getattr(model, "aux_weight", 0) < 0:
@@ -156,25 +181,13 @@ def build_model(
     return model
 
 
-def offline(model: Mapping[str, Any]) -> Config:
-    """Model config without anything to load, because a checkpoint has its own weights.
-
-    Arguments named like weights, a file or an address (`encoder_weights`, `pretrained`,
-    `checkpoint_path`, `url`) become null, or false if they are true; numbers stay.
-    """
-    return {str(key): _offline(str(key), value) for key, value in model.items()}
-
-
-def _offline(key: str, value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return offline(value)
-    if isinstance(value, list):
-        return [_offline(key, item) for item in value]
-    if value is None or (isinstance(value, int | float) and value is not True):
-        return value
-    if LOADS.search(key):
-        return False if value is True else None
-    return value
+def _classes_argument(node: Mapping[str, Any], num_classes: int) -> Config:
+    """The number of classes, under the name by which a model takes it: smp's is `classes`."""
+    parameters = inspect.signature(locate(str(node["_target_"]))).parameters
+    is_number = "classes" in parameters and type(parameters["classes"].default) is int
+    if "num_classes" in parameters or not is_number:
+        return {"num_classes": num_classes}
+    return {} if "classes" in node else {"classes": num_classes}
 
 
 def build_loss(
@@ -188,7 +201,10 @@ def build_loss(
         class_weights: the weights for every name that the config uses.
     """
     numbered = _with_numbers("loss", node, class_weights, classes)
-    return instantiate("loss", numbered, ignore_index=classes.ignore_index)
+    loss = instantiate("loss", numbered, ignore_index=classes.ignore_index)
+    if not callable(loss):
+        raise ConfigError(f"loss._target_ {node['_target_']} builds nothing that can be called")
+    return adapted(loss)
 
 
 def class_weight_names(node: Any) -> set[str]:

@@ -29,7 +29,8 @@ from typing import Any
 
 from torch import nn
 
-from segbench.artifacts.build import build_source, instantiate, locate, offline
+from segbench.artifacts.build import build_source, instantiate, locate
+from segbench.artifacts.offline import offline
 from segbench.artifacts.plain import check_plain, numbers
 from segbench.config import config_dir
 from segbench.config.targets import INJECTED, OF_EVERY_MODEL, PIPELINE, check_node

@@ -1,7 +1,7 @@
-"""The figures of a report: drawn once, as SVG that follows the page's light or dark colors.
+"""The figures of a report, drawn once as SVG that adapts to the page's light or dark colors.
 
-Colors are those of Okabe & Ito (2008), which readers with any color vision can tell apart; models
-also differ in marker, and every axis says its unit.
+Colors are those of Okabe & Ito (2008), which are distinguishable with any color vision; models also
+differ in marker, and every axis has its unit.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from segbench.system.figures import label, plain_text
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
 MARKERS = "osD^vPX"
-# Stand-ins that `inline_svg` replaces by the text and grid colors of the page.
+# Placeholders that `inline_svg` replaces by the text and grid colors of the page.
 INK, GRID = "#232425", "#d9dadb"
 DIVERGING = LinearSegmentedColormap.from_list("okabe", ["#D55E00", "#f7f7f7", "#0072B2"])
 WIDTH = 5.6
@@ -41,11 +41,11 @@ COSTS = {
     "latency_ms": "latency (ms, median)", "params": "parameters",
     "macs": "multiply-accumulates (MACs)", "peak_memory_mib": "peak memory (MiB)",
 }  # fmt: skip
-COUNTS = ("params", "macs")  # shown with K, M, G
+COUNTS = ("params", "macs")  # formatted with K, M, G
 
 
 def figures(study: Study, comparison: Mapping[str, Any]) -> dict[str, Figure]:
-    """All figures there is data for, by name."""
+    """All figures that have data, by name."""
     with _style():
         drawn = {
             "leaderboard": leaderboard(comparison),
@@ -81,7 +81,7 @@ def inline_svg(figure: Figure) -> str:
 
 
 def look(comparison: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Color and marker of each model, by its place on the leaderboard."""
+    """Color and marker of each model, by its rank on the leaderboard."""
     return {
         row["label"]: (COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)])
         for i, row in enumerate(comparison["leaderboard"])
@@ -89,7 +89,7 @@ def look(comparison: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
 
 
 def leaderboard(comparison: Mapping[str, Any]) -> Figure:
-    """Mean score with interval, and each seed as a small mark."""
+    """Mean score with interval, and a small mark for each seed."""
     rows = comparison["leaderboard"]
     figure = Figure(figsize=(WIDTH, 0.9 + 0.42 * len(rows)))
     axes = figure.add_subplot()
@@ -106,7 +106,7 @@ def leaderboard(comparison: Mapping[str, Any]) -> Figure:
 
 
 def cost(comparison: Mapping[str, Any]) -> Figure | None:
-    """The score against each cost: a panel per measure and device, the Pareto front marked."""
+    """The score against each cost: one panel per measure and device, with the Pareto front."""
     scores = {row["label"]: row for row in comparison["leaderboard"]}
     panels: dict[tuple[str, str], list[tuple[float, str]]] = {}
     for entry in comparison["costs"]:
@@ -154,14 +154,14 @@ def _cost_panel(
     if len(front) > 1:
         axes.plot(*zip(*front, strict=True), color=INK, linewidth=1, linestyle=":", zorder=0)
     most = max(value for value, _ in marks)
-    axes.set_xlim(-0.04 * most, 1.15 * most)  # room for the marker of a model that costs little
+    axes.set_xlim(-0.04 * most, 1.15 * most)  # room for the marker of a model with low cost
 
 
 def class_differences(comparison: Mapping[str, Any]) -> Figure | None:
-    """Heat map: how much better each model sees each class than the headline's second model.
+    """Heat map of class differences between each model and the second model of the headline.
 
-    Or than the baseline, where one is named. Stars mark differences that stay significant after
-    correction over the classes.
+    Or the baseline, if one is set. Stars mark differences that are significant after correction
+    over the classes.
     """
     if comparison["headline"] is None:
         return None
@@ -198,7 +198,7 @@ def class_differences(comparison: Mapping[str, Any]) -> Figure | None:
 
 
 def curves(comparison: Mapping[str, Any]) -> Figure | None:
-    """Validation score and train/loss over the epochs: mean over seeds, band from low to high."""
+    """Validation score and train/loss over the epochs: mean over seeds, band from min to max."""
     score = comparison["metric"]
     panels = [(f"val/{score}", f"val {score} (%)", 100.0), ("train/loss", "train loss", 1.0)]
     panels = [
@@ -244,7 +244,7 @@ def _confusion(
     form: str,
     least: float,
 ) -> Figure:
-    """One matrix `[C, C + 1]` in percent of the true class, with its numbers from `least` on."""
+    """One matrix `[C, C + 1]` in percent of the true class; numbers below `least` are omitted."""
     has_void = np.nanmax(np.abs(values[:, -1]), initial=0) > 0
     titles = [label(name) for name in names]
     columns = [*titles, "void"] if has_void else titles
@@ -274,7 +274,7 @@ def _shares(runs: Sequence[Run]) -> np.ndarray:
 
 
 def _percent(values: Sequence[float | None], factor: float = 100.0) -> list[float]:
-    """Fractions as percent, what is missing as NaN, which is not drawn."""
+    """Fractions as percent; missing values become NaN, which is not drawn."""
     return [factor * _number(value) for value in values]
 
 

@@ -1,4 +1,4 @@
-"""Reads one run from disk and checks that its files are whole and agree with each other."""
+"""Reads one run from disk and checks that its files are complete and consistent."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from segbench.data.classes import ClassSet
 from segbench.errors import ResultError
 from segbench.metrics.scores import check_counts, class_iou, mean_over_classes
 
-# What NumPy raises for a damaged .npz file; NotImplementedError for an unknown compression.
+# Errors of NumPy for a damaged .npz file; NotImplementedError for an unknown compression.
 BROKEN_ARCHIVE = (
     OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error,
     NotImplementedError, OverflowError, MemoryError, SyntaxError, RuntimeError,
@@ -30,13 +30,13 @@ class Run:
 
     Args:
         path: its directory.
-        label: the line of the leaderboard it belongs to.
-        result: its record, with the next four.
-        data: which images it saw.
+        label: its row of the leaderboard.
+        result: its record, of which the next four are parts.
+        data: its images.
         protocol: how it was scored.
         classes: the classes.
-        scores: of the split that was scored.
-        names, groups: `[N]`, of each image.
+        scores: scores of the split that was scored.
+        names, groups: name and group of each image, `[N]`.
         matrices: int64 `[N, C, C + 1]`.
         boundary: int64 `[N, 2, C]`; intersection and union of the boundary bands (Boundary IoU,
             Cheng et al. 2021) of each image and class; None if they were not counted.
@@ -62,7 +62,7 @@ class Run:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A directory that was not used, and why. `broken`: the files are at fault, not the run."""
+    """A directory that was not used, and why. `broken`: its files are damaged."""
 
     path: Path
     reason: str
@@ -138,7 +138,7 @@ def _check_matrices(
 
 
 def _check_score(matrices: np.ndarray, scores: Scores, absent: str, split: str) -> None:
-    """Raises ValueError unless the matrices give the score in result.json."""
+    """Raises ValueError unless the matrices reproduce the score in result.json."""
     found = float(mean_over_classes(class_iou(matrices.sum(axis=0)), absent))
     if not _agree(scores.mIoU, found):
         stated = f"result.json says {scores.mIoU} on {split}"
@@ -146,7 +146,7 @@ def _check_score(matrices: np.ndarray, scores: Scores, absent: str, split: str) 
 
 
 def _agree(stated: float | None, found: float) -> bool:
-    """Whether two scores are the same; None and NaN both stand for no score."""
+    """Whether two scores are equal; None and NaN both mean that there is no score."""
     if stated is None or math.isnan(stated) or math.isnan(found):
         return (stated is None or math.isnan(stated)) and math.isnan(found)
     return abs(stated - found) <= 1e-6

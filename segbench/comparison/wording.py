@@ -31,7 +31,7 @@ def p_value(p: float | None, bare: bool = False) -> str:
 
 
 def verdict(comparison: Mapping[str, Any]) -> tuple[str, str]:
-    """The whole comparison: one sentence, and the evidence for it in another."""
+    """The verdict of the whole comparison: one sentence, and its evidence in another."""
     if comparison["headline"] is None:
         best = comparison["leaderboard"][0]
         return (
@@ -86,7 +86,7 @@ def _seeds(a: int, b: int) -> str:
 
 
 def needed(pair: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
-    """What it would take to show the observed difference."""
+    """A sentence on what would be needed to show the observed difference."""
     if not pair["has_power"]:
         return (
             "With fewer than four seeds of each model, how many seeds or images would show such a "

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -23,10 +23,17 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Signature:
-    """The parameters of a target; `is_open` if it takes `**kwargs`."""
+    """The parameters of a target.
+
+    Attributes:
+        parameters: by name.
+        is_open: it takes any further keyword.
+        is_function: it is a function, not a class.
+    """
 
     parameters: Mapping[str, Parameter]
     is_open: bool = False
+    is_function: bool = False
 
 
 def signature_of(target: str) -> Signature | None:
@@ -115,7 +122,7 @@ def _find(file: Path, module: str, name: str, depth: int = 0) -> Signature | Non
             case ast.FunctionDef():
                 names.add(node.name)
                 if node.name == name:
-                    return _from_function(node, skip_first=False)
+                    return replace(_from_function(node, skip_first=False), is_function=True)
             case ast.ClassDef():
                 names.add(node.name)
                 if node.name == name:

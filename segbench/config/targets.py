@@ -74,6 +74,7 @@ def check_node(
         injected = injected - set(signature.parameters)  # the target's own argument has priority
         joined = {**second.parameters, **signature.parameters}
         signature = Signature(joined, signature.is_open)
+    handed = _of_each_call(path, node, signature, injected)
     known = set(signature.parameters)
     problems = []
     for key, value in node.items():
@@ -96,9 +97,23 @@ def check_node(
             if not is_target and value != "???" and not matches(value, annotation):
                 problems.append(f"{path}.{key}: expected {in_yaml(annotation)}, got {value!r}")
     for key, parameter in signature.parameters.items():
-        if parameter.required and key not in node and key not in injected:
+        if parameter.required and key not in node and key not in injected | handed:
             problems.append(f"{path}.{key}: {target} needs this argument, and it is not set")
     return problems
+
+
+def _of_each_call(
+    path: str, node: Mapping[str, Any], signature: Signature, injected: set[str]
+) -> set[str]:
+    """Logits and mask of a function that is a loss itself, such as `F.cross_entropy`.
+
+    `artifacts.build` does not call it but keeps it, with the arguments that the config sets.
+    """
+    if not (signature.is_function and path.split(".")[0] == "loss"):
+        return set()
+    given = set(node) | injected
+    open_ones = [k for k, p in signature.parameters.items() if p.required and k not in given]
+    return set(open_ones[:2]) if len(open_ones) > 1 else set()
 
 
 def matches(value: Any, annotation: ast.expr) -> bool:

@@ -25,7 +25,7 @@ from segbench.data.fingerprint import fingerprint
 from segbench.data.frames import SourceFrames
 from segbench.data.loader import ProcessLoader, ThreadLoader, check_shared_memory
 from segbench.data.oddities import warn_of_dark
-from segbench.data.preview import sheet
+from segbench.data.preview import sheet, spread_samples
 from segbench.data.transforms import Augmentation
 from segbench.errors import DataError
 from segbench.system.machine import cache_folder, cores, expanded
@@ -131,12 +131,20 @@ class SegmentationData(pl.LightningDataModule):
             ignore_index=source.classes.ignore_index,
         )
         self.device: torch.device | None = None  # device of the batches, if there is no Trainer
+        self._records: dict[str, list[Record]] = {}
         self._datasets: dict[str, SegmentationDataset] = {}
         self._train_loader: Loader | None = None
 
     def records(self, split: str) -> list[Record]:
         """The images of a split, in the order of `index` in the batches."""
         return self.dataset(split).records
+
+    def source_records(self, split: str) -> list[Record]:
+        """The same, but without building a cache; DataError if there are none."""
+        if not (records := self._records.get(split) or self.source.records(split)):
+            raise DataError(f"the {split} split of {self.source.protocol} is empty")
+        self._records[split] = records
+        return records
 
     def fingerprint(self, split: str) -> str:
         """Fingerprint of a split's content; see `fingerprint`."""
@@ -149,20 +157,12 @@ class SegmentationData(pl.LightningDataModule):
 
     def write_preview(self, path: Path, count: int = 12) -> None:
         """Writes a sheet of augmented training samples as PNG."""
-        dataset = self.dataset("train")
-        samples = []
-        for index in range(0, len(dataset), max(1, len(dataset) // count))[:count]:
-            sample = dataset[0, index]
-            arrays = (sample["image"].permute(1, 2, 0).numpy(), sample["mask"].numpy())
-            samples.append((sample["name"], arrays))
-        write_png(path, sheet(samples, self.classes))
+        write_png(path, sheet(spread_samples(self.dataset("train"), count), self.classes))
 
     def dataset(self, split: str) -> SegmentationDataset:
         """The data set of train (augmented), val or test; builds its cache on first use."""
         if split not in self._datasets:
-            records = self.source.records(split)
-            if not records:
-                raise DataError(f"the {split} split of {self.source.protocol} is empty")
+            records = self.source_records(split)
             transform = self.augmentation if split == "train" else None
             frames = self._frames(split, records)
             if split == "train":

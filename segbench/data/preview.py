@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from segbench.data.classes import ClassSet
-from segbench.data.dataset import Arrays
+from segbench.data.dataset import Arrays, SegmentationDataset
 from segbench.data.lettering import draw_text, text_width
 
 _TILE = 320  # width of a tile in pixels
@@ -38,6 +38,16 @@ def sheet(samples: list[tuple[str, Arrays]], classes: ClassSet, columns: int = 4
     return np.vstack(
         [*(_extended(r, r.shape[0], width) for r in rows), legend(classes, present, width)]
     )
+
+
+def spread_samples(dataset: SegmentationDataset, count: int) -> list[tuple[str, Arrays]]:
+    """At most `count` samples of a data set as `sheet` takes them, evenly spread over it."""
+    samples = []
+    for index in range(0, len(dataset), max(1, len(dataset) // count))[:count]:
+        sample = dataset[0, index]
+        arrays = (sample["image"].permute(1, 2, 0).numpy(), sample["mask"].numpy())
+        samples.append((sample["name"], arrays))
+    return samples
 
 
 def legend(classes: ClassSet, present: np.ndarray, width: int) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Scores a network, or a folder of label maps by any program, on a split of a data set."""
+"""Scores a model, or a folder of label maps from any program, on a split of a data set."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from segbench.metrics.confusion import ConfusionPerImage
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was counted, image by image.
+    """The counts of an evaluation, image by image.
 
     Args:
         records: the images scored, N.
         matrices: int64 `[N, C, C + 1]`.
-        extras: N.
-        pred_of: the label map of the image at a position, uint8 `[H, W]`.
-        left_out: why images of the split are not among them (`partial=true`).
+        extras: the other counts of each image, N.
+        pred_of: returns the label map of the image at a position, uint8 `[H, W]`.
+        left_out: why images of the split were not scored (`partial=true`).
     """
 
     records: list[Record]
@@ -52,24 +52,24 @@ def evaluate_checkpoint(
 ) -> Evaluation:
     """Predicts and counts a split at the original resolution of its masks.
 
-    Confusion matrices are counted where the network runs and fetched once, at the end.
+    Confusion matrices are counted on the model's device and fetched once, at the end.
 
     Args:
-        segmenter: the network.
-        data: a `SegmentationData`; images come resized as in training, masks as they are.
+        segmenter: the model.
+        data: a `SegmentationData`; images are resized as in training, masks are not.
         split: val or test.
         boundary: also count boundaries.
-        calibration: also count how right the confidences are.
+        calibration: also count pixels by confidence.
         progress: called with the number of images done and their total.
 
     Raises:
-        NonFiniteLogitsError: the network answers with NaN or infinity.
+        NonFiniteLogitsError: the logits contain NaN or infinity.
     """
     records, classes = data.records(split), segmenter.classes
     metric = ConfusionPerImage(classes, [record.name for record in records])
     extras: dict[int, Extras] = {}
     predictor, device, finite = segmenter.predictor, segmenter.device, FiniteLogits()
-    data.device = device  # decides how many images it sees at once
+    data.device = device  # determines the batch size
     loader = data.val_dataloader() if split == "val" else data.test_dataloader()
     for images, masks, indices in _parts(loader):
         size = (masks.shape[1], masks.shape[2])
@@ -78,7 +78,7 @@ def evaluate_checkpoint(
         with segmenter.autocast():
             if calibration:
                 pred, probs = predictor.labels_and_probs(images.to(device), size, names, finite)
-                finite.check()  # what counts confidences knows no NaN
+                finite.check()  # the confidence counts cannot handle NaN
                 confidence = probs.amax(1).cpu().numpy()
             else:
                 pred = predictor.labels(images.to(device), size, names, finite)
@@ -105,7 +105,7 @@ def evaluate_checkpoint(
 
 
 def _parts(loader: Any) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Batches of images, masks and indices; one image at a time where sizes differ."""
+    """Batches of images, masks and indices; one image at a time if sizes differ."""
     for batch in loader:
         if isinstance(batch["image"], Tensor) and isinstance(batch["mask"], Tensor):
             yield batch["image"], batch["mask"], batch["index"]
@@ -126,22 +126,23 @@ def evaluate_predictions(
     workers: int,
     progress: Callable[[int, int], None],
 ) -> Evaluation:
-    """Counts a folder of label maps, several files at once.
+    """Counts a folder of label maps, several files in parallel.
 
     Args:
-        folder: holds one label map per image.
+        folder: contains one label map per image.
         source: the data set.
         split: val or test.
-        format: see `predictions.read_prediction`, as for `void_values`.
-        void_values: further ids that mean no class.
-        partial: score what can be scored instead of refusing.
+        format: see `predictions.read_prediction`.
+        void_values: see `predictions.read_prediction`.
+        partial: score what can be scored instead of raising an error.
         boundary: also count boundaries.
-        workers: files read and counted at once.
+        boundary: also count boundaries.
+        workers: number of files read and counted in parallel.
         progress: called with the number of images done and their total.
 
     Raises:
-        DataError: files are missing, superfluous, of the wrong size or with wrong values (all of
-            them are listed), or none is left to score.
+        DataError: files are missing, superfluous, of the wrong size or with wrong values (the
+            message lists all of them), or none is left to score.
     """
     records, classes = source.records(split), source.classes
     found, problems = find_predictions(folder, records)

@@ -1,4 +1,4 @@
-"""A folder of label maps made by any program: which file belongs to which image, what it holds."""
+"""A folder of label maps from any program: matching files to images, and reading them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from segbench.data.folders import files_below
 from segbench.errors import DataError
 from segbench.metrics.cityscapes_protocol import LABEL_IDS, NUM_LABELS, is_cityscapes
 
-SUFFIXES = (".bmp", ".gif", ".npy", ".pgm", ".png", ".ppm", ".tif", ".tiff")  # without loss
+SUFFIXES = (".bmp", ".gif", ".npy", ".pgm", ".png", ".ppm", ".tif", ".tiff")  # lossless
 FORMATS = ("auto", "ids", "color", "label_ids")
 
 
 def find_predictions(folder: Path, records: Sequence[Record]) -> tuple[dict[int, Path], list[str]]:
     """Matches the files of a folder and its subfolders to images.
 
-    A file belongs to the image whose name it bears, or whose name followed by `_` it begins with
+    A file belongs to the image whose name is its own, or the start of its own followed by `_`
     (`berlin_000000_000019_leftImg8bit.png`).
 
     Args:
@@ -29,11 +29,11 @@ def find_predictions(folder: Path, records: Sequence[Record]) -> tuple[dict[int,
         records: the images to score.
 
     Returns:
-        The file of each image by position, and a sentence for each image without a file, each file
+        The file of each image by position, and a message for each image without a file, each file
         without an image, and each image with two files.
 
-    Raises:
-        DataError: there is no such folder, or no label map in it.
+        Raises:
+        DataError: the folder does not exist or contains no label map.
     """
     if not folder.is_dir():
         raise DataError(f"predictions={folder}: there is no such folder")
@@ -62,7 +62,7 @@ def find_predictions(folder: Path, records: Sequence[Record]) -> tuple[dict[int,
 
 
 def _owner(stem: str, position: dict[str, int]) -> int | None:
-    """The image with this name or the longest name that it begins with."""
+    """The image with this name, or with the longest name that this one starts with."""
     while stem not in position:
         if "_" not in stem:
             return None
@@ -76,18 +76,18 @@ def read_prediction(
     """Reads one label map.
 
     Args:
-        file: of one of `SUFFIXES`.
-        classes: the class set that the ids or colors mean.
+        file: a file with one of `SUFFIXES`.
+        classes: the class set of the ids or colors.
         format: `ids`: class ids, also as a palette image; `color`: the colors of the class set;
             `label_ids`: Cityscapes label IDs 0..33; `auto`: `color` if the file has three
             channels, else `ids`.
-        void_values: further ids that mean "no class", beside `ignore_index`.
+        void_values: further ids that mean "no class", in addition to `ignore_index`.
 
     Returns:
         uint8 `[H, W]`, class ids or 255.
 
     Raises:
-        DataError: the file is damaged, or holds a value of no class.
+        DataError: the file is damaged, or contains an unknown label.
     """
     raw = read_raw_mask(file)
     if format == "auto":
@@ -119,7 +119,7 @@ def read_prediction(
 
 
 def void_notes(matrices: np.ndarray) -> list[str]:
-    """A sentence on labeled pixels that are predicted as no class, if there are any.
+    """A message about labeled pixels that are predicted as no class, if there are any.
 
     Args:
         matrices: int64 `[N, C, C + 1]`; the last column counts predictions of no class.

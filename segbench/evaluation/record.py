@@ -1,4 +1,4 @@
-"""The record of an evaluation: what was scored, how, and where the numbers come from."""
+"""The record of an evaluation: what was scored, how, and its provenance."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Subject:
         name, seed: of its run.
         model, params: dotted name of its class, number of its parameters; None for a folder.
         data: dotted name of the data source's class.
-        hardware: that it is scored on.
-        fingerprint: of the split it is scored on.
-        protocol: how it was made; what both kinds share is added later.
+        hardware: the hardware used for scoring.
+        fingerprint: fingerprint of the scored split.
+        protocol: how the predictions were made; common fields are added later.
         source: the data set.
-        judge: scores it.
+        judge: computes the evaluation.
     """
 
     name: str
@@ -43,19 +43,19 @@ class Subject:
 
 
 def scores_of(judged: Evaluation, classes: ClassSet, absent: str) -> Scores:
-    """The scores of everything that was counted; `absent` as in `metrics.scores`."""
+    """Computes the scores of an evaluation; `absent` as in `metrics.scores`."""
     groups = [record.group for record in judged.records]
     return read_as(Scores, summarize(judged.matrices, judged.extras, groups, classes, absent))
 
 
 def record(config: Config, subject: Subject, judged: Evaluation, scores: Scores) -> Result:
-    """The record of a finished evaluation.
+    """Creates the record of a finished evaluation.
 
     Args:
         config: the resolved config of `segbench.evaluate`.
         subject: what was scored.
-        judged: what was counted.
-        scores: of it.
+        judged: its counts.
+        scores: its scores.
     """
     commit, dirty = provenance.commit()
     source, split = subject.source, config["split"]

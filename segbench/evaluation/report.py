@@ -1,4 +1,4 @@
-"""What an evaluation leaves to look at: tables, the confusion matrix, the worst images."""
+"""Reports of an evaluation: tables, the confusion matrix, the worst images."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def write_tables(
     Args:
         folder: the run directory.
         result: the record of the evaluation.
-        found: the scores in it.
+        found: its scores.
         matrices: int64 `[N, C, C + 1]`.
         names: N image names.
     """
@@ -92,7 +92,7 @@ def write_tables(
 
 
 def _columns(found: Scores) -> dict[str, Mapping[str, float | None]]:
-    """The scores by class that were counted, by name."""
+    """The scores by class that were computed, by name."""
     counted = {column: getattr(found, column) for column in CLASS_COLUMNS}
     return {column: by_class for column, by_class in counted.items() if by_class is not None}
 
@@ -102,7 +102,7 @@ def _means(found: Scores, columns: Iterable[str]) -> list[str]:
 
 
 def _singles(found: Scores) -> dict[str, float]:
-    """The scores of the whole split that exist, by name."""
+    """The defined scores of the whole split, by name."""
     values = {key: getattr(found, key) for key in SINGLES}
     return {key: value for key, value in values.items() if value is not None}
 
@@ -123,7 +123,7 @@ def _notes(result: Result) -> list[str]:
 
 @plain_text()
 def draw_confusion(file: Path, matrix: np.ndarray, names: Sequence[str]) -> None:
-    """Draws the confusion matrix, each row in percent of the true pixels of its class.
+    """Plots the confusion matrix, each row in percent of the true pixels of its class.
 
     Args:
         file: PNG to write.
@@ -155,13 +155,13 @@ def draw_confusion(file: Path, matrix: np.ndarray, names: Sequence[str]) -> None
 
 
 def draw_worst(file: Path, judged: Evaluation, source: Source, wanted: int) -> None:
-    """Shows the images with the lowest mIoU: image, mask, pred, error.
+    """Writes a sheet of the images with the lowest mIoU: image, mask, pred, error.
 
     Args:
         file: PNG to write; nothing is written if `wanted` is 0.
-        judged: the counts and the way to the label maps.
+        judged: the counts, and access to the label maps.
         source: reads images and masks.
-        wanted: how many.
+        wanted: number of images.
     """
     values = mean_over_classes(class_iou(judged.matrices))
     order = [i for i in np.argsort(values, kind="stable")[:wanted] if not np.isnan(values[i])]
@@ -181,9 +181,9 @@ def save_predictions(folder: Path, judged: Evaluation, kind: str) -> None:
     """Writes the label maps as PNG.
 
     Args:
-        folder: where to.
-        judged: the way to the label maps.
-        kind: `ids`, or `cityscapes`: label IDs, as its benchmark server expects them.
+        folder: the output folder.
+        judged: access to the label maps.
+        kind: `ids`, or `cityscapes`: label IDs, as the benchmark's server expects them.
     """
     for position, record in enumerate(judged.records):
         pred = judged.pred_of(position)
@@ -194,7 +194,7 @@ def save_predictions(folder: Path, judged: Evaluation, kind: str) -> None:
 
 
 def print_scores(found: Scores, result: Result, run: RunDirectory, matrices: np.ndarray) -> None:
-    """Prints the table of classes, the single scores, and where the files are."""
+    """Prints the table of classes, the single scores, and the paths of the files."""
     show = console().print
     columns = _columns(found)
     title = f"{result.name}, {known(result.data_info).split}"

@@ -1,4 +1,4 @@
-"""Everything that is counted about one image, and the scores of all of them together."""
+"""All counts of one image, and the scores of all images together."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ from segbench.metrics.scores import class_iou, mean_over_classes, scores
 
 @dataclass(frozen=True)
 class Extras:
-    """What is counted about one image beside its confusion matrix; None where it is not.
+    """The counts of one image in addition to its confusion matrix; None if not counted.
 
     Args:
-        boundary: for boundary F-score and boundary IoU.
-        calibration: for the expected calibration error.
-        instances: for iIoU.
+        boundary: counts for boundary F-score and boundary IoU.
+        calibration: counts for the expected calibration error.
+        instances: counts for iIoU.
     """
 
     boundary: BoundaryCounts | None = None
@@ -50,7 +50,7 @@ def count_matrix(
     Args:
         pred: uint8 `[H, W]`, class ids or void.
         mask: uint8 `[H, W]`, class ids or `ignore_index`.
-        record: named in errors.
+        record: the image, for errors.
         classes: the class set.
 
     Raises:
@@ -76,16 +76,16 @@ def count_extras(
     confidence: np.ndarray | None = None,
     label_ids: np.ndarray | None = None,
 ) -> Extras:
-    """Counts what a confusion matrix cannot hold, for one image.
+    """Counts what a confusion matrix does not contain, for one image.
 
     Args:
         pred: uint8 `[H, W]`, class ids or void.
         mask: uint8 `[H, W]`, class ids or `ignore_index`.
-        record: the image; for Cityscapes, the instance file beside its mask is read.
+        record: the image; for Cityscapes, the instance file next to its mask is read.
         classes: the class set.
         boundary: also count boundaries, which takes longest.
         confidence: float32 `[H, W]`, the probability of the predicted class.
-        label_ids: uint8 `[H, W]`, the prediction in Cityscapes label IDs, if it came in them.
+        label_ids: uint8 `[H, W]`, the prediction in Cityscapes label IDs, if it has this format.
     """
     ignore = classes.ignore_index
     return Extras(
@@ -120,17 +120,17 @@ def summarize(
     classes: ClassSet,
     absent: str,
 ) -> dict[str, Any]:
-    """All scores of a set of images: those of `training.scores`, and those beyond the matrix.
+    """All scores of a set of images: those of `metrics.scores`, and those beyond the matrix.
 
     Args:
         matrices: int64 `[N, C, C + 1]`, one per image.
-        extras: N.
+        extras: the other counts of each image, N.
         groups: N group names.
         classes: the class set.
-        absent: policy for classes without pixels, see `scores.mean_over_classes`.
+        absent: policy for absent classes, see `scores.mean_over_classes`.
 
     Returns:
-        Plain types; fractions. A score that was not counted is left out.
+        Plain types; fractions. Scores that were not counted are omitted.
     """
     total = matrices.sum(0)
     found = scores(total, classes.names, absent)
@@ -169,7 +169,7 @@ def stacked_boundary(extras: Sequence[Extras]) -> np.ndarray | None:
 
 
 def _sum(parts: Iterable[Any]) -> Any:
-    """The sum of all parts, in order; None if one is missing."""
+    """The sum of all parts, in order; None if any is missing."""
     total = None
     for number, part in enumerate(parts):
         if part is None:

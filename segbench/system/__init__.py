@@ -1,1 +1,1 @@
-"""Where the program meets its surroundings: machine, disk, terminal, and text as each takes it."""
+"""Interfaces to the operating system: machine, disk, terminal, and text escaped for each output."""

@@ -18,6 +18,7 @@ from segbench.data.dataset import SPLITS
 from segbench.errors import ConfigError
 from segbench.losses.own import OwnLoss
 from segbench.training.compiling import compile_network
+from segbench.training.dry_run import dry_run
 from segbench.training.speed import Speed
 from segbench.training.task import SegmentationTask
 from segbench.training.trainer import build_loggers, build_trainer
@@ -64,10 +65,18 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
     if config["weights"]:
         print(build.start_from(model, config["weights"]))
     data = build.build_datamodule(loader_node, source, config["seed"])
+    if config["inference"].get("drop_class"):
+        raise ConfigError("inference.drop_class is for prediction; in training it must be null")
+    predictor = build.build_predictor(config["inference"], model, source.classes, data)
+    named = build.class_weight_names(config["loss"])
+    equal = {name: [1.0] * source.classes.num_classes for name in named}
+    loss = build.build_loss(config["loss"], source.classes, equal)
+    dry_run(config, model, loss, predictor, data)
     if data.preview:
         data.write_preview(run.path / "preview.png")
         print(f"preview of augmented samples: {run.path / 'preview.png'}")
     names = {split: [record.name for record in data.records(split)] for split in SPLITS}
+<<<<<<< HEAD
     weights = {name: data.class_weights(name) for name in build.class_weight_names(config["loss"])}
     loss = build.build_loss(config["loss"], source.classes, weights)
     if hasattr(model, "training_loss") != isinstance(loss, OwnLoss):
@@ -76,10 +85,13 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
             f"loss._target_ {config['loss']['_target_']}: {type(model).__name__} {brings} loss of "
             "its own; loss=own is for such models, and they take no other"
         )
+=======
+    if named:
+        weights = {name: data.class_weights(name) for name in named}
+        loss = build.build_loss(config["loss"], source.classes, weights)
+>>>>>>> main
     if config["compile"]:
         compile_network(model)
-    if config["inference"].get("drop_class"):
-        raise ConfigError("inference.drop_class is for prediction; in training it must be null")
     protocol = protocol_of(config, data)
     fingerprint = {split: data.fingerprint(split) for split in SPLITS}
     speed = Speed()
@@ -90,7 +102,7 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
         model=model,
         loss=loss,
         classes=source.classes,
-        predictor=build.build_predictor(config["inference"], model, source.classes, data),
+        predictor=predictor,
         make_optimizer=lambda m: build.build_optimizer(config["optimizer"], m, is_clipped),
         make_scheduler=lambda o, steps: build.build_scheduler(config["scheduler"], o, steps),
         image_names=names,

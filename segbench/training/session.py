@@ -72,7 +72,7 @@ def _work(
     config: Config, run: RunDirectory, journal: Journal, before: Result | None, resume: Path | None
 ) -> None:
     started = time.time()
-    with ended_by_sigterm(journal):
+    with ended_by_sigterm(journal), _determinism_explained():
         if is_first_process():
             run.write_config(config)
         journal.update(journal.result)

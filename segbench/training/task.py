@@ -23,7 +23,7 @@ from segbench.metrics.boundary import BoundaryPerImage
 from segbench.metrics.confusion import ConfusionPerImage
 from segbench.metrics.scores import scores
 from segbench.training.finite import CAUSES, LossWatch, check_weights
-from segbench.training.terms import loss_terms
+from segbench.training.loss_terms import step_terms
 
 Batch = dict[str, Any]
 
@@ -108,7 +108,7 @@ class SegmentationTask(pl.LightningModule):
         image, mask = self.normalize(batch["image"]), batch["mask"]
         progress = self.global_step / max(self._steps, 1)
         ignored = self.classes.ignore_index
-        terms = loss_terms(self.model, self.loss, image, mask, ignored, progress)
+        terms = step_terms(self.model, self.loss, image, mask, ignored, progress)
         loss = torch.stack(list(terms.values())).sum()
         if self._losses is None:
             self._losses = LossWatch(Path(self.trainer.default_root_dir))

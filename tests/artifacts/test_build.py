@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from segbench.artifacts import build
+from segbench.artifacts.offline import offline
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError, DataError
 
@@ -25,7 +26,7 @@ def test_a_missing_package_is_told_without_a_traceback() -> None:
 
 def test_pretrained_weights_are_not_looked_for_when_a_checkpoint_is_loaded() -> None:
     node = {"_target_": "x", "encoder_weights": "imagenet", "depth": 2}
-    assert build.offline(node) == {"_target_": "x", "encoder_weights": None, "depth": 2}
+    assert offline(node) == {"_target_": "x", "encoder_weights": None, "depth": 2}
 
 
 def test_an_unknown_argument_is_explained() -> None:

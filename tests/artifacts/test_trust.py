@@ -14,9 +14,10 @@ import pytest
 import torch
 from torch import nn
 
-from segbench.artifacts import build, trust
+from segbench.artifacts import trust
 from segbench.artifacts.checkpoint import load_checkpoint, read_checkpoint
 from segbench.artifacts.entry import FIELDS, check_entry
+from segbench.artifacts.offline import offline
 from segbench.artifacts.plain import is_component
 from segbench.artifacts.segmenter import Segmenter
 from segbench.data.classes import ClassSet
@@ -151,7 +152,7 @@ def test_what_a_model_would_load_is_left_out() -> None:
     node = {"encoder_weights": "imagenet", "pretrained": True, "weights_backbone": "V1",
             "checkpoint_path": "/etc/passwd", "url": "http://x", "drop_path": 0.1, "depth": 3,
             "block": {"weights": "x"}}  # fmt: skip
-    assert build.offline(node) == {
+    assert offline(node) == {
         "encoder_weights": None, "pretrained": False, "weights_backbone": None,
         "checkpoint_path": None, "url": None, "drop_path": 0.1, "depth": 3,
         "block": {"weights": None},

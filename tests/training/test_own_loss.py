@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.config.own_loss import OWN
 from segbench.errors import ConfigError
-from segbench.training.terms import loss_terms
+from segbench.training.loss_terms import step_terms
 
 EOMT, UNET = "model=eomt_vit_small", "model=unet"
 
@@ -38,11 +38,11 @@ def refuse(*_: Any) -> Tensor:
 def test_the_model_decides_the_terms() -> None:
     model = Own()
     image, mask = torch.ones(2, 3, 4, 5), torch.full((2, 4, 5), 2)
-    terms = loss_terms(model, refuse, image, mask, 255, 0.25)
+    terms = step_terms(model, refuse, image, mask, 255, 0.25)
     assert {name: float(value) for name, value in terms.items()} == {"a": 1.0, "b": 2.0}
     assert model.heard == [0.25]
     model.training_loss = lambda image, mask: image.sum()  # type: ignore[method-assign, assignment, return-value]
-    assert loss_terms(model, refuse, image, mask, 255, 0.5).keys() == {"main"}
+    assert step_terms(model, refuse, image, mask, 255, 0.5).keys() == {"main"}
 
 
 @pytest.mark.parametrize("words", [[], ["loss=own"]])
