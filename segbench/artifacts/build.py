@@ -17,11 +17,8 @@ from segbench.config import Config, did_you_mean
 from segbench.config.targets import OF_EVERY_MODEL
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError, DataError
-<<<<<<< HEAD
-from segbench.models.options import checkpoint_activations, freeze
-=======
 from segbench.losses.foreign import adapted
->>>>>>> main
+from segbench.models.options import checkpoint_activations, freeze
 
 if TYPE_CHECKING:
     from segbench.data.datamodule import SegmentationData
@@ -158,15 +155,11 @@ def build_model(
     node: Mapping[str, Any], num_classes: int, class_names: Sequence[str] | None = None
 ) -> nn.Module:
     """Builds the model, with random weights unless its config names pretrained ones."""
-<<<<<<< HEAD
     own = {key: value for key, value in node.items() if key not in OF_EVERY_MODEL}
-    given: Config = {"num_classes": num_classes}
+    given = _classes_argument(node, num_classes)
     if "class_names" in inspect.signature(locate(str(own["_target_"]))).parameters:
         given["class_names"] = class_names
     model = instantiate("model", own, **given)
-=======
-    model = instantiate("model", node, **_classes_argument(node, num_classes))
->>>>>>> main
     if not isinstance(model, nn.Module):
         raise ConfigError(f"model._target_ {node['_target_']} builds no torch.nn.Module")
     if getattr(model, "aux_weight", 0) < 0:

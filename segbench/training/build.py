@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytorch_lightning as pl
 import torch
+from torch import nn
 
 from segbench.artifacts import build
 from segbench.artifacts.entry import CHECKPOINT_FORMAT
@@ -71,25 +72,15 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
     named = build.class_weight_names(config["loss"])
     equal = {name: [1.0] * source.classes.num_classes for name in named}
     loss = build.build_loss(config["loss"], source.classes, equal)
+    check_whose_loss(config, model, loss)
     dry_run(config, model, loss, predictor, data)
     if data.preview:
         data.write_preview(run.path / "preview.png")
         print(f"preview of augmented samples: {run.path / 'preview.png'}")
     names = {split: [record.name for record in data.records(split)] for split in SPLITS}
-<<<<<<< HEAD
-    weights = {name: data.class_weights(name) for name in build.class_weight_names(config["loss"])}
-    loss = build.build_loss(config["loss"], source.classes, weights)
-    if hasattr(model, "training_loss") != isinstance(loss, OwnLoss):
-        brings = "is trained with" if hasattr(model, "training_loss") else "has no"
-        raise ConfigError(
-            f"loss._target_ {config['loss']['_target_']}: {type(model).__name__} {brings} loss of "
-            "its own; loss=own is for such models, and they take no other"
-        )
-=======
     if named:
         weights = {name: data.class_weights(name) for name in named}
         loss = build.build_loss(config["loss"], source.classes, weights)
->>>>>>> main
     if config["compile"]:
         compile_network(model)
     protocol = protocol_of(config, data)
@@ -121,6 +112,17 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
         },
     )
     return RunParts(task, data, trainer, speed, protocol, fingerprint)
+
+
+def check_whose_loss(config: Config, model: nn.Module, loss: nn.Module) -> None:
+    """Raises ConfigError if the loss of the config would be ignored, or there is none."""
+    has_own = hasattr(model, "training_loss")
+    if has_own != isinstance(loss, OwnLoss):
+        raise ConfigError(
+            f"loss._target_ {config['loss']['_target_']}: {type(model).__name__} "
+            f"{'is trained with' if has_own else 'has no'} loss of its own; loss=own is for models "
+            "that have one, and they take no other"
+        )
 
 
 def protocol_of(config: Config, data: SegmentationData) -> Protocol:

@@ -29,7 +29,7 @@ def step_terms(
 
 
 def own_terms(model: Any, image: Tensor, mask: Tensor) -> dict[str, Tensor]:
-    """The terms of the loss that a model brings: `training_loss(image, mask)`, a scalar or terms."""
+    """The terms of the loss that a model brings: `training_loss(image, mask)`, or its one value."""
     found = model.training_loss(image, mask)
     return found if isinstance(found, dict) else {"main": found}
 
