@@ -3,13 +3,9 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 # The launchers are left out: what they need would hold back the versions of all others.
-LOCKED := dashboard refine export explain pretrained tune dev
+LOCKED := dashboard refine export explain pretrained tune hf dev
 
-<<<<<<< HEAD
-.PHONY: help setup train test test-all gpu lint format architectures datasets models results lock clean
-=======
-.PHONY: help setup train test test-all gpu lint package format architectures datasets results lock clean
->>>>>>> main
+.PHONY: help setup train test test-all gpu lint package format architectures datasets models results lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12

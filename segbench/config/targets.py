@@ -81,9 +81,9 @@ def check_node(
         if key in HYDRA_KEYS:
             continue
         if path.split(".")[-1] == "model" and key in OF_EVERY_MODEL and key not in known:
-            annotation = ast.parse(OF_EVERY_MODEL[key], mode="eval").body
-            if not matches(value, annotation):
-                problems.append(f"{path}.{key}: expected {in_yaml(annotation)}, got {value!r}")
+            of_it = ast.parse(OF_EVERY_MODEL[key], mode="eval").body
+            if not matches(value, of_it):
+                problems.append(f"{path}.{key}: expected {in_yaml(of_it)}, got {value!r}")
             continue
         if key in injected:
             problems.append(

@@ -64,7 +64,7 @@ class PublishedModel(nn.Module):
     ) -> None:
         super().__init__()
         if architecture is not None:
-            self.network = from_architecture(architecture)
+            self.network: Any = from_architecture(architecture)
             columns = list(architecture["columns"])
         elif path is None:
             raise ValueError("path is not set: give a folder of transformers, or a hub name")

@@ -127,7 +127,7 @@ class QueryLoss:
             Queries and places in `labels` of the K pairs.
         """
         classes, masks = prediction
-        place = torch.rand(1, self.points, 2, device=masks.device, dtype=masks.dtype)
+        place = _places(1, self.points, masks)
         x = sample(masks[None], place)[0]
         y = sample(targets[None], place)[0]
         positive, negative = F.softplus(-x), F.softplus(x)
@@ -159,19 +159,23 @@ class QueryLoss:
 
     def _points_of(self, masks: Tensor) -> Tensor:
         """[P, points, 2]: where masks [P, 1, h, w] are uncertain, and anywhere."""
-        like = {"device": masks.device, "dtype": masks.dtype}
-        drawn = torch.rand(len(masks), self.points * OVERSAMPLED, 2, **like)
+        drawn = _places(len(masks), self.points * OVERSAMPLED, masks)
         certainty = sample(masks, drawn)[:, 0].abs()
         uncertain = int(UNCERTAIN * self.points)
         chosen = (-certainty).topk(uncertain, dim=1).indices
         kept = drawn.gather(1, chosen[..., None].expand(-1, -1, 2))
-        rest = torch.rand(len(masks), self.points - uncertain, 2, **like)
+        rest = _places(len(masks), self.points - uncertain, masks)
         return torch.cat([kept, rest], dim=1)
 
 
 def sample(maps: Tensor, place: Tensor) -> Tensor:
     """Bilinear values of maps [N, C, H, W] at places [N, P, 2] (x, y in 0..1) -> [N, C, P]."""
     return F.grid_sample(maps, 2 * place[:, :, None] - 1, align_corners=False)[..., 0]
+
+
+def _places(count: int, points: int, like: Tensor) -> Tensor:
+    """[count, points, 2]: x and y, uniform in 0..1."""
+    return torch.rand(count, points, 2, device=like.device, dtype=like.dtype)
 
 
 def masks_of_classes(

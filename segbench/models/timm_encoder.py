@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from typing import Any
 
 import timm
 import torch
@@ -34,7 +35,7 @@ class PyramidEncoder(nn.Module):
 
     def __init__(self, name: str, weights: str | None, drop_path_rate: float, in_channels: int):
         super().__init__()
-        options: dict[str, object] = {"drop_path_rate": drop_path_rate, "num_classes": 0}
+        options: dict[str, Any] = {"drop_path_rate": drop_path_rate, "num_classes": 0}
         if name.startswith("swin_"):
             # Windows of any image: full ones, also on maps that are smaller than a window.
             options |= {"strict_img_size": False, "always_partition": True}
@@ -43,7 +44,7 @@ class PyramidEncoder(nn.Module):
                 f"encoder_name={name!r}: expected a ConvNeXt or Swin of timm, such as "
                 "convnext_tiny or swin_tiny_patch4_window7_224"
             )
-        self.net = build_timm(name, weights, in_channels, **options)
+        self.net: Any = build_timm(name, weights, in_channels, **options)
         for block in self.net.modules():
             if isinstance(block, SwinTransformerBlock):
                 block.__class__ = PaddedSwinBlock
@@ -131,7 +132,7 @@ class PlainViT(nn.Module):
         weights: str | None,
         drop_path_rate: float = 0.0,
         in_channels: int = 3,
-        **options: object,
+        **options: Any,
     ) -> None:
         super().__init__()
         options |= {"num_classes": 0, "global_pool": "", "dynamic_img_size": True}
@@ -144,7 +145,7 @@ class PlainViT(nn.Module):
         net.fc_norm = net.head = nn.Identity()
         for block in net.blocks:
             block.drop_path1 = block.drop_path2 = DropPath(drop_path_rate)
-        self.net = net
+        self.net: Any = net
         self.width, self.prefix = net.embed_dim, net.num_prefix_tokens
         self.stride = net.patch_embed.patch_size[0]
 
@@ -185,7 +186,7 @@ class PlainViT(nn.Module):
         return torch.cat([position[:, :prefix], grid.flatten(2).transpose(1, 2)], dim=1)
 
 
-def build_timm(name: str, weights: str | None, in_channels: int, **options: object) -> nn.Module:
+def build_timm(name: str, weights: str | None, in_channels: int, **options: Any) -> Any:
     """A model of timm.
 
     Raises:

@@ -87,7 +87,7 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
     fingerprint = {split: data.fingerprint(split) for split in SPLITS}
     speed = Speed()
     trainer = build_trainer(config, run, data, loggers, speed)
-    portable = model.portable() if hasattr(model, "portable") else {}
+    portable: Config = getattr(model, "portable", dict)()
     is_clipped = bool(config["trainer"].get("gradient_clip_val"))
     task = SegmentationTask(
         model=model,
