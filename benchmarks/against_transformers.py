@@ -61,7 +61,13 @@ def pairs(side: int) -> dict[str, Callable[[], tuple[nn.Module, nn.Module]]]:
             hf.SegformerForSemanticSegmentation(hf.SegformerConfig(**labels)),
         ),
         "upernet_convnext_tiny": lambda: upernet(
-            "convnext_tiny", hf.ConvNextConfig(out_features=STAGES, drop_path_rate=0.4)
+            "convnext_tiny",
+            hf.ConvNextConfig(
+                hidden_sizes=[96, 192, 384, 768],
+                depths=[3, 3, 9, 3],
+                out_features=STAGES,
+                drop_path_rate=0.4,
+            ),
         ),
         "upernet_swin_tiny": lambda: upernet("swin_tiny_patch4_window7_224", swin()),
         "mask2former_swin_tiny": mask2former,

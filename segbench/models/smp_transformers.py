@@ -15,7 +15,14 @@ from segbench.models.smp_network import SmpNetwork, build_smp
 
 
 class SegFormer(SmpNetwork):
-    """An smp SegFormer that also reads SegformerForSemanticSegmentation of transformers."""
+    """An smp SegFormer with the authors' upsampling; reads those of transformers too.
+
+    smp upsamples the logits with aligned corners, the authors without.
+    """
+
+    def __init__(self, network: smp.base.SegmentationModel) -> None:
+        super().__init__(network)
+        self.head[1] = nn.Upsample(scale_factor=4, mode="bilinear", align_corners=False)
 
     def translate_key(self, key: str) -> str | None:
         """Name here of a key of smp or of transformers."""

@@ -66,8 +66,12 @@ def upernet(backbone: object) -> nn.Module:
 @pytest.mark.parametrize("backbone", ["convnext_tiny", "swin_tiny_patch4_window7_224"])
 def test_upernet(backbone: str, tmp_path: Path) -> None:
     stages = ["stage1", "stage2", "stage3", "stage4"]
-    kind = transformers.SwinConfig if backbone.startswith("swin") else transformers.ConvNextConfig
-    theirs = upernet(kind(out_features=stages))
+    if backbone.startswith("swin"):
+        config = transformers.SwinConfig(out_features=stages)
+    else:
+        sizes, depths = [96, 192, 384, 768], [3, 3, 9, 3]
+        config = transformers.ConvNextConfig(hidden_sizes=sizes, depths=depths, out_features=stages)
+    theirs = upernet(config)
     ours = loaded(UPerNet(CLASSES, backbone, decoder_width=32), theirs, tmp_path)
     for size in SIZES:
         x = image(size)
