@@ -30,7 +30,7 @@ def shaken(model: nn.Module) -> nn.Module:
     generator = torch.Generator().manual_seed(1)
     with torch.no_grad():
         for name, value in model.state_dict().items():
-            if value.is_floating_point() and "attn_mask_probs" not in name:
+            if value.is_floating_point() and not name.startswith(("attn_mask_probs", "criterion")):
                 noise = torch.rand(value.shape, generator=generator) * 0.1
                 value.add_(noise if "running_var" in name else noise - 0.05)
     return model.eval()
