@@ -76,7 +76,8 @@ def _node(result: Result, name: str) -> Mapping[str, Any]:
 
 
 def _pretraining(result: Result) -> str:
-    starts = (_node(result, "model").get("encoder_weights"), result.config.get("weights"))
+    model = _node(result, "model")
+    starts = (model.get("encoder_weights"), model.get("path"), result.config.get("weights"))
     return " + ".join(str(start) for start in starts if start) or "from scratch"
 
 
@@ -150,7 +151,7 @@ RULES = (
     Rule("training data", INVALIDATES,
          "one model saw other images in training, or was selected on others", _trained_on),
     Rule("pretraining", INVALIDATES, "pretrained weights alone are worth many points",
-         _pretraining, ("weights", "model.encoder_weights")),
+         _pretraining, ("weights", "model.encoder_weights", "model.path")),
     Rule("kind", WEAKENS,
          "predictions from elsewhere: how that model was trained and chosen is unknown",
          lambda result: result.kind, foreign=True),
