@@ -96,14 +96,14 @@ class EoMT(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """[N, in_channels, H, W] float, normalized -> log scores [N, num_classes, H, W]."""
         padded = pad_to_stride(image, self.encoder.stride)
-        return class_scores(self.predictions(padded)[-1], padded, image)
+        return class_scores(self.forward_queries(padded)[-1], padded, image)
 
     def training_loss(self, image: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """The terms of the loss for images [N, in_channels, H, W] and masks [N, H, W] of ids."""
         padded = pad_to_stride(image, self.encoder.stride)
         below, right = (padded.shape[i] - image.shape[i] for i in (2, 3))
         mask = F.pad(mask, (0, right, 0, below), value=IGNORED)
-        return self.loss(self.predictions(padded), mask)
+        return self.loss(self.forward_queries(padded), mask)
 
     def set_progress(self, done: float) -> None:
         """Sets the share of the masked queries in each block for the part 0..1 of a training."""
@@ -113,7 +113,7 @@ class EoMT(nn.Module):
             self._shares = shares
             self.mask_shares.copy_(self.mask_shares.new_tensor(shares))
 
-    def predictions(self, padded: Tensor) -> list[Prediction]:
+    def forward_queries(self, padded: Tensor) -> list[Prediction]:
         """Of the last blocks, where attention is masked, and of the output."""
         net = self.encoder.net
         tokens, rope = self.encoder.embed(padded)

@@ -77,17 +77,17 @@ class Mask2Former(nn.Module):
     def forward(self, image: Tensor) -> Tensor:
         """[N, in_channels, H, W] float, normalized -> log scores [N, num_classes, H, W]."""
         padded = pad_to_stride(image, STRIDES[-1])
-        return class_scores(self.predictions(padded)[-1], padded, image)
+        return class_scores(self.forward_queries(padded)[-1], padded, image)
 
     def training_loss(self, image: Tensor, mask: Tensor) -> dict[str, Tensor]:
         """The terms of the loss for images [N, in_channels, H, W] and masks [N, H, W] of ids."""
         padded = pad_to_stride(image, STRIDES[-1])
         below, right = (padded.shape[i] - image.shape[i] for i in (2, 3))
         mask = F.pad(mask, (0, right, 0, below), value=IGNORED)
-        *earlier, last = self.predictions(padded)
+        *earlier, last = self.forward_queries(padded)
         return self.loss([last, *earlier], mask)
 
-    def predictions(self, padded: Tensor) -> list[Prediction]:
+    def forward_queries(self, padded: Tensor) -> list[Prediction]:
         """In front of the first decoder layer, and behind each."""
         maps, pixels = self.pixel_decoder(self.encoder(padded))
         sizes = [x.shape[2:] for x in maps]
