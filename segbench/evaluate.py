@@ -45,20 +45,20 @@ def evaluate(config: DictConfig) -> Outcome:
     _check_place(plain, run, subject.source)
     make_folder("run_dir", run.path)
     with alone_in(run.path, "run_dir"):
-        judged = subject.judge()
-        result, scores = _record(plain, subject, judged, started)
-        _write(run, result, scores, plain, judged, subject.source)
+        evaluation = subject.evaluate()
+        result, scores = _record(plain, subject, evaluation, started)
+        _write(run, result, scores, plain, evaluation, subject.source)
     return Outcome("finished", scores.mIoU, run_dir=str(run.path))
 
 
 def _record(
-    config: Config, subject: Subject, judged: Evaluation, started: float
+    config: Config, subject: Subject, evaluation: Evaluation, started: float
 ) -> tuple[Result, Scores]:
     from segbench.artifacts.result import Timings
     from segbench.evaluation.record import record, scores_of
 
-    scores = scores_of(judged, subject.source.classes, config["absent_classes"])
-    result = record(config, subject, judged, scores)
+    scores = scores_of(evaluation, subject.source.classes, config["absent_classes"])
+    result = record(config, subject, evaluation, scores)
     return replace(result, timings=Timings(total_seconds=time.time() - started)), scores
 
 
@@ -124,7 +124,7 @@ def _of_ckpt(config: Config) -> Subject:
         )
     data = build.build_datamodule(node, source, trained["seed"])
 
-    def judge() -> Evaluation:
+    def evaluation() -> Evaluation:
         extras = config["boundary"], config["calibration"]
         with progress("Evaluating") as show:
             return evaluate_checkpoint(segmenter, data, config["split"], *extras, show)
@@ -141,7 +141,7 @@ def _of_ckpt(config: Config) -> Subject:
             _trained_as(segmenter), inference=segmenter.inference, source=f"ckpt={config['ckpt']}"
         ),
         source=source,
-        judge=judge,
+        evaluate=evaluation,
     )
 
 
@@ -190,7 +190,7 @@ def _of_folder(config: Config) -> Subject:
     folder = Path(config["predictions"])
     data = build.build_datamodule(config["data"], source, 0)
 
-    def judge() -> Evaluation:
+    def evaluation() -> Evaluation:
         with progress("Counting") as show:
             return evaluate_predictions(
                 folder,
@@ -218,7 +218,7 @@ def _of_folder(config: Config) -> Subject:
             void_values=config["void_values"],
         ),
         source=source,
-        judge=judge,
+        evaluate=evaluation,
     )
 
 
@@ -227,26 +227,28 @@ def _write(
     result: Result,
     scores: Scores,
     config: Config,
-    judged: Evaluation,
+    evaluation: Evaluation,
     source: Source,
 ) -> None:
     from segbench.evaluation import report
     from segbench.evaluation.summary import stacked_boundary
 
-    names = [record.name for record in judged.records]
-    groups = [record.group for record in judged.records]
+    names = [record.name for record in evaluation.records]
+    groups = [record.group for record in evaluation.records]
     with replacing_all(run.path) as folder:
         draft = RunDirectory(folder)
-        draft.write_confusion(names, groups, judged.matrices, stacked_boundary(judged.extras))
-        report.write_tables(folder, result, scores, judged.matrices, names)
-        report.draw_confusion(
-            folder / "confusion.png", judged.matrices.sum(0), source.classes.names
+        draft.write_confusion(
+            names, groups, evaluation.matrices, stacked_boundary(evaluation.extras)
         )
-        report.draw_worst(folder / "worst.png", judged, source, config["gallery"])
+        report.write_tables(folder, result, scores, evaluation.matrices, names)
+        report.draw_confusion(
+            folder / "confusion.png", evaluation.matrices.sum(0), source.classes.names
+        )
+        report.draw_worst(folder / "worst.png", evaluation, source, config["gallery"])
         if config["save"] != "none":
-            report.save_predictions(folder / "predictions", judged, config["save"])
+            report.save_predictions(folder / "predictions", evaluation, config["save"])
         draft.write_result(result)
-    report.print_scores(scores, result, run, judged.matrices)
+    report.print_scores(scores, result, run, evaluation.matrices)
 
 
 if __name__ == "__main__":

@@ -142,17 +142,17 @@ def _images(config: Config, segmenter: Segmenter) -> list[Tensor]:
 
     if config["source"]:
         files = list(find_sources(config["source"]).values())[: config["images"]]
-        pictures = [read_photo(file) for file in files]
+        photos = [read_photo(file) for file in files]
     else:
         source = segmenter.source(config["root"])
         records = source.records("test")
         every = max(1, len(records) // config["images"])
-        pictures = [source.read(record)[0] for record in records[::every][: config["images"]]]
+        photos = [source.read(record)[0] for record in records[::every][: config["images"]]]
     found = []
-    for picture in pictures:
-        height, width = segmenter.seen_size(picture.shape[:2])
+    for photo in photos:
+        height, width = segmenter.seen_size(photo.shape[:2])
         for size in ((height, width), (max(1, height * 3 // 4 - 1), max(1, width * 2 // 3 + 1))):
-            pixels = torch.from_numpy(resize_image(picture, size)).permute(2, 0, 1)
+            pixels = torch.from_numpy(resize_image(photo, size)).permute(2, 0, 1)
             found.append(pixels[None].float())
     return found
 

@@ -56,8 +56,8 @@ def predict(config: DictConfig) -> int:
     shown = _class_ids(plain["classes"], segmenter.classes.names)
     make_folder("output", output)
     is_video = {file for file in files.values() if file.suffix.lower() in VIDEOS}
-    pictures = {name: file for name, file in files.items() if file not in is_video}
-    failures = _predict_pictures(pictures, segmenter, plain, shown) if pictures else []
+    images = {name: file for name, file in files.items() if file not in is_video}
+    failures = _predict_images(images, segmenter, plain, shown) if images else []
     for name, file in files.items():
         if file in is_video:
             failures += _predict_video(name, file, segmenter, plain, shown)
@@ -111,7 +111,7 @@ def _outputs(config: Config, segmenter: Segmenter, shown: list[int] | None, kind
     return Outputs(folder, segmenter.classes, kinds, shown, config["alpha"], config["legend"])
 
 
-def _predict_pictures(
+def _predict_images(
     files: dict[str, Path], segmenter: Segmenter, config: Config, shown: list[int] | None
 ) -> list[str]:
     """Reads the next image and writes the previous ones while the model runs."""
@@ -175,11 +175,11 @@ def _predict_video(
 ) -> list[str]:
     """Writes one video for each kind of rendering, and id maps and probabilities as images."""
     from segbench.errors import DataError
-    from segbench.inference.outputs import PICTURES
+    from segbench.inference.outputs import RENDERED
     from segbench.inference.video import VideoReader, VideoWriter
 
     kinds = config["write"] or ["overlay"]
-    outputs = _outputs(config, segmenter, shown, [kind for kind in kinds if kind not in PICTURES])
+    outputs = _outputs(config, segmenter, shown, [kind for kind in kinds if kind not in RENDERED])
     try:
         video = VideoReader(file)
     except DataError as error:
@@ -191,7 +191,7 @@ def _predict_video(
                 VideoWriter(Path(config["output"]) / kind / f"{name}.mp4", video.frames_per_second)
             )
             for kind in kinds
-            if kind in PICTURES
+            if kind in RENDERED
         }
         show = stack.enter_context(progress(f"Predicting {file.name}", video.num_frames or None))
         writer = stack.enter_context(ThreadPoolExecutor(1))  # one, to keep the frames in order
@@ -200,7 +200,7 @@ def _predict_video(
         def write(number: int, frame: np.ndarray, found: Prediction) -> None:
             outputs.write(f"{name}/{number:06d}", frame, found.labels, found.probs)
             for kind, target in videos.items():
-                target.write(outputs.picture(kind, frame, found.labels, all_names=True))
+                target.write(outputs.render(kind, frame, found.labels, all_names=True))
 
         for frame in video:
             found = _predict_one(frame, segmenter, config, "probs" in kinds)
@@ -214,7 +214,7 @@ def _predict_video(
     if not done:
         return [f"{file}: holds no frame that can be read"]
     seconds = time.perf_counter() - started
-    written_to = [f"{kind}/{name}{'.mp4' if kind in PICTURES else '/'}" for kind in kinds]
+    written_to = [f"{kind}/{name}{'.mp4' if kind in RENDERED else '/'}" for kind in kinds]
     say(f"{file}: {done} frames, {done / seconds:.1f} frames/s -> {config['output']}/"
         f"{_braces(written_to)}")  # fmt: skip
     return []

@@ -27,7 +27,7 @@ from segbench.config.app import run_verb
 from segbench.config.outcome import Outcome
 from segbench.config.tuning import is_tuning
 from segbench.errors import ConfigError, ResultError
-from segbench.training.distributed import all_start_at_once, is_first_process
+from segbench.training.distributed import all_start_together, is_first_process
 
 if TYPE_CHECKING:
     from segbench.artifacts.result import Result
@@ -40,7 +40,7 @@ def train(config: DictConfig) -> Outcome:
     defaults = yaml.safe_load((config_dir() / "trainer" / "default.yaml").read_text("utf-8"))
     plain["trainer"] = defaults | plain["trainer"]
     run = RunDirectory(plain["run_dir"])
-    if plain["overwrite"] and all_start_at_once():
+    if plain["overwrite"] and all_start_together():
         raise ConfigError(
             "overwrite=true: torchrun and srun start all processes at once, and one would remove "
             f"what another reads; remove {run.path} yourself, then leave overwrite=true out"

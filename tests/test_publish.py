@@ -1,4 +1,4 @@
-"""The published results: the tables of the repository come from the data beside them."""
+"""The published results: the tables of the repository are generated from the data next to them."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def test_a_page_may_show_the_leaderboard_of_one_study(publish, study, root):
     assert "| study |" in rest
 
 
-def test_what_cannot_be_traced_is_refused_or_told(publish, study, root):
+def test_what_cannot_be_traced_is_refused_or_reported(publish, study, root):
     results = root / "experiments/results"
     with pytest.raises(FileNotFoundError):
         publish.take(study.parent / "other", results)

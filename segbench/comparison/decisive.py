@@ -37,7 +37,7 @@ def checkpoint_of(run: Run) -> Path | None:
     return file if run.result.kind == "train" and file.is_file() else None
 
 
-def see_again(runs: Sequence[Run], names: Sequence[str]) -> tuple[dict[str, Seen], str]:
+def predict_again(runs: Sequence[Run], names: Sequence[str]) -> tuple[dict[str, Seen], str]:
     """Reads images and predicts them with the checkpoints of runs.
 
     Args:

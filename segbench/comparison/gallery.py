@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from segbench.comparison.decisive import Seen, see_again
+from segbench.comparison.decisive import Seen, predict_again
 from segbench.comparison.runs import LeftOut, Run
 from segbench.comparison.study import Study
 from segbench.data.classes import ClassSet
@@ -56,7 +56,7 @@ def gallery(study: Study, comparison: Mapping[str, Any]) -> Gallery:
     runs = [median_run(study, pair[key]) for key in ("a", "b")]
     entries = (*comparison["images"]["wins"], *comparison["images"]["losses"])
     names = list(dict.fromkeys(entry["name"] for entry in entries))
-    seen, reason = see_again(runs, names)
+    seen, reason = predict_again(runs, names)
     for name in names:
         again = seen.get(name)
         preds = {run.label: _prediction(run, name, found) for run in runs}

@@ -39,8 +39,8 @@ def run_verb(verb: str, task: Task, after_sweep: Callable[[DictConfig], int] | N
         task: does the work; may return an `Outcome` or an exit code.
         after_sweep: called when all jobs of a sweep have ended; returns an exit code.
     """
-    words = sys.argv[1:]
-    if {"-h", "--help"} & set(words):
+    arguments = sys.argv[1:]
+    if {"-h", "--help"} & set(arguments):
         print(help_of(verb))
         sys.exit(0)
     from hydra._internal.utils import get_args_parser
@@ -49,20 +49,20 @@ def run_verb(verb: str, task: Task, after_sweep: Callable[[DictConfig], int] | N
 
     module = f"segbench.{verb}"
     _set_up_messages()
-    arguments = get_args_parser().parse_intermixed_args(words)
-    shows = arguments.hydra_help or arguments.info or arguments.cfg or arguments.shell_completion
+    parsed = get_args_parser().parse_intermixed_args(arguments)
+    shows = parsed.hydra_help or parsed.info or parsed.cfg or parsed.shell_completion
     try:
-        register(arguments.config_dir)
+        register(parsed.config_dir)
         command = read_command(
-            arguments.config_name or verb, arguments.overrides, arguments.multirun, not shows
+            parsed.config_name or verb, parsed.overrides, parsed.multirun, not shows
         )
         if not shows and command.sweeps:
-            sys.exit(_sweep(module, command, arguments, after_sweep))
+            sys.exit(_sweep(module, command, parsed, after_sweep))
     except (ConfigError, OSError) as error:
         write_outcome(Outcome("failed", reason=first_line(output_error(error) or error)))
         sys.exit(_report(module, error))
     if shows:
-        sys.argv[1:] = _flags(words, arguments.overrides) + command.words
+        sys.argv[1:] = _flags(arguments, parsed.overrides) + command.arguments
         _hydra(module, lambda config: None)
         sys.exit(0)
     sys.exit(_run(module, command.config, task))
@@ -94,7 +94,7 @@ def _run(module: str, config: DictConfig, task: Task) -> int:
 def _sweep(
     module: str,
     command: Command,
-    arguments: argparse.Namespace,
+    parsed: argparse.Namespace,
     after_sweep: Callable[[DictConfig], int] | None,
 ) -> int:
     """Runs a sweep with Hydra's sweeper and launcher; returns the exit code."""
@@ -102,14 +102,14 @@ def _sweep(
     from segbench.config.sweep import Sweep, SweepEndedError
     from segbench.config.tuning import is_tuning, swept_models, tune_each
 
-    config, words = command.config, command.words
+    config, arguments = command.config, command.arguments
     make_folder("study", config.hydra.sweep.dir)
-    flags = _flags(sys.argv[1:], arguments.overrides)
-    models = swept_models(config, words) if is_tuning(config) else []
+    flags = _flags(sys.argv[1:], parsed.overrides)
+    models = swept_models(config, arguments) if is_tuning(config) else []
     if len(models) > 1:
-        return tune_each(module, models, flags + words)
-    sweep = Sweep.plan(module, config, words)
-    sys.argv[1:] = flags + for_sweeper(str(config.hydra.job.config_name), words)
+        return tune_each(module, models, flags + arguments)
+    sweep = Sweep.plan(module, config, arguments)
+    sys.argv[1:] = flags + for_sweeper(str(config.hydra.job.config_name), arguments)
     logging.getLogger("optuna.storages").setLevel(logging.WARNING)
     code = 0
     try:
@@ -154,14 +154,14 @@ def _hydra(module: str, task: Callable[[DictConfig], float | None]) -> None:
     hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=verb)(job)()
 
 
-def _flags(words: list[str], overrides: list[str]) -> list[str]:
+def _flags(arguments: list[str], overrides: list[str]) -> list[str]:
     """The arguments that are not overrides, placed first, as argparse expects."""
     left, flags = list(overrides), []
-    for word in words:
-        if left and word == left[0]:
+    for argument in arguments:
+        if left and argument == left[0]:
             left.pop(0)
         else:
-            flags.append(word)
+            flags.append(argument)
     return flags
 
 
@@ -171,11 +171,11 @@ def _report(module: str, error: Exception) -> int:
     Raises:
         Exception: `error` itself, if it is a bug and not an error that a user can fix.
     """
-    told = error if hasattr(error, "exit_code") else output_error(error)
-    if told is None:
+    reported = error if hasattr(error, "exit_code") else output_error(error)
+    if reported is None:
         raise error
-    say(f"{module}: error: {told}", stderr=True)
-    return int(getattr(told, "exit_code", 1))
+    say(f"{module}: error: {reported}", stderr=True)
+    return int(getattr(reported, "exit_code", 1))
 
 
 def first_line(error: Exception) -> str:

@@ -23,18 +23,18 @@ _CONSTANTS = ("true", "false", "null", "nan", "inf")
 _FUNCTION = re.compile(r"(choice|range|interval|glob|sort|shuffle|tag)\(.*\)", re.DOTALL)
 
 
-def key_of(word: str) -> str:
+def key_of(argument: str) -> str:
     """The key that an argument sets, adds or removes."""
-    return word.partition("=")[0].lstrip("+~")
+    return argument.partition("=")[0].lstrip("+~")
 
 
 def as_typed(
-    words: Iterable[str], kinds: Callable[[str], Kinds], sweeps: bool
+    arguments: Iterable[str], kinds: Callable[[str], Kinds], sweeps: bool
 ) -> tuple[list[str], dict[str, str]]:
     """Quotes text values for Hydra.
 
     Args:
-        words: command-line arguments as typed.
+        arguments: command-line arguments as typed.
         kinds: maps a key to the kinds of values it takes.
         sweeps: whether commas separate the values of a sweep.
 
@@ -43,27 +43,27 @@ def as_typed(
         the wrong ones.
     """
     read, problems = [], {}
-    for word in words:
-        found = _WORD.fullmatch(word)
+    for argument in arguments:
+        found = _WORD.fullmatch(argument)
         taken = kinds(found[1].lstrip("+")) if found else None
         if not found or not taken:
-            read.append(word)
+            read.append(argument)
             continue
         key, value = found[1], found[2]
         try:
             value.encode()
         except UnicodeEncodeError:
-            problems[key_of(word)] = f"{key}: {value!a} is not UTF-8; rename the file"
+            problems[key_of(argument)] = f"{key}: {value!a} is not UTF-8; rename the file"
             continue
         if "${" in value and not _is_quoted(value):
-            problems[key_of(word)] = (
+            problems[key_of(argument)] = (
                 f"{key}={value}: ${{...}} is resolved in YAML files only; give the value itself"
             )
             continue
         if not sweeps:
             read.append(f"{key}={_as_value(value, taken)}")
         elif _FUNCTION.fullmatch(value):
-            read.append(word)
+            read.append(argument)
         else:
             parts = _split(value, in_brackets=LIST not in taken)
             read.append(f"{key}={','.join(_as_value(part.strip(), taken) for part in parts)}")

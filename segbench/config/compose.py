@@ -65,54 +65,54 @@ class Command:
 
     Attributes:
         config: config of the first job, with Hydra's own node.
-        words: the command-line arguments in Hydra's grammar.
+        arguments: the command-line arguments in Hydra's grammar.
         sweeps: whether there are several jobs.
     """
 
     config: DictConfig
-    words: list[str]
+    arguments: list[str]
     sweeps: bool
 
 
-def compose_checked(config_name: str, words: list[str], multirun: bool = False) -> DictConfig:
+def compose_checked(config_name: str, arguments: list[str], multirun: bool = False) -> DictConfig:
     """Composes and checks a config; see `read_command`."""
-    return read_command(config_name, words, multirun).config
+    return read_command(config_name, arguments, multirun).config
 
 
 def read_command(
-    config_name: str, words: list[str], multirun: bool = False, is_complete: bool = True
+    config_name: str, arguments: list[str], multirun: bool = False, is_complete: bool = True
 ) -> Command:
     """Composes a config, or raises one error that lists every problem.
 
     Args:
         config_name: config of a verb, or a study.
-        words: command-line arguments as typed. With `multirun`, sweeps such as `seed=0,1` are
+        arguments: command-line arguments as typed. With `multirun`, sweeps such as `seed=0,1` are
             allowed and each of their values is checked.
         multirun: whether the command line has -m; a study may sweep without it.
         is_complete: whether to check values; otherwise only checks that the config composes.
 
     Raises:
-        ConfigError: with all problems found.
+        ConfigError: lists all problems found.
     """
     with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
-        words = [_NO_LOGGER.get(word, word) for word in words]
-        multirun = multirun or sweeps_by_itself(config_name, words)
-        composed = _compose_typed(config_name, words, multirun)
-        config, words, problems = composed.config, composed.words, composed.problems
+        arguments = [_NO_LOGGER.get(argument, argument) for argument in arguments]
+        multirun = multirun or sweeps_by_itself(config_name, arguments)
+        composed = _compose_typed(config_name, arguments, multirun)
+        config, arguments, problems = composed.config, composed.arguments, composed.problems
         problems += hidden_options(config_name, config.hydra.runtime.choices)
         problems += check_values(config) if is_complete else []
         problems += settle_loss(config, words) if is_complete else []
         sweeps = multirun or config.hydra.mode == RunMode.MULTIRUN
         if sweeps and is_complete:
-            others = composed.others + study_sweep(config, parse(words)[0])
+            others = composed.others + study_sweep(config, parse(arguments)[0])
             if is_tuning(config):
-                problems += tuning_problems(config, words)
+                problems += tuning_problems(config, arguments)
             problems += _problems_of_others(config_name, composed.accepted, others, problems)
         if problems:
             raise ConfigError(_listing(_once(problems)))
         if is_complete and not sweeps:
             _expand_home(config)
-        return Command(config, words, sweeps)
+        return Command(config, arguments, sweeps)
 
 
 @dataclass(frozen=True)
@@ -120,28 +120,28 @@ class _Composed:
     """A composed config with the parsed arguments, those that apply, and the problems found."""
 
     config: DictConfig
-    words: list[str]
+    arguments: list[str]
     accepted: list[str]
     others: list[str]  # further values of a sweep
     problems: list[str]
 
 
-def _compose_typed(config_name: str, words: list[str], multirun: bool) -> _Composed:
+def _compose_typed(config_name: str, arguments: list[str], multirun: bool) -> _Composed:
     """Composes with the arguments as they were typed.
 
     Which keys below a group are text is known only after composing, so this may take two passes.
     """
-    first, problems = as_typed(words, kinds_of_verb(config_name), multirun)
+    first, problems = as_typed(arguments, kinds_of_verb(config_name), multirun)
     composed = _compose(config_name, first, problems, multirun)
     kinds = kinds_of_config(config_name, composed.config)
-    second, problems = as_typed(words, kinds, multirun)
+    second, problems = as_typed(arguments, kinds, multirun)
     return composed if second == first else _compose(config_name, second, problems, multirun)
 
 
 def _compose(
-    config_name: str, words: list[str], problems: dict[str, str], multirun: bool
+    config_name: str, arguments: list[str], problems: dict[str, str], multirun: bool
 ) -> _Composed:
-    parsed, unread = parse(words)
+    parsed, unread = parse(arguments)
     first, others = expand(parsed, multirun)
     config, accepted, found = compose_what_fits(config_name, first)
     read = [str(item.input_line) for item in parsed]

@@ -17,7 +17,7 @@ from segbench.config.messages import broken_config, explain, missing_for_tuning,
 from segbench.errors import ConfigError
 
 
-def parse(words: list[str]) -> tuple[list[Override], dict[str, str]]:
+def parse(arguments: list[str]) -> tuple[list[Override], dict[str, str]]:
     """Parses overrides; returns them and an error message for each argument that is none.
 
     A value that Hydra's grammar cannot parse is kept as text; whether its key takes text is checked
@@ -25,18 +25,18 @@ def parse(words: list[str]) -> tuple[list[Override], dict[str, str]]:
     """
     parser = OverridesParser.create()
     parsed, problems = [], {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not key_of(word):
-            problems[word] = f"{word}: write KEY=VALUE"
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not key_of(argument):
+            problems[argument] = f"{argument}: write KEY=VALUE"
             continue
-        for attempt in (word, f"{key}={quoted(value)}"):
+        for attempt in (argument, f"{key}={quoted(value)}"):
             try:
                 parsed += parser.parse_overrides([attempt])
                 break
             except OverrideParseException:
-                if not equals or attempt != word:
-                    problems[word] = f"{word}: write KEY=VALUE"
+                if not equals or attempt != argument:
+                    problems[argument] = f"{argument}: write KEY=VALUE"
                     break
     return parsed, problems
 
@@ -57,12 +57,14 @@ def expand(parsed: list[Override], multirun: bool) -> tuple[list[str], list[str]
     return first, alternatives
 
 
-def sweeps_by_itself(config_name: str, words: list[str]) -> bool:
+def sweeps_by_itself(config_name: str, arguments: list[str]) -> bool:
     """Whether a command sweeps without -m: through its study, or a mode that it sets."""
-    modes = [word for word in words if key_of(word) == "hydra.mode"]
+    modes = [argument for argument in arguments if key_of(argument) == "hydra.mode"]
     if modes:
         return modes[-1].endswith("MULTIRUN")
-    if config_name in schema.SCHEMAS or not any(sign in word for word in words for sign in ",("):
+    if config_name in schema.SCHEMAS or not any(
+        sign in argument for argument in arguments for sign in ",("
+    ):
         return False
     try:
         config = compose(config_name, [], return_hydra_config=True)

@@ -73,14 +73,14 @@ class Sweep:
     started: float
 
     @classmethod
-    def plan(cls, module: str, config: DictConfig, words: list[str]) -> Sweep:
+    def plan(cls, module: str, config: DictConfig, arguments: list[str]) -> Sweep:
         """Plans a sweep and creates the folder of its records.
 
         Raises:
             ConfigError: two jobs would write to the same run directory.
         """
         folder = str(config.hydra.sweep.dir)
-        swept = {k: v for k, v in swept_values(config, words).items() if not _is_of_sweep(k)}
+        swept = {k: v for k, v in swept_values(config, arguments).items() if not _is_of_sweep(k)}
         tunes = is_tuning(config)
         total = None if tunes else math.prod(len(values) for values in swept.values())
         named = () if tunes else named_keys(config, swept)
@@ -109,14 +109,17 @@ class Sweep:
         """
         job = HydraConfig.get()
         own = list(job.overrides.task)
-        words = [*own, *(word for word in job.overrides.hydra if not _is_of_sweep(word))]
+        arguments = [
+            *own,
+            *(argument for argument in job.overrides.hydra if not _is_of_sweep(argument)),
+        ]
         if self.named:
-            words.append(override("name", suffixed(config, self.named, own)))
+            arguments.append(override("name", suffixed(config, self.named, own)))
         command = [sys.executable, "-m", self.module, "-cn", str(job.job.config_name)]
-        command += [*words, "hydra.mode=RUN"]
+        command += [*arguments, "hydra.mode=RUN"]
         command += ["--config-dir", self.config_folder] if self.config_folder else []
         of_all = f" of {self.total}" if self.total else ""
-        shown = [word for word in own if key_of(word) in self.varying] or own
+        shown = [argument for argument in own if key_of(argument) in self.varying] or own
         say(f"\n[job {job.job.num + 1}{of_all}] {' '.join(shown)}   {self._clock()}")
         started = time.time()
         file = self.records / f"{job.job.num:05d}.outcome"
@@ -163,8 +166,8 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
-def _is_of_sweep(word: str) -> bool:
-    return word.lstrip("+~").replace("/", ".").startswith(_OF_THE_SWEEP)
+def _is_of_sweep(argument: str) -> bool:
+    return argument.lstrip("+~").replace("/", ".").startswith(_OF_THE_SWEEP)
 
 
 def _threads(launcher: Any, total: int | None) -> int | None:

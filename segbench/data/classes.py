@@ -88,8 +88,8 @@ class ClassSet:
         for start in range(0, len(flat), _BAND):
             band = table.take(pack(flat[start : start + _BAND]))
             if band.min() < 0:
-                strange = flat[table.take(pack(flat)) < 0]
-                raise DataError(self._unknown_colors(strange, len(flat), where), "color")
+                unknown = flat[table.take(pack(flat)) < 0]
+                raise DataError(self._unknown_colors(unknown, len(flat), where), "color")
             ids[start : start + _BAND] = band
         return ids.reshape(rgb.shape[:-1])
 

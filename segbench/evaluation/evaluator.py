@@ -136,7 +136,6 @@ def evaluate_predictions(
         void_values: see `predictions.read_prediction`.
         partial: score what can be scored instead of raising an error.
         boundary: also count boundaries.
-        boundary: also count boundaries.
         workers: number of files read and counted in parallel.
         progress: called with the number of images done and their total.
 
@@ -147,7 +146,7 @@ def evaluate_predictions(
     records, classes = source.records(split), source.classes
     found, problems = find_predictions(folder, records)
 
-    def judge(index: int) -> tuple[np.ndarray, Extras] | DataError:
+    def count(index: int) -> tuple[np.ndarray, Extras] | DataError:
         try:
             return _evaluate_file(
                 found[index], source, records[index], format, void_values, boundary
@@ -158,7 +157,7 @@ def evaluate_predictions(
     kept, matrices, extras = [], [], []
     with ThreadPoolExecutor(workers) as pool:
         for done, (index, outcome) in enumerate(
-            zip(sorted(found), pool.map(judge, sorted(found)), strict=True), 1
+            zip(sorted(found), pool.map(count, sorted(found)), strict=True), 1
         ):
             if isinstance(outcome, DataError):
                 problems.append(str(outcome))

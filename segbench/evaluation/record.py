@@ -27,7 +27,7 @@ class Subject:
         fingerprint: fingerprint of the scored split.
         protocol: how the predictions were made; common fields are added later.
         source: the data set.
-        judge: computes the evaluation.
+        evaluate: computes the evaluation.
     """
 
     name: str
@@ -39,22 +39,24 @@ class Subject:
     fingerprint: str
     protocol: Protocol
     source: Source
-    judge: Callable[[], Evaluation]
+    evaluate: Callable[[], Evaluation]
 
 
-def scores_of(judged: Evaluation, classes: ClassSet, absent: str) -> Scores:
+def scores_of(evaluation: Evaluation, classes: ClassSet, absent: str) -> Scores:
     """Computes the scores of an evaluation; `absent` as in `metrics.scores`."""
-    groups = [record.group for record in judged.records]
-    return read_as(Scores, summarize(judged.matrices, judged.extras, groups, classes, absent))
+    groups = [record.group for record in evaluation.records]
+    return read_as(
+        Scores, summarize(evaluation.matrices, evaluation.extras, groups, classes, absent)
+    )
 
 
-def record(config: Config, subject: Subject, judged: Evaluation, scores: Scores) -> Result:
+def record(config: Config, subject: Subject, evaluation: Evaluation, scores: Scores) -> Result:
     """Creates the record of a finished evaluation.
 
     Args:
         config: the resolved config of `segbench.evaluate`.
         subject: what was scored.
-        judged: its counts.
+        evaluation: its counts.
         scores: its scores.
     """
     commit, dirty = provenance.commit()
@@ -79,14 +81,14 @@ def record(config: Config, subject: Subject, judged: Evaluation, scores: Scores)
             protocol=source.protocol,
             comparable=source.comparable,
             split=split,
-            num_images={split: len(judged.records)},
+            num_images={split: len(evaluation.records)},
         ),
         protocol=replace(
             subject.protocol,
             absent_classes=config["absent_classes"],
             num_classes=source.classes.num_classes,
             labels=source.protocol,
-            partial=judged.left_out,
+            partial=evaluation.left_out,
         ),
         params=subject.params,
         scores={split: scores},

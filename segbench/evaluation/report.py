@@ -154,39 +154,39 @@ def draw_confusion(file: Path, matrix: np.ndarray, names: Sequence[str]) -> None
     figure.savefig(file, dpi=120)
 
 
-def draw_worst(file: Path, judged: Evaluation, source: Source, wanted: int) -> None:
+def draw_worst(file: Path, evaluation: Evaluation, source: Source, wanted: int) -> None:
     """Writes a sheet of the images with the lowest mIoU: image, mask, pred, error.
 
     Args:
         file: PNG to write; nothing is written if `wanted` is 0.
-        judged: the counts, and access to the label maps.
+        evaluation: the counts, and access to the label maps.
         source: reads images and masks.
         wanted: number of images.
     """
-    values = mean_over_classes(class_iou(judged.matrices))
+    values = mean_over_classes(class_iou(evaluation.matrices))
     order = [i for i in np.argsort(values, kind="stable")[:wanted] if not np.isnan(values[i])]
     shown = []
     for position in order:
-        record = judged.records[position]
+        record = evaluation.records[position]
         image, mask = source.read(record)
         name = f"{record.name}: mIoU {100 * values[position]:.1f}"
-        pred = judged.pred_of(int(position))
+        pred = evaluation.pred_of(int(position))
         shown.append({"name": name, "image": image, "mask": mask, "pred": pred})
     if shown:
         sheet = sample_sheet(shown, source.classes, f"the {len(shown)} worst images")
         write_png(file, sheet)
 
 
-def save_predictions(folder: Path, judged: Evaluation, kind: str) -> None:
+def save_predictions(folder: Path, evaluation: Evaluation, kind: str) -> None:
     """Writes the label maps as PNG.
 
     Args:
         folder: the output folder.
-        judged: access to the label maps.
+        evaluation: access to the label maps.
         kind: `ids`, or `cityscapes`: label IDs, as the benchmark's server expects them.
     """
-    for position, record in enumerate(judged.records):
-        pred = judged.pred_of(position)
+    for position, record in enumerate(evaluation.records):
+        pred = evaluation.pred_of(position)
         if PurePath(record.name).is_absolute() or ".." in PurePath(record.name).parts:
             raise DataError(f"image name {record.name!r}: leads out of {folder}; rename the image")
         file = folder / f"{record.name}.png"

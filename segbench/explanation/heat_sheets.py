@@ -140,9 +140,9 @@ def write_sheet(found: Explanation, file: Path) -> None:
     figure = Figure(figsize=(3.2 * columns, (3.2 * height / width + 0.3) * len(pairs)),
                     layout="constrained")  # fmt: skip
     for y, row in enumerate(pairs):
-        for x, (title, picture) in enumerate(row):
+        for x, (title, panel) in enumerate(row):
             axes = figure.add_subplot(len(pairs), columns, y * columns + x + 1)
-            axes.imshow(picture)
+            axes.imshow(panel)
             axes.set_title(title, fontsize=9)
             axes.set_axis_off()
     with replacing(file, durable=False) as draft:

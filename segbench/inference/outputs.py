@@ -11,8 +11,8 @@ from segbench.data.classes import ClassSet
 from segbench.inference.overlay import overlay, side_by_side, with_legend
 from segbench.system.storage import file_names, write_png
 
-PICTURES = ("color", "overlay", "side_by_side")
-KINDS = ("ids", *PICTURES, "probs")
+RENDERED = ("color", "overlay", "side_by_side")
+KINDS = ("ids", *RENDERED, "probs")
 _LEVEL = 1  # PNG compression; nearly as small as the default and 3 times as fast
 
 
@@ -66,16 +66,16 @@ class Outputs:
                     file = self.folder / kind / name / f"{self._files[label]}.png"
                     write_png(file, gray, _LEVEL)
             else:
-                picture = self.picture(kind, image, labels)
-                write_png(self.folder / kind / f"{name}.png", picture, _LEVEL)
+                rendered = self.render(kind, image, labels)
+                write_png(self.folder / kind / f"{name}.png", rendered, _LEVEL)
 
-    def picture(
+    def render(
         self, kind: str, image: np.ndarray, labels: np.ndarray, all_names: bool = False
     ) -> np.ndarray:
-        """Renders one of `PICTURES`, uint8 RGB.
+        """Renders one of `RENDERED`, uint8 RGB.
 
         Args:
-            kind: one of `PICTURES`; `color` has the size of the image.
+            kind: one of `RENDERED`; `color` has the size of the image.
             image: uint8 `[H, W, 3]`.
             labels: uint8 `[H, W]`.
             all_names: list all classes shown in the legend, not only those in this image, so that
@@ -85,9 +85,9 @@ class Outputs:
         if kind == "color":
             return self.classes.decode(labels)
         tinted = overlay(image, labels, self.classes, self.alpha)
-        picture = tinted if kind == "overlay" else side_by_side([image, tinted])
+        rendered = tinted if kind == "overlay" else side_by_side([image, tinted])
         if not self.legend:
-            return picture
+            return rendered
         present = set(np.unique(labels).tolist())
         named = [label for label in self.shown if all_names or label in present]
-        return with_legend(picture, self.classes, named)
+        return with_legend(rendered, self.classes, named)

@@ -172,11 +172,11 @@ def quotient(numerator: Tensor, denominator: Tensor) -> Tensor:
 def _check_labels(mask: Tensor, num_classes: int, ignore_index: int) -> None:
     if not mask.numel():
         return
-    strange = (mask >= num_classes) & (mask != ignore_index)
+    unknown = (mask >= num_classes) & (mask != ignore_index)
     if mask.dtype.is_signed:
-        strange |= (mask < 0) & (mask != ignore_index)
-    if strange.any():
-        labels = mask[strange].unique()[:8].tolist()
+        unknown |= (mask < 0) & (mask != ignore_index)
+    if unknown.any():
+        labels = mask[unknown].unique()[:8].tolist()
         raise ValueError(
             f"the mask holds label {', '.join(map(str, labels))}, outside 0..{num_classes - 1} and "
             f"not ignore_index ({ignore_index}). Map it to a class or to ignore in the data "

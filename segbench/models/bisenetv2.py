@@ -30,10 +30,10 @@ from segbench.models import foreign
 from segbench.models.blocks import (
     ConvNormAct,
     FCNHead,
+    allow_batches_of_one,
     initialize_convolutions,
     pad_to_stride,
     resize,
-    train_pooling_on_one,
 )
 
 STRIDE = 32
@@ -87,7 +87,7 @@ class BiSeNetV2(nn.Module):
         self.aux_weight = aux_weight
         self.aux_head = Booster(num_classes, dropout) if aux_weight else None
         initialize_convolutions(self)
-        train_pooling_on_one(self)
+        allow_batches_of_one(self)
 
     def forward(self, image: Tensor) -> Tensor:
         """[N, in_channels, H, W] float, normalized -> logits [N, num_classes, H, W]."""

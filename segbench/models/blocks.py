@@ -43,7 +43,7 @@ def resize(x: Tensor, like: Tensor) -> Tensor:
     return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
 
 
-def _repeat_pixels_as_they_are() -> None:
+def _keep_nearest_in_16_bits() -> None:
     """Keeps nearest-neighbor upsampling in 16 bits under CUDA autocast, as on a CPU.
 
     It only repeats values, so float32 adds no precision; it would double the memory traffic of a
@@ -55,7 +55,7 @@ def _repeat_pixels_as_they_are() -> None:
 
 
 _AUTOCAST = torch.library.Library("aten", "IMPL", "AutocastCUDA")
-_repeat_pixels_as_they_are()
+_keep_nearest_in_16_bits()
 
 
 class ConvNormAct(nn.Sequential):
@@ -157,7 +157,7 @@ class PooledBatchNorm2d(nn.BatchNorm2d):
         return super().forward(input)
 
 
-def train_pooling_on_one(network: nn.Module) -> None:
+def allow_batches_of_one(network: nn.Module) -> None:
     """Replaces every batch norm after a global pooling, in place, by `PooledBatchNorm2d`.
 
     For models of other libraries (ASPP, UPerNet, PAN), before they are trained or loaded.

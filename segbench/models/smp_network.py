@@ -8,7 +8,7 @@ import segmentation_models_pytorch as smp
 from torch import Tensor, nn
 
 from segbench.models import encoders
-from segbench.models.blocks import pad_to_stride, train_pooling_on_one
+from segbench.models.blocks import allow_batches_of_one, pad_to_stride
 
 Build = Callable[[str | bool | None], smp.base.SegmentationModel]
 
@@ -48,7 +48,7 @@ class SmpNetwork(nn.Module):
         at_least: int | None = None,
     ) -> None:
         super().__init__()
-        train_pooling_on_one(network)
+        allow_batches_of_one(network)
         encoders.fix_same_padding(network.encoder)
         self.encoder = network.encoder
         self.decoder = network.decoder

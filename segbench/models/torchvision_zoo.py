@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torchvision import models
 from torchvision.models import segmentation
 
-from segbench.models.blocks import pad_to_stride, resize, train_pooling_on_one
+from segbench.models.blocks import allow_batches_of_one, pad_to_stride, resize
 from segbench.models.hub import unreachable
 
 SMALLEST = 32
@@ -32,7 +32,7 @@ class TorchvisionNetwork(nn.Module):
 
     def __init__(self, network: nn.Module, aux_weight: float = 0.0) -> None:
         super().__init__()
-        train_pooling_on_one(network)
+        allow_batches_of_one(network)
         self.encoder = network.get_submodule("backbone")
         self.head = network.get_submodule("classifier")
         self.aux_head = getattr(network, "aux_classifier", None)

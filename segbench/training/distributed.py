@@ -27,7 +27,7 @@ def process_name() -> str:
     return "" if rank == "0" else f"rank {rank}"
 
 
-def all_start_at_once() -> bool:
+def all_start_together() -> bool:
     """Whether torchrun or srun starts all processes together, so that none can run first.
 
     Lightning itself starts the others after the first one has prepared the run.

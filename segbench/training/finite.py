@@ -61,9 +61,9 @@ class LossWatch:
             arrived = torch.cuda.Event()
             arrived.record()
         self._steps.append(_Step(loss, arrived, number, batch))
-        self.look()
+        self.check()
 
-    def look(self, wait: bool = False) -> None:
+    def check(self, wait: bool = False) -> None:
         """Checks the losses that are known; with `wait`, all of them.
 
         Raises:

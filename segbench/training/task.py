@@ -130,7 +130,7 @@ class SegmentationTask(pl.LightningModule):
             NonFiniteLossError: one was NaN or infinite.
         """
         if self._losses is not None:
-            self._losses.look(wait=True)
+            self._losses.check(wait=True)
 
     def check_end(self) -> None:
         """Also checks the weights, because no loss follows the last step; same errors."""

@@ -29,7 +29,7 @@ from segbench.training.callbacks import Bar, CudnnSearch, Curves, EpochLines, Sa
 from segbench.training.checkpoints import LastCheckpoint
 from segbench.training.speed import Speed
 from segbench.training.tracking import is_disabled, wandb_arguments
-from segbench.training.validation import LabelsOfVal, check_validated, has_val_score, needed_by
+from segbench.training.validation import RequireValLabels, check_validated, has_val_score, needed_by
 
 # Minimum of arguments that the Trainer itself does not check.
 LEAST = {"accumulate_grad_batches": 1, "check_val_every_n_epoch": 1, "gradient_clip_val": 0}
@@ -199,7 +199,7 @@ def _callbacks(
     positions = _spread(config["samples"], _num_evaluated(config, data))
     callbacks: list[Callback] = [
         speed,
-        LabelsOfVal(needed_by(config)),
+        RequireValLabels(needed_by(config)),
         Samples(run.samples, data.classes, positions, config["samples_every"]),
         # Saved at the end of the epoch, so that a resume starts with a new one.
         MovableCheckpoint(

@@ -43,7 +43,7 @@ def has_val_score(pl_module: pl.LightningModule) -> bool:
     return found.get("val", {}).get("mIoU") is not None
 
 
-class LabelsOfVal(pl.Callback):
+class RequireValLabels(pl.Callback):
     """Ends a training at its first validation if that has no labels but an option needs them.
 
     Args:

@@ -1,4 +1,4 @@
-"""The same predictions give the same integers, whichever way they come."""
+"""The same predictions give the same integer counts, whatever their origin."""
 
 import cv2
 import numpy as np
@@ -16,13 +16,13 @@ def silent(done, total):
     pass
 
 
-def judge(ckpt, source, batch_size=1, num_workers=0, **options):
+def evaluate(ckpt, source, batch_size=1, num_workers=0, **options):
     data = SegmentationData(source, 0, eval_batch_size=batch_size, num_workers=num_workers)
     options = {"boundary": False, "calibration": False} | options
     return evaluate_checkpoint(Segmenter(ckpt), data, "test", progress=silent, **options)
 
 
-def judge_folder(folder, source, partial=False, boundary=False):
+def evaluate_folder(folder, source, partial=False, boundary=False):
     return evaluate_predictions(
         folder, source, "test", "auto", [], partial, boundary, workers=2, progress=silent
     )
@@ -35,7 +35,7 @@ def source(small_streets):
 
 @pytest.fixture
 def folder(ckpt, source, tmp_path):
-    """The predictions of the network as PNG files of ids, through the Python interface."""
+    """The predictions of the model as PNG files of ids, made with the Python interface."""
     model = Segmenter(ckpt)
     for record in source.records("test"):
         labels = model.predict(source.read(record)[0], with_probs=False).labels
@@ -44,31 +44,31 @@ def folder(ckpt, source, tmp_path):
 
 
 def test_batch_size_and_processes_change_no_integer(ckpt, source):
-    expected = judge(ckpt, source).matrices
+    expected = evaluate(ckpt, source).matrices
     assert expected.sum() > 0
     for batch_size, num_workers in ((3, 0), (16, 0), (1, 2)):
-        found = judge(ckpt, source, batch_size, num_workers).matrices
+        found = evaluate(ckpt, source, batch_size, num_workers).matrices
         assert np.array_equal(found, expected), (batch_size, num_workers)
 
 
 def test_predictions_on_disk_give_the_integers_of_the_checkpoint(ckpt, source, folder):
-    direct = judge(ckpt, source, boundary=True)
-    from_files = judge_folder(folder, source, boundary=True)
+    direct = evaluate(ckpt, source, boundary=True)
+    from_files = evaluate_folder(folder, source, boundary=True)
     assert np.array_equal(direct.matrices, from_files.matrices)
     assert [r.name for r in direct.records] == [r.name for r in from_files.records]
     assert np.array_equal(direct.pred_of(2), from_files.pred_of(2))
     groups = [record.group for record in direct.records]
     ours, theirs = (
-        summarize(judged.matrices, judged.extras, groups, source.classes, "exclude")
-        for judged in (direct, from_files)
+        summarize(evaluation.matrices, evaluation.extras, groups, source.classes, "exclude")
+        for evaluation in (direct, from_files)
     )
     assert ours == theirs
 
 
 def test_scores_beyond_the_matrix_are_there(ckpt, source):
-    judged = judge(ckpt, source, boundary=True, calibration=True)
-    groups = [record.group for record in judged.records]
-    found = summarize(judged.matrices, judged.extras, groups, source.classes, "exclude")
+    evaluation = evaluate(ckpt, source, boundary=True, calibration=True)
+    groups = [record.group for record in evaluation.records]
+    found = summarize(evaluation.matrices, evaluation.extras, groups, source.classes, "exclude")
     assert set(found["groups"]) == set(groups)
     assert 0 <= found["ECE"] <= 1
     assert found["worst_tenth_mIoU"] <= found["mean_image_mIoU"]
@@ -86,7 +86,7 @@ def test_everything_wrong_with_a_folder_is_listed_and_nothing_scored(source, fol
     files[3].write_bytes(files[3].read_bytes()[:40])
     cv2.imwrite(str(folder / "stranger.png"), wrong)
     with pytest.raises(DataError) as error:
-        judge_folder(folder, source)
+        evaluate_folder(folder, source)
     text = str(error.value)
     assert "5 problems, nothing was scored" in text
     assert f"{files[0].stem}: has no prediction" in text
@@ -94,24 +94,24 @@ def test_everything_wrong_with_a_folder_is_listed_and_nothing_scored(source, fol
     assert f"{files[2].name}: value 77 on 100.00%" in text
     assert f"{files[3].name}: truncated" in text
     assert "stranger.png: belongs to no image" in text
-    judged = judge_folder(folder, source, partial=True)
-    assert [record.name for record in judged.records] == [files[4].stem]
-    assert len(judged.left_out) == 5
+    evaluation = evaluate_folder(folder, source, partial=True)
+    assert [record.name for record in evaluation.records] == [files[4].stem]
+    assert len(evaluation.left_out) == 5
 
 
-def test_a_folder_of_strangers_is_refused_even_in_part(source, tmp_path):
+def test_a_folder_without_any_matching_file_is_refused_even_if_partial(source, tmp_path):
     cv2.imwrite(str(tmp_path / "stranger.png"), np.zeros((24, 33), np.uint8))
     with pytest.raises(DataError, match="no file fits"):
-        judge_folder(tmp_path, source, partial=True)
+        evaluate_folder(tmp_path, source, partial=True)
 
 
 @pytest.mark.parametrize("calibration", [False, True])
-def test_a_network_that_overflows_is_not_scored(make_checkpoint, source, calibration):
+def test_a_model_that_overflows_is_not_scored(make_checkpoint, source, calibration):
     file = make_checkpoint()
     content = torch.load(file, weights_only=True)
     content["state_dict"]["model.head.weight"].fill_(3e38)  # finite weights, infinite logits
     torch.save(content, file)
     with pytest.raises(NonFiniteLogitsError, match=r"not finite on test_"):
-        judge(file, source, calibration=calibration)
+        evaluate(file, source, calibration=calibration)
     with pytest.raises(NonFiniteLogitsError, match="not finite on the image"):
         Segmenter(file).predict(source.read(source.records("test")[0])[0])

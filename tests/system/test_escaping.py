@@ -1,4 +1,4 @@
-"""Names that a person may type are shown as typed, wherever a report goes."""
+"""Names that users choose are displayed as typed, in every report."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ NASTY = [
 
 
 def is_clean(text: str) -> bool:
-    """Whether text moves no cursor, turns no line and can be encoded."""
+    """Whether a text moves no cursor, changes no text direction and can be encoded."""
     allowed = {"\n", "\t"}
     kinds = {unicodedata.category(char) for char in text if char not in allowed}
     text.encode()

@@ -1,4 +1,4 @@
-"""What a machine does not have is done without."""
+"""Features that a machine lacks are not required."""
 
 from __future__ import annotations
 

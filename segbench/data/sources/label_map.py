@@ -54,11 +54,11 @@ class LabelMap:
             self._lut[list(self.table)] = list(self.table.values())
         ids = self._lut.take(raw)
         if ids.min(initial=0) < 0:
-            strange = ids < 0
-            shown = ", ".join(self._show(v) for v in np.unique(raw[strange])[:6].tolist())
+            unknown = ids < 0
+            shown = ", ".join(self._show(v) for v in np.unique(raw[unknown])[:6].tolist())
             known = ", ".join(self._show(v) for v in list(self.table)[:40])
             raise DataError(
-                f"{path}: label {shown} on {strange.mean():.2%} of the pixels is not in the label "
+                f"{path}: label {shown} on {unknown.mean():.2%} of the pixels is not in the label "
                 f"map (known: {known}). Add it to data.label_map, as a class or under ignore; if "
                 "the mask was resized with interpolation or saved as JPEG, export it again."
                 f"{self.expected}",
@@ -177,7 +177,7 @@ def found_map(
         faults: if a list, continues after errors: skips bad files, which are reported when they
             are read for their labels, treats an ambiguous 255 as ignore, and appends the rest here.
 
-        Raises:
+    Raises:
         DataError: there are too many values for classes, or none, or 255 is ambiguous.
     """
     found: set[int] = set()
