@@ -101,7 +101,7 @@ def read_command(
         config, arguments, problems = composed.config, composed.arguments, composed.problems
         problems += hidden_options(config_name, config.hydra.runtime.choices)
         problems += check_values(config) if is_complete else []
-        problems += settle_loss(config, words) if is_complete else []
+        problems += settle_loss(config, arguments) if is_complete else []
         sweeps = multirun or config.hydra.mode == RunMode.MULTIRUN
         if sweeps and is_complete:
             others = composed.others + study_sweep(config, parse(arguments)[0])

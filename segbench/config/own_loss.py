@@ -19,12 +19,12 @@ OWN = "segbench.losses.own.OwnLoss"
 DEFAULT = "ce_dice"  # of conf/train.yaml
 
 
-def settle_loss(config: DictConfig, words: Sequence[str]) -> list[str]:
+def settle_loss(config: DictConfig, arguments: Sequence[str]) -> list[str]:
     """Puts the model's own loss in the place of the default one; returns problems.
 
     Args:
         config: a composed config; changed in place.
-        words: of the command line.
+        arguments: of the command line.
     """
     try:
         model = OmegaConf.select(config, "model._target_")
@@ -43,7 +43,7 @@ def settle_loss(config: DictConfig, words: Sequence[str]) -> list[str]:
         return [f"loss=own: model={name} brings no loss of its own; choose another loss"] * is_own
     if is_own:
         return []
-    typed = [word for word in words if word.lstrip("+~").startswith(("loss=", "loss.", "loss@"))]
+    typed = [word for word in arguments if word.lstrip("+~").startswith(("loss=", "loss.", "loss@"))]
     default = yaml.safe_load((config_dir() / "loss" / f"{DEFAULT}.yaml").read_text("utf-8"))
     if typed or loss != default:
         chosen = typed[0] if typed else f"loss {config.hydra.runtime.choices.get('loss')}"
