@@ -43,7 +43,7 @@ def settle_loss(config: DictConfig, arguments: Sequence[str]) -> list[str]:
         return [f"loss=own: model={name} brings no loss of its own; choose another loss"] * is_own
     if is_own:
         return []
-    typed = [word for word in arguments if word.lstrip("+~").startswith(("loss=", "loss.", "loss@"))]
+    typed = [a for a in arguments if a.lstrip("+~").startswith(("loss=", "loss.", "loss@"))]
     default = yaml.safe_load((config_dir() / "loss" / f"{DEFAULT}.yaml").read_text("utf-8"))
     if typed or loss != default:
         chosen = typed[0] if typed else f"loss {config.hydra.runtime.choices.get('loss')}"

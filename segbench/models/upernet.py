@@ -23,10 +23,10 @@ from segbench.models import transformers_names
 from segbench.models.blocks import (
     ConvNormAct,
     FCNHead,
+    allow_batches_of_one,
     initialize_convolutions,
     pad_to_stride,
     resize,
-    train_pooling_on_one,
 )
 from segbench.models.timm_encoder import STRIDES, PyramidEncoder
 
@@ -115,7 +115,7 @@ class PyramidDecoder(nn.Module):
         self.laterals = nn.ModuleList(ConvNormAct(w, width, 1) for w in widths[:-1])
         self.outputs = nn.ModuleList(ConvNormAct(width, width) for _ in widths[:-1])
         self.fusion = ConvNormAct(len(widths) * width, width)
-        train_pooling_on_one(self)
+        allow_batches_of_one(self)
 
     def forward(self, maps: list[Tensor]) -> Tensor:
         deepest = maps[-1]
