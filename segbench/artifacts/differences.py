@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segbench.artifacts.result import Result
+from segbench.config.own_loss import OWN
 
 MUST_BE_EQUAL = "must be equal"  # such runs are refused in one table
 INVALIDATES = "invalidates"  # a difference in score cannot be attributed to the models
@@ -79,6 +80,15 @@ def _pretraining(result: Result) -> str:
     model = _node(result, "model")
     starts = (model.get("encoder_weights"), model.get("path"), result.config.get("weights"))
     return " + ".join(str(start) for start in starts if start) or "from scratch"
+
+
+def has_own_loss(result: Result) -> bool:
+    """Whether a model is trained with a loss that it brings itself."""
+    return _node(result, "loss").get("_target_") == OWN
+
+
+def _loss(result: Result) -> Any:
+    return {"_target_": "the model's own"} if has_own_loss(result) else result.config.get("loss")
 
 
 def _augmentation(result: Result) -> dict[str, Any]:
@@ -160,7 +170,7 @@ RULES = (
     Rule("inference", WEAKENS, "sliding windows and TTA add points without a better model",
          _of_protocol("inference"), ("inference",)),
     Rule("augmentation", WEAKENS, "the training images differ", _augmentation, ("data",)),
-    Rule("loss", WEAKENS, "the loss may explain the difference", _of_config("loss"), ("loss",)),
+    Rule("loss", WEAKENS, "the loss may explain the difference", _loss, ("loss",)),
     Rule("optimizer", WEAKENS, "the optimizer may explain it",
          _of_config("optimizer"), ("optimizer",)),
     Rule("scheduler", WEAKENS, "the schedule may explain it",

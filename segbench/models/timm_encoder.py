@@ -39,7 +39,7 @@ class PyramidEncoder(nn.Module):
         if name.startswith("swin_"):
             # Windows of any image: full ones, also on maps that are smaller than a window.
             options |= {"strict_img_size": False, "always_partition": True}
-        elif not name.startswith("convnext_"):
+        elif not name.startswith("convnext"):
             raise ValueError(
                 f"encoder_name={name!r}: expected a ConvNeXt or Swin of timm, such as "
                 "convnext_tiny or swin_tiny_patch4_window7_224"
