@@ -81,6 +81,9 @@ class EoMT(nn.Module):
             raise ValueError(
                 f"num_blocks={num_blocks} must be 1 to {depth}, the blocks of the encoder"
             )
+        for block in self.encoder.net.blocks[-num_blocks:]:
+            if hasattr(block.attn, "num_prefix_tokens"):  # rotary: queries have no place to turn by
+                block.attn.num_prefix_tokens += num_queries
         width = self.encoder.width
         self.num_blocks = num_blocks
         self.queries = nn.Embedding(num_queries, width)

@@ -33,6 +33,17 @@ def test_blocks_that_the_encoder_has_not() -> None:
         EoMT(3, image_size=32, num_blocks=13)
 
 
+def test_queries_beside_rotary_positions() -> None:
+    """EoMT on DINOv3: the places of the patches are the same with and without queries."""
+    model = EoMT(3, "vit_small_patch16_dinov3", image_size=32, num_queries=4).eval()
+    model.set_progress(1.0)
+    x = torch.randn(1, 3, 48, 32)
+    with torch.inference_mode():
+        assert model(x).shape == (1, 3, 48, 32)
+        turned = model(x.flip(3)).flip(3)
+    assert not torch.allclose(model(x), turned)
+
+
 @pytest.mark.parametrize("in_channels", [1, 4])
 def test_images_of_other_channels(in_channels: int) -> None:
     encoder = PlainViT("vit_tiny_patch16_224", None, in_channels=in_channels).eval()
