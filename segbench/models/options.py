@@ -18,6 +18,14 @@ from torch.utils.checkpoint import checkpoint
 PARTS = ("encoder",)
 
 
+def apply_options(model: nn.Module, frozen_part: str | None, checkpointed: bool) -> None:
+    """Freezes a part and checkpoints activations, in place, where asked; raises ValueError."""
+    if frozen_part is not None:
+        freeze(model, frozen_part)
+    if checkpointed:
+        checkpoint_activations(model)
+
+
 def freeze(model: nn.Module, part: str) -> None:
     """Freezes a part in place: its weights are not trained, and it stays in evaluation mode.
 

@@ -36,6 +36,7 @@ class SegFormer(SmpNetwork):
 
 def segformer(
     num_classes: int,
+    in_channels: int = 3,
     encoder_name: str = "mit_b0",
     encoder_weights: str | None = None,
     decoder_segmentation_channels: int = 256,
@@ -51,6 +52,7 @@ def segformer(
             encoder_name,
             encoder_weights=weights,
             decoder_segmentation_channels=decoder_segmentation_channels,
+            in_channels=in_channels,
             classes=num_classes,
         ),
         encoder_name,
@@ -62,14 +64,15 @@ def segformer(
             block.drop_path.drop_prob = drop_path_rate * place / (len(blocks) - 1)
     elif drop_path_rate:
         raise ValueError(
-            f"drop_path_rate={drop_path_rate} has no effect on {encoder_name!r}: "
-            "set it to 0 or take an encoder whose name begins with mit_"
+            f"drop_path_rate={drop_path_rate} has no effect on {encoder_name!r}: set it to 0 or "
+            "use an encoder whose name starts with mit_"
         )
     return SegFormer(network)
 
 
 def dpt(
     num_classes: int,
+    in_channels: int = 3,
     encoder_name: str = "tu-vit_small_patch16_224",
     encoder_weights: str | None = None,
     encoder_depth: int = 4,
@@ -92,6 +95,7 @@ def dpt(
             decoder_readout=decoder_readout,
             decoder_intermediate_channels=list(widths),
             decoder_fusion_channels=decoder_fusion_channels,
+            in_channels=in_channels,
             classes=num_classes,
             dynamic_img_size=True,
             drop_path_rate=drop_path_rate,
