@@ -53,7 +53,7 @@ def folder(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
 
 
 def test_classes_are_found_by_name(folder: Path) -> None:
-    model = build_model({"_target_": TARGET, "path": str(folder)}, 3, NAMES).eval()
+    model = build_model({"_target_": TARGET, "path": str(folder)}, 3, class_names=NAMES).eval()
     assert model.columns.tolist() == [3, 1, 2]
     theirs = model.network
     x = image((64, 96))
@@ -84,17 +84,17 @@ def test_a_fresh_classifier(folder: Path) -> None:
 def test_labels_that_do_not_map(folder: Path) -> None:
     node = {"_target_": TARGET, "path": str(folder)}
     with pytest.raises(ConfigError) as caught:
-        build_model(node, 3, ["sky", "car", "street"])
+        build_model(node, 3, class_names=["sky", "car", "street"])
     for part in (
         "no label for the classes car, street",
         "wall, Road, traffic-light, sky",
         "labels=new",
     ):
         assert part in str(caught.value)
-    model = build_model({**node, "labels": {"street": "Road"}}, 2, ["sky", "street"])
+    model = build_model({**node, "labels": {"street": "Road"}}, 2, class_names=["sky", "street"])
     assert model.columns.tolist() == [3, 1]
     with pytest.raises(ConfigError, match="labels names moon, which are no classes"):
-        build_model({**node, "labels": {"moon": "sky"}}, 1, ["sky"])
+        build_model({**node, "labels": {"moon": "sky"}}, 1, class_names=["sky"])
 
 
 def test_matching_without_names() -> None:
@@ -114,7 +114,7 @@ def test_matching_without_names() -> None:
 def test_no_such_model(path: str, message: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("segbench.models.hub.unreachable", lambda address: "no network")
     with pytest.raises(ConfigError, match=message):
-        build_model({"_target_": TARGET, "path": path}, 3, NAMES)
+        build_model({"_target_": TARGET, "path": path}, 3, class_names=NAMES)
 
 
 @pytest.mark.parametrize(
@@ -139,20 +139,20 @@ def test_no_such_model(path: str, message: str, monkeypatch: pytest.MonkeyPatch)
 def test_folders_of_other_kinds(config: dict[str, Any], message: str, tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(config), encoding="utf-8")
     with pytest.raises(ConfigError, match=message) as caught:
-        build_model({"_target_": TARGET, "path": str(tmp_path)}, 3, NAMES)
+        build_model({"_target_": TARGET, "path": str(tmp_path)}, 3, class_names=NAMES)
     assert len(str(caught.value)) < 700
 
 
 def test_a_folder_without_weights(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     with pytest.raises(ConfigError, match=r"model\.safetensors"):
-        build_model({"_target_": TARGET, "path": str(folder)}, 3, NAMES)
+        build_model({"_target_": TARGET, "path": str(folder)}, 3, class_names=NAMES)
 
 
 def test_transformers_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ConfigError, match=r"pip install 'segbench\[hf\]'"):
-        build_model({"_target_": TARGET, "path": "x"}, 3, NAMES)
+        build_model({"_target_": TARGET, "path": "x"}, 3, class_names=NAMES)
 
 
 def test_a_folder_as_weights(tmp_path: Path) -> None:
