@@ -16,6 +16,7 @@ from segbench.artifacts.build import build_model
 from segbench.config import config_dir
 from segbench.config.places import complete_models
 from segbench.cost.profiling import count_macs
+from segbench.errors import ConfigError
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "models.md"
 FACTS = Path(__file__).with_name("models.yaml")
@@ -67,14 +68,17 @@ def count(name: str) -> tuple[float, list[float]]:
     node: Any = OmegaConf.to_container(
         OmegaConf.load(config_dir() / "model" / f"{name}.yaml"), resolve=True
     )
-    model = build_model(node, CITYSCAPES).eval().to("meta")
+    try:  # without filling weights
+        with torch.device("meta"):
+            model = build_model(node, CITYSCAPES).eval()
+    except (ConfigError, RuntimeError, NotImplementedError):  # some compute while they are built
+        model = build_model(node, CITYSCAPES).eval().to("meta")
     aux = getattr(model, "aux_head", None)
     params = sum(p.numel() for p in model.parameters())
     params -= sum(p.numel() for p in aux.parameters()) if aux is not None else 0
     if hasattr(model, "set_progress"):
         model.set_progress(1.0)  # as at the end of a training
-    with torch.inference_mode():
-        return params / 1e6, [count_macs(model, size) / 1e9 for size in SIZES]
+    return params / 1e6, [count_macs(model, size) / 1e9 for size in SIZES]
 
 
 def row(name: str, fact: dict[str, Any], counted: tuple[float, list[float]]) -> str:
