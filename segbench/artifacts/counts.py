@@ -39,7 +39,7 @@ class Counts:
 
 
 def read_counts(run: RunDirectory, result: Result) -> Counts:
-    """The counts behind the scores of a run.
+    """Reads the pixel counts behind the scores of a run.
 
     Args:
         run: its directory.
