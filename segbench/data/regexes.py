@@ -33,13 +33,13 @@ class Regex:
             self._compiled = re.compile(expression)
             parsed = _parser.parse(expression)
         except (re.error, OverflowError, RecursionError) as error:
-            raise ValueError(f"'{expression[:200]}' is no regular expression: {error}") from None
+            raise ValueError(f"'{expression[:200]}' is not a regular expression: {error}") from None
         self.pattern, self.groups = expression, self._compiled.groups
         self._ways = cache(lambda length: _ways_in_order(parsed, length))
         if _is_endless(parsed):
             raise ValueError(
-                f"'{expression[:200]}' repeats what can match in several ways, as (a+)+ or (a|b)* "
-                "do, which can take forever; write it without, as [ab]+"
+                f"'{expression[:200]}' repeats a group that can match in several ways, like (a+)+ "
+                "or (a|b)*, which can take forever; rewrite it, for example as [ab]+"
             )
 
     def search(self, text: str) -> re.Match[str] | None:

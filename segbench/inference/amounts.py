@@ -15,8 +15,8 @@ def check_amounts(scales: Sequence[float], divisor: int, window_batch: int) -> N
         raise ValueError(f"scales must be positive and at least one, not {list(scales)[:9]}")
     if len(scales) > MOST_SCALES or not max(scales) <= LARGEST_SCALE:
         raise ValueError(
-            f"scales: {len(scales)} of them up to {max(scales)}; at most {MOST_SCALES} are taken, "
-            f"each at most {LARGEST_SCALE}"
+            f"scales: {len(scales)} of them up to {max(scales)}; at most {MOST_SCALES} are "
+            f"allowed, each at most {LARGEST_SCALE}"
         )
     if min(divisor, window_batch) < 1:
         raise ValueError(

@@ -160,7 +160,7 @@ class Predictor:
             if scale > 1 and height * width > MOST_ENLARGED:
                 raise DataError(
                     f"inference.scales: {scale} makes {width}x{height} pixels of an image, more "
-                    f"than {MOST_ENLARGED}; take a smaller scale"
+                    f"than {MOST_ENLARGED}; use a smaller scale"
                 )
             scaled = _resize(pixels, (height, width), antialias=scale < 1)
             yield self._logits(scaled)

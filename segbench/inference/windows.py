@@ -65,7 +65,7 @@ def slide(
         raise DataError(
             f"inference: windows of {rows}x{columns} pixels with stride {list(stride)} cut an "
             f"image of {width}x{height} into {len(tops) * len(lefts)}, more than {MOST_WINDOWS}; "
-            "take larger ones, or a larger stride"
+            "use larger windows, or a larger stride"
         )
     weight = _weight(rows, columns, blend, image.device)
     per_call = max(1, batch // num_images)
