@@ -53,7 +53,7 @@ def _contradictions(folder: Folder) -> list[str]:
     if folder.merge_masks and folder.mask_type != "binary":
         problems.append("merge_masks is for mask_type binary")
     if folder.group_starts and folder.group_regex is not None:
-        problems.append("choose one of group_regex and group_starts")
+        problems.append("set only one of group_regex and group_starts")
     if folder.slice_axis not in AXES:
         problems.append(f"slice_axis is {folder.slice_axis}; expected 0, 1 or 2")
     if isinstance(folder.declared, str) and folder.declared != "auto":

@@ -213,6 +213,6 @@ MEDICAL = {
         classes=2,
         table={0: ("background", None), 1: ("lesion", None)},
         fault=lambda ids: ids * 100,
-        named="label 100 .*Masks have 0 and 255",
+        named="label 100 .*masks contain 0 and 255",
     ),
 }
