@@ -10,7 +10,7 @@ LOCKED := dashboard refine export explain pretrained tune dev
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-setup: .venv/dev  ## create .venv with all dependencies, those of the tests included
+setup: .venv/dev  ## create .venv with all dependencies, including those of the tests
 
 # uv installs torch and torchvision as a matching pair from the registry, at the versions of the lock file.
 INSTALL = $(BIN)/uv pip install --python $(BIN)/python --constraint requirements.lock --editable
@@ -19,12 +19,12 @@ INSTALL = $(BIN)/uv pip install --python $(BIN)/python --constraint requirements
 	@echo "1 of 2: creating .venv"
 	@$(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	@echo "2 of 2: installing PyTorch and what segbench needs (3 GB to download the first time)"
+	@echo "2 of 2: installing PyTorch and the other dependencies (downloads 3 GB the first time)"
 	@$(INSTALL) .
 	@touch $@
 
 .venv/dev: .venv/ready
-	@echo "installing what the tests need"
+	@echo "installing the dependencies of the tests"
 	@$(INSTALL) ".[dev]"
 	@touch $@
 

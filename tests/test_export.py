@@ -212,5 +212,5 @@ def test_a_network_for_one_size_is_refused() -> None:
         def forward(self, image: torch.Tensor) -> torch.Tensor:
             return image + torch.zeros(20, 20)
 
-    with pytest.raises(ExportError, match="cannot be written for images of any size: RuntimeErr"):
+    with pytest.raises(ExportError, match="cannot be exported for images of any size: RuntimeErr"):
         divisor_of(Fixed(), 1)

@@ -139,7 +139,7 @@ def _class_tables(summary: dict[str, Any]) -> list[str]:
         cells += [str(values.get(name, "")) for values in weights.values()]
         lines.append(f"| {' | '.join(cells)} |")
     rules = " or ".join(weights) or "enet"
-    lines += ["", f"The last columns: weights of the classes, by loss.class_weights={rules}."]
+    lines += ["", f"The last columns are the class weights of loss.class_weights={rules}."]
     if yaml := _yaml_lines(summary):
         lines += ["", "## For the YAML of this data set", "", "```yaml", *yaml, "```"]
     return lines

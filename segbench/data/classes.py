@@ -114,7 +114,7 @@ class ClassSet:
             return f"In BGR order it is '{name}': swap red and blue in data.colors."
         return (
             "Save masks without anti-aliasing or JPEG compression, or add the color: to "
-            "data.colors with a class of its own, or as data.void_color."
+            "data.colors as a separate class, or as data.void_color."
         )
 
     def decode(self, ids: np.ndarray) -> np.ndarray:

@@ -43,7 +43,7 @@ def divisor_of(model: nn.Module, known: int, channels: int = 3) -> int:
             return multiple
         reason = f"logits of {tuple(logits.shape[2:])} for an image of {(height, width)}"
     raise ExportError(
-        f"the network cannot be written for images of any size: {reason[:300]}. Keep the checkpoint"
+        f"the model cannot be exported for images of any size: {reason[:300]}. Keep the checkpoint"
     )
 
 

@@ -68,9 +68,9 @@ def _check_srun(devices: Any, nodes: int) -> None:
     if per_node is None:
         if tasks != "1":
             raise ConfigError(
-                f"SLURM was asked for --ntasks={tasks}, which does not say how many processes run "
-                "on each node; ask for --ntasks-per-node=K and set trainer.devices=K. For one "
-                "process, or a sweep, ask for --ntasks=1"
+                f"SLURM runs with --ntasks={tasks}, which does not determine the number of "
+                "processes on each node; use --ntasks-per-node=K and set trainer.devices=K. For "
+                "one process, or a sweep, use --ntasks=1"
             )
         return
     if isinstance(devices, int) and per_node != str(devices):

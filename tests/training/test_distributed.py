@@ -48,7 +48,7 @@ def test_the_first_process_is_found(
     ("environment", "devices", "said"),
     [
         ({}, 2, None),
-        (SRUN, 2, "--ntasks=2, which does not say .*--ntasks-per-node=K"),
+        (SRUN, 2, "--ntasks=2, which does not determine .*--ntasks-per-node=K"),
         (SRUN | {"SLURM_NTASKS": "1"}, 1, None),
         (SRUN | {"SLURM_NTASKS_PER_NODE": "2"}, 2, None),
         (SRUN | {"SLURM_NTASKS_PER_NODE": "2"}, "auto", None),
