@@ -162,7 +162,8 @@ def write_histogram(path: Path, source: Source, statistics: Statistics) -> None:
         axes.bar(
             names, share, color=[tuple(v / 255 for v in c) for c in colors], edgecolor="#444444"
         )
-        axes.set_yscale("log")
+        if share.any():
+            axes.set_yscale("log")
         axes.set_ylabel(f"{split}, % of pixels")
         axes.tick_params(axis="x", rotation=60)
     figure.tight_layout()
