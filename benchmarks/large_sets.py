@@ -1,12 +1,12 @@
-"""What a data set of 1,000, 10,000 and 100,000 images costs before and between epochs.
+"""Cost of data sets of 1,000, 10,000 and 100,000 images before and between epochs.
 
     python -m benchmarks.large_sets
 
-Each size runs in a process of its own, on PNG files of 32x32 pixels read by `data=folder`. Columns,
-in seconds: listing the files, fingerprint (first time, then remembered), class histogram of all
-masks, filling the cache on disk, start of the second epoch to its first batch. The last columns are
-the bytes of memory per image that records, cache and loader add, and the size of the cache on disk.
-The target is an epoch start under one second at 100,000 images.
+Each size runs in its own process, on PNG files of 32x32 pixels read by `data=folder`. Columns, in
+seconds: listing the files, fingerprint (computed, then cached), class histogram of all masks,
+filling the cache on disk, start of the second epoch to its first batch. The last columns are the
+bytes of memory per image that records, cache and loader add, and the size of the cache on disk. The
+target is an epoch start under one second at 100,000 images.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from segbench.data.sources.folder import Folder
 
 SIZES = (1_000, 10_000, 100_000)
 SIDE = 32
-DISTINCT = 100  # files with contents of their own; the others are hard links to them
+DISTINCT = 100  # files with different contents; the others are hard links to them
 BATCH = 16
 HEAD = ("images", "list", "fingerprint", "again", "histogram", "cache", "epoch", "B/image", "MB")
 
@@ -52,7 +52,7 @@ def write_set(root: Path, count: int) -> None:
 
 
 def measure(root: Path, count: int) -> tuple[float, ...]:
-    """One row of the table."""
+    """Returns one row of the table."""
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     write_set(root / "data", count)

@@ -57,7 +57,7 @@ def measured(files: Iterable[Path], reference: str) -> dict[str, Pairs]:
             settings.add((tuple(row["input"]), row["device"]))
             found[row["model"]].append((row, beside))
     if len(settings) != 1:
-        raise SystemExit(f"these do not compare: {sorted(map(str, settings))}")
+        raise SystemExit(f"these are not comparable: {sorted(map(str, settings))}")
     return dict(found)
 
 
@@ -106,7 +106,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("files", nargs="+", type=Path, help="what segbench.benchmark wrote")
+    parser.add_argument("files", nargs="+", type=Path, help="files written by segbench.benchmark")
     parser.add_argument("--reference", default="unet_resnet34")
     arguments = parser.parse_args()
     found = measured(arguments.files, arguments.reference)

@@ -1,4 +1,4 @@
-"""Say whether a model is really better: statistics, fairness audit and report of a study.
+"""Compare the models of a study: statistics, fairness audit, verdict and report.
 
     python -m segbench.compare study=NAME                     every finished run of runs/NAME
     python -m segbench.compare study=NAME baseline=unet_resnet34 strict=true
@@ -100,7 +100,7 @@ def _log(comparison: Mapping[str, Any], folder: Path) -> None:
         group=comparison["study"],
         name=f"{comparison['study']}/compare",
         job_type="compare",
-        dir=str(folder),
+        dir=os.environ.get("WANDB_DIR") or str(folder.parent),  # beside the runs
         mode="online" if online else "offline",
         config={
             key: comparison[key] for key in ("study", "metric", "baseline", "unit", "replicates")

@@ -1,4 +1,4 @@
-"""Score a checkpoint, or a folder of label maps by any program, at original resolution.
+"""Score a checkpoint, or label maps written by any program, at original resolution.
 
     python -m segbench.evaluate ckpt=runs/.../best.ckpt              as the checkpoint was tested
     python -m segbench.evaluate ckpt=... inference=tta root=PATH     with TTA, other data location
@@ -66,13 +66,13 @@ def _record(
 def _check(config: Config) -> None:
     problems = []
     if (config["ckpt"] is None) == (config["predictions"] is None):
-        problems.append("give one of ckpt=FILE and predictions=FOLDER")
+        problems.append("set either ckpt=FILE or predictions=FOLDER")
     if config["predictions"] and config["data"] is None:
-        problems.append("predictions need data=NAME, the data set they are scored on")
+        problems.append("predictions: also set data=NAME, the data set to score them on")
     if config["data"] is not None and config["root"] is not None:
         problems.append("root is for the data set of a checkpoint; with data=NAME set data.root")
     if config["predictions"] and config["inference"]:
-        problems.append("inference is for checkpoints; predictions are made already")
+        problems.append("inference applies to checkpoints, not to existing predictions")
     if problems:
         raise ConfigError("; ".join(problems))
 
@@ -83,9 +83,11 @@ def _check_place(config: Config, run: RunDirectory, source: Source) -> None:
     try:
         previous = run.read_result()
     except ResultError as error:
-        raise ConfigError(f"{error}; remove it, or choose another run_dir") from None
+        raise ConfigError(f"{error}; remove it, or set a different run_dir") from None
     if previous is not None and previous.kind != "evaluate":
-        raise ConfigError(f"{run.path} contains a training; choose another study, name or run_dir")
+        raise ConfigError(
+            f"{run.path} contains a training run; set a different study, name or run_dir"
+        )
     if config["save"] == "cityscapes" and not is_cityscapes(source.classes.names):
         raise ConfigError("save=cityscapes is for the 19 classes of Cityscapes; use save=ids")
 
@@ -107,8 +109,8 @@ def _of_ckpt(config: Config) -> Subject:
     trained = segmenter.meta["config"]
     if not (config["name"] or is_component(trained["name"])):
         raise ConfigError(
-            f"ckpt={config['ckpt']}: its name {trained['name'][:80]!r} is no name of a folder; "
-            "choose one with name=NAME"
+            f"ckpt={config['ckpt']}: its name {trained['name'][:80]!r} is not a valid folder "
+            "name; set name=NAME"
         )
     node = dict(config["data"] or segmenter.data_node(config["root"]))
     if config["data"] is not None:  # another data set, but preprocessed as in training
@@ -122,8 +124,8 @@ def _of_ckpt(config: Config) -> Subject:
     _check_bands(bands_of(source), segmenter.bands)
     if source.classes.names != segmenter.classes.names:
         raise ConfigError(
-            f"the classes differ: the network predicts {', '.join(segmenter.classes.names)}; "
-            f"the data set has {', '.join(source.classes.names)}"
+            f"the classes differ: the model predicts {', '.join(segmenter.classes.names)}; the "
+            f"data set has {', '.join(source.classes.names)}"
         )
     data = build.build_datamodule(node, source, trained["seed"])
 
@@ -149,12 +151,13 @@ def _of_ckpt(config: Config) -> Subject:
 
 
 def _check_bands(given: Bands, wanted: Bands) -> None:
-    """Raises ConfigError if a data set gives other bands than a checkpoint sees."""
+    """Raises ConfigError if a data set has other bands than a checkpoint uses."""
     if (given.channels, given.keeps_values) != (wanted.channels, wanted.keeps_values):
         raise ConfigError(
-            f"the checkpoint sees channels={wanted.channels}, value_range={wanted.value_range}, "
-            f"and the data set gives channels={given.channels}, value_range={given.value_range}; "
-            "leave out data.channels and data.value_range, or take another data set"
+            f"the checkpoint expects channels={wanted.channels}, "
+            f"value_range={wanted.value_range}, but the data set has channels={given.channels}, "
+            f"value_range={given.value_range}; remove data.channels and data.value_range, or use "
+            "another data set"
         )
 
 
@@ -169,11 +172,11 @@ def _trained_as(segmenter: Segmenter) -> Protocol:
 
 
 def _seen_as_in_training(segmenter: Segmenter) -> Config:
-    """How the network was shown its pictures: size, bands and normalization."""
+    """How images were preprocessed for the model: size, bands and normalization."""
     from segbench.artifacts.typed import plain
 
     meta = segmenter.meta
-    trained = meta["config"]["data"]  # an ONNX file normalizes by itself: see there
+    trained = meta["config"]["data"]  # an ONNX graph normalizes by itself: see there
     own: Config = {}
     for key in ("mean", "std"):
         given = trained.get(key)
@@ -194,8 +197,8 @@ def _check_seen(data: Config, seen: Config) -> None:
     if wrong:
         told = ", ".join(f"data.{key}={data.get(key)} (in training {seen[key]})" for key in wrong)
         raise ConfigError(
-            f"{told}: the network sees pictures as in training, scores are those of the original "
-            "size; leave this out"
+            f"{told}: the model sees images as in training, and scores are computed at the "
+            "original size; remove this setting"
         )
 
 

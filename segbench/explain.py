@@ -1,4 +1,4 @@
-"""Look inside a network: heat maps, embeddings of its features, a drawing of its structure.
+"""Explain a model: heat maps, embeddings of its features, a drawing of its architecture.
 
 python -m segbench.explain ckpt=best.ckpt source=photo.jpg classes=[Road,Sky]
 python -m segbench.explain embeddings ckpt=best.ckpt root=DATA_FOLDER
@@ -64,9 +64,9 @@ def _check(config: Config) -> None:
     elif config["models"]:
         problems.append("model is for architecture; heat maps and embeddings need ckpt=FILE")
     if str(config["ckpt"]).endswith(".onnx"):
-        problems.append("ckpt: an .onnx file cannot be looked into; give the checkpoint")
+        problems.append("ckpt: an .onnx file cannot be explained; use the checkpoint")
     if config["what"] == "embeddings" and config["source"]:
-        problems.append("embeddings need masks: leave out source, give root=DATA_FOLDER")
+        problems.append("embeddings need masks: remove source and set root=DATA_FOLDER")
     for key, length in (("pixel", 2), ("region", 4), ("size", 2)):
         if config[key] is None:
             continue
@@ -141,7 +141,7 @@ def _model_nodes(names: list[str]) -> dict[str, Config]:
 def _images(
     config: Config, segmenter: Segmenter
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
-    """Name, image as the checkpoint reads it, mask uint8 `[H, W]` (None for images of yours)."""
+    """Name, image as read for the checkpoint, mask uint8 `[H, W]` (None for the user's images)."""
     from segbench.inference.inputs import find_sources
     from segbench.inference.photos import read_photo
 

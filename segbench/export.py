@@ -1,4 +1,4 @@
-"""Hand a network over, as ONNX or as a small checkpoint, checked on real images.
+"""Export a model as ONNX or as a small checkpoint, and check it on real images.
 
 python -m segbench.export ckpt=runs/STUDY/NAME/seedN/checkpoints/best.ckpt
 python -m segbench.export ckpt=best.ckpt argmax=true source=photos/ output=net.onnx
@@ -75,9 +75,8 @@ def _write_small(target: Path, segmenter: Segmenter, images: list[Tensor], confi
         text.write_text(card(target, size, small.meta, parity, config["half"]), "utf-8")
     say(
         f"{target} ({target.stat().st_size / 2**20:.1f} MiB): {100 * parity['mean']:.3f} % of "
-        f"pixels as the original on {len(images)} images, {100 * same:.3f} % on the worst\n"
-        f"{beside}: the model card\n"
-        f"python -m segbench.predict ckpt={target} source=PHOTO"
+        f"pixels agree with the original on {len(images)} images, {100 * same:.3f} % on the "
+        f"worst\n{beside}: the model card\npython -m segbench.predict ckpt={target} source=PHOTO"
     )
 
 
@@ -85,18 +84,20 @@ def _write_onnx(target: Path, segmenter: Segmenter, images: list[Tensor], plain:
     """Writes an ONNX file, and its metadata as JSON."""
     import torch
 
-    from segbench.inference import onnx_export
+    from segbench.inference import onnx_export, onnx_sizes
+    from segbench.inference.onnx import OnnxNetwork
 
     predictor, meta = segmenter.predictor, segmenter.meta
+    divisor = onnx_sizes.divisor_of(predictor.model, predictor.divisor, len(meta["mean"]))
     network = onnx_export.Deployed(
         predictor.model,
         meta["mean"],
         meta["std"],
-        predictor.divisor,
+        divisor,
         plain["argmax"],
         segmenter.bands.limits,
     )
-    card = _card(segmenter, plain)
+    card = _card(segmenter, plain, divisor)
     with replacing(target) as draft, replacing(target.with_suffix(".json")) as beside:
         try:
             program = onnx_export.export_onnx(network, draft, _inside(segmenter))
@@ -104,8 +105,12 @@ def _write_onnx(target: Path, segmenter: Segmenter, images: list[Tensor], plain:
             if plain["quantize"] != "none":
                 onnx_export.quantize(draft, plain["quantize"], images)
             card["parity"] = _parity(network, draft, images, plain)
+            least = onnx_sizes.least_size(network, OnnxNetwork(draft))
         except ValueError as error:
             raise ConfigError(str(error)) from None
+        if least != 1 and plain["quantize"] == "none":
+            card["least_size"] = least
+            card["input"]["image"] += f" of at least {least} pixels"
         beside.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     if plain["program"]:
         with replacing(target.with_suffix(".pt2")) as draft, draft.open("wb") as file:
@@ -116,7 +121,7 @@ def _write_onnx(target: Path, segmenter: Segmenter, images: list[Tensor], plain:
 def _check(config: Config) -> Path:
     """Checks the options; returns the file to write."""
     if config["ckpt"].endswith(".onnx"):
-        raise ConfigError(f"ckpt={config['ckpt']}: is ONNX already; give the checkpoint")
+        raise ConfigError(f"ckpt={config['ckpt']}: is already ONNX; set the checkpoint")
     is_onnx = config["format"] == "onnx"
     ending = "_int8.onnx" if config["quantize"] != "none" else ".onnx" if is_onnx else "_small.ckpt"
     ckpt = Path(config["ckpt"])
@@ -124,13 +129,13 @@ def _check(config: Config) -> Path:
     of_onnx = [k for k in ("argmax", "program") if config[k]]
     of_onnx += ["quantize"] if config["quantize"] != "none" else []
     if is_onnx and config["half"]:
-        raise ConfigError("half is for format=ckpt; for a smaller ONNX file see quantize")
+        raise ConfigError("half is for format=ckpt; for a smaller ONNX file, use quantize")
     if not is_onnx and of_onnx:
         raise ConfigError(f"{', '.join(of_onnx)}: only for format=onnx")
     if target.suffix != f".{config['format']}":
         hint = "; did you mean format=ckpt?" if target.suffix == ".ckpt" else ""
         raise ConfigError(
-            f"output={target}: must end in .{config['format']}, by which predict knows it{hint}"
+            f"output={target}: must end in .{config['format']}, so that predict recognizes it{hint}"
         )
     if target.resolve() == ckpt.resolve():
         raise ConfigError(f"output={target}: is the checkpoint itself; choose another file")
@@ -139,7 +144,7 @@ def _check(config: Config) -> Path:
 
 
 def _images(config: Config, segmenter: Segmenter) -> list[Tensor]:
-    """Real images `[1, channels, H, W]` as they are read, each at two sizes."""
+    """Real images `[1, channels, H, W]` as read, each at two sizes."""
     import torch
 
     from segbench.data.frames import resize_image
@@ -189,7 +194,7 @@ def _parity(network: Deployed, file: Path, images: list[Tensor], config: Config)
 
 
 def _inside(segmenter: Segmenter) -> Config:
-    """What the file itself carries: all that predict and evaluate need."""
+    """The metadata inside the file: everything that predict and evaluate need."""
     keys, meta = ("format", "config", "classes", "protocol", "scores"), segmenter.meta
     inside = {key: meta[key] for key in keys if key in meta}
     # The graph pads by itself, and ONNX Runtime computes in float32.
@@ -200,7 +205,7 @@ def _inside(segmenter: Segmenter) -> Config:
     return {**inside, "params": segmenter.num_params}
 
 
-def _card(segmenter: Segmenter, config: Config) -> Config:
+def _card(segmenter: Segmenter, config: Config, divisor: int) -> Config:
     """The JSON next to the file, for use without segbench."""
     from segbench.artifacts import provenance
     from segbench.artifacts.small_checkpoint import result_beside
@@ -221,7 +226,7 @@ def _card(segmenter: Segmenter, config: Config) -> Config:
         "normalization": "((image - low) / (high - low) - mean) / std, inside the graph",
         "low": segmenter.bands.limits[0],
         "high": segmenter.bands.limits[1],
-        "divisor": segmenter.predictor.divisor,
+        "divisor": divisor,
         "quantize": config["quantize"],
         "opset": OPSET,
         "protocol": meta["protocol"],
@@ -232,7 +237,7 @@ def _card(segmenter: Segmenter, config: Config) -> Config:
         "name": trained.get("name"),
         "seed": trained.get("seed"),
         "data": trained["data"],
-        "license": "The weights were learned from the data set named under `data`; its terms may "
+        "license": "The weights were trained on the data set named under `data`; its terms may "
         "restrict their use.",
         "commit": result.commit if result else None,
         "exported_by": {"commit": provenance.commit()[0], "versions": provenance.versions()},
@@ -240,7 +245,7 @@ def _card(segmenter: Segmenter, config: Config) -> Config:
 
 
 def _input(bands: Bands) -> str:
-    """What the graph takes, in words."""
+    """The input of the graph, in words."""
     low, high = bands.limits
     if bands.is_rgb:
         what = "RGB"
@@ -256,9 +261,9 @@ def _print(target: Path, card: Config) -> None:
     parity = card["parity"]
     sizes = ", ".join("x".join(map(str, size)) for size in parity["sizes"][:4])
     say(
-        f"{target} ({target.stat().st_size / 2**20:.1f} MiB): {100 * parity['agreement']:.3f} % of "
-        f"pixels as PyTorch, logits within {parity['logits']:.1e}, on {parity['images']} images "
-        f"({sizes})\npython -m segbench.evaluate ckpt={target}"
+        f"{target} ({target.stat().st_size / 2**20:.1f} MiB): {100 * parity['agreement']:.3f} % "
+        f"of pixels agree with PyTorch, logits within {parity['logits']:.1e}, on "
+        f"{parity['images']} images ({sizes})\npython -m segbench.evaluate ckpt={target}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Predict an image, a folder, a glob or a video: id maps, color maps, overlays, probabilities.
+"""Predict an image, a folder, a glob or a video: label maps, overlays, probabilities.
 
 python -m segbench.predict source=photo.jpg                    with the shipped checkpoint
 python -m segbench.predict ckpt=best.ckpt source=photos/ classes=[Road,Sky] alpha=0.7
@@ -60,8 +60,8 @@ def predict(config: DictConfig) -> int:
     make_folder("output", output)
     if not segmenter.bands.is_rgb8 and any(f.suffix.lower() in VIDEOS for f in files.values()):
         raise ConfigError(
-            "source: contains a video, which is RGB of 8 bits, and the checkpoint sees other bands "
-            "or values (data.channels, data.value_range); give images"
+            "source: contains a video, which is 8-bit RGB, but the checkpoint expects other "
+            "bands or values (data.channels, data.value_range); use images"
         )
     kinds = {name: kind_of(file) for name, file in files.items()}
     images = {name: file for name, file in files.items() if kinds[name] == "image"}
@@ -133,11 +133,12 @@ def _predict_images(
                 failures.append(f"{files[name]}: {error}")
                 continue
             if found.in_windows:
-                say(f"{files[name]}: too large for one piece, predicted in windows "
-                    "(inference=slide chooses them, resize=[H,W] avoids them)")  # fmt: skip
+                say(f"{files[name]}: too large for one pass, predicted in windows (set "
+                    "inference=slide to configure them, or resize=[H,W] to avoid "
+                    "them)")  # fmt: skip
             visible = segmenter.bands.displayed(image)
             pending.append(writers.submit(outputs.write, name, visible, found.labels, found.probs))
-            while len(pending) > 2 * config["writers"]:  # bounds the memory
+            while len(pending) > 2 * config["writers"]:  # limits the memory
                 pending.popleft().result()
             done += 1
             show(done)
@@ -211,7 +212,7 @@ def _predict_video(
         for written in pending:
             written.result()
     if not done:
-        return [f"{file}: holds no frame that can be read"]
+        return [f"{file}: contains no readable frame"]
     seconds = time.perf_counter() - started
     written_to = [f"{kind}/{name}{'.mp4' if kind in RENDERED else '/'}" for kind in kinds]
     say(f"{file}: {done} frames, {done / seconds:.1f} frames/s -> {config['output']}/"
@@ -222,7 +223,7 @@ def _predict_video(
 def _predict_raster(
     name: str, file: Path, segmenter: Segmenter, config: Config, shown: list[int] | None
 ) -> list[str]:
-    """Writes GeoTIFFs of the place of a raster, window by window."""
+    """Writes GeoTIFFs with the georeference of a raster, window by window."""
     from segbench.artifacts.many_pixels import predict_raster
     from segbench.errors import DataError
     from segbench.inference.rasters import KINDS
@@ -243,7 +244,7 @@ def _predict_raster(
 def _predict_volume(
     name: str, file: Path, segmenter: Segmenter, config: Config, shown: list[int] | None
 ) -> list[str]:
-    """Writes pictures of each slice, and a volume of labels that lies where this one lies."""
+    """Writes images of each slice, and a volume of labels with the orientation of the input."""
     from segbench.artifacts.many_pixels import predict_volume
     from segbench.errors import DataError
 

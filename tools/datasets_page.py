@@ -14,17 +14,20 @@ from segbench.config import config_dir
 from segbench.config.compose import compose_checked, register
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "datasets.md"
+TEMPLATES = ("folder", "hf")  # for any data set: their keys are for the user to set
 INTRODUCTION = """# Data sets
 
 <!-- Written by tools/datasets_page.py from conf/data; change it there, then: make datasets -->
 
-`data=NAME data.root=PATH` reads any of these sets with its official splits, class names and colors.
-`python -m segbench.check_data data=NAME` prints how to get it, and checks it once it is there. The
-environment variable `SEGBENCH_DATA` names a folder that contains all your sets, instead of `data`.
+`data=NAME data.root=PATH` reads any of these data sets with its official splits, class names and
+colors. `python -m segbench.check_data data=NAME` prints how to get a data set, or checks it if you
+have it. Set the environment variable `SEGBENCH_DATA` to a folder that contains all your data sets;
+the default is `data`.
 
-To add a set, copy the YAML in `conf/data` that is most like it: most sets need patterns for images
-and masks, classes, and what is under `about` (see `segbench/data/about.py`). Scores below are
-published by others under the conditions given, for orientation; none was measured by segbench.
+To add a data set, copy the most similar YAML in `conf/data`: most need patterns for images and
+masks, classes, and the entries under `about` (see `segbench/data/about.py`). The scores below were
+published by others under the conditions given. They are for orientation; segbench measured none of
+them.
 """
 
 
@@ -32,13 +35,14 @@ def page() -> str:
     """The text of docs/datasets.md."""
     register()
     files = sorted((config_dir() / "data").glob("*.yaml"))
-    configs = {file.stem: _config(file.stem) for file in files if file.stem != "folder"}
+    names = [file.stem for file in files if file.stem not in TEMPLATES]
+    configs = {name: _config(name) for name in names}
     described = {name: config for name, config in configs.items() if config.get("about")}
     others = [name for name in configs if name not in described]
     lines = [INTRODUCTION, "| `data=` | field | classes | train | val | test | group |"]
     lines.append("|---|---|---|---|---|---|---|")
     lines += [_row(name, config) for name, config in described.items()]
-    lines += ["", "Beside these, with a reader of their own or as an example:", ""]
+    lines += ["", "Other data sets, with their own reader or as an example:", ""]
     lines += [f"- `{name}`: {_head(config_dir() / 'data' / f'{name}.yaml')}" for name in others]
     lines += [_section(name, config) for name, config in described.items()]
     return "\n".join(lines) + "\n"
@@ -92,14 +96,14 @@ def _section(name: str, config: dict[str, Any]) -> str:
     parts = [
         f"\n## {name}",
         f"{about['title']}: {_num_classes(config)} classes, protocol `{config['protocol']}`."
-        + ("" if about.get("comparable", True) else " **No published score has this split.**"),
+        + ("" if about.get("comparable", True) else " **No published score uses this split.**"),
         f"- Size: {about['size']}\n- License: {about['license']}\n- Citation: {about['citation']}",
         "\n".join(steps),
         f"```\n{about['layout'].rstrip()}\n```",
         about["labels"],
-        _bullets("Know that:", about.get("notes")),
+        _bullets("Notes:", about.get("notes")),
         _bullets("Published scores:", about.get("scores")),
-        _bullets("Sources of these facts:", about["sources"]),
+        _bullets("References:", about["sources"]),
     ]
     return "\n\n".join(part for part in parts if part)
 

@@ -63,7 +63,7 @@ def _instantiate(
     try:
         signature.bind(**arguments)
     except TypeError as error:
-        raise ConfigError(f"{path}: {target}: {error}; it takes {signature}") from None
+        raise ConfigError(f"{path}: {target}: {error}; its arguments are {signature}") from None
     try:
         return factory(**arguments)
     except (ValueError, TypeError, ImportError, Warning) as error:  # ImportError: an extra
@@ -146,13 +146,13 @@ def build_datamodule(
     seed: int,
     augment: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> SegmentationData:
-    """The loaders of a `data` config around its source.
+    """Builds the loaders of a `data` config for its source.
 
     Args:
         data: the config.
-        source: built from it.
-        seed: of the run.
-        augment: further transforms of the training images by name, as their config nodes.
+        source: the source built from it.
+        seed: seed of the run.
+        augment: further transforms of the training images by name, as config nodes.
     """
     from segbench.data.datamodule import SegmentationData
 
@@ -169,26 +169,26 @@ def build_datamodule(
 
 
 def of_channels(in_channels: int) -> Config:
-    """The argument of a model for images of so many channels; three are every model's default."""
+    """The `in_channels` argument of a model; none for three, the default of every model."""
     return {"in_channels": in_channels} if in_channels != RGB else {}
 
 
 def build_model(node: Mapping[str, Any], num_classes: int, in_channels: int = RGB) -> nn.Module:
-    """The network, with random weights unless its config names pretrained ones.
+    """Builds the model, with random weights unless its config names pretrained ones.
 
     Raises:
-        ConfigError: it cannot be built, or takes no images of so many channels.
+        ConfigError: it cannot be built, or does not accept this number of channels.
     """
     target = str(node["_target_"])
     if in_channels != RGB and not _takes_channels(target):
         raise ConfigError(
-            f"model: the images have {in_channels} channels (data.channels), and {target} takes no "
-            "argument in_channels; add one, or choose three bands: data.channels=[0,1,2]"
+            f"model: the images have {in_channels} channels (data.channels), but {target} has no "
+            "argument in_channels; add one, or select three bands: data.channels=[0,1,2]"
         )
     given = _classes_argument(node, num_classes) | of_channels(in_channels)
     model = instantiate("model", node, **given)
     if not isinstance(model, nn.Module):
-        raise ConfigError(f"model._target_ {node['_target_']} builds no torch.nn.Module")
+        raise ConfigError(f"model._target_ {node['_target_']} does not build a torch.nn.Module")
     if getattr(model, "aux_weight", 0) < 0:
         raise ConfigError(f"model.aux_weight: must be at least 0, got {model.aux_weight}")
     return model
@@ -212,7 +212,7 @@ def _classes_argument(node: Mapping[str, Any], num_classes: int) -> Config:
 def build_predictor(
     node: Mapping[str, Any], model: nn.Module, classes: ClassSet, data: SegmentationData
 ) -> Predictor:
-    """What turns the logits of a model into label maps."""
+    """Builds the predictor, which turns the logits of a model into label maps."""
     given = {
         "model": model,
         "classes": classes,
@@ -246,7 +246,7 @@ def build_scheduler(
 
 
 def start_from(model: nn.Module, weights: str) -> LoadReport:
-    """Loads weights into a model; returns which fit.
+    """Loads weights into a model; returns a message that lists which ones fit.
 
     Raises:
         ConfigError: they cannot be read, or belong to another model.

@@ -50,7 +50,7 @@ def _with_numbers(
         out["class_weights"] = list(class_weights[weights])
     elif weights is not None and len(weights) != classes.num_classes:
         raise ConfigError(
-            f"{path}.class_weights: {len(weights)} weights for {classes.num_classes} classes; give "
-            f"one for each, in the order {', '.join(classes.names)}"
+            f"{path}.class_weights: {len(weights)} weights for {classes.num_classes} classes; "
+            f"give one per class, in the order {', '.join(classes.names)}"
         )
     return out

@@ -103,8 +103,8 @@ class RunDirectory:
 
     def _damaged_config(self, what: str) -> str:
         return (
-            f"{self.config_file} {what}, so nothing says whether this is the same run. Remove that "
-            "file to continue the run under the config of this command, or retrain with "
+            f"{self.config_file} {what}, so it is unknown whether this is the same run. Remove "
+            "that file to continue the run with the config of this command, or retrain with "
             "overwrite=true"
         )
 
@@ -162,8 +162,9 @@ class RunDirectory:
                 return
             for folder in (self.path, self.checkpoints, self.samples):
                 clear_drafts(folder)
-            self._reserve.write_bytes(os.urandom(_RESERVED_BYTES))  # zeros may use no disk space
             try:
+                # Zeros may use no disk space.
+                self._reserve.write_bytes(os.urandom(_RESERVED_BYTES))
                 yield True
             finally:
                 self._reserve.unlink(missing_ok=True)
@@ -178,14 +179,14 @@ class RunDirectory:
         found = {file.name for file in self.path.iterdir()} - kept - {self.log_file.name}
         if found and not self._is_run():
             raise ConfigError(
-                f"overwrite=true: {self.path} holds files but no run of segbench, so nothing was "
-                "removed; choose another run_dir, or empty it yourself"
+                f"overwrite=true: {self.path} contains files but no segbench run, so nothing was "
+                "removed; set a different run_dir, or empty it yourself"
             )
         others = [f.parent for f in self.path.rglob("result.json") if f.parent != self.path]
         if others:
             raise ConfigError(
-                f"overwrite=true: {self.path} holds other runs ({min(others)}), so nothing was "
-                "removed; choose another run_dir"
+                f"overwrite=true: {self.path} contains other runs ({min(others)}), so nothing "
+                "was removed; set a different run_dir"
             )
         for file in sorted(self.path.rglob("*"), reverse=True):
             if file.name not in kept:

@@ -117,8 +117,8 @@ class Segmenter:
         """Predicts one image.
 
         Args:
-            image: a file, or uint8 `[H, W, 3]` RGB; of a checkpoint for other bands as it says.
-            with_probs: also return the probabilities (C times the memory of the picture).
+            image: a file, or uint8 `[H, W, 3]` RGB (or the bands that the checkpoint defines).
+            with_probs: also return the probabilities (C floats per pixel).
 
         Raises:
             DataError: the file cannot be read, or is too large for probabilities (TTA needs them).
@@ -178,8 +178,8 @@ class Segmenter:
             return
         remedy = "predict labels only" if with_probs else "predict without TTA (scales, flip)"
         raise DataError(
-            f"a picture of {size[1]}x{size[0]} pixels is too large for the probabilities of "
-            f"{self.classes.num_classes} classes; {remedy}, or cut it into parts"
+            f"an image of {size[1]}x{size[0]} pixels is too large for the probabilities of "
+            f"{self.classes.num_classes} classes; {remedy}, or cut it into tiles"
         )
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -201,11 +201,11 @@ class Segmenter:
 
     @property
     def slice_axis(self) -> int:
-        """Along which axis volumes are cut into images, see `data.volumes`."""
+        """The axis along which volumes are cut into images, see `data.volumes`."""
         return int(self.meta["config"]["data"].get("slice_axis", 2))
 
     def class_ids(self, names: Sequence[str] | None) -> list[int] | None:
-        """The ids of classes by name; None for None. ConfigError names those that do not exist."""
+        """The ids of classes by name; None for None. ConfigError names unknown classes."""
         known = self.classes.names
         if names is None:
             return None
@@ -215,14 +215,14 @@ class Segmenter:
         return [known.index(name) for name in names]
 
     def windows_for(self, size: tuple[int, int]) -> tuple[Predictor, Size, Size]:
-        """A predictor in windows for a raster of this `(H, W)`; window and stride.
+        """A predictor with windows for a raster of this `(H, W)`; also its window and stride.
 
         Raises:
-            DataError: the checkpoint sees resized images, or averages several passes.
+            DataError: the checkpoint resizes images, or averages several passes.
         """
         if self.seen_size(size) != size:
             raise DataError(
-                "a georeferenced raster is predicted at its own size, and the checkpoint sees "
+                "a georeferenced raster is predicted at its own size, but the checkpoint expects "
                 "resized images; set resize=null"
             )
         if self.predictor.averages:
@@ -268,7 +268,7 @@ def default_checkpoint() -> Path:
     found = sorted(ASSETS.glob("*.ckpt"))
     if not found:
         raise ConfigError(
-            "ckpt: is not set, and this copy of segbench comes without a checkpoint; give one as "
+            "ckpt: is not set, and this copy of segbench comes without a checkpoint; set "
             "ckpt=PATH (runs/STUDY/NAME/seedN/checkpoints/best.ckpt)"
         )
     return found[0]
@@ -281,7 +281,9 @@ def resolve_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ConfigError(f"device: '{name}' is no device ({str(error).splitlines()[0]})") from None
+        raise ConfigError(
+            f"device: '{name}' is not a device ({str(error).splitlines()[0]})"
+        ) from None
     if device.type == "cuda" and (device.index or 0) >= (found := torch.cuda.device_count()):
         gpus = f"{found} GPU(s), counted from 0" if found else "no GPU; use device=cpu"
         raise ConfigError(f"device: '{name}', but torch finds {gpus}")

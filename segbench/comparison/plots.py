@@ -24,6 +24,7 @@ from segbench.comparison.study import Study
 from segbench.comparison.wording import level, points
 from segbench.system.figures import label, plain_text
 
+LINES = ("-", "--", ":", "-.")  # where there are more models than colors
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
 MARKERS = "osD^vPX"
 # Placeholders that `inline_svg` replaces by the text and grid colors of the page.
@@ -209,10 +210,11 @@ def curves(comparison: Mapping[str, Any]) -> Figure | None:
     figure = Figure(figsize=(WIDTH, 2.5 * len(panels) + 0.4))
     for number, (key, title, factor) in enumerate(panels, 1):
         axes = figure.add_subplot(len(panels), 1, number)
-        for name, (color, _) in look(comparison).items():
+        for index, (name, (color, _)) in enumerate(look(comparison).items()):
             if curve := comparison["curves"].get(name, {}).get(key):
                 mean, low, high = (_percent(curve[k], factor) for k in ("mean", "low", "high"))
-                axes.plot(curve["epochs"], mean, color=color, label=label(name))
+                style = LINES[index // len(COLORS) % len(LINES)]
+                axes.plot(curve["epochs"], mean, color=color, linestyle=style, label=label(name))
                 axes.fill_between(curve["epochs"], low, high, color=color, alpha=0.2, linewidth=0)
         axes.set(xlabel="epoch", ylabel=title)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))

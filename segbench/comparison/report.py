@@ -102,15 +102,14 @@ def _captions(comparison: Mapping[str, Any], pair: Mapping[str, Any] | None) -> 
     shares = "each row in percent of the true pixels of its class"
     return {
         "leaderboard": f"Each model's {score}",
-        "cost": f"{score} and cost: intervals as bars; dotted, the models that none beats at a "
-        "lower cost",
-        "classes": "Class by class, in points: blue where a model is better, orange where it is "
-        "worse; * = significant after correction over the classes",
+        "cost": f"{score} and cost: bars are intervals, the dotted line is the Pareto front",
+        "classes": "Difference per class, in points: blue where a model is better, orange where "
+        "it is worse; * = significant after correction over the classes",
         "curves": "Learning curves: mean over seeds, band from the lowest to the highest seed",
-        "confusion": f"Where the pixels go: {a} minus {b}, in points of the true pixels of each "
-        "class; on the diagonal blue is better",
-        "confusion_first": f"{a}: {shares}, runs averaged",
-        "confusion_second": f"{b}: {shares}, runs averaged",
+        "confusion": f"Confusion of {a} minus that of {b}, in points of the true pixels of each "
+        "class; on the diagonal, blue is better",
+        "confusion_first": f"{a}: {shares}, mean over runs",
+        "confusion_second": f"{b}: {shares}, mean over runs",
     }
 
 

@@ -36,7 +36,7 @@ def make_folder(key: str, folder: str | Path) -> Path:
     except OSError as error:
         if error.errno in FULL:
             raise
-        raise ConfigError(f"{key}={folder}: cannot be made ({error.strerror})") from None
+        raise ConfigError(f"{key}={folder}: cannot be created ({error.strerror})") from None
     if not os.access(folder, os.W_OK):
         raise ConfigError(f"{key}={folder}: cannot be written to")
     return folder

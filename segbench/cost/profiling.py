@@ -53,8 +53,8 @@ class Mode:
         words = [] if text == "eager" else text.split("+")
         if unknown := [word for word in words if word not in FEATURES]:
             raise ValueError(
-                f"modes: '{unknown[0]}' in '{text}' is none of eager, {', '.join(FEATURES)} "
-                "(several are joined by +, such as channels_last+bf16)"
+                f"modes: '{unknown[0]}' in '{text}' is not one of eager, {', '.join(FEATURES)} "
+                "(join several with +, such as channels_last+bf16)"
             )
         if {"bf16", "fp16"} <= set(words):
             raise ValueError(f"modes: '{text}' has two precisions")
@@ -71,7 +71,7 @@ class Mode:
     def images(
         self, batch: int, size: Sequence[int], device: torch.device, channels: int = 3
     ) -> Tensor:
-        """Random images float32 `[batch, channels, H, W]` as the network takes them."""
+        """Random images float32 `[batch, channels, H, W]` in this memory format."""
         noise = torch.randn(batch, channels, *size, device=device)
         return noise.to(memory_format=self.memory_format)
 
@@ -119,7 +119,7 @@ def count_macs(model: nn.Module, size: Sequence[int], channels: int = 3) -> int:
     Args:
         model: any model; its mode is restored.
         size: `(H, W)`.
-        channels: of the image.
+        channels: channels of the image.
     """
     was_training = model.training
     model.eval()

@@ -1,8 +1,8 @@
-"""Masks from outlines: COCO's instances (one file for many images) and labelme's (one for each).
+"""Masks from outlines: COCO instances (one file for many images), labelme (one file per image).
 
-Both are filled by pycocotools, as `COCO.annToMask` fills them. Where objects overlap, the later one
-in the file lies on top. Pixels of no object are the class `background`, or are ignored where there
-is none.
+Both are rasterized by pycocotools, as in `COCO.annToMask`. If objects overlap, the later one in the
+file is on top. Pixels without an object are the class `background`, or ignored if there is no such
+class.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from segbench.errors import DataError
 KINDS = ("coco", "labelme")
 BACKGROUND, IGNORE = "background", 255
 Shapes = list[tuple[str, Callable[[tuple[int, int]], np.ndarray]]]
-_CIRCLE = 90  # corners
+_CIRCLE = 90  # corners of the polygon for a circle
 
 
 class Outlines:
@@ -29,7 +29,7 @@ class Outlines:
 
     Args:
         kind: `coco` or `labelme`.
-        names: the classes, called as in the annotations, and perhaps `background`.
+        names: the class names of the annotations, optionally with `background`.
     """
 
     def __init__(self, kind: str, names: Sequence[str]) -> None:
@@ -38,7 +38,7 @@ class Outlines:
         self._files: dict[Path, _Coco] = {}
 
     def names_in(self, path: Path) -> list[str]:
-        """The images that a COCO file describes, as paths without suffix."""
+        """The images that a COCO file describes, as paths without extension."""
         return [str(PurePosixPath(name).with_suffix("")) for name in self._coco(path).sizes]
 
     def read(self, path: Path, image: Path, size: tuple[int, int]) -> np.ndarray:
@@ -46,19 +46,18 @@ class Outlines:
 
         Args:
             path: the annotations.
-            image: the file of the image.
+            image: the image file.
             size: its `(H, W)`.
 
         Raises:
-            DataError: the file is damaged, has a class that is not in the list, or says another
-                size.
+            DataError: the file is damaged, has an unknown class, or states another image size.
         """
         read = self._labelme(path) if self.kind == "labelme" else self._coco(path).of(image)
         stated, shapes = read
         if stated != size:
             raise DataError(
-                f"{path}: says that {image.name} is {stated[1]}x{stated[0]}, and the file is "
-                f"{size[1]}x{size[0]}. Annotate the image as it is.",
+                f"{path}: says that {image.name} is {stated[1]}x{stated[0]}, but the file is "
+                f"{size[1]}x{size[0]}. Annotate the image at its own size.",
                 "size",
             )
         ground = self.names.index(BACKGROUND) if BACKGROUND in self.names else IGNORE
@@ -66,8 +65,8 @@ class Outlines:
         for name, fill in shapes:
             if name not in self.names:
                 raise DataError(
-                    f"{path}: the class '{name}' is not in data.classes; add it there, or take its "
-                    "annotations out.",
+                    f"{path}: the class '{name}' is not in data.classes; add it there, or remove "
+                    "its annotations.",
                     "label",
                 )
             mask[fill(size) > 0] = self.names.index(name)
@@ -84,7 +83,7 @@ class Outlines:
             size = (int(content["imageHeight"]), int(content["imageWidth"]))
             shapes = [(str(s["label"]), _shape(s, path)) for s in content["shapes"]]
         except (KeyError, TypeError, ValueError) as error:
-            raise DataError(f"{path}: is no file of labelme ({error!r}).", "unreadable") from None
+            raise DataError(f"{path}: is not a labelme file ({error!r}).", "unreadable") from None
         return size, shapes
 
 
@@ -104,7 +103,7 @@ class _Coco:
                 self.objects.setdefault(int(one["image_id"]), []).append(one)
         except (KeyError, TypeError, ValueError) as error:
             raise DataError(
-                f"{path}: is no COCO file of instances ({error!r}); expected images, annotations "
+                f"{path}: is not a COCO instances file ({error!r}); expected images, annotations "
                 "and categories.",
                 "unreadable",
             ) from None
@@ -124,7 +123,7 @@ class _Coco:
         found = [n for n in same if posix.endswith(f"/{n}")] if len(same) > 1 else same
         if len(found) != 1:
             raise DataError(
-                f"{self.path}: names {image.name} {len(found)} times; expected once.", "label"
+                f"{self.path}: lists {image.name} {len(found)} times; expected once.", "label"
             )
         number, height, width = self.sizes[found[0]]
         return (height, width), [
@@ -135,12 +134,12 @@ class _Coco:
     def _name(self, one: dict[str, Any]) -> str:
         number = one.get("category_id")
         if number not in self.categories:
-            raise DataError(f"{self.path}: an object of the unknown category {number}.", "label")
+            raise DataError(f"{self.path}: an object has the unknown category {number}.", "label")
         return self.categories[number]
 
 
 def _segmentation(shape: Any, path: Path) -> Callable[[tuple[int, int]], np.ndarray]:
-    """The rule of `COCO.annToMask`: polygons are merged, run lengths are unpacked."""
+    """Rasterizes as `COCO.annToMask`: polygons are merged, run lengths are decoded."""
 
     def fill(size: tuple[int, int]) -> np.ndarray:
         masks = needed("pycocotools.mask", "coco", "a mask from annotations")
@@ -152,17 +151,17 @@ def _segmentation(shape: Any, path: Path) -> Callable[[tuple[int, int]], np.ndar
             else:
                 packed = shape
             found = np.zeros(size, np.uint8) if packed is None else masks.decode(packed)
-        except Exception as error:  # of Cython, of many kinds
+        except Exception as error:  # Cython raises various types
             raise DataError(f"{path}: an outline that cannot be filled ({error}).") from None
         if found.shape != size:
-            raise DataError(f"{path}: run lengths of another size than the image's.", "size")
+            raise DataError(f"{path}: run lengths do not match the size of the image.", "size")
         return found
 
     return fill
 
 
 def _shape(shape: dict[str, Any], path: Path) -> Callable[[tuple[int, int]], np.ndarray]:
-    """A shape of labelme as a polygon."""
+    """A labelme shape as a polygon."""
     kind = shape.get("shape_type") or "polygon"
     points = [(float(x), float(y)) for x, y in shape["points"]]
     if kind == "rectangle":
@@ -175,7 +174,7 @@ def _shape(shape: dict[str, Any], path: Path) -> Callable[[tuple[int, int]], np.
         points = [(x + radius * np.cos(t), y + radius * np.sin(t)) for t in turns]
     elif kind != "polygon":
         raise DataError(
-            f"{path}: a shape of the kind {kind}, which has no area; read are polygon, rectangle "
+            f"{path}: a shape of type {kind}, which has no area; supported are polygon, rectangle "
             "and circle.",
             "label",
         )
@@ -190,4 +189,4 @@ def _json(path: Path) -> Any:
     except OSError as error:
         raise DataError(f"{path}: cannot be read ({error.strerror}).", "unreadable") from error
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{path}: is no JSON ({error}).", "unreadable") from None
+        raise DataError(f"{path}: is not JSON ({error}).", "unreadable") from None

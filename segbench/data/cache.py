@@ -1,9 +1,9 @@
 """Decoded frames stored as raw bytes: in RAM, or on disk, memory-mapped and shared by all runs.
 
-A cache is a folder named after a fingerprint of what it holds, with `frames.bin` (the bytes of
-image, mask, image, mask, ...) and `meta.json`. It is built in a folder beside it under a lock, and
-renamed when complete, so a reader never sees half of one. Whatever goes wrong, training goes on
-without a cache, with a warning.
+A cache is a folder named after a fingerprint of its content, with `frames.bin` (the bytes of
+image, mask, image, mask, ...) and `meta.json`. It is built under a lock in a folder next to it and
+renamed when complete, so a reader never sees an incomplete cache. If anything fails, training
+continues without a cache, with a warning.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ from segbench.system.console import progress
 from segbench.system.machine import cores, free_memory
 from segbench.system.storage import clear_drafts, replacing, waiting_for
 
-FORMAT = 4  # 4: images of any of three types, as they are stored
+FORMAT = 4  # 4: images of any of three dtypes, as stored
 _TYPES = {name: np.dtype(name) for name in ("uint8", "uint16", "float32")}
-_VERIFIED_BYTES = 1 << 28  # at most so much is compared with its checksums on opening
+_VERIFIED_BYTES = 1 << 28  # maximum compared with checksums on opening
 _SPARE_BYTES = 1 << 28  # left free on the disk, and in memory
 _log = logging.getLogger(__name__)
 
@@ -53,7 +53,7 @@ class DiskFrames(Frames):
         try:
             meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
             if (meta["format"], meta["key"]) != (FORMAT, key):
-                raise CacheError("another format or data set")
+                raise CacheError("its format or data set differs")
             self.shapes = [(_sides(image, 3), _sides(mask, 2)) for image, mask in meta["shapes"]]
             checksums = [int(checksum) for checksum in meta["checksums"]]
             self.types = [_TYPES[name] for name in meta["types"]]
@@ -68,7 +68,7 @@ class DiskFrames(Frames):
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise CacheError(f"unreadable ({error})") from error
         if len(checksums) != len(self):
-            raise CacheError(f"{len(checksums)} checksums of {len(self)} frames")
+            raise CacheError(f"{len(checksums)} checksums for {len(self)} frames")
         if len(self._bytes) != self.offsets[-1]:
             raise CacheError(f"{len(self._bytes)} bytes instead of {self.offsets[-1]}")
         self._verify(checksums)
@@ -138,7 +138,7 @@ def cached_in_memory(frames: Frames, limit: int, label: str) -> Frames:
         total += image.nbytes + mask.nbytes
         if total + _estimate(frames, len(arrays) + 1, total) > room:
             _log.warning(
-                "cache=ram for %s: needs about %s, %s allowed; going on without a cache",
+                "cache=ram for %s: needs about %s, %s allowed; continuing without a cache",
                 label,
                 _size(total + _estimate(frames, len(arrays) + 1, total)),
                 _size(room),
@@ -171,7 +171,7 @@ def cached_on_disk(frames: Frames, key: str, folder: Path, limit: int, label: st
             return DiskFrames(target, key)
         except CacheError as error:
             if target.exists():
-                _log.warning("cache %s: %s; building it again", target, error)
+                _log.warning("cache %s: %s; rebuilding it", target, error)
         with waiting_for(folder / f"{key}.lock", f"another run that builds {target}"):
             try:
                 return DiskFrames(target, key)  # another run may have built it in the meantime
@@ -179,7 +179,7 @@ def cached_on_disk(frames: Frames, key: str, folder: Path, limit: int, label: st
                 _build(frames, key, folder, limit, label)
                 return DiskFrames(target, key)
     except (OSError, CacheError) as error:
-        _log.warning("cache=disk for %s: %s; going on without a cache", label, error)
+        _log.warning("cache=disk for %s: %s; continuing without a cache", label, error)
         return frames
 
 
@@ -264,7 +264,7 @@ def _decoded(frames: Frames, label: str) -> Iterator[Arrays]:
 
 
 def _aligned(count: int) -> int:
-    """Bytes of a frame with what fills it up, so that the next one begins where any type may."""
+    """Size of a frame in bytes, padded so that the next one is aligned for any dtype."""
     return -(-count // 8) * 8
 
 

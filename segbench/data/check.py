@@ -20,6 +20,7 @@ from segbench.data.dataset import SPLITS, Record, Source
 from segbench.data.files import orientation_of, read_raw_mask
 from segbench.data.findings import Finding, SplitStatistics, across_splits
 from segbench.data.frames import SourceFrames
+from segbench.data.grouping import Fault, grouped
 from segbench.data.oddities import Oddities, oddities_of
 from segbench.data.proposals import BY_YAML, Unlike, proposal, unused_range
 from segbench.data.sources.folder import Folder
@@ -32,12 +33,12 @@ _LOSSY = (".jpg", ".jpeg", ".webp")
 
 @dataclass
 class Measured:
-    """What one image gave; `sums` and `squares` are over its pixels, of each channel in 0..1."""
+    """Measurements of one image; `sums` and `squares` are over its pixels, per channel in 0..1."""
 
     counts: np.ndarray
     digest: str
     size: tuple[int, int]
-    span: tuple[float, float]  # smallest and largest value
+    span: tuple[float, float]  # minimum and maximum value
     sums: np.ndarray
     squares: np.ndarray
     orientation: int  # EXIF orientation
@@ -97,14 +98,16 @@ def _measure(
     frames = SourceFrames(source, records)
     good: list[Record] = []
     measured: list[Measured] = []
-    unlike: list[Unlike] = []
-    robust = getattr(source, "threshold", None) is not None  # compression moves no threshold
+    unlike: list[Unlike] = []  # images whose bands or values differ from the config
+    robust = getattr(source, "threshold", None) is not None  # then compression has no effect
     lossy = [] if robust else [str(r.mask) for r in records if _is_lossy(r)]
     if lossy:
         text = (
-            f"{len(lossy)} mask(s) are in a lossy format, which blurs labels. Export them as PNG."
+            f"{len(lossy)} mask(s) are in a lossy format, which corrupts labels. Export them as "
+            "PNG."
         )
         findings.append(Finding("error", "compressed", split, text, lossy))
+    faults: list[Fault] = []
     for record, result in zip(records, _read_all(frames, split), strict=True):
         if isinstance(result, DataError) and result.kind in BY_YAML:
             unlike.append((record, result))
@@ -113,10 +116,11 @@ def _measure(
             path = record.image if of_image else record.mask
             kind = _refined(result.kind, record, source.classes.num_classes)
             text = str(result) + _ADVICE.get(kind, "")
-            findings.append(Finding("error", kind, split, text, [str(path or record.name)]))
+            faults.append(Fault(record, kind, text, path))
         else:
             good.append(record)
             measured.append(result)
+    findings += grouped(split, len(records), faults)
     findings += _oddities(split, good, measured, bands_of(source))
     if unused := unused_range([m.span for m in measured], bands_of(source)):
         findings.append(Finding("warning", "range", split, unused))
@@ -131,19 +135,19 @@ def _oddities(
     found = []
     if turned := [str(r.image) for r, m in both if m.orientation != 1]:
         text = (
-            f"{len(turned)} image(s) are stored turned (EXIF orientation) and read as displayed. "
-            "Their masks must be drawn for the image as displayed: see samples.png."
+            f"{len(turned)} image(s) have an EXIF orientation and are read as displayed. Their "
+            "masks must match the image as displayed: see samples.png."
         )
         found.append(Finding("warning", "exif", split, text, turned))
     if clear := [str(r.image) for r, m in both if m.image.alpha and bands.is_rgb]:
         text = (
-            f"{len(clear)} image(s) have transparent pixels. The alpha channel is dropped, and the "
-            "model sees the colors stored below: see samples.png."
+            f"{len(clear)} image(s) have transparent pixels. The alpha channel is dropped, and "
+            "the model sees the colors underneath: see samples.png."
         )
         found.append(Finding("warning", "alpha", split, text, clear))
     paged = [str(r.image) for r, m in both if m.image.frames > 1]
     if paged := paged + [str(r.mask) for r, m in both if m.mask.frames > 1]:
-        text = f"{len(paged)} file(s) have several pages or frames, of which the first is read."
+        text = f"{len(paged)} file(s) have several pages or frames; only the first one is read."
         found.append(Finding("warning", "pages", split, text, paged))
     return found
 
@@ -248,6 +252,6 @@ def _refined(kind: str, record: Record, num_classes: int) -> str:
 
 
 _ADVICE = {
-    "interpolated": " It contains far more values than there are classes: anti-aliased, resized "
-    "with interpolation, or compressed."
+    "interpolated": " It contains far more values than there are classes, so it was probably "
+    "anti-aliased, resized with interpolation, or compressed."
 }

@@ -57,18 +57,18 @@ class SegmentationData(pl.LightningDataModule):
         cat_max_ratio, class_uniform, hflip: see `ScaleCrop`.
         vflip, rot90, rotate, color_jitter, blur, noise, cutout: see `Augmentation`.
         resize: `(H, W)` to which all images are resized, in training and evaluation; None keeps
-            them. Scores are still taken at original resolution: val and test masks keep theirs.
-        mean: of each channel, of values in 0..1 (black to white); `auto` takes that of the training
+            their size. Scores are always at original resolution: val and test masks keep theirs.
+        mean: mean of each channel, of values in 0..1 (black to white); `auto` measures the training
             images.
-        std: standard deviation, likewise.
-        cache: where decoded frames of train and val are kept: `disk`, `ram` or `none`.
+        std: standard deviation of each channel, of values in 0..1; may be `auto`.
+        cache: where decoded frames of train and val are cached: `disk`, `ram` or `none`.
         cache_dir: folder of disk caches; None = `machine.cache_folder()`. Without a home folder
             there is no such folder, and nothing is cached on disk.
         cache_limit_gb: maximum size of all caches together, in 10^9 bytes.
         frames_on_device: keep the training frames on the GPU and augment there.
         pin_memory: page-locked batches; None = with CUDA.
         augment: albumentations transforms by name, see `further_transforms.admitted`.
-        preview: whether the verb that trains is to call `write_preview`.
+        preview: whether `segbench.train` should call `write_preview`.
 
     Raises:
         ValueError: arguments are out of range; the message names all of them.
@@ -143,8 +143,8 @@ class SegmentationData(pl.LightningDataModule):
             ignore_index=source.classes.ignore_index,
             further=admitted(augment or {}, bands_of(source), source.classes.ignore_index),
         )
-        self._augmentation()  # numbers out of range are refused now
-        self.device: torch.device | None = None  # of the batches, where no Trainer says it
+        self._augmentation()  # raises errors for numbers out of range now
+        self.device: torch.device | None = None  # device of the batches, if there is no Trainer
         self._datasets: dict[str, SegmentationDataset] = {}
         self._train_loader: Loader | None = None
 
@@ -167,7 +167,7 @@ class SegmentationData(pl.LightningDataModule):
         return self.splits.records(split)
 
     def fingerprint(self, split: str) -> str:
-        """Fingerprint of a split by content; see `fingerprint`."""
+        """Fingerprint of a split's content; see `fingerprint`."""
         return self.splits.fingerprint(split)
 
     def class_weights(self, weighting: str) -> list[float]:
@@ -216,7 +216,7 @@ class SegmentationData(pl.LightningDataModule):
         if self.eval_batch_size is not None:
             return self.eval_batch_size
         if device is None or device.type != "cuda":
-            return 1  # a CPU is no faster with more
+            return 1  # a larger batch is not faster on a CPU
         crop = self.crop_size
         if crop is None:
             return self.batch_size
@@ -262,13 +262,11 @@ class SegmentationData(pl.LightningDataModule):
     def _check(self, cpu_only: bool, color_jitter: float) -> None:
         problems, bands = self.normalization.problems(), bands_of(self.source)
         if color_jitter and not bands.is_rgb:
-            problems.append(
-                "color_jitter changes the colors of RGB; with data.channels set it to 0"
-            )
+            problems.append("color_jitter works only on RGB; with data.channels, set it to 0")
         if self.frames_on_device and (cpu_only or not bands.is_rgb8):
             problems.append(
-                "frames_on_device is for RGB of 8 bits, with scale_range, crop_size, hflip and "
-                "color_jitter alone; set frames_on_device=false"
+                "frames_on_device supports only 8-bit RGB with scale_range, crop_size, hflip and "
+                "color_jitter; set frames_on_device=false"
             )
         if any(size is not None and size < 1 for size in (self.batch_size, self.eval_batch_size)):
             problems.append("batch_size and eval_batch_size must be at least 1")

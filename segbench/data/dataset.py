@@ -28,7 +28,8 @@ class Record:
         image: path of the image; None if it is generated.
         mask: path of the mask; None if unlabeled or generated.
         index: position, used by generated sources.
-        part: which slice of the files, where these are volumes.
+        part: the slice of the files, if these are volumes.
+        more_masks: further masks of the image, with more pixels of class 1.
     """
 
     name: str
@@ -37,14 +38,11 @@ class Record:
     mask: Path | None = None
     index: int = 0
     part: int | None = None
+    more_masks: tuple[Path, ...] = ()
 
 
 class Sample(TypedDict):
-    """What the data set returns: image `[C, H, W]`, uint8 `[H, W]` class ids, and origin.
-
-    `image` is uint8 RGB, unless the data set says otherwise (see `data.bands`). It is stored
-    channels-last (a view of `[H, W, C]`), which a batch keeps.
-    """
+    """Image `[C, H, W]`, channels last in memory; uint8 `[H, W]` class ids; and their origin."""
 
     image: torch.Tensor
     mask: torch.Tensor
@@ -62,11 +60,11 @@ class Source(Protocol):
 
     - `terms`, a class attribute: what the license of the data says about weights trained on it, for
       the model card;
-    - `found_label_map`, `dict[str, int] | None`: class id by raw label, where the data set itself
-      says it, for result.json;
-    - `bands`, a `data.bands.Bands`: which bands its images have, and what their values mean, where
-      these are not RGB of 8 bits;
-    - `root`, a path: where `segbench.check_data` looks for files that no record names.
+    - `found_label_map`, `dict[str, int] | None`: class id by raw label, if the data set itself
+      defines it, for result.json;
+    - `bands`, a `data.bands.Bands`: the bands of its images and the meaning of their values, if
+      these are not 8-bit RGB;
+    - `root`, a path: where `segbench.check_data` looks for files that belong to no record.
 
     Attributes:
         classes: the classes; the only source of their number and of `ignore_index`.
@@ -101,7 +99,7 @@ class Source(Protocol):
             record: one of `records`.
 
         Returns:
-            uint8 `[H, W, 3]` RGB (or as `bands` says) and uint8 `[H, W]` class ids,
+            uint8 `[H, W, 3]` RGB (or as defined by `bands`) and uint8 `[H, W]` class ids,
             `ignore_index` where unlabeled.
 
         Raises:
@@ -237,7 +235,7 @@ def collate(samples: list[Sample], one_size: bool = False) -> dict[str, object]:
         one_size: raise an error if the images differ in size, as training requires.
 
     Returns:
-        `image`: `[N, C, H, W]` in channels-last memory, or a list of `[C, H, W]` when the
+        `image`: `[N, C, H, W]` in channels-last memory, or a list of `[C, H, W]` if the
         sizes differ; `mask`: uint8 `[N, H, W]`, or a list of `[H, W]` likewise (evaluation keeps
         masks at their original resolution); `name`, `group`: lists; `index`: int64 `[N]`.
 
@@ -271,8 +269,8 @@ def check_one_size(images: Iterable[tuple[str, Sequence[int]]]) -> None:
         if size != first[1]:
             raise DataError(
                 f"the training images have several sizes: {first[0]} is {first[1]}, {name} is "
-                f"{size} (width x height), which make no batch; set data.crop_size or data.resize "
-                "([height, width])"
+                f"{size} (width x height), so they cannot form a batch; set data.crop_size or "
+                "data.resize ([height, width])"
             )
 
 
@@ -281,16 +279,16 @@ def check_split(split: str, absent: Sequence[str] = ()) -> None:
     if split not in SPLITS:
         raise DataError(f"there is no split '{split}'; expected one of {', '.join(SPLITS)}")
     if split in absent:
+        present = " and ".join(s for s in SPLITS if s not in absent)
         raise DataError(
-            f"this data set has no {split} images, only "
-            f"{' and '.join(s for s in SPLITS if s not in absent)}: it is for evaluating "
+            f"this data set has no {split} images, only {present}: it is for evaluating "
             "checkpoints that were trained on another data set with the same classes."
         )
 
 
 def _stack(tensors: list[torch.Tensor]) -> torch.Tensor | list[torch.Tensor]:
     same = all(tensor.shape == tensors[0].shape for tensor in tensors)
-    if len({tensor.dtype for tensor in tensors}) > 1:  # files of several pixel types
+    if len({tensor.dtype for tensor in tensors}) > 1:  # files with different dtypes
         tensors = [tensor.float() for tensor in tensors]
     return torch.stack(tensors) if same else tensors
 

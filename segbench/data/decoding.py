@@ -1,15 +1,15 @@
-"""From the bytes of a file to what training and prediction see: true colors and values.
+"""Decodes the bytes of a file to what training and prediction get: true colors and values.
 
 Training, evaluation, prediction, explanation and export all decode files here. The rules:
 
-- Images, and masks likewise (`data.labels`), are read as they are displayed: an EXIF orientation
-  is applied. People draw masks on the photo that their program shows them.
-- An alpha channel is dropped, and the colors are taken as they are stored, under transparent parts
-  too. `segbench.check_data` reports images in which this makes a difference.
-- Gray becomes RGB of three equal channels; a palette, CMYK and YCbCr become RGB.
-- Whole numbers of fewer than 8 bits become 8 bits, full brightness 255, which loses nothing.
-- Anything else (more bits, floats, signed numbers, two or more than three bands) is refused by
-  name, unless the data set says which bands and which range of values are meant: `data.bands`.
+- Images, and masks (`data.labels`), are read as they are displayed: an EXIF orientation is
+  applied, because masks are drawn on the displayed photo.
+- An alpha channel is dropped, and colors are used as stored, also where they are transparent.
+  `segbench.check_data` reports images in which this makes a difference.
+- Grayscale becomes RGB with three equal channels; palettes, CMYK and YCbCr become RGB.
+- Integers of fewer than 8 bits become 8 bits with maximum 255, which is lossless.
+- Anything else (more bits, floats, signed integers, two or more than three bands) is an error that
+  names the pixel type, unless the data set defines the bands and the range of values: `data.bands`.
 - Of several pages or frames, the first is read; `segbench.check_data` reports these files.
 """
 
@@ -33,7 +33,7 @@ SUFFIXES = (
     ".webp",
 )  # fmt: skip
 _LARGEST_16 = (1 << 16) - 1
-_LARGEST_EXACT = 1 << 24  # whole number up to which float32 has all
+_LARGEST_EXACT = 1 << 24  # float32 is exact for integers up to this
 
 
 def read_bytes(path: Path | None) -> bytes:
@@ -75,14 +75,14 @@ def decode_image(data: bytes, path: Path | None, bands: Bands) -> np.ndarray:
 
     Args:
         data: the bytes of the file.
-        path: what to call it in an error.
-        bands: which bands, and what their values mean.
+        path: name of the file in errors.
+        bands: the bands, and the meaning of their values.
 
     Returns:
         `[H, W, bands.count]`: uint8 for `value_range: auto`, else uint16 or float32.
 
     Raises:
-        DataError: damaged, no image, other bands or values than the data set says, by name.
+        DataError: damaged, not an image, or bands or values that the data set does not define.
     """
     if bands.is_rgb8:
         return decode_rgb(data, path)
@@ -91,7 +91,7 @@ def decode_image(data: bytes, path: Path | None, bands: Bands) -> np.ndarray:
 
 
 def image_of(pixels: Pixels, bands: Bands, path: Path | None) -> np.ndarray:
-    """What `decode_image` makes of pixels, wherever they come from."""
+    """The output of `decode_image` for pixels from any origin."""
     if bands.is_rgb8:
         return _as_rgb(pixels, path)
     if not bands.keeps_values:
@@ -113,8 +113,8 @@ def _as_rgb(pixels: Pixels, path: Path | None) -> np.ndarray:
     if pixels.bands not in (1, 3):
         raise DataError(
             f"{path}: contains {pixels.bands} bands of {pixels.type_name}, and no alpha channel; "
-            f"set data.channels={pixels.bands}, or the list of three bands that the model is to "
-            "see (data.channels=[0,1,2]).",
+            f"set data.channels={pixels.bands}, or a list of the three bands that the model "
+            "should see (data.channels=[0,1,2]).",
             "unreadable",
         )
     values = pixels.values
@@ -122,15 +122,15 @@ def _as_rgb(pixels: Pixels, path: Path | None) -> np.ndarray:
 
 
 def _in_8_bits(pixels: Pixels, path: Path | None) -> Pixels:
-    """Colors of palettes, and whole numbers of up to 8 bits as 0..255; DataError for all others."""
+    """Colors of palettes, and integers of up to 8 bits as 0..255; DataError for all others."""
     if pixels.palette is not None:
         return replace(pixels, values=pixels.palette[pixels.values], palette=None)
     top = pixels.top
     if not 0 < top <= 255:
         bits = f" ({top.bit_length()} bits used)" if 0 < top < _LARGEST_16 else ""
         raise DataError(
-            f"{path}: contains {pixels.type_name}{bits}, and only you know which values are black "
-            "and white: set data.value_range=[lo,hi] (segbench.check_data proposes it), or save it "
+            f"{path}: contains {pixels.type_name}{bits}, and the values of black and white are "
+            "unknown: set data.value_range=[lo,hi] (segbench.check_data proposes it), or save it "
             "with 8 bits.",
             "range",
         )
@@ -142,12 +142,12 @@ def _in_8_bits(pixels: Pixels, path: Path | None) -> Pixels:
 
 
 def _all_bands(pixels: Pixels, bands: Bands, path: Path | None) -> np.ndarray:
-    """`[H, W, bands]`, with the alpha channel as the last band where it is asked for."""
+    """`[H, W, bands]`, with the alpha channel as the last band if requested."""
     values = pixels.values if pixels.palette is None else pixels.palette[pixels.values]
     if pixels.white_is_zero:
         if values.dtype.kind != "u":
             raise DataError(
-                f"{path}: {pixels.type_name} of which white is zero (photometric type 0 of TIFF); "
+                f"{path}: {pixels.type_name} where white is zero (photometric type 0 of TIFF); "
                 "export it with black as zero.",
                 "unreadable",
             )
@@ -164,21 +164,21 @@ def _all_bands(pixels: Pixels, bands: Bands, path: Path | None) -> np.ndarray:
 
 def _chosen(values: np.ndarray, bands: Bands, pages: int, path: Path | None) -> np.ndarray:
     wanted, stored = bands.channels, values.shape[2]
-    of_page = f" in the first of its {pages} pages, which alone is read" if pages > 1 else ""
+    of_page = f" on the first of its {pages} pages (only that one is read)" if pages > 1 else ""
     if isinstance(wanted, int):
         if wanted == RGB and stored == 1:
             return np.repeat(values, RGB, axis=2)
         if wanted != stored:
             raise DataError(
-                f"{path}: contains {stored} band(s){of_page}, and data.channels is {wanted}. Set "
-                f"data.channels={stored}, or the list of bands to take, counted from 0.",
+                f"{path}: contains {stored} band(s){of_page}, but data.channels is {wanted}. Set "
+                f"data.channels={stored}, or list the bands to use, counted from 0.",
                 "bands",
             )
         return values
     if max(wanted) >= stored:
         raise DataError(
-            f"{path}: contains {stored} band(s){of_page}, counted from 0; data.channels names band "
-            f"{max(wanted)}.",
+            f"{path}: contains {stored} band(s){of_page}, counted from 0, but data.channels "
+            f"includes band {max(wanted)}.",
             "bands",
         )
     return values[..., list(wanted)]
@@ -193,21 +193,21 @@ def _exact(values: np.ndarray, path: Path | None) -> np.ndarray:
         wrong = ~np.isfinite(values)
         if wrong.any():
             raise DataError(
-                f"{path}: {wrong.mean():.2%} of its values are not finite (NaN or infinite); fill "
-                "them with a number.",
+                f"{path}: {wrong.mean():.2%} of its values are not finite (NaN or infinite); "
+                "replace them with a number.",
                 "unreadable",
             )
         found = values.astype(np.float32)
         if not np.isfinite(found).all():
             raise DataError(
-                f"{path}: contains values that 32-bit floats cannot hold; rescale them.",
+                f"{path}: contains values that 32-bit floats cannot represent; rescale them.",
                 "unreadable",
             )
         return found
     if max(abs(int(values.min(initial=0))), int(values.max(initial=0))) > _LARGEST_EXACT:
         raise DataError(
-            f"{path}: contains whole numbers beyond {_LARGEST_EXACT}, which the 32-bit floats that "
-            "models compute with cannot tell apart; save it with 16 bits.",
+            f"{path}: contains integers beyond {_LARGEST_EXACT}, which the 32-bit floats of "
+            "models cannot distinguish; save it with 16 bits.",
             "unreadable",
         )
     return values.astype(np.float32)

@@ -47,7 +47,7 @@ class DeviceLoader:
     ) -> None:
         if not isinstance(dataset.transform, Augmentation) or dataset.transform.cpu_only:
             raise ValueError(
-                "data.frames_on_device has scale_range, crop_size, hflip and color_jitter alone"
+                "data.frames_on_device supports only scale_range, crop_size, hflip and color_jitter"
             )
         self.dataset = dataset
         self.augmentation: Augmentation = dataset.transform

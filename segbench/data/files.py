@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -16,7 +17,7 @@ from segbench.data.pixels import orientation
 from segbench.data.volumes import is_volume, read_slice
 from segbench.errors import DataError, UnpairedError
 
-Place = tuple[int, int]  # of a slice: position, axis
+Place = tuple[int, int]  # position and axis of a slice
 
 
 def read_rgb(path: Path | None) -> np.ndarray:
@@ -36,8 +37,8 @@ def read_image(path: Path | None, bands: Bands, place: Place | None = None) -> n
 
     Args:
         path: the file.
-        bands: which of its bands.
-        place: the slice, where the file is a volume.
+        bands: the bands to decode.
+        place: the slice, if the file is a volume.
     """
     if place is not None and path is not None:
         return image_of(read_slice(path, *place), bands, path)
@@ -70,7 +71,7 @@ def read_colors(path: Path | None) -> np.ndarray:
 
 
 def read_ids(path: Path | None, place: Place | None = None) -> np.ndarray:
-    """Decodes a mask of label ids; a color mask is refused.
+    """Decodes a mask of label ids; a color mask is an error.
 
     Returns:
         uint8 or uint16 `[H, W]`.
@@ -103,7 +104,7 @@ def check_ids(ids: np.ndarray, known: np.ndarray, path: Path | None, expected: s
         values = np.unique(ids[~fine])
         raise DataError(
             f"{path}: label {', '.join(map(str, values[:8].tolist()))} on {(~fine).mean():.2%} of "
-            f"the pixels; expected {expected}. Map these values, or repair the mask.",
+            f"the pixels; expected {expected}. Map these values, or fix the mask.",
             "label",
         )
 
@@ -116,10 +117,10 @@ def same_size(image: np.ndarray, mask: np.ndarray, record: Record) -> None:
         turned = orientation_of(path)
         if turned >= 5 and image.shape[:2] == mask.shape[1::-1]:
             raise DataError(
-                f"{path}: displayed turned by a quarter (EXIF orientation {turned}), but its "
-                f"{other} {getattr(record, other) or record.name} fits the stored pixels: the "
-                f"image is {_size(image)} as displayed, the mask {_size(mask)}. Turn the {other} "
-                "likewise, or remove the EXIF orientation without turning the pixels.",
+                f"{path}: EXIF orientation {turned} rotates it by 90 degrees, but its {other} "
+                f"{getattr(record, other) or record.name} matches the stored pixels: the image is "
+                f"{_size(image)} as displayed, the mask {_size(mask)}. Rotate the {other} too, or "
+                "remove the EXIF orientation without rotating the pixels.",
                 "size",
             )
     raise DataError(
@@ -132,7 +133,7 @@ def same_size(image: np.ndarray, mask: np.ndarray, record: Record) -> None:
 def orientation_of(path: Path | None) -> int:
     """The EXIF orientation of an image file, 1 to 8; 1 (upright) if it has none."""
     try:
-        if is_volume(path):  # has none
+        if is_volume(path):  # has no EXIF
             return 1
         return orientation(path.read_bytes()) if path is not None else 1
     except OSError:
@@ -163,8 +164,8 @@ def require_folders(root: Path, folders: Iterable[str], layout: str, how: str) -
     else:
         found = "no such folder"
     raise DataError(
-        f"{root}: missing {', '.join(missing)}. Expected layout: {layout}. Found: {found}. "
-        f"{how} Then set data.root (beside a ckpt: root)."
+        f"{root}: missing {', '.join(missing)}. Expected layout: {layout}. Found: {found}. {how} "
+        "Then set data.root (with ckpt: root)."
     )
 
 
@@ -176,15 +177,33 @@ def pair(
     Returns:
         `(key, image, mask)` in the order of `images`, and one sentence per kind of problem.
     """
+    lonely = [key for key in images if key not in masks]
+    strays = [key for key in masks if key not in images]
     problems = [
         f"{len(paths)} {what}: {', '.join(paths[:5])}{', ...' if len(paths) > 5 else ''}"
         for what, paths in (
-            ("image(s) without mask", [str(p) for key, p in images.items() if key not in masks]),
-            ("mask(s) without image", [str(p) for key, p in masks.items() if key not in images]),
+            ("image(s) without mask", [str(images[key]) for key in lonely]),
+            ("mask(s) without image", [str(masks[key]) for key in strays]),
         )
         if paths
     ]
+    if problems and (hint := _naming(lonely, strays)):
+        problems[-1] += f" ({hint})"
     return [(key, path, masks[key]) for key, path in images.items() if key in masks], problems
+
+
+def _naming(images: list[str], masks: list[str], most: int = 100) -> str:
+    """How the masks are named after the images, if one rule explains nearly all; else empty."""
+    rules: Counter[str] = Counter()
+    for image in images[:most]:
+        for mask in masks:
+            for shorter, longer, key in ((image, mask, "masks"), (mask, image, "images")):
+                before, found, after = longer.partition(shorter)
+                if found and (before or after):
+                    name = f"{before}{{name}}{after}"
+                    rules[f"all are paired with data.{key} naming {name}, as in {name}.png"] += 1
+    rule, count = next(iter(rules.most_common(1)), ("", 0))
+    return rule if count >= 0.9 * min(most, len(images)) and count > 1 else ""
 
 
 def by_stem(paths: list[Path], suffix: str = "") -> dict[str, Path]:
@@ -196,7 +215,7 @@ def by_stem(paths: list[Path], suffix: str = "") -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in paths:
         if (key := path.stem.removesuffix(suffix)) in found:
-            raise DataError(f"{path}: a second file of the name of {found[key]}. Remove one.")
+            raise DataError(f"{path}: has the same name as {found[key]}. Remove one.")
         found[key] = path
     return found
 

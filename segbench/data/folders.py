@@ -31,7 +31,7 @@ def files_below(
 def _below(folder: Path, depth: int | None, closed: frozenset[Identity]) -> Iterator[Path]:
     own = _identity(folder)
     try:
-        with os.scandir(folder) as scan:  # its entries know their kind without a call each
+        with os.scandir(folder) as scan:  # its entries have their type without a further call
             entries = sorted(
                 (e for e in scan if not e.name.startswith(".")), key=attrgetter("name")
             )
@@ -46,7 +46,7 @@ def _below(folder: Path, depth: int | None, closed: frozenset[Identity]) -> Iter
 
 
 def _is(kind: Callable[[], bool]) -> bool:
-    """What an entry is; a link that leads nowhere, or in a circle, is nothing."""
+    """The type of an entry; a broken or circular link is nothing."""
     try:
         return kind()
     except OSError:

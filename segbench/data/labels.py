@@ -1,7 +1,7 @@
-"""From the bytes of a mask file to the labels that it stores.
+"""Decodes the bytes of a mask file to the labels that it stores.
 
-A label is the number that is stored, the position in a palette; in GIF and BMP, whose palettes also
-serve for gray, the gray level where all colors in use are gray.
+A label is the stored number, or the palette index; in GIF and BMP, whose palettes are also used for
+grayscale, it is the gray level if all colors in use are gray.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ def decode_mask(data: bytes, path: Path | None) -> np.ndarray:
 
     Args:
         data: the bytes of the file.
-        path: what to call it in an error.
+        path: name of the file in errors.
 
     Returns:
-        uint8 or uint16 `[H, W]` raw label values (of a palette: positions), or uint8 `[H, W, 3]`
+        uint8 or uint16 `[H, W]` raw label values (for a palette, indices), or uint8 `[H, W, 3]`
         RGB for a color mask.
 
     Raises:
-        DataError: damaged or no image, or values that are no labels.
+        DataError: damaged or not an image, or values that cannot be labels.
     """
     check_whole(data, path)
-    if data.startswith(PNG_MAGIC) and data[24:26] == b"\x08\0":  # gray of 8 bits, by far most
+    if data.startswith(PNG_MAGIC) and data[24:26] == b"\x08\0":  # 8-bit gray, the usual case
         mask = imdecode(data, cv2.IMREAD_GRAYSCALE)
         if mask is None:
             raise unreadable(data, path, "mask")
@@ -41,15 +41,15 @@ def decode_mask(data: bytes, path: Path | None) -> np.ndarray:
     pixels = read_pixels(data, path)
     if pixels.white_is_zero:
         raise DataError(
-            f"{path}: white is zero in this TIFF (photometric type 0), so its labels may be meant "
-            "upside down. Export it with black as zero.",
+            f"{path}: white is zero in this TIFF (photometric type 0), so its labels may be "
+            "inverted. Export it with black as zero.",
             "label",
         )
     return labels_of(pixels, path)
 
 
 def decode_colors(data: bytes, path: Path | None) -> np.ndarray:
-    """Decodes a color mask, or a palette image by its palette; gray is refused.
+    """Decodes a color mask, or a palette image to its colors; grayscale is an error.
 
     Returns:
         uint8 `[H, W, 3]` RGB.
@@ -64,12 +64,12 @@ def decode_colors(data: bytes, path: Path | None) -> np.ndarray:
 
 
 def labels_of(pixels: Pixels, path: Path | None) -> np.ndarray:
-    """Whole numbers of any type as uint8 or uint16; DataError for what cannot be a label."""
+    """Integers of any type as uint8 or uint16; DataError for values that cannot be labels."""
     mask = pixels.values
     if pixels.bands not in (1, 3):
         raise DataError(
-            f"{path}: {pixels.bands} bands of {pixels.type_name} where a mask has one label per "
-            "pixel, or RGB. Export the labels alone.",
+            f"{path}: {pixels.bands} bands of {pixels.type_name}, but a mask has one label per "
+            "pixel, or RGB. Export only the labels.",
             "color",
         )
     if mask.dtype == np.uint8 or (mask.dtype == np.uint16 and mask.ndim == 2):
@@ -83,8 +83,8 @@ def labels_of(pixels: Pixels, path: Path | None) -> np.ndarray:
     fractions = mask[mask != np.floor(mask)] if mask.dtype.kind == "f" else mask[:0]
     if fractions.size:
         raise DataError(
-            f"{path}: value {fractions.flat[0]:g} is no label; expected whole numbers. Export the "
-            "labels themselves, without interpolation, as PNG.",
+            f"{path}: value {fractions.flat[0]:g} is not a label; expected integers. Export the "
+            "labels themselves as PNG, without interpolation.",
             "label",
         )
     low, high = mask.min(), mask.max()

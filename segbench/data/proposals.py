@@ -1,4 +1,4 @@
-"""What to write into the YAML of a data set whose images are not RGB of 8 bits."""
+"""Suggests YAML keys for a data set whose images are not 8-bit RGB."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ from segbench.data.volumes import read_slice
 from segbench.errors import DataError
 
 Unlike = tuple[Record, DataError]
-BY_YAML = ("range", "bands")  # kinds of errors that keys of the YAML fix
+BY_YAML = ("range", "bands")  # kinds of errors that can be fixed in YAML
 _LOOKED_AT = 24  # images, spread over a split
-_LEAST_SHARE = 0.25  # of the range; images that use less are taken to be meant otherwise
+_LEAST_SHARE = 0.25  # of the range; images that use less are probably scaled differently
 
 
 def proposal(unlike: Mapping[str, Sequence[Unlike]], slice_axis: int = 2) -> str:
-    """The keys for images that are read otherwise, from their number of bands and their values.
+    """The keys for images that are not 8-bit RGB, from their number of bands and their values.
 
     Args:
         unlike: of each split, the images and the error of each; some of the first split's are
@@ -46,16 +46,16 @@ def proposal(unlike: Mapping[str, Sequence[Unlike]], slice_axis: int = 2) -> str
     keys += [f"show: {_shown(bands)}"] * (bands > RGB)
     return (
         f"{total} image(s) contain {bands} band(s) of {kind}, {low:g} to {high:g}{others}. "
-        f"Write into the YAML, below the data set: {{{', '.join(keys)}}}"
+        f"Add to the YAML of the data set: {{{', '.join(keys)}}}"
     )
 
 
 def unused_range(spans: Sequence[tuple[float, float]], bands: Bands) -> str | None:
-    """A sentence if the values of images use little of their range, or lie outside of it.
+    """A message if the values of images use little of their range, or are outside of it.
 
     Args:
-        spans: smallest and largest value of each image.
-        bands: with the range.
+        spans: minimum and maximum value of each image.
+        bands: the bands, with the range.
     """
     if not spans or not bands.keeps_values or bands.value_range == "percentile":
         return None
@@ -66,7 +66,7 @@ def unused_range(spans: Sequence[tuple[float, float]], bands: Bands) -> str | No
     if used >= _LEAST_SHARE and beyond <= 1:
         return None
     return (
-        f"data.value_range is [{black:g}, {white:g}], and the values lie in {low:g} to {high:g}. "
+        f"data.value_range is [{black:g}, {white:g}], but the values are in {low:g} to {high:g}. "
         f"Write value_range: {_range(low, high)}"
     )
 
@@ -86,12 +86,12 @@ def _bands(pixels: Pixels) -> int:
 
 
 def _range(low: float, high: float) -> str:
-    """Black and white for values between two numbers: black is 0 where they come near it."""
+    """Black and white for values between two numbers: black is 0 if they come close to it."""
     black = 0.0 if 0 <= low <= high / 4 else low
     white = high if high > black else black + 1
     return f"[{black:g}, {float(np.format_float_positional(white, 6, fractional=False)):g}]"
 
 
 def _shown(bands: int) -> list[int]:
-    """Three bands for people: the usual blue, green, red order of sensors, or spread over many."""
+    """Three bands for display: the usual blue, green, red order of sensors, or evenly spaced."""
     return [2, 1, 0] if bands <= 16 else [bands * 3 // 4, bands // 2, bands // 4]

@@ -18,13 +18,13 @@ class ScaleCrop:
     Args:
         crop_size: output `(H, W)` in pixels; None keeps each frame's own size.
         scale_range: the frame is resized by a factor drawn uniformly from this range.
-        cat_max_ratio: draw the crop again (10 times at most) while one class covers more than
-            this share of its labeled pixels; 1 never draws again.
-        class_uniform: probability that the crop is put around a pixel of a class drawn uniformly
-            from those in the frame, so that rare classes are seen more often.
+        cat_max_ratio: draw the crop again (up to 10 times) while one class covers more than this
+            share of its labeled pixels; 1 never draws again.
+        class_uniform: probability that the crop contains a pixel of a class drawn uniformly from
+            those in the frame, so that rare classes are seen more often.
         hflip: probability of a left-right flip.
         image_fill: value of padding in each band of the image.
-        ignore_index: value of padding in the mask: padding is never a class.
+        ignore_index: value of padding in the mask.
     """
 
     def __init__(
@@ -49,10 +49,10 @@ class ScaleCrop:
         """Draws a window.
 
         Args:
-            mask: of the frame, uint8 `[H, W]`.
-            draws: decide where.
-            is_turned: the crop will be turned by a quarter, so it must be as wide as the output is
-                high.
+            mask: mask of the frame, uint8 `[H, W]`.
+            draws: random state that determines the window.
+            is_turned: whether the crop will be rotated by 90 degrees, so that its width must be the
+                height of the output.
         """
         frame = (mask.shape[0], mask.shape[1])
         flip = draws.random() < self.hflip
@@ -71,11 +71,11 @@ class ScaleCrop:
         return window
 
     def apply(self, image: np.ndarray, window: Window) -> np.ndarray:
-        """Cuts the window of the image `[h, w, C]`, bilinear; `[H, W, C]`."""
+        """Crops the window from the image `[h, w, C]`, bilinear; `[H, W, C]`."""
         return window.pad(window.crop_image(image), self.image_fill)
 
     def apply_to_mask(self, mask: np.ndarray, window: Window) -> np.ndarray:
-        """Cuts the window of the mask, nearest; uint8 `[H, W]`."""
+        """Crops the window from the mask, nearest; uint8 `[H, W]`."""
         return window.pad(window.crop_mask(mask), self.ignore_index)
 
     def _mixed(self, crop: np.ndarray) -> bool:

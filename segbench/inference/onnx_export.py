@@ -1,8 +1,8 @@
 """Exports a model to ONNX, from pixels to logits.
 
-    image float32 [N, channels, H, W], values as they are read (RGB in 0..255)
-      -> normalize -> pad to the divisor -> network -> crop
-      -> logits float32 [N, C, H, W]   (and, if asked for, labels uint8 [N, H, W])
+    image float32 [N, channels, H, W], values as read (RGB in 0..255)
+      -> normalize -> pad to the divisor -> model -> crop
+      -> logits float32 [N, C, H, W]   (and, if requested, labels uint8 [N, H, W])
 
 N, H and W may be any number. The file contains its classes, normalization and protocol.
 """
@@ -24,22 +24,23 @@ from torch.nn import functional as F
 
 from segbench.errors import ExportError
 from segbench.inference.labels import argmax_labels, checked_argmax, require_finite
-from segbench.inference.onnx import METADATA_KEY, OnnxNetwork, require
+from segbench.inference.onnx import METADATA_KEY, SEALED, OnnxNetwork, require, seal, unseal
 from segbench.inference.predictor import scaling
 
 OPSET = 18
+LEAST_DIMS = (1, 4, 16, 64)  # smallest heights and widths that are tried
 
 
 class Deployed(nn.Module):
     """A model from pixels to logits.
 
     Args:
-        model: any network, in eval mode; it is copied.
-        mean: of the channels in 0..1, black to white.
-        std: likewise.
-        divisor: for networks that do not pad themselves, as in `Predictor`.
+        model: any model, in eval mode; it is copied.
+        mean: mean of the channels in 0..1, black to white.
+        std: standard deviation of the channels in 0..1.
+        divisor: for models that do not pad themselves, as in `Predictor`.
         argmax: also return the label map.
-        value_range: the values of black and white in the images.
+        value_range: values of black and white in the images.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Deployed(nn.Module):
     shift: Tensor
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """float `[N, channels, H, W]` as it is read -> logits, or logits and labels."""
+        """float `[N, channels, H, W]` as read -> logits, or logits and labels."""
         pixels = image * self.factor - self.shift
         height, width = image.shape[2:]
         if self.divisor > 1:
@@ -132,20 +133,10 @@ def export_onnx(network: Deployed, file: Path, metadata: dict[str, Any]) -> Any:
     require("onnx", "onnxscript")
     import onnx
 
-    sizes = {0: Dim("batch", min=1), 2: Dim("height", min=1), 3: Dim("width", min=1)}
-    low, high = network.value_range
-    noise = torch.rand(2, len(network.factor), 70, 90)  # 0 and 1 are special to torch.export
-    example = low + (high - low) * noise
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            program = torch.export.export(
-                network,
-                (example,),
-                dynamic_shapes=(sizes,),
-                # torch cannot prove facts that follow from the padding (the image fits into it).
-                prefer_deferred_runtime_asserts_over_guards=True,
-            )
+            program = _traced(network)
             written = torch.onnx.export(
                 program,
                 input_names=["image"],
@@ -161,9 +152,31 @@ def export_onnx(network: Deployed, file: Path, metadata: dict[str, Any]) -> Any:
     # images in a pooling pyramid), torch writes 1 for any image.
     for info in proto.graph.value_info:
         info.type.tensor_type.ClearField("shape")
-    onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps(metadata)})
+    onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps({**metadata, SEALED: True})})
     onnx.save(proto, str(file))
+    seal(file)
     return program
+
+
+def _traced(network: Deployed) -> Any:
+    """The program for images of any size from the smallest one on that torch can prove."""
+    low, high = network.value_range
+    noise = torch.rand(2, len(network.factor), 70, 90)  # torch.export specializes sizes 0 and 1
+    example = low + (high - low) * noise
+    for least in LEAST_DIMS:
+        sizes = {0: Dim("batch", min=1), 2: Dim("height", min=least), 3: Dim("width", min=least)}
+        try:
+            return torch.export.export(
+                network,
+                (example,),
+                dynamic_shapes=(sizes,),
+                # What padding settles (the image fits into its padded size) torch cannot prove.
+                prefer_deferred_runtime_asserts_over_guards=True,
+            )
+        except Exception as error:  # a strided network, say, divides small sizes down to nothing
+            if least == LEAST_DIMS[-1] or "Constraints violated" not in str(error):
+                raise
+    raise AssertionError("unreachable")
 
 
 def any_size(program: Any) -> Any:
@@ -190,8 +203,8 @@ def explain(error: BaseException) -> str:
     first = next((line.strip() for line in str(chain[-1]).splitlines() if line.strip()), "")
     which = f"operator {operators[0]}" if operators else type(chain[-1]).__name__
     return (
-        f"the network cannot be written as ONNX: {which}: {first[:300]}. Replace that part of the "
-        "network by operators that ONNX has and that take any size, or keep the checkpoint"
+        f"the model cannot be exported to ONNX: {which}: {first[:300]}. Replace that part of the "
+        "model with operators that ONNX supports for any image size, or use the checkpoint"
     )
 
 
@@ -199,17 +212,13 @@ def quantize(file: Path, kind: str, images: Sequence[Tensor]) -> None:
     """Converts an ONNX file to int8, in place.
 
     Args:
-        file: as `export_onnx` wrote it.
-        kind: `dynamic`: weights are int8, the ranges of activations are found while it runs;
-            `static`: the ranges are those on `images`.
-        images: float32 `[1, channels, H, W]` as they are read.
+        file: written by `export_onnx`.
+        kind: `dynamic`: weights are int8, the ranges of activations are computed at run time;
+            `static`: the ranges are calibrated on `images`.
+        images: float32 `[1, channels, H, W]` as read.
     """
     require("onnxruntime")
     from onnxruntime import quantization
-
-    if kind == "dynamic":
-        quantization.quantize_dynamic(file, file)
-        return
 
     class Images(quantization.CalibrationDataReader):
         def __init__(self) -> None:
@@ -219,11 +228,16 @@ def quantize(file: Path, kind: str, images: Sequence[Tensor]) -> None:
             image = next(self.rest, None)
             return None if image is None else {"image": image.numpy()}
 
-    quantization.quantize_static(file, file, Images(), per_channel=True)
+    unseal(file)
+    if kind == "dynamic":
+        quantization.quantize_dynamic(file, file)
+    else:
+        quantization.quantize_static(file, file, Images(), per_channel=True)
+    seal(file)
 
 
 def agreement(network: Deployed, onnx: OnnxNetwork, image: Tensor) -> tuple[float, float]:
-    """How well the two agree on an image float32 `[1, channels, H, W]`.
+    """Compares the two on an image float32 `[1, channels, H, W]`.
 
     Returns:
         The share of pixels with the same class, and the largest difference of logits relative to

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segbench.data.classes import ClassSet
+from segbench.errors import DataError
+from segbench.inference.amounts import MOST_ENLARGED, check_amounts
 from segbench.inference.labels import FiniteLogits, checked_argmax, require_finite
 from segbench.inference.windows import slide
 
@@ -21,10 +23,10 @@ class Predictor:
     is the prediction. Several passes (scales, flip) give probabilities, which are averaged.
 
     Args:
-        model: any network `[N, channels, H, W] -> [N, C, H, W]`, in eval mode.
+        model: any model `[N, channels, H, W] -> [N, C, H, W]`, in eval mode.
         classes: the classes of its C channels.
-        mean: of the channels in 0..1, black to white.
-        std: likewise.
+        mean: mean of the channels in 0..1, black to white.
+        std: standard deviation of the channels in 0..1.
         mode: `whole`: the image in one piece; `slide`: overlapping windows.
         crop_size: `(H, W)` of a window; required for `slide`.
         stride: `(rows, columns)` between windows; required for `slide`.
@@ -32,15 +34,16 @@ class Predictor:
         blend: how overlapping windows are weighted, see `windows.slide`.
         scales: sizes relative to the image at which the model is run.
         flip: also run on the mirrored image.
-        divisor: for networks that do not pad themselves: height and width are padded with the
-            mean color, below and to the right, to a multiple of this; the logits are cut back.
-        drop_class: name of a class that is never predicted (a background class); `classes` of
-            the predictor is then the class set without it.
-        value_range: the values of black and white in the images.
+        divisor: for models that do not pad themselves: height and width are padded with the mean
+            color, at the bottom and right, to a multiple of this; the logits are cropped.
+        drop_class: name of a class that is never predicted (a background class); `classes` of the
+            predictor is then the class set without it.
+        value_range: values of black and white in the images.
 
     Raises:
         ValueError: `slide` without window or stride, a stride larger than the window, an unknown
             class, or a number out of range.
+        DataError: (on prediction) an image is too large for these scales or windows.
     """
 
     def __init__(
@@ -60,12 +63,7 @@ class Predictor:
         drop_class: str | None = None,
         value_range: tuple[float, float] = (0.0, 255.0),
     ) -> None:
-        if not scales or min(scales) <= 0:
-            raise ValueError(f"scales must be positive and at least one, not {list(scales)}")
-        if min(divisor, window_batch) < 1:
-            raise ValueError(
-                f"divisor and window_batch must be at least 1, not {divisor} and {window_batch}"
-            )
+        check_amounts(scales, divisor, window_batch)
         self.model = model
         factor, shift = scaling(mean, std, value_range)
         self._factor = torch.tensor(factor)[:, None, None]
@@ -78,7 +76,7 @@ class Predictor:
 
     def normalize(self, image: Tensor) -> Tensor:
         """`[N, channels, H, W]` to float32 `(value in 0..1 - mean) / std`, where the image is."""
-        if self._factor.device != image.device:  # once: a copy at every step would make it wait
+        if self._factor.device != image.device:  # once: a copy at every step would be a sync
             self._factor, self._shift = self._factor.to(image.device), self._shift.to(image.device)
         return image.float().mul_(self._factor).sub_(self._shift)
 
@@ -93,11 +91,11 @@ class Predictor:
         """Predicts label maps.
 
         Args:
-            image: uint8 `[N, 3, H, W]` RGB, or as it is read, on the model's device.
-            size: `(H, W)` of the label maps; None keeps the image's.
-            names: of the images, for the error.
-            finite: is given whether the logits were finite, to be checked when all images are
-                done; None checks at once, for which the host waits.
+            image: uint8 `[N, 3, H, W]` RGB, or other values as read, on the model's device.
+            size: `(H, W)` of the label maps; None keeps that of the image.
+            names: names of the images, for errors.
+            finite: collects whether the logits were finite, to be checked after all images; None
+                checks immediately, which makes the host wait.
 
         Returns:
             uint8 `[N, *size]`.
@@ -159,6 +157,11 @@ class Predictor:
         """The logits of every scale and flip, each at its own scale, flipped back."""
         for scale in self.scales:
             height, width = (max(1, round(side * scale)) for side in pixels.shape[2:])
+            if scale > 1 and height * width > MOST_ENLARGED:
+                raise DataError(
+                    f"inference.scales: {scale} makes {width}x{height} pixels of an image, more "
+                    f"than {MOST_ENLARGED}; use a smaller scale"
+                )
             scaled = _resize(pixels, (height, width), antialias=scale < 1)
             yield self._logits(scaled)
             if self.flip:
@@ -176,10 +179,10 @@ class Predictor:
     def label_bands(
         self, image: Tensor, lefts: Sequence[int] | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Label maps from top to bottom, of an image of which no more is read than one window.
+        """Label maps from top to bottom, for an image that is read one window at a time.
 
         Args:
-            image: like a tensor `[1, channels, H, W]` that can be cut by `[:, :, rows, columns]`.
+            image: like a tensor `[1, channels, H, W]` that supports `[:, :, rows, columns]`.
             lefts: see `windows.slide`.
 
         Yields:
@@ -224,7 +227,7 @@ def scaling(
     """`((image - low) / (high - low) - mean) / std` as one factor and one shift of each channel.
 
     Returns:
-        The factors, and what is subtracted behind them.
+        The factors, and the shifts that are subtracted after them.
     """
     low, high = value_range
     black = low / (high - low)
@@ -273,6 +276,6 @@ def _checked_windows(
     if not (0 < step[0] <= window[0] and 0 < step[1] <= window[1]):
         raise ValueError(
             f"stride {list(step)} must be at least 1 and at most crop_size {list(window)}, or "
-            "parts of the image are never seen"
+            "parts of the image would be skipped"
         )
     return window, step

@@ -8,6 +8,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from segbench.errors import DataError
+
+MOST_WINDOWS = 1 << 14  # per image; 10 gigapixels for 1024x1024 windows with stride 768
+
 
 def window_starts(length: int, window: int, stride: int) -> list[int]:
     """Start positions of windows that cover `length`; the last one ends at the border.
@@ -41,19 +45,28 @@ def slide(
         stride: `(rows, columns)` between windows.
         batch: windows per call of `forward`; the images of a batch count separately.
         blend: weight of a pixel in its window: `uniform` as in mmsegmentation, or `gaussian`,
-            which trusts the center of a window more (nnU-Net; sigma an eighth of the window).
-        lefts: where windows start along a row; None: everywhere. With fewer, the bands begin with
+            which gives the center of a window more weight (nnU-Net; sigma is an eighth of it).
+        lefts: start positions of windows along a row; None: all. With fewer, the bands start with
             the first of these windows and end with the last.
 
     Yields:
         Bands from top to bottom that make up the image: the weighted sum of logits
         `[N, C, rows, W]` and the weights `[1, 1, rows, W]` to divide it by.
+
+    Raises:
+        DataError: there would be more than `MOST_WINDOWS`.
     """
     num_images, _, height, width = image.shape
     rows, columns = min(window[0], height), min(window[1], width)
     tops = window_starts(height, rows, stride[0])
     lefts = window_starts(width, columns, stride[1]) if lefts is None else lefts
     begin, width = lefts[0], lefts[-1] + columns - lefts[0]
+    if len(tops) * len(lefts) > MOST_WINDOWS:
+        raise DataError(
+            f"inference: windows of {rows}x{columns} pixels with stride {list(stride)} cut an "
+            f"image of {width}x{height} into {len(tops) * len(lefts)}, more than {MOST_WINDOWS}; "
+            "use larger windows, or a larger stride"
+        )
     weight = _weight(rows, columns, blend, image.device)
     per_call = max(1, batch // num_images)
     canvas = weights = torch.empty(0)
@@ -61,7 +74,7 @@ def slide(
         for first in range(0, len(lefts), per_call):
             part = lefts[first : first + per_call]
             crops = [image[:, :, top : top + rows, x : x + columns] for x in part]
-            if len(crops) > 1:  # torch joins no uint16 on a GPU
+            if len(crops) > 1:  # torch cannot concatenate uint16 on a GPU
                 crops = [torch.cat([crop.float() for crop in crops])]
             logits = forward(crops[0]).float()
             if not canvas.numel():

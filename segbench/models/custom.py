@@ -64,7 +64,9 @@ class Custom(nn.Module):
         if width < 4 or width % 4:
             raise ValueError(f"width must be a positive multiple of 4, got {width}")
         if not dilations or min(dilations) < 1:
-            raise ValueError(f"dilations {list(dilations)}: expected one of 1 or more per block")
+            raise ValueError(
+                f"dilations {list(dilations)}: expected one value of at least 1 per block"
+            )
         if not 0 <= drop_path_rate <= 1:
             raise ValueError(f"drop_path_rate must be between 0 and 1, got {drop_path_rate}")
         half, quarter, eighth = width, 2 * width, 4 * width
@@ -177,7 +179,7 @@ class Context(nn.Module):
 
 
 class Merge(nn.Module):
-    """Project both maps to the same width, add the upsampled deep one, one 3x3 convolution."""
+    """Projects both maps to the same width, adds the upsampled deep one, then 3x3."""
 
     def __init__(self, deep_channels: int, skip_channels: int, out_channels: int) -> None:
         super().__init__()

@@ -34,7 +34,7 @@ def check_encoder_name(name: str) -> None:
     if not name.startswith("tu-") and timm.is_model(name):
         near = [f"tu-{name}", *near]
     raise ValueError(
-        f"unknown encoder_name {name!r}. Nearest names: {', '.join(near) or 'none'}. Expected an "
+        f"unknown encoder_name {name!r}. Similar names: {', '.join(near) or 'none'}. Expected an "
         "encoder of segmentation_models_pytorch, or `tu-` and the name of a timm model"
     )
 

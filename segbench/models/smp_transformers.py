@@ -43,8 +43,8 @@ def segformer(
             block.drop_path.drop_prob = drop_path_rate * place / (len(blocks) - 1)
     elif drop_path_rate:
         raise ValueError(
-            f"drop_path_rate={drop_path_rate} has no effect on {encoder_name!r}: "
-            "set it to 0 or take an encoder whose name begins with mit_"
+            f"drop_path_rate={drop_path_rate} has no effect on {encoder_name!r}: set it to 0 or "
+            "use an encoder whose name starts with mit_"
         )
     return SmpNetwork(network)
 

@@ -139,7 +139,7 @@ def _backbone(
     if problem is not None:
         raise ValueError(
             f"encoder_weights='imagenet': {cached} does not exist and cannot be downloaded "
-            f"({problem}). Put {cached.name} there, set TORCH_HOME to a folder that has it in "
-            "hub/checkpoints, or train from scratch with encoder_weights=null"
+            f"({problem}). Put {cached.name} there, set TORCH_HOME to a folder that contains it "
+            "in hub/checkpoints, or train from scratch with encoder_weights=null"
         )
     return imagenet

@@ -8,6 +8,6 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def shipped(name: str) -> Path:
-    """The folder `conf` or `experiments`: inside the package in a wheel, else beside it."""
+    """The folder `conf` or `experiments`: inside the package in a wheel, else next to it."""
     inside_wheel = _PACKAGE / name
     return inside_wheel if inside_wheel.is_dir() else _PACKAGE.parent / name

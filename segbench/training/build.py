@@ -73,7 +73,9 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
         print(f"the pretrained first convolution was inflated from {RGB} to {channels} channels")
     data = build.build_datamodule(loader_node, source, config["seed"], config.get("augment"))
     if config["inference"].get("drop_class"):
-        raise ConfigError("inference.drop_class is for prediction; in training it must be null")
+        raise ConfigError(
+            "inference.drop_class is only for prediction; it must be null in training"
+        )
     predictor = build.build_predictor(config["inference"], model, source.classes, data)
     named = class_weight_names(config["loss"])
     equal = {name: [1.0] * source.classes.num_classes for name in named}
@@ -119,7 +121,7 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
 
 
 def _image_names(data: SegmentationData, is_tested: bool) -> dict[str, list[str]]:
-    """The images of each split; a training that is not tested does without a test split."""
+    """The images of each split; a training without a test needs no test split."""
     names = {}
     for split in SPLITS:
         try:

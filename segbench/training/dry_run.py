@@ -51,20 +51,23 @@ def dry_run(
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
     model.to(memory_format=memory_format)
     about = _Model(str(config["model"]["_target_"]), data.classes.num_classes)
-    with isolate_rng(), _buffers_kept(model):
+    with isolate_rng(include_cuda=False), _buffers_kept(model):
+        device = next((weight.device for weight in model.parameters()), torch.device("cpu"))
         batch = _batch(data, "train", min(BATCH, data.batch_size))
-        image = predictor.normalize(batch["image"].to(memory_format=memory_format))
+        image = batch["image"].to(device, memory_format=memory_format)
+        image, mask = predictor.normalize(image), batch["mask"].to(device)
         model.train()
         with _blamed(f"model {about.name}", f"a training batch {_size(image)}"):
             logits, auxiliary = outputs_of(model, image)
         about.check(logits, image)
-        _check_loss(config, model, loss, logits, auxiliary, batch["mask"], data)
-        shown = predictor.normalize(_batch(data, "val", 1)["image"])
+        _check_loss(config, model, loss.to(device), logits, auxiliary, mask, data)
+        shown = _batch(data, "val", 1)["image"].to(device, memory_format=memory_format)
+        shown = predictor.normalize(shown)
         if shown.shape[2:] != image.shape[2:]:
             model.eval()
-            what = f"a validation image {_size(shown)}, which it sees whole, not as a crop"
+            what = f"a validation image {_size(shown)}, which is passed whole, not as a crop"
             with torch.no_grad(), _blamed(f"model {about.name}", what):
-                about.check(model(shown.to(memory_format=memory_format)), shown)
+                about.check(model(shown), shown)
             model.train()
 
 
@@ -98,8 +101,7 @@ class _Model:
         if shape[1] != self.num_classes:
             return (
                 f"returns {shape[1]} channels for the {self.num_classes} classes of the data set; "
-                "give it the argument num_classes, which segbench sets, and make that many "
-                "channels"
+                "add an argument num_classes, which segbench sets, and output that many channels"
             )
         if shape[2:] != wanted[2:]:
             return (
@@ -116,13 +118,13 @@ class _Model:
             return None
         if torch.allclose(values.sum(1), torch.ones(()).to(values), atol=1e-3):
             return (
-                "returns probabilities (at each pixel they sum to 1), to which the loss applies "
-                "softmax once more; return the logits, before softmax"
+                "returns probabilities (they sum to 1 at each pixel), but the loss applies "
+                "softmax again; return the logits, before softmax"
             )
         if values.min() > 0:
             _log.warning(
-                "model %s: all logits of the first images are between 0 and 1; if forward ends in "
-                "a sigmoid, return what is before it",
+                "model %s: all logits of the first images are between 0 and 1; if forward ends "
+                "in a sigmoid, return the values before it",
                 self.name,
             )
         return None
@@ -146,7 +148,7 @@ def _check_loss(
     except ConfigError as error:
         if str(ignored) in str(error) and "out of bounds" in str(error):
             raise ConfigError(
-                f"{name}: cannot take {ignored}, the label of ignored pixels; give it an argument "
+                f"{name}: cannot handle {ignored}, the label of ignored pixels; add an argument "
                 "ignore_index, which segbench sets, and leave these pixels out"
             ) from error
         raise

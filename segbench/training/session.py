@@ -32,7 +32,7 @@ from segbench.training.distributed import is_first_process, process_name
 from segbench.training.ending import Journal, ended_by_sigterm, recorded
 from segbench.training.report import print_report
 from segbench.training.terminal_log import logged_to
-from segbench.training.tracking import finish_wandb, log_confusion
+from segbench.training.tracking import finish_wandb, log_confusion, log_facts
 from segbench.training.trainer import check_possible
 
 
@@ -77,14 +77,16 @@ def _work(
             run.write_config(config)
         journal.update(journal.result)
         check_possible(config)
-        begun = _read_own(resume, run)["segbench"] if resume else {}
+        checkpoint = _read_own(resume, run) if resume else {}
+        begun = checkpoint.get("segbench", {})
         parts = build_run(config, run)
         check_same_run(begun, before, parts, run)
         journal.update(describe(journal.result, parts, config))
+        log_facts(parts.trainer.loggers, journal.result)
         if is_first_process():
             print_description(journal.result)
             if resume:
-                print(f"resuming {resume}", flush=True)
+                print(f"resuming {resume} after epoch {checkpoint['epoch'] + 1}", flush=True)
     _fit(parts, journal, resume)
     with ended_by_sigterm(journal), _determinism_explained():
         # Only test given weights. All ranks must take part in saving, so the condition must not
@@ -168,12 +170,12 @@ def _selected(config: Config, run: RunDirectory, parts: RunParts) -> Path:
         return file
     if parts.trainer.current_epoch:
         raise ConfigError(
-            f"{file} is missing: {parts.trainer.current_epoch} epoch(s) were trained and it was "
+            f"{file} is missing: {parts.trainer.current_epoch} epoch(s) were trained, but it was "
             "removed since. Set selection=last to test the last weights, or retrain with "
             "overwrite=true"
         )
     raise ConfigError(
-        f"selection={config['selection']}, but no checkpoint was written: no epoch with a "
+        f"selection={config['selection']}, but no checkpoint was written: no epoch with "
         "validation was completed (trainer.max_epochs, trainer.check_val_every_n_epoch)"
     )
 
@@ -188,7 +190,7 @@ def _read_own(file: Path, run: RunDirectory) -> Config:
         return read_checkpoint(file)
     except ConfigError as error:
         other = run.best_checkpoint if file == run.last_checkpoint else run.last_checkpoint
-        copy = f"`cp {other} {file}` goes on with {other.name}, or " if other.is_file() else ""
+        copy = f"`cp {other} {file}` continues with {other.name}, or " if other.is_file() else ""
         raise DataError(f"{error}. {copy}retrain with overwrite=true") from None
 
 

@@ -25,10 +25,11 @@ from segbench.data.datamodule import SegmentationData
 from segbench.errors import ConfigError
 from segbench.system.storage import replacing
 from segbench.training.averaging import EMA
-from segbench.training.callbacks import Bar, CudnnSearch, Curves, EpochLines, Samples
+from segbench.training.callbacks import CudnnSearch, Curves, Samples
 from segbench.training.checkpoints import LastCheckpoint
+from segbench.training.progress import Bar, EpochLines
 from segbench.training.speed import Speed
-from segbench.training.tracking import is_disabled, wandb_arguments
+from segbench.training.tracking import define_best, is_disabled, save_dir, started, wandb_arguments
 from segbench.training.validation import RequireValLabels, check_validated, has_val_score, needed_by
 
 # Minimum of arguments that the Trainer itself does not check.
@@ -114,13 +115,15 @@ def build_loggers(config: Config, run: RunDirectory) -> list[Logger]:
     for name, node in (config["logger"] or {}).items():
         if is_disabled(node):
             continue
-        given = wandb_arguments(node, run)
-        logger = build.instantiate(f"logger.{name}", node, save_dir=str(run.path), **given)
+        folder = save_dir(node, config, run)
+        given = {"save_dir": str(folder)} | wandb_arguments(node, folder, run)
+        logger = started(build.instantiate(f"logger.{name}", node, **given))
         try:
             logger.log_hyperparams(config)
         except Exception as error:  # W&B starts here, with its settings, its server and its disk
-            raise ConfigError(f"logger.{name} does not start: {error}") from error
+            raise ConfigError(f"logger.{name} could not be started: {error}") from error
         loggers.append(logger)
+    define_best(loggers)
     return loggers
 
 
@@ -174,21 +177,21 @@ def check_possible(config: Config) -> None:
     trainer = config["trainer"]
     if config["precision"] == "16-mixed" and build.on_cpu(trainer["accelerator"]):
         raise ConfigError(
-            "precision=16-mixed: on a CPU Lightning would run bf16-mixed; say precision=bf16-mixed"
+            "precision=16-mixed: on a CPU, Lightning would run bf16-mixed; set precision=bf16-mixed"
         )
     for key, least in LEAST.items():
         if (value := trainer.get(key)) is not None and value < least:
             raise ConfigError(f"trainer.{key}: must be at least {least}, got {value}")
     if trainer.get("fast_dev_run"):
         raise ConfigError(
-            "trainer.fast_dev_run: writes no checkpoint, which the test needs; say trainer=debug"
+            "trainer.fast_dev_run: writes no checkpoint, which the test needs; set trainer=debug"
         )
     if trainer.get("limit_train_batches") == 0 and trainer["max_epochs"] != 0:
         raise ConfigError(
-            "trainer.limit_train_batches=0: nothing would be trained; say trainer.max_epochs=0"
+            "trainer.limit_train_batches=0: nothing would be trained; set trainer.max_epochs=0"
         )
     if trainer.get("limit_test_batches") == 0 and config["test"]:
-        raise ConfigError("trainer.limit_test_batches=0: nothing would be tested; say test=false")
+        raise ConfigError("trainer.limit_test_batches=0: nothing would be tested; set test=false")
     check_validated(config)
 
 
@@ -220,7 +223,8 @@ def _callbacks(
     if not config["deterministic"] and "benchmark" not in config["trainer"]:
         callbacks.append(CudnnSearch())
     if config["trainer"]["enable_progress_bar"]:
-        callbacks.append(Bar(config["log_every"]) if sys.stdout.isatty() else EpochLines())
+        callbacks += [Bar(config["log_every"])] if sys.stdout.isatty() else []
+        callbacks.append(EpochLines())
     callbacks += _own_callbacks(config)
     # Last, so that it contains the final state of the others.
     callbacks.append(LastCheckpoint(run.last_checkpoint, config["checkpoint_every"]))
@@ -233,7 +237,7 @@ def _own_callbacks(config: Config) -> list[Callback]:
     for name, node in (config["callbacks"] or {}).items():
         callback = build.instantiate(f"callbacks.{name}", node)
         if not isinstance(callback, Callback):
-            raise ConfigError(f"callbacks.{name}: {node['_target_']} is no Lightning callback")
+            raise ConfigError(f"callbacks.{name}: {node['_target_']} is not a Lightning callback")
         found.append(callback)
     return found
 

@@ -56,7 +56,7 @@ def test_an_auxiliary_loss_is_not_subtracted() -> None:
 
 
 def test_a_model_must_be_a_module() -> None:
-    with pytest.raises(ConfigError, match=r"builds no torch\.nn\.Module"):
+    with pytest.raises(ConfigError, match=r"does not build a torch\.nn\.Module"):
         build.build_model({"_target_": f"{__name__}._no_module"}, 3)
 
 

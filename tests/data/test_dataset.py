@@ -148,13 +148,13 @@ def test_the_device_makes_the_same_batches(color_jitter: float, tolerance: int) 
 
 def test_the_device_refuses_what_it_cannot_do() -> None:
     data = module(noise=0.5)
-    with pytest.raises(ValueError, match="frames_on_device has scale_range"):
+    with pytest.raises(ValueError, match="frames_on_device supports only scale_range"):
         DeviceLoader(data.dataset("train"), 2, EpochSampler(6, 0, True), torch.device("cpu"))
 
 
 @pytest.mark.parametrize("knob", ["blur", "noise", "cutout", "vflip", "rot90", "rotate"])
 def test_what_the_device_cannot_do_is_refused_before_anything_is_loaded(knob: str) -> None:
-    with pytest.raises(ValueError, match=r"frames_on_device is for RGB.*=false"):
+    with pytest.raises(ValueError, match=r"frames_on_device supports only 8-bit RGB.*=false"):
         module(frames_on_device=True, **{knob: 0.5})
 
 

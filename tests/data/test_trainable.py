@@ -28,10 +28,13 @@ def frames(*masks: list[int]) -> MemoryFrames:
 @pytest.mark.parametrize(
     ("masks", "words"),
     [
-        ([[255, 255], [255, 255]], "the training set has no label"),
-        ([[0, 255], [255, 255]], "is 'background'. The rest is ignored: binary masks of 0 and 255"),
-        ([[0, 0], [0, 0]], "is 'background', nothing to tell apart"),
-        ([[1, 255], [1, 1]], "is 'thing', nothing to tell apart"),
+        ([[255, 255], [255, 255]], "the training set has no labels"),
+        (
+            [[0, 255], [255, 255]],
+            "is 'background'. The rest is ignored. Are these binary masks of 0 and 255",
+        ),
+        ([[0, 0], [0, 0]], "is 'background', so there is nothing to learn"),
+        ([[1, 255], [1, 1]], "is 'thing', so there is nothing to learn"),
     ],
 )
 def test_a_single_class_is_refused(masks: list[list[int]], words: str) -> None:
@@ -59,7 +62,7 @@ def test_training_is_refused_before_its_first_step(tmp_path: Path) -> None:
             save(tmp_path / f"{split}_m" / f"{number}.png", np.full((4, 4), 255, np.uint8))
     source = Folder(str(tmp_path), "{split}", "{split}_m", classes=["a", "b"])
     data = SegmentationData(source, 0, cache="none", num_workers=0)
-    with pytest.raises(DataError, match="the training set has no label"):
+    with pytest.raises(DataError, match="the training set has no labels"):
         data.records("train")
     assert len(data.records("val")) == 2  # unlabeled splits other than train are allowed
 

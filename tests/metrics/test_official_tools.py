@@ -42,7 +42,7 @@ def label_maps(
 def test_ade20k() -> None:
     maps = label_maps(150, np.arange(0, 150, 3))
     matrix = sum(confusion_matrix(pred, mask, 150) for mask, pred, _ in maps)
-    # Its mean counts a class that occurs nowhere as 0, which is the option absent=zero.
+    # Its mean counts a class that does not occur as 0, which is the option absent=zero.
     found = scores(np.asarray(matrix), [str(i) for i in range(150)], absent="zero")
     for key, value in ADE.items():
         assert found[key] == pytest.approx(value, abs=1e-9)
@@ -69,5 +69,5 @@ def test_bravo() -> None:
     assert found["mIoU"] == pytest.approx(BRAVO["mIoU"], abs=1e-12)
     for class_id, value in BRAVO_IOU.items():
         assert found["IoU"][str(class_id)] == pytest.approx(value, abs=1e-12)
-    # BRAVO bins 256 levels by their number, segbench by their value: the borders differ a little.
+    # BRAVO bins by index into 256 levels, segbench by value: the bin edges differ slightly.
     assert calibration.error() == pytest.approx(BRAVO["ECE"], abs=5e-3)

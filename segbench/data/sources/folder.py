@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import cached_property
@@ -16,7 +15,8 @@ from segbench.data.bands import RGB, bands_from
 from segbench.data.classes import ClassSet
 from segbench.data.dataset import SPLITS, Arrays, Record, check_split
 from segbench.data.files import Place, all_paired, read_image
-from segbench.data.sources.folder_config import check_arguments, class_set
+from segbench.data.regexes import Regex
+from segbench.data.sources.folder_config import check_arguments, class_set, started
 from segbench.data.sources.folder_rows import rows_of
 from segbench.data.sources.label_map import (
     LabelMap,
@@ -48,25 +48,29 @@ class Folder:
         table: CSV below `root` with the columns image, mask, split and group; replaces `images`
             and `masks`.
         ratio: shares of train, val and test; groups are never divided.
-        split_seed: decides the division by `ratio`.
-        group_regex: searched in the name; its first bracket (or the whole match) is the group of
-            an image. None makes every image its own group.
+        split_seed: seed of the division by `ratio`.
+        group_regex: searched in the name; its first capture group (or the whole match) is the
+            group of an image. None makes every image its own group.
+        group_starts: for names that end in a frame number: the first frame of each sequence; the
+            frames of a sequence are one group.
         mask_type: `ids` (one label ID per pixel, palette PNG included), `rgb` (colors), `binary`
-            (0 and 255, or 0 and 1, alike in all masks), or outlines: `coco` (`masks` is a file of
-            all images) or `labelme` (a file for each), see `data.annotations`.
-        threshold: for `binary` masks that were compressed or blurred: gray level of class 1 on.
-        classes: class names; None takes those of `label_map` (`auto` names them by their values).
-        colors: RGB of each class; None picks distinct ones (`mask_type: rgb` without `label_map`
-            needs them).
-        void_color: RGB of ignored pixels; None lets no color of an RGB mask be ignored, and
-            paints them black (or another color of no class).
+            (0 and 255, or 0 and 1, the same in all masks), or outlines: `coco` (`masks` is one file
+            for all images) or `labelme` (one file per image), see `data.annotations`.
+        threshold: for `binary` masks that were compressed or blurred: lowest gray level of class 1.
+        merge_masks: for `binary`: several files may match `masks` for one image, each with a part
+            of the pixels of class 1.
+        classes: class names; None uses those of `label_map` (`auto` names them by their values).
+        colors: RGB of each class; None chooses distinct ones (required for `mask_type: rgb`
+            without `label_map`).
+        void_color: RGB of ignored pixels; with None, no color of an RGB mask is ignored, and
+            ignored pixels are painted black (or another color of no class).
         label_map: class name (or `ignore`) -> raw values, colors for RGB masks; `auto` maps the
             distinct values found to 0..K-1 in order; None uses ids as they are, 255 ignored.
         ignore_values: raw values (or colors) that `auto` ignores.
-        channels, value_range, show: which bands the model sees, see `data.bands`.
-        slice_axis: along which axis volumes (NIfTI) are cut into images; see `data.volumes`.
-        protocol: short id of the label protocol; scores are compared only within one.
-        about: what people should know of the data set; see `segbench.data.about`.
+        channels, value_range, show: the bands that the model sees, see `data.bands`.
+        slice_axis: axis along which volumes (NIfTI) are cut into images, see `data.volumes`.
+        protocol: short id of the label protocol; only scores of one protocol are compared.
+        about: facts about the data set; see `segbench.data.about`.
 
     Raises:
         ValueError: arguments contradict each other.
@@ -83,8 +87,10 @@ class Folder:
         ratio: list[float] | None = None,
         split_seed: int = 0,
         group_regex: str | None = None,
+        group_starts: list[int] | None = None,
         mask_type: Literal["ids", "rgb", "binary", "coco", "labelme"] = "ids",
         threshold: int | None = None,
+        merge_masks: bool = False,
         classes: list[str] | None = None,
         colors: list[list[int]] | None = None,
         void_color: list[int] | None = None,
@@ -105,10 +111,11 @@ class Folder:
         self.splits = dict(splits or {})
         self.lists, self.ratio, self.split_seed = lists, ratio, split_seed
         try:
-            self.group_regex = re.compile(group_regex) if group_regex else None
-        except re.error as error:
-            raise ValueError(f"group_regex '{group_regex}': {error}") from None
-        self.mask_type, self.threshold = mask_type, threshold
+            self.group_regex = Regex(group_regex) if group_regex else None
+        except ValueError as error:
+            raise ValueError(f"group_regex {error}") from None
+        self.group_starts = sorted(group_starts or ())
+        self.mask_type, self.threshold, self.merge_masks = mask_type, threshold, merge_masks
         self.names, self.colors = classes, colors
         if classes is None and isinstance(label_map, dict):
             self.names = [name for name in label_map if name != "ignore"]
@@ -125,9 +132,17 @@ class Folder:
     def records(self, split: str) -> list[Record]:
         """See `Source`."""
         check_split(split, self.absent)
-        rows, problems = rows_of(self, split)
+        rows, problems, further = rows_of(self, split)
         records = [
-            Record(part_name, group or self.group(name, f"{split}/"), image, mask, 0, part)
+            Record(
+                part_name,
+                group or self.group(name, f"{split}/"),
+                image,
+                mask,
+                0,
+                part,
+                tuple(further.get(name, ())),
+            )
             for name, image, mask, group in rows
             for part_name, part in self._parts(name, image)
         ]
@@ -144,7 +159,15 @@ class Folder:
             return image, np.full(size, 255, np.uint8)
         if self.outlines is not None and record.image is not None:
             return image, self.outlines.read(record.mask, record.image, size)
-        return image, self.label_map.read(record.mask, place)
+        ids = self.label_map.read(record.mask, place)
+        for more in record.more_masks:
+            other = self.label_map.read(more, place)
+            if other.shape != ids.shape:
+                raise DataError(
+                    f"{more}: has another size than {record.mask}; merge_masks needs one."
+                )
+            ids = np.maximum(ids, other)
+        return image, ids
 
     def fingerprint_key(self) -> str:
         """See `Source`."""
@@ -227,7 +250,7 @@ class Folder:
         return {str(shown(raw)): class_id for raw, class_id in self.label_map.table.items()}
 
     def _parts(self, name: str, image: Path) -> list[tuple[str, int | None]]:
-        """The images in a file: the slices of a volume, or one."""
+        """The images of a file: the slices of a volume, or one image."""
         if not is_volume(image):
             return [(name, None)]
         count = count_slices(image, self.slice_axis)
@@ -237,7 +260,7 @@ class Folder:
         return None if record.part is None else (record.part, self.slice_axis)
 
     def _all_masks(self, strict: bool) -> Iterator[tuple[Path, Place | None]]:
-        """The masks of all splits; if not `strict`, of those records that can be found."""
+        """The masks of all splits; if not `strict`, only of the records that can be found."""
         for split in SPLITS:
             if split in self.absent or (self.lists is not None and split not in self.lists):
                 continue
@@ -250,13 +273,18 @@ class Folder:
             yield from ((r.mask, self._place(r)) for r in records if r.mask)
 
     def group(self, name: str, prefix: str = "") -> str:
-        """The group of an image by its name."""
+        """The group of an image, from its name."""
+        if self.group_starts:
+            return f"frames from {started(name, self.group_starts)}"
         if self.group_regex is None:
             return prefix + name
-        match = self.group_regex.search(name)
+        try:
+            match = self.group_regex.search(name)
+        except ValueError as error:
+            raise DataError(f"data.group_regex {error}.") from None
         if match is None:
             raise DataError(
                 f"'{name}' does not match data.group_regex='{self.group_regex.pattern}', which "
-                "says what group an image belongs to."
+                "determines the group of an image."
             )
         return match[1] if self.group_regex.groups else match[0]

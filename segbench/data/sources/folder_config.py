@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,17 +10,18 @@ from segbench.data.annotations import KINDS
 from segbench.data.classes import ClassSet, name_problems, parse_color
 from segbench.data.sources.label_map import declared_map, distinct_colors, raw_value
 from segbench.data.volumes import AXES
+from segbench.errors import DataError
 
 if TYPE_CHECKING:
     from segbench.data.sources.folder import Folder
 
-# Tried in turn for ignored pixels. There are more grays than classes, so one is free.
+# Tried in turn for ignored pixels. There are more grays than classes, so one is always free.
 MASK_TYPES = ("ids", "rgb", "binary", *KINDS)
 _VOID_COLORS = ((0, 0, 0), (255, 255, 255), (255, 0, 255), *((gray,) * 3 for gray in range(256)))
 
 
 def check_arguments(folder: Folder) -> None:
-    """Raises ValueError for arguments that contradict each other, or name no labels."""
+    """Raises ValueError if arguments contradict each other, or define no labels."""
     if problems := _contradictions(folder):
         raise ValueError("; ".join(problems))
     if isinstance(folder.declared, dict):
@@ -31,7 +33,7 @@ def check_arguments(folder: Folder) -> None:
 
 
 def _contradictions(folder: Folder) -> list[str]:
-    """A phrase for each pair of arguments that cannot both be meant."""
+    """A phrase for each pair of arguments that contradict each other."""
     ways = {
         "{split} in images": "{split}" in (folder.images or ""),
         "lists": folder.lists is not None,
@@ -48,6 +50,10 @@ def _contradictions(folder: Folder) -> list[str]:
         problems.append(f"mask_type is {folder.mask_type}; expected {', '.join(MASK_TYPES)}")
     if folder.outlines is not None and folder.declared is not None:
         problems.append(f"mask_type {folder.mask_type} takes classes by name, without a label_map")
+    if folder.merge_masks and folder.mask_type != "binary":
+        problems.append("merge_masks is for mask_type binary")
+    if folder.group_starts and folder.group_regex is not None:
+        problems.append("set only one of group_regex and group_starts")
     if folder.slice_axis not in AXES:
         problems.append(f"slice_axis is {folder.slice_axis}; expected 0, 1 or 2")
     if isinstance(folder.declared, str) and folder.declared != "auto":
@@ -57,7 +63,7 @@ def _contradictions(folder: Folder) -> list[str]:
     if folder.mask_type == "rgb" and folder.declared is None and not folder.colors:
         problems.append("mask_type rgb needs colors or a label_map")
     if folder.mask_type == "binary" and folder.declared is None and len(folder.names or "") != 2:
-        problems.append("mask_type binary needs two classes (of 0 and of 255)")
+        problems.append("mask_type binary needs two classes (for 0 and for 255)")
     if folder.threshold is not None and (
         folder.mask_type != "binary" or folder.declared is not None
     ):
@@ -67,8 +73,25 @@ def _contradictions(folder: Folder) -> list[str]:
     if folder.ratio is not None and min(folder.ratio, default=0) < 0:
         problems.append(f"ratio is {folder.ratio}; expected shares of 0 or more")
     if "ignore" in (folder.names or ()):
-        problems.append("a class cannot be called 'ignore', which means pixels without label")
+        problems.append(
+            "a class cannot be called 'ignore', which stands for pixels without a label"
+        )
     return problems
+
+
+def started(name: str, starts: Sequence[int]) -> int:
+    """The last of the ascending `starts` that is not above the number at the end of a name.
+
+    Raises:
+        DataError: the name ends in no number, or in one below all of them.
+    """
+    digits = re.search(r"\d+$", name)
+    before = [start for start in starts if digits and start <= int(digits[0])]
+    if not before:
+        raise DataError(
+            f"'{name}' does not end in a number from {starts[0]} on, which data.group_starts needs."
+        )
+    return before[-1]
 
 
 def class_set(

@@ -15,7 +15,7 @@ from segbench.errors import DataError
 IGNORE = 255
 _LARGEST_LABEL = (1 << 16) - 1
 _MOST_VALUES = 255
-Mask = tuple[Path, Place | None]  # file, and the slice of a volume
+Mask = tuple[Path, Place | None]  # file, and slice of a volume
 
 
 class LabelMap:
@@ -55,7 +55,7 @@ class LabelMap:
         return self.ids_of(raw, str(path))
 
     def ids_of(self, raw: np.ndarray, what: str) -> np.ndarray:
-        """Class ids uint8 `[H, W]` of raw values; `what` they are of, for the error."""
+        """Class ids uint8 `[H, W]` of raw values; `what` names their origin in errors."""
         if self._lut is None:
             size = 1 << 24 if self.colored else 1 << 16
             self._lut = np.full(size, -1, np.int16)
@@ -107,12 +107,12 @@ def declared_map(
     Raises:
         ValueError: a name is not a class, a class has no values, or a value is given twice.
     """
-    problems = [f"'{n}' is no class" for n in label_map if n not in names and n != "ignore"]
+    problems = [f"'{n}' is not a class" for n in label_map if n not in names and n != "ignore"]
     problems += [f"class '{n}' has no values" for n in names if not label_map.get(n)]
     table: dict[int, int] = {}
     for name, values in label_map.items():
         if not isinstance(values, Sequence) or isinstance(values, str):
-            problems.append(f"{name}: {values} is no list of values")
+            problems.append(f"{name}: {values} is not a list of values")
             continue
         for value in values:
             try:
@@ -141,7 +141,7 @@ def color_map(classes: ClassSet, with_void: bool) -> LabelMap:
 
 
 def binary_map(masks: Iterable[Mask]) -> LabelMap:
-    """Masks of 0 and 255, or of 0 and 1: the first mask with a second value decides for all.
+    """Masks of 0 and 255, or of 0 and 1: the first mask with two values decides for all.
 
     In masks of 0 and 1, 255 is not treated as a class, because it may mean ignore.
 
@@ -159,7 +159,8 @@ def binary_map(masks: Iterable[Mask]) -> LabelMap:
     else:
         second = 255
     expected = (
-        f" mask_type: binary takes 0 and 255, or 0 and 1, alike in all masks; here 0 and {second}."
+        " mask_type: binary expects 0 and 255, or 0 and 1, the same in all masks; found 0 and "
+        f"{second}."
     )
     return LabelMap({0: 0, second: 1}, colored=False, expected=expected)
 
@@ -206,12 +207,12 @@ def found_map(
     kept = sorted(found - ignored, key=unpack if colored else None)
     problem = None
     if not kept:
-        problem = "label_map=auto found no label in any mask, so there is no class."
+        problem = "label_map=auto found no label in any mask, so there are no classes."
         kept = [next(value for value in range(len(ignored) + 1) if value not in ignored)]
     elif not colored and IGNORE in kept and kept != [0, IGNORE]:
         problem = (
             f"label_map=auto found the values {', '.join(map(str, kept))}: is 255 a class or "
-            "ignore? Say ignore_values: [255], or write the label_map out."
+            "ignore? Set ignore_values: [255], or write out the label_map."
         )
         kept.remove(IGNORE)
         ignored.add(IGNORE)
@@ -245,7 +246,7 @@ def raw_value(value: Any, colored: bool) -> int:
     if colored:
         return _packed(parse_color(value))
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LARGEST_LABEL:
-        raise ValueError(f"{value} is no label; expected a whole number of 0 to {_LARGEST_LABEL}")
+        raise ValueError(f"{value} is not a label; expected an integer from 0 to {_LARGEST_LABEL}")
     return value
 
 

@@ -16,7 +16,7 @@ from segbench.system.shipped import shipped
 
 _DEPTH = 3  # levels of folders searched below a root
 _MOST_FOLDERS = 200  # in one folder; more are images by class or place, not an unpacked archive
-_MOST_FILES = 200  # of a folder, which are compared with the pattern of a data set
+_MOST_FILES = 200  # per folder, compared with the pattern of a data set
 _OWN_READERS = {  # data sets whose layout is in their reader, not in their YAML
     "camvid": ("701_StillsRaw_full/{name}.png", "LabeledApproved_full/{name}_L.png"),
     "camvid11": ("train/{name}.png", "trainannot/{name}.png"),
@@ -61,24 +61,24 @@ def check_place(
     steps = " ".join(f"({n}) {step}" for n, step in enumerate(about.get("get", ()), 1))
     if not root.is_dir():
         raise DataError(
-            f"{root}: no such folder. Set data.root (beside a ckpt: root) to the folder of {title}."
-            f"\nExpected layout:\n{layout}\nTo get it: {steps}"
+            f"{root}: no such folder. Set data.root (with ckpt: root) to the folder of {title}.\n"
+            f"Expected layout:\n{layout}\nHow to get it: {steps}"
         )
     if other := _root_nearby(root, needed):
         raise DataError(
-            f"{root}: {title} lies in {other}. Set data.root={other} (beside a ckpt: root={other})."
+            f"{root}: {title} is in {other}. Set data.root={other} (with ckpt: root={other})."
         )
     there = [path for path in dict.fromkeys(needed) if path not in missing]
-    half = f" Only {', '.join(there)} is there: a part of it was not unpacked." if there else ""
+    half = f" Only {', '.join(there)} is there: it was only partly unpacked." if there else ""
     raise DataError(
         f"{root}: missing {', '.join(missing)} of {title}.{half}{looks_like(root)} "
         f"Found: {_entries(root)}."
-        f"\nExpected layout:\n{layout}\nTo get it: {steps}"
+        f"\nExpected layout:\n{layout}\nHow to get it: {steps}"
     )
 
 
 def looks_like(root: Path) -> str:
-    """A sentence that names the data sets of `conf/data` in a folder, for errors; or nothing."""
+    """A sentence that names the data sets of `conf/data` in a folder, for errors; or empty."""
     known = " or ".join(f"data={name}" for name in data_sets_in(root))
     return f" The folder looks like {known}." if known else ""
 
@@ -86,8 +86,8 @@ def looks_like(root: Path) -> str:
 def data_sets_in(root: Path) -> list[str]:
     """Names of the data sets of `conf/data` whose files are in a folder.
 
-    Of each pattern, one file must be there. Of several data sets that match, those whose patterns
-    name the most folders are kept, because `images` and `masks` alone say little.
+    One file must match each pattern. If several data sets match, those whose patterns contain the
+    most folders are kept, because `images` and `masks` alone are ambiguous.
     """
     found: dict[str, int] = {}
     for name, patterns in _known_patterns().items():
@@ -97,7 +97,7 @@ def data_sets_in(root: Path) -> list[str]:
 
 
 def _known_patterns() -> dict[str, tuple[str, str]]:
-    """Data set -> patterns of its images and masks in train, or else in its only split."""
+    """Data set -> patterns of its images and masks in train, or in its only split."""
     known = dict(_OWN_READERS)
     for file in sorted((shipped("conf") / "data").glob("*.yaml")):
         node = yaml.safe_load(file.read_text(encoding="utf-8"))
