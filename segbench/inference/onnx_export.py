@@ -170,7 +170,7 @@ def _traced(network: Deployed) -> Any:
                 network,
                 (example,),
                 dynamic_shapes=(sizes,),
-                # What padding settles (the image fits into its padded size) torch cannot prove.
+                # torch cannot prove facts that follow from the padding (the image fits into it).
                 prefer_deferred_runtime_asserts_over_guards=True,
             )
         except Exception as error:  # a strided network, say, divides small sizes down to nothing

@@ -98,12 +98,12 @@ def _masks_of(
 def _of_one_file(
     file: Path, described: Sequence[str], images: Mapping[str, Path]
 ) -> dict[str, Path]:
-    """A file with the masks of many images, by the name of each image that it describes.
+    """Maps the name of each image to the one file with the masks of many images.
 
     Args:
         file: the annotations.
-        described: the images in it, as paths without suffix.
-        images: those that were found, by name.
+        described: the images in it, as paths without extension.
+        images: the images found, by name.
     """
     names = {image.with_suffix("").as_posix(): name for name, image in images.items()}
     tails = {PurePosixPath(path).name: name for path, name in names.items()}
