@@ -166,7 +166,7 @@ def test_a_folder_as_weights(tmp_path: Path) -> None:
     assert not report.unexpected
     assert load_weights(segformer(7), str(tmp_path)).reinitialized
     with pytest.raises(ValueError, match="another architecture, nothing was loaded"):
-        load_weights(segformer(3, "mit_b1"), str(tmp_path))
+        load_weights(segformer(3, encoder_name="mit_b1"), str(tmp_path))
 
 
 @pytest.mark.slow

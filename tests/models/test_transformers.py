@@ -97,7 +97,7 @@ def test_segformer(depths: tuple[int, ...], tmp_path: Path) -> None:
     )  # fmt: skip
     theirs = shaken(transformers.SegformerForSemanticSegmentation(config))
     name = "mit_b1" if depths[0] == 2 else "mit_b5"
-    ours = loaded(segformer(CLASSES, name, None, 256), theirs, tmp_path)
+    ours = loaded(segformer(CLASSES, encoder_name=name), theirs, tmp_path)
     for size in SIZES:
         x = image(size)
         padded = pad_to_stride(x, 32)
