@@ -210,12 +210,12 @@ def _without_downloads(node: dict[str, Any], target: str) -> dict[str, Any]:
 
 def _too_large(node: Mapping[str, Any]) -> list[str]:
     problems = [
-        f"config.model.{key}: {len(value)} values are more than any model has"
+        f"config.model.{key}: {len(value)} values are more than any model takes"
         for key, value in node.items()
         if isinstance(value, list) and len(value) > LONGEST_LIST
     ]
     problems += [
-        f"config.model.{key}: {str(number)[:40]} is more than any model has"
+        f"config.model.{key}: {str(number)[:40]} is more than any model takes"
         for key, value in node.items()
         for number in numbers(value)
         if not abs(number) <= LARGEST_NUMBER  # also true for NaN
