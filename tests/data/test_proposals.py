@@ -17,7 +17,7 @@ def test_what_to_write_for_other_images_is_told_once_for_all_splits(tmp_path: Pa
     for split, top in (("train", 3999), ("val", 3000), ("test", 2000)):
         for index in range(3):
             image = rng.integers(0, top, (8, 9, 5)).astype(np.uint16)
-            image[0, 0, 0] = top
+            image[0, 0, :2] = top, 0
             for folder in ("images", "masks"):
                 (tmp_path / folder / split).mkdir(parents=True, exist_ok=True)
             np.save(tmp_path / "images" / split / f"{split}{index}.npy", image)
