@@ -24,7 +24,7 @@ from segbench.comparison.study import Study
 from segbench.comparison.wording import level, points
 from segbench.system.figures import label, plain_text
 
-LINES = ("-", "--", ":", "-.")  # where there are more models than colors
+LINES = ("-", "--", ":", "-.")  # used if there are more models than colors
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
 MARKERS = "osD^vPX"
 # Placeholders that `inline_svg` replaces by the text and grid colors of the page.
