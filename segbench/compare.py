@@ -2,6 +2,7 @@
 
     python -m segbench.compare study=NAME                     every finished run of runs/NAME
     python -m segbench.compare study=NAME baseline=unet_resnet34 strict=true
+    python -m segbench.compare study=NAME baseline=unet margin=1.0   is it as good within a point?
 
 Writes runs/NAME/report: index.html (opens without a network), report.md, tables.tex, CSV tables,
 figures and comparison.json. The exit code is 1 if a file was broken and left out, or if strict=true
@@ -37,6 +38,7 @@ def compare(config: DictConfig) -> int:
     options = Options(
         metric=plain["metric"],
         baseline=plain["baseline"],
+        margin=plain["margin"],
         unit=plain["unit"],
         block_length=plain["block_length"],
         replicates=plain["replicates"],
@@ -67,10 +69,11 @@ def _check(config: Mapping[str, Any]) -> None:
 
 
 def _print(comparison: Mapping[str, Any], page: Path) -> None:
-    from segbench.comparison import tables
+    from segbench.comparison import margin_report, tables
     from segbench.console import console, say, table
 
     shown = [tables.leaderboard(comparison)]
+    shown += [margin_report.table(comparison)] if comparison["margin"] else []
     shown += [tables.pairs(comparison)] if comparison["pairs"] else []
     for found in shown:
         grid = table(*found.heads, left=sum(column.is_text for column in found.columns))

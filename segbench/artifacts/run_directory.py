@@ -3,8 +3,7 @@
     runs/STUDY/NAME/seedN/
         config.yaml        the resolved config
         result.json        status, config, data fingerprint, protocol, budget, versions, scores
-        confusion.npz      of the test images: names [N], groups [N], matrices int64 [N, C, C + 1],
-                           boundary int64 [N, 2, C] (intersection and union of boundary bands)
+        confusion.npz      of the test images: what was counted, see `artifacts.counts`
         metrics.csv        the curves: one row per epoch
         checkpoints/       last.ckpt, best.ckpt
         samples/           pictures: image, mask, pred, error
@@ -130,7 +129,7 @@ class RunDirectory:
         matrices: np.ndarray,
         boundary: np.ndarray | None = None,
     ) -> None:
-        """Replaces confusion.npz in one step.
+        """Replaces confusion.npz in one step; see `artifacts.counts` for what it contains.
 
         Args:
             names: N image names.
@@ -140,18 +139,18 @@ class RunDirectory:
         """
         import numpy as np
 
+        from segbench.artifacts.counts import pack
+
+        counts: dict[str, Any] = pack(matrices, boundary)
         with replacing(self.confusion_file) as file:
-            counts: dict[str, Any] = {"matrices": matrices}
-            if boundary is not None:
-                counts["boundary"] = boundary
             np.savez_compressed(file, names=np.array(names), groups=np.array(groups), **counts)
 
     def read_confusion(self) -> tuple[list[str], list[str], np.ndarray]:
         """Names, groups and matrices as `write_confusion` got them."""
-        import numpy as np
+        from segbench.artifacts.counts import read_counts
 
-        with np.load(self.confusion_file) as file:
-            return file["names"].tolist(), file["groups"].tolist(), file["matrices"]
+        counts = read_counts(self.confusion_file)
+        return counts.names, counts.groups, counts.matrices()
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[bool]:

@@ -11,7 +11,6 @@ from segbench.comparison.entrants import Entrant, influence
 from segbench.comparison.statistics import Estimate, holm, resample
 from segbench.comparison.study import Study
 from segbench.comparison.verdicts import Pair
-from segbench.metrics.scores import union_counts
 
 MOST_GROUPS = 16
 MOST_REPLICATES = 2000
@@ -90,6 +89,5 @@ def decisive_images(
 
 def _image_accuracy(study: Study, label: str) -> np.ndarray:
     """Pixel accuracy of each image, all runs of a model together, float64 `[N]`."""
-    total = np.sum([run.matrices for run in study.runs[label]], axis=0)
-    hits, _ = union_counts(total)
-    return hits.sum(axis=1) / np.maximum(total.sum(axis=(1, 2)), 1)
+    counts = sum(run.images.counts.sum(axis=-1) for run in study.runs[label])
+    return np.asarray(counts[:, 0] / np.maximum(counts[:, 1], 1))

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from segbench.artifacts.typed import plain
-from segbench.comparison import breakdowns, wording
+from segbench.comparison import breakdowns, margin_report, wording
 from segbench.comparison.audit import audit
+from segbench.comparison.domination import domination
 from segbench.comparison.entrants import HEADLINES, Entrant, boundary_entrants, entrants_of
 from segbench.comparison.resampling import Unit
 from segbench.comparison.runs import LeftOut, Run
@@ -27,7 +28,9 @@ RUN_FIELDS: dict[str, type] = {
     "commit": str, "dirty": bool, "command": str, "hardware": dict, "versions": dict,
     "timings": dict, "kind": str,
 }  # fmt: skip
-SCHEMA_VERSION = 2  # 2: metric, mDice, Dice by class, curves, intervals within what is possible
+# 2: metric, mDice, Dice by class, curves, intervals within what is possible
+# 3: margin, domination
+SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -36,7 +39,10 @@ class Options:
 
     Args:
         metric: the score that is tested: `mIoU` or `mDice`; the other one is shown beside it.
-        baseline: label the others are measured against; None = the runner-up.
+        baseline: label the others are measured against; None = that of the margin, else the
+            runner-up.
+        margin: the largest loss against the baseline that does not matter, in points; None = as
+            the runs say, see `margin_report.margin_of`.
         unit: what is resampled: auto, image, block or group.
         block_length: images per block; None = chosen from the data.
         replicates: resampled image sets.
@@ -47,6 +53,7 @@ class Options:
 
     metric: str = "mIoU"
     baseline: str | None = None
+    margin: float | None = None
     unit: Unit = "auto"
     block_length: int | None = None
     replicates: int = 10_000
@@ -62,8 +69,11 @@ def compare_runs(study: Study, options: Options) -> dict[str, Any]:
         A dict that `json` can write: scores are fractions, missing values None.
 
     Raises:
+        ConfigError: a margin without a baseline.
         DataError: the baseline is not in the study, or there are too few images.
     """
+    margin = margin_report.margin_of(study, options.margin, options.baseline)
+    options = replace(options, baseline=margin.baseline if margin else options.baseline)
     entrants = entrants_of(study, options.metric)
     drawn = _resample(entrants, study, options)
     found = pairs(drawn, options.confidence)
@@ -98,9 +108,12 @@ def compare_runs(study: Study, options: Options) -> dict[str, Any]:
         "curves": curves,
         "runs": [_run(run, study) for runs in study.runs.values() for run in runs],
     }
+    result["margin"] = margin and margin_report.entry(margin, drawn, found, options.confidence)
+    result["domination"] = domination(result)
     if shown is not None:
         result |= _about_headline(entrants, shown, study, options)
-    result["verdict"], result["evidence"] = wording.verdict(result)
+    about_margin = margin_report.headline(result) if margin and shown else ("", "")
+    result["verdict"], result["evidence"] = wording.verdict(result, *about_margin)
     return _jsonable(result)
 
 
@@ -167,7 +180,7 @@ def _leaderboard(study: Study, drawn: Resampled, options: Options) -> list[dict[
 
 def _plain_scores(study: Study, label: str) -> dict[str, Any]:
     """Means over the runs of a model, without statistics: both metrics, by class too."""
-    totals = np.stack([run.matrices.sum(axis=0) for run in study.runs[label]])
+    totals = np.stack([run.images.total for run in study.runs[label]])
     found: dict[str, Any] = {}
     for metric, by_class in (("mIoU", class_iou), ("mDice", class_dice)):
         values = by_class(totals)

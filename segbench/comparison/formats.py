@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from segbench.comparison import tables
+from segbench.comparison import domination, margin_report, tables
 from segbench.comparison.entrants import HEADLINES
 from segbench.comparison.reproduce import origins
 from segbench.comparison.tables import Table
@@ -27,6 +27,11 @@ def markdown_report(comparison: Mapping[str, Any]) -> str:
         reason = markdown(entry["reason"])
         parts.append(f"- *left out*: {markdown_code(entry['path'])}: {reason}")
     parts += ["## Leaderboard", markdown_of(tables.leaderboard(comparison))]
+    if comparison["margin"]:
+        parts += ["## Margin", markdown_of(margin_report.table(comparison))]
+        parts += [markdown(margin_report.summary(comparison))]
+    for title, table in domination.tables(comparison).items():
+        parts += [f"## Accuracy and {markdown(title)}", markdown_of(table)]
     if comparison["pairs"]:
         parts += ["## Pairs", markdown_of(tables.pairs(comparison))]
     for metric in _shown_metrics(comparison):
@@ -97,6 +102,12 @@ def latex_tables(comparison: Mapping[str, Any]) -> str:
         narrow = _columns(tables.pairs(comparison), {"effect (SDs)"})
         caption = f"Pairwise differences of {metric}; p values corrected by Holm."
         parts += [_latex_table(narrow, caption, f"{study}-pairs")]
+    if comparison["margin"]:
+        found = comparison["margin"]
+        narrow = _columns(margin_report.table(comparison), {"needed for the margin"})
+        caption = f"Non-inferiority and equivalence of {metric} against {found['baseline']} within "
+        caption += f"{found['points']:g} points (two one-sided tests). {found['note']}"
+        parts += [_latex_table(narrow, caption, f"{study}-margin")]
     models = {"class", *(row["label"] for row in comparison["leaderboard"])}
     for shown in _shown_metrics(comparison):
         table = tables.classes(comparison, shown)

@@ -7,7 +7,7 @@ also differ in marker, and every axis says its unit.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from segbench.comparison.domination import COSTS, COUNTS, DOMINATED, Cost, panels
 from segbench.comparison.entrants import HEADLINES
 from segbench.comparison.runs import Run
 from segbench.comparison.study import Study
@@ -37,11 +38,6 @@ STYLE: Any = {
     "axes.grid": True, "grid.color": GRID, "grid.linewidth": 0.6, "axes.axisbelow": True,
     "legend.frameon": False, "figure.constrained_layout.use": True,
 }  # fmt: skip
-COSTS = {
-    "latency_ms": "latency (ms, median)", "params": "parameters",
-    "macs": "multiply-accumulates (MACs)", "peak_memory_mib": "peak memory (MiB)",
-}  # fmt: skip
-COUNTS = ("params", "macs")  # shown with K, M, G
 
 
 def figures(study: Study, comparison: Mapping[str, Any]) -> dict[str, Figure]:
@@ -106,25 +102,23 @@ def leaderboard(comparison: Mapping[str, Any]) -> Figure:
 
 
 def cost(comparison: Mapping[str, Any]) -> Figure | None:
-    """The score against each cost: a panel per measure and device, the Pareto front marked."""
+    """The score against each cost: a panel per measure and device, dominated models hollow."""
     scores = {row["label"]: row for row in comparison["leaderboard"]}
-    panels: dict[tuple[str, str], list[tuple[float, str]]] = {}
-    for entry in comparison["costs"]:
-        for key in COSTS:
-            if entry.get(key) and entry["model"] in scores:
-                # Times and memory depend on the machine: never two machines on one axis.
-                machine = (
-                    entry.get("device", "") if key in ("latency_ms", "peak_memory_mib") else ""
-                )
-                panels.setdefault((key, machine), []).append((entry[key], entry["model"]))
-    if not panels:
+    found = panels(comparison)
+    if not found:
         return None
-    columns = min(2, len(panels))
-    lines = -(-len(panels) // columns)
+    dominated = {
+        (row["measure"], row["device"], row["model"])
+        for row in comparison["domination"]
+        if row["status"] == DOMINATED
+    }
+    columns = min(2, len(found))
+    lines = -(-len(found) // columns)
     figure = Figure(figsize=(WIDTH, 0.5 + 2.3 * lines))
-    for number, ((key, machine), found) in enumerate(panels.items(), 1):
+    for number, ((key, machine), costs) in enumerate(found.items(), 1):
         axes = figure.add_subplot(lines, columns, number)
-        _cost_panel(axes, found, scores, look(comparison))
+        hollow = {label for *panel, label in dominated if panel == [key, machine]}
+        _cost_panel(axes, costs, scores, look(comparison), hollow)
         axes.set_xlabel(COSTS[key] + (f"\n{label(machine)}" if machine else ""))
         axes.set_ylabel(f"{comparison['metric']} (%)")
         if key in COUNTS:
@@ -137,23 +131,28 @@ def cost(comparison: Mapping[str, Any]) -> Figure | None:
 
 def _cost_panel(
     axes: Any,
-    marks: Sequence[tuple[float, str]],
+    costs: Sequence[Cost],
     scores: Mapping[str, Any],
     looks: Mapping[str, tuple[str, str]],
+    hollow: Collection[str],
 ) -> None:
-    for value, name in sorted(marks, key=lambda mark: list(looks).index(mark[1])):
-        color, marker = looks[name]
-        row = scores[name]
-        axes.plot([value, value], _percent(row["interval"]), color=color, linewidth=1.5)
-        axes.plot(value, 100 * row["value"], marker, color=color, markersize=6, label=label(name))
+    """Intervals on both axes; models in `hollow` are dominated."""
+    for cost in sorted(costs, key=lambda cost: list(looks).index(cost.label)):
+        color, marker = looks[cost.label]
+        row, at = scores[cost.label], cost.value
+        axes.plot([at, at], _percent(row["interval"]), color=color, linewidth=1.5)
+        axes.plot([cost.low, cost.high], [100 * row["value"]] * 2, color=color, linewidth=1.5)
+        inside = "none" if cost.label in hollow else color
+        mark: dict[str, Any] = {"color": color, "markersize": 6, "markerfacecolor": inside}
+        axes.plot(at, 100 * row["value"], marker, label=label(cost.label), **mark)
     front, best = [], -np.inf
-    for value, name in sorted(marks):
-        if scores[name]["value"] > best:
-            best = scores[name]["value"]
-            front.append((value, 100 * best))
+    for cost in sorted(costs, key=lambda cost: cost.value):
+        if scores[cost.label]["value"] > best:
+            best = scores[cost.label]["value"]
+            front.append((cost.value, 100 * best))
     if len(front) > 1:
         axes.plot(*zip(*front, strict=True), color=INK, linewidth=1, linestyle=":", zorder=0)
-    most = max(value for value, _ in marks)
+    most = max(cost.high for cost in costs)
     axes.set_xlim(-0.04 * most, 1.15 * most)  # room for the marker of a model that costs little
 
 
@@ -268,7 +267,7 @@ def _confusion(
 
 
 def _shares(runs: Sequence[Run]) -> np.ndarray:
-    total = np.mean([run.matrices.sum(axis=0) for run in runs], axis=0)
+    total = np.mean([run.images.total for run in runs], axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         return total / total.sum(axis=1, keepdims=True)
 

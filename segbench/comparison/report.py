@@ -11,7 +11,7 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from segbench.comparison import formats, plots, tables, wording
+from segbench.comparison import domination, formats, margin_report, plots, tables, wording
 from segbench.comparison.comparison import write_json
 from segbench.comparison.entrants import HEADLINES
 from segbench.comparison.gallery import Gallery
@@ -84,6 +84,8 @@ def _page(
         captions=_captions(comparison, pair),
         leaderboard=tables.leaderboard(comparison),
         pairs=tables.pairs(comparison),
+        margin=margin_report.table(comparison) if comparison["margin"] else None,
+        costs=domination.tables(comparison),
         classes={
             HEADLINES[metric]: tables.classes(comparison, metric)
             for metric in sorted(HEADLINES, key=lambda metric: metric != comparison["metric"])
@@ -102,8 +104,8 @@ def _captions(comparison: Mapping[str, Any], pair: Mapping[str, Any] | None) -> 
     shares = "each row in percent of the true pixels of its class"
     return {
         "leaderboard": f"Each model's {score}",
-        "cost": f"{score} and cost: intervals as bars; dotted, the models that none beats at a "
-        "lower cost",
+        "cost": f"{score} and cost: intervals as bars on both axes; dotted, the models that none "
+        "beats at a lower cost; hollow, the models that are dominated beyond doubt",
         "classes": "Class by class, in points: blue where a model is better, orange where it is "
         "worse; * = significant after correction over the classes",
         "curves": "Learning curves: mean over seeds, band from the lowest to the highest seed",

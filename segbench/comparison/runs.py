@@ -11,11 +11,12 @@ from pathlib import Path
 
 import numpy as np
 
+from segbench.artifacts.counts import ImageCounts, read_counts
 from segbench.artifacts.result import DataInfo, Protocol, Result, Scores
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.data.classes import ClassSet
 from segbench.errors import ResultError
-from segbench.metrics.scores import check_counts, class_iou, mean_over_classes
+from segbench.metrics.scores import class_iou, mean_over_classes
 
 # What NumPy raises for a damaged .npz file; NotImplementedError for an unknown compression.
 BROKEN_ARCHIVE = (
@@ -36,10 +37,7 @@ class Run:
         protocol: how it was scored.
         classes: the classes.
         scores: of the split that was scored.
-        names, groups: `[N]`, of each image.
-        matrices: int64 `[N, C, C + 1]`.
-        boundary: int64 `[N, 2, C]`; intersection and union of the boundary bands (Boundary IoU,
-            Cheng et al. 2021) of each image and class; None if they were not counted.
+        images: its images and what was counted of them.
     """
 
     path: Path
@@ -49,10 +47,17 @@ class Run:
     protocol: Protocol
     classes: ClassSet
     scores: Scores
-    names: list[str]
-    groups: list[str]
-    matrices: np.ndarray
-    boundary: np.ndarray | None = None
+    images: ImageCounts
+
+    @property
+    def names(self) -> list[str]:
+        """The name of each image."""
+        return self.images.names
+
+    @property
+    def groups(self) -> list[str]:
+        """The group of each image."""
+        return self.images.groups
 
     @property
     def seed(self) -> int:
@@ -87,59 +92,31 @@ def read_run(folder: Path) -> Run | LeftOut:
     if data is None or protocol is None or classes is None or scores is None:
         return LeftOut(folder, "the run was not tested (test=false)", broken=False)
     try:
-        names, groups, matrices = directory.read_confusion()
-        _check_matrices(names, groups, matrices, classes)
-        boundary = _read_boundary(folder, matrices.shape)
-        _check_score(matrices, scores, protocol.absent_classes, data.split)
+        images = read_counts(directory.confusion_file)
+        _check_classes(images, classes)
+        _check_score(images.total, scores, protocol.absent_classes, data.split)
     except FileNotFoundError:
         return LeftOut(folder, "there is no confusion.npz; run it again", broken=True)
     except BROKEN_ARCHIVE as error:
         return LeftOut(folder, f"confusion.npz is corrupt ({error}); run it again", broken=True)
-    if not matrices.any():
+    if not images.total.any():
         reason = (
             f"the {data.split} split has no labels, so there is nothing to compare; add masks, or "
             "score another split in a study of its own "
             "(segbench.evaluate ckpt=FILE split=val study=NAME)"
         )
         return LeftOut(folder, reason, broken=False)
-    return Run(
-        folder, result.name, result, data, protocol, classes, scores,
-        names, groups, matrices, boundary,
-    )  # fmt: skip
+    return Run(folder, result.name, result, data, protocol, classes, scores, images)
 
 
-def _read_boundary(folder: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    with np.load(RunDirectory(folder).confusion_file) as file:
-        boundary = file.get("boundary")
-    expected = (shape[0], 2, shape[1])
-    if boundary is None:
-        return None
-    if boundary.shape != expected:
-        raise ValueError(f"boundary counts {boundary.shape}, expected {expected}")
-    check_counts(boundary, "boundary counts")
-    if (boundary[:, 0] > boundary[:, 1]).any():
-        raise ValueError("boundary counts: an intersection is larger than its union")
-    return boundary
+def _check_classes(images: ImageCounts, classes: ClassSet) -> None:
+    if len(images.total) != classes.num_classes:
+        raise ValueError(f"counts of {len(images.total)} classes, expected {classes.num_classes}")
 
 
-def _check_matrices(
-    names: list[str], groups: list[str], matrices: np.ndarray, classes: ClassSet
-) -> None:
-    """Raises ValueError unless there is one matrix of pixel counts per image."""
-    expected = (len(names), classes.num_classes, classes.num_classes + 1)
-    if not all(isinstance(text, str) for text in (*names, *groups)):
-        raise ValueError("names or groups that are no text")
-    if matrices.shape != expected or len(groups) != len(names):
-        raise ValueError(
-            f"matrices {matrices.shape}, {len(names)} names, {len(groups)} groups; "
-            f"expected {expected}"
-        )
-    check_counts(matrices, "matrices")
-
-
-def _check_score(matrices: np.ndarray, scores: Scores, absent: str, split: str) -> None:
-    """Raises ValueError unless the matrices give the score in result.json."""
-    found = float(mean_over_classes(class_iou(matrices.sum(axis=0)), absent))
+def _check_score(total: np.ndarray, scores: Scores, absent: str, split: str) -> None:
+    """Raises ValueError unless the counts give the score in result.json."""
+    found = float(mean_over_classes(class_iou(total), absent))
     if not _agree(scores.mIoU, found):
         stated = f"result.json says {scores.mIoU} on {split}"
         raise ValueError(f"it gives mIoU {found:.6f}, but {stated}")

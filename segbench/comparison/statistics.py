@@ -188,7 +188,9 @@ def resample(
     series = np.stack([influence(entrant.counts).mean(axis=0) for entrant in entrants])
     plan = resampling.plan(groups, series, unit, block_length)
     labeled = counts[0, :, 2].sum(axis=0) > 0
-    gathered = plan.gather(counts.swapaxes(0, 1)).astype(np.float64)
+    shared = bool((counts[1:, :, 2] == counts[:1, :, 2]).all())
+    gathered = plan.gather(counts[:, :, :2].swapaxes(0, 1)).astype(np.float64)
+    truth = plan.gather(counts[: 1 if shared else None, :, 2].swapaxes(0, 1)).astype(np.float64)
 
     rng = np.random.default_rng(seed)
     chunk = max(1, CHUNK_BYTES // (8 * max(gathered[0].size, len(gathered))))
@@ -197,7 +199,7 @@ def resample(
     deviation = np.zeros((2, *observed.shape))
     for start in range(0, replicates, chunk):
         weights = plan.weights(min(chunk, replicates - start), rng)
-        scores = resampled_scores(gathered, weights, absent, labeled)
+        scores = resampled_scores(gathered, truth, weights, absent, labeled)
         rows = slice(start, start + len(weights))
         runs[rows] = scores[..., -1]
         for model, part in enumerate(parts):

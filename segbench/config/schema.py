@@ -151,6 +151,9 @@ class CompareConfig:
     metric: str = choice("mIoU", "mDice")
     # null: the runner-up
     baseline: str | None = None
+    # the largest loss against the baseline that does not matter, in points; null: as the study file
+    # says (compare.margin), which fixes it before the first run
+    margin: float | None = within(None, 0.01, 100)
 
     # Statistics. What is resampled; auto: groups where there are ten or more, else blocks of frames
     unit: str = choice("auto", "image", "block", "group")

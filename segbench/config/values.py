@@ -137,6 +137,8 @@ def _check_report(options: Any) -> list[str]:
         except OmegaConfBaseException as error:
             problems.append(f"{key}: {str(error).splitlines()[0]}")
     values = {key: known[key] for key in known if not OmegaConf.is_missing(known, key)}
+    if values["margin"] is not None and values["baseline"] is None:
+        problems.append("margin: needs compare.baseline, the model that a loss is measured against")
     return [f"compare.{text}" for text in problems + wrong_values(values, CompareConfig)]
 
 
