@@ -9,6 +9,9 @@ predicted; the confusion matrix is needed only summed. So confusion.npz contains
     cells, cell_counts, cell_ends   the matrix of each image, without its zeros: positions in the
                                     flattened matrix, their counts, and where each image ends
     boundary          [N, 2, C]     intersection and union of boundary bands, if counted
+    sum_NAME          [N, 2, K]     float64: of a score that is a mean over images or pixels the
+                                    numerator and denominator, by class (K = C) or not (K = 1)
+    bins_NAME         [N, K, 15, 3] pixels, right ones and sum of confidences by bin
 
 in the smallest integer type that fits. With 150 classes that is a hundredth of one dense matrix per
 image, which earlier versions wrote as `matrices` `[N, C, C + 1]`; such files are read too.
@@ -17,12 +20,13 @@ image, which earlier versions wrote as `matrices` `[N, C, C + 1]`; such files ar
 from __future__ import annotations
 
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from segbench.metrics.scores import check_counts, union_counts
+from segbench.metrics.scores import check_counts, reduced
 
 LARGEST_INT32 = 1 << 28  # sums of a few such counts still fit into 32 bits
 
@@ -37,6 +41,7 @@ class ImageCounts:
         counts: int32 or int64 `[N, 3, C]`; hits, labeled and predicted pixels.
         total: int64 `[C, C + 1]`.
         boundary: int64 `[N, 2, C]` or None.
+        extras: names of the arrays `sum_NAME` and `bins_NAME` that the file has.
     """
 
     file: Path
@@ -45,6 +50,21 @@ class ImageCounts:
     counts: np.ndarray
     total: np.ndarray
     boundary: np.ndarray | None = None
+    extras: tuple[str, ...] = ()
+
+    def extra(self, key: str) -> np.ndarray:
+        """One of `extras`, float64; read from the file now.
+
+        Raises:
+            ValueError: it is of other images, or contains what no sum is.
+        """
+        with np.load(self.file) as stored:
+            found = stored[key]
+        if found.dtype.kind != "f" or found.ndim < 3 or len(found) != len(self.names):
+            raise ValueError(f"{key} {found.dtype} {found.shape} of {len(self.names)} images")
+        if not np.isfinite(found).all():
+            raise ValueError(f"{key} contains values that are not finite")
+        return found.astype(np.float64)
 
     def matrices(self) -> np.ndarray:
         """One confusion matrix per image, int64 `[N, C, C + 1]`; read again from the file."""
@@ -52,12 +72,17 @@ class ImageCounts:
             return _dense(stored, self.total.shape)
 
 
-def pack(matrices: np.ndarray, boundary: np.ndarray | None = None) -> dict[str, np.ndarray]:
+def pack(
+    matrices: np.ndarray,
+    boundary: np.ndarray | None = None,
+    extras: Mapping[str, np.ndarray] | None = None,
+) -> dict[str, np.ndarray]:
     """The arrays of confusion.npz but for names and groups.
 
     Args:
         matrices: int64 `[N, C, C + 1]`.
         boundary: int64 `[N, 2, C]`, if counted.
+        extras: the arrays `sum_NAME` and `bins_NAME`.
 
     Raises:
         ValueError: they are no counts of pixels.
@@ -76,14 +101,7 @@ def pack(matrices: np.ndarray, boundary: np.ndarray | None = None) -> dict[str, 
     if boundary is not None:
         check_counts(boundary, "boundary counts")
         found["boundary"] = _small(boundary)
-    return found
-
-
-def reduced(matrices: np.ndarray) -> np.ndarray:
-    """Hits, labeled and predicted pixels of every class, int64 `[..., 3, C]`."""
-    hits, union = union_counts(matrices)
-    labeled = matrices.sum(axis=-1)
-    return np.stack([hits, labeled, union - labeled + hits], axis=-2)
+    return found | dict(extras or {})
 
 
 def read_counts(file: Path) -> ImageCounts:
@@ -96,6 +114,7 @@ def read_counts(file: Path) -> ImageCounts:
     with np.load(file) as stored:
         names, groups = stored["names"].tolist(), stored["groups"].tolist()
         boundary = stored.get("boundary")
+        extras = tuple(key for key in stored if key.startswith(("sum_", "bins_")))
         if "matrices" in stored:
             matrices = stored["matrices"]
             _check_dense(matrices, len(names))
@@ -115,7 +134,7 @@ def read_counts(file: Path) -> ImageCounts:
         raise ValueError(f"{len(names)} names, {len(groups)} groups; expected as many")
     is_small = counts.max(initial=0) < LARGEST_INT32
     counts = counts.astype(np.int32 if is_small else np.int64)
-    return ImageCounts(file, names, groups, counts, total, boundary)
+    return ImageCounts(file, names, groups, counts, total, boundary, extras)
 
 
 def _dense(stored: np.lib.npyio.NpzFile, shape: tuple[int, ...]) -> np.ndarray:

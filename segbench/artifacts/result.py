@@ -183,6 +183,11 @@ class Scores:
         boundary_F, mean_boundary_F: boundary F-score by class, and its mean.
         boundary_IoU, mean_boundary_IoU: boundary IoU by class, and its mean.
         ECE: expected calibration error.
+        by_image: fine-grained scores by name, see `metrics.fine_grained`.
+        NLL, Brier, SCE, AURC: of the probabilities, see `metrics.probabilistic`.
+        class_SCE: calibration error by class.
+        HD95, NSD: of the outlines by class, see `metrics.surface`; mean over images.
+        mean_HD95, mean_NSD: their means.
         category_IoU, mean_category_IoU: of Cityscapes' categories.
         iIoU, mean_iIoU, category_iIoU, mean_category_iIoU: Cityscapes' instance-weighted IoU.
     """
@@ -204,6 +209,16 @@ class Scores:
     boundary_IoU: ByClass | None = None
     mean_boundary_IoU: Fraction | None = None
     ECE: Fraction | None = None
+    by_image: ByClass | None = None
+    NLL: Amount | None = None
+    Brier: Annotated[float, Strict(), Field(ge=0, le=2, allow_inf_nan=False)] | None = None
+    SCE: Fraction | None = None
+    class_SCE: ByClass | None = None
+    AURC: Fraction | None = None
+    HD95: dict[Text, Amount | None] | None = None
+    mean_HD95: Amount | None = None
+    NSD: ByClass | None = None
+    mean_NSD: Fraction | None = None
     category_IoU: ByClass | None = None
     mean_category_IoU: Fraction | None = None
     iIoU: ByClass | None = None

@@ -18,7 +18,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -128,6 +128,7 @@ class RunDirectory:
         groups: Sequence[str],
         matrices: np.ndarray,
         boundary: np.ndarray | None = None,
+        extras: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         """Replaces confusion.npz in one step; see `artifacts.counts` for what it contains.
 
@@ -136,12 +137,13 @@ class RunDirectory:
             groups: N group names.
             matrices: int64 `[N, C, C + 1]`.
             boundary: int64 `[N, 2, C]`, intersection and union of the boundary bands, if counted.
+            extras: what else was counted, see `artifacts.counts`.
         """
         import numpy as np
 
         from segbench.artifacts.counts import pack
 
-        counts: dict[str, Any] = pack(matrices, boundary)
+        counts: dict[str, Any] = pack(matrices, boundary, extras)
         with replacing(self.confusion_file) as file:
             np.savez_compressed(file, names=np.array(names), groups=np.array(groups), **counts)
 

@@ -75,7 +75,7 @@ def compare_runs(study: Study, options: Options) -> dict[str, Any]:
     margin = margin_report.margin_of(study, options.margin, options.baseline)
     options = replace(options, baseline=margin.baseline if margin else options.baseline)
     entrants = entrants_of(study, options.metric)
-    drawn = _resample(entrants, study, options)
+    drawn = resample_study(entrants, study, options)
     found = pairs(drawn, options.confidence)
     shown = headline(drawn, found, options.baseline)
     costs, unread_costs = read_costs(study)
@@ -114,10 +114,15 @@ def compare_runs(study: Study, options: Options) -> dict[str, Any]:
         result |= _about_headline(entrants, shown, study, options)
     about_margin = margin_report.headline(result) if margin and shown else ("", "")
     result["verdict"], result["evidence"] = wording.verdict(result, *about_margin)
-    return _jsonable(result)
+    return jsonable(result)
 
 
-def _resample(entrants: Sequence[Entrant], study: Study, options: Options) -> Resampled:
+def resample_study(entrants: Sequence[Entrant], study: Study, options: Options) -> Resampled:
+    """The models of a study on resampled images.
+
+    Raises:
+        DataError: there are too few images.
+    """
     try:
         return resample(
             entrants,
@@ -152,7 +157,7 @@ def _about_headline(
         "images": breakdowns.decisive_images(entrants, pair, study, options.gallery),
     }
     if study.has_boundary:
-        near = _resample(boundary_entrants(study, options.metric), study, options)
+        near = resample_study(boundary_entrants(study, options.metric), study, options)
         found["boundary"] = near.difference(pair.a, pair.b).summary(-1, confidence)
     return found
 
@@ -256,12 +261,12 @@ def _of(kind: type, value: Any) -> Any:
     return value if isinstance(value, kind) else None
 
 
-def _jsonable(value: Any) -> Any:
+def jsonable(value: Any) -> Any:
     """NumPy values to Python's, NaN and infinity to None."""
     if isinstance(value, Mapping):
-        return {str(key): _jsonable(item) for key, item in value.items()}
+        return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | list | tuple):
-        return [_jsonable(item) for item in value]
+        return [jsonable(item) for item in value]
     if isinstance(value, float | np.floating):
         return float(value) if np.isfinite(value) else None
     return value.item() if isinstance(value, np.generic) else value

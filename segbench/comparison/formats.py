@@ -97,17 +97,17 @@ def latex_tables(comparison: Mapping[str, Any]) -> str:
     caption = f"{metric} with {tables.level(comparison)}, on {comparison['num_images']} "
     caption += f"{comparison['split']} images of {comparison['label_protocol']}."
     parts = ["% needs \\usepackage{booktabs}", f"% {latex(tables.method(comparison))}"]
-    parts += [_latex_table(board, caption, f"{study}-leaderboard", bold_model)]
+    parts += [latex_table(board, caption, f"{study}-leaderboard", bold_model)]
     if comparison["pairs"]:
         narrow = _columns(tables.pairs(comparison), {"effect (SDs)"})
         caption = f"Pairwise differences of {metric}; p values corrected by Holm."
-        parts += [_latex_table(narrow, caption, f"{study}-pairs")]
+        parts += [latex_table(narrow, caption, f"{study}-pairs")]
     if comparison["margin"]:
         found = comparison["margin"]
         narrow = _columns(margin_report.table(comparison), {"needed for the margin"})
         caption = f"Non-inferiority and equivalence of {metric} against {found['baseline']} within "
         caption += f"{found['points']:g} points (two one-sided tests). {found['note']}"
-        parts += [_latex_table(narrow, caption, f"{study}-margin")]
+        parts += [latex_table(narrow, caption, f"{study}-margin")]
     models = {"class", *(row["label"] for row in comparison["leaderboard"])}
     for shown in _shown_metrics(comparison):
         table = tables.classes(comparison, shown)
@@ -115,7 +115,7 @@ def latex_tables(comparison: Mapping[str, Any]) -> str:
         caption = f"{HEADLINES[shown]} by class (%), mean over seeds."
         name = f"{study}-classes" + ("" if shown == metric else f"-{HEADLINES[shown].lower()}")
         bold = _bold_class(comparison, table) if shown == metric else None
-        parts += [_latex_table(table, caption, name, bold)]
+        parts += [latex_table(table, caption, name, bold)]
     return "\n".join(parts)
 
 
@@ -128,9 +128,10 @@ def _columns(table: Table, without: set[str]) -> Table:
     return Table(tuple(c for c in table.columns if c.head not in without), table.rows)
 
 
-def _latex_table(
+def latex_table(
     table: Table, caption: str, name: str, is_bold: Callable[[Any, int], bool] | None = None
 ) -> str:
+    """One booktabs table; `is_bold` says of a row and a column whether the cell is bold."""
     lines = []
     for row, cells in zip(table.rows, table.texts(), strict=True):
         shown = [

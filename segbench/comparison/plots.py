@@ -1,7 +1,7 @@
 """The figures of a report: drawn once, as SVG that follows the page's light or dark colors.
 
 Colors are those of Okabe & Ito (2008), which readers with any color vision can tell apart; models
-also differ in marker, and every axis says its unit.
+also differ in marker, and from the eighth on, where colors repeat, in another marker and line.
 """
 
 from __future__ import annotations
@@ -27,6 +27,9 @@ from segbench.figures import label, plain_text
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
 MARKERS = "osD^vPX"
+LINES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))
+MOST_BANDS = len(COLORS)  # of learning curves: more of them hide each other
+MOST_COLUMNS = 8  # of the heat map of classes
 # Stand-ins that `inline_svg` replaces by the text and grid colors of the page.
 INK, GRID = "#232425", "#d9dadb"
 DIVERGING = LinearSegmentedColormap.from_list("okabe", ["#D55E00", "#f7f7f7", "#0072B2"])
@@ -42,7 +45,7 @@ STYLE: Any = {
 
 def figures(study: Study, comparison: Mapping[str, Any]) -> dict[str, Figure]:
     """All figures there is data for, by name."""
-    with _style():
+    with style():
         drawn = {
             "leaderboard": leaderboard(comparison),
             "cost": cost(comparison),
@@ -54,14 +57,15 @@ def figures(study: Study, comparison: Mapping[str, Any]) -> dict[str, Figure]:
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def style() -> Iterator[None]:
+    """Inside, figures are drawn in the style of a report."""
     with plain_text(), matplotlib.rc_context(STYLE):
         yield
 
 
 def save(figure: Figure, stem: Path) -> None:
     """Writes `stem.svg` and `stem.png`."""
-    with _style():
+    with style():
         figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
         figure.savefig(stem.with_suffix(".png"), dpi=200, facecolor="white")
 
@@ -69,7 +73,7 @@ def save(figure: Figure, stem: Path) -> None:
 def inline_svg(figure: Figure) -> str:
     """The SVG element alone, with the page's colors for text and grid."""
     buffer = io.StringIO()
-    with _style():
+    with style():
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
@@ -77,11 +81,16 @@ def inline_svg(figure: Figure) -> str:
 
 
 def look(comparison: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Color and marker of each model, by its place on the leaderboard."""
+    """Color and marker of each model, by its place on the leaderboard: no two alike up to 49."""
     return {
-        row["label"]: (COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)])
+        row["label"]: (COLORS[i % len(COLORS)], MARKERS[(i + i // len(COLORS)) % len(MARKERS)])
         for i, row in enumerate(comparison["leaderboard"])
     }
+
+
+def legend_height(names: int) -> float:
+    """Inches that a legend in three columns takes."""
+    return 0.2 * -(-names // 3)
 
 
 def leaderboard(comparison: Mapping[str, Any]) -> Figure:
@@ -114,7 +123,7 @@ def cost(comparison: Mapping[str, Any]) -> Figure | None:
     }
     columns = min(2, len(found))
     lines = -(-len(found) // columns)
-    figure = Figure(figsize=(WIDTH, 0.5 + 2.3 * lines))
+    figure = Figure(figsize=(WIDTH, 0.3 + legend_height(len(scores)) + 2.3 * lines))
     for number, ((key, machine), costs) in enumerate(found.items(), 1):
         axes = figure.add_subplot(lines, columns, number)
         hollow = {label for *panel, label in dominated if panel == [key, machine]}
@@ -165,7 +174,8 @@ def class_differences(comparison: Mapping[str, Any]) -> Figure | None:
     if comparison["headline"] is None:
         return None
     against = comparison["baseline"] or comparison["pairs"][comparison["headline"]]["b"]
-    columns = [pair for pair in comparison["pairs"] if against in (pair["a"], pair["b"])][:8]
+    columns = [pair for pair in comparison["pairs"] if against in (pair["a"], pair["b"])]
+    columns = columns[:MOST_COLUMNS]
     signs = [1 if pair["b"] == against else -1 for pair in columns]
     names = comparison["classes"]
     values = 100 * np.array(
@@ -205,14 +215,19 @@ def curves(comparison: Mapping[str, Any]) -> Figure | None:
     ]
     if not panels:
         return None
-    figure = Figure(figsize=(WIDTH, 2.5 * len(panels) + 0.4))
+    looks = look(comparison)
+    height = 2.5 * len(panels) + 0.2 + legend_height(len(looks))
+    figure = Figure(figsize=(WIDTH, height))
     for number, (key, title, factor) in enumerate(panels, 1):
         axes = figure.add_subplot(len(panels), 1, number)
-        for name, (color, _) in look(comparison).items():
+        for place, (name, (color, _)) in enumerate(looks.items()):
+            line = LINES[place // len(COLORS) % len(LINES)]
             if curve := comparison["curves"].get(name, {}).get(key):
                 mean, low, high = (_percent(curve[k], factor) for k in ("mean", "low", "high"))
-                axes.plot(curve["epochs"], mean, color=color, label=label(name))
-                axes.fill_between(curve["epochs"], low, high, color=color, alpha=0.2, linewidth=0)
+                axes.plot(curve["epochs"], mean, color=color, linestyle=line, label=label(name))
+                if len(looks) <= MOST_BANDS:
+                    band: dict[str, Any] = {"color": color, "alpha": 0.2, "linewidth": 0}
+                    axes.fill_between(curve["epochs"], low, high, **band)
         axes.set(xlabel="epoch", ylabel=title)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=3,

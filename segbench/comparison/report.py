@@ -74,6 +74,7 @@ def _page(
     if comparison["headline"] is not None:
         pair = comparison["pairs"][comparison["headline"]]
     low, high = _axis(comparison)
+    first = tables.first_pairs(comparison)
     return environment.get_template("report.html.j2").render(
         c=comparison,
         pair=pair,
@@ -83,7 +84,8 @@ def _page(
         svg=svg,
         captions=_captions(comparison, pair),
         leaderboard=tables.leaderboard(comparison),
-        pairs=tables.pairs(comparison),
+        pairs=tables.pairs(comparison, first),
+        all_pairs=tables.pairs(comparison) if len(first) < len(comparison["pairs"]) else None,
         margin=margin_report.table(comparison) if comparison["margin"] else None,
         costs=domination.tables(comparison),
         classes={
@@ -100,15 +102,19 @@ def _page(
 
 def _captions(comparison: Mapping[str, Any], pair: Mapping[str, Any] | None) -> dict[str, str]:
     """What each figure shows, with the units of its colors."""
+    few_models = len(comparison["leaderboard"]) <= plots.MOST_BANDS
     score, a, b = comparison["metric"], pair and pair["a"], pair and pair["b"]
+    most = plots.MOST_COLUMNS
     shares = "each row in percent of the true pixels of its class"
     return {
         "leaderboard": f"Each model's {score}",
         "cost": f"{score} and cost: intervals as bars on both axes; dotted, the models that none "
         "beats at a lower cost; hollow, the models that are dominated beyond doubt",
         "classes": "Class by class, in points: blue where a model is better, orange where it is "
-        "worse; * = significant after correction over the classes",
-        "curves": "Learning curves: mean over seeds, band from the lowest to the highest seed",
+        "worse; * = significant after correction over the classes"
+        + (f" (the first {most} models)" if len(comparison["leaderboard"]) > most + 1 else ""),
+        "curves": "Learning curves: mean over seeds"
+        + (", band from the lowest to the highest seed" if few_models else ""),
         "confusion": f"Where the pixels go: {a} minus {b}, in points of the true pixels of each "
         "class; on the diagonal blue is better",
         "confusion_first": f"{a}: {shares}, runs averaged",

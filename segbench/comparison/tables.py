@@ -115,8 +115,20 @@ def _model(row: Row) -> str:
     return row["label"] + (" (predictions)" if row["kind"] == "evaluate" else "")
 
 
-def pairs(comparison: Mapping[str, Any]) -> Table:
-    """One row per pair of models."""
+MOST_PAIRS = 15  # at once: six models have as many
+
+
+def first_pairs(comparison: Mapping[str, Any]) -> list[Row]:
+    """The pairs to show first: all, or of many models those of the baseline or the best."""
+    found = comparison["pairs"]
+    if len(found) <= MOST_PAIRS:
+        return list(found)
+    chosen = comparison["baseline"] or comparison["leaderboard"][0]["label"]
+    return [pair for pair in found if chosen in (pair["a"], pair["b"])]
+
+
+def pairs(comparison: Mapping[str, Any], rows: list[Row] | None = None) -> Table:
+    """One row per pair of models: all of them, or those of `rows`."""
     columns = [
         Column("models", "the first minus the second", lambda row: f"{row['a']} − {row['b']}",
                {"a": lambda row: row["a"], "b": lambda row: row["b"]}, is_text=True),
@@ -139,7 +151,7 @@ def pairs(comparison: Mapping[str, Any]) -> Table:
                 "p_improvement_low": lambda row: row["improvement"][1],
                 "p_improvement_high": lambda row: row["improvement"][2]}),
     ]  # fmt: skip
-    return _table(columns, comparison["pairs"])
+    return _table(columns, comparison["pairs"] if rows is None else rows)
 
 
 def classes(comparison: Mapping[str, Any], metric: str | None = None) -> Table:

@@ -99,21 +99,22 @@ def _pair(
 def _improvement(drawn: Resampled, a: int, b: int, level: float) -> tuple[float, float, float]:
     """Probability of improvement over pairs of runs (rliable), with a bootstrap interval."""
     rng = np.random.default_rng(0)
-    observed = _wins(drawn.scores[a][None, :, -1], drawn.scores[b][None, :, -1])
-    redrawn = _wins(
-        _redraw(drawn.runs[a], rng, len(drawn.scores[a])),
-        _redraw(drawn.runs[b], rng, len(drawn.scores[b])),
+    observed = wins(drawn.scores[a][None, :, -1], drawn.scores[b][None, :, -1])
+    redrawn = wins(
+        redraw(drawn.runs[a], rng, len(drawn.scores[a])),
+        redraw(drawn.runs[b], rng, len(drawn.scores[b])),
     )
     low, high = np.quantile(redrawn, [level / 2, 1 - level / 2])
     return float(observed[0]), float(low), float(high)
 
 
-def _wins(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def wins(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Share of the pairs of runs that `a` wins, ties half: `[R, S]` and `[R, T]` to `[R]`."""
     ahead = a[:, :, None] - b[:, None, :]
     return ((ahead > 0) + 0.5 * (ahead == 0)).mean(axis=(1, 2))
 
 
-def _redraw(runs: np.ndarray, rng: np.random.Generator, number: int) -> np.ndarray:
+def redraw(runs: np.ndarray, rng: np.random.Generator, number: int) -> np.ndarray:
     """`number` seeds with replacement, drawn again in each replicate: `[R, S]` to `[R, number]`."""
     return np.take_along_axis(runs, rng.integers(runs.shape[1], size=(len(runs), number)), axis=1)
 
@@ -128,7 +129,7 @@ def ranks(drawn: Resampled) -> np.ndarray:
         float64 `[M, M]`; row = model, column = place (0 = best); rows sum to one.
     """
     rng = np.random.default_rng(0)
-    means = [_redraw(runs, rng, max(1, runs.shape[1] - 1)).mean(axis=1) for runs in drawn.runs]
+    means = [redraw(runs, rng, max(1, runs.shape[1] - 1)).mean(axis=1) for runs in drawn.runs]
     place = np.argsort(np.argsort(-np.stack(means, axis=1), axis=1), axis=1)
     return np.stack([(place == rank).mean(axis=0) for rank in range(len(means))], axis=1)
 

@@ -144,7 +144,9 @@ class CompareConfig:
     """Everything that `python -m segbench.compare` understands at the top level."""
 
     # Which runs: RUNS/STUDY/*/seed*, all of them or only those of these names (MODEL-DATA)
-    study: str = MISSING
+    study: str | None = None
+    # instead: several studies, each of another data set; the report goes to RUNS/A+B+C/report
+    studies: list[str] = field(default_factory=list)
     runs: str = path("runs")
     only: list[str] = field(default_factory=list)
     # The score that is tested; the other one is shown beside it

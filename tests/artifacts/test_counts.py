@@ -3,8 +3,9 @@
 import numpy as np
 import pytest
 
-from segbench.artifacts.counts import pack, read_counts, reduced
+from segbench.artifacts.counts import pack, read_counts
 from segbench.artifacts.run_directory import RunDirectory
+from segbench.metrics.scores import reduced
 
 RNG = np.random.default_rng(0)
 

@@ -361,3 +361,17 @@ def test_every_column_is_explained(page, comparison):
         assert column.help
     for column in (*tables.leaderboard(comparison).columns[2:], *tables.pairs(comparison).columns):
         assert f'title="{html.escape(column.help)}"'.replace("&#x27;", "&#39;") in text
+
+
+def test_thirty_models_are_told_apart_and_the_verdict_stands_before_435_pairs(tmp_path):
+    path = write_study(tmp_path, {f"m{i}": i / 20 for i in range(30)}, seeds=2)
+    found = compare_runs(read_study(path), FAST)
+    assert len(found["pairs"]) == 435
+    assert len(set(plots.look(found).values())) == 30
+    figure = plots.curves(found)
+    lines = {(line.get_color(), line.get_linestyle()) for line in figure.axes[0].lines}
+    assert len(lines) == 30
+    first = tables.first_pairs(found)
+    assert len(first) == 29
+    text = write(path, found).read_text()
+    assert text.index("<details><summary>All 435 pairs") > text.index('id="pairs"')

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 import scipy.stats
 
-from segbench.artifacts.counts import reduced
 from segbench.comparison.entrants import Entrant, count, influence, scores_of
 from segbench.comparison.statistics import Estimate, holm, resample
-from segbench.metrics.scores import class_dice, class_iou, mean_over_classes
+from segbench.metrics.scores import class_dice, class_iou, mean_over_classes, reduced
 from tests.comparison.fabricated import matrices as matrices_of
 from tests.comparison.simulation import World
 
