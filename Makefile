@@ -2,15 +2,17 @@
 PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
+# The launchers are left out: what they need would hold back the versions of all others.
+LOCKED := dashboard refine export explain pretrained tune dev
 
-.PHONY: help setup train test test-all gpu lint format architectures datasets results lock clean
+.PHONY: help setup train test test-all gpu lint package format architectures datasets results lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-setup: .venv/ready  ## make .venv with everything that is needed
+setup: .venv/ready  ## create .venv with all dependencies
 
-# uv takes torch and torchvision as a matching pair from the registry, at the versions of the lock.
+# uv installs torch and torchvision as a matching pair from the registry, at the versions of the lock file.
 .venv/ready: pyproject.toml requirements.lock
 	$(PYTHON) -m venv .venv
 	$(BIN)/python -m pip install --quiet uv
@@ -20,22 +22,28 @@ setup: .venv/ready  ## make .venv with everything that is needed
 train: setup  ## set up, then train U-Net on the built-in data; ARGS="model=unet seed=1"
 	$(BIN)/python -m segbench.train $(ARGS)
 
-test: setup  ## set up, then run the tests on all cores, without those marked slow
+test: setup  ## set up, then run all tests not marked slow, on all cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto $(ARGS)
 
-test-all: setup  ## all tests, the slow ones too
+test-all: setup  ## run all tests, including the slow ones
 	$(BIN)/python -m pytest $(ARGS)
 
-gpu: setup  ## with minutes of a GPU: checks, speed, a study; ARGS="--root PATH", --dry starts nothing
+gpu: setup  ## use a GPU for minutes: checks, speed, a study; ARGS="--root PATH", --dry starts nothing
 	$(BIN)/python -m tools.gpu $(ARGS)
 
-lint: setup  ## ruff, mypy and codespell
+lint: setup  ## run ruff, mypy and codespell
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/codespell -D - -D .codespell-words
 
-format: setup  ## let ruff rewrite the sources
+package: setup  ## build the wheel and the sdist into dist/ and check them
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation > /dev/null
+	$(BIN)/twine check --strict dist/*
+	$(BIN)/check-wheel-contents dist/*.whl
+
+format: setup  ## format the sources with ruff
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
@@ -45,12 +53,12 @@ architectures: setup  ## draw every model of conf/model into docs/architectures
 datasets: setup  ## write docs/datasets.md from conf/data
 	$(BIN)/python tools/datasets_page.py
 
-results: setup  ## write all tables of results from experiments/results; ARGS=runs/NAME publishes a study
+results: setup  ## update all result tables from experiments/results; ARGS=runs/NAME publishes a study
 	$(BIN)/python tools/publish.py $(ARGS)
 
-lock: setup  ## write requirements.lock again from pyproject.toml
-	$(BIN)/uv pip compile --quiet pyproject.toml --all-extras --python-version 3.11 --universal \
+lock: setup  ## regenerate requirements.lock from pyproject.toml
+	$(BIN)/uv pip compile --quiet pyproject.toml $(LOCKED:%=--extra %) --python-version 3.11 --universal \
 		--no-header --no-annotate --no-emit-index-url --upgrade --output-file requirements.lock
 
-clean:  ## remove .venv and caches, keep runs
+clean:  ## remove .venv and caches, but keep runs
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache

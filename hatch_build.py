@@ -1,4 +1,4 @@
-"""Writes into a wheel or a source archive of which commit it was built; see `provenance.commit`."""
+"""Adds to a wheel or sdist the commit it was built from, and to a wheel the studies."""
 
 from __future__ import annotations
 
@@ -10,11 +10,17 @@ from typing import Any
 from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
-class CommitHook(BuildHookInterface):
-    """Replaces `segbench/commit.txt`; without git it stays as a source archive brought it."""
+class ContentHook(BuildHookInterface):
+    """Replaces `segbench/commit.txt`; without git, keeps the one of the source archive.
+
+    A wheel also gets the studies, without the results and notes beside them.
+    """
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Before a build."""
+        if version != "editable" and self.target_name == "wheel":
+            for study in sorted(Path(self.root, "experiments").glob("*.yaml")):
+                build_data["force_include"][str(study)] = f"segbench/experiments/{study.name}"
         if version == "editable" or not Path(self.root, ".git").exists():
             return
         commit = self._git("rev-parse", "HEAD")

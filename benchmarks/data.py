@@ -1,11 +1,11 @@
-"""Images per second and core of the data path, beside the usual pipeline, in one run.
+"""Images per second and core of the data path, compared with the usual pipeline in one run.
 
     python -m benchmarks.data              480x360 and 2048x1024, with and without a warm cache
     python -m benchmarks.data --scaling    time per frame and memory at 100, 1,000, 10,000 frames
 
 The usual pipeline decodes PNG, scales, pads, crops, flips, changes brightness and contrast and
-normalizes the frame to float32, as the examples of segmentation_models_pytorch do. Ours draws the
-same kind of crops. Ratios travel between machines, times do not.
+normalizes the frame to float32, as in the examples of segmentation_models_pytorch. Ours makes the
+same kind of crops. Ratios are comparable between machines, times are not.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def usual(records: list[Record], crop: tuple[int, int]) -> Callable[[int], objec
 def ours(
     records: list[Record], frames: Frames, crop: tuple[int, int], jitter: float
 ) -> Callable[[int], object]:
-    """Our data set, uint8 out."""
+    """Our data set, uint8 output."""
     augmentation = Augmentation(crop, (0.5, 2.0), color_jitter=jitter)
     dataset = SegmentationDataset(records, frames, augmentation, seed=0)
     epochs = iter(range(10**9))
@@ -79,7 +79,7 @@ def ours(
 
 
 def compare(frame: tuple[int, int], crop: tuple[int, int], count: int, folder: Path) -> None:
-    """Prints the rates of all pipelines, measured in turn."""
+    """Prints the rates of all pipelines, measured in turns."""
     streets = Streets(frame, train=count, val=0, test=0)
     for record in streets.records("train"):
         image, mask = streets.read(record)
@@ -99,7 +99,7 @@ def compare(frame: tuple[int, int], crop: tuple[int, int], count: int, folder: P
         "ours, warm cache, no color jitter": ours(records, cached, crop, 0.0),
     }
     rates: dict[str, list[float]] = {name: [] for name in pipelines}
-    for _ in range(ROUNDS):  # in turn, so that a busy machine slows all alike
+    for _ in range(ROUNDS):  # in turns, so that other load affects all equally
         for name, get in pipelines.items():
             start = time.process_time()
             for index in range(count):
@@ -115,13 +115,13 @@ def compare(frame: tuple[int, int], crop: tuple[int, int], count: int, folder: P
 
 
 def add_grain(image: np.ndarray, seed: int) -> np.ndarray:
-    """Camera-like noise: without it drawn pictures compress, and decode, unlike photographs."""
+    """Camera-like noise: without it, drawn images compress and decode unlike photographs."""
     noise = np.random.default_rng(seed).normal(0, 6, image.shape)
     return np.clip(image + noise, 0, 255).astype(np.uint8)
 
 
 def different_labels(frames: Frames, crop: tuple[int, int]) -> int:
-    """Label pixels of 400 random crops that resize-then-crop gives otherwise."""
+    """Number of label pixels in 400 random crops that differ from resize-then-crop."""
     scale_crop = Augmentation(crop, (0.5, 2.0)).scale_crop
     _, mask = frames.read(0)
     wrong = 0
@@ -156,7 +156,7 @@ def scaling(folder: Path) -> None:
 
 
 def main() -> None:
-    """Runs the benchmark that the command line asks for."""
+    """Runs the benchmark that the command line selects."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scaling", action="store_true")
     arguments = parser.parse_args()

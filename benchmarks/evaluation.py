@@ -1,7 +1,7 @@
-"""Scoring one prediction: segbench against the usual way, side by side.
+"""Scoring one prediction: segbench compared with the usual implementation.
 
 Run: `python -m benchmarks.evaluation [--runs 5] [--threads 1]`. Times are medians of CPU runs in
-one process; ratios travel to other machines, absolute times do not.
+one process; ratios are comparable between machines, absolute times are not.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def median_seconds(call: Callable[[], object], runs: int) -> float:
 
 
 def report(title: str, calls: dict[str, Callable[[], Tensor]], runs: int) -> None:
-    """Prints one table; every call must give the very integers of the first."""
+    """Prints one table; every call must return the same integers as the first."""
     print(f"\n{title}\n| | ms | times faster |\n|---|---|---|")
     expected = next(iter(calls.values()))()
     first = 0.0

@@ -1,13 +1,14 @@
-"""How much of the speed of a training step is left when `segbench.train` trains with it.
+"""The share of the speed of a bare training step that is left in `segbench.train`.
 
     python -m benchmarks.gpu                                 16 x 360 x 480 in bf16 on the GPU
-    python -m benchmarks.gpu --device cpu --small            a minute's look at whether it runs
+    python -m benchmarks.gpu --device cpu --small            a one-minute check that it runs
 
-For each model: the step on tensors that already lie on the device (`synthetic`), then real epochs
+For each model: the step on tensors that are already on the device (`synthetic`), then real epochs
 of the real command, with each loader: generated images, augmentation, curves, checkpoints.
-`share` is the time of the synthetic steps over the wall time of an epoch; its target is 95 %.
-`reads` are the values per step that the host asks the device for, each time waiting until it has
-done all its work: 0 is right. On a CPU, where nobody waits, loss and labels are checked at once.
+`share` is the time of the synthetic steps over the wall time of an epoch; its target is 95%.
+`reads` is the number of device reads (syncs) per step, in which the host waits until the device has
+finished all its work; 0 is ideal. On a CPU, where a read is not a sync, loss and labels are checked
+immediately.
 """
 
 from __future__ import annotations
@@ -45,15 +46,15 @@ READS = {"aten::_local_scalar_dense", "aten::is_nonzero", "aten::nonzero"}
 
 
 class Setting(NamedTuple):
-    """What is measured.
+    """The settings of a measurement.
 
     Args:
         device: cuda or cpu.
         batch: images per step.
         size: `(H, W)` of the images.
         precision: as in `segbench.train`.
-        steps: per epoch, and of the synthetic timing.
-        epochs: that are timed, after one that is not.
+        steps: number of steps per epoch, and of the synthetic timing.
+        epochs: number of timed epochs, after one untimed epoch.
         words: further overrides.
     """
 
@@ -69,7 +70,7 @@ class Setting(NamedTuple):
 def built(
     setting: Setting, model: str, folder: str, *words: str
 ) -> tuple[SegmentationTask, Any, pl.Trainer]:
-    """Task, data and trainer as `segbench.train` makes them."""
+    """Builds task, data and trainer as `segbench.train` does."""
     register()
     size = f"[{setting.size[0]},{setting.size[1]}]"
     base = (
@@ -90,7 +91,7 @@ def built(
 
 
 def synthetic_ms(setting: Setting, model: str) -> float:
-    """Milliseconds of a step on tensors that lie on the device; median of three rounds."""
+    """Milliseconds of a step on tensors on the device; median of three rounds."""
     device = torch.device(setting.device)
     with tempfile.TemporaryDirectory() as folder:
         task, _, _ = built(setting, model, folder)
@@ -119,7 +120,7 @@ def synthetic_ms(setting: Setting, model: str) -> float:
 
 
 def timed_ms(call: Callable[[], Any], count: int, device: torch.device, warmup: int = 3) -> float:
-    """Milliseconds of a call, one after the other; median of three rounds."""
+    """Milliseconds per call, called in sequence; median of three rounds."""
     for _ in range(warmup):
         call()
     rounds = []
@@ -147,13 +148,13 @@ class Clock(pl.Callback):
     on_train_end = on_train_epoch_start
 
     def epoch_ms(self) -> float:
-        """Median of all but the first."""
+        """Median of all epochs but the first."""
         gaps = [later - earlier for earlier, later in zip(self.at, self.at[1:], strict=False)]
         return 1000 * statistics.median(gaps[1:] or gaps)
 
 
 class Reads(TorchDispatchMode):
-    """Counts the values that the host asks for."""
+    """Counts the values that the host reads from the device."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -165,7 +166,7 @@ class Reads(TorchDispatchMode):
 
 
 class CountReads(pl.Callback):
-    """Reads per step, between the ends of two steps of which neither ends an epoch or is logged."""
+    """Counts reads per step, between the ends of two steps that neither end an epoch nor log."""
 
     def __init__(self, device: torch.device) -> None:
         self.device = device
@@ -198,7 +199,7 @@ class CountReads(pl.Callback):
 
 
 def real(setting: Setting, model: str, loader: str) -> dict[str, float]:
-    """Epochs of the real command: `epoch_ms`, and `reads` per step in epochs of their own."""
+    """Epochs of the real command: `epoch_ms`, and `reads` per step, in separate epochs."""
     device = torch.device(setting.device)
     with tempfile.TemporaryDirectory() as folder:
         task, data, trainer = built(setting, model, folder, *LOADERS[loader])
@@ -215,7 +216,7 @@ def real(setting: Setting, model: str, loader: str) -> dict[str, float]:
 
 
 def table(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Markdown."""
+    """The table as Markdown."""
     lines = [
         "| model | loader | synthetic step, ms | images/s | real, ms a step | share | reads |",
         "|---|---|---:|---:|---:|---:|---:|",
@@ -259,7 +260,7 @@ def _name(device: str) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Prints the table; writes it as JSON if asked to."""
+    """Prints the table; optionally writes it as JSON."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

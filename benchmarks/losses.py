@@ -1,17 +1,17 @@
-"""Time, memory and rounding of the losses beside those of segmentation_models_pytorch (smp).
+"""Time, memory and rounding of the losses, compared with segmentation_models_pytorch (smp).
 
     python -m benchmarks.losses                                  # 8 x 19 x 512 x 512, one thread
     python -m benchmarks.losses --threads 2 --only ce_dice torch_ce
-    python -m benchmarks.losses --size 2 5 64 64 --repeats 1     # seconds, to see that it works
+    python -m benchmarks.losses --size 2 5 64 64 --repeats 1     # seconds, to check that it runs
 
 Every row is one forward and backward pass on float32 logits and an int64 mask with 5% ignored
-pixels; the first row is the pair that most people train with.
+pixels; the first row is the pair of losses that is most commonly used.
 
-Time: median over rounds in which every loss has one turn, so that a busy machine slows all alike.
-Memory: growth of the peak resident size over that with only the inputs in place, the gradient of
-the logits included, each loss in a process of its own (on CUDA the allocator's peak, no process).
-Error: against float64, computed by the library's loss where it defines the same quantity, else by
-the loss itself; of the value, and of the gradient relative to its largest entry.
+Time: median over rounds in which every loss has one turn, so that other load affects all equally.
+Memory: increase of the peak resident size over that with only the inputs allocated, including the
+gradient of the logits, each loss in its own process (on CUDA the allocator's peak, in one process).
+Error: against float64, computed by the library's loss if it defines the same quantity, else by the
+loss itself; of the value, and of the gradient relative to its largest entry.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from segbench.losses.overlap import Dice, Jaccard, Tversky
 
 IGNORE = 255
 PAIR = "smp_ce_dice"
-# Whose float64 result a row is measured against, where that is not its own. smp's focal loss is
+# The loss whose float64 result a row is compared with, if not its own. smp's focal loss is
 # another quantity (a sum of binary ones), and its Lovasz loss does not run in float64.
 EXACT = {
     "ce_dice": PAIR,
@@ -54,7 +54,7 @@ Loss = Callable[[Tensor, Tensor], Tensor]
 
 
 def library_losses() -> dict[str, Loss]:
-    """What people use today, by the name of the row."""
+    """Common alternatives, by the name of the row."""
     from segmentation_models_pytorch import losses as smp
 
     mode = {"mode": "multiclass", "ignore_index": IGNORE}
@@ -84,11 +84,11 @@ OURS: dict[str, Loss] = {
 
 
 def inputs(size: list[int], device: str) -> tuple[Tensor, Tensor]:
-    """Logits and a mask of blocks whose classes are predicted more often than not."""
+    """Logits and a mask of blocks, with most pixels predicted correctly."""
     images, num_classes, height, width = size
     generator = torch.Generator().manual_seed(0)
     shape = images, -(-height // 16), -(-width // 16)
-    # Every class present: smp's mean runs over all classes, ours over those in the mask.
+    # All classes are present: smp averages over all classes, ours over those in the mask.
     blocks = (torch.randperm(math.prod(shape), generator=generator) % num_classes).view(shape)
     mask = blocks.repeat_interleave(16, 1).repeat_interleave(16, 2)[:, :height, :width].clone()
     logits = torch.randn(size, generator=generator)
@@ -107,8 +107,8 @@ def step(loss: Loss, logits: Tensor, mask: Tensor) -> tuple[float, Tensor]:
 
 
 def peak_mebibytes(loss: Loss, size: list[int], device: str) -> float:
-    """Growth of the peak memory during one step; on the CPU to be called in a fresh process."""
-    step(loss, *inputs([1, size[1], 8, 8], device))  # loads code, which is not the loss's memory
+    """Increase of the peak memory during one step; on the CPU, call it in a new process."""
+    step(loss, *inputs([1, size[1], 8, 8], device))  # loads code, which does not count
     logits, mask = inputs(size, device)
     if device == "cuda":
         torch.cuda.reset_peak_memory_stats()
@@ -122,7 +122,7 @@ def peak_mebibytes(loss: Loss, size: list[int], device: str) -> float:
 
 
 def peak_in_new_process(name: str, arguments: argparse.Namespace) -> float:
-    """A child inherits its parent's peak, so this must run before the parent grows."""
+    """A child inherits its parent's peak memory, so run this before the parent grows."""
     command = [sys.executable, __file__, "--peak", name, "--threads", str(arguments.threads)]
     command += ["--size", *map(str, arguments.size)]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -133,18 +133,18 @@ def peak_in_new_process(name: str, arguments: argparse.Namespace) -> float:
 def median_times(
     losses: dict[str, Loss], logits: Tensor, mask: Tensor, repeats: int
 ) -> dict[str, float]:
-    """Seconds per step, every loss once in each round after a first round to warm up."""
+    """Seconds per step, every loss once per round, after a warm-up round."""
     times: dict[str, list[float]] = {name: [] for name in losses}
     for _ in range(repeats + 1):
         for name, loss in losses.items():
             start = time.perf_counter()
-            step(loss, logits, mask)  # its .item() waits for the device
+            step(loss, logits, mask)  # its .item() is a sync
             times[name].append(time.perf_counter() - start)
     return {name: float(np.median(values[1:])) for name, values in times.items()}
 
 
 def errors(name: str, losses: dict[str, Loss], logits: Tensor, mask: Tensor) -> tuple[float, float]:
-    """Of the value (absolute) and of the gradient (relative to its largest entry)."""
+    """Error of the value (absolute) and of the gradient (relative to its largest entry)."""
     value, gradient = step(losses[name], logits, mask)
     reference = losses[EXACT.get(name, name)]
     exact, exact_gradient = step(reference, logits.double(), mask)

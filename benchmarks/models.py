@@ -1,16 +1,16 @@
-"""Cost of models as ratios to one of them, from the files that `segbench.benchmark` writes.
+"""Cost of models as ratios to one of them, from the files of `segbench.benchmark`.
 
     python -m segbench.benchmark model=unet_resnet34,custom,unet output=runs/cost/a.json
     python -m benchmarks.models runs/cost/*.json
 
-Each file must hold the reference too, so that a ratio compares the same few minutes of a machine.
-Times are those of one image in evaluation. On a CPU it is `processor time`, which on one thread of
-an idle machine is the latency, and which other programs on the machine disturb least. On a GPU,
-where the processor only waits, it is the `latency`. Of several files the median counts.
+Each file must also contain the reference, so that a ratio compares the same few minutes of
+a machine. Times are for one image in evaluation. On a CPU this is `CPU time`, which equals the
+latency on one thread of an idle machine and is less sensitive to other load. On a GPU, where the
+CPU only waits, it is the `latency`. For several files, the median is used.
 
 `apart`: how far the ratios of a model's files differ, largest / smallest - 1.
-`spread`: what the files state, mean over them: the spreads between rounds of the model and of the
-    reference, added. Ratios repeat if `apart` is not larger.
+`spread`: the spread stated in the files, mean over them: the spreads between rounds of the model
+    and of the reference, added. Ratios repeat if `apart` is not larger.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class Time(NamedTuple):
     spread: str
 
 
-CPU = Time("processor time", "cpu_ms", "cpu_spread")
+CPU = Time("CPU time", "cpu_ms", "cpu_spread")
 LATENCY = Time("latency", "latency_ms", "latency_spread")
 
 
@@ -44,7 +44,7 @@ def measured(files: Iterable[Path], reference: str) -> dict[str, Pairs]:
     """Rows by model, each with the row of the reference in the same file.
 
     Raises:
-        SystemExit: a file without the reference, or of another size, mode or number of threads.
+        SystemExit: a file lacks the reference, or differs in size, mode or number of threads.
     """
     found: dict[str, Pairs] = defaultdict(list)
     settings = set()
@@ -62,28 +62,28 @@ def measured(files: Iterable[Path], reference: str) -> dict[str, Pairs]:
 
 
 def ratios(pairs: Pairs, key: str) -> list[float]:
-    """Of one quantity to the reference's, one for each file."""
+    """Ratios of one quantity to that of the reference, one per file."""
     return [row[key] / beside[key] for row, beside in pairs]
 
 
 def shown_time(found: dict[str, Pairs]) -> Time:
-    """Processor time where every row has it, else latency."""
+    """CPU time if every row has it, else latency."""
     rows = (row for pairs in found.values() for row, _ in pairs)
     return CPU if all(row.get(CPU.key) is not None for row in rows) else LATENCY
 
 
 def repeats(pairs: Pairs, time: Time = CPU) -> tuple[float, float]:
-    """How far the ratios of time are apart, and the spread that the files state; fractions."""
+    """How far the ratios of time differ, and the spread stated in the files; fractions."""
     found = ratios(pairs, time.key)
     spreads = [row[time.spread] + beside[time.spread] for row, beside in pairs]
     return max(found) / min(found) - 1, float(np.mean(spreads))
 
 
 def table(found: dict[str, Pairs], reference: str) -> list[str]:
-    """Markdown, fastest first."""
+    """The table as Markdown, fastest first."""
     time = shown_time(found)
     lines = [
-        f"| model | params (M) | GMACs | {time.title} | apart | spread | memory |",
+        f"| model | params (M) | GMACs | {time.title} | repeat gap | spread | memory |",
         "|---|---:|---:|---:|---:|---:|---:|",
     ]
     ratio = {name: float(np.median(ratios(found[name], time.key))) for name in found}
@@ -91,7 +91,7 @@ def table(found: dict[str, Pairs], reference: str) -> list[str]:
         row = found[name][0][0]
         apart, spread = (f"{value:.0%}" for value in repeats(found[name], time))
         if name == reference:
-            apart = spread = ""  # it is measured against itself
+            apart = spread = ""  # the reference itself
         elif len(found[name]) == 1:
             apart = ""
         memory = float(np.median(ratios(found[name], "peak_memory_mib")))
@@ -123,7 +123,7 @@ def main() -> None:
     )
     if several := [repeats(pairs, time) for pairs in found.values() if len(pairs) > 1]:
         agree = sum(apart <= spread for apart, spread in several)
-        print(f"Ratios no further apart than the spread: {agree} of {len(several)} models.")
+        print(f"Repeat gap within the spread: {agree} of {len(several)} models.")
 
 
 if __name__ == "__main__":

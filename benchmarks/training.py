@@ -1,12 +1,12 @@
-"""What `segbench.train` costs beside a plain PyTorch loop, and 16 bits beside 32, on a CPU.
+"""The overhead of `segbench.train` over a plain PyTorch loop, and the speed of bf16, on a CPU.
 
     python -m benchmarks.training                  unet_resnet18, 144 x 192, batches of 4
 
-One epoch of the real command (loaders, curves, checks, checkpoints; without validation) against the
-same network, loss, optimizer and augmented batches in a loop of ten lines. Both run side by side in
-one process, in rounds, one epoch to warm up and one that is timed; the median of the ratios of the
-rounds counts. Beside the wall time stands the processor time of all threads, which other programs
-on the machine disturb least. The target is at most 1.05.
+One epoch of the real command (loaders, curves, checks, checkpoints; without validation) is compared
+with the same model, loss, optimizer and augmented batches in a loop of ten lines. Both run in one
+process, in rounds, with one warm-up epoch and one timed epoch; the result is the median ratio of
+the rounds. The CPU time of all threads is measured along with the wall time, because other programs
+on the machine affect it least. The target is at most 1.05.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ class Spent(NamedTuple):
 
 
 class Clocks(pl.Callback):
-    """Wall and processor time of the last epoch, its checkpoint and the end of `fit` included."""
+    """Wall and CPU time of the last epoch, including its checkpoint and the end of `fit`."""
 
     def on_train_epoch_start(self, *_: Any) -> None:
         self._began = _clocks()
 
     def spent(self) -> Spent:
-        """Since the last epoch began."""
+        """Time since the start of the last epoch."""
         return _since(self._began)
 
 
@@ -91,7 +91,7 @@ def measure(setting: Setting, model: str, precision: str, rounds: int) -> dict[s
     """One row: medians of the rounds."""
     setting = setting._replace(precision=precision)
     ours, plain = [], []
-    for number in range(rounds):  # whoever goes first has the colder machine
+    for number in range(rounds):  # alternate, because the first one has the cooler machine
         pair = [(of_segbench, ours), (of_a_plain_loop, plain)]
         for run, spent in pair if number % 2 else reversed(pair):
             spent.append(run(setting, model))
@@ -108,7 +108,7 @@ def measure(setting: Setting, model: str, precision: str, rounds: int) -> dict[s
 
 
 def table(rows: Sequence[dict[str, Any]]) -> list[str]:
-    """Markdown; in brackets the smallest and largest ratio of a round."""
+    """The table as Markdown; in brackets the minimum and maximum ratio of a round."""
     lines = [
         "| precision | plain, images/s | segbench, images/s | wall time | CPU time |",
         "|---|---:|---:|---:|---:|",

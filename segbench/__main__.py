@@ -11,7 +11,7 @@ from segbench.config import did_you_mean
 
 
 def main() -> None:
-    """Runs the verb that is named first, with the words after it."""
+    """Runs the verb named by the first argument, with the remaining arguments."""
     files = sorted(Path(__file__).parent.glob("[a-z]*.py"))
     texts = {file.stem: file.read_text(encoding="utf-8") for file in files}
     verbs = {name: text for name, text in texts.items() if '__name__ == "__main__"' in text}

@@ -3,8 +3,8 @@
 python -m segbench.benchmark model=unet,segformer_b0 sizes=[[360,480]]
 python -m segbench.benchmark study=custom_vs_unet       the models of its runs, for segbench.compare
 
-Every model is measured in a process of its own, warmed up, with the device synchronized, in several
-rounds whose spread is printed. Times compare within one table, not between machines.
+Every model is measured in its own process, warmed up, with the device synchronized, in several
+rounds whose spread is printed. Times are comparable within one table, not between machines.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from segbench.config import make_folder
 from segbench.config.app import run_verb
 from segbench.config.outcome import Outcome
 from segbench.config.places import options_of
-from segbench.console import say
 from segbench.errors import ConfigError, ResultError
-from segbench.storage import write_text
+from segbench.system.console import say
+from segbench.system.storage import write_text
 
 Config = dict[str, Any]
 LOGGER = {
@@ -127,7 +127,7 @@ def _of_study(study: str, allow: list[str]) -> dict[str, Config]:
 
 
 def _admitted(config: Config, file: str, allow: list[str]) -> Config:
-    """The config of a run as far as it is repeated: no weights, trackers or folders of the file."""
+    """The config of a run, to be built again: without weights, trackers or folders of the file."""
     from segbench.artifacts import trust
     from segbench.artifacts.plain import check_plain
 
@@ -151,7 +151,7 @@ def _jobs(config: Config, candidates: dict[str, Config]) -> Iterator[Config]:
     for name, train in candidates.items():
         num_classes = construct("data", train["data"], name).classes.num_classes
         for size in config["sizes"]:
-            # As many images as are needed, and as large as those that inference is timed on.
+            # As many images as needed, of the same size as for timing inference.
             wanted = {"crop_size": size, "batch_size": config["train_batch"]}
             wanted |= {"train": 8 * config["train_batch"], "size": size}
             data = {key: wanted.get(key, value) for key, value in train["data"].items()}
@@ -169,7 +169,7 @@ def _jobs(config: Config, candidates: dict[str, Config]) -> Iterator[Config]:
 
 
 def _listed(argument: str) -> str:
-    """`model=a,b` means a list here, where Hydra would see one option of a group, or a sweep."""
+    """Turns `model=a,b` into a list; Hydra would read it as a group option, or as a sweep."""
     key, _, value = argument.partition("=")
     return f"models=[{value.strip('[]')}]" if key == "model" else argument
 

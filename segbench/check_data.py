@@ -2,10 +2,10 @@
 
     python -m segbench.check_data data=camvid11
     python -m segbench.check_data data=folder data.root=PATH ... strict=true
-    python -m segbench.check_data data=ade20k          how to get it, as long as it is not there
+    python -m segbench.check_data data=ade20k          prints how to get it, if it is missing
 
 Writes report.md, report.json, pairs.csv, classes.png and samples.png. The exit code is 1 if
-anything was found that would corrupt a result (with strict=true: at a warning too), else 0.
+anything was found that would corrupt a result (with strict=true also for warnings), else 0.
 """
 
 from __future__ import annotations
@@ -27,9 +27,9 @@ def check_data(source: Source, output: Path, strict: bool) -> int:
     """Checks a source, writes the reports, prints the findings; returns the exit code."""
     from rich.text import Text
 
-    from segbench.console import console, say
     from segbench.data.check import check
     from segbench.data.check_report import write_reports
+    from segbench.system.console import console, say
 
     findings, statistics = check(source)
     write_reports(output, source, findings, statistics)
@@ -52,7 +52,7 @@ def check_data(source: Source, output: Path, strict: bool) -> int:
 
 
 def main(config: DictConfig) -> int:
-    """Builds the source of the config and checks it; without the data, tells how to get them."""
+    """Builds the source of the config and checks it; without the data, prints how to get it."""
     from segbench.artifacts.build import build_source
     from segbench.data.about import card
 

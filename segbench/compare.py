@@ -5,9 +5,9 @@
     python -m segbench.compare study=NAME baseline=unet margin=1.0   is it as good within a point?
     python -m segbench.compare studies=[A,B,C]      the models they share, over three data sets
 
-Writes runs/NAME/report: index.html (opens without a network), report.md, tables.tex, CSV tables,
-figures and comparison.json. The exit code is 1 if a file was broken and left out, or if strict=true
-and the audit found anything graver than a note.
+Writes runs/NAME/report: index.html (self-contained, works offline), report.md, tables.tex, CSV
+tables, figures and comparison.json. The exit code is 1 if a damaged file was left out, or if
+strict=true and the audit found anything more severe than a note.
 """
 
 from __future__ import annotations
@@ -19,11 +19,12 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from segbench.api.verbs import make_callable
 from segbench.config import make_folder
 from segbench.config.app import run_verb
-from segbench.console import console, say, table
 from segbench.errors import ConfigError
-from segbench.storage import alone_in
+from segbench.system.console import console, say, table
+from segbench.system.storage import alone_in
 
 if TYPE_CHECKING:
     from segbench.comparison.comparison import Options
@@ -180,3 +181,5 @@ def _log(comparison: Mapping[str, Any], folder: Path) -> None:
 
 if __name__ == "__main__":
     run_verb("compare", compare)
+else:
+    make_callable(__name__)

@@ -1,6 +1,6 @@
 """All exceptions of segbench.
 
-Verbs print the message of those with an `exit_code` without a traceback and end with that code.
+Verbs print an error with an `exit_code` without a traceback, and exit with that code.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from typing import Any
 class ConfigError(Exception):
     """The command or a config file asks for something impossible; the message says what to do.
 
-    Verbs print the message without a traceback and end with `exit_code`.
+    Verbs print the message without a traceback and exit with `exit_code`.
     """
 
     exit_code = 2
 
 
 class DataError(Exception):
-    """Something is wrong with the data: the message names the file, the value and the remedy.
+    """Something is wrong with the data: the message names the file, the value and a remedy.
 
-    Verbs print the message without a traceback and end with `exit_code`.
+    Verbs print the message without a traceback and exit with `exit_code`.
 
     Args:
-        message: for people.
-        kind: what is wrong in one word, by which `segbench.check_data` counts: unpaired,
+        message: the message for the user.
+        kind: what is wrong in one word, by which `segbench.check_data` groups: unpaired,
             unreadable, size, label, color, rgb, or data for anything else.
     """
 
@@ -37,7 +37,7 @@ class DataError(Exception):
 
 
 class ResultError(DataError):
-    """A result.json contains something else than the record of a run; the message names it."""
+    """A result.json is not the record of a run; the message says what is wrong in it."""
 
 
 class UnpairedError(DataError):
@@ -45,7 +45,7 @@ class UnpairedError(DataError):
 
     Args:
         problems: one sentence per kind of problem, with files.
-        records: what could be paired; the check of a data set goes on with these.
+        records: the images that could be paired; the check of a data set continues with these.
     """
 
     def __init__(self, problems: list[str], records: Sequence[Any]) -> None:
@@ -56,13 +56,13 @@ class UnpairedError(DataError):
 
 
 class OutputError(Exception):
-    """A file cannot be written or read, for a reason outside of segbench such as a full disk."""
+    """A file cannot be written or read for an external reason, such as a full disk."""
 
     exit_code = 1
 
 
 class UnknownTargetError(LookupError):
-    """The `_target_` names nothing that exists."""
+    """A `_target_` that does not exist."""
 
 
 class CacheError(Exception):
@@ -76,7 +76,7 @@ class NonFiniteLossError(Exception):
 
 
 class NonFiniteLogitsError(Exception):
-    """The model's logits are NaN or infinite where label maps were to be made from them."""
+    """The model's logits are NaN or infinite, so no label map can be made from them."""
 
     exit_code = 1
 
@@ -84,7 +84,7 @@ class NonFiniteLogitsError(Exception):
 class EndedBySignalError(Exception):
     """The system asked the process to end (SIGTERM), and it did."""
 
-    exit_code = 143  # as a shell names it: 128 + 15
+    exit_code = 143  # the shell convention: 128 + 15
 
 
 class InterruptedByUserError(Exception):
@@ -94,6 +94,6 @@ class InterruptedByUserError(Exception):
 
 
 class ExportError(Exception):
-    """A network cannot be written as ONNX, or the file does not do what the network does."""
+    """A model cannot be exported to ONNX, or the file does not predict the same as the model."""
 
     exit_code = 1

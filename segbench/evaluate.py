@@ -1,15 +1,16 @@
 """Score a checkpoint, or a folder of label maps by any program, at original resolution.
 
     python -m segbench.evaluate ckpt=runs/.../best.ckpt              as the checkpoint was tested
-    python -m segbench.evaluate ckpt=... inference=tta root=PATH     another way, data elsewhere
+    python -m segbench.evaluate ckpt=... inference=tta root=PATH     with TTA, other data location
     python -m segbench.evaluate predictions=DIR data=cityscapes data.root=PATH format=label_ids
 
-Writes result.json and confusion.npz, which `segbench.compare` reads, tables, a confusion figure and
-the worst images to runs/STUDY/NAME/seedN.
+Writes result.json and confusion.npz (both read by `segbench.compare`), tables, a confusion
+figure and the worst images to runs/STUDY/NAME/seedN.
 """
 
 from __future__ import annotations
 
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -17,20 +18,23 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
+from segbench.api.verbs import make_callable
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import Config, make_folder
 from segbench.config.app import run_verb
 from segbench.config.outcome import Outcome
-from segbench.console import progress
 from segbench.errors import ConfigError, ResultError
-from segbench.storage import alone_in, replacing_all
+from segbench.system.console import progress
+from segbench.system.storage import alone_in, replacing_all
 
 if TYPE_CHECKING:
-    from segbench.artifacts.result import Protocol, Result, Scores
+    from segbench.artifacts.result import Protocol, Result
+    from segbench.artifacts.scores import Scores
     from segbench.artifacts.segmenter import Segmenter
     from segbench.data.dataset import Source
     from segbench.evaluation.evaluator import Evaluation
     from segbench.evaluation.record import Subject
+    from segbench.evaluation.summary import Wanted
 
 
 def evaluate(config: DictConfig) -> Outcome:
@@ -44,20 +48,20 @@ def evaluate(config: DictConfig) -> Outcome:
     _check_place(plain, run, subject.source)
     make_folder("run_dir", run.path)
     with alone_in(run.path, "run_dir"):
-        judged = subject.judge()
-        result, scores = _record(plain, subject, judged, started)
-        _write(run, result, scores, plain, judged, subject.source)
+        evaluation = subject.evaluate()
+        result, scores = _record(plain, subject, evaluation, started)
+        _write(run, result, scores, plain, evaluation, subject.source)
     return Outcome("finished", scores.mIoU, run_dir=str(run.path))
 
 
 def _record(
-    config: Config, subject: Subject, judged: Evaluation, started: float
+    config: Config, subject: Subject, evaluation: Evaluation, started: float
 ) -> tuple[Result, Scores]:
     from segbench.artifacts.result import Timings
     from segbench.evaluation.record import record, scores_of
 
-    scores = scores_of(judged, subject.source.classes, config["absent_classes"])
-    result = record(config, subject, judged, scores)
+    scores = scores_of(evaluation, subject.source.classes, config["absent_classes"])
+    result = record(config, subject, evaluation, scores)
     return replace(result, timings=Timings(total_seconds=time.time() - started)), scores
 
 
@@ -69,6 +73,11 @@ def _check(config: Config) -> None:
         problems.append("predictions need data=NAME, the data set they are scored on")
     if config["data"] is not None and config["root"] is not None:
         problems.append("root is for the data set of a checkpoint; with data=NAME set data.root")
+    if config["confidence"] and not config["predictions"]:
+        problems.append("confidence=FOLDER belongs to predictions=FOLDER; a checkpoint has its own")
+    spacing = config["spacing"]
+    if len(spacing) != 2 or not all(0 < side < math.inf for side in spacing):
+        problems.append(f"spacing={spacing}: must be the height and width of a pixel, above 0")
     if config["predictions"] and config["inference"]:
         problems.append("inference is for checkpoints; predictions are made already")
     if problems:
@@ -108,11 +117,11 @@ def _of_ckpt(config: Config) -> Subject:
             "choose one with name=NAME"
         )
     node = dict(config["data"] or segmenter.data_node(config["root"]))
-    if config["data"] is not None:  # another data set, but seen as in training
+    if config["data"] is not None:  # another data set, but preprocessed as in training
         seen = _seen_as_in_training(segmenter)
         _check_seen(config["data"], seen)
         node |= seen
-        config["data"] = dict(config["data"]) | seen  # the result tells what was used
+        config["data"] = dict(config["data"]) | seen  # recorded in the result
     for key, value in (("eval_batch_size", "batch_size"), ("num_workers", "num_workers")):
         node |= {key: config[value]} if config[value] is not None else {}
     source = build.build_source(node) if config["data"] else segmenter.source(config["root"])
@@ -123,10 +132,9 @@ def _of_ckpt(config: Config) -> Subject:
         )
     data = build.build_datamodule(node, source, trained["seed"])
 
-    def judge() -> Evaluation:
-        extras = config["boundary"], config["calibration"]
+    def evaluation() -> Evaluation:
         with progress("Evaluating") as show:
-            return evaluate_checkpoint(segmenter, data, config["split"], *extras, show)
+            return evaluate_checkpoint(segmenter, data, config["split"], _wanted(config), show)
 
     return Subject(
         name=config["name"] or trained["name"],
@@ -140,7 +148,19 @@ def _of_ckpt(config: Config) -> Subject:
             _trained_as(segmenter), inference=segmenter.inference, source=f"ckpt={config['ckpt']}"
         ),
         source=source,
-        judge=judge,
+        evaluate=evaluation,
+    )
+
+
+def _wanted(config: Config) -> Wanted:
+    from segbench.evaluation.summary import Wanted
+
+    return Wanted(
+        boundary=config["boundary"],
+        calibration=config["calibration"],
+        surface=config["surface"],
+        spacing=(config["spacing"][0], config["spacing"][1]),
+        tolerance=config["tolerance"],
     )
 
 
@@ -155,15 +175,15 @@ def _trained_as(segmenter: Segmenter) -> Protocol:
 
 
 def _seen_as_in_training(segmenter: Segmenter) -> Config:
-    """How the network was shown its pictures: size and normalization."""
+    """How images were preprocessed for the model: size and normalization."""
     meta = segmenter.meta
-    trained = meta["config"]["data"]  # an ONNX file normalizes by itself: see there
+    trained = meta["config"]["data"]  # an ONNX graph normalizes by itself: see there
     own = {key: list(trained.get(key) or meta[key]) for key in ("mean", "std")}
     return {"resize": meta["protocol"].get("resize"), **own}
 
 
 def _check_seen(data: Config, seen: Config) -> None:
-    """Raises ConfigError if the command line asks for pictures unlike those of the training."""
+    """Raises ConfigError if the command line sets another preprocessing than in training."""
     from hydra.core.hydra_config import HydraConfig
 
     words = HydraConfig.get().overrides.task if HydraConfig.initialized() else []
@@ -189,7 +209,7 @@ def _of_folder(config: Config) -> Subject:
     folder = Path(config["predictions"])
     data = build.build_datamodule(config["data"], source, 0)
 
-    def judge() -> Evaluation:
+    def evaluation() -> Evaluation:
         with progress("Counting") as show:
             return evaluate_predictions(
                 folder,
@@ -198,7 +218,8 @@ def _of_folder(config: Config) -> Subject:
                 config["format"],
                 config["void_values"],
                 config["partial"],
-                config["boundary"],
+                _wanted(config),
+                Path(config["confidence"]) if config["confidence"] else None,
                 config["num_workers"] or 2,
                 show,
             )
@@ -217,7 +238,7 @@ def _of_folder(config: Config) -> Subject:
             void_values=config["void_values"],
         ),
         source=source,
-        judge=judge,
+        evaluate=evaluation,
     )
 
 
@@ -226,27 +247,30 @@ def _write(
     result: Result,
     scores: Scores,
     config: Config,
-    judged: Evaluation,
+    evaluation: Evaluation,
     source: Source,
 ) -> None:
     from segbench.evaluation import report
-    from segbench.evaluation.summary import stacked_boundary
+    from segbench.evaluation.summary import stacked_boundary, stacked_extras
 
-    names = [record.name for record in judged.records]
-    groups = [record.group for record in judged.records]
+    names = [record.name for record in evaluation.records]
+    groups = [record.group for record in evaluation.records]
     with replacing_all(run.path) as folder:
         draft = RunDirectory(folder)
-        draft.write_confusion(names, groups, judged.matrices, stacked_boundary(judged.extras))
-        report.write_tables(folder, result, scores, judged.matrices, names)
+        bands, more = stacked_boundary(evaluation.extras), stacked_extras(evaluation.extras)
+        draft.write_confusion(names, groups, evaluation.matrices, bands, more)
+        report.write_tables(folder, result, scores, evaluation.matrices, names)
         report.draw_confusion(
-            folder / "confusion.png", judged.matrices.sum(0), source.classes.names
+            folder / "confusion.png", evaluation.matrices.sum(0), source.classes.names
         )
-        report.draw_worst(folder / "worst.png", judged, source, config["gallery"])
+        report.draw_worst(folder / "worst.png", evaluation, source, config["gallery"])
         if config["save"] != "none":
-            report.save_predictions(folder / "predictions", judged, config["save"])
+            report.save_predictions(folder / "predictions", evaluation, config["save"])
         draft.write_result(result)
-    report.print_scores(scores, result, run, judged.matrices)
+    report.print_scores(scores, result, run, evaluation.matrices)
 
 
 if __name__ == "__main__":
     run_verb("evaluate", evaluate)
+else:
+    make_callable(__name__)

@@ -18,9 +18,9 @@ from segbench.config import did_you_mean, make_folder
 from segbench.config.app import run_verb
 from segbench.config.outcome import Outcome
 from segbench.config.places import options_of
-from segbench.console import say
 from segbench.errors import ConfigError
-from segbench.storage import alone_in, file_names, write_text
+from segbench.system.console import say
+from segbench.system.storage import alone_in, file_names, write_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,7 +32,7 @@ KINDS = ("heatmaps", "embeddings", "architecture")
 
 
 def explain(config: DictConfig) -> Outcome:
-    """Draws what `what` asks for into `output`."""
+    """Writes the explanation that `what` selects to `output`."""
     plain: Config = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     _check(plain)
     folder = make_folder("output", plain["output"])
@@ -109,7 +109,8 @@ def _embeddings(config: Config, segmenter: Segmenter, folder: Path) -> None:
 
 
 def _architectures(config: Config, folder: Path) -> None:
-    from segbench.artifacts.build import build_model, offline
+    from segbench.artifacts.build import build_model
+    from segbench.artifacts.offline import offline
     from segbench.explanation.architecture import trace
     from segbench.explanation.drawing import as_svg
 
@@ -149,7 +150,7 @@ def _class_ids(names: list[str] | None, known: tuple[str, ...]) -> list[int] | N
 def _images(
     config: Config, segmenter: Segmenter
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
-    """Name, image uint8 `[H, W, 3]` and mask uint8 `[H, W]` (None for pictures of yours)."""
+    """Name, image uint8 `[H, W, 3]` and mask uint8 `[H, W]` (None for the user's own images)."""
     from segbench.inference.inputs import find_sources
     from segbench.inference.photos import read_photo
 
@@ -159,14 +160,14 @@ def _images(
         return
     source = segmenter.source(config["root"])
     records = source.records(config["split"])
-    every = max(1, len(records) // config["images"])  # spread over the split
+    every = max(1, len(records) // config["images"])  # evenly spaced over the split
     for record in records[::every][: config["images"]]:
         image, mask = source.read(record)
         yield record.name, image, mask
 
 
 def _readable(argument: str) -> str:
-    """`architecture` is short for `what=architecture`, `model=a,b` for `models=[a,b]`."""
+    """Expands `architecture` to `what=architecture`, and `model=a,b` to `models=[a,b]`."""
     key, _, value = argument.partition("=")
     if argument in KINDS:
         return f"what={argument}"

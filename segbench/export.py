@@ -4,9 +4,9 @@ python -m segbench.export ckpt=runs/STUDY/NAME/seedN/checkpoints/best.ckpt
 python -m segbench.export ckpt=best.ckpt argmax=true source=photos/ output=net.onnx
 python -m segbench.export ckpt=best.ckpt format=ckpt half=true output=net.ckpt
 
-Writes FILE.onnx and FILE.json (classes, colors, normalization, scores, where it comes from), or
-FILE.ckpt without what only training needs and its model card FILE.md. If the file does not predict
-what the checkpoint predicts, it is not written and the exit code is 1.
+Writes FILE.onnx and FILE.json (classes, colors, normalization, scores, provenance), or FILE.ckpt
+without what only training needs and its model card FILE.md. If the file does not predict the same
+as the checkpoint, it is not written and the exit code is 1.
 """
 
 from __future__ import annotations
@@ -20,9 +20,9 @@ from omegaconf import DictConfig, OmegaConf
 from segbench.config import make_folder
 from segbench.config.app import run_verb
 from segbench.config.outcome import Outcome
-from segbench.console import say
 from segbench.errors import ConfigError
-from segbench.storage import alone_in, replacing
+from segbench.system.console import say
+from segbench.system.storage import alone_in, replacing
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,7 +34,7 @@ Config = dict[str, Any]
 
 
 def export(config: DictConfig) -> Outcome:
-    """Writes the file, checks it, writes what is known of it."""
+    """Writes the file, checks it, writes its metadata."""
     plain: Config = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     target = _check(plain)
     from segbench.artifacts.segmenter import Segmenter
@@ -48,7 +48,7 @@ def export(config: DictConfig) -> Outcome:
 
 
 def _write_small(target: Path, segmenter: Segmenter, images: list[Tensor], config: Config) -> None:
-    """A checkpoint without what only training needs, and its model card."""
+    """Writes a checkpoint without what only training needs, and its model card."""
     from segbench.artifacts import small_checkpoint
     from segbench.artifacts.model_card import card
     from segbench.artifacts.segmenter import Segmenter
@@ -82,7 +82,7 @@ def _write_small(target: Path, segmenter: Segmenter, images: list[Tensor], confi
 
 
 def _write_onnx(target: Path, segmenter: Segmenter, images: list[Tensor], plain: Config) -> None:
-    """An ONNX file, and what is known of it as JSON."""
+    """Writes an ONNX file, and its metadata as JSON."""
     import torch
 
     from segbench.inference import onnx_export
@@ -108,7 +108,7 @@ def _write_onnx(target: Path, segmenter: Segmenter, images: list[Tensor], plain:
 
 
 def _check(config: Config) -> Path:
-    """The file to write."""
+    """Checks the options; returns the file to write."""
     if config["ckpt"].endswith(".onnx"):
         raise ConfigError(f"ckpt={config['ckpt']}: is ONNX already; give the checkpoint")
     is_onnx = config["format"] == "onnx"
@@ -142,26 +142,26 @@ def _images(config: Config, segmenter: Segmenter) -> list[Tensor]:
 
     if config["source"]:
         files = list(find_sources(config["source"]).values())[: config["images"]]
-        pictures = [read_photo(file) for file in files]
+        photos = [read_photo(file) for file in files]
     else:
         source = segmenter.source(config["root"])
         records = source.records("test")
         every = max(1, len(records) // config["images"])
-        pictures = [source.read(record)[0] for record in records[::every][: config["images"]]]
+        photos = [source.read(record)[0] for record in records[::every][: config["images"]]]
     found = []
-    for picture in pictures:
-        height, width = segmenter.seen_size(picture.shape[:2])
+    for photo in photos:
+        height, width = segmenter.seen_size(photo.shape[:2])
         for size in ((height, width), (max(1, height * 3 // 4 - 1), max(1, width * 2 // 3 + 1))):
-            pixels = torch.from_numpy(resize_image(picture, size)).permute(2, 0, 1)
+            pixels = torch.from_numpy(resize_image(photo, size)).permute(2, 0, 1)
             found.append(pixels[None].float())
     return found
 
 
 def _parity(network: Deployed, file: Path, images: list[Tensor], config: Config) -> Config:
-    """Compares the file with the network.
+    """Compares the file with the model.
 
     Raises:
-        ExportError: they differ by more than is allowed; quantized files may.
+        ExportError: they differ by more than allowed; quantized files may differ.
     """
     from segbench.errors import ExportError
     from segbench.inference.onnx import OnnxNetwork
@@ -183,7 +183,7 @@ def _parity(network: Deployed, file: Path, images: list[Tensor], config: Config)
 
 
 def _inside(segmenter: Segmenter) -> Config:
-    """What the file itself carries: all that predict and evaluate need."""
+    """The metadata inside the file: everything that predict and evaluate need."""
     keys = ("format", "config", "classes", "protocol", "scores")
     inside = {key: segmenter.meta[key] for key in keys if key in segmenter.meta}
     # The graph pads by itself, and ONNX Runtime computes in float32.
@@ -193,7 +193,7 @@ def _inside(segmenter: Segmenter) -> Config:
 
 
 def _card(segmenter: Segmenter, config: Config) -> Config:
-    """The JSON beside the file, for whoever uses it without segbench."""
+    """The JSON next to the file, for use without segbench."""
     from segbench.artifacts import provenance
     from segbench.artifacts.small_checkpoint import result_beside
     from segbench.inference.onnx_export import OPSET

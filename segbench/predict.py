@@ -1,6 +1,6 @@
 """Predict an image, a folder, a glob or a video: id maps, color maps, overlays, probabilities.
 
-python -m segbench.predict source=photo.jpg                    the checkpoint that is shipped
+python -m segbench.predict source=photo.jpg                    with the shipped checkpoint
 python -m segbench.predict ckpt=best.ckpt source=photos/ classes=[Road,Sky] alpha=0.7
 python -m segbench.predict ckpt=best.ckpt source=drive.mp4
 """
@@ -19,8 +19,8 @@ from omegaconf import DictConfig, OmegaConf
 
 from segbench.config import did_you_mean, make_folder
 from segbench.config.app import run_verb
-from segbench.console import progress, say
 from segbench.errors import ConfigError
+from segbench.system.console import progress, say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from segbench.inference.outputs import Outputs
 
 Config = dict[str, Any]
-MAX_PIXELS = 178_000_000  # that the model may see at once
+MAX_PIXELS = 178_000_000  # largest size that the model may get at once
 
 
 def predict(config: DictConfig) -> int:
@@ -56,8 +56,8 @@ def predict(config: DictConfig) -> int:
     shown = _class_ids(plain["classes"], segmenter.classes.names)
     make_folder("output", output)
     is_video = {file for file in files.values() if file.suffix.lower() in VIDEOS}
-    pictures = {name: file for name, file in files.items() if file not in is_video}
-    failures = _predict_pictures(pictures, segmenter, plain, shown) if pictures else []
+    images = {name: file for name, file in files.items() if file not in is_video}
+    failures = _predict_images(images, segmenter, plain, shown) if images else []
     for name, file in files.items():
         if file in is_video:
             failures += _predict_video(name, file, segmenter, plain, shown)
@@ -111,10 +111,10 @@ def _outputs(config: Config, segmenter: Segmenter, shown: list[int] | None, kind
     return Outputs(folder, segmenter.classes, kinds, shown, config["alpha"], config["legend"])
 
 
-def _predict_pictures(
+def _predict_images(
     files: dict[str, Path], segmenter: Segmenter, config: Config, shown: list[int] | None
 ) -> list[str]:
-    """Reads the next picture and writes the last ones while the network runs."""
+    """Reads the next image and writes the previous ones while the model runs."""
     from segbench.errors import DataError
     from segbench.inference.photos import read_photo
 
@@ -138,7 +138,7 @@ def _predict_pictures(
                 say(f"{files[name]}: too large for one piece, predicted in windows "
                     "(inference=slide chooses them, resize=[H,W] avoids them)")  # fmt: skip
             pending.append(writers.submit(outputs.write, name, image, found.labels, found.probs))
-            while len(pending) > 2 * config["writers"]:  # bounds the memory
+            while len(pending) > 2 * config["writers"]:  # limits the memory
                 pending.popleft().result()
             done += 1
             show(done)
@@ -153,7 +153,7 @@ def _predict_pictures(
 def _ahead(
     reader: ThreadPoolExecutor, read: Any, files: dict[str, Path], failures: list[str]
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Yields the pictures in order, the next one being read meanwhile; notes unreadable ones."""
+    """Yields the images in order, reading the next one in the background; notes unreadable ones."""
     from segbench.errors import DataError
 
     names = list(files)
@@ -173,13 +173,13 @@ def _ahead(
 def _predict_video(
     name: str, file: Path, segmenter: Segmenter, config: Config, shown: list[int] | None
 ) -> list[str]:
-    """Writes one video for each kind of picture, and id maps and probabilities as images."""
+    """Writes one video for each kind of rendering, and id maps and probabilities as images."""
     from segbench.errors import DataError
-    from segbench.inference.outputs import PICTURES
+    from segbench.inference.outputs import RENDERED
     from segbench.inference.video import VideoReader, VideoWriter
 
     kinds = config["write"] or ["overlay"]
-    outputs = _outputs(config, segmenter, shown, [kind for kind in kinds if kind not in PICTURES])
+    outputs = _outputs(config, segmenter, shown, [kind for kind in kinds if kind not in RENDERED])
     try:
         video = VideoReader(file)
     except DataError as error:
@@ -191,7 +191,7 @@ def _predict_video(
                 VideoWriter(Path(config["output"]) / kind / f"{name}.mp4", video.frames_per_second)
             )
             for kind in kinds
-            if kind in PICTURES
+            if kind in RENDERED
         }
         show = stack.enter_context(progress(f"Predicting {file.name}", video.num_frames or None))
         writer = stack.enter_context(ThreadPoolExecutor(1))  # one, to keep the frames in order
@@ -200,7 +200,7 @@ def _predict_video(
         def write(number: int, frame: np.ndarray, found: Prediction) -> None:
             outputs.write(f"{name}/{number:06d}", frame, found.labels, found.probs)
             for kind, target in videos.items():
-                target.write(outputs.picture(kind, frame, found.labels, all_names=True))
+                target.write(outputs.render(kind, frame, found.labels, all_names=True))
 
         for frame in video:
             found = _predict_one(frame, segmenter, config, "probs" in kinds)
@@ -214,21 +214,21 @@ def _predict_video(
     if not done:
         return [f"{file}: holds no frame that can be read"]
     seconds = time.perf_counter() - started
-    written_to = [f"{kind}/{name}{'.mp4' if kind in PICTURES else '/'}" for kind in kinds]
+    written_to = [f"{kind}/{name}{'.mp4' if kind in RENDERED else '/'}" for kind in kinds]
     say(f"{file}: {done} frames, {done / seconds:.1f} frames/s -> {config['output']}/"
         f"{_braces(written_to)}")  # fmt: skip
     return []
 
 
 def _braces(names: Sequence[str]) -> str:
-    """Names as a shell would write them: `ids`, or `{ids,overlay}`."""
+    """Names in shell notation: `ids`, or `{ids,overlay}`."""
     return names[0] if len(names) == 1 else f"{{{','.join(names)}}}"
 
 
 def _predict_one(
     image: np.ndarray, segmenter: Segmenter, config: Config, wants_probs: bool
 ) -> Prediction:
-    """Predicts and cleans up one picture."""
+    """Predicts and post-processes one image."""
     import dataclasses
 
     from segbench.inference import refine

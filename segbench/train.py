@@ -4,10 +4,10 @@
     python -m segbench.train model=unet data=camvid11 data.root=PATH
     python -m segbench.train -m model=unet,unet_resnet34 seed=0,1   a sweep
     python -m segbench.train -cn STUDY                              a study of experiments/
-    python -m segbench.train --help                                 every group and the usual keys
+    python -m segbench.train --help                                 all groups and common keys
 
-The run is in runs/STUDY/MODEL-DATA/seedN. The same command again continues an unfinished run
-and leaves a finished one alone.
+The run is in runs/STUDY/MODEL-DATA/seedN. Running the same command again continues an unfinished
+run and leaves a finished one unchanged.
 """
 
 from __future__ import annotations
@@ -20,31 +20,32 @@ from typing import TYPE_CHECKING, Literal
 import yaml
 from omegaconf import DictConfig, OmegaConf
 
+from segbench.api.verbs import make_callable
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import Config, config_dir
 from segbench.config.app import run_verb
 from segbench.config.outcome import Outcome
 from segbench.config.tuning import is_tuning
 from segbench.errors import ConfigError, ResultError
-from segbench.training.distributed import all_start_at_once, is_first_process
+from segbench.training.distributed import all_start_together, is_first_process
 
 if TYPE_CHECKING:
     from segbench.artifacts.result import Result
 
 
 def train(config: DictConfig) -> Outcome:
-    """Trains one run, unless it is finished already."""
+    """Trains one run, unless it is already finished."""
     plain: Config = OmegaConf.to_container(config, resolve=True)  # type: ignore
-    # What a trainer of one's own leaves out is as in conf/trainer/default.yaml.
+    # Keys that a user's own trainer config omits get the values of conf/trainer/default.yaml.
     defaults = yaml.safe_load((config_dir() / "trainer" / "default.yaml").read_text("utf-8"))
     plain["trainer"] = defaults | plain["trainer"]
     run = RunDirectory(plain["run_dir"])
-    if plain["overwrite"] and all_start_at_once():
+    if plain["overwrite"] and all_start_together():
         raise ConfigError(
             "overwrite=true: torchrun and srun start all processes at once, and one would remove "
             f"what another reads; remove {run.path} yourself, then leave overwrite=true out"
         )
-    if not is_first_process():  # decides as the first one does, which holds the lock
+    if not is_first_process():  # decides as the first process, which has the lock
         return _unchanged(plain, run) or _train_locked(plain, run)
     with run.locked() as alone:
         if not alone:
@@ -55,17 +56,17 @@ def train(config: DictConfig) -> Outcome:
 
 
 def _unchanged(config: Config, run: RunDirectory) -> Outcome | None:
-    """The outcome of a run that is finished; None if there is something to do.
+    """The outcome of a finished run; None if there is something to do.
 
     Raises:
-        ConfigError: what is there may not be continued.
+        ConfigError: the existing run may not be continued.
     """
     previous = _previous(run)
     is_finished = previous is not None and previous.status == "finished"
     if previous is not None and config["test"] and "test" not in previous.scores:
-        is_finished = False  # at most its training is over, its test is yet to come
+        is_finished = False  # at most its training is finished; its test is still to be done
     if not is_finished and not run.last_checkpoint.is_file():
-        return None  # there is nothing to lose
+        return None  # nothing can be lost
     if (made_with := run.read_config()) is not None:
         _check_same_config(config, made_with, run)
     if previous is not None and is_finished:
@@ -84,7 +85,7 @@ def _unchanged(config: Config, run: RunDirectory) -> Outcome | None:
 
 
 def finish_study(config: DictConfig) -> int:
-    """What follows a sweep: the tuned values, or the report if asked for; returns the exit code."""
+    """Follow-up of a sweep: the tuned values, or the report if set; returns the exit code."""
     from segbench.config.command_line import command, override
 
     if is_tuning(config):
@@ -108,11 +109,11 @@ def _train_locked(config: Config, run: RunDirectory) -> Outcome:
 
 
 def _previous(run: RunDirectory) -> Result | None:
-    """The record that is there. One that is damaged is replaced, by what the checkpoints know."""
+    """The existing record. A damaged one is replaced, using what the checkpoints contain."""
     try:
         return run.read_result()
     except ResultError as error:
-        if not run.result_file.is_file():  # a folder of that name, say, cannot be replaced
+        if not run.result_file.is_file():  # a folder of that name, for example, cannot be replaced
             raise ConfigError(f"{error}; remove it, or choose another run_dir") from None
         if is_first_process():
             print(f"note: {error}; it is written again")
@@ -120,13 +121,13 @@ def _previous(run: RunDirectory) -> Result | None:
 
 
 def _outcome(status: str, result: Result, run: RunDirectory) -> Outcome:
-    """Test mIoU for the table of jobs, if there is one; val/mIoU for a sweeper that tunes."""
+    """Test mIoU for the table of jobs, if there is one; val/mIoU for a tuning sweeper."""
     val = result.scores.get("val")
     return Outcome(status, _score(result)[1], val.mIoU if val else None, run_dir=str(run.path))
 
 
 def _score(result: Result) -> tuple[str, float | None]:
-    """The split by which a run is judged, and its mIoU; None without labels or validation."""
+    """The split whose mIoU is reported, and its mIoU; None without labels or validation."""
     split: Literal["test", "val"] = "test" if "test" in result.scores else "val"
     found = result.scores.get(split)
     return split, found.mIoU if found else None
@@ -166,3 +167,5 @@ def _check_same_config(new: Config, old: Config, run: RunDirectory) -> None:
 
 if __name__ == "__main__":
     run_verb("train", train, after_sweep=finish_study)
+else:
+    make_callable(__name__)

@@ -1,4 +1,4 @@
-"""What all tests share: no network, a tiny training, a checkpoint as `segbench.train` writes it."""
+"""Shared by all tests: no internet access, a tiny training, a checkpoint of `segbench.train`."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ TINY = (
     "log_every=1",
     "deterministic=true",
 )
-# For trainings that count for their end, not for what they learn.
+# For trainings where only the outcome matters, not what is learned.
 TINIEST = (
     "data.size=[16,24]",
     "data.train=4",
@@ -65,7 +65,7 @@ TINY_PARTS = {
 }
 
 
-# The checkpoint of `ckpt`: a network that was never trained.
+# The checkpoint of `ckpt`: a model that was never trained.
 DATA = {
     "_target_": "segbench.data.sources.streets.Streets",
     "size": [24, 33],
@@ -81,7 +81,7 @@ MODEL = {"_target_": "segbench.models.custom.Custom", "width": 8, "dilations": [
 
 @pytest.fixture(autouse=True)
 def _determinism_off_again() -> Iterator[None]:
-    """A training with deterministic=true sets it for its process; other tests must not see it."""
+    """A training with deterministic=true sets it for the process; other tests must not see it."""
     yield
     if "torch" in sys.modules:
         sys.modules["torch"].use_deterministic_algorithms(False)
@@ -96,14 +96,14 @@ def python_path(*folders: Path) -> str:
 def run_verb(
     verb: str, *words: str, cwd: Path = ROOT, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Runs `python -m segbench.VERB` as a process of its own; modules in `cwd` are found too."""
+    """Runs `python -m segbench.VERB` in its own process; modules in `cwd` are found, too."""
     return run_module(f"segbench.{verb}", *words, cwd=cwd, **environment)
 
 
 def run_module(
     module: str, *words: str, cwd: Path = ROOT, **environment: str
 ) -> subprocess.CompletedProcess[str]:
-    """Runs `python -m MODULE` likewise."""
+    """Runs `python -m MODULE` in the same way."""
     return subprocess.run(
         [sys.executable, "-m", module, *words],
         cwd=cwd,
@@ -114,8 +114,8 @@ def run_module(
     )
 
 
-def tiny_words(*overrides: str) -> list[str]:
-    """The command line of a tiny training; the last value of a key wins, as Hydra takes one."""
+def tiny_arguments(*overrides: str) -> list[str]:
+    """The arguments of a tiny training; the last value of a key wins, as Hydra accepts only one."""
     texts = list(TINY)
     for group, part in TINY_PARTS.items():
         if not any(text.startswith(f"{group}=") for text in overrides):
@@ -125,7 +125,7 @@ def tiny_words(*overrides: str) -> list[str]:
 
 
 def curves(run: RunDirectory) -> list[dict[str, str]]:
-    """The rows of metrics.csv, but for the columns that a clock fills."""
+    """The rows of metrics.csv without the columns of times."""
     clock = {"train/images_per_s", "train/waiting_for_data"}
     with run.metrics_file.open(newline="") as file:
         return [{k: v for k, v in row.items() if k not in clock} for row in csv.DictReader(file)]
@@ -133,7 +133,7 @@ def curves(run: RunDirectory) -> list[dict[str, str]]:
 
 @pytest.fixture(autouse=True, scope="session")
 def _frugal(tmp_path_factory: pytest.TempPathFactory) -> None:
-    """One thread, and caches that end with the tests."""
+    """One thread, and caches that are deleted with the tests."""
     torch.set_num_threads(1)
     os.environ["XDG_CACHE_HOME"] = str(tmp_path_factory.mktemp("cache"))
 
@@ -151,7 +151,7 @@ def tiny_config(tmp_path: Path) -> Callable[..., Any]:
 
     def build(*overrides: str) -> Any:
         register()
-        return compose_checked("train", tiny_words(f"run_dir={tmp_path}/run", *overrides))
+        return compose_checked("train", tiny_arguments(f"run_dir={tmp_path}/run", *overrides))
 
     return build
 
@@ -175,7 +175,7 @@ def make_checkpoint(tmp_path_factory):
     def make(**changes):
         torch.manual_seed(0)
         model = Custom(num_classes=11, width=8, dilations=[2])
-        for _ in range(30):  # statistics for batch norm, so that the answer is not one class
+        for _ in range(30):  # batch norm statistics, so that predictions contain several classes
             model(torch.randn(2, 3, 24, 33))
         inference = {"_target_": "segbench.inference.predictor.Predictor", "mode": "whole"}
         meta = {

@@ -1,4 +1,4 @@
-"""A network with nothing that depends on the batch, for tests that name their own `_target_`."""
+"""A model without batch-dependent layers, for tests that set their own `_target_`."""
 
 from __future__ import annotations
 

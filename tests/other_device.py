@@ -1,11 +1,11 @@
-"""Runs what a GPU would run where there is none: every tensor must be where the work is.
+"""Runs GPU code without a GPU: every tensor must be on the device of the work.
 
     python -m tests.other_device
 
-The device is one that torch only pretends to have, and its tensors are fake: they have a shape, a
-type and a place, but no values. So a tensor left behind on the CPU is an error here as it would be
-on a GPU, and so is a value that the host asks for in the middle of a step, for which it would have
-to wait. It needs a process of its own, as torch cannot take back a device.
+The device is one that torch only simulates, with fake tensors that have a shape, a dtype and a
+device, but no values. So a tensor left on the CPU is an error here, as it would be on a GPU, and so
+is reading a value in the middle of a step, which would be a sync. It needs its own process, because
+torch cannot unregister a device.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ELSEWHERE = "pretended"
 SIZE = (96, 128)
 SOURCE = Streets(size=SIZE, train=4, val=2, test=2)
 CLASSES = SOURCE.classes
-WAITS = {"lovasz", "ce_lovasz"}  # asks which classes there are
+WAITS = {"lovasz", "ce_lovasz"}  # read the list of classes
 PREDICTORS: dict[str, dict[str, Any]] = {
     "whole": {},
     "slide": {"mode": "slide", "crop_size": (64, 64), "stride": (32, 32), "blend": "gaussian"},
@@ -51,7 +51,7 @@ PREDICTORS: dict[str, dict[str, Any]] = {
 
 
 def moved(module: nn.Module) -> nn.Module:
-    """The module with all that it has registered elsewhere."""
+    """Moves a module, with everything it has registered, to the simulated device."""
     for part in module.modules():
         for name, value in part._parameters.items():
             if value is not None:
@@ -71,7 +71,7 @@ def _empty(shape: Any, dtype: torch.dtype) -> Tensor:
 
 
 def batch() -> dict[str, Any]:
-    """Two images of a loader, elsewhere."""
+    """Two images of a loader, on the simulated device."""
     return {
         "image": _empty((2, 3, *SIZE), torch.uint8),
         "mask": _empty((2, *SIZE), torch.uint8),
@@ -81,12 +81,12 @@ def batch() -> dict[str, Any]:
 
 
 def predictor(model: nn.Module, **arguments: Any) -> Predictor:
-    """A predictor for images in 0..1 around a half."""
+    """A predictor for images in 0..1, centered at 0.5."""
     return Predictor(model, CLASSES, (0.5,) * 3, (0.5,) * 3, **arguments)
 
 
 def learns(model: Any, loss: Any) -> None:
-    """A step of training, and a look at the answer."""
+    """Runs a training step and checks its output."""
     model, loss = moved(model), moved(loss)
     image, mask = _empty((2, 3, *SIZE), torch.float32), batch()["mask"]
     logits, auxiliary = (
@@ -104,7 +104,7 @@ def learns(model: Any, loss: Any) -> None:
 
 
 def loses(loss: nn.Module) -> None:
-    """A loss and its gradient, in both precisions."""
+    """Computes a loss and its gradient, in both precisions."""
     for dtype in (torch.float32, torch.float16):
         logits = _empty((2, CLASSES.num_classes, *SIZE), dtype).requires_grad_()
         moved(loss)(logits, batch()["mask"]).backward()
@@ -113,10 +113,10 @@ def loses(loss: nn.Module) -> None:
 
 
 def predicts(model: nn.Module, **arguments: Any) -> None:
-    """Label maps and probabilities, at the size of the image and at another."""
+    """Predicts label maps and probabilities, at the size of the image and at another."""
     image, predict = batch()["image"], predictor(moved(model).eval(), **arguments)
     for size in (None, (48, 64)):
-        finite = FiniteLogits()  # checked when the host has to wait anyway
+        finite = FiniteLogits()  # checked when the host has to sync anyway
         labels, probs = predict.labels_and_probs(image, size, finite=finite)
         once = predict.labels(image, size, finite=finite)
         answers = (once, predict.probs(image, size), labels, probs)
@@ -124,7 +124,7 @@ def predicts(model: nn.Module, **arguments: Any) -> None:
 
 
 def works(task: SegmentationTask) -> None:
-    """The steps of the task, but for the boundaries, which are counted on the host."""
+    """Runs the steps of the task, except for boundaries, which are counted on the host."""
     moved(task)
     task.predictor = predictor(task.model)
     shared = {"current_epoch": 0, "global_step": 0, "max_steps": -1, "is_last_batch": True}
@@ -133,7 +133,7 @@ def works(task: SegmentationTask) -> None:
     task._trainer = SimpleNamespace(**shared, optimizers=[schedule])  # type: ignore[assignment]
     task.log = task.log_dict = lambda *_, **__: None  # type: ignore[assignment,method-assign]
     task.boundary.update = lambda *_: None  # type: ignore[method-assign]
-    for number in range(3):  # what one leaves behind, the next may look at
+    for number in range(3):  # later steps may check what earlier ones left
         task.training_step(batch(), number).backward()
     task.eval()
     for step, split in ((task.validation_step, "val"), (task.test_step, "test")):
@@ -142,7 +142,7 @@ def works(task: SegmentationTask) -> None:
 
 
 def cuts(data: SegmentationData) -> None:
-    """Training batches from frames that live elsewhere."""
+    """Makes training batches from frames on the simulated device."""
     sampler = EpochSampler(4, 0, shuffle=True)
     loader = DeviceLoader(data.dataset("train"), 2, sampler, torch.device(ELSEWHERE))
     made = next(iter(loader))
@@ -150,7 +150,7 @@ def cuts(data: SegmentationData) -> None:
 
 
 def optimizes(make: Callable[..., Any], model: nn.Module) -> None:
-    """One step of an optimizer."""
+    """Runs one step of an optimizer."""
     optimizer = make(moved(model), lr=1e-3)
     for parameter in model.parameters():
         parameter.grad = torch.zeros_like(parameter)
@@ -158,7 +158,7 @@ def optimizes(make: Callable[..., Any], model: nn.Module) -> None:
 
 
 def jobs() -> Iterator[tuple[str, Callable[[], None]]]:
-    """Everything that is run, by name; built on the CPU."""
+    """All jobs, by name; built on the CPU."""
     small = {"width": 8, "dilations": (2,)}
     for file in sorted((CONF / "model").glob("*.yaml")):
         model = build.build_model(_read(file), CLASSES.num_classes)
@@ -185,7 +185,7 @@ def jobs() -> Iterator[tuple[str, Callable[[], None]]]:
 
 
 def main() -> int:
-    """Prints what fails, and why; the number of it."""
+    """Prints what fails and why; returns the number of failures."""
     backend_registration._setup_privateuseone_for_python_backend(ELSEWHERE)
     failed = 0
     for name, job in jobs():

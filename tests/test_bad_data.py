@@ -1,4 +1,4 @@
-"""Whatever is wrong with the data, training names the file and ends with exit code 2."""
+"""Whatever is wrong with the data, training names the file and exits with code 2."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def camvid(tmp_path: Path) -> Path:
 
 
 def complaint(train_tiny: Train, root: Path, *overrides: str) -> str:
-    """What a training on `root` ends with."""
+    """The error message of a training on `root`."""
     with pytest.raises(DataError) as caught:
         train_tiny("data=camvid11", f"data.root={root}", "data.crop_size=[16,16]", *overrides)
     assert caught.value.exit_code == 2
@@ -47,7 +47,7 @@ def test_the_fabricated_data_set_is_fine_as_it_is(train_tiny: Train, camvid: Pat
     assert outcome.status == "finished"
 
 
-def test_a_missing_root_is_told_with_the_layout_and_where_to_get_it(
+def test_a_missing_root_is_reported_with_the_layout_and_where_to_get_it(
     train_tiny: Train, tmp_path: Path
 ) -> None:
     message = complaint(train_tiny, tmp_path / "nowhere")
@@ -55,7 +55,7 @@ def test_a_missing_root_is_told_with_the_layout_and_where_to_get_it(
         assert text in message
 
 
-def test_a_missing_split_is_told_with_what_was_found(train_tiny: Train, camvid: Path) -> None:
+def test_a_missing_split_is_reported_with_what_was_found(train_tiny: Train, camvid: Path) -> None:
     (camvid / "valannot").rename(camvid / "validation")
     message = complaint(train_tiny, camvid)
     assert "missing valannot" in message
@@ -110,14 +110,16 @@ def test_an_unknown_label_is_named_with_its_file(
     assert "77" in message
 
 
-def test_a_value_that_is_no_label_is_named_with_its_file(train_tiny: Train, camvid: Path) -> None:
+def test_a_value_that_is_not_a_label_is_named_with_its_file(
+    train_tiny: Train, camvid: Path
+) -> None:
     (camvid / "trainannot" / NAME).unlink()
     file = camvid / "trainannot" / NAME.replace(".png", ".tif")
     cv2.imwrite(str(file), np.full((24, 32), 70000, np.int32))
     assert f"{file}: label 70000" in complaint(train_tiny, camvid)
 
 
-def test_a_mask_of_the_stored_pixels_of_a_turned_photo_is_told(
+def test_a_mask_of_the_stored_pixels_of_a_rotated_photo_is_reported(
     train_tiny: Train, camvid: Path
 ) -> None:
     file, exif = camvid / "train" / NAME, Image.Exif()
@@ -128,5 +130,5 @@ def test_a_mask_of_the_stored_pixels_of_a_turned_photo_is_told(
         assert text in message
 
 
-def test_a_batch_larger_than_the_training_set_is_told(train_tiny: Train, camvid: Path) -> None:
+def test_a_batch_larger_than_the_training_set_is_refused(train_tiny: Train, camvid: Path) -> None:
     assert "Lower data.batch_size" in complaint(train_tiny, camvid, "data.batch_size=5")

@@ -57,7 +57,7 @@ def test_a_study_is_measured_into_the_file_that_compare_reads(
     step = row["train_step_ms"]
     parts = [step[key] for key in ("data", "forward", "backward", "optimizer", "logging")]
     assert all(part > 0 for part in parts)
-    # Other steps than those that are timed as a whole, so of the same order only.
+    # These are other steps than those timed as a whole, so they agree only roughly.
     assert step["total"] / 4 < sum(parts) < 4 * step["total"]
 
 

@@ -1,4 +1,4 @@
-"""Commands as a person types them: the console script, flags anywhere, a config that is shown."""
+"""Commands as users type them: the console script, flags anywhere, showing a config."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def test_the_package_runs_its_verbs() -> None:
     assert done.stderr == "segbench: error: there is no verb 'trian'; did you mean 'train'?\n"
 
 
-def test_flags_may_stand_anywhere_and_a_shown_config_is_checked() -> None:
+def test_flags_may_be_anywhere_and_a_shown_config_is_checked() -> None:
     done = run_module("segbench.train", "study=1_0", "--cfg", "job", "seed=3")
     assert done.returncode == 0, done.stderr
     assert "study: '1_0'" in done.stdout or "study: 1_0" in done.stdout

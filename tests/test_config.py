@@ -1,4 +1,4 @@
-"""Every config of the project fits the code; a wrong one is explained, all of it, and at once."""
+"""Every config of the project fits the code; all problems of a wrong one are reported together."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _registered() -> None:
 
 
 def problems(*overrides: str, name: str = "train", multirun: bool = False) -> list[str]:
-    """The problems that a command is told of, without the bullets."""
+    """The problems reported for a command, without the bullets."""
     with pytest.raises(ConfigError) as caught:
         compose_checked(name, list(overrides), multirun)
     first, *rest = str(caught.value).splitlines()
@@ -55,12 +55,14 @@ def problems(*overrides: str, name: str = "train", multirun: bool = False) -> li
 
 
 def _mandatory_only(config_name: str, overrides: list[str]) -> None:
-    """Composes; the only problem allowed is a value that the user has to give."""
+    """Composes; the only allowed problem is a value that the user must set."""
     try:
         compose_checked(config_name, overrides)
     except ConfigError as error:
-        told = [text for text in str(error).splitlines() if "problems in the config" not in text]
-        assert all("is not set; give it on the command line" in text for text in told), told
+        reported = [
+            text for text in str(error).splitlines() if "problems in the config" not in text
+        ]
+        assert all("is not set; give it on the command line" in text for text in reported), reported
 
 
 @pytest.mark.parametrize(("verb", "choice"), CHOICES, ids=[f"{v} {c}" for v, c in CHOICES])
@@ -146,15 +148,17 @@ def test_one_mistake_is_explained(override: str, message: str) -> None:
     assert message in problems(override)[0]
 
 
-def test_all_mistakes_are_told_at_once() -> None:
+def test_all_mistakes_are_reported_together() -> None:
     words = ("seed=x", "unett", "data.batch_size", "ignore_index", "KEY=VALUE")
-    told = problems("seed=x", "model=unett", "data.batch_size=two", "+loss.ignore_index=0", "seed")
-    assert len(told) == len(words)
+    reported = problems(
+        "seed=x", "model=unett", "data.batch_size=two", "+loss.ignore_index=0", "seed"
+    )
+    assert len(reported) == len(words)
     for word in words:
-        assert any(word in text for text in told), f"{word} is not in {told}"
+        assert any(word in text for text in reported), f"{word} is not in {reported}"
 
 
-def test_keys_of_a_group_whose_option_is_unknown_are_not_held_against_another_option() -> None:
+def test_keys_of_an_unknown_option_are_not_checked_against_another_option() -> None:
     own = "Or put yours in ./conf/model/unett.yaml"
     assert problems("model=unett", "model.width=16") == [
         f"model: there is no model 'unett'; did you mean 'unet'? {own}"
@@ -169,18 +173,18 @@ def test_the_verb_prints_the_problems_without_a_traceback_and_ends_with_2() -> N
 
 
 def test_every_value_of_a_sweep_is_checked() -> None:
-    told = problems("model=unet,unett", "seed=0,one", "data.batch_size=2,two", multirun=True)
-    assert len(told) == 3
+    reported = problems("model=unet,unett", "seed=0,one", "data.batch_size=2,two", multirun=True)
+    assert len(reported) == 3
     for word in ("unett", "one", "two"):
-        assert any(word in text for text in told), f"{word} is not in {told}"
+        assert any(word in text for text in reported), f"{word} is not in {reported}"
 
 
-def test_a_study_that_sweeps_takes_other_values_without_m() -> None:
+def test_a_study_that_sweeps_accepts_other_values_without_m() -> None:
     words = ("model=unet,unet_resnet18", "seed=5,6")
     assert compose_checked("streets_small", [*words]).seed == 5
     assert "needs -m" in problems(*words, "hydra.mode=RUN", name="streets_small")[0]
-    (told,) = problems("seed=5,x", name="streets_small")
-    assert "x" in told
+    (reported,) = problems("seed=5,x", name="streets_small")
+    assert "x" in reported
 
 
 def test_a_sweep_without_m_is_explained() -> None:
@@ -188,13 +192,13 @@ def test_a_sweep_without_m_is_explained() -> None:
 
 
 def test_the_keys_of_a_swept_option_are_checked_with_each_option() -> None:
-    (told,) = problems("model=unet,unet_resnet34", "model.width=8", multirun=True)
-    assert told.startswith("model.width: there is no key 'width' in 'model'; known: ")
-    assert told.endswith("(with model=unet_resnet34)")
+    (reported,) = problems("model=unet,unet_resnet34", "model.width=8", multirun=True)
+    assert reported.startswith("model.width: there is no key 'width' in 'model'; known: ")
+    assert reported.endswith("(with model=unet_resnet34)")
 
 
-def test_an_override_that_fits_only_the_swept_option_waits_for_it() -> None:
-    """Hydra's first compose holds the default model, which has no width."""
+def test_an_override_may_fit_only_the_swept_option() -> None:
+    """Hydra's first compose contains the default model, which has no width."""
     words = ["model=unet,custom", "model.width=8", "+model.name='a,b'", "seed=0,1", "samples=0"]
     late = ["model.width=choice(8)", "+model.name='a,b'"]
     assert for_sweeper("train", words) == [words[0], *late, *words[3:]]

@@ -1,4 +1,4 @@
-"""`benchmarks/models.py`: ratios to a reference of the same file; whether they repeat."""
+"""`benchmarks/models.py`: ratios to a reference in the same file, and whether they repeat."""
 
 from __future__ import annotations
 
@@ -41,12 +41,12 @@ def test_a_file_without_the_reference_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("cpu", "title", "middle", "sentence"),
     [
-        ([100.0, 50.0, 25.0], "processor time", "0.50", "processor time 100 to 100 ms"),
+        ([100.0, 50.0, 25.0], "CPU time", "0.50", "CPU time 100 to 100 ms"),
         ([None, None, None], "latency", "0.25", "latency 4.00 to 4.00 ms"),
         ([100.0, None, 25.0], "latency", "0.25", "latency 4.00 to 4.00 ms"),
     ],
 )
-def test_files_of_a_gpu_are_compared_by_latency_and_say_so(
+def test_files_of_a_gpu_are_compared_by_latency_and_labeled_so(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
@@ -71,6 +71,6 @@ def test_files_of_a_gpu_are_compared_by_latency_and_say_so(
     models.main()
     printed = capsys.readouterr().out
     assert f"| GMACs | {title} | apart |" in printed
-    spread = "10%" if title == "processor time" else "20%"
+    spread = "10%" if title == "CPU time" else "20%"
     assert f"| b | 1.00 | 1.00 | {middle} | 0% | {spread} | 1.00 |" in printed
     assert f"ref = 1: {sentence}" in printed

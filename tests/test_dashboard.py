@@ -1,4 +1,4 @@
-"""The scripted W&B dashboard: what it shows, and what it says without an account."""
+"""The scripted W&B dashboard: its content, and its message without an account."""
 
 import subprocess
 import sys

@@ -1,4 +1,4 @@
-"""What cannot work is refused by a message, where possible before the first step."""
+"""Settings that cannot work are refused with a message, if possible before the first step."""
 
 from __future__ import annotations
 

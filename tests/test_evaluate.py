@@ -1,4 +1,4 @@
-"""`python -m segbench.evaluate`, from the command's words to the files it leaves."""
+"""`python -m segbench.evaluate`, from the command line to the files it writes."""
 
 import csv
 import json
@@ -33,7 +33,7 @@ def perfect(small_streets, tmp_path):
     return folder
 
 
-def test_a_checkpoint_needs_no_other_word(run, ckpt, tmp_path, monkeypatch, capsys):
+def test_a_checkpoint_needs_no_other_argument(run, ckpt, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     outcome = run(f"ckpt={ckpt}", "num_workers=0", "gallery=2")
     folder = tmp_path / "runs" / "evaluations" / "custom-streets" / "seed3"
@@ -70,9 +70,7 @@ def test_saved_predictions_score_the_same_integers(run, ckpt, tmp_path):
     assert first.data_info.fingerprint == second.data_info.fingerprint
 
 
-def test_nothing_about_how_it_is_counted_changes_a_count(
-    run, ckpt, compose, small_streets, tmp_path
-):
+def test_the_mode_of_counting_changes_no_count(run, ckpt, compose, small_streets, tmp_path):
     few = ("num_workers=0", "gallery=0", "boundary=false", "calibration=false")
     for size in (1, 3, 16):
         run(f"ckpt={ckpt}", *few, f"batch_size={size}", f"run_dir={tmp_path}/{size}")
@@ -92,7 +90,7 @@ def test_nothing_about_how_it_is_counted_changes_a_count(
         assert np.array_equal(found[2], expected), other
 
 
-def test_other_ways_of_inference_are_scored_and_recorded(run, ckpt, tmp_path):
+def test_other_inference_modes_are_scored_and_recorded(run, ckpt, tmp_path):
     few = ("num_workers=0", "gallery=0", "boundary=false")
     ways = {
         "whole": (),
@@ -142,7 +140,7 @@ def test_the_policy_for_absent_classes_is_stored_and_used(run, perfect, tmp_path
     assert one.scores["test"].mIoU == 1
 
 
-def test_half_a_folder_is_scored_only_on_request(run, perfect, tmp_path):
+def test_an_incomplete_folder_is_scored_only_on_request(run, perfect, tmp_path):
     files = sorted(perfect.glob("*.png"))
     files[0].unlink()
     with pytest.raises(DataError, match=f"{files[0].stem}: has no prediction"):
@@ -175,7 +173,7 @@ def test_impossible_commands_say_what_to_do(run, ckpt, perfect, tmp_path):
         run(f"ckpt={ckpt}", "split=tset")
 
 
-def test_pictures_are_seen_as_in_training_or_not_at_all(run, ckpt, tmp_path):
+def test_images_are_preprocessed_as_in_training_or_refused(run, ckpt, tmp_path):
     few = ("num_workers=0", "gallery=0", "boundary=false", "calibration=false")
     words = (f"ckpt={ckpt}", *STREETS, *few, f"run_dir={tmp_path}/run")
     with pytest.raises(ConfigError, match=r"data\.resize=\[8, 12\] \(in training None\)"):

@@ -1,4 +1,4 @@
-"""Every model of conf/ can be looked into, drawn and handed over; takes a minute per model."""
+"""Every model of conf/ can be explained, drawn and exported; takes a minute per model."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from segbench.models.torchvision_zoo import TorchvisionNetwork
 
 MODELS = sorted(file.stem for file in (config_dir() / "model").glob("*.yaml"))
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
-# Why a model cannot be written as ONNX; of ours at most one may stand here.
+# Reasons why models cannot be exported to ONNX; at most one of ours may be here.
 NOT_EXPORTABLE: dict[str, str] = {}
 
 pytestmark = pytest.mark.slow
@@ -38,7 +38,7 @@ def model(name: str) -> nn.Module:
     torch.manual_seed(0)
     node = OmegaConf.to_container(OmegaConf.load(config_dir() / "model" / f"{name}.yaml"))
     network = build_model(node, num_classes=5)  # type: ignore[arg-type]
-    # Statistics of real activations, or logits would explode in networks of random weights.
+    # Statistics of real activations; otherwise logits of random weights would explode.
     for module in network.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = None
@@ -61,7 +61,7 @@ def test_heat_maps_and_features(model: nn.Module) -> None:
     assert set(cells.labels) == {0, 1}
 
 
-def test_features_lie_over_the_image_as_the_network_pads_it(model: nn.Module) -> None:
+def test_features_cover_the_image_as_the_model_pads_it(model: nn.Module) -> None:
     image = torch.randn(1, 3, 90, 131)
     with torch.no_grad():
         found = run_with_features(model, image, "head.input")
@@ -70,15 +70,15 @@ def test_features_lie_over_the_image_as_the_network_pads_it(model: nn.Module) ->
         again = run_with_features(model, padded, "head.input")
     assert again.extent == found.extent
     torch.testing.assert_close(again.features, found.features)
-    if not isinstance(model, TorchvisionNetwork):  # whose maps are of any size
+    if not isinstance(model, TorchvisionNetwork):  # its maps have any size
         assert height % found.features.shape[2] == 0
         assert width % found.features.shape[3] == 0
 
 
-def test_the_drawing_holds_every_product(model: nn.Module) -> None:
+def test_the_drawing_contains_every_product(model: nn.Module) -> None:
     found = trace(model)
     assert found.macs == count_macs(model, found.size)
-    aux = getattr(model, "aux_head", None)  # does not run, so no stage has it
+    aux = getattr(model, "aux_head", None)  # does not run, so no stage contains it
     unused = count_params(aux) if aux is not None else 0
     assert sum(stage.params for stage in found.stages) == found.params - unused
     assert len(found.arrows) >= len(found.stages) - 1

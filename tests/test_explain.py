@@ -38,7 +38,7 @@ def test_heat_maps_of_test_images(ckpt: Path, tmp_path: Path) -> None:
         assert 0 <= found[name].min() <= found[name].max() <= 1
 
 
-def test_a_picture_without_mask_and_one_pixel_of_it(ckpt: Path, tmp_path: Path) -> None:
+def test_an_image_without_mask_and_one_pixel_of_it(ckpt: Path, tmp_path: Path) -> None:
     Image.fromarray(np.full((40, 50, 3), 90, np.uint8)).save(tmp_path / "photo.png")
     options = ("pixel=[39,49]", "method=gradcam", "layer=head.input", "device=cpu")
     output = tmp_path / "seen"
@@ -48,7 +48,7 @@ def test_a_picture_without_mask_and_one_pixel_of_it(ckpt: Path, tmp_path: Path) 
     assert heat.shape == (40, 50)
 
 
-def test_embeddings_as_picture_page_table_and_numbers(ckpt: Path, tmp_path: Path) -> None:
+def test_embeddings_as_figure_page_table_and_numbers(ckpt: Path, tmp_path: Path) -> None:
     options = ("what=embeddings", "projection=pca", "images=4", "per_class=8", "least=4")
     explain(config(f"ckpt={ckpt}", f"output={tmp_path}", "device=cpu", *options))
     numbers = json.loads((tmp_path / "embedding.json").read_text())
@@ -61,7 +61,7 @@ def test_embeddings_as_picture_page_table_and_numbers(ckpt: Path, tmp_path: Path
     assert numbers["seed"] == 0
     page = (tmp_path / "embedding.html").read_text()
     assert len(re.findall("<circle", page)) == len(rows)
-    assert "http" not in page  # it needs nothing from elsewhere
+    assert "http" not in page  # it is self-contained
     assert Image.open(tmp_path / "embedding.png").width > 500
 
 

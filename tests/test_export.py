@@ -46,7 +46,7 @@ def test_the_file_predicts_as_the_checkpoint_at_any_size(exported: Path, ckpt: P
         np.testing.assert_allclose(found.probs, expected.probs, atol=1e-5)
 
 
-def test_other_ways_of_inference_work_too(exported: Path, ckpt: Path) -> None:
+def test_other_inference_modes_work_too(exported: Path, ckpt: Path) -> None:
     tta = {"_target_": "segbench.inference.predictor.Predictor", "scales": [0.5, 1], "flip": True}
     image = np.random.default_rng(0).integers(0, 256, (40, 50, 3), np.uint8)
     found, expected = (Segmenter(f, tta, "cpu").predict(image).probs for f in (exported, ckpt))
@@ -71,7 +71,7 @@ def test_labels_are_the_argmax_of_the_logits(exported: Path) -> None:
     np.testing.assert_array_equal(labels, logits.argmax(1))
 
 
-def test_the_card_says_what_a_stranger_needs(exported: Path) -> None:
+def test_the_card_contains_what_other_programs_need(exported: Path) -> None:
     card = json.loads(exported.with_suffix(".json").read_text())
     assert len(card["classes"]["names"]) == 11
     assert card["mean"] == [0.4, 0.4, 0.4]
@@ -91,7 +91,7 @@ def test_the_torch_program_runs_by_itself(exported: Path) -> None:
         np.testing.assert_allclose(logits.detach().numpy(), expected, atol=1e-3)
 
 
-def test_a_file_that_predicts_something_else_is_not_kept(
+def test_a_file_with_other_predictions_is_not_kept(
     ckpt: Path, exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def write_another(network: Any, file: Path, metadata: Any) -> None:

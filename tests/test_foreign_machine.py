@@ -28,7 +28,7 @@ for found in pkgutil.walk_packages(segbench.__path__, "segbench."):
 
 @pytest.fixture
 def foreign(tmp_path: Path) -> Path:
-    """A folder whose modules make any Python process that finds them a foreign machine."""
+    """A folder whose modules make any Python process that imports them a foreign machine."""
     (tmp_path / "sitecustomize.py").write_text(FOREIGN, encoding="utf-8")
     (tmp_path / "every_module.py").write_text(EVERY_MODULE, encoding="utf-8")
     return tmp_path

@@ -1,4 +1,4 @@
-"""benchmarks/gpu.py and tools/gpu.py run where there is no GPU."""
+"""benchmarks/gpu.py and tools/gpu.py run without a GPU."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def test_the_table_has_a_row_for_each_loader(
     assert [row["loader"] for row in rows] == ["threads", "frames_on_device"]
     for row in rows:
         assert row["share"] == pytest.approx(row["synthetic_ms"] * 3 / row["epoch_ms"])
-        # On a CPU the loss and the labels are checked at once; nothing is asked for each weight.
+        # On a CPU the loss and the labels are checked immediately; nothing is read per weight.
         assert 1 <= row["reads"] <= 3
     printed = capsys.readouterr().out
     assert "| custom | threads |" in printed.split("| model |")[1]

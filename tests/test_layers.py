@@ -16,17 +16,19 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 FILES = sorted((ROOT / "segbench").rglob("*.py"))
-# Beside the verbs, for all rooms: these import nothing of segbench but each other.
-NEUTRAL = {"errors", "machine", "storage", "escaping", "console", "figures"}
+# Used by all folders: these import nothing of segbench but each other.
+NEUTRAL = {"errors", "system"}
 VERBS = [
     f for f in FILES if f.parent.name == "segbench" and f.name[0] != "_" and f.stem not in NEUTRAL
 ]
 MAX_LINES = 300
+TRAINING = "segbench.training"
 
 # What a layer may import of segbench, besides itself.
 GROUND = {"data", "models", "losses", "metrics", "inference"}
 MAY_IMPORT: dict[str, set[str]] = {
     **{module: set() for module in NEUTRAL},
+    "api": {"train", "evaluate", "compare", "config", "artifacts"},
     "config": set(),
     "data": set(),
     "models": set(),
@@ -40,7 +42,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "explanation": {"config", "artifacts"} | GROUND,
     "comparison": {"config", "artifacts", "data.classes", "metrics"},
 }
-# What takes long to import: verbs load it once the config was checked.
+# Slow imports: verbs load them only after the config is checked.
 HEAVY = {
     "albumentations",
     "cv2",
@@ -61,7 +63,7 @@ HEAVY = {
 
 
 class Import(NamedTuple):
-    """One imported module, whether at module level, and the line it stands in."""
+    """One imported module, whether at module level, and its line."""
 
     module: str
     at_top: bool
@@ -69,7 +71,7 @@ class Import(NamedTuple):
 
 
 def _name(file: Path) -> str:
-    """`training/task.py` of a file of the package."""
+    """`training/task.py` for a file of the package."""
     return file.relative_to(ROOT / "segbench").as_posix()
 
 
@@ -122,6 +124,16 @@ def test_all_layers_are_known() -> None:
     assert folders | NEUTRAL == set(MAY_IMPORT)
 
 
+def test_the_root_lists_the_verbs() -> None:
+    no_verbs = [_name(f) for f in VERBS if '__name__ == "__main__"' not in f.read_text("utf-8")]
+    assert not no_verbs, f"{no_verbs}: a file of the root is a command; give it a room"
+
+
+def test_of_the_verbs_only_train_imports_training() -> None:
+    found = {_name(f) for f in VERBS for i in imports_of(f) if _is_below(i.module, TRAINING)}
+    assert found == {"train.py"}
+
+
 @pytest.mark.parametrize(
     ("library", "allowed"),
     [
@@ -144,7 +156,7 @@ def test_libraries_stay_where_they_belong(library: str, allowed: tuple[str, ...]
 
 
 def _loaded_at_import(file: Path, seen: set[Path] | None = None) -> dict[str, str]:
-    """Heavy packages that importing a file imports, with the path of imports that leads there."""
+    """Heavy packages imported when a file is imported, with the chain of imports."""
     seen = seen if seen is not None else set()
     seen.add(file)
     heavy: dict[str, str] = {}
@@ -162,7 +174,7 @@ def _loaded_at_import(file: Path, seen: set[Path] | None = None) -> dict[str, st
 
 
 def _sources(module: str) -> list[Path]:
-    """The files of segbench that importing a dotted name runs."""
+    """The files of segbench that run when a dotted name is imported."""
     parts = module.split(".")
     stems = [ROOT.joinpath(*parts[:count]) for count in range(1, len(parts) + 1)]
     places = [place for s in stems for place in (s.with_suffix(".py"), s / "__init__.py")]

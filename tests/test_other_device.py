@@ -1,4 +1,4 @@
-"""What runs on a GPU leaves nothing behind on the CPU and never makes the host wait."""
+"""Code for a GPU leaves no tensor on the CPU and never makes the host wait."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What verbs leave where a disk is full or another process writes: nothing half, one sentence."""
+"""Output of verbs on a full disk or with a second process: no partial file, one error message."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from segbench import storage
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.compare import compare
 from segbench.config.app import run_verb
@@ -24,7 +23,8 @@ from segbench.explain import explain
 from segbench.export import export
 from segbench.inference.video import VideoWriter
 from segbench.predict import predict
-from segbench.storage import locked
+from segbench.system import storage
+from segbench.system.storage import locked
 from tests.comparison.fabricated import record, write_study
 from tests.conftest import ROOT, python_path
 
@@ -34,7 +34,7 @@ Prepare = Callable[[], Any]
 
 @pytest.fixture
 def verbs(compose, ckpt: Path, tmp_path: Path, monkeypatch) -> dict[str, tuple[Prepare, Path]]:
-    """For each verb a call of it, and the folder that it writes into."""
+    """For each verb a call of it, and its output folder."""
     monkeypatch.chdir(tmp_path)
     out = tmp_path / "out"
     photo = tmp_path / "photo.png"
@@ -82,7 +82,9 @@ def test_a_full_disk_leaves_no_file(
 
 
 @pytest.mark.parametrize("verb", ["evaluate", "explain", "export", "compare"])
-def test_two_at_once_are_refused(verb: str, verbs: dict[str, tuple[Prepare, Path]]) -> None:
+def test_a_second_simultaneous_call_is_refused(
+    verb: str, verbs: dict[str, tuple[Prepare, Path]]
+) -> None:
     call, folder = verbs[verb]
     lock = folder / (".lock-x.ckpt" if verb == "export" else ".lock")
     with locked(lock), pytest.raises(ConfigError, match="another process is writing there"):
@@ -90,7 +92,7 @@ def test_two_at_once_are_refused(verb: str, verbs: dict[str, tuple[Prepare, Path
     assert not [file for file in folder.rglob("*") if file.is_file() and file != lock]
 
 
-def test_two_evaluations_that_start_together_leave_one_whole(ckpt: Path, tmp_path: Path) -> None:
+def test_two_simultaneous_evaluations_leave_one_complete(ckpt: Path, tmp_path: Path) -> None:
     words = [f"ckpt={ckpt}", f"run_dir={tmp_path}/out", "num_workers=0", "gallery=0", "device=cpu"]
     command = [sys.executable, "-m", "segbench.evaluate", *words]
     environment = {**os.environ, "PYTHONPATH": python_path(ROOT)}
@@ -110,7 +112,7 @@ def test_two_evaluations_that_start_together_leave_one_whole(ckpt: Path, tmp_pat
     assert not list(run.path.glob(".*"))
 
 
-def test_an_earlier_evaluation_stays_whole(
+def test_an_earlier_evaluation_stays_complete(
     verbs: dict[str, tuple[Prepare, Path]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     call, folder = verbs["evaluate"]
@@ -133,7 +135,7 @@ def test_a_video_that_is_cut_short_is_not_kept(tmp_path: Path) -> None:
         with VideoWriter(tmp_path / "x.mp4", 25.0) as video:
             for _ in range(5):
                 video.write(frame)
-            video._frames += cut  # one that the file does not have
+            video._frames += cut  # a frame that the file lacks
 
     write(cut=False)
     assert [file.name for file in tmp_path.iterdir()] == ["x.mp4"]
@@ -143,7 +145,7 @@ def test_a_video_that_is_cut_short_is_not_kept(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_a_verb_tells_of_a_full_disk_in_one_line(
+def test_a_verb_reports_a_full_disk_in_one_line(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def task(config: Any) -> int:
@@ -159,7 +161,7 @@ def test_a_verb_tells_of_a_full_disk_in_one_line(
     )
 
 
-def test_a_run_on_a_full_disk_can_still_say_so(
+def test_a_run_on_a_full_disk_can_still_record_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = RunDirectory(tmp_path / "run")

@@ -1,4 +1,4 @@
-"""Parts of one's own: what torch and Lightning bring, by a `_target_` alone."""
+"""Components of torch and Lightning, used through `_target_` alone."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from typing import Any
 from segbench.artifacts.run_directory import RunDirectory
 
 
-def test_an_optimiser_of_torch_gets_the_parameters(train_tiny: Callable[..., Any]) -> None:
+def test_an_optimizer_of_torch_gets_the_parameters(train_tiny: Callable[..., Any]) -> None:
     out = ("~optimizer.encoder_lr_factor", "~optimizer.betas")
     words = ("optimizer._target_=torch.optim.RMSprop", "trainer.gradient_clip_val=null")
     assert train_tiny(*words, *out).status == "finished"
 
 
-def test_a_trainer_of_ones_own_may_leave_keys_out(
+def test_a_custom_trainer_config_may_omit_keys(
     train_tiny: Callable[..., Any], tmp_path: Path
 ) -> None:
     left_out = ("~trainer.num_sanity_val_steps", "~trainer.check_val_every_n_epoch")

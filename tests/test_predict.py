@@ -1,4 +1,4 @@
-"""`python -m segbench.predict`: pictures, folders, globs and videos, and what goes wrong."""
+"""`python -m segbench.predict`: images, folders, globs and videos, and what can go wrong."""
 
 import cv2
 import numpy as np
@@ -32,7 +32,7 @@ def read(path):
     return np.array(Image.open(path))
 
 
-def test_a_folder_gives_every_kind_of_picture(run, ckpt, photos, tmp_path, capsys):
+def test_a_folder_gives_every_kind_of_image(run, ckpt, photos, tmp_path, capsys):
     assert run(f"source={photos}", "legend=false") == 0
     expected = Segmenter(ckpt).predict(photos / "a.png")
     out = tmp_path / "out"
@@ -67,7 +67,7 @@ def test_chosen_classes_and_their_probabilities(run, ckpt, photos, tmp_path):
     assert read(tmp_path / "out" / "overlay" / "a.png").shape[0] > 21  # a legend below
 
 
-def test_unreadable_pictures_do_not_stop_the_rest(run, photos, tmp_path, capsys):
+def test_unreadable_images_do_not_stop_the_rest(run, photos, tmp_path, capsys):
     (photos / "broken.png").write_bytes((photos / "a.png").read_bytes()[:200])
     (photos / "text.jpg").write_text("hello")
     assert run(f"source={photos}", "write=[ids]") == 1

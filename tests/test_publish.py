@@ -1,4 +1,4 @@
-"""The published results: the tables of the repository come from the data beside them."""
+"""The published results: the tables of the repository are generated from the data next to them."""
 
 from __future__ import annotations
 
@@ -92,12 +92,12 @@ def test_a_page_may_show_the_leaderboard_of_one_study(publish, study, root):
     assert "| study |" in rest
 
 
-def test_what_cannot_be_traced_is_refused_or_told(publish, study, root):
+def test_what_cannot_be_traced_is_refused_or_reported(publish, study, root):
     results = root / "experiments/results"
     with pytest.raises(FileNotFoundError):
         publish.take(study.parent / "other", results)
     (root / "README.md").write_text(MARKS.replace("results -->\nold", "results of mine -->\nold"))
-    with pytest.raises(ValueError, match=r"no .*mine\.json; published are none"):
+    with pytest.raises(ValueError, match=r"mine\.json does not exist; published studies: none"):
         publish.rendered(root)
     (root / "README.md").write_text("")
     (results / "by_hand.md").write_text("99.9")

@@ -1,4 +1,4 @@
-"""A study that is run again gives the same weights, counts and tables, bit by bit on a CPU."""
+"""Repeating a study gives the same weights, counts and tables, bit-identical on a CPU."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ hydra:
 
 @pytest.fixture
 def places(tmp_path: Path) -> list[Path]:
-    """Two working directories that hold nothing but the study."""
+    """Two working directories that contain nothing but the study."""
     for name in ("here", "there"):
         (tmp_path / name / "experiments").mkdir(parents=True)
         (tmp_path / name / "experiments/tiny.yaml").write_text(STUDY)
@@ -49,7 +49,7 @@ def places(tmp_path: Path) -> list[Path]:
 
 
 def assert_same(first: Path, second: Path) -> None:
-    """Compares all that two runs of the study left."""
+    """Compares all files of two runs of the study."""
     weights = []
     for model in MODELS:
         for seed in SEEDS:

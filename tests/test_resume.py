@@ -1,4 +1,4 @@
-"""A training that was interrupted goes on where it was, and ends as if nothing had happened."""
+"""An interrupted training resumes where it stopped, and ends as if it had not been interrupted."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from segbench.data.datamodule import SegmentationData
 from segbench.errors import ConfigError, DataError
 from segbench.training import session
 from segbench.training.speed import Speed
-from tests.conftest import ROOT, curves, run_verb, tiny_words
+from tests.conftest import ROOT, curves, run_verb, tiny_arguments
 
 Train = Callable[..., Any]
 
@@ -35,8 +35,8 @@ VARIANTS = {
 SLOW = pytest.mark.slow
 
 
-# A network that is asked to end in the first step of its second epoch: an epoch of the tiny
-# training is two steps and four images to validate.
+# A model that raises a signal in the first step of its second epoch: an epoch of the tiny training
+# is two steps and four validation images.
 ENDED = """
 import os, signal
 from torch import nn
@@ -56,7 +56,7 @@ class Net(nn.Module):
 
 
 class PowerCutError(Exception):
-    """What a training is interrupted with."""
+    """Interrupts a training."""
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def run(tmp_path: Path) -> RunDirectory:
 
 
 def _crash_after(batches: int) -> Callable[..., None]:
-    """`Speed.on_train_batch_end`, then a crash at the end of the given batch."""
+    """`Speed.on_train_batch_end`, followed by a crash at the end of the given batch."""
     seen = 0
     on_train_batch_end = Speed.on_train_batch_end
 
@@ -80,7 +80,7 @@ def _crash_after(batches: int) -> Callable[..., None]:
     return crash
 
 
-def test_an_unfinished_run_is_neither_continued_with_another_config_nor_with_resume_never(
+def test_an_unfinished_run_is_not_continued_with_another_config_or_resume_never(
     train_tiny: Train, run: RunDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -89,7 +89,7 @@ def test_an_unfinished_run_is_neither_continued_with_another_config_nor_with_res
             train_tiny()
     with pytest.raises(ConfigError, match="resume=never"):
         train_tiny("resume=never")
-    run.result_file.write_text("{")  # a broken disk: config.yaml still says what this run is
+    run.result_file.write_text("{")  # a damaged disk: config.yaml still identifies the run
     with pytest.raises(ConfigError, match=r"optimizer\.lr: there 0\.001, now 0\.5"):
         train_tiny("optimizer.lr=0.5")
     assert train_tiny().status == "finished"
@@ -147,7 +147,7 @@ def test_a_run_that_was_moved_keeps_its_best_epoch(
 
 
 def _best_state(checkpoint: dict[str, Any]) -> dict[str, Any]:
-    """What the checkpoint keeps of the callback that writes best.ckpt."""
+    """The state of the callback that writes best.ckpt, in the checkpoint."""
     found = [s for k, s in checkpoint["callbacks"].items() if k.startswith("ModelCheckpoint")]
     return next(state for state in found if state["monitor"] == "val/mIoU")
 
@@ -163,12 +163,12 @@ def _set_best(run: RunDirectory, name: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("name", "code", "told"), [("SIGTERM", 143, "ended by SIGTERM"), ("SIGINT", 130, "interrupted")]
 )
-def test_a_run_ended_by_a_signal_says_so_and_can_be_continued(
+def test_a_run_ended_by_a_signal_is_recorded_and_can_be_continued(
     tmp_path: Path, name: str, code: int, told: str
 ) -> None:
     (tmp_path / "ended.py").write_text(ENDED.replace("{signal}", name))
     words = ("model._target_=ended.Net", f"run_dir={tmp_path}/run", "test=false")
-    done = run_verb("train", *tiny_words(*words), cwd=tmp_path)
+    done = run_verb("train", *tiny_arguments(*words), cwd=tmp_path)
     assert done.returncode == code, done.stderr
     expected = f"{tmp_path}/run was {told} in epoch 2 of 2; the same command continues it"
     assert f"segbench.train: error: {expected}\n" in done.stderr
@@ -216,19 +216,19 @@ def test_a_resumed_run_ends_exactly_as_one_that_never_stopped(
         with pytest.raises(PowerCutError):
             train_tiny(*overrides, f"run_dir={broken.path}")
     assert broken.read_result().status == "failed"
-    torch.rand(17)  # the random state of a new process is another one
+    torch.rand(17)  # the random state of a new process differs
     train_tiny(*overrides, f"run_dir={broken.path}")
     assert_same_run(whole, broken)
 
 
 def assert_same_run(whole: RunDirectory, broken: RunDirectory) -> None:
-    """Weights, state of the training, curves, scores and counts are equal, bit by bit."""
+    """Weights, training state, curves, scores and counts are equal, bit by bit."""
     for name in ("last", "best"):
         one, other = (
             torch.load(r.checkpoints / f"{name}.ckpt", weights_only=True) for r in (whole, broken)
         )
         assert one.keys() == other.keys()
-        # Paths, and how often a loop was entered, differ.
+        # Paths, and counters of loop starts, differ.
         for key in one.keys() - {"callbacks", "loops", "segbench"}:
             assert_equal(one[key], other[key], key)
         assert_equal(one["segbench"]["scores"], other["segbench"]["scores"], "scores")
@@ -247,7 +247,7 @@ def test_a_run_killed_by_the_system_ends_exactly_as_one_that_was_not(
     overrides = (*STEPS, *VARIANTS["ema and dropout"], "checkpoint_every=0")
     train_tiny(*overrides, f"run_dir={whole.path}")
 
-    words = tiny_words(*overrides, f"run_dir={broken.path}")
+    words = tiny_arguments(*overrides, f"run_dir={broken.path}")
     command = [sys.executable, "-m", "segbench.train", *words]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL)
     while not broken.last_checkpoint.is_file() and process.poll() is None:
@@ -278,7 +278,7 @@ def assert_equal(one: Any, other: Any, where: str = "") -> None:
         assert one == other, where
 
 
-def test_a_run_that_stopped_early_is_not_trained_on(train_tiny: Train, run: RunDirectory) -> None:
+def test_a_run_that_stopped_early_is_not_continued(train_tiny: Train, run: RunDirectory) -> None:
     words = (*STEPS[:1], "trainer.max_epochs=60", "early_stopping=1", "optimizer.lr=1e-9")
     train_tiny(*words, "test=false")
     before = run.read_result().budget

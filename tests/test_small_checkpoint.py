@@ -1,4 +1,4 @@
-"""`python -m segbench.export format=ckpt`: small, whole, without traces of the machine."""
+"""`python -m segbench.export format=ckpt`: small, complete, without traces of the machine."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ def test_a_small_checkpoint_is_all_that_the_run_knew(
     assert f"| mIoU | {100 * result['scores']['val']['mIoU']:.1f} |" in text
     assert f"| {100 * result['scores']['test']['mIoU']:.1f} |" in text
     assert str(tmp_path) not in text
-    # A small one may be handed over once more, from anywhere.
+    # A small one can be exported again, from any folder.
     again = hand_over(small.rename(tmp_path / "moved.ckpt"))
     assert Segmenter(again, device="cpu").meta["trained"] == content["segbench"]["trained"]
 
 
-def test_the_card_tells_the_epoch_of_the_exported_weights(
+def test_the_card_states_the_epoch_of_the_exported_weights(
     train_tiny: Callable[..., Any], hand_over: Callable[..., Path]
 ) -> None:
     run = Path(train_tiny("selection=best").run_dir)
@@ -85,7 +85,7 @@ def test_a_run_without_a_test_is_handed_over(
 def test_half_is_half_as_large_and_checked(ckpt: Path, hand_over: Callable[..., Path]) -> None:
     whole = hand_over(ckpt).stat().st_size
     small = hand_over(ckpt, "half=true", "agreement=0.99")
-    assert small.stat().st_size < 0.75 * whole  # of this tiny network, the config is a good part
+    assert small.stat().st_size < 0.75 * whole  # the config is a large part of this tiny checkpoint
     found = Segmenter(small, device="cpu").predict(PHOTO)
     expected = Segmenter(ckpt, device="cpu").predict(PHOTO)
     np.testing.assert_allclose(found.probs, expected.probs, atol=5e-3)
@@ -94,7 +94,7 @@ def test_half_is_half_as_large_and_checked(ckpt: Path, hand_over: Callable[..., 
     assert all(v.dtype == torch.float32 for k, v in weights.items() if "running_var" in k)
 
 
-def test_a_file_that_predicts_something_else_is_not_kept(
+def test_a_file_with_other_predictions_is_not_kept(
     ckpt: Path, hand_over: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.Tensor, "half", lambda self: (-self).to(torch.float16))
@@ -104,7 +104,7 @@ def test_a_file_that_predicts_something_else_is_not_kept(
 
 
 @pytest.mark.skipif(not SHIPPED, reason="no checkpoint in segbench/assets yet")
-def test_the_shipped_checkpoint_predicts_a_picture_of_any_size() -> None:
+def test_the_shipped_checkpoint_predicts_an_image_of_any_size() -> None:
     (file,) = SHIPPED
     segmenter = Segmenter(device="cpu")
     assert segmenter.ckpt == file

@@ -1,4 +1,4 @@
-"""The studies of experiments/, each from its data layout to what it leaves, at tiny scale."""
+"""The studies of experiments/, each from its data layout to its output, at tiny scale."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_hrnet_weights_with_33_outputs_predict_a_folder_without_background(
 ):
     torch.manual_seed(0)
     network = HRNet(num_classes=33, width=4)
-    with torch.no_grad():  # left alone, this network would see Background alone
+    with torch.no_grad():  # otherwise this model would predict only Background
         network.head[-1].bias[0] = 1e3
     official = {f"model.{key.replace('head.', 'last_layer.')}": value
                 for key, value in network.state_dict().items()}  # fmt: skip
@@ -161,7 +161,7 @@ def test_fcn_unet_and_segnet_end_in_a_report_of_both_scores(study, compose, tmp_
         assert word in report, f"the report lacks {word}"
 
 
-def test_composites_leave_a_picture_of_every_epoch_and_a_film_strip(study, tmp_path):
+def test_composites_write_a_sheet_per_epoch_and_a_film_strip(study, tmp_path):
     root = writers.write_pairs(tmp_path / "pairs") / "cityscapes_data"
     for old, new in (("5", "2700"), ("6", "2900")):  # their places in ulm and zurich
         (root / "train" / f"{old}.jpg").rename(root / "train" / f"{new}.jpg")
@@ -173,7 +173,7 @@ def test_composites_leave_a_picture_of_every_epoch_and_a_film_strip(study, tmp_p
         "model.depth=2",
         "trainer.max_epochs=9",
         "early_stopping=2",
-        "optimizer.lr=0",  # nothing is learnt, so the score soon stops rising
+        "optimizer.lr=0",  # nothing is learned, so the score soon stops increasing
     )
     epochs = run.read_result().budget.epochs
     assert 3 <= epochs < 9, "training should have stopped early"

@@ -1,4 +1,4 @@
-"""A sweep whose jobs fail and are killed: the others finish, and a second call does the rest."""
+"""A sweep whose jobs fail and are killed: the others finish, and a second call runs the rest."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def table_of(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
     """The rows of the table of jobs, by seed."""
     rows = [line for line in done.stdout.partition("jobs of")[2].splitlines() if "│" in line]
     joined: dict[str, str] = {}
-    for row in rows:  # a long cell goes on in the next line
+    for row in rows:  # a long cell continues in the next line
         number = row.split("│")[1].strip()
         last = number or list(joined)[-1]
         joined[last] = joined.get(last, "") + row
@@ -94,7 +94,7 @@ def test_jobs_that_fail_or_are_killed_stop_no_other_and_are_the_ones_done_next(
         assert run.read_result().budget.epochs == 3
 
 
-# Seed 1 fails; seed 2 fails too, once another sweep of the same study has come and gone.
+# Seed 1 fails; seed 2 fails, too, after another sweep of the same study has run in the meantime.
 MEANWHILE = """
 import subprocess, sys, torch
 from torch import nn
@@ -119,7 +119,7 @@ LEFT_OUT = ("seed", "-cn", "hydra.mode")
 
 
 @pytest.mark.slow
-def test_two_sweeps_of_a_study_at_once_both_tell_of_their_failures(tmp_path: Path) -> None:
+def test_two_simultaneous_sweeps_of_a_study_both_report_their_failures(tmp_path: Path) -> None:
     (tmp_path / "flaky.py").write_text(MEANWHILE)
     words = [*OVERRIDES[:-3], "trainer.max_epochs=1", "samples=0", "logger=csv"]
     done = run_verb("train", "-m", *words, "seed=1,2", cwd=tmp_path)
@@ -146,7 +146,7 @@ class Net(nn.Module):
 
 
 @pytest.mark.slow
-def test_ctrl_c_ends_a_sweep_with_the_table_and_how_to_go_on(tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_sweep_with_the_table_and_how_to_continue(tmp_path: Path) -> None:
     (tmp_path / "patient.py").write_text(PATIENT)
     words = ["model=unet", "model._target_=patient.Net", *TINIEST, "trainer.max_epochs=1000"]
     process = subprocess.Popen(

@@ -1,4 +1,4 @@
-"""`segbench.train` from config to result, on a data set and a network that take a second."""
+"""`segbench.train` from config to result, with a data set and a model that take a second."""
 
 from __future__ import annotations
 
@@ -16,15 +16,17 @@ import torch
 
 from segbench.artifacts import build
 from segbench.artifacts.checkpoint import load_checkpoint
-from segbench.artifacts.result import Budget, Scores
+from segbench.artifacts.result import Budget
 from segbench.artifacts.run_directory import RunDirectory
+from segbench.artifacts.scores import Scores
 from segbench.artifacts.segmenter import Segmenter
 from segbench.artifacts.typed import read_as
 from segbench.comparison.runs import LeftOut, Run, read_run
 from segbench.errors import ConfigError, NonFiniteLogitsError, NonFiniteLossError
 from segbench.evaluation.evaluator import evaluate_checkpoint
+from segbench.evaluation.summary import Wanted
 from segbench.metrics.scores import scores
-from tests.conftest import curves, run_verb, tiny_words
+from tests.conftest import curves, run_verb, tiny_arguments
 
 Train = Callable[..., Any]
 
@@ -91,14 +93,12 @@ def test_a_run_leaves_everything_that_is_promised(
         assert text in printed
 
 
-def test_images_that_are_seen_are_counted_not_computed(
-    train_tiny: Train, run: RunDirectory
-) -> None:
+def test_images_seen_are_counted_not_computed(train_tiny: Train, run: RunDirectory) -> None:
     train_tiny("data.batch_size=2", "trainer.accumulate_grad_batches=3")  # 8 images an epoch
     assert run.read_result().budget.images_seen == 16
 
 
-def test_speed_is_told_of_a_training_that_ends_within_an_epoch(
+def test_speed_is_reported_for_a_training_that_ends_within_an_epoch(
     train_tiny: Train, run: RunDirectory
 ) -> None:
     train_tiny("trainer.max_steps=1", "trainer.max_epochs=-1", "selection=last")
@@ -113,7 +113,7 @@ def test_half_precision_that_a_cpu_lacks_is_refused(train_tiny: Train) -> None:
         train_tiny("precision=16-mixed")
 
 
-def test_the_rate_is_written_of_the_step_it_belongs_to(
+def test_the_rate_is_logged_for_the_step_it_belongs_to(
     train_tiny: Train, run: RunDirectory
 ) -> None:
     train_tiny("log_every=2", "data.batch_size=2", "scheduler=poly", "trainer.max_epochs=1")
@@ -123,7 +123,7 @@ def test_the_rate_is_written_of_the_step_it_belongs_to(
     assert rates[0] == pytest.approx(1e-3 * (1 - 1 / 4) ** 0.9), "of the second step of four"
 
 
-def test_a_score_of_some_test_images_says_so(
+def test_a_score_of_some_test_images_is_marked(
     train_tiny: Train, run: RunDirectory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     train_tiny("trainer.limit_test_batches=3")
@@ -133,7 +133,7 @@ def test_a_score_of_some_test_images_says_so(
     assert "3 of the 4 test images were tested" in capsys.readouterr().out
 
 
-def test_a_run_without_test_shows_no_test_score_until_it_is_asked_for(
+def test_a_run_without_test_has_no_test_score_until_it_is_requested(
     train_tiny: Train, run: RunDirectory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     outcome = train_tiny("test=false")
@@ -154,12 +154,12 @@ def test_a_run_without_test_shows_no_test_score_until_it_is_asked_for(
     assert isinstance(read_run(run.path), Run)
 
 
-def test_a_finished_run_is_left_alone(
+def test_a_finished_run_is_unchanged(
     train_tiny: Train, run: RunDirectory, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = train_tiny()
     before = {file: file.stat().st_mtime_ns for file in run.path.rglob("*") if file.is_file()}
-    second = train_tiny("samples=3")  # shows more, changes nothing
+    second = train_tiny("samples=3")  # changes only the output
     assert (second.status, second.score) == ("unchanged", first.score)
     assert "is finished already: test mIoU" in capsys.readouterr().out
     del before[run.path / ".lock"]
@@ -178,7 +178,7 @@ def test_a_finished_run_is_left_alone(
     assert len(curves(run)) == 1
 
 
-def test_all_processes_of_torchrun_leave_a_finished_run_alone(
+def test_all_processes_of_torchrun_leave_a_finished_run_unchanged(
     train_tiny: Train, run: RunDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     train_tiny("trainer.max_epochs=1")
@@ -193,7 +193,7 @@ def test_all_processes_of_torchrun_leave_a_finished_run_alone(
     assert run.read_result().status == "finished"
 
 
-def test_a_run_in_progress_is_left_alone(train_tiny: Train, run: RunDirectory) -> None:
+def test_a_run_in_progress_is_unchanged(train_tiny: Train, run: RunDirectory) -> None:
     with run.locked() as alone:
         assert alone
         with pytest.raises(ConfigError, match="another process is training this run"):
@@ -209,13 +209,14 @@ def test_the_checkpoint_alone_reproduces_the_score(
     checkpoint = run.path.rename(run.path.parent / "moved") / "checkpoints" / "best.ckpt"
     for file in (checkpoint.parents[1]).iterdir():
         if file.is_file():
-            file.unlink()  # no config, no result: the checkpoint alone
+            file.unlink()  # no config, no result: only the checkpoint
     segmenter = Segmenter(checkpoint, device="cpu")
     config = torch.load(checkpoint, weights_only=True)["segbench"]["config"]
     source = build.build_source(config["data"])
     data = build.build_datamodule(config["data"], source, config["seed"])
-    judged = evaluate_checkpoint(segmenter, data, "test", False, False, lambda done, total: None)
-    again = scores(judged.matrices.sum(0), source.classes.names)
+    wanted = Wanted(boundary=False, calibration=False)
+    evaluation = evaluate_checkpoint(segmenter, data, "test", wanted, lambda done, total: None)
+    again = scores(evaluation.matrices.sum(0), source.classes.names)
     assert again["mIoU"] == pytest.approx(result.scores["test"].mIoU, abs=1e-6)
     assert read_as(Scores, again) == result.scores["test"]
 
@@ -288,7 +289,7 @@ def test_a_network_that_is_really_compiled_saves_plain_names(
     load_checkpoint(run.last_checkpoint)
 
 
-def test_synchronised_batch_norm_on_a_cpu_is_refused(train_tiny: Train) -> None:
+def test_synchronized_batch_norm_on_a_cpu_is_refused(train_tiny: Train) -> None:
     with pytest.raises(ConfigError, match=r"on CPUs add trainer\.sync_batchnorm=false"):
         train_tiny("trainer=ddp", "trainer.devices=1", "++trainer.accelerator=cpu")
 
@@ -320,5 +321,5 @@ def test_two_processes_count_what_one_counts(train_tiny: Train, tmp_path: Path) 
 
 
 def _train(*overrides: str) -> None:
-    done = run_verb("train", *tiny_words(*overrides))
+    done = run_verb("train", *tiny_arguments(*overrides))
     assert done.returncode == 0, done.stderr

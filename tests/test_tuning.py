@@ -1,4 +1,4 @@
-"""Tuning: the same search for each model, on val alone, and what it hands to the comparison."""
+"""Tuning: the same search for each model, on val only, and its values in the comparison."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from tests.conftest import TINIEST, run_verb
 
 pytest.importorskip("hydra_plugins.hydra_optuna_sweeper")
 
-# AdamW that fails above a rate, as a training that diverges, until REPAIRED is set.
+# AdamW that fails above a learning rate, like a training that diverges, until REPAIRED is set.
 FRAGILE = """
 import os
 from segbench.training.optim import adamw
@@ -44,7 +44,7 @@ def _registered() -> None:
     register()
 
 
-def told(*overrides: str) -> str:
+def reported(*overrides: str) -> str:
     with pytest.raises(ConfigError) as caught:
         compose_checked("tune_streets", list(overrides), multirun=True)
     return str(caught.value)
@@ -64,16 +64,16 @@ def test_every_model_gets_the_same_search_without_a_test_score() -> None:
 def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     compose_checked("tune_streets", [])
     monkeypatch.delitem(ConfigStore.instance().repo["hydra"]["sweeper"], "optuna.yaml")
-    assert 'pip install "segbench[tune]"' in told()
+    assert 'pip install "segbench[tune]"' in reported()
     with pytest.raises(ConfigError, match=r"pip install .segbench\[tune\]"):
         compose_checked("train", ["hydra/sweeper=optuna"], multirun=True)
 
 
 def test_a_search_for_the_worst_values_or_the_luckiest_seed_is_refused() -> None:
-    assert "say maximize" in told("hydra.sweeper.direction=minimize")
-    assert "seed: a tuning would choose the luckiest" in told("seed=0,1")
-    assert "did you mean 'lr'" in told("optimizer.lrr=interval(0.1,0.2)")
-    assert "there is no model 'unett'" in told("model=custom,unett")
+    assert "say maximize" in reported("hydra.sweeper.direction=minimize")
+    assert "seed: a tuning would choose the luckiest" in reported("seed=0,1")
+    assert "did you mean 'lr'" in reported("optimizer.lrr=interval(0.1,0.2)")
+    assert "there is no model 'unett'" in reported("model=custom,unett")
 
 
 def test_a_comparison_without_tuned_values_says_so(tmp_path: Path) -> None:
@@ -144,7 +144,7 @@ def test_two_models_are_tuned_alike_and_compared_under_what_was_found(tmp_path: 
     for model, file in tuned.items():
         runs = [
             RunDirectory(found.parent)
-            for found in sorted(  # of equal scores the first counts
+            for found in sorted(  # on equal scores the first one counts
                 (tmp_path / f"runs/tune_streets/{model}-streets").glob("*/result.json")
             )
         ]

@@ -1,10 +1,10 @@
-"""Makes a saved view in W&B that shows a study the way segbench reports it.
+"""Creates a saved W&B view that shows a study the way segbench reports it.
 
     pip install segbench[dashboard]; wandb login
     python tools/dashboard.py ENTITY [PROJECT] [STUDY]
 
-Runs are grouped by study, model and seed; the curves a reader wants first come first: scores, loss,
-rate, then IoU by class, then speed. It prints the address of the view. Needs the network.
+Runs are grouped by study, model and seed; the most important curves come first: scores, loss,
+learning rate, then IoU by class, then speed. Prints the address of the view. Needs the internet.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import argparse
 import sys
 from typing import Any
 
-# Section -> titles and what they show, in reading order.
+# Section -> titles and metrics, in reading order.
 SECTIONS = {
     "Scores": {"val/mIoU": "val/mIoU", "val/mDice": "val/mDice", "val/pixel_acc": "val/pixel_acc"},
     "Training": {"train/loss": "train/loss", "val/loss": "val/loss", "learning rate": "lr"},
@@ -27,7 +27,7 @@ STEP = "trainer/global_step"
 
 
 def dashboard(entity: str, project: str = "segbench", study: str | None = None) -> Any:
-    """The view, not yet saved.
+    """Builds the view without saving it.
 
     Args:
         entity: W&B user or team.
@@ -47,7 +47,7 @@ def dashboard(entity: str, project: str = "segbench", study: str | None = None) 
         workspaces.Section(name, [curve(*entry) for entry in charts.items()], is_open=True)
         for name, charts in SECTIONS.items()
     ]
-    by_class = panels.LinePlot(title="val/IoU by class", x=STEP, metric_regex="val/IoU/.*")
+    by_class = panels.LinePlot(title="val/IoU per class", x=STEP, metric_regex="val/IoU/.*")
     best = panels.BarPlot(title="test/mIoU", metrics=["test/mIoU"])
     sections[0].panels.append(best)
     sections.insert(1, workspaces.Section("Classes", [by_class], is_open=True))

@@ -1,6 +1,6 @@
-"""Writes docs/datasets.md from the configs of the data sets, which alone describe them.
+"""Generates docs/datasets.md from the configs of the data sets.
 
-python tools/datasets_page.py           what `make datasets` does
+python tools/datasets_page.py           as `make datasets` does
 """
 
 from __future__ import annotations

@@ -1,13 +1,13 @@
-"""Everything to do with minutes of a GPU, in one command: checks, speed, a study, its report.
+"""Runs a GPU session with one command: checks, speed, a study, its report.
 
     python -m tools.gpu --root PATH_OF_CAMVID11            or  make gpu ARGS="--root PATH"
     python -m tools.gpu --root PATH --dry                  shows the commands and checks the configs
 
 Stages, in order: `checks` (tests marked gpu), `speed` (benchmarks/gpu.py), `study`
-(custom_vs_unet_gpu, all runs at once on the one GPU, so that the host's part of one hides behind
-the others), `costs` (segbench.benchmark, what the report needs) and `report`. A stage that fails is
-reported, and the next goes on. The number of epochs is fixed from the measured step times and from
-the time there is.
+(custom_vs_unet_gpu, all runs in parallel on the one GPU, so that the host time of one overlaps with
+the others), `costs` (segbench.benchmark, needed for the report) and `report`. A failed stage is
+reported, and the next one continues. The number of epochs follows from the measured step times and
+the available time.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from pathlib import Path
 
 STUDY = "custom_vs_unet_gpu"
 STAGES = ("checks", "speed", "study", "costs", "report")
-GUESSED_MS = {"custom": 11.0, "unet_resnet34": 18.5}  # of a step, where nothing was measured
-STEPS = 22  # of an epoch of CamVid in batches of 16
-USED = 0.8  # of the time: loading, tests and checkpoints take the rest
+GUESSED_MS = {"custom": 11.0, "unet_resnet34": 18.5}  # per step, if nothing was measured
+STEPS = 22  # per epoch of CamVid in batches of 16
+USED = 0.8  # share of the time; loading, tests and checkpoints take the rest
 EPOCHS = (50, 1000)
 Command = list[str]
 
@@ -35,7 +35,7 @@ def module(name: str, *words: str) -> Command:
 
 
 def training(root: str, model: str, seed: int, epochs: int) -> list[str]:
-    """The words of one run of the study, after `segbench.train`."""
+    """The arguments of one run of the study, after `segbench.train`."""
     return [
         "-cn", STUDY, "hydra.mode=RUN", f"model={model}", f"seed={seed}", f"data.root={root}",
         "logger=csv", "compare=null", f"trainer.max_epochs={epochs}",
@@ -43,7 +43,7 @@ def training(root: str, model: str, seed: int, epochs: int) -> list[str]:
 
 
 def commands(given: argparse.Namespace, stage: str, epochs: int) -> tuple[list[Command], bool]:
-    """What a stage runs, and whether at once."""
+    """The commands of a stage, and whether they run in parallel."""
     if stage == "checks":
         return [module("pytest", "-q", "-m", "gpu", "tests/gpu")], False
     if stage == "speed":
@@ -63,7 +63,7 @@ def commands(given: argparse.Namespace, stage: str, epochs: int) -> tuple[list[C
 
 
 def fitting_epochs(given: argparse.Namespace, seconds: float) -> int:
-    """As many epochs for all runs together as the time allows, in fifties."""
+    """The number of epochs that fits all runs into the time, a multiple of fifty."""
     file = given.output / "speed.json"
     rows = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
     measured = {
@@ -77,7 +77,7 @@ def fitting_epochs(given: argparse.Namespace, seconds: float) -> int:
 
 
 def run(stage: str, lines: list[Command], together: bool) -> bool:
-    """Starts the commands, at once or one by one; whether all of them ended well."""
+    """Runs the commands, in parallel or one by one; returns whether all succeeded."""
     print(f"== {stage}", flush=True)
     began, started = time.time(), []
     for line in lines:
@@ -91,7 +91,7 @@ def run(stage: str, lines: list[Command], together: bool) -> bool:
 
 
 def check(given: argparse.Namespace, epochs: int) -> None:
-    """Prints every command, and composes the config of every training as its start would."""
+    """Prints every command, and composes the config of every training."""
     from segbench.config.compose import compose_checked, register
 
     register()
@@ -106,25 +106,25 @@ def check(given: argparse.Namespace, epochs: int) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The number of stages that failed."""
+    """Runs the stages; returns the number of failed stages."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--root", required=True, help="where CamVid, 11 classes, lies")
+    parser.add_argument("--root", required=True, help="folder of CamVid, 11 classes")
     parser.add_argument("--stages", nargs="+", default=list(STAGES), choices=STAGES)
     parser.add_argument("--models", nargs="+", default=["custom", "unet_resnet34"])
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1])
-    parser.add_argument("--seconds", type=float, default=480, help="for the study")
-    parser.add_argument("--epochs", type=int, help="instead of as many as fit")
+    parser.add_argument("--seconds", type=float, default=480, help="time for the study")
+    parser.add_argument("--epochs", type=int, help="default: as many as fit")
     parser.add_argument("--output", type=Path, default=Path("runs", STUDY))
-    parser.add_argument("--dry", action="store_true", help="start nothing")
+    parser.add_argument("--dry", action="store_true", help="only print the commands")
     given = parser.parse_args(arguments)
     if given.dry:
         check(given, given.epochs or fitting_epochs(given, given.seconds))
         return 0
     given.output.mkdir(parents=True, exist_ok=True)
     failed = 0
-    for stage in given.stages:  # the epochs are known when the speed is
+    for stage in given.stages:  # the number of epochs is known after the speed stage
         epochs = given.epochs or fitting_epochs(given, given.seconds)
         failed += not run(stage, *commands(given, stage, epochs))
     return failed

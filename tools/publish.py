@@ -1,17 +1,18 @@
-"""Publishes the report of a study here, and writes every table of results from what is published.
+"""Publishes the report of a study, and generates all result tables from the published reports.
 
-    python -m segbench.compare study=NAME          the report, in runs/NAME/report
-    python tools/publish.py runs/NAME        takes it into experiments/results, then as below
-    python tools/publish.py                  what `make results` does
+    python -m segbench.compare study=NAME    writes the report to runs/NAME/report
+    python tools/publish.py runs/NAME        copies it to experiments/results, then as below
+    python tools/publish.py                  as `make results` does
 
 `results/NAME.json` is the comparison with all its runs: score, seed, command, commit and machine of
-each. `results/NAME.md` and the tables between these marks come from it, never by hand:
+each. `results/NAME.md` and the tables between these marks are generated from it:
 
     <!-- results -->                      the list of studies
-    <!-- results of NAME -->              the verdict and the leaderboard of one
-    <!-- end of results -->               ends both
+    <!-- results of NAME -->              the verdict and the leaderboard of one study
+    <!-- end of results -->               end of both
 
-Paths of your machine in commands become PATH; the JSON is otherwise the report's comparison.json.
+Paths of your machine in commands become PATH; otherwise the JSON equals the report's
+comparison.json.
 """
 
 from __future__ import annotations
@@ -33,8 +34,8 @@ from segbench.comparison import formats, tables
 from segbench.comparison.comparison import write_json
 from segbench.comparison.reproduce import span
 from segbench.comparison.wording import bounds
-from segbench.escaping import markdown
 from segbench.metrics.scores import percent
+from segbench.system.escaping import markdown
 
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("README.md", "experiments/README.md")
@@ -61,7 +62,7 @@ def take(study: Path, results: Path) -> Path:
 
 
 def doubts(comparison: Mapping[str, Any]) -> list[str]:
-    """What keeps a reader from tracing or trusting the numbers."""
+    """Reasons why a reader cannot trace or trust the numbers."""
     runs = {
         f"{run['label']}, seed {run['seed']}: {commit_in_words(run)}; the numbers cannot be traced"
         for run in comparison["runs"]
@@ -73,7 +74,7 @@ def doubts(comparison: Mapping[str, Any]) -> list[str]:
 
 
 def rendered(root: Path) -> dict[Path, str]:
-    """Every file that comes from the published comparisons, with its text as it should be.
+    """Every file that is generated from the published comparisons, with its expected text.
 
     Raises:
         ValueError: a report without its data, or a mark for a study that is not published.
@@ -88,7 +89,7 @@ def rendered(root: Path) -> dict[Path, str]:
     }
     for file in sorted(results.glob("*.md")):
         if file not in pages:
-            raise ValueError(f"{file}: there is no {file.stem}.json beside it; publish it again")
+            raise ValueError(f"{file}: {file.stem}.json is missing; publish the study again")
 
     for page in (root / name for name in PAGES):
 
@@ -96,8 +97,8 @@ def rendered(root: Path) -> dict[Path, str]:
             name = match["study"]
             if name is not None and name not in studies:
                 raise ValueError(
-                    f"{page}: results of {name}: there is no {results / name}.json; "
-                    f"published are {', '.join(studies) or 'none'}"
+                    f"{page}: shows the results of {name}, but {results / name}.json does not "
+                    f"exist; published studies: {', '.join(studies) or 'none'}"
                 )
             links = {study: _link(study, results, page) for study in studies}
             text = _list(studies, links) if name is None else _one(studies[name], links[name])
@@ -121,7 +122,7 @@ def _link(study: str, results: Path, page: Path) -> str:
 
 def _list(studies: Mapping[str, Any], links: Mapping[str, str]) -> str:
     """One row per study."""
-    rows = [["study", "test score (%), interval", "seeds", "verdict", "made at, on"]]
+    rows = [["study", "test score (%), interval", "seeds", "verdict", "commit, hardware"]]
     for name, found in studies.items():
         scores = [markdown(f"{row['label']} {percent(row['value'])} ({bounds(row['interval'])})")
                   for row in found["leaderboard"]]  # fmt: skip
@@ -136,14 +137,14 @@ def _list(studies: Mapping[str, Any], links: Mapping[str, str]) -> str:
 
 
 def _one(found: Mapping[str, Any], link: str) -> str:
-    """The verdict and the leaderboard of one study, and where the rest is."""
+    """The verdict and the leaderboard of one study, and links to the rest."""
     board = formats.markdown_of(tables.leaderboard(found))
     words = f"**{markdown(found['verdict'])}** {markdown(found['evidence'])}"
-    return f"{words}\n\n{board}\n\nThe whole report: {link}."
+    return f"{words}\n\n{board}\n\nFull report: {link}."
 
 
 def main() -> None:
-    """Publishes what is named, writes all tables, says what changed and what is in doubt."""
+    """Publishes the named studies, writes all tables, prints changes and doubts."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("studies", nargs="*", type=Path, metavar="runs/NAME")
     try:
@@ -156,7 +157,10 @@ def main() -> None:
                 file.write_text(text, encoding="utf-8")
                 print(f"written: {file.relative_to(ROOT)}")
     except FileNotFoundError as error:
-        sys.exit(f"publish: {error.filename} is missing: python -m segbench.compare study=NAME")
+        sys.exit(
+            f"publish: {error.filename} does not exist; create it with "
+            "python -m segbench.compare study=NAME"
+        )
     except ValueError as error:
         sys.exit(f"publish: {error}")
 

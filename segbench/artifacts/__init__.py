@@ -1,1 +1,1 @@
-"""What a run leaves behind, and how it comes back to life."""
+"""What a run leaves on disk, and how to load it."""

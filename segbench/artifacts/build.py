@@ -1,10 +1,10 @@
-"""Builds the parts of a run from its config."""
+"""Builds the components of a run from its config."""
 
 from __future__ import annotations
 
+import functools
 import importlib
 import inspect
-import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -16,31 +16,27 @@ from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 from segbench.config import Config, did_you_mean
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError, DataError
+from segbench.losses.foreign import adapted
 
 if TYPE_CHECKING:
     from segbench.data.datamodule import SegmentationData
     from segbench.data.dataset import Source
     from segbench.inference.predictor import Predictor
 
-# Names of arguments whose value is loaded: pretrained weights, files, addresses.
-LOADS = re.compile(
-    r"^pretrained|(^|_)(weights|pretrained|checkpoint|ckpt)(_|$)|(^|_)(path|file|url|repo|hub)$"
-)
-
 
 def instantiate(section: str, node: Mapping[str, Any], **injected: Any) -> Any:
     """Calls the `_target_` of a config node with its other keys and the injected arguments.
 
-    Nested nodes with a `_target_` are built first; an injected argument reaches whatever names it
-    among its parameters, and the outermost target also if it takes any keyword.
+    Nested nodes with a `_target_` are built first. An injected argument is passed to every target
+    that has a parameter of that name, and to the outermost target also if it takes `**kwargs`.
 
     Args:
         section: the key of the node, for error messages.
         node: the config node.
-        injected: what no config sets.
+        injected: arguments that no config sets.
 
     Raises:
-        ConfigError: the target cannot be imported, does not take an argument, or refuses a value.
+        ConfigError: the target cannot be imported, does not take an argument, or rejects a value.
     """
     return _instantiate(section, node, injected, outermost=True)
 
@@ -57,8 +53,11 @@ def _instantiate(
         if key != "_target_"
     }
     kinds = {parameter.kind for parameter in signature.parameters.values()}
-    takes_all = outermost and inspect.Parameter.VAR_KEYWORD in kinds
+    has_own_init = getattr(factory, "__init__", None) is not nn.Module.__init__
+    takes_all = outermost and inspect.Parameter.VAR_KEYWORD in kinds and has_own_init
     arguments |= {k: v for k, v in injected.items() if takes_all or k in signature.parameters}
+    if path.split(".")[0] == "loss" and _takes_two_more(factory, signature, arguments):
+        return functools.partial(factory, **arguments)
     try:
         signature.bind(**arguments)
     except TypeError as error:
@@ -67,6 +66,25 @@ def _instantiate(
         return factory(**arguments)
     except (ValueError, TypeError, ImportError) as error:  # ImportError: an extra is missing
         raise ConfigError(f"{path}: {error}") from error
+    except (OSError, MemoryError):
+        raise
+    except Exception as error:
+        if target.startswith("segbench.") or hasattr(error, "exit_code"):
+            raise
+        told = f"{type(error).__name__}: {error}"
+        raise ConfigError(f"{path}: {target} could not be built: {told}") from error
+
+
+def _takes_two_more(
+    factory: Any, signature: inspect.Signature, arguments: Mapping[str, Any]
+) -> bool:
+    """Whether this is a function that still wants logits and mask: a loss itself."""
+    if not inspect.isroutine(factory):
+        return False
+    named = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    parameters = [p for p in signature.parameters.values() if p.kind in named]
+    wanted = [p for p in parameters if p.default is p.empty and p.name not in arguments]
+    return len(wanted) > 1
 
 
 def _instantiate_nested(path: str, value: Any, injected: Mapping[str, Any]) -> Any:
@@ -95,9 +113,9 @@ def locate(target: str) -> Any:
 
 
 def split_data(data: Mapping[str, Any]) -> tuple[Config, Config]:
-    """A `data` config as the node of its source and that of its loaders, `SegmentationData`.
+    """Splits a `data` config into the nodes of its source and its loaders, `SegmentationData`.
 
-    A key that both take is the source's. Either half may be given to the function that builds it.
+    A key that both take belongs to the source. Each half can be passed to its build function.
     """
     of_source = inspect.signature(locate(str(data["_target_"]))).parameters
     source = {k: v for k, v in data.items() if k == "_target_" or k in of_source}
@@ -108,7 +126,7 @@ def build_source(data: Mapping[str, Any]) -> Source:
     """The data source of a `data` config.
 
     Raises:
-        ConfigError: it refuses its arguments, or its classes contradict themselves.
+        ConfigError: it rejects its arguments, or its classes are inconsistent.
     """
     source: Source = instantiate("data", split_data(data)[0])
     try:
@@ -116,12 +134,12 @@ def build_source(data: Mapping[str, Any]) -> Source:
     except ValueError as error:
         raise ConfigError(f"data: {error}") from None
     except DataError:
-        pass  # of files: reported where they are read
+        pass  # errors in files are reported where the files are read
     return source
 
 
 def build_datamodule(data: Mapping[str, Any], source: Source, seed: int) -> SegmentationData:
-    """The loaders of a `data` config around its source."""
+    """Builds the loaders of a `data` config for its source."""
     from segbench.data.datamodule import SegmentationData
 
     try:
@@ -132,8 +150,8 @@ def build_datamodule(data: Mapping[str, Any], source: Source, seed: int) -> Segm
 
 
 def build_model(node: Mapping[str, Any], num_classes: int) -> nn.Module:
-    """The network, with random weights unless its config names pretrained ones."""
-    model = instantiate("model", node, num_classes=num_classes)
+    """Builds the model, with random weights unless its config names pretrained ones."""
+    model = instantiate("model", node, **_classes_argument(node, num_classes))
     if not isinstance(model, nn.Module):
         raise ConfigError(f"model._target_ {node['_target_']} builds no torch.nn.Module")
     if getattr(model, "aux_weight", 0) < 0:
@@ -141,43 +159,34 @@ def build_model(node: Mapping[str, Any], num_classes: int) -> nn.Module:
     return model
 
 
-def offline(model: Mapping[str, Any]) -> Config:
-    """A model config that loads nothing: a checkpoint brings its own weights.
-
-    Arguments named like weights, a file or an address (`encoder_weights`, `pretrained`,
-    `checkpoint_path`, `url`) become null, or false where they are true; numbers stay.
-    """
-    return {str(key): _offline(str(key), value) for key, value in model.items()}
-
-
-def _offline(key: str, value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return offline(value)
-    if isinstance(value, list):
-        return [_offline(key, item) for item in value]
-    if value is None or (isinstance(value, int | float) and value is not True):
-        return value
-    if LOADS.search(key):
-        return False if value is True else None
-    return value
+def _classes_argument(node: Mapping[str, Any], num_classes: int) -> Config:
+    """The number of classes, under the name by which a model takes it: smp's is `classes`."""
+    parameters = inspect.signature(locate(str(node["_target_"]))).parameters
+    is_number = "classes" in parameters and type(parameters["classes"].default) is int
+    if "num_classes" in parameters or not is_number:
+        return {"num_classes": num_classes}
+    return {} if "classes" in node else {"classes": num_classes}
 
 
 def build_loss(
     node: Mapping[str, Any], classes: ClassSet, class_weights: Mapping[str, Sequence[float]]
 ) -> nn.Module:
-    """The loss.
+    """Builds the loss.
 
     Args:
         node: config; `class_weights` in it may be a list or a name such as `median_frequency`.
         classes: gives `ignore_index`.
-        class_weights: the weights of every name that the config uses.
+        class_weights: the weights for every name that the config uses.
     """
     numbered = _with_numbers("loss", node, class_weights, classes)
-    return instantiate("loss", numbered, ignore_index=classes.ignore_index)
+    loss = instantiate("loss", numbered, ignore_index=classes.ignore_index)
+    if not callable(loss):
+        raise ConfigError(f"loss._target_ {node['_target_']} builds nothing that can be called")
+    return adapted(loss)
 
 
 def class_weight_names(node: Any) -> set[str]:
-    """The names of class weights that a loss config asks for."""
+    """The names of class-weight rules that a loss config uses."""
     if not isinstance(node, Mapping):
         return set()
     own = node.get("class_weights")
@@ -205,16 +214,16 @@ def _with_numbers(
 def build_predictor(
     node: Mapping[str, Any], model: nn.Module, classes: ClassSet, data: SegmentationData
 ) -> Predictor:
-    """What turns the logits of a model into label maps."""
+    """Builds the predictor, which turns the logits of a model into label maps."""
     given = {"model": model, "classes": classes, "mean": data.mean, "std": data.std}
     predictor: Predictor = instantiate("inference", node, **given)
     return predictor
 
 
 def build_optimizer(node: Mapping[str, Any], model: nn.Module, is_clipped: bool) -> Optimizer:
-    """One of `training.optim`, which gets the model, or one of torch's, which gets its parameters.
+    """Builds an optimizer: one of `training.optim` gets the model, one of torch its parameters.
 
-    Not fused where gradients are clipped: under mixed precision Lightning refuses the two.
+    Not fused if gradients are clipped: Lightning refuses this combination under mixed precision.
     """
     takes_params = "params" in inspect.signature(locate(str(node["_target_"]))).parameters
     given: Config = {"params": model.parameters()} if takes_params else {"model": model}
@@ -226,17 +235,17 @@ def build_optimizer(node: Mapping[str, Any], model: nn.Module, is_clipped: bool)
 def build_scheduler(
     node: Mapping[str, Any], optimizer: Optimizer, total_steps: int
 ) -> LRScheduler | ReduceLROnPlateau:
-    """The schedule of the learning rate over a training of `total_steps` steps."""
+    """Builds the learning-rate schedule for a training of `total_steps` steps."""
     given = {"optimizer": optimizer, "total_steps": total_steps}
     scheduler: LRScheduler | ReduceLROnPlateau = instantiate("scheduler", node, **given)
     return scheduler
 
 
 def start_from(model: nn.Module, weights: str) -> str:
-    """Loads weights into a model; returns which fit.
+    """Loads weights into a model; returns a message that lists which ones fit.
 
     Raises:
-        ConfigError: there are none, or they are those of another model.
+        ConfigError: they cannot be read, or belong to another model.
     """
     from segbench.models.weights import load_weights
 
@@ -252,7 +261,7 @@ def on_cpu(accelerator: str) -> bool:
 
 
 def resolve_precision(precision: str, accelerator: str) -> str:
-    """What `precision: auto` means on this machine: Lightning's name of it."""
+    """Resolves `precision: auto` for this machine; returns Lightning's name of the precision."""
     if precision != "auto":
         return precision
     if on_cpu(accelerator):
@@ -261,7 +270,7 @@ def resolve_precision(precision: str, accelerator: str) -> str:
 
 
 def check_num_classes(classes: ClassSet) -> None:
-    """Raises DataError where there is nothing to tell apart."""
+    """Raises DataError if there are fewer than two classes."""
     if classes.num_classes < 2:
         raise DataError(
             f"the data set has one class ({classes.names[0]}); add the background as a class"

@@ -1,6 +1,7 @@
-"""Reads a checkpoint, and builds its model.
+"""Reads a checkpoint and builds its model.
 
-A checkpoint may come from a stranger: it is data. See `trust` for what may be built from it.
+A checkpoint may come from an untrusted source, so it is treated as data. `trust` defines what may
+be built from it.
 """
 
 from __future__ import annotations
@@ -19,9 +20,9 @@ from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError
 from segbench.models.weights import not_finite, read_plain
 
-SHOWN_KEYS = 3  # of each kind that does not fit, in a message
-# A model is built with random weights first. What it may allocate for them, beyond twice of what
-# the file has: parts that a builder makes and drops.
+SHOWN_KEYS = 3  # mismatched keys of each kind listed in a message
+# A model is first built with random weights. Limits on what it may allocate for them beyond twice
+# the contents of the file, for parts that a builder creates and then drops.
 SPARE_NUMBERS, SPARE_TENSORS = 1 << 24, 1 << 12
 
 
@@ -29,10 +30,10 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
     """Reads a segbench checkpoint without running any code from it.
 
     Returns:
-        With a `segbench` entry as `check_entry` describes it, and a `state_dict` of tensors.
+        The checkpoint, with a `segbench` entry (see `check_entry`) and a `state_dict` of tensors.
 
     Raises:
-        ConfigError: there is no such file, it is damaged, altered, or another program wrote it.
+        ConfigError: the file does not exist, is damaged or altered, or is from another program.
     """
     path = Path(path)
     if not path.is_file():
@@ -59,15 +60,15 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
 def load_checkpoint(
     path: Path | str, allow_targets: Sequence[str] = ()
 ) -> tuple[nn.Module, dict[str, Any]]:
-    """The trained model of a checkpoint, and what is known of it; needs nothing but the file.
+    """Loads the trained model of a checkpoint and its metadata; needs nothing but the file.
 
     Args:
         path: a `.ckpt` written by `segbench.train`.
-        allow_targets: modules that the person trusts, see `trust`.
+        allow_targets: modules that the user trusts, see `trust`.
 
-    Returns:
-        The network in evaluation mode on the CPU, and the `segbench` entry: `config`, `classes`
-        (see `ClassSet.from_dict`), `mean`, `std`, `protocol`, `scores`.
+        Returns:
+        The model in evaluation mode on the CPU, and the `segbench` entry: `config`, `classes` (see
+        `ClassSet.from_dict`), `mean`, `std`, `protocol`, `scores`.
 
     Raises:
         ConfigError: the file cannot be used; the message says why.
@@ -92,13 +93,13 @@ def load_checkpoint(
             f"{node['_target_']} has changed since; use the version of segbench that wrote it"
         )
     model.load_state_dict(state)
-    if meta["config"].get("channels_last"):  # the layout can change the last bits of a result
+    if meta["config"].get("channels_last"):  # the memory format can change the last bits
         model = model.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model.eval(), meta
 
 
 def _mismatch(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
-    """How many keys do not fit, and the first of each kind; empty if all do."""
+    """The number of keys that do not match and the first of each kind; empty if all match."""
     shapes = [
         f"{key} {list(given[key].shape)} for {list(own[key].shape)}"
         for key in own
@@ -119,7 +120,7 @@ def _mismatch(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
 class _AllottedMemory(TorchFunctionMode):
     """Stops the construction of a model that is far larger than the weights of the file.
 
-    So that a config such as `width: 1000000` costs neither the memory nor the minutes.
+    A config such as `width: 1000000` then costs neither memory nor minutes.
     """
 
     _MAKERS = frozenset(

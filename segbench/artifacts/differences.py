@@ -1,8 +1,8 @@
-"""What it means that two runs differ: the one table of all fields and config keys.
+"""What a difference between two runs means: the one table of all fields and config keys.
 
-Three ask it. `compare` refuses runs that differ in what *must be equal*, and its audit reports the
-other differences with their grade. `train` continues an interrupted run only under the same config,
-but for the keys that are marked `resumable` here.
+It has three uses. `compare` refuses runs that differ in what *must be equal*; its audit reports the
+other differences with their grade; `train` continues an interrupted run only under the same config,
+except for the keys marked `resumable` here.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from typing import Any
 
 from segbench.artifacts.result import Result
 
-MUST_BE_EQUAL = "must be equal"  # such runs are refused from one table
-INVALIDATES = "invalidates"  # the difference in score cannot be put down to the models
-WEAKENS = "weakens"  # it can, but only in part or with doubt
-NOTE = "note"  # worth knowing, not a doubt
+MUST_BE_EQUAL = "must be equal"  # such runs are refused in one table
+INVALIDATES = "invalidates"  # a difference in score cannot be attributed to the models
+WEAKENS = "weakens"  # it can, but only partly or with doubt
+NOTE = "note"  # worth knowing, no reason for doubt
 SUBJECT = "subject"  # what a table compares: differs on purpose
 NO_CHANGE = "does not change a run"
 GRADES = (MUST_BE_EQUAL, INVALIDATES, WEAKENS, NOTE, SUBJECT, NO_CHANGE)
@@ -27,13 +27,13 @@ class Rule:
     """What a difference in one property means.
 
     Args:
-        name: of the property, in reports and in `varies`.
+        name: name of the property, in reports and in `varies`.
         grade: one of `GRADES`.
-        why: what a difference means, as a sentence without its end.
-        read: takes a result; None = unknown, or nothing to compare.
-        keys: config keys that set it, with all keys below them that no other rule names.
-        foreign: whether it is known for predictions from elsewhere too.
-        resumable: whether an interrupted run may be continued under another value.
+        why: what a difference means, a sentence without its final period.
+        read: gets the property from a result; None = unknown, or nothing to compare.
+        keys: config keys that set it, including all keys below them that no other rule names.
+        foreign: whether it is also known for predictions made elsewhere.
+        resumable: whether an interrupted run may be continued with another value.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Rule:
 
 
 def rule_of(key: str) -> Rule | None:
-    """The rule of a config key like `data.crop_size`: that of its longest prefix."""
+    """The rule for a config key like `data.crop_size`: the one with the longest matching prefix."""
     while key:
         if key in _BY_KEY:
             return _BY_KEY[key]
@@ -55,7 +55,7 @@ def rule_of(key: str) -> Rule | None:
 
 
 def may_differ_on_resume(key: str) -> bool:
-    """Whether a run that was interrupted may be continued under another value of a config key."""
+    """Whether an interrupted run may be continued with another value of a config key."""
     rule = rule_of(key)
     return rule is not None and rule.resumable
 
@@ -81,7 +81,7 @@ def _pretraining(result: Result) -> str:
 
 
 def _augmentation(result: Result) -> dict[str, Any]:
-    """The data options of which no other rule speaks."""
+    """The data options that no other rule covers."""
     found = leaves(dict(_node(result, "data")), "data")
     return {
         key.removeprefix("data."): value
@@ -101,7 +101,7 @@ def _normalizes_over_all(result: Result) -> bool:
 
 
 def scored_data(result: Result) -> str | None:
-    """The fingerprint of the images that were scored."""
+    """The fingerprint of the scored images."""
     info = result.data_info
     return info.fingerprint.get(info.split) if info else None
 
@@ -126,7 +126,7 @@ RULES = (
     # What a table compares
     Rule("model", SUBJECT, keys=("model",)),
     Rule("run", SUBJECT, keys=("study", "name", "seed")),
-    # What every table shares
+    # What all runs of a table must share
     Rule("data fingerprint", MUST_BE_EQUAL, "they were not scored on the same images",
          scored_data, ("data._target_",), foreign=True),
     Rule("label protocol", MUST_BE_EQUAL, "the classes do not mean the same",
@@ -189,7 +189,7 @@ RULES = (
     Rule("tuning trials", WEAKENS, "more tuning of one model is worth points",
          _of_budget("tuning_trials"), ("tuning_trials",), resumable=True),
     Rule("commit", WEAKENS, "the code changed between the runs", lambda result: result.commit),
-    # What is worth knowing
+    # Worth knowing
     Rule("precision", NOTE, "rounding differs", _of_budget("precision"), ("precision",)),
     Rule("computation", NOTE, "the same sums in another order: values differ by rounding",
          lambda result: {key: result.config.get(key)
@@ -208,7 +208,7 @@ RULES = (
     Rule("hardware", NOTE, "times and memory of different machines are not ranked together",
          lambda result: result.hardware),
     Rule("versions", NOTE, "libraries differ", lambda result: result.versions, foreign=True),
-    # What changes no number; the first rule must stay the same within one run all the same
+    # Changes no number; the keys of the first rule must still stay the same within one run
     Rule("how it is run", NO_CHANGE,
          keys=("trainer",)),
     Rule("loading", NO_CHANGE, resumable=True,

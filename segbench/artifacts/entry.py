@@ -1,6 +1,6 @@
-"""The `segbench` entry of a checkpoint or of an ONNX file: what it must look like.
+"""The `segbench` entry of a checkpoint or ONNX file: the required format.
 
-Whoever reads one gets it from `check_entry`, and may then rely on every key below.
+Read an entry only through `check_entry`; all keys below can then be relied on.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError
 
 CHECKPOINT_FORMAT = 1
-LARGEST_SIDE = 1 << 15  # pixels of an image that a model was shown
+LARGEST_SIDE = 1 << 15  # maximum image side in pixels that a model was trained on
 
 
 class _Field(NamedTuple):
-    """One key of the entry: whether a value is right, in words, and whether it may be absent."""
+    """One key of the entry: a check of its value, the expected value in words, and if optional."""
 
     is_right: Callable[[Any], bool]
     expected: str
@@ -62,7 +62,7 @@ def _is_score(value: Any) -> bool:
 
 
 def _is_scores(value: Any) -> bool:
-    """Scores of a split as `scores.scores` gives them, or of none."""
+    """Whether a value is the scores of a split as from `scores.scores`, or empty."""
     if not value:
         return value is None or value == {}
     if not isinstance(value, Mapping) or not isinstance(value.get("IoU"), Mapping):
@@ -122,19 +122,19 @@ FIELDS: dict[str, _Field] = {
     "trained.command": _TEXT,
     "trained.commit": _Field(lambda v: v is None or _is_text(v), "a text", optional=True),
 }
-IN_ONNX = ("mean", "std")  # which such a file does not have: it normalizes by itself
+IN_ONNX = ("mean", "std")  # keys that an ONNX entry does not have: the graph normalizes
 
 
 def check_entry(entry: Any, where: str, left_out: tuple[str, ...] = ()) -> dict[str, Any]:
-    """The entry as it was read, once all of it is plain and of the expected types.
+    """Returns the entry if all of it is plain data of the expected types.
 
     Args:
-        entry: as read.
+        entry: the entry as read.
         where: the file, for messages.
-        left_out: keys that it does not have.
+        left_out: keys that this kind of file does not have.
 
     Raises:
-        ConfigError: it is of another version, or was altered or damaged; all problems are named.
+        ConfigError: it is of another version, altered or damaged; lists all problems.
     """
     if not isinstance(entry, dict):
         raise ConfigError(f"{where}: was not written by segbench (its entry is no mapping)")
@@ -163,7 +163,7 @@ def check_entry(entry: Any, where: str, left_out: tuple[str, ...] = ()) -> dict[
 
 
 def _problem(entry: Mapping[str, Any], path: str, field: _Field) -> str:
-    """What is wrong with one key; empty if nothing, or if what should contain it is wrong."""
+    """What is wrong with one key; empty if nothing is, or if its parent is already wrong."""
     *parents, last = path.split(".")
     value: Any = entry
     for parent in parents:

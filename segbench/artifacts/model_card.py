@@ -1,4 +1,4 @@
-"""The model card of a checkpoint that is handed over, made from what the file itself knows."""
+"""The model card of a small checkpoint, generated from the contents of the file."""
 
 from __future__ import annotations
 
@@ -10,25 +10,25 @@ from typing import Any
 from segbench.artifacts import build, trust
 from segbench.artifacts.result import Budget, Hardware, Timings
 from segbench.artifacts.typed import read_as
-from segbench.escaping import markdown, markdown_code, one_line
 from segbench.metrics.scores import percent
+from segbench.system.escaping import markdown, markdown_code, one_line
 
 UNKNOWN_TERMS = "The terms of the data set may restrict the use of what was learned from it."
-WEAK = 0.3  # classes with a lower IoU are named among the limits
+WEAK = 0.3  # classes with a lower IoU are listed under limitations
 
 
 def card(
     file: Path, size: int, meta: Mapping[str, Any], parity: Mapping[str, Any], half: bool
 ) -> str:
-    """The model card of a small checkpoint, Markdown; every number in it is one of the run's.
+    """Writes the model card of a small checkpoint as Markdown; all numbers come from its run.
 
     Args:
         file: the checkpoint, which need not exist yet.
-        size: of the file, in bytes.
+        size: size of the file in bytes.
         meta: its `segbench` entry.
-        parity: comparison with the original: number of `images`, share of pixels of the same class
-            in the mean (`mean`) and in the worst image (`agreement`).
-        half: whether its weights are kept in 16 bits.
+        parity: comparison with the original: number of `images`, and share of pixels with the same
+            class on average (`mean`) and in the worst image (`agreement`).
+        half: whether its weights are stored in 16 bits.
     """
     trained, config = meta["trained"], meta["config"]
     classes = meta["classes"]["names"]
@@ -78,9 +78,9 @@ python -m segbench.evaluate {name} root=DATA_FOLDER
 
 
 def terms(data: Mapping[str, Any]) -> str:
-    """What the license of a data set says of weights learned from it."""
+    """The terms that the license of a data set sets for weights trained on it."""
     target = str(data.get("_target_"))
-    if not trust.is_shipped("data", target):  # of another package, which a file may not import
+    if not trust.is_shipped("data", target):  # a file may not import code of another package
         return UNKNOWN_TERMS
     about = data.get("about") or {}
     if "license" in about:
@@ -135,13 +135,13 @@ def _budget(meta: Mapping[str, Any]) -> str:
 
 
 def _is_another_epoch(meta: Mapping[str, Any]) -> bool:
-    """Whether the run selected, and tested, the weights of another epoch than these."""
+    """Whether the run selected and tested weights of another epoch than these."""
     epoch, chosen = meta["trained"].get("epoch"), meta["trained"].get("selected_epoch")
     return epoch is not None and chosen is not None and epoch != chosen
 
 
 def _scores(meta: Mapping[str, Any]) -> str:
-    """Percent, at the original resolution of the masks."""
+    """The scores in percent, at the original resolution of the masks."""
     found = {split: meta["scores"].get(split) for split in ("val", "test")}
     known = {split: scores for split, scores in found.items() if scores}
     if not known:
@@ -163,7 +163,7 @@ def _scores(meta: Mapping[str, Any]) -> str:
 
 
 def _tested_elsewhere(meta: Mapping[str, Any]) -> str:
-    """A hint where scores that the run reports are not those of these weights."""
+    """A note if the scores in the run's result are not those of these weights."""
     if not _is_another_epoch(meta):
         return ""
     chosen = meta["trained"]["selected_epoch"]

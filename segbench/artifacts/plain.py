@@ -1,4 +1,4 @@
-"""Values that were read from a file of somebody else: plain, printable, of the expected type."""
+"""Checks that values read from an untrusted file are plain, printable and of the right type."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 
 from segbench.errors import ConfigError
 
-DEEPEST = 16  # mappings and lists within each other
+DEEPEST = 16  # maximum nesting of mappings and lists
 LONGEST_KEY = 200
-LONGEST_COMPONENT = 200  # bytes of a name that becomes a folder; file systems take 255
-LARGEST = 1 << 53  # integers beyond it are no floats
+LONGEST_COMPONENT = 200  # bytes of a name that becomes a folder; file systems allow 255
+LARGEST = 1 << 53  # larger integers are not exact as floats
 
 Nested = Callable[[str, str], None]
 
@@ -21,11 +21,11 @@ def check_plain(value: Any, path: str, nested: Nested | None = None, depth: int 
     """Raises ConfigError unless a value is plain data.
 
     Args:
-        value: of a config node, or all of an entry.
-        path: where it stands, for messages.
-        nested: is asked about each `_target_` in it (its path and its text) and raises where none
-            may stand; None takes a `_target_` for any other text.
-        depth: how deep it stands.
+        value: a config node, or a whole entry.
+        path: where the value is, for messages.
+        nested: called for each `_target_` with its path and text; raises if none is allowed there.
+            With None, a `_target_` is treated as any other text.
+        depth: current nesting depth.
     """
     if depth > DEEPEST:
         raise ConfigError(f"{path[:300]}: nested too deeply")
@@ -47,12 +47,12 @@ def check_plain(value: Any, path: str, nested: Nested | None = None, depth: int 
 
 
 def has_control(text: Any, allowed: str = "") -> bool:
-    """Whether a text has characters that command a terminal, or halves of characters."""
+    """Whether a text contains control characters of terminals, or unpaired surrogates."""
     return any(unicodedata.category(c) in ("Cc", "Cs") and c not in allowed for c in str(text))
 
 
 def is_component(text: Any) -> bool:
-    """Whether a text is the name of one folder, and no path."""
+    """Whether a text is the name of a single folder, not a path."""
     return (
         isinstance(text, str)
         and text not in ("", ".", "..")
@@ -63,7 +63,7 @@ def is_component(text: Any) -> bool:
 
 
 def is_number(value: Any) -> bool:
-    """Whether a value is a finite number and no truth value."""
+    """Whether a value is a finite number and not a bool."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     return abs(value) < LARGEST if isinstance(value, int) else math.isfinite(value)

@@ -1,4 +1,4 @@
-"""Where a number comes from: command, commit, versions, machine."""
+"""Provenance of a number: command, commit, versions, machine."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from segbench.artifacts.result import Hardware
-from segbench.machine import cores
+from segbench.system.machine import cores
 
 if TYPE_CHECKING:
     import torch
@@ -39,7 +39,7 @@ PACKAGES = (
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that can change a result."""
+    """Versions of Python and of the packages that can affect a result."""
     found = {"python": platform.python_version()}
     for package in PACKAGES:
         try:
@@ -50,15 +50,15 @@ def versions() -> dict[str, str]:
 
 
 def commit() -> tuple[str | None, bool | None]:
-    """The commit of the code that runs, and whether it has changes on top of it.
+    """The commit of the running code, and whether there are uncommitted changes.
 
-    It is that of the checkout; without one, what is written in `commit.txt` beside the package
-    (by a build of the wheel, or by `git archive`), or the commit that pip installed from a
+    It is that of the checkout; without one, the content of `commit.txt` next to the package
+    (written by a build of the wheel, or by `git archive`), or the commit that pip installed from a
     repository.
 
     Returns:
-        `(None, None)` where none of these knows; `(commit, None)` where a change could not have
-        been noticed, as in an archive that was unpacked.
+        `(None, None)` if the commit is unknown; `(commit, None)` if changes cannot be detected, as
+        in an unpacked archive.
     """
     root = PACKAGE.parent
     if (root / ".git").exists():
@@ -87,11 +87,11 @@ def _of_checkout(root: Path) -> tuple[str | None, bool | None]:
 
 
 def _of_installation() -> tuple[str | None, bool | None]:
-    """What pip noted when it installed this package from a repository (PEP 610)."""
+    """The commit that pip recorded when it installed this package from a repository (PEP 610)."""
     try:
         installed = metadata.distribution("segbench")
         if Path(str(installed.locate_file("segbench"))).resolve() != PACKAGE:
-            return None, None  # another copy is running
+            return None, None  # the running code is another copy
         origin = json.loads(installed.read_text("direct_url.json") or "{}")
         found = str(origin["vcs_info"]["commit_id"])
     except (metadata.PackageNotFoundError, KeyError, TypeError, ValueError):
@@ -100,18 +100,18 @@ def _of_installation() -> tuple[str | None, bool | None]:
 
 
 def command() -> str:
-    """The command line of this process, as one could type it."""
+    """The command line of this process, quoted for a shell."""
     module = getattr(sys.modules["__main__"].__spec__, "name", None)
     program = ["python", "-m", module] if module else ["python", sys.argv[0]]
     return shlex.join([*program, *sys.argv[1:]])
 
 
 def hardware(device: torch.device, count: int = 1) -> Hardware:
-    """What the work ran on, which need not be all that the machine has.
+    """The hardware used, which need not be all that the machine has.
 
     Args:
-        device: of the network.
-        count: how many such devices shared the work.
+        device: device of the model.
+        count: number of such devices used.
     """
     import torch
 
@@ -127,7 +127,7 @@ def hardware(device: torch.device, count: int = 1) -> Hardware:
 
 
 def commit_in_words(run: Mapping[str, Any]) -> str:
-    """The commit of a run, short; says so if there were changes on top of it."""
+    """The short commit of a run in words, including whether there were uncommitted changes."""
     if not run.get("commit"):
         return "unknown commit"
     changes = {True: " with uncommitted changes", None: ", changes unknown"}

@@ -1,4 +1,4 @@
-"""The directory of a run: what stands where, written so that it is never found half-written.
+"""The directory of a run: its layout, and atomic writing, so that files are never half-written.
 
     runs/STUDY/NAME/seedN/
         config.yaml        the resolved config
@@ -6,11 +6,11 @@
         confusion.npz      of the test images: what was counted, see `artifacts.counts`
         metrics.csv        the curves: one row per epoch
         checkpoints/       last.ckpt, best.ckpt
-        samples/           pictures: image, mask, pred, error
+        samples/           image sheets: image, mask, pred, error
         train.log
-        .lock, .reserve    of the process that writes the run; the latter is room on the disk
+        .lock, .reserve    of the process that writes the run; the latter reserves disk space
 
-The path holds no time, so the same command finds its run again.
+The path contains no time, so the same command finds its run again.
 """
 
 from __future__ import annotations
@@ -26,18 +26,18 @@ import yaml
 
 from segbench.config import Config
 from segbench.errors import ConfigError, ResultError
-from segbench.storage import clear_drafts, locked, replacing, write_text
+from segbench.system.storage import clear_drafts, locked, replacing, write_text
 
 if TYPE_CHECKING:
     import numpy as np
 
     from segbench.artifacts.result import Result
 
-_RESERVED_BYTES = 1 << 16  # of the disk, with which a run that finds it full can still say so
+_RESERVED_BYTES = 1 << 16  # disk space set aside, so that a full disk can still be recorded
 
 
 class RunDirectory:
-    """Paths, atomic writing and reading of one run.
+    """Paths, atomic writes and reads of one run.
 
     Args:
         path: the directory; it need not exist yet.
@@ -68,7 +68,7 @@ class RunDirectory:
         """The record of the run; None if there is none.
 
         Raises:
-            ResultError: result.json cannot be read, or contains something else.
+            ResultError: result.json cannot be read, or its content is invalid.
         """
         from segbench.artifacts.result import Result
 
@@ -84,10 +84,10 @@ class RunDirectory:
             raise ResultError(f"{self.result_file}: {error}") from None
 
     def read_config(self) -> Config | None:
-        """The config that the run was last started with; None if it never was.
+        """The config that the run was last started with; None if it was never started.
 
         Raises:
-            ConfigError: config.yaml cannot be read, or is no config; it says what to do.
+            ConfigError: config.yaml cannot be read or is not a config; the message says what to do.
         """
         try:
             config = yaml.safe_load(self.config_file.read_bytes())
@@ -108,11 +108,11 @@ class RunDirectory:
         )
 
     def write_config(self, config: Config) -> None:
-        """Replaces config.yaml in one step."""
+        """Replaces config.yaml atomically."""
         write_text(self.config_file, yaml.safe_dump(config, sort_keys=False))
 
     def write_result(self, result: Result) -> None:
-        """Replaces result.json in one step, on a full disk with the help of the reserve."""
+        """Replaces result.json atomically, using the reserved space if the disk is full."""
         text = json.dumps(result.to_dict(), indent=2, allow_nan=False)
         try:
             write_text(self.result_file, text + "\n")
@@ -156,14 +156,14 @@ class RunDirectory:
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[bool]:
-        """Yields whether this process alone holds the run; a killed process lets go by itself."""
+        """Yields whether this process has locked the run; a killed process releases its lock."""
         with locked(self.path / ".lock") as alone:
             if not alone:
                 yield False
                 return
             for folder in (self.path, self.checkpoints, self.samples):
                 clear_drafts(folder)
-            self._reserve.write_bytes(os.urandom(_RESERVED_BYTES))  # zeros may take no room
+            self._reserve.write_bytes(os.urandom(_RESERVED_BYTES))  # zeros may use no disk space
             try:
                 yield True
             finally:
@@ -173,7 +173,7 @@ class RunDirectory:
         """Removes what an earlier run left here.
 
         Raises:
-            ConfigError: the folder is no run, or holds others; nothing was removed.
+            ConfigError: the folder is not a run, or contains other runs; nothing was removed.
         """
         kept = {".lock", self._reserve.name}
         found = {file.name for file in self.path.iterdir()} - kept - {self.log_file.name}
@@ -193,7 +193,7 @@ class RunDirectory:
                 file.rmdir() if file.is_dir() and not file.is_symlink() else file.unlink()
 
     def _is_run(self) -> bool:
-        """Whether a run has left its result or its config here; others may use the same names."""
+        """Whether the folder has a result or config of a run; the names are not unique to runs."""
         with contextlib.suppress(ResultError):
             if self.read_result() is not None:
                 return True

@@ -1,4 +1,4 @@
-"""A trained network ready for pictures: one checkpoint in, label maps and probabilities out.
+"""A trained model ready for prediction: one checkpoint in, label maps and probabilities out.
 
 model = segbench.load("best.ckpt")
 found = model.predict("photo.jpg")
@@ -32,22 +32,22 @@ from segbench.inference.photos import read_photo
 from segbench.inference.predictor import Predictor
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
-WHOLE_LIMIT = 1 << 22  # pixels of a picture that the network gets in one piece
+WHOLE_LIMIT = 1 << 22  # largest image, in pixels, that the model gets in one piece
 LARGE_WINDOW, LARGE_STRIDE = (1024, 1024), (768, 768)
-RESIZED_LIMIT = 1 << 24  # pixels to which resize=auto enlarges a picture at most
-PROBS_LIMIT = 1 << 28  # probabilities of a picture that fit into memory: 1 GiB, three times over
+RESIZED_LIMIT = 1 << 24  # largest size, in pixels, to which resize=auto enlarges an image
+PROBS_LIMIT = 1 << 28  # largest number of probabilities per image: 1 GiB, needed three times
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What a network sees in one picture.
+    """The prediction for one image.
 
     Args:
-        labels: uint8 `[H, W]`, class ids, as large as the picture.
-        probs: float32 `[C, H, W]`, or None if not asked for.
+        labels: uint8 `[H, W]`, class ids, in the size of the image.
+        probs: float32 `[C, H, W]`, or None if not requested.
         classes: names and colors of the ids.
-        in_windows: whether the picture was too large for one piece and was predicted in
-            overlapping windows, though the checkpoint was tested on whole images.
+        in_windows: whether the image was too large for one piece and was predicted in overlapping
+            windows, although the checkpoint was tested on whole images.
     """
 
     labels: np.ndarray
@@ -57,17 +57,17 @@ class Prediction:
 
 
 class Segmenter:
-    """Predicts pictures with the network, the normalization and the protocol of a checkpoint.
+    """Predicts images with the model, the normalization and the protocol of a checkpoint.
 
     Args:
-        ckpt: a checkpoint written by `segbench.train`, or an `.onnx` file by `segbench.export`;
-            None takes the checkpoint that is shipped.
-        inference: config node of a `Predictor`; None takes that of the checkpoint.
+        ckpt: a checkpoint from `segbench.train`, or an `.onnx` file from `segbench.export`;
+            None for the shipped checkpoint.
+        inference: config node of a `Predictor`; None for that of the checkpoint.
         device: `auto`, `cpu`, `cuda`, ...
-        resize: `auto` shows the network pictures as high as those it was trained on; None their
-            own size; `(H, W)` exactly that size. Label maps always have the size of the picture.
-        drop_class: a class never to predict, besides what `inference` says.
-        allow_targets: modules that the person trusts, see `trust`.
+        resize: `auto` scales images to the height used in training; None keeps their size;
+            `(H, W)` is exactly that size. Label maps always have the size of the image.
+        drop_class: a class never to predict, in addition to those in `inference`.
+        allow_targets: modules that the user trusts, see `trust`.
 
     Raises:
         ConfigError: the checkpoint cannot be used, or an option does not fit it.
@@ -110,15 +110,15 @@ class Segmenter:
         self._resize = None if chosen is None else (int(chosen[0]), int(chosen[1]))
 
     def predict(self, image: Path | str | np.ndarray, with_probs: bool = True) -> Prediction:
-        """Predicts one picture.
+        """Predicts one image.
 
         Args:
             image: a file, or uint8 `[H, W, 3]` RGB.
-            with_probs: also return the probabilities (C times the memory of the picture).
+            with_probs: also return the probabilities (C floats per pixel).
 
         Raises:
             DataError: the file cannot be read, or is too large for probabilities (TTA needs them).
-            NonFiniteLogitsError: the network answers with NaN or infinity.
+            NonFiniteLogitsError: the logits contain NaN or infinity.
         """
         pixels = image if isinstance(image, np.ndarray) else read_photo(Path(image))
         if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
@@ -144,23 +144,23 @@ class Segmenter:
         return Prediction(_array(labels[0]), probs, self.classes, in_windows)
 
     def data_node(self, root: str | None = None) -> dict[str, Any]:
-        """The config of the data set that the checkpoint names: what to read, not where to write.
+        """The config of the data set that the checkpoint names: only what to read.
 
         Args:
-            root: where the data set lies, if not where it lay in the training.
+            root: where the data set is, if not at the path used in training.
 
         Raises:
-            ConfigError: it names other code than a data set of segbench, and nobody trusts that.
+            ConfigError: it names code that is neither a data set of segbench nor trusted.
         """
         node = admit("data", self.meta["config"]["data"], f"ckpt={self.ckpt}", self.allow_targets)
         return node | ({"root": root} if root else {})
 
     def source(self, root: str | None = None) -> Source:
-        """The data set that the checkpoint names; arguments as `data_node`."""
+        """The data set that the checkpoint names; for the arguments see `data_node`."""
         return construct("data", self.data_node(root), f"ckpt={self.ckpt}")
 
     def _check_labels_only(self, size: tuple[int, int], with_probs: bool) -> None:
-        """Refuses what needs the probabilities of a picture as large as this."""
+        """Raises DataError if an image of this size would need its probabilities."""
         if not with_probs and not self.predictor.averages:
             return
         remedy = "predict labels only" if with_probs else "predict without TTA (scales, flip)"
@@ -170,18 +170,18 @@ class Segmenter:
         )
 
     def autocast(self) -> AbstractContextManager[Any]:
-        """The precision the scores of the checkpoint were measured in."""
+        """The precision in which the scores of the checkpoint were measured."""
         precision = str(self.meta["protocol"].get("precision", "32-true"))
         dtype = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}.get(precision)
         return torch.autocast(self.device.type, dtype) if dtype else nullcontext()
 
     def seen_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        """How large the network sees a picture of this `(H, W)`."""
+        """The size `(H, W)` at which the model sees an image of this size."""
         if self._resize is None:
             return size
         if not self._keeps_aspect:
             return self._resize
-        # As high as in training; lower where one line of pixels would become an endless band.
+        # The height used in training, or less if a very wide image would become too large.
         largest = max(1.0, (RESIZED_LIMIT / (size[0] * size[1])) ** 0.5)
         scale = min(self._resize[0] / size[0], largest)
         return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
@@ -192,7 +192,7 @@ class Segmenter:
 
 
 def load_network(path: Path, allow_targets: Sequence[str] = ()) -> tuple[nn.Module, dict[str, Any]]:
-    """The network of a checkpoint or of an `.onnx` file, and what is known of it.
+    """The model of a checkpoint or `.onnx` file, and its metadata.
 
     Raises:
         ConfigError: the file cannot be used, or ONNX Runtime is not installed.
@@ -210,10 +210,10 @@ def load_network(path: Path, allow_targets: Sequence[str] = ()) -> tuple[nn.Modu
 
 
 def default_checkpoint() -> Path:
-    """The checkpoint that comes with segbench.
+    """Path of the checkpoint that is shipped with segbench.
 
     Raises:
-        ConfigError: this copy comes without one.
+        ConfigError: this copy has none.
     """
     found = sorted(ASSETS.glob("*.ckpt"))
     if not found:
@@ -225,7 +225,7 @@ def default_checkpoint() -> Path:
 
 
 def resolve_device(name: str) -> torch.device:
-    """`auto` is the GPU where there is one."""
+    """Resolves `auto` to the GPU if there is one."""
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:

@@ -1,7 +1,7 @@
-"""A checkpoint to hand over: the network and what describes it, nothing that only training needs.
+"""A small checkpoint for sharing: the model and its metadata, nothing that only training needs.
 
-What stays behind: optimizer, schedule, random state, callbacks, the weights beside the averaged
-ones (EMA), and the paths of the machine. What comes along from result.json: scores and provenance.
+Removed: optimizer, scheduler, random state, callbacks, the non-averaged weights (with EMA), and
+paths of the machine. Added from result.json: scores and provenance.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.artifacts.typed import plain
 from segbench.errors import ResultError
-from segbench.storage import replacing
+from segbench.system.storage import replacing
 
 Facts = dict[str, Any]
 _OF_THE_MACHINE = ("run_dir", "logger", "overwrite", "resume")
@@ -30,13 +30,13 @@ _OF_THE_RESULT = (
 
 
 def write_small(ckpt: Path, target: Path, half: bool) -> None:
-    """Writes a small checkpoint, which every verb takes as it takes the original.
+    """Writes a small checkpoint, which every verb accepts like the original.
 
     Args:
-        ckpt: written by `segbench.train`, in its run directory or not; or a small one.
+        ckpt: a checkpoint from `segbench.train`, in its run directory or not; or a small one.
         target: the file to write.
-        half: keep the weights in 16 bits; they are computed with in 32 bits all the same. What
-            batch norm counted stays as it is.
+        half: store the weights in 16 bits; they are still computed with in 32 bits. The step
+            counters of batch norm are unchanged.
 
     Raises:
         ConfigError: `ckpt` cannot be read.
@@ -59,15 +59,15 @@ def write_small(ckpt: Path, target: Path, half: bool) -> None:
 
 
 def result_beside(ckpt: Path) -> Result | None:
-    """The result.json of the run that contains a checkpoint, if it is one; else None."""
+    """The result.json of the run that contains a checkpoint, if there is one; else None."""
     try:
         return RunDirectory(ckpt.resolve().parents[1]).read_result()
-    except ResultError:  # of something else
+    except ResultError:  # not a result of segbench
         return None
 
 
 def _facts(result: Result | None) -> Facts:
-    """Where the weights come from, by the result.json of the run that contains the checkpoint."""
+    """Provenance of the weights, from the result.json of the run that contains the checkpoint."""
     if result is None:
         return {}
     known = result.to_dict()
@@ -89,7 +89,7 @@ def _epoch(checkpoint: Mapping[str, Any]) -> Facts:
 
 
 def _test_scores(ckpt: Path, epoch: int | None, result: Result | None) -> Facts:
-    """The test scores of the run, if it was these weights that were tested."""
+    """The test scores of the run, if these weights were the tested ones."""
     scores = result.scores.get("test") if result else None
     if result is None or result.protocol is None or result.status != "finished" or not scores:
         return {}
@@ -102,7 +102,7 @@ def _test_scores(ckpt: Path, epoch: int | None, result: Result | None) -> Facts:
 
 
 def _without_folders(value: Any, key: str = "") -> Any:
-    """A config without absolute paths: `root` becomes `data/NAME`, other files their name."""
+    """A config without absolute paths: `root` becomes `data/NAME`, other paths the file name."""
     if isinstance(value, Mapping):
         return {name: _without_folders(item, str(name)) for name, item in value.items()}
     if isinstance(value, list):

@@ -1,21 +1,21 @@
-"""What may be built from a file: a checkpoint, an ONNX file, a result of a run is data, not code.
+"""What may be built from a file: a checkpoint, ONNX file or result is data, not code.
 
-A config on the command line comes from the person who runs it and may name any code. A file may
-come from a stranger. From it are built, each in its own place and nothing else:
+A config on the command line comes from the user and may name any code. A file may come from an
+untrusted source. Only the following may be built from it, each in its own place:
 
     model        a class or function that is the `_target_` of a YAML of conf/model
     data         a class of conf/data
     inference    the class of conf/inference (`Predictor`)
 
-and likewise for the other groups of `conf`, where a benchmark repeats the runs of a study. The
-arguments are plain values: numbers, text, booleans, null, lists and mappings of them. Only the
-losses of conf/loss may be nested in one another.
+and likewise for the other groups of `conf`, when a benchmark repeats the runs of a study. The
+arguments are plain values: numbers, text, booleans, null, and lists and mappings of them. Only the
+losses of conf/loss may be nested.
 
-`allow_targets` adds modules that the person trusts. A class or function below them may stand in
-any of these places, and nest others from below them, or what a file may name in this place anyway
-(a model of one's own with blocks of one's own around a U-Net). It never adds anything else of
-segbench, nor of Python's standard library. All of it is decided by the names, before anything is
-imported or called.
+`allow_targets` adds modules that the user trusts. Their classes and functions are allowed in any
+of these places, and may nest others from these modules, or whatever a file may name in this place
+anyway (a custom model with custom blocks around a U-Net). It never adds anything else of segbench
+or of Python's standard library. All of this is decided by name, before anything is imported or
+called.
 """
 
 from __future__ import annotations
@@ -29,39 +29,40 @@ from typing import Any
 
 from torch import nn
 
-from segbench.artifacts.build import build_source, instantiate, locate, offline
+from segbench.artifacts.build import build_source, instantiate, locate
+from segbench.artifacts.offline import offline
 from segbench.artifacts.plain import check_plain, numbers
 from segbench.config import config_dir
 from segbench.config.targets import INJECTED, PIPELINE, check_node
 from segbench.errors import ConfigError
 from segbench.inference.predictor import Predictor
 
-LARGEST_NUMBER = 1 << 14  # in the arguments of models: channels, blocks, pixels
+LARGEST_NUMBER = 1 << 14  # maximum in the arguments of models: channels, blocks, pixels
 LONGEST_LIST = 1 << 10
-MOST_PROBLEMS = 3  # in a message
-# How a model was shown the images. All else beside the arguments of a source says how to load and
-# where to cache, which is up to the machine.
+MOST_PROBLEMS = 3  # listed in a message
+# How images were prepared for the model. Apart from the arguments of a source, all other keys say
+# how to load and where to cache, which depends on the machine.
 SEEN = ("resize", "mean", "std")
-# Packages of which a run may name classes besides those of `conf`.
+# Packages whose classes a run may name in addition to those of `conf`.
 _OPEN = {"optimizer": ("torch.optim",), "scheduler": ("torch.optim.lr_scheduler",)}
 _DOTTED = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)+", re.ASCII)
 _NEVER_ADDED = sys.stdlib_module_names | {"segbench"}
 
 
 def admit(part: str, node: Any, where: str, allow: Sequence[str] = ()) -> dict[str, Any]:
-    """A config node that was read from a file, as it may be built.
+    """Checks a config node that was read from a file and returns what may be built.
 
     Args:
-        part: the group of `conf` in whose place it stands: `model`, `data`, `inference`, ...
-        node: as read.
+        part: its group of `conf`: `model`, `data`, `inference`, ...
+        node: the node as read.
         where: the file, for messages.
         allow: `allow_targets`.
 
     Returns:
-        The node; of a model without pretrained weights, of data without settings of the loaders.
+        The node; for a model without pretrained weights, for data without settings of the loaders.
 
     Raises:
-        ConfigError: it names other code, or its arguments are no plain values. Nothing was called.
+        ConfigError: it names other code, or its arguments are not plain values. Nothing was called.
     """
     path = f"{where}: config.{part}"
     if not isinstance(node, Mapping) or not isinstance(node.get("_target_"), str):
@@ -98,17 +99,17 @@ def admit(part: str, node: Any, where: str, allow: Sequence[str] = ()) -> dict[s
 
 
 def construct(part: str, node: Mapping[str, Any], where: str, **injected: Any) -> Any:
-    """Builds what `admit` let in, with the arguments that no file gives.
+    """Builds a node accepted by `admit`, with the injected arguments.
 
     Raises:
-        ConfigError: it cannot be built; arguments of a file may make a constructor raise anything.
+        ConfigError: it cannot be built; with arguments from a file, constructors raise anything.
     """
     try:
         if part == "data":
             return _checked_source(build_source(node), node, where)
         built = instantiate(part, node, **injected)
     except Exception as error:
-        if hasattr(error, "exit_code"):  # one of ours, with a message for people
+        if hasattr(error, "exit_code"):  # one of ours, with a message for users
             raise
         reason = (str(error).splitlines() or [""])[0][:300]
         raise ConfigError(
@@ -135,13 +136,13 @@ def _checked_source(source: Any, node: Mapping[str, Any], where: str) -> Any:
 
 
 def is_shipped(part: str, target: str) -> bool:
-    """Whether a target stands in a YAML of a group of `conf`."""
+    """Whether a YAML file in a group of `conf` contains a target."""
     return target in _of_conf(part)
 
 
 @cache
 def _of_conf(part: str) -> frozenset[str]:
-    """Every `_target_` in the YAMLs of a config group."""
+    """Every `_target_` in the YAML files of a config group."""
     texts = [file.read_text(encoding="utf-8") for file in (config_dir() / part).glob("*.yaml")]
     return frozenset(t for text in texts for t in re.findall(r"^[ -]*_target_: *(\S+)", text, re.M))
 
@@ -161,12 +162,12 @@ def _check_target(part: str, target: str, where: str, allow: Sequence[str]) -> N
 
 
 def _is_trusted(part: str, target: str, allow: Sequence[str]) -> bool:
-    """Whether the person trusts what a target names; only then is its module imported."""
+    """Whether the user trusts a target; only then is its module imported."""
     is_open = target.rpartition(".")[0] in _OPEN.get(part, ())
     if not is_open and not _is_below(target, allow):
         return False
     found = locate(target)
-    # A name that a trusted module merely imports from elsewhere is not its own.
+    # A name that a trusted module merely imports from elsewhere does not belong to it.
     home = f"{getattr(found, '__module__', '')}.{getattr(found, '__name__', '')}"
     if is_open:
         return inspect.isclass(found) and _is_below(home, _OPEN[part])
@@ -174,14 +175,14 @@ def _is_trusted(part: str, target: str, allow: Sequence[str]) -> bool:
 
 
 def _is_below(target: str, modules: Sequence[str]) -> bool:
-    """Whether a dotted name is one of the modules (or names) that a person trusts, or in one."""
+    """Whether a dotted name is, or is in, one of the modules (or names) that the user trusts."""
     if target.partition(".")[0] in _NEVER_ADDED:
         return False
     return any(target == m or target.startswith(f"{m}.") for m in (m.rstrip(".") for m in modules))
 
 
 def _check_words(node: Mapping[str, Any], path: str) -> None:
-    """Raises ConfigError for what Hydra would follow: interpolations and keys of its own."""
+    """Raises ConfigError for text that Hydra would interpret: interpolations, its own keys."""
     for key, value in node.items():
         if str(key)[:1] == "_" and key != "_target_":
             raise ConfigError(f"{path}: the key '{key}' may not come from a file")
@@ -196,7 +197,7 @@ def _check_model_class(target: str, where: str) -> None:
 
 
 def _without_downloads(node: dict[str, Any], target: str) -> dict[str, Any]:
-    """Also turns off the pretrained weights that a model takes where nothing is said of them."""
+    """Also turns off the pretrained weights that a model loads by default."""
     parameters = inspect.signature(locate(target)).parameters.values()
     defaults = {p.name: p.default for p in parameters if p.default is not inspect.Parameter.empty}
     changed = {key: value for key, value in offline(defaults).items() if value is not defaults[key]}
@@ -213,6 +214,6 @@ def _too_large(node: Mapping[str, Any]) -> list[str]:
         f"config.model.{key}: {str(number)[:40]} is more than any model has"
         for key, value in node.items()
         for number in numbers(value)
-        if not abs(number) <= LARGEST_NUMBER  # NaN too
+        if not abs(number) <= LARGEST_NUMBER  # also true for NaN
     ]
     return problems[:MOST_PROBLEMS]

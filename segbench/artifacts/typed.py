@@ -1,4 +1,4 @@
-"""Plain values from a file to frozen dataclasses, checked, and back."""
+"""Converts plain values from a file to frozen dataclasses, with checks, and back."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ T = TypeVar("T")
 
 
 def read_as(kind: type[T], value: object) -> T:
-    """A dataclass from a mapping of its fields; further keys are ignored.
+    """Reads a dataclass from a mapping of its fields; unknown keys are ignored.
 
     Args:
-        kind: the dataclass; its annotations say what each field takes.
-        value: what a JSON or YAML file contained.
+        kind: the dataclass; its annotations define what each field accepts.
+        value: the content of a JSON or YAML file.
 
     Raises:
-        ResultError: the first field that does not fit, by its path, and what it takes.
+        ResultError: names the path of the first wrong field, and what it accepts.
     """
     try:
         return _adapter(kind).validate_python(value)  # type: ignore[no-any-return, arg-type]
@@ -37,7 +37,7 @@ def read_as(kind: type[T], value: object) -> T:
 
 
 def plain(value: Any) -> Any:
-    """Dataclasses as dicts of all their fields and tuples as lists, for JSON and YAML."""
+    """Converts dataclasses to dicts of all their fields and tuples to lists, for JSON and YAML."""
     if is_dataclass(value):
         return {entry.name: plain(getattr(value, entry.name)) for entry in fields(value)}
     if isinstance(value, Mapping):
@@ -48,7 +48,7 @@ def plain(value: Any) -> Any:
 
 
 def known(part: T | None) -> T:
-    """A part of a result that must be there by now."""
+    """Returns a part of a result that must not be None at this point."""
     assert part is not None, "this part of the result is not known yet"
     return part
 

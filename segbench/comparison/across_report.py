@@ -19,10 +19,10 @@ from segbench.comparison.study import Study
 from segbench.comparison.verdicts import BETTER, WORSE
 from segbench.comparison.wording import join, level, p_value
 from segbench.errors import DataError
-from segbench.escaping import latex, markdown, one_line
-from segbench.figures import label as figure_label
 from segbench.metrics.scores import percent
-from segbench.storage import replacing_all, write_text
+from segbench.system.escaping import latex, markdown, one_line
+from segbench.system.figures import label as figure_label
+from segbench.system.storage import replacing_all, write_text
 
 
 def compare_studies(studies: Sequence[Study], options: Options) -> dict[str, Any]:

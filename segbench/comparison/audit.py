@@ -1,8 +1,8 @@
 """The fairness audit: everything besides the architecture that may explain a difference.
 
-`artifacts.differences` says of each property how it is read and how much a difference matters. Here
-it is read from every run and compared over all of them; where it differs, an entry says so in
-words. What a study varies on purpose (`varies=[loss]` for a study of losses) becomes its subject.
+`artifacts.differences` defines how each property is read and how much a difference matters. Here it
+is read from every run and compared; if it differs, an audit entry describes the difference.
+Properties that a study varies on purpose (`varies=[loss]` for a study of losses) are its subject.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from segbench.comparison.runs import Run
 
 @dataclass(frozen=True)
 class AuditEntry:
-    """One property that differs: `values` lists each model's values in words."""
+    """One property that differs; `values` lists each model's values in words."""
 
     field: str
     grade: str
@@ -28,7 +28,7 @@ class AuditEntry:
     values: dict[str, str]
 
     def sentence(self) -> str:
-        """For a banner."""
+        """The entry as a sentence, for a banner."""
         parts = "; ".join(f"{label}: {value}" for label, value in self.values.items())
         return f"{self.field} ({parts}): {self.why}"
 
@@ -41,12 +41,12 @@ def audit(
     """Compares all audited properties over all runs.
 
     Args:
-        runs: finished runs by label, which may share a table.
+        runs: finished runs by label that may share a table.
         varies: properties that differ on purpose; they become notes.
-        macs: multiply-accumulates of each model, where measured.
+        macs: multiply-accumulates of each model, if measured.
 
-    Returns:
-        What differs, the gravest first, and as a note the tuning that all models got alike.
+        Returns:
+        The differences, most severe first, and a note about tuning if all models had the same.
 
     Raises:
         ValueError: `varies` names a property that is not audited.
@@ -119,7 +119,7 @@ def _word(item: Any) -> str:
 
 
 def _equal_tuning(runs: Mapping[str, Sequence[Run]]) -> list[AuditEntry]:
-    """The trials spent, where all models got the same number and there were any."""
+    """The number of tuning trials, if it is the same for all models and not zero."""
     trials = {
         label: {run.result.budget.tuning_trials or 0 for run in members}
         for label, members in runs.items()
@@ -143,7 +143,7 @@ def _seeds(runs: Mapping[str, Sequence[Run]]) -> list[AuditEntry]:
 
 
 def _selected_on_test(runs: Mapping[str, Sequence[Run]]) -> list[AuditEntry]:
-    """Models whose best epoch was chosen on the very images that are tested."""
+    """Models whose best epoch was selected on the test images themselves."""
     chosen = {
         label: "best epoch on the tested images"
         for label, members in runs.items()

@@ -1,4 +1,4 @@
-"""Where a difference comes from: which groups of images, and which images."""
+"""Breaks a difference down: by group of images, and by image."""
 
 from __future__ import annotations
 
@@ -24,12 +24,13 @@ def by_group(
     replicates: int,
     confidence: float,
 ) -> list[dict[str, Any]]:
-    """The headline difference within each group, the largest groups first.
+    """The headline difference within each group, largest groups first.
 
-    Intervals and p values are corrected over the groups that have labels; in the others there is
-    nothing to test, and everything but the name and the number of images is missing.
+    Intervals and p values are corrected over the groups that have labels. The others have nothing
+    to test; only their name and number of images are set.
 
     Raises:
+        ValueError: the images of a group cannot be resampled in this way.
         ValueError: the images of a group cannot be resampled so.
     """
     groups = np.asarray(study.first.groups)
@@ -65,7 +66,7 @@ def by_group(
 def decisive_images(
     entrants: Sequence[Entrant], pair: Pair, study: Study, number: int
 ) -> dict[str, list[dict[str, Any]]]:
-    """The images that add most to the headline difference, in both directions."""
+    """The images that contribute most to the headline difference, in both directions."""
     both = [entrants[pair.a], entrants[pair.b]]
     gain = influence(both[0].counts).mean(axis=0) - influence(both[1].counts).mean(axis=0)
     # Influences sum to zero; with each image's share of the difference they sum to the difference.

@@ -1,4 +1,4 @@
-"""Everything that a report says about a study, as plain values (the content of comparison.json)."""
+"""The complete content of a study's report as plain values (comparison.json)."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SCHEMA_VERSION = 3
 
 @dataclass(frozen=True)
 class Options:
-    """How to compare.
+    """Options of a comparison.
 
     Args:
         metric: the score that is tested: `mIoU` or `mDice`; the other one is shown beside it.
@@ -45,10 +45,10 @@ class Options:
             the runs say, see `margin_report.margin_of`.
         unit: what is resampled: auto, image, block or group.
         block_length: images per block; None = chosen from the data.
-        replicates: resampled image sets.
-        confidence: of intervals; 1 - confidence is the level of the tests.
+        replicates: number of resampled image sets.
+        confidence: of intervals, 0..1; 1 - confidence is the level of the tests.
         varies: audited fields that differ on purpose.
-        gallery: images shown where the leader wins, and where it loses.
+        gallery: number of images shown where the leader is better, and where it is worse.
     """
 
     metric: str = "mIoU"
@@ -66,7 +66,7 @@ def compare_runs(study: Study, options: Options) -> dict[str, Any]:
     """Computes the comparison.
 
     Returns:
-        A dict that `json` can write: scores are fractions, missing values None.
+        A JSON-serializable dict: scores are fractions, missing values None.
 
     Raises:
         ConfigError: a margin without a baseline.
@@ -150,7 +150,7 @@ def headline(drawn: Resampled, found: Sequence[Pair], baseline: str | None) -> P
 def _about_headline(
     entrants: Sequence[Entrant], pair: Pair, study: Study, options: Options
 ) -> dict[str, Any]:
-    """Where the headline difference comes from."""
+    """Breakdowns of the headline difference."""
     length, replicates, confidence = options.block_length, options.replicates, options.confidence
     found: dict[str, Any] = {
         "by_group": breakdowns.by_group(entrants, pair, study, length, replicates, confidence),
@@ -200,7 +200,7 @@ def _plain_scores(study: Study, label: str) -> dict[str, Any]:
 
 
 def _pair(pair: Pair, study: Study, drawn: Resampled, options: Options) -> dict[str, Any]:
-    tested = max(1, int(np.isfinite(pair.class_p_holm).sum()))  # others have nothing to correct
+    tested = max(1, int(np.isfinite(pair.class_p_holm).sum()))  # only these are corrected for
     corrected = pair.estimate.interval(1 - (1 - options.confidence) / tested)
     keys = ("p", "p_holm", "verdict", "effect", "improvement", "seeds_needed", "images_needed",
             "has_power")  # fmt: skip
@@ -231,7 +231,7 @@ def _fingerprint(study: Study) -> dict[str, str]:
 
 
 def left_out_entries(study: Study, entries: Sequence[LeftOut]) -> list[dict[str, Any]]:
-    """What could not be used, for the reader: the path below the study, and why."""
+    """What could not be used: the path below the study, and why."""
     return [
         {"path": relative(entry.path, study), "reason": entry.reason, "broken": entry.broken}
         for entry in entries
@@ -257,7 +257,7 @@ def _run(run: Run, study: Study) -> dict[str, Any]:
 
 
 def _of(kind: type, value: Any) -> Any:
-    """The value if it is of that type: nonsense in a result is shown as missing."""
+    """The value if it has this type; an invalid value in a result becomes missing."""
     return value if isinstance(value, kind) else None
 
 

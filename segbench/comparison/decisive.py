@@ -1,8 +1,8 @@
-"""What the models saw in the images that decide: image, mask, and predictions made once more.
+"""The decisive images of a comparison: image, mask, and predictions made again.
 
-A run keeps the counts of each image, not its label map. Where its checkpoint and the data are on
-this machine, the few label maps that a report shows are predicted again; where they are not, the
-report goes without them and says why. They are only looked at: no number comes from them.
+A run stores the counts of each image, not its label map. If its checkpoint and the data are on this
+machine, the few label maps that a report shows are predicted again; if not, the report omits them
+and says why. They are for display only: no number is computed from them.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ import numpy as np
 
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.comparison.runs import Run
-from segbench.console import progress
+from segbench.system.console import progress
 
-SAME = 0.01  # of the labeled pixels: more hits or misses than that, and it is another prediction
+SAME = 0.01  # of the labeled pixels: if hits or misses differ by more, it is another prediction
 
 
 @dataclass
@@ -30,29 +30,29 @@ class Seen:
 
 
 def checkpoint_of(run: Run) -> Path | None:
-    """The checkpoint that was tested, if it is still there."""
+    """The checkpoint that was tested, if it still exists."""
     folder = RunDirectory(run.path)
     is_best = run.protocol.selection == "best"
     file = folder.best_checkpoint if is_best else folder.last_checkpoint
     return file if run.result.kind == "train" and file.is_file() else None
 
 
-def see_again(runs: Sequence[Run], names: Sequence[str]) -> tuple[dict[str, Seen], str]:
+def predict_again(runs: Sequence[Run], names: Sequence[str]) -> tuple[dict[str, Seen], str]:
     """Reads images and predicts them with the checkpoints of runs.
 
     Args:
-        runs: those whose predictions are wanted, all of one study.
-        names: of the images.
+        runs: the runs whose predictions are needed, all of one study.
+        names: names of the images.
 
     Returns:
-        What there is of each image, and why something is missing (empty if nothing is).
+        The available images, and why something is missing (empty if nothing is).
     """
     checkpoints = [file for run in runs if (file := checkpoint_of(run))]
     if not names or len(checkpoints) < len(runs):
         return {}, "their checkpoints are not on this machine"
     try:
         return _see(runs, checkpoints, names), ""
-    except Exception as error:  # data that moved, code of others, memory: the report can do without
+    except Exception as error:  # moved data, foreign code, memory: the report works without them
         return {}, str(error) or type(error).__name__
 
 

@@ -1,7 +1,7 @@
-"""The models of a comparison as counts: what IoU and Dice need of each run, image and class.
+"""The models of a comparison as counts: what IoU and Dice need per run, image and class.
 
-A score is a ratio of two counts, summed over images before they are divided: never an average of
-scores of single images. With the two counts of Dice in place of those of IoU, all statistics are
+A score is a ratio of two counts, summed over images before the division: never an average of
+scores of single images. With the two counts of Dice instead of those of IoU, all statistics are
 those of Dice.
 """
 
@@ -20,7 +20,7 @@ HEADLINES = {"mIoU": "IoU", "mDice": "Dice"}  # the score of a model, and that o
 
 @dataclass(frozen=True)
 class Entrant:
-    """One line of the leaderboard: all runs of one model.
+    """One row of the leaderboard: all runs of one model.
 
     Args:
         name: unique in the comparison.
@@ -95,8 +95,8 @@ def resampled_scores(
 ) -> np.ndarray:
     """Scores of resampled image sets, by one matrix product.
 
-    A class that has labeled pixels in the data but none in a resample is left out of that
-    resample for all models alike; otherwise a few false positives would decide whether it counts.
+    A class that has labeled pixels in the data but none in a resample is left out of that resample
+    for all models; otherwise a few false positives would determine whether it counts.
 
     Args:
         counts: float64 `[P, S, 2, C]`, summed per position of the resampled series.
@@ -118,10 +118,10 @@ def resampled_scores(
 
 
 def influence(counts: np.ndarray) -> np.ndarray:
-    """What each image adds to the mean score: positive where the model beats its own average.
+    """The contribution of each image to the mean score: positive if above the model's average.
 
-    The linear part of the score in the images (its influence function). The values sum to zero,
-    and the difference of two models' values ranks the images that decide between them.
+    This is the linear part of the score in the images (its influence function). The values sum to
+    zero, and the difference of two models' values ranks the images that decide between them.
 
     Args:
         counts: `[..., N, 3, C]`.
@@ -139,7 +139,7 @@ def influence(counts: np.ndarray) -> np.ndarray:
 
 
 def check_same_images(entrants: Sequence[Entrant]) -> None:
-    """Raises ValueError unless all entrants were counted on equally many images and classes."""
+    """Raises ValueError unless all entrants have the same number of images and classes."""
     shapes = {entrant.counts.shape[1:] for entrant in entrants}
     if len(shapes) != 1:
         raise ValueError(f"entrants differ in images or classes: {sorted(shapes)}")

@@ -1,4 +1,4 @@
-"""A comparison as Markdown, LaTeX and CSV files."""
+"""Writes a comparison as Markdown, LaTeX and CSV files."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from segbench.comparison import domination, margin_report, tables
 from segbench.comparison.entrants import HEADLINES
 from segbench.comparison.reproduce import origins
 from segbench.comparison.tables import Table
-from segbench.escaping import csv_cell, latex, markdown, markdown_code
+from segbench.system.escaping import csv_cell, latex, markdown, markdown_code
 
 
 def markdown_report(comparison: Mapping[str, Any]) -> str:
-    """The comparison for a README or an issue."""
+    """The comparison as Markdown, for a README or an issue."""
     parts = [f"# {markdown(comparison['study'])}", f"**{markdown(comparison['verdict'])}**"]
     parts += [markdown(comparison["evidence"])]
     for finding in comparison["audit"]:
@@ -45,23 +45,23 @@ def markdown_report(comparison: Mapping[str, Any]) -> str:
 
 
 def _shown_metrics(comparison: Mapping[str, Any]) -> list[str]:
-    """The tested metric first, and the other one where it is known."""
+    """The tested metric first, and the other one if available."""
     others = [metric for metric in HEADLINES if metric != comparison["metric"]]
     return [comparison["metric"], *(others if tables.has_dice(comparison) else [])]
 
 
 def markdown_of(table: Table) -> str:
-    """A table whose cells are any text."""
+    """A table as Markdown; its cells may contain any text."""
     cells = [[markdown(cell) for cell in row] for row in [table.heads, *table.texts()]]
     return markdown_table(cells, [column.is_text for column in table.columns])
 
 
 def markdown_table(rows: Sequence[Sequence[str]], is_text: Sequence[bool] = (True,)) -> str:
-    """Rows with their header, whose cells are Markdown already.
+    """Formats rows, whose cells are already Markdown, with their header.
 
     Args:
         rows: the header first.
-        is_text: of each column, whether it is aligned to the left; the rest to the right.
+        is_text: for each column, whether it is aligned to the left; otherwise to the right.
     """
     lines = ["| " + " | ".join(row) + " |" for row in rows]
     marks = [*is_text, *[False] * (len(rows[0]) - len(is_text))]
@@ -70,7 +70,7 @@ def markdown_table(rows: Sequence[Sequence[str]], is_text: Sequence[bool] = (Tru
 
 
 def write_csv(table: Table, file: Path) -> None:
-    """Writes numbers as numbers, in fractions; text cannot be a formula of a spreadsheet."""
+    """Writes numbers as fractions; escapes text that a spreadsheet would treat as a formula."""
     with file.open("w", newline="", encoding="utf-8") as handle:
         csv.writer(handle).writerows([csv_cell(cell) for cell in row] for row in table.values())
 
@@ -85,7 +85,7 @@ def class_values(comparison: Mapping[str, Any]) -> Table:
 def latex_tables(comparison: Mapping[str, Any]) -> str:
     """Leaderboard, pairs and classes as booktabs tables; the method as a comment.
 
-    The best score is bold only where the corrected test tells it from the second.
+    The best score is bold only if the corrected test separates it from the second.
     """
     metric, study = comparison["metric"], comparison["study"]
     best = tables.separated(comparison)

@@ -1,4 +1,4 @@
-"""Images for a report: those that decide a comparison, and what the models made of them."""
+"""Images for a report: those that decide a comparison, and the models' predictions."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from segbench.comparison.decisive import Seen, see_again
+from segbench.comparison.decisive import Seen, predict_again
 from segbench.comparison.runs import LeftOut, Run
 from segbench.comparison.study import Study
 from segbench.data.classes import ClassSet
@@ -28,10 +28,10 @@ class Gallery:
     """The images of a report.
 
     Args:
-        decisive: caption and data URI of all images there are, by the name of a decisive image.
+        decisive: caption and data URI of all available images, by the name of a decisive image.
         sheets: the last sample sheet of each model's median run.
         left_out: files that cannot be read.
-        missing: why there are no images, or no predictions, of the decisive ones.
+        missing: why images or predictions of the decisive ones are missing.
     """
 
     decisive: dict[str, list[Shown]] = field(default_factory=dict)
@@ -43,8 +43,8 @@ class Gallery:
 def gallery(study: Study, comparison: Mapping[str, Any]) -> Gallery:
     """Reads the images of a report.
 
-    Of each decisive image the image, its mask, the label maps of the median run of both models, and
-    a map of where the two disagree: as far as there are files in `RUN/predictions/NAME.png`, or the
+    For each decisive image: the image, its mask, the label maps of the median run of both models,
+    and a map of where the two disagree, if there are files `RUN/predictions/NAME.png`, or the
     checkpoints and the data are on this machine.
     """
     found = Gallery()
@@ -56,7 +56,7 @@ def gallery(study: Study, comparison: Mapping[str, Any]) -> Gallery:
     runs = [median_run(study, pair[key]) for key in ("a", "b")]
     entries = (*comparison["images"]["wins"], *comparison["images"]["losses"])
     names = list(dict.fromkeys(entry["name"] for entry in entries))
-    seen, reason = see_again(runs, names)
+    seen, reason = predict_again(runs, names)
     for name in names:
         again = seen.get(name)
         preds = {run.label: _prediction(run, name, found) for run in runs}
@@ -70,13 +70,13 @@ def gallery(study: Study, comparison: Mapping[str, Any]) -> Gallery:
 
 
 def median_run(study: Study, label: str) -> Run:
-    """The run whose score is the (lower) median of its model: the typical one, not the best."""
+    """The run with the (lower) median score of its model: the typical one, not the best."""
     runs = sorted(study.runs[label], key=lambda run: run.scores.mIoU or 0.0)
     return runs[(len(runs) - 1) // 2]
 
 
 def data_uri(image: Image.Image, width: int) -> str:
-    """An image as a JPEG inside the page, at most `width` pixels wide."""
+    """An image as a JPEG data URI, at most `width` pixels wide."""
     small = image.convert("RGB")
     small.thumbnail((width, 10 * width), Image.Resampling.LANCZOS)
     buffer = io.BytesIO()
@@ -91,17 +91,17 @@ def _add_sheet(run: Run, found: Gallery) -> None:
     try:
         with Image.open(files[-1]) as image:
             uri = data_uri(image, SHEET_WIDTH)
-    except Exception as error:  # a damaged file makes Pillow raise nearly anything
+    except Exception as error:  # for a damaged file, Pillow raises almost anything
         found.left_out.append(_unread(files[-1], error))
         return
     found.sheets.append((f"{run.label}, seed {run.seed}, {files[-1].stem}", uri))
 
 
 def _prediction(run: Run, name: str, found: Gallery) -> np.ndarray | None:
-    """The label map uint8 `[H, W]` that a run left of an image, or None."""
+    """The label map uint8 `[H, W]` that a run saved for an image, or None."""
     folder = run.path / "predictions"
     file = folder / f"{name}.png"
-    # A name comes from a file of the run: it must not lead elsewhere.
+    # The name comes from a file of the run: it must not lead out of the folder.
     if not file.resolve().is_relative_to(folder.resolve()) or not file.is_file():
         return None
     try:

@@ -1,4 +1,4 @@
-"""The figures of a report: drawn once, as SVG that follows the page's light or dark colors.
+"""The figures of a report, drawn once as SVG that adapts to the page's light or dark colors.
 
 Colors are those of Okabe & Ito (2008), which readers with any color vision can tell apart; models
 also differ in marker, and from the eighth on, where colors repeat, in another marker and line.
@@ -23,7 +23,7 @@ from segbench.comparison.entrants import HEADLINES
 from segbench.comparison.runs import Run
 from segbench.comparison.study import Study
 from segbench.comparison.wording import level, points
-from segbench.figures import label, plain_text
+from segbench.system.figures import label, plain_text
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
 MARKERS = "osD^vPX"
@@ -94,7 +94,7 @@ def legend_height(names: int) -> float:
 
 
 def leaderboard(comparison: Mapping[str, Any]) -> Figure:
-    """Mean score with interval, and each seed as a small mark."""
+    """Mean score with interval, and a small mark for each seed."""
     rows = comparison["leaderboard"]
     figure = Figure(figsize=(WIDTH, 0.9 + 0.42 * len(rows)))
     axes = figure.add_subplot()
@@ -166,10 +166,10 @@ def _cost_panel(
 
 
 def class_differences(comparison: Mapping[str, Any]) -> Figure | None:
-    """Heat map: how much better each model sees each class than the headline's second model.
+    """Heat map of class differences between each model and the second model of the headline.
 
-    Or than the baseline, where one is named. Stars mark differences that stay significant after
-    correction over the classes.
+    Or the baseline, if one is set. Stars mark differences that are significant after correction
+    over the classes.
     """
     if comparison["headline"] is None:
         return None
@@ -207,7 +207,7 @@ def class_differences(comparison: Mapping[str, Any]) -> Figure | None:
 
 
 def curves(comparison: Mapping[str, Any]) -> Figure | None:
-    """Validation score and train/loss over the epochs: mean over seeds, band from low to high."""
+    """Validation score and train/loss over the epochs: mean over seeds, band from min to max."""
     score = comparison["metric"]
     panels = [(f"val/{score}", f"val {score} (%)", 100.0), ("train/loss", "train loss", 1.0)]
     panels = [
@@ -258,7 +258,7 @@ def _confusion(
     form: str,
     least: float,
 ) -> Figure:
-    """One matrix `[C, C + 1]` in percent of the true class, with its numbers from `least` on."""
+    """One matrix `[C, C + 1]` in percent of the true class; numbers below `least` are omitted."""
     has_void = np.nanmax(np.abs(values[:, -1]), initial=0) > 0
     titles = [label(name) for name in names]
     columns = [*titles, "void"] if has_void else titles
@@ -288,7 +288,7 @@ def _shares(runs: Sequence[Run]) -> np.ndarray:
 
 
 def _percent(values: Sequence[float | None], factor: float = 100.0) -> list[float]:
-    """Fractions as percent, what is missing as NaN, which is not drawn."""
+    """Fractions as percent; missing values become NaN, which is not drawn."""
     return [factor * _number(value) for value in values]
 
 

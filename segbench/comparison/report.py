@@ -1,4 +1,4 @@
-"""Writes `report/` of a study: one self-contained page, tables, figures, comparison.json."""
+"""Writes the `report/` folder of a study: a self-contained page, tables, figures, JSON."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from segbench.comparison.comparison import write_json
 from segbench.comparison.entrants import HEADLINES
 from segbench.comparison.gallery import Gallery
 from segbench.comparison.study import Study
-from segbench.escaping import one_line
 from segbench.metrics.scores import percent
-from segbench.storage import replacing_all, write_text
+from segbench.system.escaping import one_line
+from segbench.system.storage import replacing_all, write_text
 
 FILES = ("config.yaml", "result.json", "metrics.csv", "train.log")
 
 
 def write_report(study: Study, comparison: Mapping[str, Any], gallery: Gallery) -> Path:
-    """Writes everything.
+    """Writes the whole report.
 
     Args:
-        study: where the report goes, and its runs.
+        study: its folder is the parent of the report; its runs are linked.
         comparison: see `comparison.compare_runs`.
         gallery: the images of the page.
 
@@ -49,7 +49,7 @@ def write_report(study: Study, comparison: Mapping[str, Any], gallery: Gallery) 
         formats.write_csv(formats.class_values(comparison), draft / "classes.csv")
         write_text(draft / "index.html", _page(study, comparison, gallery, svg, folder))
     for old in (folder / "figures").iterdir():
-        if old.stem not in figures:  # drawn of runs that are gone
+        if old.stem not in figures:  # from an earlier report
             old.unlink()
     return folder / "index.html"
 
@@ -123,7 +123,7 @@ def _captions(comparison: Mapping[str, Any], pair: Mapping[str, Any] | None) -> 
 
 
 def _axis(comparison: Mapping[str, Any]) -> tuple[float, float]:
-    """Ends of the scale that the intervals of the leaderboard are drawn on, in whole percent."""
+    """Ends of the axis for the intervals of the leaderboard, in whole percent."""
     ends = [
         value
         for row in comparison["leaderboard"]
@@ -135,6 +135,6 @@ def _axis(comparison: Mapping[str, Any]) -> tuple[float, float]:
 
 
 def _links(run: Path, folder: Path) -> list[tuple[str, str]]:
-    """Names and relative addresses of the files of a run that exist."""
+    """Names and relative addresses of the existing files of a run."""
     relative = Path(os.path.relpath(run, folder)).as_posix()
     return [(name, f"{quote(relative)}/{name}") for name in FILES if (run / name).is_file()]

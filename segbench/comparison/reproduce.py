@@ -1,4 +1,4 @@
-"""Where the numbers of a comparison come from: command, commit and machine of its runs."""
+"""Provenance of the numbers of a comparison: command, commit and machine of its runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from segbench.artifacts.provenance import commit_in_words
 from segbench.artifacts.result import Hardware
 from segbench.artifacts.typed import read_as
 from segbench.comparison.wording import join
-from segbench.escaping import markdown, markdown_code
+from segbench.system.escaping import markdown, markdown_code
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Origin:
     Args:
         models: their labels, in the order of the leaderboard.
         seeds: ascending.
-        command: as one would type it.
+        command: the command line.
         made_with: commit, machine and versions, in words.
     """
 
@@ -31,14 +31,14 @@ class Origin:
     made_with: str
 
     def sentence(self) -> str:
-        """For a list, in Markdown."""
+        """The origin as a Markdown list item."""
         word = "seed" if len(self.seeds) == 1 else "seeds"
         runs = markdown(f"{join(self.models)}, {word} {span(self.seeds)}")
         return f"{runs}: {markdown_code(self.command)}; {markdown(self.made_with)}"
 
 
 def origins(comparison: Mapping[str, Any]) -> list[Origin]:
-    """Where all runs come from: as few commands as give these runs and no others."""
+    """Origins of all runs: the fewest commands that give exactly these runs."""
     order = [row["label"] for row in comparison["leaderboard"]]
     grouped: dict[str, dict[tuple[str, ...], list[Mapping[str, Any]]]] = {}
     for run in sorted(comparison["runs"], key=lambda run: (order.index(run["label"]), run["seed"])):
@@ -62,7 +62,7 @@ def span(seeds: Sequence[int]) -> str:
 
 
 def _words(command: Any) -> list[str]:
-    """The words of a command; one that no shell could have run (an open quote) is one word."""
+    """The arguments of a command; one that a shell cannot parse (an open quote) is one argument."""
     try:
         return shlex.split(str(command or "unknown"))
     except ValueError:
@@ -80,7 +80,7 @@ def _made_with(run: Mapping[str, Any]) -> str:
 def _merged(
     commands: Mapping[tuple[str, ...], Sequence[Any]],
 ) -> list[tuple[tuple[str, ...], list[Any]]]:
-    """Joins commands that differ in the value of one key alone; the seed first."""
+    """Joins commands that differ only in the value of one key; the seed first."""
     merged = [(words, list(runs)) for words, runs in commands.items()]
     for only_seeds in (True, False):
         kept: list[tuple[tuple[str, ...], list[Any]]] = []
@@ -107,11 +107,11 @@ def _joined(a: Sequence[str], b: Sequence[str], only_seeds: bool) -> tuple[str, 
 
 
 def _typed(words: Sequence[str], is_sweep: bool) -> str:
-    """The command as a line."""
+    """The command as one line."""
     if words[:2] == ("python", "-m"):
         module, options = words[2], list(words[3:])
         if options[:2] == ["-cn", module.rpartition(".")[2]]:
-            del options[:2]  # jobs of a sweep name even the config that the verb takes by itself
+            del options[:2]  # jobs of a sweep name even the verb's default config
         if is_sweep:
             options.insert(2 if options[:1] == ["-cn"] else 0, "-m")
         words = (*words[:3], *options)

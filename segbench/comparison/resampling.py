@@ -1,21 +1,21 @@
-"""Resampling correlated images: which unit is redrawn, how long a block is, which weights result.
+"""Resampling of correlated images: the unit, the block length, and the resulting weights.
 
-Neighboring frames of a drive are nearly copies of each other, so redrawing single frames
-pretends to more evidence than there is. The unit that is redrawn is therefore
+Neighboring frames of a drive are almost copies of each other, so resampling single frames would
+overstate the evidence. The unit of resampling is therefore one of
 
 - `block`: runs of neighboring frames within a group, wrapped at its end (the circular block
-  bootstrap: Künsch 1989; Politis & Romano 1992). It speaks about other moments of these groups.
+  bootstrap: Künsch 1989; Politis & Romano 1992). It generalizes to other moments of these groups.
 - `group`: whole groups (the cluster bootstrap: Davison & Hinkley 1997, 3.8; Field & Welsh 2007).
-  It speaks about other groups, and needs many of them.
-- `image`: single images, right only where images are independent. Groups of one image each are
-  the same thing and called so.
+  It generalizes to other groups, and needs many of them.
+- `image`: single images, valid only if images are independent. Groups of one image each are
+  treated as `image`.
 
-`auto` takes `group` from `MIN_GROUPS` groups on and `block` below.
+`auto` uses `group` for at least `MIN_GROUPS` groups, otherwise `block`.
 
-Two corrections for few units. From k units, k - 1 are drawn and weighted by k / (k - 1), which
-makes the variance of a resampled mean unbiased (Rao & Wu 1988; plain resampling is too narrow by
-the factor (k - 1) / k in every stratum). And the number of units is handed on as degrees of
-freedom, so that the intervals use Student's t.
+There are two corrections for few units. Of k units, k - 1 are drawn and weighted by k / (k - 1),
+which makes the variance of a resampled mean unbiased (Rao & Wu 1988; plain resampling is too narrow
+by the factor (k - 1) / k in every stratum). And the number of units gives the degrees of freedom,
+so that the intervals use Student's t.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ UNGROUPED = "Each image is a group of its own; if these are frames of videos, se
 
 @dataclass(frozen=True)
 class Plan:
-    """How the images are redrawn.
+    """How the images are resampled.
 
     Args:
         unit: `image`, `block` or `group`.
         block_length: images per block (1 unless `unit` is `block`).
         position: int64 `[N]`; the position of each image in the resampled series. Images with the
             same position always stay together.
-        strata: `(start, length, block)` of each stretch of positions that is resampled by itself.
+        strata: `(start, length, block)` of each stretch of positions that is resampled separately.
         note: for the reader: what was chosen and why.
-        correction: factor for image variances: what blocks of this length still miss.
+        correction: factor for image variances, for what blocks of this length still miss.
     """
 
     unit: str
@@ -70,7 +70,7 @@ class Plan:
         return out
 
     def weights(self, replicates: int, rng: np.random.Generator) -> np.ndarray:
-        """Draws how often each position counts in each replicate.
+        """Draws the weight of each position in each replicate.
 
         Returns:
             float64 `[replicates, positions]`, each with expectation 1.
@@ -93,14 +93,14 @@ def plan(
     unit: Unit = "auto",
     block_length: int | None = None,
 ) -> Plan:
-    """Decides what is redrawn.
+    """Chooses the unit and the block length of the resampling.
 
     Args:
         groups: the group of each image, images in order of time within a group.
-        series: float `[K, N]`; what each image adds to the score of K models. Its autocorrelation
-            decides the default block length.
+        series: float `[K, N]`; contribution of each image to the score of K models. Its
+            autocorrelation determines the default block length.
         unit: see the module.
-        block_length: images per block; None lets `choose_block_length` decide.
+        block_length: images per block; None uses `choose_block_length`.
 
     Raises:
         ValueError: fewer than two units, or an impossible option.
@@ -143,11 +143,11 @@ def plan(
 
 
 def memory_length(series: np.ndarray, sizes: np.ndarray) -> float:
-    """How far images remember: sum |k| R(k) / sum R(k) over all lags k, in images.
+    """Correlation length of the images: sum |k| R(k) / sum R(k) over all lags k, in images.
 
-    R is the autocovariance within groups, averaged over the series, cut off by the flat-top window
-    of Politis & White (2004). A mean over blocks of L images has its variance underestimated by
-    about memory / L.
+    R is the autocovariance within groups, averaged over the series and truncated by the flat-top
+    window of Politis & White (2004). With blocks of L images, the variance of a mean is
+    underestimated by about memory / L.
 
     Args:
         series: float `[K, N]`, images sorted by group, then time.
@@ -166,13 +166,13 @@ def memory_length(series: np.ndarray, sizes: np.ndarray) -> float:
 
 
 def choose_block_length(memory: float, count: int) -> int:
-    """Block length from the data: `LENGTHEN` times that of Politis & White.
+    """Chooses the block length from the data: `LENGTHEN` times that of Politis & White.
 
     Their rule (2004; corrected by Patton et al. 2009) is the length (1.5 memory^2 N)^(1/3), which
-    minimizes the mean squared error of the bootstrap variance. Intervals need longer blocks: what
-    short blocks miss makes every interval too narrow, while the unrest of few long blocks is paid
-    for by Student's t (Sun, Phillips & Jin 2008). At least 1.3 N^(1/2) images, the rule of Lazarus
-    et al. (2018) for when the correlation is not trusted to show; at most N / `MIN_BLOCKS`.
+    minimizes the mean squared error of the bootstrap variance. Intervals need longer blocks: short
+    blocks make every interval too narrow, while the higher variance of few long blocks is covered
+    by Student's t (Sun, Phillips & Jin 2008). At least 1.3 N^(1/2) images, the rule of Lazarus et
+    al. (2018) in case the estimated correlation is unreliable; at most N / `MIN_BLOCKS`.
 
     Args:
         memory: see `memory_length`.
@@ -200,7 +200,7 @@ def _autocorrelation(series: np.ndarray, sizes: np.ndarray, lags: int) -> np.nda
 
 
 def _strata(sizes: np.ndarray, block: int) -> tuple[tuple[int, int, int], ...]:
-    """One stratum per group; neighbors are joined until two blocks fit into each."""
+    """One stratum per group; neighbors are merged until two blocks fit into each."""
     lengths: list[int] = []
     open_length = 0
     for size in sizes:
@@ -223,7 +223,7 @@ def _draws(length: int, block: int) -> int:
 
 
 def _moving_sum(hits: np.ndarray, block: int) -> np.ndarray:
-    """Number of blocks covering each position, blocks wrapping around the end of the series."""
+    """Number of blocks covering each position; blocks wrap around the end of the series."""
     if block == 1:
         return hits
     wrapped = np.concatenate([hits[:, hits.shape[1] - block + 1 :], hits], axis=1)

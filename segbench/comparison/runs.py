@@ -1,4 +1,4 @@
-"""Reads one run from disk and checks that its files are whole and agree with each other."""
+"""Reads one run from disk and checks that its files are complete and consistent."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ from pathlib import Path
 import numpy as np
 
 from segbench.artifacts.counts import ImageCounts, read_counts
-from segbench.artifacts.result import DataInfo, Protocol, Result, Scores
+from segbench.artifacts.result import DataInfo, Protocol, Result
 from segbench.artifacts.run_directory import RunDirectory
+from segbench.artifacts.scores import Scores
 from segbench.data.classes import ClassSet
 from segbench.errors import ResultError
 from segbench.metrics.scores import class_iou, mean_over_classes
 
-# What NumPy raises for a damaged .npz file; NotImplementedError for an unknown compression.
+# Errors of NumPy for a damaged .npz file; NotImplementedError for an unknown compression.
 BROKEN_ARCHIVE = (
     OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error,
     NotImplementedError, OverflowError, MemoryError, SyntaxError, RuntimeError,
@@ -31,9 +32,9 @@ class Run:
 
     Args:
         path: its directory.
-        label: the line of the leaderboard it belongs to.
-        result: its record, with the next four.
-        data: which images it saw.
+        label: its row of the leaderboard.
+        result: its record, of which the next four are parts.
+        data: its images.
         protocol: how it was scored.
         classes: the classes.
         scores: of the split that was scored.
@@ -67,7 +68,7 @@ class Run:
 
 @dataclass(frozen=True)
 class LeftOut:
-    """A directory that was not used, and why. `broken`: the files are at fault, not the run."""
+    """A directory that was not used, and why. `broken`: its files are damaged."""
 
     path: Path
     reason: str
@@ -123,7 +124,7 @@ def _check_score(total: np.ndarray, scores: Scores, absent: str, split: str) -> 
 
 
 def _agree(stated: float | None, found: float) -> bool:
-    """Whether two scores are the same; None and NaN both stand for no score."""
+    """Whether two scores are equal; None and NaN both mean that there is no score."""
     if stated is None or math.isnan(stated) or math.isnan(found):
         return (stated is None or math.isnan(stated)) and math.isnan(found)
     return abs(stated - found) <= 1e-6

@@ -1,7 +1,7 @@
-"""What stands beside the scores of a study: learning curves and measured costs.
+"""Optional files of a study besides the scores: learning curves and measured costs.
 
-A report can do without them, so whatever is wrong with such a file costs that file alone: it is
-left out by name, and the comparison goes on.
+A report works without them, so a problem with such a file affects only that file: it is left out
+by name, and the comparison continues.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ LAST_EPOCH = 10_000_000  # beyond it is no epoch but damage
 
 
 def read_costs(study: Study) -> tuple[list[dict[str, Any]], list[LeftOut]]:
-    """Measured costs: `benchmark.json` of the study, or the parameter counts of its runs.
+    """Reads measured costs: `benchmark.json` of the study, or the parameter counts of its runs.
 
     Returns:
         Entries with `model` and any of `device`, `params`, `macs`, `latency_ms` (median),
@@ -64,7 +64,7 @@ def positive(value: Any) -> float | int | None:
 
 
 def _cost(entry: Any, labels: Mapping[str, str], study: Study) -> dict[str, Any] | str:
-    """The entry with the label of its model; {} if no run of the study has it; or what is wrong."""
+    """The entry with the label of its model; {} if no run of the study has it; or the problem."""
     if not isinstance(entry, dict) or not isinstance(entry.get("model"), str):
         return "names no model"
     label = labels.get(entry["model"], entry["model"])
@@ -85,7 +85,7 @@ def _cost(entry: Any, labels: Mapping[str, str], study: Study) -> dict[str, Any]
 def read_curves(
     study: Study, keys: Sequence[str]
 ) -> tuple[dict[str, dict[str, Any]], list[LeftOut]]:
-    """Learning curves over the epochs that all seeds of a model have.
+    """Reads learning curves over the epochs that all seeds of a model have.
 
     Args:
         study: the runs, each with its metrics.csv.
@@ -113,10 +113,10 @@ def read_curves(
 
 
 def _epochs(run: Run, keys: Sequence[str]) -> dict[str, dict[int, float]]:
-    """Value by epoch of each column; empty where the run has none."""
+    """Value by epoch of each column; empty if the run has none."""
     file = run.path / "metrics.csv"
     found: dict[str, dict[int, float]] = {key: {} for key in keys}
-    if not file.exists():  # predictions from elsewhere have no curves
+    if not file.exists():  # predictions made elsewhere have no curves
         return found
     with file.open(newline="", encoding="utf-8-sig") as handle:
         rows = csv.DictReader(handle)
@@ -136,7 +136,7 @@ def _curve(series: Sequence[Mapping[int, float]]) -> dict[str, Any] | None:
     if len(shared) < 2:
         return None
     values = np.array([[entry[epoch] for epoch in shared] for entry in known])
-    values[~np.isfinite(values)] = np.nan  # a diverged epoch is a gap, and does not hide the others
+    values[~np.isfinite(values)] = np.nan  # a diverged epoch becomes a gap in the curve
     return {
         "epochs": shared,
         "mean": values.mean(axis=0),
@@ -154,5 +154,5 @@ def _why(error: Exception) -> str:
 
 
 def relative(path: Path, study: Study) -> str:
-    """A path as reports name it: below the study."""
+    """A path as shown in reports: relative to the study."""
     return path.relative_to(study.path).as_posix()

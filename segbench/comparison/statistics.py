@@ -1,16 +1,16 @@
 """Is one model better than another? Intervals, tests and verdicts from per-image counts.
 
-What varies if the experiment is repeated: the seed (initial weights, order, augmentation) and the
-images. Both are measured, reported apart and added:
+Two things vary if the experiment is repeated: the seed (initial weights, order, augmentation) and
+the images. Both variances are estimated, reported separately and added:
 
     variance of a model's mean score = S^2 / n  +  V
 
-S^2 is the variance over the n seeds on the images at hand; V is the variance over redrawn images of
-the seed-averaged score, from a hierarchical bootstrap in which all seeds and all models see the
+S^2 is the variance over the n seeds on the given images; V is the variance over resampled images of
+the seed-averaged score, from a hierarchical bootstrap in which all seeds and all models use the
 same resampled blocks (so that the comparison is paired). S^2 / n already contains the part of the
 image noise that differs from seed to seed, so that part, which the same bootstrap measures, is
-taken out of V. For a difference of two models both seed terms add up, and V is that of the
-difference. Seeds of two models are independent runs, even when they carry the same number.
+subtracted from V. For a difference of two models both seed terms add up, and V is that of the
+difference. Seeds of two models are independent runs, even if they have the same number.
 
 Intervals are Student's t with Welch-Satterthwaite degrees of freedom. Resampling three or five
 seeds instead would make them too narrow by sqrt((n - 1) / n) and ignore that a variance from five
@@ -47,7 +47,7 @@ CHUNK_BYTES = 16 << 20
 
 @dataclass(frozen=True)
 class Estimate:
-    """A score, or a difference of two, with what is known of its error. Arrays `[C + 1]`.
+    """A score, or a difference of two, with its estimated error. Arrays `[C + 1]`.
 
     The last element is the mean over classes, the others are the classes.
 
@@ -55,7 +55,7 @@ class Estimate:
         value: the score or difference, a fraction.
         seed_var, image_var: variances of `value` (of the mean over seeds, not of one run).
         dof: degrees of freedom of its error.
-        limits: the lowest and the highest value there can be: 0 and 1, of a difference -1 and 1.
+        limits: the minimum and maximum possible value: 0 and 1, for a difference -1 and 1.
     """
 
     value: np.ndarray
@@ -70,10 +70,10 @@ class Estimate:
         return np.sqrt(self.seed_var + self.image_var)
 
     def interval(self, confidence: float = 0.95) -> np.ndarray:
-        """Lower and upper bound, float64 `[C + 1, 2]`, within what is possible.
+        """Lower and upper bound, float64 `[C + 1, 2]`, within the possible values.
 
-        NaN where every possible value is inside: as after two seeds that differ widely, which
-        say nothing.
+        NaN if all possible values are inside, as with two very different seeds, which carry no
+        information.
         """
         reach = student_t.ppf(0.5 + confidence / 2, self.dof) * self.error
         low, high = self.limits
@@ -82,7 +82,7 @@ class Estimate:
         return np.where(useless[..., None], np.nan, np.clip(bounds, low, high))
 
     def summary(self, column: int, confidence: float) -> dict[str, Any]:
-        """One column in plain values: the value, its interval and what its error is made of."""
+        """One column in plain values: the value, its interval and the parts of its error."""
         return {
             "value": self.value[column],
             "interval": self.interval(confidence)[column],
@@ -95,7 +95,7 @@ class Estimate:
         """Two-sided p values of the hypothesis that `value` is zero.
 
         Returns:
-            float64 `[C + 1]`; NaN where `value` or `error` is: a class that is nowhere.
+            float64 `[C + 1]`; NaN if `value` or `error` is, for a class that does not occur.
         """
         with np.errstate(invalid="ignore", divide="ignore"):
             t = np.abs(self.value) / self.error
@@ -113,8 +113,8 @@ class Resampled:
         scores: per entrant float64 `[S, C + 1]`, as observed.
         means: float64 `[R, M, C + 1]`; seed-averaged scores on each resampled image set.
         runs: per entrant float64 `[R, S]`; mean score of each run on each resampled image set.
-        noise: float64 `[M, C + 1]`; the variance over images of what one seed adds to its
-            model's mean (0 for a single seed, where it cannot be told apart).
+        noise: float64 `[M, C + 1]`; the variance over images of one seed's contribution to its
+            model's mean (0 for a single seed, where it cannot be separated).
     """
 
     entrants: tuple[Entrant, ...]
@@ -171,10 +171,10 @@ def resample(
     Args:
         entrants: at least one, all counted on the same images in the same order.
         groups: the group (drive, city, patient) of each image; time runs within a group.
-        unit: what is redrawn (see `resampling`).
+        unit: unit of resampling (see `resampling`).
         block_length: images per block; None = chosen from the data.
         replicates: number of resampled image sets.
-        absent: what counts for a class in neither mask nor pred (see `scores_of`).
+        absent: how a class in neither mask nor pred counts (see `scores_of`).
         seed: seed of the resampling: the same input gives the same numbers.
 
     Raises:
@@ -230,7 +230,7 @@ def holm(p_values: Sequence[float] | np.ndarray) -> np.ndarray:
 
 
 def _unbiased(spread: np.ndarray) -> np.ndarray:
-    """Mean over seeds `[S, K]` of the squared deviation from their own mean, made unbiased."""
+    """Mean over seeds `[S, K]` of the squared deviation from their mean, made unbiased."""
     return spread.sum(axis=0) / max(len(spread) - 1, 1)
 
 

@@ -1,8 +1,8 @@
-"""Reads the runs of a study from disk and refuses to put into one table what does not belong there.
+"""Reads the runs of a study from disk, and refuses to put incomparable runs into one table.
 
-A run directory holds `result.json` and `confusion.npz` (see `artifacts.run_directory`), whether it
-was trained here (`kind` train) or its predictions came from any program (`kind` evaluate). Whatever
-cannot be used is named and left out; nothing disappears silently.
+A run directory contains `result.json` and `confusion.npz` (see `artifacts.run_directory`), whether
+it was trained here (`kind` train) or its predictions came from another program (`kind` evaluate).
+Runs that cannot be used are left out by name; nothing is dropped silently.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ class Study:
 
     @property
     def classes(self) -> ClassSet:
-        """The classes all runs share."""
+        """The classes that all runs share."""
         return self.first.classes
 
     @property
     def first(self) -> Run:
-        """Any run, for what all of them share."""
+        """Any run, for properties that all runs share."""
         return next(iter(self.runs.values()))[0]
 
     @property
@@ -55,10 +55,10 @@ def read_study(path: Path, only: Iterable[str] = ()) -> Study:
 
     Args:
         path: the directory of the study.
-        only: names (MODEL-DATA) to take; all if empty.
+        only: names (MODEL-DATA) to use; all if empty.
 
     Raises:
-        DataError: no directory, no finished run, or runs that must not share a table.
+        DataError: the directory or a finished run is missing, or runs must not share a table.
     """
     if not path.is_dir():
         raise DataError(f"{path}: there is no such study directory; give study=NAME of a study run")
@@ -86,7 +86,7 @@ def read_study(path: Path, only: Iterable[str] = ()) -> Study:
 
 
 def _without_duplicates(runs: list[Run], left_out: list[LeftOut]) -> list[Run]:
-    """Takes every run once: neither the same name and seed twice, nor the same predictions."""
+    """Removes duplicates: runs of the same name and seed, or with the same predictions."""
     kept: list[Run] = []
     for run in runs:
         for other in kept:
@@ -142,7 +142,7 @@ def _labels(runs: list[Run]) -> str:
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:
-    """Names of runs (MODEL-DATA) without the data where all share it and that stays unique."""
+    """Names of runs (MODEL-DATA) without the data, if all share it and the names stay unique."""
     known = sorted(set(names))
     short = {name: name.rpartition("-")[0] or name for name in known}
     endings = {name.rpartition("-")[2] for name in known if "-" in name}

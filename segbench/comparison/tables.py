@@ -1,4 +1,4 @@
-"""The tables of a comparison: each column is defined here once, for every place it is shown in.
+"""The tables of a comparison: each column is defined here once, for all output formats.
 
 The terminal, the page, Markdown and LaTeX show percent and points; CSV files contain fractions, one
 number per cell.
@@ -28,12 +28,12 @@ class Column:
     """One column.
 
     Args:
-        head: what stands above it, with the unit.
-        help: what it means, in a sentence.
-        text: a cell for people.
-        values: what it is in a CSV file: name and value of each of its columns there.
-        is_text: words, which are aligned to the left, and not numbers.
-        is_optional: left out where no row has a value.
+        head: the column header, with the unit.
+        help: its meaning, in a sentence.
+        text: formats a cell as text.
+        values: its content in a CSV file: name and value of each of its columns there.
+        is_text: whether it contains words, which are aligned to the left, and not numbers.
+        is_optional: whether it is left out if no row has a value.
     """
 
     head: str
@@ -53,11 +53,11 @@ class Table:
 
     @property
     def heads(self) -> list[str]:
-        """The head of each column."""
+        """The header of each column."""
         return [column.head for column in self.columns]
 
     def texts(self) -> list[list[str]]:
-        """The cells of each row, for people."""
+        """The cells of each row as text."""
         return [[column.text(row) for column in self.columns] for row in self.rows]
 
     def values(self) -> list[list[Any]]:
@@ -83,7 +83,7 @@ def _interval(head: str, text: str, signed: bool) -> Column:
 
 
 def leaderboard(comparison: Mapping[str, Any]) -> Table:
-    """One row per model, the best first."""
+    """One row per model, best first."""
     metric = comparison["metric"]
     other = "mDice" if metric == "mIoU" else "mIoU"
     columns = [
@@ -157,12 +157,11 @@ def pairs(comparison: Mapping[str, Any], rows: list[Row] | None = None) -> Table
 def classes(comparison: Mapping[str, Any], metric: str | None = None) -> Table:
     """One row per class: the score of each model, and the headline difference.
 
-    A class that is in neither masks nor predictions has a dash in every cell.
+    A class in neither masks nor predictions has a dash in every cell.
 
     Args:
         comparison: see `comparison.compare_runs`.
-        metric: `mIoU` or `mDice`; None = the one that was tested. The difference is that of the
-            tested one, so the other table has none.
+        metric: `mIoU` or `mDice`; None = the tested one. Only its table has the difference.
     """
     metric = metric or comparison["metric"]
     name = HEADLINES[metric]
@@ -201,16 +200,16 @@ def _class_difference(pair: Mapping[str, Any]) -> list[Column]:
 
 
 def has_dice(comparison: Mapping[str, Any]) -> bool:
-    """Whether both scores of every class are known; not so in results of earlier versions."""
+    """Whether both scores of every class are available; results of earlier versions lack one."""
     return all(row["mDice"] is not None for row in comparison["leaderboard"])
 
 
 def separated(comparison: Mapping[str, Any], class_index: int | None = None) -> str | None:
-    """The label of the best model, if the corrected test tells it from the second.
+    """The label of the best model, if the corrected test separates it from the second.
 
     Args:
         comparison: see `comparison.compare_runs`.
-        class_index: of one class alone; None = of the mean.
+        class_index: for one class; None = for the mean.
     """
     key = "class_" + HEADLINES[comparison["metric"]].lower()
     rows = comparison["leaderboard"]
@@ -229,7 +228,7 @@ def separated(comparison: Mapping[str, Any], class_index: int | None = None) -> 
 
 
 def method(comparison: Mapping[str, Any]) -> str:
-    """What the numbers are, in a paragraph."""
+    """A paragraph on how the numbers were computed."""
     groups = comparison["num_groups"]
     return (
         f"{comparison['num_images']} {comparison['split']} images in {groups} "

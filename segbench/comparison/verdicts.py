@@ -1,9 +1,9 @@
-"""From estimates to words: pairs with corrected p values, verdicts, ranks, and what is missing.
+"""From estimates to verdicts: corrected p values, ranks, and the power of the comparison.
 
-A verdict needs at least two seeds of both models, and a p value that stays below the level after
-Holm's correction over all pairs of the comparison. Everything else is "not distinguishable", and a
-power estimate says how many more seeds or images the observed difference would take. It needs four
-seeds of both models: from fewer, the variance over seeds is not known well enough to plan by.
+A verdict requires at least two seeds of both models, and a p value below the level after Holm's
+correction over all pairs of the comparison. Otherwise it is "not distinguishable", and a power
+estimate says how many more seeds or images the observed difference would need. That requires four
+seeds of both models: with fewer, the variance over seeds is not known well enough.
 """
 
 from __future__ import annotations
@@ -29,17 +29,17 @@ class Pair:
 
     Args:
         a, b: positions of the models among the entrants.
-        estimate: the difference a - b, per class and of their mean.
+        estimate: the difference a - b, per class and for the mean.
         p, p_holm: p value of the difference of the means, alone and corrected over all pairs.
-        verdict: what is said of `a`: better, worse, not distinguishable, or no verdict.
+        verdict: the verdict on `a`: better, worse, not distinguishable, or no verdict.
         effect: the difference in standard deviations over seeds (Cohen's d); NaN for one seed.
-        improvement: the chance that a run of `a` beats a run of `b`: estimate, lower, upper.
-        class_p_holm: float64 `[C]`; p values of the classes, corrected over the classes that
-            both models have a score for; NaN for the others.
+        improvement: probability that a run of `a` beats a run of `b`: estimate, lower, upper.
+        class_p_holm: float64 `[C]`; p values of the classes, corrected over the classes for which
+            both models have a score; NaN for the others.
         seeds_needed: runs of each model, and images_needed: images of the same kind, that would
             show the observed difference with 80% power; None if more than `MOST_SEEDS`, or
-            `MOST_IMAGES_FACTOR` times as many images; None too if `has_power` is false.
-        has_power: whether there are enough seeds to say so.
+            `MOST_IMAGES_FACTOR` times as many images; also None if `has_power` is false.
+        has_power: whether there are enough seeds for these estimates.
     """
 
     a: int
@@ -120,13 +120,13 @@ def redraw(runs: np.ndarray, rng: np.random.Generator, number: int) -> np.ndarra
 
 
 def ranks(drawn: Resampled) -> np.ndarray:
-    """How often each model takes each place when seeds and images are redrawn.
+    """How often each model takes each rank when seeds and images are resampled.
 
-    One seed less than there are is drawn, which keeps the variance of their mean unbiased (see
-    `resampling`); a single seed stays as it is, so its rank looks more stable than it is.
+    One seed less than available is drawn, which keeps the variance of their mean unbiased (see
+    `resampling`); a single seed is kept as it is, so its rank looks more stable than it is.
 
     Returns:
-        float64 `[M, M]`; row = model, column = place (0 = best); rows sum to one.
+        float64 `[M, M]`; row = model, column = rank (0 = best); rows sum to one.
     """
     rng = np.random.default_rng(0)
     means = [redraw(runs, rng, max(1, runs.shape[1] - 1)).mean(axis=1) for runs in drawn.runs]
@@ -180,7 +180,7 @@ def _gap(estimate: Estimate, margin: float) -> float:
 def _shows(
     difference: float, variances: list[np.ndarray], dofs: list[np.ndarray], level: float
 ) -> np.ndarray:
-    """Whether a t test with these parts of the variance has the wanted power, bool `[K]`."""
+    """Whether a t test with these parts of the variance has the required power, bool `[K]`."""
     parts = np.stack(variances)
     total = parts.sum(axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):

@@ -93,7 +93,7 @@ def _seeds(a: int, b: int) -> str:
 
 
 def needed(pair: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
-    """What it would take to show the observed difference."""
+    """A sentence on what would be needed to show the observed difference."""
     if not pair["has_power"]:
         return (
             "With fewer than four seeds of each model, how many seeds or images would show such a "

@@ -1,4 +1,4 @@
-"""Configuration: where it lies, how it is composed and checked, how a verb is started."""
+"""Configuration: where configs are, how they are composed and checked, how a verb is started."""
 
 import difflib
 import os
@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from segbench.errors import ConfigError
-from segbench.storage import FULL
+from segbench.system.storage import FULL
 
-Config = dict[str, Any]  # a resolved config, or a node of one: open, checked when it is composed
+Config = dict[str, Any]  # a resolved config or a node of one; keys are checked when composed
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 
@@ -25,10 +25,10 @@ def studies_dir() -> Path:
 
 
 def make_folder(key: str, folder: str | Path) -> Path:
-    """Makes the folder that an option names; verbs call it before they work for hours.
+    """Creates the folder that an option names; verbs call it before hours of work.
 
     Raises:
-        ConfigError: it cannot be made, or not written to.
+        ConfigError: it cannot be created or written to.
         OSError: the disk is full.
     """
     folder = Path(folder)
@@ -44,7 +44,7 @@ def make_folder(key: str, folder: str | Path) -> Path:
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:
-    """A hint like `; did you mean 'width'?`, or the list of options where nothing is close."""
+    """A hint like `; did you mean 'width'?`, or the list of options if nothing is close."""
     options = sorted(options)
     close = difflib.get_close_matches(word, options, n=1, cutoff=0.6)
     if close:

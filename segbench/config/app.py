@@ -1,4 +1,4 @@
-"""Starts a verb: checks the command before anything heavy is imported, runs it, reports errors."""
+"""Runs a verb: checks the command before importing anything heavy, then reports errors."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from omegaconf import DictConfig, OmegaConf
 from segbench.config import config_dir, make_folder
 from segbench.config.help import help_of
 from segbench.config.outcome import Outcome, write_outcome
-from segbench.console import say
 from segbench.errors import ConfigError
-from segbench.storage import output_error
+from segbench.system.console import say
+from segbench.system.storage import output_error
 
 if TYPE_CHECKING:
     from segbench.config.compose import Command
 
-INTERRUPTED = 130  # as a shell names it: 128 + SIGINT
+INTERRUPTED = 130  # the shell convention: 128 + SIGINT
 
 Task = Callable[[DictConfig], Outcome | int | None]
 
@@ -30,17 +30,17 @@ Task = Callable[[DictConfig], Outcome | int | None]
 def run_verb(verb: str, task: Task, after_sweep: Callable[[DictConfig], int] | None = None) -> None:
     """Runs a verb from the command line and ends the process.
 
-    The exit code is 0 when all went well, 1 when the work failed, 2 when the command, its config or
-    the data is wrong, 130 after Ctrl-C. An exception with an `exit_code` attribute is printed
-    without a traceback.
+    The exit code is 0 on success, 1 if the work failed, 2 if the command, its config or the data
+    is wrong, 130 after Ctrl-C. An exception with an `exit_code` attribute is printed without a
+    traceback.
 
     Args:
-        verb: the name of the module and of its config, `train` for `conf/train.yaml`.
+        verb: name of the module and of its config, `train` for `conf/train.yaml`.
         task: does the work; may return an `Outcome` or an exit code.
-        after_sweep: what follows when all jobs of a sweep are done; returns an exit code.
+        after_sweep: called when all jobs of a sweep have ended; returns an exit code.
     """
-    words = sys.argv[1:]
-    if {"-h", "--help"} & set(words):
+    arguments = sys.argv[1:]
+    if {"-h", "--help"} & set(arguments):
         print(help_of(verb))
         sys.exit(0)
     from hydra._internal.utils import get_args_parser
@@ -49,20 +49,20 @@ def run_verb(verb: str, task: Task, after_sweep: Callable[[DictConfig], int] | N
 
     module = f"segbench.{verb}"
     _set_up_messages()
-    arguments = get_args_parser().parse_intermixed_args(words)
-    shows = arguments.hydra_help or arguments.info or arguments.cfg or arguments.shell_completion
+    parsed = get_args_parser().parse_intermixed_args(arguments)
+    shows = parsed.hydra_help or parsed.info or parsed.cfg or parsed.shell_completion
     try:
-        register(arguments.config_dir)
+        register(parsed.config_dir)
         command = read_command(
-            arguments.config_name or verb, arguments.overrides, arguments.multirun, not shows
+            parsed.config_name or verb, parsed.overrides, parsed.multirun, not shows
         )
         if not shows and command.sweeps:
-            sys.exit(_sweep(module, command, arguments, after_sweep))
+            sys.exit(_sweep(module, command, parsed, after_sweep))
     except (ConfigError, OSError) as error:
         write_outcome(Outcome("failed", reason=first_line(output_error(error) or error)))
         sys.exit(_report(module, error))
     if shows:
-        sys.argv[1:] = _flags(words, arguments.overrides) + command.words
+        sys.argv[1:] = _flags(arguments, parsed.overrides) + command.arguments
         _hydra(module, lambda config: None)
         sys.exit(0)
     sys.exit(_run(module, command.config, task))
@@ -94,22 +94,22 @@ def _run(module: str, config: DictConfig, task: Task) -> int:
 def _sweep(
     module: str,
     command: Command,
-    arguments: argparse.Namespace,
+    parsed: argparse.Namespace,
     after_sweep: Callable[[DictConfig], int] | None,
 ) -> int:
-    """Runs a sweep by Hydra's sweeper and launcher; returns the exit code."""
+    """Runs a sweep with Hydra's sweeper and launcher; returns the exit code."""
     from segbench.config.compose import for_sweeper
     from segbench.config.sweep import Sweep, SweepEndedError
     from segbench.config.tuning import is_tuning, swept_models, tune_each
 
-    config, words = command.config, command.words
+    config, arguments = command.config, command.arguments
     make_folder("study", config.hydra.sweep.dir)
-    flags = _flags(sys.argv[1:], arguments.overrides)
-    models = swept_models(config, words) if is_tuning(config) else []
+    flags = _flags(sys.argv[1:], parsed.overrides)
+    models = swept_models(config, arguments) if is_tuning(config) else []
     if len(models) > 1:
-        return tune_each(module, models, flags + words)
-    sweep = Sweep.plan(module, config, words)
-    sys.argv[1:] = flags + for_sweeper(str(config.hydra.job.config_name), words)
+        return tune_each(module, models, flags + arguments)
+    sweep = Sweep.plan(module, config, arguments)
+    sys.argv[1:] = flags + for_sweeper(str(config.hydra.job.config_name), arguments)
     logging.getLogger("optuna.storages").setLevel(logging.WARNING)
     code = 0
     try:
@@ -129,9 +129,9 @@ def _sweep(
 
 
 def _set_up_messages() -> None:
-    """Warnings go to the terminal beside any log; no message ends in a traceback of its own.
+    """Sends warnings to the terminal as well as to any log, without tracebacks from logging itself.
 
-    A terminal that cannot show a letter gets its number; a log on a full disk misses lines.
+    Characters that a terminal cannot show are escaped; a log on a full disk loses lines.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
@@ -139,47 +139,47 @@ def _set_up_messages() -> None:
     logging.raiseExceptions = False
     handler = logging.StreamHandler()
     handler.setLevel(logging.WARNING)
-    logging.getLogger("segbench").handlers[:] = [handler]  # one, however often a verb is run
+    logging.getLogger("segbench").handlers[:] = [handler]  # one, even if verbs run repeatedly
 
 
 def _hydra(module: str, task: Callable[[DictConfig], float | None]) -> None:
-    """Lets Hydra read `sys.argv`, for what it does itself: sweeps, and showing configs."""
+    """Lets Hydra read `sys.argv` for what it does itself: sweeps and showing configs."""
     import hydra
 
     def job(config: DictConfig) -> float | None:
         return task(config)
 
-    job.__module__ = module  # Hydra names the job after it
+    job.__module__ = module  # Hydra takes the job's name from it
     verb = module.rpartition(".")[2]
     hydra.main(version_base="1.3", config_path=str(config_dir()), config_name=verb)(job)()
 
 
-def _flags(words: list[str], overrides: list[str]) -> list[str]:
-    """The words that are no overrides, in front of which argparse wants them."""
+def _flags(arguments: list[str], overrides: list[str]) -> list[str]:
+    """The arguments that are not overrides, placed first, as argparse expects."""
     left, flags = list(overrides), []
-    for word in words:
-        if left and word == left[0]:
+    for argument in arguments:
+        if left and argument == left[0]:
             left.pop(0)
         else:
-            flags.append(word)
+            flags.append(argument)
     return flags
 
 
 def _report(module: str, error: Exception) -> int:
-    """Prints an error as a person would want to read it; returns the exit code.
+    """Prints an error without a traceback; returns the exit code.
 
     Raises:
-        Exception: `error` itself, if it is none for people but a fault of the program.
+        Exception: `error` itself, if it is a bug and not an error that a user can fix.
     """
-    told = error if hasattr(error, "exit_code") else output_error(error)
-    if told is None:
+    reported = error if hasattr(error, "exit_code") else output_error(error)
+    if reported is None:
         raise error
-    say(f"{module}: error: {told}", stderr=True)
-    return int(getattr(told, "exit_code", 1))
+    say(f"{module}: error: {reported}", stderr=True)
+    return int(getattr(reported, "exit_code", 1))
 
 
 def first_line(error: Exception) -> str:
-    """An error in one line, for a table."""
+    """An error in one line, for tables."""
     lines = [line.strip() for line in str(error).strip().splitlines()] or [""]
     text = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
     return text if hasattr(error, "exit_code") else f"{type(error).__name__}: {text}"

@@ -1,8 +1,8 @@
-"""The words of a command line: what a person types where a key takes text is that text.
+"""Quotes command-line arguments for Hydra: the value of a text key is the text as typed.
 
-Hydra's grammar would make 20240501 of `study=2024_05_01` and refuse `source=photo (1).jpg`, so
-text is quoted for it before it sees the command line. Left to Hydra's grammar are `null`, a text
-that stands in quotes already, and in a sweep the commas between its values.
+Hydra's grammar would parse `study=2024_05_01` as 20240501 and reject `source=photo (1).jpg`, so
+text is quoted before Hydra sees the command line. Not quoted are `null`, text that is already in
+quotes, and in a sweep the commas between values.
 """
 
 from __future__ import annotations
@@ -18,51 +18,52 @@ from segbench.config.text_keys import LIST, OTHER, TEXT, Kinds
 
 _WORD = re.compile(r"(\+{0,2}[^=+~][^=]*)=(.*)", re.DOTALL)
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
-_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_/.\-]*")  # read by Hydra as what stands there
+_PLAIN = re.compile(r"[A-Za-z_/][A-Za-z0-9_/.\-]*")  # parsed by Hydra as the same text
 _CONSTANTS = ("true", "false", "null", "nan", "inf")
 _FUNCTION = re.compile(r"(choice|range|interval|glob|sort|shuffle|tag)\(.*\)", re.DOTALL)
 
 
-def key_of(word: str) -> str:
-    """The key that a word sets, adds or removes."""
-    return word.partition("=")[0].lstrip("+~")
+def key_of(argument: str) -> str:
+    """The key that an argument sets, adds or removes."""
+    return argument.partition("=")[0].lstrip("+~")
 
 
 def as_typed(
-    words: Iterable[str], kinds: Callable[[str], Kinds], sweeps: bool
+    arguments: Iterable[str], kinds: Callable[[str], Kinds], sweeps: bool
 ) -> tuple[list[str], dict[str, str]]:
-    """Quotes for Hydra what is text.
+    """Quotes text values for Hydra.
 
     Args:
-        words: as typed.
-        kinds: what a key takes.
+        arguments: command-line arguments as typed.
+        kinds: maps a key to the kinds of values it takes.
         sweeps: whether commas separate the values of a sweep.
 
     Returns:
-        The words for Hydra without those that cannot be, and for these a sentence by key.
+        The arguments for Hydra, without those that are wrong, and an error message by key for
+        the wrong ones.
     """
     read, problems = [], {}
-    for word in words:
-        found = _WORD.fullmatch(word)
+    for argument in arguments:
+        found = _WORD.fullmatch(argument)
         taken = kinds(found[1].lstrip("+")) if found else None
         if not found or not taken:
-            read.append(word)
+            read.append(argument)
             continue
         key, value = found[1], found[2]
         try:
             value.encode()
         except UnicodeEncodeError:
-            problems[key_of(word)] = f"{key}: {value!a} is not UTF-8; rename the file"
+            problems[key_of(argument)] = f"{key}: {value!a} is not UTF-8; rename the file"
             continue
         if "${" in value and not _is_quoted(value):
-            problems[key_of(word)] = (
+            problems[key_of(argument)] = (
                 f"{key}={value}: ${{...}} is resolved in YAML files only; give the value itself"
             )
             continue
         if not sweeps:
             read.append(f"{key}={_as_value(value, taken)}")
         elif _FUNCTION.fullmatch(value):
-            read.append(word)
+            read.append(argument)
         else:
             parts = _split(value, in_brackets=LIST not in taken)
             read.append(f"{key}={','.join(_as_value(part.strip(), taken) for part in parts)}")
@@ -70,7 +71,7 @@ def as_typed(
 
 
 def override(key: str, value: Any) -> str:
-    """KEY=VALUE in Hydra's grammar, for any plain value."""
+    """Formats KEY=VALUE in Hydra's grammar, for any plain value."""
     return f"{key}={_in_grammar(value)}"
 
 
@@ -79,8 +80,8 @@ def command(module: str, values: Mapping[str, str], flags: Sequence[str] = ()) -
 
     Args:
         module: as in `python -m MODULE`.
-        values: texts by key.
-        flags: such as --config-dir, before the keys.
+        values: text by key.
+        flags: such as --config-dir, placed before the keys.
     """
     words = [
         f"{key}={value}" if _reads_as_typed(value) else override(key, value)
@@ -90,7 +91,7 @@ def command(module: str, values: Mapping[str, str], flags: Sequence[str] = ()) -
 
 
 def quoted(text: str) -> str:
-    """A text in quotes, as Hydra's grammar wants them."""
+    """Quotes a text according to Hydra's grammar."""
     return QuotedString(text, Quote.single).with_quotes()
 
 

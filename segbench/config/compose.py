@@ -1,4 +1,4 @@
-"""Composes a command's config and collects everything that is wrong with it, not just the first."""
+"""Composes a command's config and collects all problems, not just the first."""
 
 from __future__ import annotations
 
@@ -31,28 +31,28 @@ from segbench.config.tuning import is_tuning, tuning_problems
 from segbench.config.values import check_values
 from segbench.errors import ConfigError
 
-# Below `data`, beside `root`, whose `~` the sources resolve themselves.
+# Keys of `data` other than `root` that are paths; the sources expand `~` in `root` themselves.
 _PATHS_OF_DATA = ("root", "images", "masks", "table", "cache_dir")
 _NO_LOGGER = {"logger=null": "logger=none", "logger=[]": "logger=none", "logger=": "logger=none"}
 
 
 class SearchPath(SearchPathPlugin):
-    """Lets every verb find the studies and options that are shipped, and one's own."""
+    """Lets every verb find the shipped studies and options, and the user's own."""
 
     def manipulate_search_path(self, search_path: ConfigSearchPath) -> None:
-        """Adds all folders but the main one, which Hydra knows."""
+        """Adds all folders except the main one, which Hydra already has."""
         for number, folder in enumerate(config_folders()[1:]):
             search_path.append(f"segbench-{number}", f"file://{folder}")
 
 
 def register(config_folder: str | None = None) -> None:
-    """Makes the search path and the schema known to Hydra; call it before composing.
+    """Registers the search path and the schema with Hydra; call it before composing.
 
     Args:
-        config_folder: a further folder of configs, of `--config-dir`.
+        config_folder: a further config folder, from `--config-dir`.
     """
     search_also(config_folder)
-    # Hydra's warning of a folder that a study searches; what lacks in it is told as an error.
+    # Silence Hydra's warning about missing search folders; a missing file is reported as an error.
     warnings.filterwarnings("ignore", "provider=hydra.searchpath.*is not available")
     Plugins.instance().register(SearchPath)
     schema.register()
@@ -60,87 +60,86 @@ def register(config_folder: str | None = None) -> None:
 
 @dataclass(frozen=True)
 class Command:
-    """A command line as it was understood.
+    """A parsed command line.
 
     Attributes:
-        config: of the first job, with Hydra's own node.
-        words: the command line as Hydra takes it.
+        config: config of the first job, with Hydra's own node.
+        arguments: the command-line arguments in Hydra's grammar.
         sweeps: whether there are several jobs.
     """
 
     config: DictConfig
-    words: list[str]
+    arguments: list[str]
     sweeps: bool
 
 
-def compose_checked(config_name: str, words: list[str], multirun: bool = False) -> DictConfig:
-    """The config of `read_command`."""
-    return read_command(config_name, words, multirun).config
+def compose_checked(config_name: str, arguments: list[str], multirun: bool = False) -> DictConfig:
+    """Composes and checks a config; see `read_command`."""
+    return read_command(config_name, arguments, multirun).config
 
 
 def read_command(
-    config_name: str, words: list[str], multirun: bool = False, is_complete: bool = True
+    config_name: str, arguments: list[str], multirun: bool = False, is_complete: bool = True
 ) -> Command:
     """Composes a config, or raises one error that lists every problem.
 
     Args:
-        config_name: a verb's config or a study.
-        words: of the command line, as typed; sweeps such as `seed=0,1` are allowed when `multirun`,
-            and each of their values is checked.
-        multirun: whether the command line says -m; a study may sweep without.
-        is_complete: whether to check values; if not, only that it composes.
+        config_name: config of a verb, or a study.
+        arguments: command-line arguments as typed. With `multirun`, sweeps such as `seed=0,1` are
+            allowed and each of their values is checked.
+        multirun: whether the command line has -m; a study may sweep without it.
+        is_complete: whether to check values; otherwise only checks that the config composes.
 
     Raises:
         ConfigError: with all problems found.
     """
     with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
-        words = [_NO_LOGGER.get(word, word) for word in words]
-        multirun = multirun or sweeps_by_itself(config_name, words)
-        composed = _compose_typed(config_name, words, multirun)
-        config, words, problems = composed.config, composed.words, composed.problems
+        arguments = [_NO_LOGGER.get(argument, argument) for argument in arguments]
+        multirun = multirun or sweeps_by_itself(config_name, arguments)
+        composed = _compose_typed(config_name, arguments, multirun)
+        config, arguments, problems = composed.config, composed.arguments, composed.problems
         problems += hidden_options(config_name, config.hydra.runtime.choices)
         problems += check_values(config) if is_complete else []
         sweeps = multirun or config.hydra.mode == RunMode.MULTIRUN
         if sweeps and is_complete:
-            others = composed.others + study_sweep(config, parse(words)[0])
+            others = composed.others + study_sweep(config, parse(arguments)[0])
             if is_tuning(config):
-                problems += tuning_problems(config, words)
+                problems += tuning_problems(config, arguments)
             problems += _problems_of_others(config_name, composed.accepted, others, problems)
         if problems:
             raise ConfigError(_listing(_once(problems)))
         if is_complete and not sweeps:
             _expand_home(config)
-        return Command(config, words, sweeps)
+        return Command(config, arguments, sweeps)
 
 
 @dataclass(frozen=True)
 class _Composed:
-    """A composed config: the words that were read, which of them fit, and what was wrong."""
+    """A composed config with the parsed arguments, those that apply, and the problems found."""
 
     config: DictConfig
-    words: list[str]
+    arguments: list[str]
     accepted: list[str]
     others: list[str]  # further values of a sweep
     problems: list[str]
 
 
-def _compose_typed(config_name: str, words: list[str], multirun: bool) -> _Composed:
-    """Composes with the words as they were typed.
+def _compose_typed(config_name: str, arguments: list[str], multirun: bool) -> _Composed:
+    """Composes with the arguments as they were typed.
 
-    Which keys below a group take text is known when the config is composed, so this may take two
-    passes.
+    Which keys below a group are text is known only after composing, so this may take two passes.
     """
-    first, problems = as_typed(words, kinds_of_verb(config_name), multirun)
+    first, problems = as_typed(arguments, kinds_of_verb(config_name), multirun)
     composed = _compose(config_name, first, problems, multirun)
     kinds = kinds_of_config(config_name, composed.config)
-    second, problems = as_typed(words, kinds, multirun)
+    second, problems = as_typed(arguments, kinds, multirun)
     return composed if second == first else _compose(config_name, second, problems, multirun)
 
 
 def _compose(
-    config_name: str, words: list[str], problems: dict[str, str], multirun: bool
+    config_name: str, arguments: list[str], problems: dict[str, str], multirun: bool
 ) -> _Composed:
-    parsed, unread = parse(words)
+    parsed, unread = parse(arguments)
     first, others = expand(parsed, multirun)
     config, accepted, found = compose_what_fits(config_name, first)
     read = [str(item.input_line) for item in parsed]
@@ -151,7 +150,7 @@ def _compose(
 def _problems_of_others(
     config_name: str, accepted: list[str], others: list[str], known: list[str]
 ) -> list[str]:
-    """What is wrong with the further values of a sweep."""
+    """Problems with the further values of a sweep."""
     problems: list[str] = []
     for override in others:
         key = override.split("=", 1)[0]
@@ -165,7 +164,7 @@ def _problems_of_others(
 
 
 def _expand_home(config: DictConfig) -> None:
-    """Puts the home directory for `~` in every key that names a file or folder."""
+    """Expands `~` to the home directory in every key that names a file or folder."""
     keys = path_keys(OmegaConf.get_type(config))
     data = OmegaConf.select(config, "data", throw_on_missing=False)
     if isinstance(data, DictConfig):
@@ -180,10 +179,10 @@ def _expand_home(config: DictConfig) -> None:
 
 
 def for_sweeper(config_name: str, overrides: list[str]) -> list[str]:
-    """The overrides of a sweep as Hydra takes them.
+    """Converts the overrides of a sweep to what Hydra accepts.
 
-    Hydra first composes the config without what is swept. An override that fits only a swept
-    option, as `model.width=8` beside `model=unet,custom`, becomes a sweep over its one value.
+    Hydra first composes the config without the swept overrides. An override that fits only a swept
+    option, such as `model.width=8` with `model=unet,custom`, becomes a sweep over its one value.
     """
     with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
         parsed, _ = parse(overrides)
@@ -194,7 +193,7 @@ def for_sweeper(config_name: str, overrides: list[str]) -> list[str]:
 
 
 def _once(problems: list[str]) -> list[str]:
-    """Without repetitions, and without "is not set" for a key of which more is known."""
+    """Removes repetitions, and "is not set" for keys with a more specific problem."""
     unset = {text: text.partition(":")[0] for text in problems if ": is not set" in text}
     known = {re.split("[:=]", text)[0].lstrip("+~") for text in problems if text not in unset}
     return [text for text in dict.fromkeys(problems) if unset.get(text) not in known]

@@ -1,4 +1,4 @@
-"""Fields of a schema that take only some values, and what is wrong with the others."""
+"""Schema fields that accept only some values, and messages about the others."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ def choice(*options: str) -> Any:
 
 
 def within(default: float | None, low: float, high: float | None = None) -> Any:
-    """A number field of at least `low`, and at most `high` if that is given, or null."""
+    """A number field of at least `low` and, if given, at most `high`, or null."""
     return field(default=default, metadata={"low": low, "high": high})
 
 
 def path(default: Any = MISSING) -> Any:
-    """A field that names a file or folder: a `~` at its start is the home directory."""
+    """A field that names a file or folder; a leading `~` is the home directory."""
     return field(default=default, metadata={"path": True})
 
 
@@ -33,16 +33,16 @@ def path_keys(schema: type | None) -> list[str]:
 
 
 def wrong_values(config: Mapping[str, Any], schema: type | None) -> list[str]:
-    """One sentence for each key whose value its field does not take."""
+    """One message for each key whose value its field does not accept."""
     entries = fields(schema) if is_dataclass(schema) else ()
     problems = (_problem(entry, config[entry.name]) for entry in entries if entry.name in config)
     return [problem for problem in problems if problem]
 
 
 def removed(config: Mapping[str, Any], schema: type | None) -> list[str]:
-    """One sentence for each key that the command line took away, as `~KEY` does."""
+    """One message for each key that the command line removed with `~KEY`."""
     names = [entry.name for entry in fields(schema)] if is_dataclass(schema) else []
-    there = list(config)  # with those that have no value yet, which `in` leaves out
+    there = list(config)  # includes keys without a value yet, which `in` omits
     return [
         f"{name}: was removed (~{name}), but it is needed; set it to a value instead"
         for name in names
@@ -56,7 +56,7 @@ def _problem(entry: Field[Any], value: Any) -> str | None:
         return f"{entry.name}: '{value}' is not one of {', '.join(options)}"
     if low is None or value is None or value == MISSING:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float):  # from an interpolation
+    if isinstance(value, bool) or not isinstance(value, int | float):  # by interpolation
         return f"{entry.name}: expected a number, got {value!r}"
     high = entry.metadata["high"]
     if low <= value and (high is None or value <= high):  # false for NaN

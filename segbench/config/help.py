@@ -1,4 +1,4 @@
-"""What `--help` prints: read from the verb's YAML alone, so that it takes no time."""
+"""What `--help` prints: read only from the verb's YAML, so that it is fast."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from segbench.config.places import options_of
 
 
 def help_of(verb: str) -> str:
-    """The help of a verb: its usage, the groups that it takes with their options, usual keys."""
+    """The help text of a verb: usage, config groups with their options, common keys."""
     text = (config_dir() / f"{verb}.yaml").read_text(encoding="utf-8")
     config: dict[str, Any] = yaml.safe_load(text)
     own = config["hydra"]["help"]
@@ -21,7 +21,7 @@ def help_of(verb: str) -> str:
 
 
 def groups_of(verb: str) -> list[str]:
-    """The config groups in the defaults of a verb."""
+    """The config groups in the defaults list of a verb."""
     text = (config_dir() / f"{verb}.yaml").read_text(encoding="utf-8")
     entries = [entry for entry in yaml.safe_load(text)["defaults"] if isinstance(entry, dict)]
     return [key for entry in entries for key in entry if not key.startswith("override ")]

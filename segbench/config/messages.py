@@ -1,4 +1,4 @@
-"""What Hydra's errors mean, in words that name the key, what it may be and what to do."""
+"""Rewrites Hydra's errors: which key is wrong, which values it accepts, and what to do."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from yaml import YAMLError
 from segbench.config import did_you_mean, studies_dir
 from segbench.config.places import hidden, is_group, options_of
 
-# What is installed beside Hydra for its launchers and sweepers.
+# The extra that installs each launcher and sweeper of Hydra.
 _EXTRAS = {
     "hydra/sweeper optuna": "tune",
     "hydra/launcher joblib": "launchers",
@@ -54,7 +54,7 @@ def explain(config: DictConfig, override: str, error: Exception) -> str:
 
 
 def unknown_option(group: str, name: str, options: Sequence[str]) -> str:
-    """For an option that no file of its group has: the nearest, and where one's own is put."""
+    """For an option without a file in its group: the closest name, and where to add your own."""
     text = f"{group}: there is no {group} '{name}'{did_you_mean(name, options)}"
     if extra := _EXTRAS.get(f"{group} {name}"):
         return f'{text}; it comes with pip install "segbench[{extra}]"'
@@ -65,7 +65,7 @@ def unknown_option(group: str, name: str, options: Sequence[str]) -> str:
 
 
 def root_cause(error: BaseException) -> str:
-    """The first line of what was wrong in the first place."""
+    """The first line of the original error in a chain."""
     while error.__cause__ is not None:
         error = error.__cause__
     if isinstance(error, YAMLError):
@@ -75,7 +75,7 @@ def root_cause(error: BaseException) -> str:
 
 
 def broken_config(config_name: str, error: Exception) -> str:
-    """Why a config does not compose even without an override."""
+    """Why a config does not compose even without overrides."""
     reason = root_cause(error)
     if unset := re.match(r"You must specify '([\w/]+)'", reason):
         return not_set(unset[1])
@@ -93,7 +93,7 @@ def not_set(key: str) -> str:
 
 
 def hidden_options(config_name: str, choices: DictConfig) -> list[str]:
-    """One sentence for each chosen file of one's own behind a shipped one of the same name."""
+    """One message for each chosen user file that a shipped file of the same name hides."""
     chosen = [config_name, *(f"{group!s}/{option}" for group, option in choices.items())]
     return [
         f"{name}: segbench ships one of this name, so {file} is not read; rename it"
@@ -103,7 +103,7 @@ def hidden_options(config_name: str, choices: DictConfig) -> list[str]:
 
 
 def unknown_study(name: str) -> str:
-    """For a config name that no file has."""
+    """For a config name without a file."""
     places = {studies_dir(), Path.cwd() / "experiments"}
     studies = {file.stem for place in places if place.is_dir() for file in place.glob("*.yaml")}
     hint = did_you_mean(name, studies)
@@ -113,10 +113,10 @@ def unknown_study(name: str) -> str:
 
 
 def missing_for_tuning(file: str | None) -> str | None:
-    """What to do when Hydra misses a part of a config that has to do with tuning; else None.
+    """What to do if Hydra misses part of a config that belongs to tuning; otherwise None.
 
     Args:
-        file: as in Hydra's error, GROUP/OPTION.
+        file: the missing file in Hydra's error, GROUP/OPTION.
     """
     group, _, option = str(file).rpartition("/")
     if (group, option) == ("hydra/sweeper", "optuna"):

@@ -1,4 +1,4 @@
-"""How a job ended, as it tells the sweep that started it."""
+"""How a job ended, as reported to the sweep that started it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-OUTCOME_FILE = "SEGBENCH_OUTCOME_FILE"  # environment variable: where a job of a sweep writes it
+OUTCOME_FILE = "SEGBENCH_OUTCOME_FILE"  # environment variable: file for the outcome of a sweep job
 
 
 @dataclass
@@ -16,12 +16,12 @@ class Outcome:
     """How a job ended.
 
     Args:
-        status: finished, unchanged (it was finished before), failed, killed or interrupted.
+        status: finished, unchanged (already finished before), failed, killed or interrupted.
         score: the number to compare jobs by, a fraction, or None.
-        objective: what a sweeper that tunes may see: a score of the validation set, never of the
-            test set.
+        objective: the score that a tuning sweeper sees: of the validation set, never of the test
+            set.
         reason: why it failed, in one line.
-        run_dir: where it wrote.
+        run_dir: the run directory.
     """
 
     status: str = "finished"
@@ -32,7 +32,7 @@ class Outcome:
 
 
 def write_outcome(outcome: Outcome) -> None:
-    """Writes it for the sweep, if this process is a job of one."""
+    """Writes the outcome for the sweep, if this process is a job of one."""
     if file := os.environ.get(OUTCOME_FILE):
-        with suppress(OSError):  # a full disk
+        with suppress(OSError):  # for example a full disk
             Path(file).write_text(json.dumps(asdict(outcome)), encoding="utf-8")

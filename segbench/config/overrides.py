@@ -1,4 +1,4 @@
-"""The overrides of a command line: what each says, which of them fit a config, which does not."""
+"""Overrides of a command line: parsing, expanding sweeps, and finding those that do not apply."""
 
 from __future__ import annotations
 
@@ -17,25 +17,26 @@ from segbench.config.messages import broken_config, explain, missing_for_tuning,
 from segbench.errors import ConfigError
 
 
-def parse(words: list[str]) -> tuple[list[Override], dict[str, str]]:
-    """The overrides, and a sentence for each word that is none.
+def parse(arguments: list[str]) -> tuple[list[Override], dict[str, str]]:
+    """Parses overrides; returns them and an error message for each argument that is none.
 
-    A value that Hydra's grammar does not read is text: whether its key takes one is seen later.
+    A value that Hydra's grammar cannot parse is kept as text; whether its key takes text is checked
+    later.
     """
     parser = OverridesParser.create()
     parsed, problems = [], {}
-    for word in words:
-        key, equals, value = word.partition("=")
-        if not key_of(word):
-            problems[word] = f"{word}: write KEY=VALUE"
+    for argument in arguments:
+        key, equals, value = argument.partition("=")
+        if not key_of(argument):
+            problems[argument] = f"{argument}: write KEY=VALUE"
             continue
-        for attempt in (word, f"{key}={quoted(value)}"):
+        for attempt in (argument, f"{key}={quoted(value)}"):
             try:
                 parsed += parser.parse_overrides([attempt])
                 break
             except OverrideParseException:
-                if not equals or attempt != word:
-                    problems[word] = f"{word}: write KEY=VALUE"
+                if not equals or attempt != argument:
+                    problems[argument] = f"{argument}: write KEY=VALUE"
                     break
     return parsed, problems
 
@@ -56,22 +57,24 @@ def expand(parsed: list[Override], multirun: bool) -> tuple[list[str], list[str]
     return first, alternatives
 
 
-def sweeps_by_itself(config_name: str, words: list[str]) -> bool:
-    """Whether a command sweeps without -m: by its study, or by a mode that it sets."""
-    modes = [word for word in words if key_of(word) == "hydra.mode"]
+def sweeps_by_itself(config_name: str, arguments: list[str]) -> bool:
+    """Whether a command sweeps without -m: through its study, or a mode that it sets."""
+    modes = [argument for argument in arguments if key_of(argument) == "hydra.mode"]
     if modes:
         return modes[-1].endswith("MULTIRUN")
-    if config_name in schema.SCHEMAS or not any(sign in word for word in words for sign in ",("):
+    if config_name in schema.SCHEMAS or not any(
+        sign in argument for argument in arguments for sign in ",("
+    ):
         return False
     try:
         config = compose(config_name, [], return_hydra_config=True)
     except Exception:
-        return False  # what is wrong is found below
+        return False  # the error is reported later
     return config.hydra.mode == RunMode.MULTIRUN
 
 
 def study_sweep(config: DictConfig, parsed: list[Override]) -> list[str]:
-    """The values that a study sweeps over, as overrides, but for what the command line sets."""
+    """The values that a study sweeps over, as overrides, except keys set on the command line."""
     given = {override.get_key_element() for override in parsed}
     params = config.hydra.sweeper.get("params") or {}
     lines = [f"{key}={value}" for key, value in params.items() if key not in given]
@@ -82,17 +85,17 @@ def study_sweep(config: DictConfig, parsed: list[Override]) -> list[str]:
 def compose_what_fits(
     config_name: str, overrides: list[str]
 ) -> tuple[DictConfig, list[str], list[str]]:
-    """Composes with those overrides that can be applied.
+    """Composes with the overrides that can be applied.
 
     Returns:
-        The config, the overrides in it, and a problem for each of the others.
+        The config, the overrides applied, and a problem for each of the others.
     """
     accepted, rejected = list(overrides), []
     while True:
         try:
             config = compose(config_name, accepted, return_hydra_config=True)
             break
-        except Exception as error:  # Hydra raises what it likes
+        except Exception as error:  # Hydra raises various types
             if isinstance(error, MissingConfigException) and error.missing_cfg_file == config_name:
                 raise ConfigError(unknown_study(config_name)) from None
             if missing := missing_for_tuning(getattr(error, "missing_cfg_file", None)):
@@ -102,14 +105,14 @@ def compose_what_fits(
                 raise ConfigError(broken_config(config_name, error)) from None
             accepted.remove(culprit)
             rejected.append((culprit, error))
-            if isinstance(error, MissingConfigException):  # its keys belong to no other option
+            if isinstance(error, MissingConfigException):  # its keys fit no other option
                 group = culprit.split("=", 1)[0]
                 accepted = [item for item in accepted if not item.startswith(f"{group}.")]
     return config, accepted, [explain(config, override, error) for override, error in rejected]
 
 
 def _culprit(config_name: str, overrides: list[str], error: Exception) -> str | None:
-    """The override that an error of Hydra is about."""
+    """The override that a Hydra error is about."""
     text = str(error)
     for override in overrides:
         key, _, value = override.partition("=")
@@ -118,7 +121,7 @@ def _culprit(config_name: str, overrides: list[str], error: Exception) -> str | 
             return override
         if f"'{bare}'" in text or f"override {override}" in text:
             return override
-    # The message does not say: try without any, then each alone.
+    # The message does not name it: try without any, then each one alone.
     for attempt in ([], *([override] for override in overrides)):
         try:
             compose(config_name, attempt, return_hydra_config=True)

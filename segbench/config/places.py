@@ -1,7 +1,7 @@
-"""Where configs are looked for: those that are shipped, then those of the person who runs it.
+"""Where configs are searched: first the shipped ones, then the user's own.
 
-A person's own options lie in `./conf/GROUP/NAME.yaml` of the working directory, their studies in
-`./experiments/NAME.yaml`; `--config-dir FOLDER` adds a folder that holds either.
+A user's own options are in `./conf/GROUP/NAME.yaml` of the working directory, their studies in
+`./experiments/NAME.yaml`; `--config-dir FOLDER` adds a folder with the same layout.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ from pathlib import Path
 from segbench.config import config_dir, studies_dir
 from segbench.errors import ConfigError
 
-_LONGEST_GROUP = 100  # no file system takes any length
+_LONGEST_GROUP = 100  # file systems limit the length of a name
 _further: list[Path] = []
 
 
 def search_also(folder: str | None) -> None:
-    """Sets the folder of `--config-dir`; None: there is none.
+    """Sets the folder of `--config-dir`; None if there is none.
 
     Raises:
         ConfigError: it does not exist.
@@ -36,19 +36,19 @@ def further_folder() -> Path | None:
 
 
 def own_folders() -> list[Path]:
-    """The folders of the person, as far as they exist, in the order of the search."""
+    """The user's folders that exist, in search order."""
     shipped = {config_dir(), studies_dir()}
     found = [*_further, Path.cwd() / "conf", Path.cwd() / "experiments"]
     return [folder for folder in found if folder.is_dir() and folder.resolve() not in shipped]
 
 
 def config_folders() -> list[Path]:
-    """All folders in the order of the search: the first that has a file wins."""
+    """All folders in search order: the first one that has a file wins."""
     return [config_dir(), studies_dir(), *own_folders()]
 
 
 def options_of(group: str) -> list[str]:
-    """The options of a config group, wherever they lie."""
+    """The options of a config group, from all folders."""
     files = (file for folder in config_folders() for file in (folder / group).glob("*.yaml"))
     return sorted({file.stem for file in files})
 
@@ -62,10 +62,10 @@ def is_group(key: str) -> bool:
 
 
 def hidden(name: str) -> str | None:
-    """The file of a person that is never read, because segbench ships another of the same name.
+    """A user's file that is never read, because segbench ships another one of the same name.
 
     Args:
-        name: of a study or, as GROUP/OPTION, of an option.
+        name: a study, or GROUP/OPTION.
     """
     shipped = [folder / f"{name}.yaml" for folder in (config_dir(), studies_dir())]
     read = next((file for file in shipped if file.is_file()), None)

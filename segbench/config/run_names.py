@@ -1,4 +1,4 @@
-"""Run directories of a sweep: what is swept and is not in their path yet enters the run's name."""
+"""Run directories of a sweep: swept keys that are not yet in the path are added to the run name."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from omegaconf.errors import OmegaConfBaseException
 from segbench.config.places import is_group
 from segbench.errors import ConfigError
 
-_MOST_JOBS = 2000  # whose run directories are compared; more are left to the training
+_MOST_JOBS = 2000  # jobs whose run directories are compared; beyond that, training itself checks
 _LONGEST = 40  # characters of a value in a name
 
 
 def named_keys(config: DictConfig, swept: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
-    """The swept keys that must enter the name, so that each job has a run directory of its own.
+    """The swept keys that must be in the name, so that each job has its own run directory.
 
     Args:
-        config: of the first job, with Hydra's own node.
+        config: config of the first job, with Hydra's own node.
         swept: values by key, as Hydra writes them.
 
     Raises:
-        ConfigError: jobs share a run directory even so.
+        ConfigError: two jobs still share a run directory.
     """
     if OmegaConf.select(config, "run_dir", throw_on_missing=False) is None:
         return ()
@@ -53,12 +53,12 @@ def named_keys(config: DictConfig, swept: Mapping[str, Sequence[str]]) -> tuple[
 
 
 def suffixed(config: DictConfig, named: Sequence[str], overrides: Sequence[str]) -> str:
-    """The name of a job: `unet-streets` becomes `unet_lr=0.001-streets`.
+    """Name of a job: `unet-streets` becomes `unet_lr=0.001-streets`.
 
     Args:
-        config: of the job.
-        named: the keys that enter the name.
-        overrides: of the job, KEY=VALUE.
+        config: config of the job.
+        named: keys to put into the name.
+        overrides: overrides of the job, KEY=VALUE.
     """
     values = {key.lstrip("+"): value for key, _, value in (o.partition("=") for o in overrides)}
     shorts = [key.split(".")[-1] for key in named]
@@ -68,7 +68,7 @@ def suffixed(config: DictConfig, named: Sequence[str], overrides: Sequence[str])
         if key in values
     ]
     name, data = str(config.name), str(HydraConfig.get().runtime.choices.get("data"))
-    model, found, _ = name.rpartition(f"-{data}")  # compare leaves a shared data set out
+    model, found, _ = name.rpartition(f"-{data}")  # compare omits a data set that all runs share
     is_last = found and name.endswith(found)
     return f"{model}{''.join(parts)}{found}" if is_last else name + "".join(parts)
 
@@ -92,7 +92,7 @@ def _place(config: DictConfig, job: Mapping[str, str], named: Sequence[str]) -> 
 
 
 def _legal(value: str) -> str:
-    """A value as a part of a file name."""
+    """A value as a legal part of a file name."""
     return re.sub(r"[^\w.+-]+", "-", value)[-_LONGEST:].strip("-.")
 
 

@@ -1,7 +1,7 @@
-"""The typed top level of `conf/train.yaml`: every key, its type, its default, what it means.
+"""The typed top level of each verb's config: every key, its type, default and meaning.
 
-Hydra refuses unknown keys and wrong types with the help of this class. What stands below a config
-group (`model`, `data`, ...) is checked against the signature of its `_target_` instead.
+Hydra rejects unknown keys and wrong types with the help of these classes. Keys below a config
+group (`model`, `data`, ...) are checked against the signature of its `_target_` instead.
 """
 
 from __future__ import annotations
@@ -17,18 +17,18 @@ from segbench.config.fields import LARGEST_SEED, choice, path, within
 
 @dataclass
 class TrainConfig:
-    """Everything that `python -m segbench.train` understands at the top level."""
+    """All top-level keys of `python -m segbench.train`."""
 
     # What and where
     study: str = "default"
     name: str = MISSING
     seed: int = within(0, 0, LARGEST_SEED)
     run_dir: str = path()
-    # auto: continue an unfinished run of the same config; never: refuse to touch one
+    # auto: continue an unfinished run of the same config; never: refuse to overwrite one
     resume: str = choice("auto", "never")
     overwrite: bool = False
 
-    # The parts, one config group each
+    # The components, one config group each
     data: Any = MISSING
     model: Any = MISSING
     loss: Any = MISSING
@@ -40,50 +40,52 @@ class TrainConfig:
     callbacks: Any = None
     inference: Any = MISSING
 
-    # How
+    # Training
     weights: str | None = path(None)
-    # auto: bf16 where the GPU has it, fp16 with loss scaling on an older one, 32 bit on CPU
+    # auto: bf16 if the GPU supports it, fp16 with loss scaling on an older GPU, 32 bit on CPU
     precision: str = choice("auto", "32-true", "bf16-mixed", "16-mixed")
     deterministic: bool = False
     channels_last: bool = True
     compile: bool = False
     ema: float | None = within(None, 0, 1)
-    # seconds between two checkpoints to resume from, at the end of epochs; 0: at every one
+    # minimum seconds between checkpoints for resuming, saved at the end of epochs; 0: every epoch
     checkpoint_every: float = within(60.0, 0)
-    # which weights are tested: those with the best val/mIoU, or the last
+    # which weights are tested: those with the best val/mIoU, or the last ones
     selection: str = choice("best", "last")
     early_stopping: int | None = within(None, 1)
-    # false: val is scored, test is not, as in the trials of a tuning
+    # false: validate but do not test, as in tuning trials
     test: bool = True
-    # trials spent on tuning this model, for the fairness audit
+    # number of tuning trials spent on this model, for the fairness audit
     tuning_trials: int = within(0, 0)
-    # keys of segbench.compare, which then reports on the study when a sweep ends; null: no report
+    # keys of segbench.compare, which reports on the study when a sweep ends; null: no report
     compare: Any = None
 
-    # What to show
+    # Output
     samples: int = within(4, 0)
     samples_every: int = within(1, 1)
     log_every: int = within(20, 1)
 
-    # Modules of yours that a config may name in a `_target_`, besides segbench and its libraries
+    # Modules of your own that a `_target_` may name, besides segbench and its libraries
     allow_targets: list[str] = field(default_factory=list)
 
 
 @dataclass
 class EvaluateConfig:
-    """Everything that `python -m segbench.evaluate` understands at the top level."""
+    """All top-level keys of `python -m segbench.evaluate`."""
 
-    # What to score: a checkpoint, or a folder of label maps by any program
+    # What to score: a checkpoint, or a folder of label maps from any program
     ckpt: str | None = path(None)
     predictions: str | None = path(None)
-    # On what: a checkpoint knows its data set; `root` says where it lies on this machine
+    # a map of the confidence for each label map
+    confidence: str | None = path(None)
+    # Data: a checkpoint knows its data set; `root` sets where it is on this machine
     data: Any = None
     root: str | None = path(None)
     split: str = choice("test", "val")
-    # null: as the checkpoint was tested
+    # null: as in the test of the checkpoint
     inference: Any = None
 
-    # Where the result goes: run_dir, or runs/STUDY/NAME/seedN
+    # Where to write the result: run_dir, or runs/STUDY/NAME/seedN
     study: str = "evaluations"
     name: str | None = None
     seed: int | None = within(None, 0)
@@ -93,13 +95,16 @@ class EvaluateConfig:
     absent_classes: str = choice("exclude", "zero", "one")
     boundary: bool = True
     calibration: bool = True
+    surface: bool = False  # HD95 and NSD, in units of `spacing` (height and width of a pixel)
+    spacing: list[float] = field(default_factory=lambda: [1.0, 1.0])
+    tolerance: float = within(1.0, 0)
 
     # Reading predictions
     format: str = choice("auto", "ids", "color", "label_ids")
     void_values: list[int] = field(default_factory=list)
     partial: bool = False
 
-    # Pictures of the worst images, and the predictions themselves
+    # Images of the worst predictions, and the predictions themselves
     gallery: int = within(6, 0)
     save: str = choice("none", "ids", "cityscapes")
 
@@ -111,19 +116,19 @@ class EvaluateConfig:
 
 @dataclass
 class PredictConfig:
-    """Everything that `python -m segbench.predict` understands at the top level."""
+    """All top-level keys of `python -m segbench.predict`."""
 
     source: str = path()
     ckpt: str | None = path(None)
     output: str = path("predictions")
-    # null: as the checkpoint was tested
+    # null: as in the test of the checkpoint
     inference: Any = None
-    # auto: as high as in training; null: as the picture is; [H, W]
+    # auto: scale to the height used in training; null: keep the image size; [H, W]
     resize: Any = "auto"
     drop_class: str | None = None
 
     # What to write, and how it looks
-    # null: ids, color, overlay and side_by_side of images; overlay of videos
+    # null: ids, color, overlay and side_by_side for images; overlay for videos
     write: list[str] | None = None
     classes: list[str] | None = None
     alpha: float = within(0.5, 0, 1)
@@ -141,30 +146,28 @@ class PredictConfig:
 
 @dataclass
 class CompareConfig:
-    """Everything that `python -m segbench.compare` understands at the top level."""
+    """All top-level keys of `python -m segbench.compare`."""
 
-    # Which runs: RUNS/STUDY/*/seed*, all of them or only those of these names (MODEL-DATA)
+    # Which runs: RUNS/STUDY/*/seed*, all of them or only those with these names (MODEL-DATA)
     study: str | None = None
-    # instead: several studies, each of another data set; the report goes to RUNS/A+B+C/report
-    studies: list[str] = field(default_factory=list)
+    studies: list[str] = field(default_factory=list)  # instead of study: several data sets
     runs: str = path("runs")
     only: list[str] = field(default_factory=list)
-    # The score that is tested; the other one is shown beside it
+    # The score that is tested; the other one is reported as well
     metric: str = choice("mIoU", "mDice")
     # null: the runner-up
     baseline: str | None = None
-    # the largest loss against the baseline that does not matter, in points; null: as the study file
-    # says (compare.margin), which fixes it before the first run
+    # a loss of so many points does not matter; null: as the study file says (compare.margin)
     margin: float | None = within(None, 0.01, 100)
 
-    # Statistics. What is resampled; auto: groups where there are ten or more, else blocks of frames
+    # Statistics. What is resampled; auto: groups if there are ten or more, else blocks of frames
     unit: str = choice("auto", "image", "block", "group")
-    # images per block; null: chosen from the autocorrelation of the images
+    # images per block; null: chosen from the autocorrelation between images
     block_length: int | None = within(None, 1)
     replicates: int = within(10_000, 100)
     confidence: float = within(0.95, 0.5, 0.9999)
 
-    # Audit: fields that the study varies on purpose; strict: anything graver than a note fails
+    # Audit: fields that the study varies on purpose; strict: fail on anything above a note
     varies: list[str] = field(default_factory=list)
     strict: bool = False
 
@@ -174,67 +177,67 @@ class CompareConfig:
 
 @dataclass
 class BenchmarkConfig:
-    """Everything that `python -m segbench.benchmark` understands at the top level."""
+    """All top-level keys of `python -m segbench.benchmark`."""
 
-    # What to measure: models of conf/model, or [all] (model=a,b is short for models=[a,b]), or
-    # those of a study's runs
+    # What to measure: models of conf/model, or [all] (model=a,b is short for models=[a,b]), or the
+    # models of a study's runs
     models: list[str] | None = None
     study: str | None = None
-    # For the number of classes and the training step; the runs of a study bring their own
+    # Gives the number of classes and the images for training steps; runs of a study use their own
     data: Any = MISSING
 
-    # How: sizes [[H, W], ...]; a mode is eager or any of channels_last, bf16, fp16, compile, joined
-    # by +
+    # Settings: sizes [[H, W], ...]; a mode is eager or a combination of channels_last, bf16, fp16,
+    # compile with +
     sizes: list[Any] = field(default_factory=lambda: [[360, 480]])
     modes: list[str] = field(default_factory=lambda: ["channels_last"])
     batch_sizes: list[int] = field(default_factory=lambda: [1, 2, 4, 8])
     train_batch: int = within(4, 1)
-    # timed training steps; 0 leaves training out
+    # number of timed training steps; 0: do not time training
     train_steps: int = within(10, 0)
-    # of each timing, in so many rounds whose spread is printed
+    # duration of each timing, split into rounds whose spread is reported
     seconds: float = within(2.0, 0.01)
     rounds: int = within(5, 2)
 
-    # null: runs/STUDY/benchmark.json, where compare finds it, or benchmark.json
+    # null: runs/STUDY/benchmark.json, where compare looks for it, or benchmark.json
     output: str | None = path(None)
     device: str = "auto"
-    # modules of one's own whose classes the runs of the study may name
+    # modules of your own whose classes the runs of the study may use
     allow_targets: list[str] = field(default_factory=list)
 
 
 @dataclass
 class CheckDataConfig:
-    """Everything that `python -m segbench.check_data` understands at the top level."""
+    """All top-level keys of `python -m segbench.check_data`."""
 
     data: Any = MISSING
-    # where the report goes
+    # where to write the report
     output: str = path()
-    # exit 1 on warnings too
+    # exit with 1 on warnings, too
     strict: bool = False
 
 
 @dataclass
 class ExportConfig:
-    """Everything that `python -m segbench.export` understands at the top level."""
+    """All top-level keys of `python -m segbench.export`."""
 
     ckpt: str = path()
     format: str = choice("onnx", "ckpt")
-    # null: beside the checkpoint
+    # null: next to the checkpoint
     output: str | None = path(None)
-    # ckpt only: keep the weights in 16 bits, half the size
+    # ckpt only: store the weights in 16 bits, which halves the size
     half: bool = False
-    # onnx only: also put the label map into the graph, as a second output
+    # onnx only: add the label map to the graph as a second output
     argmax: bool = False
-    # onnx only: int8 by ONNX Runtime; static needs the images below to calibrate
+    # onnx only: int8 with ONNX Runtime; static needs the images below for calibration
     quantize: str = choice("none", "dynamic", "static")
     # onnx only: also write the torch.export program (.pt2)
     program: bool = False
 
-    # The images that the file is checked on: pictures, or the test images of the checkpoint's data
+    # The images that the file is checked on: image files, or the checkpoint's test split
     source: str | None = path(None)
     root: str | None = path(None)
     images: int = within(4, 1)
-    # at least this share of pixels gets the same class, and logits differ by at most this share
+    # required share of pixels with the same class, and allowed relative difference of logits
     agreement: float = within(0.999, 0, 1)
     tolerance: float = within(1e-3, 0)
     allow_targets: list[str] = field(default_factory=list)
@@ -242,21 +245,21 @@ class ExportConfig:
 
 @dataclass
 class ExplainConfig:
-    """Everything that `python -m segbench.explain` understands at the top level."""
+    """All top-level keys of `python -m segbench.explain`."""
 
     what: str = choice("heatmaps", "embeddings", "architecture")
     ckpt: str | None = path(None)
     output: str = path("explanations")
 
-    # Pictures of yours, or a split of the checkpoint's data set
+    # Your own images, or a split of the checkpoint's data set
     source: str | None = path(None)
     root: str | None = path(None)
     split: str = choice("test", "val", "train")
     images: int = within(3, 1)
-    # a module's name, or head.input; null: the deepest map (heat maps), head.input (embeddings)
+    # name of a module, or head.input; null: the deepest map (heat maps), head.input (embeddings)
     layer: str | None = None
 
-    # Heat maps: of these classes (null: the three most frequent), for [y, x] or
+    # Heat maps: for these classes (null: the three most frequent), at [y, x] or in
     # [top, left, bottom, right] of the image (null: where the class is predicted)
     classes: list[str] | None = None
     pixel: list[int] | None = None
@@ -292,6 +295,6 @@ SCHEMAS = {
 
 
 def register() -> None:
-    """Makes every verb's schema known to Hydra as `VERB_schema`."""
+    """Registers every verb's schema with Hydra as `VERB_schema`."""
     for verb, schema in SCHEMAS.items():
         ConfigStore.instance().store(f"{verb}_schema", schema)

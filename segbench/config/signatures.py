@@ -1,11 +1,11 @@
-"""Reads the signature of a dotted name from its source file, without importing it."""
+"""Reads the signature behind a dotted name from its source file, without importing it."""
 
 from __future__ import annotations
 
 import ast
 import importlib.util
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from segbench.errors import UnknownTargetError
 
 @dataclass(frozen=True)
 class Parameter:
-    """One parameter of a target: its annotation (None if it has none) and whether it is needed."""
+    """One parameter of a target: its annotation (None: not annotated) and if it is required."""
 
     annotation: ast.expr | None
     required: bool
@@ -23,20 +23,27 @@ class Parameter:
 
 @dataclass(frozen=True)
 class Signature:
-    """The parameters of a target; `is_open` when it takes any further keyword."""
+    """The parameters of a target.
+
+    Attributes:
+        parameters: by name.
+        is_open: it takes any further keyword.
+        is_function: it is a function, not a class.
+    """
 
     parameters: Mapping[str, Parameter]
     is_open: bool = False
+    is_function: bool = False
 
 
 def signature_of(target: str) -> Signature | None:
     """Reads the signature of a dotted name from source.
 
     Returns:
-        The signature, or None where the source does not show it.
+        The signature, or None if it cannot be read from source.
 
     Raises:
-        UnknownTargetError: there is no such module, or the module has no such name.
+        UnknownTargetError: the module does not exist or does not define the name.
     """
     module, _, name = target.rpartition(".")
     if not module:
@@ -85,7 +92,7 @@ def _parse(file: Path) -> ast.Module:
 
 
 def _find(file: Path, module: str, name: str, depth: int = 0) -> Signature | None:
-    """The signature of `name` in a source file, following explicit re-exports."""
+    """The signature of `name` in a source file; follows explicit re-exports."""
     tree = _parse(file)
     has_star = False
     names: set[str] = set()
@@ -94,7 +101,7 @@ def _find(file: Path, module: str, name: str, depth: int = 0) -> Signature | Non
             case ast.FunctionDef():
                 names.add(node.name)
                 if node.name == name:
-                    return _from_function(node, skip_first=False)
+                    return replace(_from_function(node, skip_first=False), is_function=True)
             case ast.ClassDef():
                 names.add(node.name)
                 if node.name == name:

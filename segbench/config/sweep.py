@@ -1,7 +1,7 @@
-"""A sweep: each job in a process of its own, a table of all jobs, and what follows.
+"""A sweep: runs each job in its own process, prints a table of all jobs, then follow-up work.
 
-A job that fails, runs out of memory or is killed takes no other with it. Its outcome is filed
-below the folder of the study, which a cluster's machines share, not in a temporary folder.
+A job that fails, runs out of memory or is killed does not affect the others. Outcomes are written
+below the study's folder, which the machines of a cluster share, not to a temporary folder.
 """
 
 from __future__ import annotations
@@ -29,16 +29,16 @@ from segbench.config.places import further_folder
 from segbench.config.run_names import named_keys, suffixed
 from segbench.config.sweep_table import print_jobs
 from segbench.config.tuning import is_tuning, swept_values
-from segbench.console import say
-from segbench.machine import cores, signal_name
-from segbench.storage import write_text
+from segbench.system.console import say
+from segbench.system.machine import cores, signal_name
+from segbench.system.storage import write_text
 
-# What belongs to the sweep, and is kept from its jobs.
+# Overrides for the sweep itself, not passed to its jobs.
 _OF_THE_SWEEP = ("hydra.mode", "hydra.sweeper", "hydra.launcher")
 
 
 class SweepEndedError(BaseException):
-    """A signal came while a job ran, and the job has ended."""
+    """A signal arrived while a job was running, and the job has ended."""
 
     def __init__(self, number: int) -> None:
         super().__init__(signal_name(number))
@@ -50,16 +50,16 @@ class Sweep:
     """What each job must know, wherever it runs.
 
     Attributes:
-        module: of the verb, as in `python -m MODULE`.
-        folder: of the study.
-        records: where outcomes are filed, of this sweep alone: another one of the same study may
-            go on at the same time.
-        config_folder: of --config-dir.
-        total: the number of jobs; None where the sweeper decides.
+        module: module of the verb, as in `python -m MODULE`.
+        folder: folder of the study.
+        records: folder of the outcomes of this sweep only; another sweep of the same study may
+            run at the same time.
+        config_folder: value of --config-dir.
+        total: the number of jobs; None if the sweeper decides.
         varying: the keys that differ between the jobs.
-        named: those of them that enter the names of runs.
-        threads: how many a job may use; None: as many as it likes.
-        started: the time of the clock.
+        named: those of them that are added to the run names.
+        threads: threads per job; None: no limit.
+        started: start time of the sweep, as from `time.time()`, in seconds.
     """
 
     module: str
@@ -73,14 +73,14 @@ class Sweep:
     started: float
 
     @classmethod
-    def plan(cls, module: str, config: DictConfig, words: list[str]) -> Sweep:
-        """Plans a sweep and makes the folder of its records.
+    def plan(cls, module: str, config: DictConfig, arguments: list[str]) -> Sweep:
+        """Plans a sweep and creates the folder of its records.
 
         Raises:
-            ConfigError: two jobs would write into one run directory.
+            ConfigError: two jobs would write to the same run directory.
         """
         folder = str(config.hydra.sweep.dir)
-        swept = {k: v for k, v in swept_values(config, words).items() if not _is_of_sweep(k)}
+        swept = {k: v for k, v in swept_values(config, arguments).items() if not _is_of_sweep(k)}
         tunes = is_tuning(config)
         total = None if tunes else math.prod(len(values) for values in swept.values())
         named = () if tunes else named_keys(config, swept)
@@ -101,22 +101,25 @@ class Sweep:
         )
 
     def run_job(self, config: DictConfig) -> float:
-        """Runs the current job of Hydra in a fresh process and files its outcome.
+        """Runs Hydra's current job in a new process and records its outcome.
 
         Returns:
-            Its objective. A failed trial is the worst there is: a sweeper that tunes turns away
-            from it.
+            The objective of the job. A failed trial returns the worst possible value, so that a
+            tuning sweeper avoids it.
         """
         job = HydraConfig.get()
         own = list(job.overrides.task)
-        words = [*own, *(word for word in job.overrides.hydra if not _is_of_sweep(word))]
+        arguments = [
+            *own,
+            *(argument for argument in job.overrides.hydra if not _is_of_sweep(argument)),
+        ]
         if self.named:
-            words.append(override("name", suffixed(config, self.named, own)))
+            arguments.append(override("name", suffixed(config, self.named, own)))
         command = [sys.executable, "-m", self.module, "-cn", str(job.job.config_name)]
-        command += [*words, "hydra.mode=RUN"]
+        command += [*arguments, "hydra.mode=RUN"]
         command += ["--config-dir", self.config_folder] if self.config_folder else []
         of_all = f" of {self.total}" if self.total else ""
-        shown = [word for word in own if key_of(word) in self.varying] or own
+        shown = [argument for argument in own if key_of(argument) in self.varying] or own
         say(f"\n[job {job.job.num + 1}{of_all}] {' '.join(shown)}   {self._clock()}")
         started = time.time()
         file = self.records / f"{job.job.num:05d}.outcome"
@@ -132,7 +135,7 @@ class Sweep:
         """Prints the table of all jobs and removes their records; returns the exit code."""
         code = print_jobs(self.folder, self._read_records(), self.total, interrupted)
         shutil.rmtree(self.records, ignore_errors=True)
-        with contextlib.suppress(OSError):  # another sweep of this study goes on
+        with contextlib.suppress(OSError):  # another sweep of this study is still running
             self.records.parent.rmdir()
         return code
 
@@ -146,7 +149,7 @@ class Sweep:
         return [json.loads(file.read_text(encoding="utf-8")) for file in files]
 
     def _clock(self) -> str:
-        """How long the sweep has run and, by the jobs that are done, will run."""
+        """Elapsed time and, based on the jobs done so far, the estimated total time."""
         elapsed = time.time() - self.started
         records = self._read_records()
         worked = [r["seconds"] for r in records if r["status"] != "unchanged"]
@@ -158,23 +161,23 @@ class Sweep:
 
 
 def duration(seconds: float) -> str:
-    """Seconds as `H:MM:SS`."""
+    """Formats seconds as `H:MM:SS`."""
     whole = round(seconds)
     return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
-def _is_of_sweep(word: str) -> bool:
-    return word.lstrip("+~").replace("/", ".").startswith(_OF_THE_SWEEP)
+def _is_of_sweep(argument: str) -> bool:
+    return argument.lstrip("+~").replace("/", ".").startswith(_OF_THE_SWEEP)
 
 
 def _threads(launcher: Any, total: int | None) -> int | None:
-    """The share of this machine's cores for each of the jobs that a launcher runs on it at once."""
+    """The number of threads per job if a launcher runs several jobs on this machine at a time."""
     target = str(launcher.get("_target_"))
     available = cores()
     if "JoblibLauncher" in target:
         wanted = launcher.get("n_jobs") or -1
         at_once = wanted if wanted > 0 else available + 1 + wanted
-    elif "LocalLauncher" in target:  # submitit's; on a cluster each job has cores of its own
+    elif "LocalLauncher" in target:  # submitit's; on a cluster each job has its own cores
         at_once = total or 1
     else:
         return None
@@ -183,10 +186,10 @@ def _threads(launcher: Any, total: int | None) -> int | None:
 
 
 def _run(command: list[str], environment: dict[str, str]) -> tuple[int, int]:
-    """Runs a command to its end; returns its exit code and the signal that came, or 0.
+    """Runs a command to its end; returns its exit code and the signal received, or 0.
 
-    The process has a session of its own, so that a Ctrl-C in the terminal reaches it once, from
-    here, and it can write down what it has. A second signal kills it.
+    The process runs in its own session, so that Ctrl-C in the terminal reaches it only once,
+    forwarded from here, and it can save its state. A second signal kills it.
     """
     process = subprocess.Popen(command, env=environment, start_new_session=True)
     received: list[int] = []
@@ -204,7 +207,7 @@ def _run(command: list[str], environment: dict[str, str]) -> tuple[int, int]:
             try:
                 before[name] = signal.signal(getattr(signal, name), forward)
             except ValueError:
-                break  # not the main thread: signals come elsewhere
+                break  # not the main thread: signals are handled elsewhere
     try:
         code = process.wait()
     finally:

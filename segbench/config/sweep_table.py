@@ -1,4 +1,4 @@
-"""What the terminal shows when a sweep ends: all jobs, then mean and SD over the seeds."""
+"""What a sweep prints when it ends: all jobs, then mean and SD over the seeds."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from rich.text import Text
 
-from segbench.console import console, say, table
+from segbench.system.console import console, say, table
 
 Record = Mapping[str, Any]
 _DONE = ("finished", "unchanged")
@@ -20,10 +20,10 @@ def print_jobs(
     """Prints the tables; returns 1 if a job failed.
 
     Args:
-        folder: of the sweep.
+        folder: folder of the sweep.
         records: outcomes of the jobs, with their overrides.
-        total: how many jobs there were to be, where it is known.
-        interrupted: whether it ended before its time.
+        total: planned number of jobs, if known.
+        interrupted: whether the sweep was interrupted.
     """
     heads = ("job", "overrides", "status", "score %", "run directory or reason")
     jobs = table(*heads, title=f"jobs of {folder}", left=len(heads))
@@ -46,7 +46,7 @@ def print_jobs(
 
 
 def _print_means(records: Sequence[Record], shown: Sequence[Sequence[str]]) -> None:
-    """Mean and standard deviation of the scores of jobs that differ in their seed alone."""
+    """Prints mean and SD of the scores of jobs that differ only in their seed."""
     groups: dict[str, list[float]] = {}
     for record, own in zip(records, shown, strict=True):
         if record["score"] is not None:
@@ -63,7 +63,7 @@ def _print_means(records: Sequence[Record], shown: Sequence[Sequence[str]]) -> N
 
 
 def _without_common(records: Sequence[Record]) -> list[list[str]]:
-    """The overrides of each job without those that all have; all of them where none is left."""
+    """The overrides of each job without those that all jobs share; all of them if none remain."""
     if not records:
         return []
     same = set.intersection(*(set(record["overrides"]) for record in records))

@@ -1,8 +1,8 @@
 """Checks every `_target_` of a config against the signature of what it names.
 
-The signatures are read from the source files, without importing them: a typo is reported in a
-fraction of a second instead of after the seconds that torch needs to load. Where a signature
-cannot be found this way (compiled code, star imports), `training.build` checks it on import.
+Signatures are read from the source files without importing them, so a typo is reported in a
+fraction of a second instead of after the seconds that importing torch takes. A signature that
+cannot be found this way (compiled code, star imports) is checked by `artifacts.build` on import.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from segbench.config.signatures import Signature, signature_of
 from segbench.errors import UnknownTargetError
 
 HYDRA_KEYS = {"_target_", "_partial_", "_recursive_", "_convert_", "_args_"}
-# What the builder passes to a section's targets itself: these may not be set in a config.
+# Arguments that the builder itself passes to the targets of a section; a config may not set them.
 INJECTED = {
     "model": {"num_classes"},
     "loss": {"ignore_index"},
@@ -27,7 +27,7 @@ INJECTED = {
     "inference": {"model", "classes", "mean", "std"},
     "data": {"source", "seed"},
 }
-# Beside its source's own arguments, a data config holds those of the loaders.
+# In addition to the arguments of its source, a data config contains those of the loaders.
 PIPELINE = "segbench.data.datamodule.SegmentationData"
 
 
@@ -42,11 +42,12 @@ def check_targets(
         config: a resolved config as plain containers.
         injected: for a top-level key, the arguments that segbench supplies to every target below
             it; a config that sets one of them is refused.
-        beside: for a top-level key, a second target whose arguments stand beside those of its
-            `_target_` (a data config holds the arguments of its source and of the loaders).
+        beside: for a top-level key, a second target whose arguments are in the same node as those
+            of its `_target_` (a data config contains the arguments of its source and of the
+            loaders).
 
     Returns:
-        One sentence per problem; empty when all is well.
+        One sentence per problem; empty if there is none.
     """
     problems: list[str] = []
     for section, value in config.items():
@@ -59,7 +60,7 @@ def check_targets(
 def check_node(
     path: str, node: Mapping[str, Any], injected: set[str], beside: str | None = None
 ) -> list[str]:
-    """Finds the wrong arguments of one `_target_` node that stands at `path`."""
+    """Finds the wrong arguments of the one `_target_` node at `path`."""
     target = str(node["_target_"])
     try:
         signature = signature_of(target)
@@ -68,9 +69,10 @@ def check_node(
     if signature is None:
         return []
     if beside and (second := signature_of(beside)):
-        injected = injected - set(signature.parameters)  # the target's own argument comes first
+        injected = injected - set(signature.parameters)  # the target's own argument has priority
         joined = {**second.parameters, **signature.parameters}
         signature = Signature(joined, signature.is_open)
+    handed = _of_each_call(path, node, signature, injected)
     known = set(signature.parameters)
     problems = []
     for key, value in node.items():
@@ -88,13 +90,27 @@ def check_node(
             if not is_target and value != "???" and not matches(value, annotation):
                 problems.append(f"{path}.{key}: expected {in_yaml(annotation)}, got {value!r}")
     for key, parameter in signature.parameters.items():
-        if parameter.required and key not in node and key not in injected:
+        if parameter.required and key not in node and key not in injected | handed:
             problems.append(f"{path}.{key}: {target} needs this argument, and it is not set")
     return problems
 
 
+def _of_each_call(
+    path: str, node: Mapping[str, Any], signature: Signature, injected: set[str]
+) -> set[str]:
+    """Logits and mask of a function that is a loss itself, such as `F.cross_entropy`.
+
+    `artifacts.build` does not call it but keeps it, with the arguments that the config sets.
+    """
+    if not (signature.is_function and path.split(".")[0] == "loss"):
+        return set()
+    given = set(node) | injected
+    open_ones = [k for k, p in signature.parameters.items() if p.required and k not in given]
+    return set(open_ones[:2]) if len(open_ones) > 1 else set()
+
+
 def matches(value: Any, annotation: ast.expr) -> bool:
-    """Whether a config value fits a simple annotation; annotations it cannot read fit all."""
+    """Whether a config value fits a simple annotation; True if the annotation is not understood."""
     match annotation:
         case ast.Constant(value=None):
             return value is None
@@ -121,7 +137,7 @@ def matches(value: Any, annotation: ast.expr) -> bool:
 
 
 def in_yaml(annotation: ast.expr) -> str:
-    """An annotation in the words of a config file: `[int, int] or null`."""
+    """Translates an annotation to YAML terms: `[int, int] or null`."""
     match annotation:
         case ast.Constant(value=None):
             return "null"
@@ -172,7 +188,7 @@ def _matches_generic(value: Any, name: str, inner: ast.expr) -> bool:
 
 
 def _nodes(value: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """Every mapping with a `_target_` in `value`, with its dotted path."""
+    """Yields every mapping with a `_target_` in `value`, with its dotted path."""
     if isinstance(value, Mapping):
         if "_target_" in value:
             yield path, value

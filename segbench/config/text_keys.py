@@ -1,4 +1,4 @@
-"""Which keys of a config take text: those that schema or signature annotate as str or Path."""
+"""Which config keys take text: those that a schema or signature annotates as str or Path."""
 
 from __future__ import annotations
 
@@ -23,9 +23,10 @@ NEITHER: Kinds = frozenset()
 
 
 def kinds_of(annotation: ast.expr | None) -> Kinds:
-    """What an annotation takes, if text or a list of text is among it and no number is; else none.
+    """The kinds of values an annotation takes, if text or a list of text is among them; else none.
 
-    `str | None` takes TEXT and NULL, `int | str` is none of ours: `1` is a number there.
+    `str | None` takes TEXT and NULL. An annotation that also takes numbers (`int | str`) returns
+    none, because `1` is a number there.
     """
     found = _kinds(annotation)
     return found if found & {TEXT, LIST} else NEITHER
@@ -66,14 +67,14 @@ def _any_of(options: list[ast.expr]) -> Kinds:
 
 
 def kinds_at(key: str, schema: type, values: Mapping[str, Any], beside: Mapping[str, str]) -> Kinds:
-    """What the key of a composed config takes.
+    """The kinds of values that a key of a composed config takes.
 
     Args:
         key: a dotted key such as `data.root`.
         schema: the dataclass of the top level.
         values: the config as plain containers, unresolved.
-        beside: for a top-level key, a second target whose arguments lie beside those of its
-            `_target_`.
+        beside: for a top-level key, a second target whose arguments are in the same node as those
+            of its `_target_`.
     """
     parts = key.split(".")
     if len(parts) == 1:
@@ -94,7 +95,7 @@ def field_annotations(schema: type) -> dict[str, ast.expr]:
 
 
 def _of_parameter(target: str, parts: list[str]) -> Kinds:
-    """What a parameter takes, or an entry of one that is a dict of text by text."""
+    """The kinds that a parameter takes, or an entry of a parameter that is a dict of text."""
     try:
         signature = signature_of(target)
     except UnknownTargetError:
@@ -120,11 +121,11 @@ def _of_entry(annotation: ast.expr | None) -> Kinds:
 
 
 def _schema_of(config_name: str) -> type:
-    return schema.SCHEMAS.get(config_name, schema.TrainConfig)  # a study is of trainings
+    return schema.SCHEMAS.get(config_name, schema.TrainConfig)  # a study is a training
 
 
 def kinds_of_verb(config_name: str) -> Callable[[str], Kinds]:
-    """What the keys of the top level take, and the groups."""
+    """The kinds of values that top-level keys and config groups take."""
 
     def kinds(key: str) -> Kinds:
         if is_group(key):
@@ -135,7 +136,7 @@ def kinds_of_verb(config_name: str) -> Callable[[str], Kinds]:
 
 
 def kinds_of_config(config_name: str, config: DictConfig) -> Callable[[str], Kinds]:
-    """What all keys take, now that the targets are known."""
+    """The kinds of values that all keys take, once the targets are known."""
     of_verb = kinds_of_verb(config_name)
     config = OmegaConf.masked_copy(config, [str(key) for key in config if key != "hydra"])
     values: Any = OmegaConf.to_container(config, resolve=False)

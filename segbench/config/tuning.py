@@ -1,4 +1,4 @@
-"""Sweepers that tune: Hydra's Optuna sweeper searches one model's values by its score on val."""
+"""Tuning sweepers: Hydra's Optuna sweeper searches the values of one model by its val score."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 
 from omegaconf import DictConfig
 
-from segbench.console import say
+from segbench.system.console import say
 
 
 def is_tuning(config: DictConfig) -> bool:
@@ -20,11 +20,11 @@ def is_tuning(config: DictConfig) -> bool:
 
 
 def tuning_problems(config: DictConfig, overrides: list[str]) -> list[str]:
-    """What would make a tuning find luck, or the worst values.
+    """Settings that would make a tuning select by chance, or select the worst values.
 
     Args:
         config: with Hydra's own node.
-        overrides: of the command line.
+        overrides: overrides of the command line.
     """
     problems = []
     direction = str(config.hydra.sweeper.get("direction", "maximize")).rpartition(".")[2]
@@ -38,17 +38,17 @@ def tuning_problems(config: DictConfig, overrides: list[str]) -> list[str]:
 
 
 def swept_models(config: DictConfig, overrides: list[str]) -> list[str]:
-    """The models of a tuning, which `tune_each` tunes one after the other."""
+    """The models of a tuning, which `tune_each` tunes one by one."""
     return _swept("model", config, overrides)
 
 
 def tune_each(module: str, models: list[str], arguments: list[str]) -> int:
-    """Runs one tuning per model: each gets all trials, none is chosen instead of another.
+    """Runs one tuning per model, so that every model gets the full number of trials.
 
     Args:
-        module: of the verb, as in `python -m MODULE`.
+        module: module of the verb, as in `python -m MODULE`.
         models: options of the group `model`.
-        arguments: of the command line.
+        arguments: arguments of the command line.
 
     Returns:
         The highest exit code.
@@ -63,13 +63,13 @@ def tune_each(module: str, models: list[str], arguments: list[str]) -> int:
 
 
 def swept_values(config: DictConfig, overrides: list[str]) -> dict[str, list[str]]:
-    """The values of each key that a sweep sets, by the study or the command line, which wins.
+    """The values of each swept key, from the study or the command line, which takes precedence.
 
-    Of an interval, which a sweeper draws from, there are none.
+    An interval, from which a sweeper draws, has no list of values and is left out.
 
     Args:
         config: with Hydra's own node.
-        overrides: as Hydra takes them.
+        overrides: overrides in Hydra's grammar.
     """
     from segbench.config.overrides import parse
 

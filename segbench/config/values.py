@@ -1,4 +1,4 @@
-"""What is wrong with the values of a composed config: all of it, in one sentence each."""
+"""Checks the values of a composed config and reports each problem in one sentence."""
 
 from __future__ import annotations
 
@@ -15,22 +15,22 @@ from segbench.config.fields import removed, wrong_values
 from segbench.config.messages import not_set
 from segbench.config.schema import CompareConfig
 from segbench.config.targets import INJECTED, PIPELINE, check_targets
-from segbench.storage import is_portable
+from segbench.system.storage import is_portable
 
-# Names that stand for class weights, computed from the training masks (data/balance.py).
+# Names of class-weight rules; the weights are computed from the training masks (data/balance.py).
 CLASS_WEIGHT_RULES = ("median_frequency", "enet", "effective_number")
 
 
-# OpenCV's warps address pixels in 16 bits; the area is that of the largest photo that is read.
+# OpenCV's warps use 16-bit pixel coordinates; the area is that of the largest image that is read.
 LONGEST_SIDE, LARGEST_AREA = 32_767, 178_000_000
 LARGEST_INTEGER = 2**63 - 1
 
 
 def check_values(config: DictConfig) -> list[str]:
-    """Missing values, broken interpolations, impossible numbers and wrong arguments of targets.
+    """Finds missing values, broken interpolations, impossible numbers and wrong target arguments.
 
     Args:
-        config: as composed, with Hydra's own node, to which `${hydra:...}` refers.
+        config: the composed config, with Hydra's own node, to which `${hydra:...}` refers.
     """
     HydraConfig.instance().set_config(config)
     verb_schema = OmegaConf.get_type(config)
@@ -52,7 +52,7 @@ def check_values(config: DictConfig) -> list[str]:
 
 
 def unresolved(config: DictConfig | ListConfig, path: str = "") -> dict[str, str]:
-    """For each reason why interpolations lead nowhere, a sentence with the first that does not."""
+    """For each reason why interpolations fail, a sentence with the first one that fails."""
     problems: dict[str, str] = {}
     keys = range(len(config)) if isinstance(config, ListConfig) else list(config)
     for key in keys:
@@ -73,7 +73,7 @@ def unresolved(config: DictConfig | ListConfig, path: str = "") -> dict[str, str
 
 
 def wrong_numbers(value: Any, path: str = "") -> list[str]:
-    """One sentence for each number that is not finite or that no 64 bits contain."""
+    """One sentence for each number that is not finite or does not fit into 64 bits."""
     if isinstance(value, dict):
         found = (wrong_numbers(item, f"{path}.{key}".lstrip(".")) for key, item in value.items())
         return [text for texts in found for text in texts]
@@ -88,13 +88,13 @@ def wrong_numbers(value: Any, path: str = "") -> list[str]:
 
 
 def _wrong_sizes(values: dict[str, Any]) -> list[str]:
-    """What is wrong with the sizes of images in `data`."""
+    """Problems with the image sizes in `data`."""
     data = values.get("data")
     problems = []
     for key in ("resize", "crop_size", "size") if isinstance(data, dict) else ():
         size = data.get(key)  # type: ignore[union-attr]
         if not (isinstance(size, list) and len(size) == 2 and all(type(n) is int for n in size)):
-            continue  # null, or refused by the signature
+            continue  # null, or rejected by the signature check
         if min(size) < 1 or max(size) > LONGEST_SIDE or size[0] * size[1] > LARGEST_AREA:
             problems.append(
                 f"data.{key}: must be [height, width] from 1 to {LONGEST_SIDE} pixels each and at "
@@ -104,7 +104,7 @@ def _wrong_sizes(values: dict[str, Any]) -> list[str]:
 
 
 def _endless(values: dict[str, Any]) -> list[str]:
-    """What is wrong with the end of a training."""
+    """Problems with the length of the training."""
     trainer = values.get("trainer")
     if not isinstance(trainer, dict):
         return []
@@ -121,7 +121,7 @@ def _endless(values: dict[str, Any]) -> list[str]:
 
 
 def _check_report(options: Any) -> list[str]:
-    """What is wrong with the options of the report that follows a study, by `segbench.compare`."""
+    """Problems with the options of the study report by `segbench.compare`."""
     if options is None:
         return []
     if not isinstance(options, dict):
@@ -143,7 +143,7 @@ def _check_report(options: Any) -> list[str]:
 
 
 def _not_portable(values: dict[str, Any]) -> list[str]:
-    """One sentence for each name that cannot be that of a folder on every system."""
+    """One sentence for each name that is not a legal folder name on every system."""
     return [
         f"{key}: '{values[key]}' cannot name a folder on every system; leave out <>:\"\\|?*, dots "
         "and spaces at the end, and devices of Windows such as CON"
@@ -154,7 +154,7 @@ def _not_portable(values: dict[str, Any]) -> list[str]:
 
 
 def _without_target(values: dict[str, Any]) -> list[str]:
-    """One sentence for each part that does not say what it is."""
+    """One sentence for each component without a `_target_`."""
     loggers = values.get("logger") or {}
     if not isinstance(loggers, dict):
         return [f"logger: must be options of the group, as logger=[wandb,csv], got {loggers!r}"]
@@ -168,7 +168,7 @@ def _without_target(values: dict[str, Any]) -> list[str]:
 
 
 def _forget_class_weight_rules(loss: Any) -> None:
-    """Puts null for the name of a rule, which the signature of the loss does not know."""
+    """Replaces the name of a rule by null, because the signature of the loss takes only numbers."""
     if isinstance(loss, dict):
         if str(loss.get("class_weights")) in CLASS_WEIGHT_RULES:
             loss["class_weights"] = None

@@ -1,6 +1,6 @@
-"""Measures one network in a process of its own, so that no earlier network leaves a trace.
+"""Measures one model in its own process, so that earlier models do not affect it.
 
-python -m segbench.cost.measurement JOB.json ROW.json     is what `segbench.benchmark` starts
+python -m segbench.cost.measurement JOB.json ROW.json     as started by `segbench.benchmark`
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ import torch
 from torch import nn
 
 from segbench.artifacts import build, provenance
+from segbench.artifacts.offline import offline
 from segbench.artifacts.segmenter import resolve_device
 from segbench.artifacts.typed import plain
 from segbench.cost.profiling import (
@@ -28,20 +29,20 @@ from segbench.cost.profiling import (
     measure_times,
     peak_memory,
 )
-from segbench.machine import signal_name
+from segbench.system.machine import signal_name
 from segbench.training.step_times import time_steps
 
 Job = dict[str, Any]
 
 
 def measure_in_process(job: Job) -> dict[str, Any]:
-    """Starts this module on a job and waits.
+    """Runs this module on a job in a new process and waits.
 
     Args:
         job: see `measure`.
 
     Returns:
-        The row; with `error` where the process failed or was killed.
+        The row; with `error` if the process failed or was killed.
     """
     with tempfile.TemporaryDirectory() as folder:
         files = Path(folder) / "job.json", Path(folder) / "row.json"
@@ -66,7 +67,7 @@ def measure_in_process(job: Job) -> dict[str, Any]:
 
 
 def measure(job: Job) -> dict[str, Any]:
-    """Measures one network at one size in one mode.
+    """Measures one model at one size in one mode.
 
     Args:
         job: `model` (its label), `node` (its config), `num_classes`, `size` `[H, W]`, `mode`,
@@ -78,8 +79,8 @@ def measure(job: Job) -> dict[str, Any]:
     """
     device, mode, size = resolve_device(job["device"]), Mode.parse(job["mode"]), job["size"]
     torch.set_float32_matmul_precision("high")  # as in training
-    torch.nn.Conv2d(3, 3, 3)(torch.zeros(1, 3, 8, 8))  # what a first convolution loads is no cost
-    network = build.build_model(build.offline(job["node"]), job["num_classes"]).eval()
+    torch.nn.Conv2d(3, 3, 3)(torch.zeros(1, 3, 8, 8))  # loads what every first convolution loads
+    network = build.build_model(offline(job["node"]), job["num_classes"]).eval()
     row = {**_identity(job), "device": _device_name(device, job["mode"])}
     row["params"] = count_params(network)
     row["macs"] = count_macs(network, size)
@@ -107,7 +108,7 @@ def _identity(job: Job) -> dict[str, Any]:
 
 
 def _device_name(device: torch.device, mode: str) -> str:
-    """What may share an axis: times of other hardware, thread counts or modes may not."""
+    """Rows may share an axis only if hardware, thread count and mode are the same."""
     return f"{provenance.hardware(device)}, {mode}"
 
 
@@ -124,7 +125,7 @@ def _inference(model: nn.Module, mode: Mode, device: torch.device, job: Job) -> 
         return forward
 
     if mode.compiled:
-        run(1)()  # compiling is no part of the peak
+        run(1)()  # compile before the peak is measured
     memory = peak_memory(run(1), model, device)
     latency = measure_times(run(1), device, job["seconds"], job["rounds"])
     rates: dict[int, float] = {}
@@ -139,7 +140,7 @@ def _inference(model: nn.Module, mode: Mode, device: torch.device, job: Job) -> 
         "latency_ms": 1000 * latency.median,
         "latency_p95_ms": 1000 * latency.p95,
         "latency_spread": latency.spread,
-        # On a GPU the processor only queues the work, or waits.
+        # On a GPU the CPU only queues the work, or waits.
         "cpu_ms": 1000 * latency.cpu if device.type == "cpu" else None,
         "cpu_spread": latency.cpu_spread if device.type == "cpu" else None,
         "calls": latency.calls,
@@ -151,7 +152,7 @@ def _inference(model: nn.Module, mode: Mode, device: torch.device, job: Job) -> 
 
 
 def _training(model: Any, mode: Mode, device: torch.device, job: Job) -> dict[str, Any]:
-    """Peak memory of a training step by itself, then the parts of a step as `train` does it."""
+    """Peak memory of a training step alone, then the parts of a step as run by `train`."""
     model.train()
     images = mode.images(job["train_batch"], job["size"], device)
     optimizer = torch.optim.AdamW(model.parameters())
@@ -187,7 +188,7 @@ def _training(model: Any, mode: Mode, device: torch.device, job: Job) -> dict[st
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Reads a job, writes its row."""
+    """Reads a job and writes its row."""
     row = measure(json.loads(Path(arguments[0]).read_text(encoding="utf-8")))
     Path(arguments[1]).write_text(json.dumps(row), encoding="utf-8")
 

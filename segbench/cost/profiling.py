@@ -1,9 +1,9 @@
-"""What a network costs: parameters, FLOPs, latency, throughput, memory.
+"""The cost of a model: parameters, FLOPs, latency, throughput, memory.
 
-Times are taken after a warm-up, with the device synchronized, in several rounds, so that every
-number comes with the spread between rounds. FLOPs are twice the multiply-accumulates of matrix
-products and convolutions, in eval mode; norms, activations and resizing are not counted (as in
-fvcore and in the papers).
+Times are measured after a warm-up, with the device synchronized, in several rounds, so that every
+number has a spread between rounds. FLOPs are twice the multiply-accumulates of matrix products and
+convolutions, in eval mode; norms, activations and resizing are not counted (as in fvcore and in the
+papers).
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Mode:
-    """How a network is run; float32, contiguous and eager unless said otherwise.
+    """How a model is run; float32, contiguous and eager unless set otherwise.
 
     Args:
         channels_last: memory format of weights and images.
-        dtype: of autocast, or None for float32.
-        compiled: through `torch.compile`.
+        dtype: autocast dtype, or None for float32.
+        compiled: use `torch.compile`.
     """
 
     channels_last: bool = False
@@ -48,7 +48,7 @@ class Mode:
         """`eager`, or any of `FEATURES` joined by `+`.
 
         Raises:
-            ValueError: another word, or two precisions.
+            ValueError: an unknown feature, or two precisions.
         """
         words = [] if text == "eager" else text.split("+")
         if unknown := [word for word in words if word not in FEATURES]:
@@ -62,14 +62,14 @@ class Mode:
         return cls("channels_last" in words, dtype, "compile" in words)
 
     def prepare(self, model: nn.Module, device: torch.device) -> nn.Module:
-        """The network on the device, in this memory format, compiled if asked for."""
+        """Moves the model to the device, in this memory format, and compiles it if set."""
         model = model.to(device).to(memory_format=self.memory_format)  # type: ignore[call-overload]
         if self.compiled:
             compile_network(model)
         return model
 
     def images(self, batch: int, size: Sequence[int], device: torch.device) -> Tensor:
-        """Random images float32 `[batch, 3, H, W]` as the network takes them."""
+        """Random images float32 `[batch, 3, H, W]` in this memory format."""
         noise = torch.randn(batch, 3, *size, device=device)
         return noise.to(memory_format=self.memory_format)
 
@@ -79,7 +79,7 @@ class Mode:
 
     @property
     def memory_format(self) -> torch.memory_format:
-        """Of weights and images."""
+        """The memory format of weights and images."""
         return torch.channels_last if self.channels_last else torch.contiguous_format
 
 
@@ -89,12 +89,12 @@ class Times:
 
     Args:
         median: seconds, over all calls.
-        p95: seconds; 95 of 100 calls were faster.
-        spread: (slowest - fastest round) / median, by the median of each round; 0.1 = 10 %.
-        calls: how many were timed.
-        cpu: seconds of processor time, median over all calls, all threads of this process
-            together. Other programs that wait for the same cores lengthen `median`, not this.
-        cpu_spread: as `spread`, of the processor time.
+        p95: seconds; 95% of the calls were faster.
+        spread: (slowest - fastest round) / median, by the median of each round; 0.1 = 10%.
+        calls: number of timed calls.
+        cpu: CPU time in seconds, median over all calls, all threads of this process together.
+            Other programs that compete for the cores increase `median`, but not this.
+        cpu_spread: as `spread`, for the CPU time.
     """
 
     median: float
@@ -106,7 +106,7 @@ class Times:
 
 
 def count_params(model: nn.Module) -> int:
-    """Parameters of the network, auxiliary heads included."""
+    """Number of parameters of the model, including auxiliary heads."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
@@ -115,13 +115,13 @@ def count_macs(model: nn.Module, size: Sequence[int]) -> int:
     """Multiply-accumulates of one image in eval mode; FLOPs are twice as many.
 
     Args:
-        model: any network, left in the mode it was in.
+        model: any model; its mode is restored.
         size: `(H, W)`.
     """
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
-    # Attention is spelled out as matrix products, which the counter knows on every device.
+    # Attention is computed as plain matrix products, which the counter knows on every device.
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
         model(torch.zeros(1, 3, *size, device=device))
     model.train(was_training)
@@ -139,10 +139,10 @@ def measure_times(
 
     Args:
         call: runs once; must not return before its work is queued.
-        device: waited for around every call.
-        seconds: measured in all; at least 3 calls a round are made.
-        rounds: parts of the measurement, one after the other.
-        warmup: calls that are not counted.
+        device: synchronized before and after every call.
+        seconds: total duration; at least 3 calls are made per round.
+        rounds: number of consecutive rounds.
+        warmup: number of calls that are not timed.
     """
     for _ in range(warmup):
         call()
@@ -177,10 +177,10 @@ def measure_rate(
     rounds: int = 5,
     warmup: int = 2,
 ) -> float:
-    """Calls per second one after the other: the device is waited for at the end of a round only.
+    """Calls per second without pauses: the device is synchronized only at the end of a round.
 
     Args:
-        call: as in `measure_times`, like the other arguments; at least 3 calls a round are made.
+        call: for this and the other arguments see `measure_times`.
 
     Returns:
         Median over the rounds.
@@ -204,17 +204,17 @@ def measure_rate(
 
 
 def _spread(rounds: Sequence[Sequence[float]]) -> float:
-    """(slowest - fastest round) / median; 0 where nothing was used."""
+    """(slowest - fastest round) / median; 0 if the median is 0."""
     medians = [float(np.median(part)) for part in rounds]
     median = float(np.median(np.concatenate(rounds)))
     return (max(medians) - min(medians)) / median if median else 0.0
 
 
 def peak_memory(call: Callable[[], Any], model: nn.Module, device: torch.device) -> float | None:
-    """Most memory in use during a call, weights included, in MiB.
+    """Peak memory during a call, including weights, in MiB.
 
-    On a GPU what torch allocated; on a CPU the resident memory of the process above what it had
-    before the call, and the weights. None where the system does not tell (only Linux does).
+    On a GPU, the memory allocated by torch; on a CPU, the increase of the resident memory of the
+    process during the call, plus the weights. None if not available (it is on Linux only).
     """
     gc.collect()
     if device.type == "cuda":
@@ -226,7 +226,7 @@ def peak_memory(call: Callable[[], Any], model: nn.Module, device: torch.device)
     try:
         ctypes.CDLL("libc.so.6").malloc_trim(0)
         before = _resident("VmRSS")
-        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak counts from here
+        Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # resets the peak
     except (OSError, AttributeError):
         return None
     call()

@@ -1,4 +1,4 @@
-"""The table and the file of a benchmark."""
+"""The printed table and the JSON file of a benchmark."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from segbench.artifacts import provenance
-from segbench.console import console, say, table
 from segbench.metrics.scores import amount
+from segbench.system.console import console, say, table
 
 Row = dict[str, Any]
 PARTS = ("data", "forward", "backward", "optimizer", "logging")
@@ -18,10 +18,10 @@ def report(rows: Sequence[Row], options: dict[str, Any]) -> dict[str, Any]:
     """The content of benchmark.json.
 
     Args:
-        rows: as measured, in order.
-        options: of the command.
+        rows: the measurements, in order.
+        options: options of the command.
 
-    Returns:
+        Returns:
         `models` has one row for each model that could be measured, at the first size and in the
         first mode; `measurements` has all rows.
     """
@@ -88,7 +88,7 @@ def _training_cells(row: Row) -> list[str]:
     if "train_step_ms" not in row:
         return []
     times = row["train_step_ms"]
-    together = sum(times[part] for part in PARTS)  # of parts that were waited for: not the total
+    together = sum(times[part] for part in PARTS)  # parts with syncs: more than the total
     shares = "/".join(f"{100 * times[part] / together:.0f}" for part in PARTS)
     return [_mib(row["peak_memory_training_mib"]), f"{times['total']:.0f}", shares]
 

@@ -1,18 +1,18 @@
-"""What people should know of a data set: the node `about` of its config, and how it is shown.
+"""The node `about` of a data config: facts about the data set, and how they are displayed.
 
-It decides nothing about pixels. Errors quote its layout, `segbench.check_data` prints it where the
-data are missing, and `docs/datasets.md` is written from it. Its keys:
+It does not affect any pixels. Errors quote its layout, `segbench.check_data` prints it if the data
+are missing, and `docs/datasets.md` is generated from it. Its keys:
 
 - `title`: name of the data set.
-- `images`: number of images in train, val and test; null where it is not published.
-- `comparable`: false where no published score has the same split.
-- `field`, `license`, `citation`, `size`: one sentence each; `size` says what is downloaded.
+- `images`: number of images in train, val and test; null if it is not published.
+- `comparable`: false if no published score uses the same split.
+- `field`, `license`, `citation`, `size`: one sentence each; `size` is that of the download.
 - `layout`: the files below `data.root`, drawn as a tree.
 - `get`: the steps from the download to this layout.
-- `labels`: what the masks contain and what they are often mistaken for; ends errors about labels.
+- `labels`: content of the masks and common mistakes; appended to errors about labels.
 - `notes`: what makes scores incomparable.
 - `scores`: published scores, with their conditions.
-- `sources`: where the facts are from, two at least.
+- `sources`: where the facts are from, at least two.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ OPTIONAL_KEYS = ("comparable", "notes", "scores")
 
 
 def card(name: str, data: Mapping[str, Any]) -> str:
-    """The text that tells how to get a data set.
+    """Formats the instructions for getting a data set.
 
     Args:
-        name: what follows `data=`.
+        name: name of the data set, as in `data=NAME`.
         data: its config.
     """
     about = data["about"]
@@ -59,7 +59,7 @@ def numbers(images: Mapping[str, int | None]) -> str:
 
 
 def incomplete(about: Mapping[str, Any], split: str, found: int) -> list[Finding]:
-    """A warning if a split does not have as many images as published."""
+    """A warning if the number of images of a split differs from the published one."""
     expected = about.get("images", {}).get(split, found)
     if expected in (found, None):
         return []

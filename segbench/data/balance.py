@@ -1,4 +1,4 @@
-"""How often each class occurs: whether there is anything to learn, and class weights."""
+"""Class frequencies: a check that a training set has several classes, and class weights."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from segbench.data.classes import ClassSet
 from segbench.data.dataset import Frames
 from segbench.errors import DataError
-from segbench.machine import cores
+from segbench.system.machine import cores
 
 WEIGHTINGS = ("median_frequency", "enet", "effective_number")
 
@@ -30,12 +30,12 @@ def pixel_counts(frames: Frames, num_classes: int) -> np.ndarray:
 
 
 def check_trainable(frames: Frames, classes: ClassSet) -> None:
-    """Refuses a training set in which there is nothing to tell apart.
+    """Refuses a training set whose labeled pixels are all of one class.
 
-    Frames are read only until two classes were met, usually one.
+    Frames are read only until two classes are found, usually one frame.
 
     Raises:
-        DataError: no pixel has a label, or all that have one are of the same class.
+        DataError: no pixel is labeled, or all labeled pixels are of the same class.
     """
     found: set[int] = set()
     has_ignored = False
@@ -58,7 +58,7 @@ def check_trainable(frames: Frames, classes: ClassSet) -> None:
 
 
 def binary_hint(classes: ClassSet) -> str:
-    """What masks of class 0 and ignored pixels alone usually are."""
+    """A hint for masks that contain only class 0 and ignored pixels."""
     first, second = [*classes.names, "OTHER"][:2]
     return (
         "The rest is ignored: binary masks of 0 and 255, whose 255 is read as ignore? Use "
@@ -67,21 +67,21 @@ def binary_hint(classes: ClassSet) -> str:
 
 
 def class_weights(weighting: str, counts: np.ndarray) -> list[float]:
-    """Class weights of the training set; a class that never occurs gets 0.
+    """Computes class weights from the training set; a class that never occurs gets 0.
 
     Args:
-        weighting: `median_frequency` (Eigen & Fergus, 2015, as SegNet uses it: pixels of the
-            class / pixels of the images that have it, median over classes / that); `enet`
-            (Paszke et al., 2016: 1 / ln(1.02 + share of labeled pixels)); `effective_number` (Cui
-            et al., 2019: (1 - b) / (1 - b^n) with b = 0.99 and n in images' worth of pixels,
-            scaled to mean 1).
+        weighting: `median_frequency` (Eigen & Fergus, 2015, as used by SegNet: frequency is pixels
+            of the class / pixels of the images that contain it; weight is median frequency /
+            frequency); `enet` (Paszke et al., 2016: 1 / ln(1.02 + share of labeled pixels));
+            `effective_number` (Cui et al., 2019: (1 - b) / (1 - b^n) with b = 0.99 and n in
+            units of one image's pixels, scaled to mean 1).
         counts: as from `pixel_counts`.
 
     Returns:
         One weight per class.
 
     Raises:
-        ValueError: no such weighting.
+        ValueError: unknown weighting.
     """
     per_image = counts.sum(axis=1, keepdims=True)
     pixels = counts[:, :-1].sum(axis=0)

@@ -1,9 +1,9 @@
-"""Decoded frames kept as raw bytes: on disk, read by memory map and shared by all runs, or in RAM.
+"""Decoded frames stored as raw bytes: in RAM, or on disk, memory-mapped and shared by all runs.
 
-A cache is a folder named after a fingerprint of what it holds, with `frames.bin` (image, mask,
-image, mask, ... as uint8) and `meta.json`. It is built in a folder beside it under a lock, and
-renamed when complete, so a reader never sees half of one. Whatever goes wrong, training goes on
-without a cache, with a warning.
+A cache is a folder named after a fingerprint of its content, with `frames.bin` (image, mask,
+image, mask, ... as uint8) and `meta.json`. It is built under a lock in a folder next to it and
+renamed when complete, so a reader never sees an incomplete cache. If anything fails, training
+continues without a cache, with a warning.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from typing import Any
 
 import numpy as np
 
-from segbench.console import progress
 from segbench.data.dataset import Arrays, Frames
 from segbench.errors import CacheError
-from segbench.machine import cores, free_memory
-from segbench.storage import clear_drafts, replacing, waiting_for
+from segbench.system.console import progress
+from segbench.system.machine import cores, free_memory
+from segbench.system.storage import clear_drafts, replacing, waiting_for
 
 FORMAT = 3  # 3: 16 bits are rounded to 8, and palettes of every container are read
-_VERIFIED_BYTES = 1 << 28  # at most so much is compared with its checksums on opening
+_VERIFIED_BYTES = 1 << 28  # maximum compared with checksums on opening
 _SPARE_BYTES = 1 << 28  # left free on the disk, and in memory
 _log = logging.getLogger(__name__)
 
@@ -40,11 +40,11 @@ class DiskFrames(Frames):
     """Frames of a complete cache folder; reads are views of a memory map.
 
     Args:
-        folder: the cache.
-        key: fingerprint it must carry.
+        folder: the cache folder.
+        key: the expected fingerprint.
 
-    Raises:
-        CacheError: it is missing, of another format or key, cut short, or damaged.
+        Raises:
+        CacheError: it is missing, truncated, damaged, or of another format or key.
     """
 
     def __init__(self, folder: Path, key: str) -> None:
@@ -65,8 +65,8 @@ class DiskFrames(Frames):
         if len(self._bytes) != self.offsets[-1]:
             raise CacheError(f"{len(self._bytes)} bytes instead of {self.offsets[-1]}")
         self._verify(checksums)
-        with suppress(OSError):  # of another user
-            os.utime(folder)  # the least recently used cache is the first to go
+        with suppress(OSError):  # owned by another user
+            os.utime(folder)  # the least recently used cache is deleted first
 
     def __len__(self) -> int:
         return len(self.shapes)
@@ -118,8 +118,10 @@ class MemoryFrames(Frames):
 
 
 def cached_in_memory(frames: Frames, limit: int, label: str) -> Frames:
-    """Decodes all frames into RAM; returns `frames` with a warning if they exceed `limit` bytes
-    or the free memory."""
+    """Decodes all frames into RAM.
+
+    Returns `frames` with a warning if they exceed `limit` bytes or the free memory.
+    """
     free = free_memory()
     room = limit if free is None else min(limit, free - _SPARE_BYTES)
     arrays: list[Arrays] = []
@@ -140,20 +142,20 @@ def cached_in_memory(frames: Frames, limit: int, label: str) -> Frames:
 
 
 def cached_on_disk(frames: Frames, key: str, folder: Path, limit: int, label: str) -> Frames:
-    """Opens the cache of `key` in `folder`, building it first if need be.
+    """Opens the cache of `key` in `folder`, building it first if needed.
 
-    Runs that want the same cache at once wait for the one that builds it; should that one die,
-    the next builds it.
+    Runs that need the same cache at the same time wait for the one that builds it; if that one
+    dies, the next one builds it.
 
     Args:
-        frames: where the frames come from.
+        frames: the frames to cache.
         key: fingerprint of what `frames` reads.
-        folder: holds all caches.
-        limit: bytes that all caches in `folder` may take; the least recently used are deleted.
-        label: what to call the frames in messages.
+        folder: folder of all caches.
+        limit: maximum bytes of all caches in `folder`; the least recently used are deleted.
+        label: name of the frames in messages.
 
     Returns:
-        The cached frames, or `frames` with a warning when there is no room or no right to write.
+        The cached frames, or `frames` with a warning if there is no space or no permission.
     """
     target = folder / key
     try:
@@ -164,7 +166,7 @@ def cached_on_disk(frames: Frames, key: str, folder: Path, limit: int, label: st
                 _log.warning("cache %s: %s; building it again", target, error)
         with waiting_for(folder / f"{key}.lock", f"another run that builds {target}"):
             try:
-                return DiskFrames(target, key)  # another run may have built it meanwhile
+                return DiskFrames(target, key)  # another run may have built it in the meantime
             except CacheError:
                 _build(frames, key, folder, limit, label)
                 return DiskFrames(target, key)
@@ -174,7 +176,7 @@ def cached_on_disk(frames: Frames, key: str, folder: Path, limit: int, label: st
 
 
 def _build(frames: Frames, key: str, folder: Path, limit: int, label: str) -> None:
-    clear_drafts(folder, key)  # of a run that died; we hold the lock
+    clear_drafts(folder, key)  # of a run that died; this process has the lock
     target = folder / key
     shutil.rmtree(target, ignore_errors=True)
     with replacing(target) as draft:
@@ -205,10 +207,10 @@ def _write(frames: Frames, key: str, folder: Path, limit: int, label: str) -> in
 
 
 def _make_room(folder: Path, needed: int, limit: int) -> None:
-    """Deletes the least recently used caches until `needed` bytes fit.
+    """Deletes the least recently used caches until there is room for `needed` bytes.
 
     Raises:
-        CacheError: they cannot fit.
+        CacheError: there is not enough room.
     """
     if needed > limit:
         raise CacheError(f"needs about {_size(needed)}, cache_limit_gb allows {_size(limit)}")
@@ -225,14 +227,14 @@ def _make_room(folder: Path, needed: int, limit: int) -> None:
 
 
 def _is_cache(folder: Path) -> bool:
-    """Whether a folder has the files of a complete cache, and none that somebody else put there."""
-    if not folder.is_dir() or folder.name.startswith("."):  # a draft
+    """Whether a folder has exactly the files of a complete cache and nothing else."""
+    if not folder.is_dir() or folder.name.startswith("."):  # incomplete
         return False
     return {file.name for file in folder.iterdir()} == {"frames.bin", "meta.json"}
 
 
 def _decoded(frames: Frames, label: str) -> Iterator[Arrays]:
-    """All frames in order, decoded by as many threads as there are cores, few at a time."""
+    """All frames in order, decoded with one thread per core, a few at a time."""
     workers = cores()
     ahead: deque[Future[Arrays]] = deque()
     label = f"Decoding {label} once"
@@ -251,7 +253,7 @@ def _decoded(frames: Frames, label: str) -> Iterator[Arrays]:
 
 
 def _sides(shape: Any, count: int) -> tuple[int, ...]:
-    """The shape of an array as meta.json holds it."""
+    """The shape of an array as stored in meta.json."""
     sides = tuple(int(side) for side in shape)
     if len(sides) != count or min(sides) < 1:
         raise ValueError(f"a shape of {shape}")
@@ -259,7 +261,7 @@ def _sides(shape: Any, count: int) -> tuple[int, ...]:
 
 
 def _estimate(frames: Frames, done: int, total: int) -> int:
-    """Bytes still to come, judged by the frames so far."""
+    """Estimated number of remaining bytes, from the frames so far."""
     return total // done * (len(frames) - done)
 
 

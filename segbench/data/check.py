@@ -1,4 +1,4 @@
-"""Reads every file of a data set once and finds what would corrupt a result."""
+"""Reads every file of a data set once and reports what would corrupt a result."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from typing import Any
 import cv2
 import numpy as np
 
-from segbench.console import progress
 from segbench.data.about import incomplete
 from segbench.data.balance import binary_hint
 from segbench.data.dataset import SPLITS, Record, Source
@@ -23,21 +22,22 @@ from segbench.data.frames import SourceFrames
 from segbench.data.oddities import Oddities, dark_range, oddities_of
 from segbench.data.sources.folder import Folder
 from segbench.errors import DataError, UnpairedError
-from segbench.machine import cores
+from segbench.system.console import progress
+from segbench.system.machine import cores
 
 _LOSSY = (".jpg", ".jpeg", ".webp")
 
 
 @dataclass
 class Measured:
-    """What one image gave; `sums` and `squares` are over its pixels, per channel of 0..1 RGB."""
+    """Measurements of one image; `sums` and `squares` are over its pixels, per channel in 0..1."""
 
     counts: np.ndarray
     digest: str
     size: tuple[int, int]
     sums: np.ndarray
     squares: np.ndarray
-    orientation: int  # of EXIF
+    orientation: int  # EXIF orientation
     image: Oddities
     mask: Oddities
 
@@ -46,7 +46,7 @@ def check(source: Source) -> tuple[list[Finding], dict[str, SplitStatistics]]:
     """Checks all splits of a source.
 
     Returns:
-        What was found, errors first, hints last, and the statistics of every split.
+        The findings, errors first and hints last, and the statistics of every split.
     """
     findings: list[Finding] = []
     statistics: dict[str, SplitStatistics] = {}
@@ -87,7 +87,7 @@ def _measure(
     frames = SourceFrames(source, records)
     good: list[Record] = []
     measured: list[Measured] = []
-    robust = getattr(source, "threshold", None) is not None  # compression moves no threshold
+    robust = getattr(source, "threshold", None) is not None  # then compression has no effect
     lossy = [] if robust else [str(r.mask) for r in records if _is_lossy(r)]
     if lossy:
         text = (
@@ -109,7 +109,7 @@ def _measure(
 
 
 def _oddities(split: str, records: list[Record], measured: list[Measured]) -> list[Finding]:
-    """What is read without an error, but perhaps not as it was meant."""
+    """Findings about files that are read without an error, but perhaps not as intended."""
     both = list(zip(records, measured, strict=True))
     found = []
     if turned := [str(r.image) for r, m in both if m.orientation != 1]:
@@ -134,7 +134,7 @@ def _oddities(split: str, records: list[Record], measured: list[Measured]) -> li
 
 
 def _read_all(frames: SourceFrames, split: str) -> Iterator[Measured | DataError]:
-    """Measures all frames in order on all cores, few at a time."""
+    """Measures all frames in order on all cores, a few at a time."""
 
     def measure(index: int) -> Measured | DataError:
         try:
@@ -214,7 +214,7 @@ def _refined(kind: str, record: Record, num_classes: int) -> str:
         return kind
     try:
         raw: Any = read_raw_mask(record.mask)
-    except DataError:  # its values are no labels at all
+    except DataError:  # its values are not labels
         return kind
     values = np.unique(raw.reshape(-1, raw.shape[2]), axis=0) if raw.ndim == 3 else np.unique(raw)
     return "interpolated" if len(values) > 2 * num_classes + 8 else kind

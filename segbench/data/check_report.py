@@ -1,4 +1,4 @@
-"""What `segbench.check_data` writes: report (Markdown, JSON), pairs (CSV), histogram, samples."""
+"""Reports of `segbench.check_data`: text (Markdown, JSON), pairs (CSV), histogram, samples."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from segbench.data.dataset import Source
 from segbench.data.findings import Finding, SplitStatistics
 from segbench.data.preview import sheet
 from segbench.errors import DataError
-from segbench.escaping import markdown as escaped
-from segbench.figures import label, plain_text
-from segbench.storage import replacing_all, write_png, write_text
+from segbench.system.escaping import markdown as escaped
+from segbench.system.figures import label, plain_text
+from segbench.system.storage import replacing_all, write_png, write_text
 
 _SHOWN_FILES = 10
 _SHEET = 12
@@ -75,7 +75,7 @@ def summarize(source: Source, findings: list[Finding], statistics: Statistics) -
 
 
 def markdown(summary: dict[str, Any]) -> str:
-    """The report for people."""
+    """Formats the report as Markdown."""
     comparable = "" if summary["comparable"] else " (not comparable with published scores)"
     lines = [
         f"# Data check: {escaped(summary['protocol'])}{comparable}",
@@ -121,7 +121,7 @@ def _class_tables(summary: dict[str, Any]) -> list[str]:
 
 
 def write_pairs(path: Path, source: Source, statistics: Statistics) -> None:
-    """The pairs as CSV, which `data=folder data.table=...` reads back."""
+    """Writes the pairs as CSV, which `data=folder data.table=...` can read."""
     root: Path | None = getattr(source, "root", None)
 
     def shown(file: Path | None) -> str:
@@ -141,7 +141,7 @@ def write_pairs(path: Path, source: Source, statistics: Statistics) -> None:
 
 @plain_text()
 def write_histogram(path: Path, source: Source, statistics: Statistics) -> None:
-    """Pixel share of every class in every split, on a logarithmic axis."""
+    """Plots the pixel share of every class in every split, on a logarithmic axis."""
     from matplotlib.figure import Figure
 
     names = [*map(label, source.classes.names), "ignore"]
@@ -162,7 +162,7 @@ def write_histogram(path: Path, source: Source, statistics: Statistics) -> None:
 
 
 def write_samples(path: Path, source: Source, statistics: Statistics) -> None:
-    """A sheet of images and painted masks, spread over the splits."""
+    """Writes a sheet of images and painted masks from all splits."""
     samples = []
     for split, measured in statistics.items():
         count = max(1, _SHEET // len(statistics))
@@ -171,6 +171,6 @@ def write_samples(path: Path, source: Source, statistics: Statistics) -> None:
             try:
                 samples.append((f"{split} {record.name}", source.read(record)))
             except DataError:
-                continue  # its fault is in the findings
+                continue  # its problem is already in the findings
     if samples:
         write_png(path, sheet(samples, source.classes))

@@ -1,7 +1,7 @@
 """The classes of a data set: names, colors, and the conversions between colors and ids.
 
 A `ClassSet` is the only source of `num_classes` and `ignore_index`: no model, loss or
-metric states them again.
+metric config repeats them.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ import numpy as np
 from segbench.errors import DataError
 
 RGB = tuple[int, int, int]
-LONGEST_NAME = 200  # bytes of a class name: file systems take 255
-_BAND = 1 << 15  # pixels encoded at a time, so that temporaries stay in the processor's cache
+LONGEST_NAME = 200  # bytes of a class name; file systems allow 255
+_BAND = 1 << 15  # pixels encoded at a time, so that temporaries stay in the CPU cache
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class ClassSet:
     Args:
         names: class names; position = class id, `0..num_classes-1`.
         colors: one RGB triple (0-255) per class, all different.
-        ignore_index: the id of unlabeled pixels in memory; it is never predicted or scored.
+        ignore_index: the id of unlabeled pixels in memory, 0..255; never predicted or scored.
         void_color: RGB of unlabeled pixels, different from every class color.
 
     Raises:
@@ -70,17 +70,17 @@ class ClassSet:
         return len(self.names)
 
     def encode(self, rgb: np.ndarray, where: str = "mask") -> np.ndarray:
-        """Turns a color mask into class ids.
+        """Converts a color mask to class ids.
 
         Args:
             rgb: uint8 `[H, W, 3]`.
-            where: what to call the mask in an error, usually its path.
+            where: name of the mask in errors, usually its path.
 
         Returns:
             uint8 `[H, W]`; `void_color` becomes `ignore_index`.
 
         Raises:
-            DataError: a color belongs to no class; the three nearest classes are named.
+            DataError: a color belongs to no class; the message names the three closest classes.
         """
         table = _id_of_color(self)
         flat = np.ascontiguousarray(rgb, np.uint8).reshape(-1, 3)
@@ -88,12 +88,12 @@ class ClassSet:
         for start in range(0, len(flat), _BAND):
             band = table.take(pack(flat[start : start + _BAND]))
             if band.min() < 0:
-                strange = flat[table.take(pack(flat)) < 0]
-                raise DataError(self._strangers(strange, len(flat), where), "color")
+                unknown = flat[table.take(pack(flat)) < 0]
+                raise DataError(self._unknown_colors(unknown, len(flat), where), "color")
             ids[start : start + _BAND] = band
         return ids.reshape(rgb.shape[:-1])
 
-    def _strangers(self, pixels: np.ndarray, total: int, where: str) -> str:
+    def _unknown_colors(self, pixels: np.ndarray, total: int, where: str) -> str:
         colors, counts = np.unique(pixels, axis=0, return_counts=True)
         color = colors[counts.argmax()]
         distance = np.linalg.norm(np.array(self.colors, float) - color, axis=1)
@@ -108,7 +108,7 @@ class ClassSet:
         )
 
     def decode(self, ids: np.ndarray) -> np.ndarray:
-        """Paints class ids.
+        """Converts class ids to colors.
 
         Args:
             ids: integer `[..., H, W]`; ids outside the class set get `void_color`.
@@ -121,7 +121,7 @@ class ClassSet:
         return palette[np.where((ids < 0) | (ids > 255), 255, ids).astype(np.uint8)]
 
     def check(self, ids: np.ndarray, where: str = "mask") -> None:
-        """Raises `DataError` naming `where` and the values if `ids` contains an unknown label."""
+        """Raises `DataError` with `where` and the values if `ids` contains an unknown label."""
         present = np.unique(ids)
         bad = present[
             ((present < 0) | (present >= self.num_classes)) & (present != self.ignore_index)
@@ -135,7 +135,7 @@ class ClassSet:
             )
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain types only, for checkpoints and result files."""
+        """Converts to plain types, for checkpoints and result files."""
         return {
             "names": list(self.names),
             "colors": [list(color) for color in self.colors],
@@ -150,7 +150,7 @@ class ClassSet:
 
 
 def name_problems(names: Sequence[str]) -> list[str]:
-    """What is wrong with class names, which become names of files, columns and legends."""
+    """Problems with class names, which are used as names of files, columns and legends."""
     return [
         f"the class name {str(name)[:40]!r} is empty, has control characters or takes more than "
         f"{LONGEST_NAME} bytes"
@@ -162,7 +162,7 @@ def name_problems(names: Sequence[str]) -> list[str]:
 
 
 def parse_color(color: Any) -> RGB:
-    """The color that a config gives; ValueError if it is not three whole numbers of 0..255."""
+    """Parses a color in a config; raises ValueError unless it is three integers in 0..255."""
     channels = tuple(color) if isinstance(color, Sequence) and not isinstance(color, str) else ()
     whole = all(isinstance(c, int | np.integer) and 0 <= c <= 255 for c in channels)
     if len(channels) != 3 or not whole:
@@ -181,6 +181,6 @@ def _id_of_color(classes: ClassSet) -> np.ndarray:
 
 
 def pack(rgb: np.ndarray) -> np.ndarray:
-    """Position of uint8 `[..., 3]` colors in a table of 2^24, R + 2^8 G + 2^16 B; uint32 `[N]`."""
+    """Index of uint8 `[..., 3]` colors in a table of 2^24, R + 2^8 G + 2^16 B; uint32 `[N]`."""
     flat = np.ascontiguousarray(rgb, np.uint8).reshape(1, -1, 3)
     return (cv2.cvtColor(flat, cv2.COLOR_RGB2RGBA).view("<u4") & 0xFFFFFF).ravel()

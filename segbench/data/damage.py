@@ -1,4 +1,4 @@
-"""The parts of PNG and JPEG files, and damage that decoders do not notice."""
+"""Parses the structure of PNG and JPEG files and finds damage that decoders do not notice."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from segbench.errors import DataError
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 JPEG_MAGIC = b"\xff\xd8"
 PNG_PALETTE = 3  # color type
-# Within the compressed data of a JPEG, FF is followed by 00 or by a restart mark (D0 to D7).
+# In the compressed data of a JPEG, FF is followed by 00 or by a restart marker (D0 to D7).
 _JPEG_MARK = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
-_MOST_PACKED = 1040  # bytes out of one byte, of the compression of PNG
-_MOST_JPEG = 4096  # pixels out of one byte: blocks of 64 of one color take a bit or more
+_MOST_PACKED = 1040  # maximum decompressed bytes per byte in a PNG
+_MOST_JPEG = 4096  # maximum pixels per byte: a uniform block of 64 takes a bit or more
 _APP1, _SCAN, _END, _ALONE = 0xE1, 0xDA, 0xD9, 0x01
 _PNG_TEXT = (b"tEXt", b"zTXt", b"iTXt")
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
 
 def check_whole(data: bytes, path: Path | None) -> None:
-    """Refuses a damaged file before a decoder makes something of it.
+    """Refuses a damaged file before it is decoded.
 
-    Decoders pad what is missing, Pillow does not compare the checksums of a PNG, and OpenCV takes
-    memory for as many bytes as a PNG claims to have. What follows the end of an image (the video
-    of a motion photo, the maker's notes of a camera) is no damage.
+    Decoders pad missing data, Pillow does not verify the checksums of a PNG, and OpenCV allocates
+    as much memory as a PNG claims to need. Data after the end of an image (the video of a motion
+    photo, the maker notes of a camera) is not damage.
 
     Args:
         data: the bytes of the file.
-        path: what to call it in an error.
+        path: name of the file in errors.
 
     Raises:
-        DataError: the file is empty, cut short, or its checksums do not fit.
+        DataError: the file is empty or truncated, or a checksum does not match.
     """
     if not data:
         raise _truncated(data, path)
@@ -49,7 +49,7 @@ def check_whole(data: bytes, path: Path | None) -> None:
 
 
 def has_exif(data: bytes) -> bool:
-    """Whether a file may have an EXIF orientation, looked up where its container keeps it."""
+    """Whether a file may have an EXIF orientation, by looking where its container stores it."""
     if data.startswith(PNG_MAGIC):
         return any(
             kind == b"eXIf" or (kind in _PNG_TEXT and b"type exif" in data[start:end])
@@ -59,14 +59,14 @@ def has_exif(data: bytes) -> bool:
         for mark, start in _jpeg_parts(data):
             if mark == _APP1 and data[start + 2 : start + 6] == b"Exif":
                 return True
-            if mark == _SCAN:  # pixels from here on
+            if mark == _SCAN:  # pixel data follows
                 return False
         return False
     return b"EXIF" in data or b"Exif" in data
 
 
 def _png_parts(data: bytes) -> Iterator[tuple[bytes, int, int]]:
-    """Kind, begin and end of the content of each part; the last may reach beyond the file."""
+    """Type, start and end of each chunk's content; the last one may extend beyond the file."""
     position, end_of_file = len(PNG_MAGIC), len(data)
     while position + 12 <= end_of_file:
         length, kind = struct.unpack_from(">I4s", data, position)
@@ -77,7 +77,7 @@ def _png_parts(data: bytes) -> Iterator[tuple[bytes, int, int]]:
 
 
 def _jpeg_parts(data: bytes) -> Iterator[tuple[int, int]]:
-    """Mark and place behind it of each segment, the end of the image included."""
+    """Marker and end offset of each segment, including the end of the image."""
     position = 2
     while (found := _JPEG_MARK.search(data, position)) is not None:
         mark, position = data[found.end() - 1], found.end()
@@ -96,7 +96,7 @@ def _check_bmp(data: bytes, path: Path | None) -> None:
 
 
 def _check_png(data: bytes, path: Path | None) -> None:
-    # Only pixels of whole bytes reach OpenCV, which compares their checksum itself.
+    # Only pixels with whole bytes are decoded by OpenCV, which verifies their checksum itself.
     by_pillow = len(data) > 25 and (data[24] < 8 or data[25] == PNG_PALETTE)
     if len(data) > 32:
         _check_claim(data, path)
@@ -119,7 +119,7 @@ def _check_png(data: bytes, path: Path | None) -> None:
 
 
 def _check_claim(data: bytes, path: Path | None) -> None:
-    """Refuses a PNG that claims more pixels than its bytes can have been packed from."""
+    """Refuses a PNG that claims more pixels than its bytes can contain."""
     width, height, depth, color_type = struct.unpack_from(">IIBB", data, 16)
     bits = {2: 3, 4: 2, 6: 4}.get(color_type, 1) * depth * width
     if height * (bits // 8) > _MOST_PACKED * len(data):

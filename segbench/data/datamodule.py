@@ -1,4 +1,4 @@
-"""The loaders of one data set, for Lightning."""
+"""Lightning data module: the loaders of one data set."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ from segbench.data.fingerprint import fingerprint
 from segbench.data.frames import SourceFrames
 from segbench.data.loader import ProcessLoader, ThreadLoader, check_shared_memory
 from segbench.data.oddities import warn_of_dark
-from segbench.data.preview import sheet
+from segbench.data.preview import sheet, spread_samples
 from segbench.data.transforms import Augmentation
 from segbench.errors import DataError
-from segbench.machine import cache_folder, cores, expanded
-from segbench.storage import write_png
+from segbench.system.machine import cache_folder, cores, expanded
+from segbench.system.storage import write_png
 
 _log = logging.getLogger(__name__)
 Loader = ThreadLoader | ProcessLoader | DeviceLoader
@@ -38,37 +38,37 @@ Loader = ThreadLoader | ProcessLoader | DeviceLoader
 class SegmentationData(pl.LightningDataModule):
     """Train, val and test loaders of a source.
 
-    Batches are uint8 (see `collate`): the task normalizes with `mean` and `std` and widens the
+    Batches are uint8 (see `collate`): the task normalizes with `mean` and `std` and casts the
     masks on the device. Use `Trainer(use_distributed_sampler=False)`: the samplers of this module
-    already split the images among the ranks.
+    already split the images across ranks.
 
     Args:
         source: the data set.
         seed: seed of the run; draws depend on (seed, epoch, index) alone.
         batch_size: images per step and device.
-        eval_batch_size: images per step and device in val and test; None takes one on a CPU, and on
+        eval_batch_size: images per step and device in val and test; None uses one on a CPU, and on
             a GPU as many as have the pixels of a training batch.
         num_workers: loading threads or processes per rank; 0 loads in the training process; None
-            takes the cores to spare.
-        workers: `thread` or `process`; `auto` takes threads once frames come from a cache.
+            uses the spare cores.
+        workers: `thread` or `process`; `auto` uses threads once frames come from a cache.
         crop_size: `(H, W)` of training images in pixels; None = whole frames.
-        scale_range: random scale factors of training frames.
+        scale_range: range of the random scale factors of training frames.
         cat_max_ratio, class_uniform, hflip: see `ScaleCrop`.
         color_jitter, blur, noise, cutout: see `Augmentation`.
         resize: `(H, W)` to which all images are resized, in training and evaluation; None keeps
-            them. Scores are still taken at original resolution: val and test masks keep theirs.
+            their size. Scores are always at original resolution: val and test masks keep theirs.
         mean: RGB mean, of values in 0..1.
         std: RGB standard deviation, of values in 0..1.
-        cache: where decoded frames of train and val are kept: `disk`, `ram` or `none`.
+        cache: where decoded frames of train and val are cached: `disk`, `ram` or `none`.
         cache_dir: folder of disk caches; None = `machine.cache_folder()`. Without a home folder
-            there is none, and nothing is kept on the disk.
-        cache_limit_gb: what all caches together may take, in 10^9 bytes.
+            there is no such folder, and nothing is cached on disk.
+        cache_limit_gb: maximum size of all caches together, in 10^9 bytes.
         frames_on_device: keep the training frames on the GPU and augment there.
         pin_memory: page-locked batches; None = with CUDA.
-        preview: whether the verb that trains is to call `write_preview`.
+        preview: whether `segbench.train` should call `write_preview`.
 
     Raises:
-        ValueError: arguments out of range, all of them named.
+        ValueError: arguments are out of range; the message names all of them.
     """
 
     def __init__(
@@ -130,39 +130,39 @@ class SegmentationData(pl.LightningDataModule):
             image_fill=(red, green, blue),
             ignore_index=source.classes.ignore_index,
         )
-        self.device: torch.device | None = None  # of the batches, where no Trainer says it
+        self.device: torch.device | None = None  # device of the batches, if there is no Trainer
+        self._records: dict[str, list[Record]] = {}
         self._datasets: dict[str, SegmentationDataset] = {}
         self._train_loader: Loader | None = None
 
     def records(self, split: str) -> list[Record]:
-        """The images of a split; their order is that of `index` in the batches."""
+        """The images of a split, in the order of `index` in the batches."""
         return self.dataset(split).records
 
+    def source_records(self, split: str) -> list[Record]:
+        """The same, but without building a cache; DataError if there are none."""
+        if not (records := self._records.get(split) or self.source.records(split)):
+            raise DataError(f"the {split} split of {self.source.protocol} is empty")
+        self._records[split] = records
+        return records
+
     def fingerprint(self, split: str) -> str:
-        """Fingerprint of a split by content; see `fingerprint`."""
+        """Fingerprint of a split's content; see `fingerprint`."""
         return self._fingerprint(self.records(split))
 
     def class_weights(self, weighting: str) -> list[float]:
-        """Weights of the classes in the training set; see `balance.class_weights`."""
+        """Class weights from the training set; see `balance.class_weights`."""
         counts = pixel_counts(self.dataset("train").frames, self.classes.num_classes)
         return class_weights(weighting, counts)
 
     def write_preview(self, path: Path, count: int = 12) -> None:
         """Writes a sheet of augmented training samples as PNG."""
-        dataset = self.dataset("train")
-        samples = []
-        for index in range(0, len(dataset), max(1, len(dataset) // count))[:count]:
-            sample = dataset[0, index]
-            arrays = (sample["image"].permute(1, 2, 0).numpy(), sample["mask"].numpy())
-            samples.append((sample["name"], arrays))
-        write_png(path, sheet(samples, self.classes))
+        write_png(path, sheet(spread_samples(self.dataset("train"), count), self.classes))
 
     def dataset(self, split: str) -> SegmentationDataset:
-        """The data set of train (augmented), val or test; builds its cache when first asked."""
+        """The data set of train (augmented), val or test; builds its cache on first use."""
         if split not in self._datasets:
-            records = self.source.records(split)
-            if not records:
-                raise DataError(f"the {split} split of {self.source.protocol} is empty")
+            records = self.source_records(split)
             transform = self.augmentation if split == "train" else None
             frames = self._frames(split, records)
             if split == "train":
@@ -172,21 +172,21 @@ class SegmentationData(pl.LightningDataModule):
         return self._datasets[split]
 
     def train_dataloader(self) -> Loader:
-        """Shuffled, augmented; the last incomplete batch is dropped."""
+        """Shuffled and augmented; an incomplete last batch is dropped."""
         if self._train_loader is None:
             self._train_loader = self._loader("train")
         return self._train_loader
 
     def val_dataloader(self) -> Loader:
-        """In order; every image exactly once over all ranks."""
+        """In order; every image exactly once across all ranks."""
         return self._loader("val")
 
     def test_dataloader(self) -> Loader:
-        """In order; every image exactly once over all ranks."""
+        """In order; every image exactly once across all ranks."""
         return self._loader("test")
 
     def teardown(self, stage: str) -> None:
-        """Stops what is being loaded for an epoch that will not come."""
+        """Stops prefetching for an epoch that will not be run."""
         if isinstance(self._train_loader, ThreadLoader):
             self._train_loader.close()
 
@@ -196,7 +196,7 @@ class SegmentationData(pl.LightningDataModule):
         if self.eval_batch_size is not None:
             return self.eval_batch_size
         if device is None or device.type != "cuda":
-            return 1  # a CPU is no faster with more
+            return 1  # a larger batch is not faster on a CPU
         crop = self.augmentation.scale_crop.crop_size
         if crop is None:
             return self.batch_size
@@ -210,7 +210,7 @@ class SegmentationData(pl.LightningDataModule):
         train = split == "train"
         frames = SourceFrames(self.source, records, self.resize, resize_mask=train)
         label = f"{self.source.protocol}/{split}"
-        if self.cache == "none" or split == "test":  # test is read once
+        if self.cache == "none" or split == "test":  # test is read only once
             return frames
         if self.cache == "ram":
             return cached_in_memory(frames, self.cache_limit, label)
@@ -241,7 +241,7 @@ class SegmentationData(pl.LightningDataModule):
             )
         is_cut = batch_size == 1 or self.augmentation.scale_crop.crop_size is not None
         if train and not is_cut and not isinstance(dataset.frames, SourceFrames):
-            _check_sizes(dataset)  # else the first batch of several sizes says it
+            _check_sizes(dataset)  # otherwise the first batch of mixed sizes raises the error
         device = self._device()
         if train and self.frames_on_device and device is not None:
             return DeviceLoader(dataset, batch_size, sampler, device)
@@ -289,12 +289,12 @@ class SegmentationData(pl.LightningDataModule):
 
 
 def _epochs(trainer: pl.Trainer | None) -> int:
-    """How many epochs the training loader may look forward to."""
+    """How many epochs ahead the training loader may prefetch."""
     limit = trainer.max_epochs if trainer is not None else 1
     return sys.maxsize if limit is None or limit < 0 else limit
 
 
 def _check_sizes(dataset: SegmentationDataset) -> None:
-    """Refuses frames of several sizes."""
+    """Raises DataError if the frames have different sizes."""
     shapes = (dataset.frames.read(index)[0].shape for index in range(len(dataset)))
     check_one_size(zip((record.name for record in dataset.records), shapes, strict=True))

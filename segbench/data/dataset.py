@@ -1,4 +1,4 @@
-"""Records, samples, the map-style data set and the sampler that feeds it."""
+"""Records, samples, the map-style data set and its sampler."""
 
 from __future__ import annotations
 
@@ -20,13 +20,13 @@ SPLITS = ("train", "val", "test")
 
 @dataclass(frozen=True)
 class Record:
-    """One image of a split, before anything is read.
+    """One image of a split, before its files are read.
 
     Args:
-        name: unique in the split; result files and predictions are named after it.
+        name: unique in the split; used in result files and for prediction files.
         group: what images are correlated within (drive, city, patient).
-        image: path of the image; None for a generated one.
-        mask: path of the mask; None when unlabeled or generated.
+        image: path of the image; None if it is generated.
+        mask: path of the mask; None if unlabeled or generated.
         index: position, used by generated sources.
     """
 
@@ -38,9 +38,9 @@ class Record:
 
 
 class Sample(TypedDict):
-    """What the data set returns: uint8 `[3, H, W]` RGB, uint8 `[H, W]` class ids, and origin.
+    """An item of the data set: uint8 `[3, H, W]` RGB, uint8 `[H, W]` class ids, and its origin.
 
-    `image` is stored channels-last (a view of `[H, W, 3]`), which a batch keeps.
+    `image` is in channels-last memory (a view of `[H, W, 3]`), which a batch preserves.
     """
 
     image: torch.Tensor
@@ -51,22 +51,23 @@ class Sample(TypedDict):
 
 
 class Source(Protocol):
-    """A data set on disk (or generated): what every file of `conf/data` builds.
+    """A data set on disk (or generated): what every `_target_` in `conf/data` must provide.
 
-    A class of yours needs these members and no base class. It is read from several threads or
-    processes at once. What it takes as arguments are keys of its YAML. It may also have:
+    Your class needs these members but no base class. It must be thread-safe and picklable, because
+    several threads or processes read from it. Its arguments are the keys of its YAML. It may also
+    have:
 
-    - `terms`, a class attribute: what the license of the data says of weights learned from it, for
+    - `terms`, a class attribute: what the license of the data says about weights trained on it, for
       the model card;
-    - `found_label_map`, `dict[str, int] | None`: class id by raw label, where the data set itself
-      says it, for result.json;
-    - `root`, a path: where `segbench.check_data` looks for files that no record names.
+    - `found_label_map`, `dict[str, int] | None`: class id by raw label, if the data set itself
+      defines it, for result.json;
+    - `root`, a path: where `segbench.check_data` looks for files that belong to no record.
 
     Attributes:
         classes: the classes; the only source of their number and of `ignore_index`.
-        protocol: name and version of the labels (`camvid-11`). Runs of different protocols never
-            share a table.
-        comparable: whether scores may be put beside published ones: the official images, labels
+        protocol: name and version of the labels (`camvid-11`). Runs of different protocols are
+            never in the same table.
+        comparable: whether scores may be compared with published ones: official images, labels
             and splits.
     """
 
@@ -84,12 +85,12 @@ class Source(Protocol):
             Ordered by group, then by time, the same at every call. Names are unique in the split.
             Empty if the data set has no such split.
 
-        Raises:
-            DataError: files are missing; all of them are named.
+            Raises:
+            DataError: files are missing; the message names all of them.
         """
 
     def read(self, record: Record) -> Arrays:
-        """One image and its mask, as viewers show them (EXIF orientation applied).
+        """Reads one image and its mask, as viewers display them (EXIF orientation applied).
 
         Args:
             record: one of `records`.
@@ -98,18 +99,18 @@ class Source(Protocol):
             uint8 `[H, W, 3]` RGB and uint8 `[H, W]` class ids, `ignore_index` where unlabeled.
 
         Raises:
-            DataError: a file is damaged, or has a label of no class; file and label are named.
+            DataError: a file is damaged or has an unknown label; names the file and the label.
         """
 
     def fingerprint_key(self) -> str:
-        """Everything besides names and contents of files that changes what `read` returns.
+        """Everything that changes what `read` returns, apart from the names and contents of files.
 
-        The label map, say, or the version of a generator: with it, fingerprints and caches change.
+        For example the label map or the version of a generator. Fingerprints and caches use it.
         """
 
 
 class Frames(Protocol):
-    """Decoded frames of one split by position: straight from a source, or from a cache."""
+    """Decoded frames of one split by position, read from a source or from a cache."""
 
     def __len__(self) -> int:
         """Number of frames."""
@@ -119,17 +120,17 @@ class Frames(Protocol):
 
 
 class Transform(Protocol):
-    """Changes an image and its mask together; `key` (seed, epoch, index) decides all draws."""
+    """Transforms an image and its mask together; `key` (seed, epoch, index) seeds all draws."""
 
     def __call__(self, image: np.ndarray, mask: np.ndarray, key: tuple[int, int, int]) -> Arrays:
-        """Returns new arrays or views, never changes its arguments."""
+        """Returns new arrays or views; never modifies its arguments."""
 
 
 class SegmentationDataset(Dataset):
     """Map-style data set indexed by `(epoch, index)`, as `EpochSampler` yields them.
 
-    What is drawn for a sample depends on `(seed, epoch, index)` alone, so the number of
-    workers, threads or ranks, and a resume, change nothing.
+    What is drawn for a sample depends only on `(seed, epoch, index)`, so the number of workers,
+    threads or ranks, and resuming, change nothing.
 
     Args:
         records: the images of the split.
@@ -167,7 +168,7 @@ class SegmentationDataset(Dataset):
 
 
 class EpochSampler(Sampler):
-    """Yields `(epoch, index)`; the order depends on `(seed, epoch)` alone.
+    """Yields `(epoch, index)`; the order depends only on `(seed, epoch)`.
 
     Ranks take every `world_size`-th element of one order, so a global step sees the same
     images on any number of devices with the same effective batch size.
@@ -178,7 +179,7 @@ class EpochSampler(Sampler):
         shuffle: draw a new order every epoch; False keeps 0, 1, 2, ...
         rank: rank of this process.
         world_size: number of processes.
-        even: cut the order so that all ranks get the same number (training); False gives
+        even: truncate the order so that all ranks get the same number (training); False gives
             every image to exactly one rank (evaluation).
     """
 
@@ -202,7 +203,7 @@ class EpochSampler(Sampler):
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Chooses the epoch whose order the next iteration follows."""
+        """Sets the epoch whose order the next iteration uses."""
         self.epoch = epoch
 
     def __len__(self) -> int:
@@ -211,7 +212,7 @@ class EpochSampler(Sampler):
         return len(range(self.rank, self.length, self.world_size))
 
     def keys(self, epoch: int) -> list[tuple[int, int]]:
-        """What an iteration in this epoch yields."""
+        """The keys that an iteration of this epoch yields."""
         order = np.arange(self.length)
         if self.shuffle:
             order = np.random.default_rng((self.seed, epoch)).permutation(self.length)
@@ -223,19 +224,19 @@ class EpochSampler(Sampler):
 
 
 def collate(samples: list[Sample], one_size: bool = False) -> dict[str, object]:
-    """Makes a batch; no copy but the stacking.
+    """Collates samples into a batch; stacking is the only copy.
 
     Args:
         samples: the images of the batch.
-        one_size: refuse images of several sizes, as training must.
+        one_size: raise an error if the images differ in size, as training requires.
 
     Returns:
-        `image`: uint8 `[N, 3, H, W]` in channels-last memory, or a list of `[3, H, W]` when the
+        `image`: uint8 `[N, 3, H, W]` in channels-last memory, or a list of `[3, H, W]` if the
         sizes differ; `mask`: uint8 `[N, H, W]`, or a list of `[H, W]` likewise (evaluation keeps
         masks at their original resolution); `name`, `group`: lists; `index`: int64 `[N]`.
 
-    Raises:
-        DataError: several sizes, with `one_size`.
+        Raises:
+        DataError: the sizes differ, with `one_size`.
     """
     if one_size:
         check_one_size([(sample["name"], sample["mask"].shape) for sample in samples])
@@ -252,7 +253,7 @@ def collate(samples: list[Sample], one_size: bool = False) -> dict[str, object]:
 
 
 def check_one_size(images: Iterable[tuple[str, Sequence[int]]]) -> None:
-    """Raises DataError if images that shall share a batch differ in size.
+    """Raises DataError if the images of a batch differ in size.
 
     Args:
         images: name and `(H, W, ...)` of each.
@@ -270,7 +271,7 @@ def check_one_size(images: Iterable[tuple[str, Sequence[int]]]) -> None:
 
 
 def check_split(split: str, absent: Sequence[str] = ()) -> None:
-    """Raises DataError for anything but train, val, test, and for splits that a data set lacks."""
+    """Raises DataError unless split is train, val or test, or if the data set lacks this split."""
     if split not in SPLITS:
         raise DataError(f"there is no split '{split}'; expected one of {', '.join(SPLITS)}")
     if split in absent:
@@ -287,5 +288,5 @@ def _stack(tensors: list[torch.Tensor]) -> torch.Tensor | list[torch.Tensor]:
 
 
 def _own(array: np.ndarray) -> np.ndarray:
-    """A writable contiguous array: torch must not hold a view of a read-only memory map."""
+    """A writable contiguous array: torch must not wrap a view of a read-only memory map."""
     return array if array.flags.writeable and array.flags.c_contiguous else array.copy()

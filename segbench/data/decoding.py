@@ -1,20 +1,19 @@
-"""From the bytes of a file to what training and prediction see: 8-bit RGB, or true label values.
+"""Decodes the bytes of a file to what the model sees: 8-bit RGB, or raw label values.
 
-This is the only way from a file to pixels, for training, evaluation, prediction, explanation and
-export. Its rules:
+Training, evaluation, prediction, explanation and export all decode files here. The rules:
 
-- Images and masks are read as they are displayed: an EXIF orientation is applied. People draw masks
-  on the photo that their program shows them.
-- An alpha channel is dropped, and the colors are taken as they are stored, under transparent parts
-  too. `segbench.check_data` reports images in which this makes a difference.
-- Gray becomes RGB of three equal channels; a palette, CMYK and YCbCr become RGB.
-- Whole numbers of other than 8 bits keep their range: full brightness becomes 255, and what lies
-  between is rounded.
-- Floats, signed numbers, whole numbers of more than 16 bits, and two or more than three bands are
-  refused by name: their range or their colors would be guesses.
+- Images and masks are read as they are displayed: an EXIF orientation is applied, because masks are
+  drawn on the displayed photo.
+- An alpha channel is dropped, and colors are used as stored, also where they are transparent.
+  `segbench.check_data` reports images in which this makes a difference.
+- Grayscale becomes RGB with three equal channels; palettes, CMYK and YCbCr become RGB.
+- Unsigned integers of other than 8 bits keep their range: the maximum becomes 255, and values in
+  between are rounded.
+- Floats, signed integers, integers of more than 16 bits, and two or more than three bands are
+  errors that name the pixel type: their range or their colors would be guesses.
 - Of several pages or frames, the first is read; `segbench.check_data` reports these files.
-- A label is the number that is stored, the position in a palette; in GIF and BMP, whose palettes
-  also serve for gray, the gray level where all colors in use are gray.
+- A label is the stored number, or the palette index; in GIF and BMP, whose palettes are also used
+  for grayscale, it is the gray level if all colors in use are gray.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from segbench.data.damage import JPEG_MAGIC, PNG_MAGIC, check_whole
 from segbench.data.pixels import Pixels, displayed, imdecode, orientation, read_pixels, unreadable
 from segbench.errors import DataError
 
-# Which files are images. `.npy` is another, for those who name it: many folders contain arrays.
+# Extensions of image files. `.npy` is read only if named: many folders contain other arrays.
 SUFFIXES = (
     ".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff",
     ".webp",
@@ -42,7 +41,7 @@ def read_bytes(path: Path | None) -> bytes:
     if path is None:
         raise DataError("a record without a file cannot be read from disk")
     try:
-        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would never end
+        if not stat.S_ISREG(path.stat().st_mode):  # reading a pipe would block forever
             raise DataError(f"{path}: is a folder, a pipe or a device, not a file", "unreadable")
         return path.read_bytes()
     except OSError as error:
@@ -54,13 +53,13 @@ def decode_rgb(data: bytes, path: Path | None) -> np.ndarray:
 
     Args:
         data: the bytes of the file.
-        path: what to call it in an error.
+        path: name of the file in errors.
 
     Returns:
         uint8 `[H, W, 3]` RGB.
 
     Raises:
-        DataError: damaged, no image, or of a pixel type that is not read, by name.
+        DataError: damaged, not an image, or an unsupported pixel type, which is named.
     """
     check_whole(data, path)
     if not _is_plain(data):
@@ -76,17 +75,17 @@ def decode_mask(data: bytes, path: Path | None) -> np.ndarray:
 
     Args:
         data: the bytes of the file.
-        path: what to call it in an error.
+        path: name of the file in errors.
 
     Returns:
-        uint8 or uint16 `[H, W]` raw label values (of a palette: positions), or uint8 `[H, W, 3]`
+        uint8 or uint16 `[H, W]` raw label values (for a palette, indices), or uint8 `[H, W, 3]`
         RGB for a color mask.
 
-    Raises:
-        DataError: damaged or no image, or values that are no labels.
+        Raises:
+        DataError: damaged or not an image, or values that cannot be labels.
     """
     check_whole(data, path)
-    if data.startswith(PNG_MAGIC) and data[24:26] == b"\x08\0":  # gray of 8 bits, by far most
+    if data.startswith(PNG_MAGIC) and data[24:26] == b"\x08\0":  # 8-bit gray, the usual case
         mask = imdecode(data, cv2.IMREAD_GRAYSCALE)
         if mask is None:
             raise unreadable(data, path, "mask")
@@ -102,7 +101,7 @@ def decode_mask(data: bytes, path: Path | None) -> np.ndarray:
 
 
 def decode_colors(data: bytes, path: Path | None) -> np.ndarray:
-    """Decodes a color mask, or a palette image by its palette; gray is refused.
+    """Decodes a color mask, or a palette image to its colors; grayscale is an error.
 
     Returns:
         uint8 `[H, W, 3]` RGB.
@@ -117,9 +116,9 @@ def decode_colors(data: bytes, path: Path | None) -> np.ndarray:
 
 
 def _is_plain(data: bytes) -> bool:
-    """Whether OpenCV reads the colors of this file as the rules say: nearly all images."""
+    """Whether OpenCV decodes this file according to the rules: true for nearly all images."""
     if data.startswith(PNG_MAGIC):
-        return data[24:25] <= b"\x08"  # bits
+        return data[24:25] <= b"\x08"  # bit depth
     webp = data.startswith(b"RIFF") and data[8:12] == b"WEBP"
     return data.startswith((JPEG_MAGIC, b"BM")) or webp
 
@@ -148,7 +147,7 @@ def _as_rgb(pixels: Pixels, path: Path | None) -> np.ndarray:
 
 
 def _as_labels(pixels: Pixels, path: Path | None) -> np.ndarray:
-    """Whole numbers of any type as uint8 or uint16; DataError for what cannot be a label."""
+    """Integers of any type as uint8 or uint16; DataError for values that cannot be labels."""
     mask = pixels.values
     if pixels.bands not in (1, 3):
         raise DataError(

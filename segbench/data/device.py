@@ -1,7 +1,7 @@
-"""Training batches cut on the GPU, for data sets whose decoded frames fit into its memory.
+"""Crops training batches on the GPU, for data sets whose decoded frames fit into its memory.
 
-The windows are those of the CPU path: labels are identical, image values within 1 (a little
-more where contrast is raised). Per batch one small array of indices travels to the device.
+The windows are those of the CPU path: labels are identical, image values within 1 (slightly
+more if contrast is raised). Each batch transfers one small array of indices to the device.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from segbench.data.transforms import Augmentation
 from segbench.data.window import Window
 from segbench.errors import DataError
 
-SPARE = 1 << 30  # bytes that the network needs at least
+SPARE = 1 << 30  # bytes reserved for the model
 
 
 class DeviceLoader:
@@ -30,14 +30,14 @@ class DeviceLoader:
             cutout.
         batch_size: images per batch.
         sampler: yields the keys.
-        device: where the frames live.
+        device: the device that stores the frames.
 
-    Raises:
-        DataError: frames of several sizes, or more of them than the device has room for.
-        ValueError: an augmentation that only the CPU has.
+        Raises:
+        DataError: the frames differ in size, or do not fit into the memory of the device.
+        ValueError: an augmentation that is only implemented on the CPU.
     """
 
-    batch_sampler = None  # Lightning looks for one wherever it finds a sampler
+    batch_sampler = None  # Lightning expects one wherever it finds a sampler
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class DeviceLoader:
         }
 
     def _draw(self, epoch: int, index: int, frame: tuple[int, int]) -> Window:
-        """The window of a sample; the mask is read only where it has a say."""
+        """The window of a sample; the mask is read only if the window depends on it."""
         if self._draws_by_mask:
             mask = self.dataset.frames.read(index)[1]
         else:
@@ -102,11 +102,11 @@ class DeviceLoader:
     def _sent(
         self, keys: list[tuple[int, int]], windows: list[Window]
     ) -> tuple[_Axis, _Axis, torch.Tensor, torch.Tensor]:
-        """All that the device needs to know of a batch, in one copy.
+        """Uploads all that the device needs for a batch, in one copy.
 
         Returns:
-            Rows and columns; int64 `[N]`, the frames; float32 `[N, 3, 4]`, the changes of color
-            (of nothing without color_jitter).
+            Rows and columns; int64 `[N]`, the frame indices; float32 `[N, 3, 4]`, the color
+            transforms (zeros without color_jitter).
         """
         seed = self.dataset.seed
         colors = np.zeros((len(keys), 12), np.float32)
@@ -131,7 +131,7 @@ class DeviceLoader:
         """Uploads the frames on first use.
 
         Raises:
-            DataError: they have several sizes, or do not fit.
+            DataError: they differ in size, or do not fit.
         """
         if self._images is None or self._masks is None:
             image, mask = self.dataset.frames.read(0)
@@ -154,19 +154,19 @@ class DeviceLoader:
 
 
 class _Axis(NamedTuple):
-    """Where every output row, or column, comes from; `[N, output]` each, on the device."""
+    """Source index of every output row or column, `[N, output]` each, on the device."""
 
     nearest: torch.Tensor  # int64, for the mask
     low: torch.Tensor  # int64, for the image
     high: torch.Tensor  # int64, its neighbor
     weight: torch.Tensor  # float32, of the neighbor
-    inside: torch.Tensor  # bool, false where there is padding
+    inside: torch.Tensor  # bool, false in the padding
 
     @classmethod
     def unpacked(
         cls, nearest: torch.Tensor, low: torch.Tensor, weight: torch.Tensor, length: int
     ) -> _Axis:
-        """From what `_positions` returns, as int32, for a frame of this length."""
+        """Unpacks the output of `_positions`, as int32, for a frame of this length."""
         source, start = nearest.long(), low.long()
         neighbor = (start + 1).clamp_(max=length - 1)
         inside = source >= 0
@@ -201,9 +201,9 @@ def _bilinear(images: torch.Tensor, chosen: torch.Tensor, rows: _Axis, cols: _Ax
 
 
 def _recolored(image: torch.Tensor, colors: torch.Tensor) -> torch.Tensor:
-    """One matrix for each image, float32 throughout.
+    """Applies one color matrix per image, in float32 throughout.
 
-    As a matrix product it would be one of 3 x 3 for every row of every image, and in TF32.
+    A batched matrix product would multiply 3 x 3 matrices for every row of every image, in TF32.
 
     Args:
         image: float32 `[N, H, W, 3]`.
@@ -217,7 +217,7 @@ def _recolored(image: torch.Tensor, colors: torch.Tensor) -> torch.Tensor:
 
 
 def _check_room(needed: int, count: int, device: torch.device) -> None:
-    """Raises DataError where the frames would leave no room on a GPU."""
+    """Raises DataError if the frames would leave too little memory on a GPU."""
     free = _free_memory(device)
     if free is not None and needed + SPARE > free:
         raise DataError(
@@ -227,12 +227,12 @@ def _check_room(needed: int, count: int, device: torch.device) -> None:
 
 
 def _free_memory(device: torch.device) -> int | None:
-    """Bytes; None where there is nobody to ask."""
+    """Free bytes; None if unknown."""
     return torch.cuda.mem_get_info(device)[0] if device.type == "cuda" else None
 
 
 def _to(array: np.ndarray, device: torch.device) -> torch.Tensor:
-    """Copied without waiting, which CUDA does only from page-locked memory."""
+    """Copies asynchronously, for which CUDA requires page-locked memory."""
     tensor = torch.from_numpy(array)
     tensor = tensor.pin_memory() if device.type == "cuda" else tensor
     return tensor.to(device, non_blocking=True)

@@ -1,4 +1,4 @@
-"""Reading image and mask files, and saying clearly what is wrong with them."""
+"""Reads image and mask files and reports what is wrong with them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def read_rgb(path: Path | None) -> np.ndarray:
         uint8 `[H, W, 3]` RGB.
 
     Raises:
-        DataError: missing, damaged, no image, or of a pixel type that is not read.
+        DataError: missing, damaged, not an image, or an unsupported pixel type.
     """
     return decode_rgb(read_bytes(path), path)
 
@@ -30,18 +30,18 @@ def read_raw_mask(path: Path | None) -> np.ndarray:
     """Decodes a mask file without interpreting it; an EXIF orientation is applied.
 
     Returns:
-        uint8 or uint16 `[H, W]` raw label values (of a palette: positions), or uint8 `[H, W, 3]`
-        RGB for a color mask. Whole numbers of any other type are converted.
+        uint8 or uint16 `[H, W]` raw label values (for a palette, indices), or uint8 `[H, W, 3]`
+        RGB for a color mask. Integers of other types are converted.
 
-    Raises:
-        DataError: missing, damaged, no image, or values that are no labels (fractions, below 0
-            or above 65535).
+        Raises:
+        DataError: missing, damaged, not an image, or values that cannot be labels (fractions, below
+            0 or above 65535).
     """
     return decode_mask(read_bytes(path), path)
 
 
 def read_colors(path: Path | None) -> np.ndarray:
-    """Decodes a color mask, or a palette image by its palette; ids are refused.
+    """Decodes a color mask, or a palette image to its colors; a mask of ids is an error.
 
     Returns:
         uint8 `[H, W, 3]` RGB.
@@ -50,7 +50,7 @@ def read_colors(path: Path | None) -> np.ndarray:
 
 
 def read_ids(path: Path | None) -> np.ndarray:
-    """Decodes a mask of label ids; a color mask is refused.
+    """Decodes a mask of label ids; a color mask is an error.
 
     Returns:
         uint8 or uint16 `[H, W]`.
@@ -67,11 +67,11 @@ def read_ids(path: Path | None) -> np.ndarray:
 
 
 def check_ids(ids: np.ndarray, known: np.ndarray, path: Path | None, expected: str) -> None:
-    """Raises DataError naming file, values and their share if `ids` contains an unknown label.
+    """Raises DataError with file, values and their share if `ids` contains an unknown label.
 
     Args:
         ids: raw label values, integer `[H, W]`.
-        known: bool `[256]`, which values are legal.
+        known: bool `[256]`, true for legal values.
         path: the file.
         expected: the legal values in words.
     """
@@ -89,7 +89,7 @@ def check_ids(ids: np.ndarray, known: np.ndarray, path: Path | None, expected: s
 
 
 def same_size(image: np.ndarray, mask: np.ndarray, record: Record) -> None:
-    """Raises DataError when image and mask differ in size; it names EXIF if that is the cause."""
+    """Raises DataError if image and mask differ in size; names EXIF if that is the cause."""
     if image.shape[:2] == mask.shape[:2]:
         return
     for path, other in ((record.image, "mask"), (record.mask, "image")):
@@ -114,17 +114,17 @@ def orientation_of(path: Path | None) -> int:
     try:
         return orientation(path.read_bytes()) if path is not None else 1
     except OSError:
-        return 1  # reported by whoever decodes the file
+        return 1  # the error is reported when the file is decoded
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Image files directly in `folder`, sorted by name; not those whose name begins with a dot."""
+    """Image files directly in `folder`, sorted by name, without hidden files (leading dot)."""
     images = (p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)
     return sorted(p for p in images if not p.name.startswith(".") and p.is_file())
 
 
 def require_folders(root: Path, folders: Iterable[str], layout: str, how: str) -> None:
-    """Raises DataError listing what is missing under `root`, the layout expected, and a remedy.
+    """Raises DataError with what is missing below `root`, the expected layout, and how to fix it.
 
     Args:
         root: root folder of the data set.
@@ -149,7 +149,7 @@ def require_folders(root: Path, folders: Iterable[str], layout: str, how: str) -
 def pair(
     images: dict[str, Path], masks: Mapping[str, Path | None]
 ) -> tuple[list[tuple[str, Path, Path | None]], list[str]]:
-    """Pairs images with masks of the same key; a mask of None says that none is expected.
+    """Pairs images with masks of the same key; a mask of None means that none is expected.
 
     Returns:
         `(key, image, mask)` in the order of `images`, and one sentence per kind of problem.
@@ -169,7 +169,7 @@ def by_stem(paths: list[Path], suffix: str = "") -> dict[str, Path]:
     """Paths by file name without extension and without `suffix` (e.g. `_L`).
 
     Raises:
-        DataError: two files that differ by the extension alone.
+        DataError: two files differ only in their extension.
     """
     found: dict[str, Path] = {}
     for path in paths:
@@ -180,7 +180,7 @@ def by_stem(paths: list[Path], suffix: str = "") -> dict[str, Path]:
 
 
 def all_paired(records: list[Record], problems: list[str]) -> list[Record]:
-    """The records, or an UnpairedError if there are problems."""
+    """Returns the records, or raises UnpairedError if there are problems."""
     if problems:
         raise UnpairedError(problems, records)
     return records

@@ -1,4 +1,4 @@
-"""What the check of a data set finds, and what can only be seen across its splits."""
+"""Findings of a data set check, and problems that only show across splits."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from segbench.data.dataset import SPLITS, Record
 
 @dataclass
 class Finding:
-    """Something wrong or remarkable.
+    """One problem or peculiarity of a data set.
 
     Args:
-        severity: an error corrupts results; a warning should be known; a hint is a question that
-            only people can answer, and no fault.
-        kind: what it is in one word.
-        split: where, `train+val` for several.
-        message: for people; names values and remedy.
+        severity: an error corrupts results; a warning is worth knowing; a hint is a question that
+            only the user can answer, not a problem.
+        kind: type of the finding, one word.
+        split: the split, or `train+val` for several.
+        message: text for the user, with values and a remedy.
         files: the files concerned.
     """
 
@@ -35,10 +35,10 @@ class Finding:
 
 @dataclass
 class SplitStatistics:
-    """What was measured on a split.
+    """Statistics of a split.
 
     Args:
-        records: its images, in order, those that could be read.
+        records: its images that could be read, in order.
         counts: pixels per class and image, ignored ones last; int64 `[N, num_classes + 1]`.
         digests: hash of the pixels of every image.
         sizes: `(H, W)` -> number of images.
@@ -55,7 +55,7 @@ class SplitStatistics:
 
 
 def across_splits(statistics: dict[str, SplitStatistics]) -> list[Finding]:
-    """Leaks, duplicates, and groups that straddle splits."""
+    """Finds leaks, duplicates, and groups that occur in several splits."""
     findings: list[Finding] = []
     across = dict(statistics)
     if _same_files(statistics):
@@ -72,7 +72,7 @@ def across_splits(statistics: dict[str, SplitStatistics]) -> list[Finding]:
 
 
 def _same_files(statistics: dict[str, SplitStatistics]) -> bool:
-    """Whether a source without a labeled test gives its val as test."""
+    """Whether a source without a labeled test split returns val as test."""
     if not {"val", "test"} <= statistics.keys():
         return False
     val, test = ([r.image for r in statistics[split].records] for split in ("val", "test"))
@@ -129,7 +129,7 @@ def _ungrouped(statistics: dict[str, SplitStatistics]) -> list[Finding]:
 
 
 def _span(split: str, by_split: Mapping[str, list[str]]) -> str:
-    """The frame numbers at the ends of the names, if all have one, and how they lie to train's."""
+    """Range of the frame numbers in the names, if all have one, and its position to train's."""
     numbers = {s: [re.search(r"(\d+)$", name) for name in names] for s, names in by_split.items()}
     ranges = {s: sorted(int(m[1]) for m in found if m) for s, found in numbers.items()}
     if any(len(ranges[s]) < len(names) for s, names in by_split.items()):

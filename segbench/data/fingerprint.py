@@ -1,4 +1,4 @@
-"""A fingerprint of a split by content: the same on every machine, another after any change."""
+"""Fingerprint of a split's content: the same on every machine, different after any change."""
 
 from __future__ import annotations
 
@@ -12,28 +12,28 @@ from pathlib import Path
 
 from segbench.data.dataset import Record, Source
 from segbench.errors import DataError
-from segbench.machine import cores
-from segbench.storage import write_text
+from segbench.system.machine import cores
+from segbench.system.storage import write_text
 
 
 def fingerprint(source: Source, records: Sequence[Record], memo: Path | None = None) -> str:
-    """Hash of everything that decides what the records read as.
+    """Hash of everything that determines what the records are read as.
 
-    Covers the source's `fingerprint_key`, its classes, and of every record the name, group and
-    the bytes of its files (not where they lie). Reading them all takes a while for a large set, so
-    the result is remembered for files of the same path, size and modification time.
+    Covers the source's `fingerprint_key`, its classes, and for every record the name, the group and
+    the bytes of its files (not their paths). Reading a large set takes a while, so the result is
+    cached for files of the same path, size and modification time.
 
     Args:
         source: the data set.
         records: the images, in order.
-        memo: folder in which results are remembered; None, or one that cannot be written, does
-            without.
+        memo: folder in which results are cached; with None, or a folder that cannot be written,
+            nothing is cached.
 
     Returns:
         16 hexadecimal digits.
 
     Raises:
-        DataError: a file that cannot be read.
+        DataError: a file cannot be read.
     """
     head = [source.fingerprint_key(), repr(source.classes)]
     try:
@@ -47,13 +47,13 @@ def fingerprint(source: Source, records: Sequence[Record], memo: Path | None = N
         contents = list(pool.map(_content, records))
     result = _digest([*head, *contents])
     if remembered is not None:
-        with suppress(OSError):  # only costs reading the files again next time
+        with suppress(OSError):  # the files are then read again next time
             write_text(remembered, result)
     return result
 
 
 def _remembered(file: Path) -> str | None:
-    """The fingerprint in a file; None if there is none or the file holds anything else."""
+    """The fingerprint in a file; None if there is none or the file contains anything else."""
     try:
         text = file.read_text(encoding="ascii")
     except (OSError, UnicodeDecodeError):
@@ -75,7 +75,7 @@ def _stat(path: Path | None) -> str:
     if path is None:
         return "-"
     found = path.stat()
-    if not stat.S_ISREG(found.st_mode):  # reading a pipe would never end
+    if not stat.S_ISREG(found.st_mode):  # reading a pipe would block forever
         raise DataError(f"{path}: is a folder, a pipe or a device, not a file", "unreadable")
     return f"{path.resolve()} {found.st_size} {found.st_mtime_ns}"
 

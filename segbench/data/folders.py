@@ -1,4 +1,4 @@
-"""The files below a folder, the same for data sets, predictions and what is to be predicted."""
+"""Lists the files below a folder, in the same way for data sets and for prediction."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Collection, Iterator
 from pathlib import Path
 
-Identity = tuple[int, int]  # device and number of a folder, whatever it is called
+Identity = tuple[int, int]  # device and inode number of a folder, independent of its path
 
 
 def files_below(
@@ -14,14 +14,14 @@ def files_below(
 ) -> Iterator[Path]:
     """All regular files below a folder.
 
-    Linked folders are followed, unless they lead back to a folder that they lie in. Names that
-    begin with a dot are left out: what macOS, Jupyter and trash bins leave behind. So are pipes and
-    devices, which would never end.
+    Symbolic links to folders are followed unless they lead back to a parent folder. Skipped are
+    names that begin with a dot (left by macOS, Jupyter and trash bins), and pipes and devices,
+    from which a read might never return.
 
     Args:
-        folder: where to look.
-        depth: how many folders deep; None looks everywhere.
-        without: folders that are not entered, such as those of the output.
+        folder: the folder to search.
+        depth: maximum depth in folders; None for no limit.
+        without: folders to skip, such as the output folder.
     """
     left_out = {identity for path in without if (identity := _identity(path)) is not None}
     yield from _below(folder, depth, frozenset(left_out))
@@ -31,7 +31,7 @@ def _below(folder: Path, depth: int | None, closed: frozenset[Identity]) -> Iter
     own = _identity(folder)
     try:
         names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
-    except OSError:  # no such folder, or no right to read it
+    except OSError:  # the folder does not exist or may not be read
         return
     closed = closed | {own} if own is not None else closed
     for path in (folder / name for name in names):
@@ -44,6 +44,6 @@ def _below(folder: Path, depth: int | None, closed: frozenset[Identity]) -> Iter
 def _identity(folder: Path) -> Identity | None:
     try:
         stat = folder.stat()
-    except OSError:  # there is no such folder
+    except OSError:  # the folder does not exist
         return None
     return stat.st_dev, stat.st_ino

@@ -1,4 +1,4 @@
-"""Frames decoded from the files of a source, and the one way images are resized."""
+"""Frames decoded from the files of a source, and the only function that resizes images."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ class SourceFrames(Frames):
         source: the data set.
         records: the images.
         resize: `(H, W)` the image is resized to, or None.
-        resize_mask: resize the mask too (training); evaluation keeps it as it is.
+        resize_mask: resize the mask as well (training); evaluation keeps its size.
     """
 
     def __init__(
@@ -52,7 +52,7 @@ class SourceFrames(Frames):
 
 
 def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Resizes to `(H, W)`: area average when shrinking, so nothing aliases, else bilinear.
+    """Resizes to `(H, W)`: area averaging when shrinking, to avoid aliasing, else bilinear.
 
     Args:
         image: uint8 `[h, w, 3]`.

@@ -12,26 +12,26 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 RGB = tuple[int, int, int]
-_NO_CHARACTER = "\U0010ffff"  # drawn as what a font shows for letters that it lacks
+_NO_CHARACTER = "\U0010ffff"  # a font draws its missing-character glyph for this
 
 
 def text_width(text: str, size: int) -> int:
-    """How wide a text is, in pixels, at a font size in pixels."""
+    """Width of a text in pixels at a font size in pixels."""
     return _drawn(text, size).shape[1]
 
 
 def draw_text(
     canvas: np.ndarray, text: str, left: int, middle: int, size: int, color: RGB = (0, 0, 0)
 ) -> None:
-    """Draws a line of text; what does not fit is cut off.
+    """Draws a line of text, cut off at the edge of the canvas.
 
-    Args:
-        canvas: uint8 `[H, W, 3]`, changed in place.
-        text: letters of any script. The font is DejaVu Sans; what it lacks comes from the font in
-            OpenCV 5 (Chinese, Japanese, Korean), and else is written as its code, such as U+9053.
-        left: where the text begins, in pixels.
-        middle: the middle of the line, in pixels.
-        size: of the font, in pixels.
+    canvas: uint8 `[H, W, 3]`, modified in place.
+    text: characters of any script. The font is DejaVu Sans; characters that it lacks use the
+        font in OpenCV 5 (Chinese, Japanese, Korean), or else are written as codes like U+9053.
+    left: left edge of the text in pixels.
+    middle: vertical center of the line in pixels.
+    size: font size in pixels.
+    color: RGB.
         color: RGB.
     """
     ink = _drawn(text, size)
@@ -44,7 +44,7 @@ def draw_text(
 
 @lru_cache(maxsize=512)
 def _drawn(text: str, size: int) -> np.ndarray:
-    """Strength of the ink, uint8 `[1.5 size, width]`."""
+    """Opacity of the text, uint8 `[1.5 size, width]`."""
     letters = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     readable = "".join(c if _in_dejavu(c) or _in_opencv(c) else f"U+{ord(c):04X}" for c in letters)
     runs = [("".join(run), known) for known, run in groupby(readable, _in_dejavu)]
@@ -73,13 +73,13 @@ def _dejavu(size: int) -> ImageFont.FreeTypeFont:
 
 @lru_cache(maxsize=1)
 def _font_file() -> Path:
-    """DejaVu Sans, which comes with matplotlib: found without importing that, which takes long."""
+    """DejaVu Sans from matplotlib, located without importing matplotlib, which is slow."""
     place = Path("fonts", "ttf", "DejaVuSans.ttf")
     spec = find_spec("matplotlib")
     for folder in (spec.submodule_search_locations or ()) if spec is not None else ():
         if (file := Path(folder, "mpl-data") / place).is_file():
             return file
-    import matplotlib  # installed in parts, as Linux distributions do
+    import matplotlib  # split into several folders, as in Linux distributions
 
     return Path(matplotlib.get_data_path()) / place
 

@@ -1,7 +1,7 @@
-"""Batches made ahead of time, by threads or by processes, in the sampler's order.
+"""Loaders that prefetch batches, with threads or processes, in the order of the sampler.
 
-Once frames come from a cache, what is left is a crop and a little arithmetic inside OpenCV, which
-releases Python's lock: threads then beat processes, which would have to ship every batch.
+With frames from a cache, only a crop and a little arithmetic in OpenCV remain, which releases
+Python's GIL: threads are then faster than processes, which have to transfer every batch.
 """
 
 from __future__ import annotations
@@ -19,30 +19,30 @@ from torch.utils.data import DataLoader
 
 from segbench.data.dataset import EpochSampler, Sample, SegmentationDataset, collate
 from segbench.errors import ConfigError, DataError
-from segbench.machine import free_shared_memory
+from segbench.system.machine import free_shared_memory
 
 Batch = dict[str, Any]
-PREFETCHED = 2  # batches that a worker process makes ahead of time, as torch's default is
+PREFETCHED = 2  # batches that a worker process prefetches, as torch's default
 
 
 class ThreadLoader:
     """A loader whose workers are threads.
 
-    They do not stop where an epoch ends: the order of the next one is known, so its first batches
-    are ready when it begins.
+    They continue across epochs: the order of the next epoch is known, so its first batches are
+    ready when it begins.
 
     Args:
         dataset: the data set.
         batch_size: images per batch.
-        sampler: knows the keys of every epoch; their order is that of the batches' images.
-        num_workers: threads; 0 loads in the calling thread when a batch is asked for.
-        drop_last: leave out an incomplete last batch.
+        sampler: yields the keys of every epoch, which determine the order of the images.
+        num_workers: number of threads; 0 loads in the calling thread on demand.
+        drop_last: drop an incomplete last batch.
         pin_memory: page-locked batches, which CUDA copies while it computes.
         one_size: see `collate`.
-        epochs: how many there will be; beyond the last nothing is loaded ahead.
+        epochs: number of epochs; nothing is prefetched beyond the last one.
     """
 
-    batch_sampler = None  # Lightning looks for one wherever it finds a sampler
+    batch_sampler = None  # Lightning expects one wherever it finds a sampler
 
     def __init__(
         self,
@@ -63,14 +63,14 @@ class ThreadLoader:
         self.pin_memory = pin_memory
         self.one_size = one_size
         self.epochs = epochs
-        self._ahead: _Ahead | None = None  # at the start of the epoch to come
+        self._ahead: _Ahead | None = None  # prefetches the next epoch
 
     def __len__(self) -> int:
         full, rest = divmod(len(self.sampler), self.batch_size)
         return full + (rest > 0 and not self.drop_last)
 
     def __iter__(self) -> Iterator[Batch]:
-        cv2.setNumThreads(0)  # threads x OpenCV's own threads must not exceed the cores
+        cv2.setNumThreads(0)  # workers x OpenCV threads must not exceed the cores
         epoch = self.sampler.epoch
         if self.num_workers == 0:
             yield from map(self._load, self._keys(epoch))
@@ -96,7 +96,7 @@ class ThreadLoader:
                 ahead.close()
 
     def close(self) -> None:
-        """Stops loading batches of an epoch that will not come."""
+        """Stops prefetching for an epoch that will not be run."""
         if self._ahead is not None:
             self._ahead.close()
         self._ahead = None
@@ -113,12 +113,12 @@ class ThreadLoader:
 
 
 class _Ahead:
-    """Batches in order, up to two for each thread before they are asked for.
+    """Prefetches batches in order, up to two per thread.
 
     Args:
-        load: makes a batch from its keys.
-        keys: of batch after batch.
-        num_workers: threads.
+        load: loads a batch from its keys.
+        keys: keys of each batch, in order.
+        num_workers: number of threads.
     """
 
     def __init__(
@@ -127,20 +127,20 @@ class _Ahead:
         keys: Iterator[list[tuple[int, int]]],
         num_workers: int,
     ) -> None:
-        self.epoch: int | None = None  # of the next batch, where a new one begins
+        self.epoch: int | None = None  # epoch of the next batch, if it is the first of an epoch
         self._load, self._keys = load, keys
         self._pool = ThreadPoolExecutor(num_workers, thread_name_prefix="loader")
         self._futures: deque[Future[Batch]] = deque()
         self._submit(2 * num_workers)
 
     def next(self) -> Batch:
-        """The next batch; waits for it."""
+        """Returns the next batch, waiting if needed."""
         ready = self._futures.popleft().result()
         self._submit(1)
         return ready
 
     def close(self) -> None:
-        """Ends the threads when they are done with the batch they are at."""
+        """Stops the threads after their current batch."""
         self._pool.shutdown(wait=False, cancel_futures=True)
 
     def _submit(self, count: int) -> None:
@@ -149,7 +149,7 @@ class _Ahead:
 
 
 class ProcessLoader(DataLoader):
-    """torch's loader with worker processes; errors for people arrive as they were raised."""
+    """torch's loader with worker processes; errors for users keep their type and message."""
 
     def __init__(
         self,
@@ -160,7 +160,7 @@ class ProcessLoader(DataLoader):
         drop_last: bool,
         pin_memory: bool = False,
         one_size: bool = False,
-        epochs: int = 1,  # its workers begin with an epoch, as torch's loader does
+        epochs: int = 1,  # not used: it prefetches only within an epoch
     ) -> None:
         super().__init__(
             _Guarded(dataset),
@@ -183,7 +183,7 @@ class ProcessLoader(DataLoader):
 
 
 class _Guarded(torch.utils.data.Dataset):
-    """Returns a DataError instead of raising it: torch would wrap it in a worker's traceback."""
+    """Returns a DataError instead of raising it, because torch would wrap it in a traceback."""
 
     def __init__(self, dataset: SegmentationDataset) -> None:
         self.dataset = dataset
@@ -201,7 +201,7 @@ class _Guarded(torch.utils.data.Dataset):
 def _collate_guarded(
     samples: list[Sample | DataError], one_size: bool
 ) -> Batch | DataError | ConfigError:
-    """The batch in shared memory; torch would move it there later, and hang where it is full."""
+    """Puts the batch into shared memory here; torch would do it later, and hang if it is full."""
     errors = [sample for sample in samples if isinstance(sample, DataError)]
     try:
         batch = errors[0] if errors else collate(samples, one_size)  # type: ignore[arg-type]
@@ -214,10 +214,10 @@ def _collate_guarded(
 
 
 def check_shared_memory(dataset: SegmentationDataset, batch_size: int, num_workers: int) -> None:
-    """Refuses worker processes whose batches do not fit, which would wait for ever.
+    """Refuses worker processes whose batches do not fit into shared memory, which would hang.
 
     Raises:
-        ConfigError: /dev/shm is too small, as it is in a container of docker (64 MB).
+        ConfigError: /dev/shm is too small, as in a Docker container (64 MB).
     """
     free = free_shared_memory()
     if free is None:
@@ -232,7 +232,7 @@ def check_shared_memory(dataset: SegmentationDataset, batch_size: int, num_worke
 
 
 def shared_memory_full(reason: str) -> ConfigError:
-    """The error where worker processes cannot hand over their batches."""
+    """The error for worker processes that cannot transfer their batches."""
     return ConfigError(
         f"/dev/shm is too small: {reason}. Set data.workers=thread or data.num_workers=0, or give "
         "it more room (docker run --shm-size=8g)"
@@ -240,12 +240,12 @@ def shared_memory_full(reason: str) -> ConfigError:
 
 
 def _one_thread(worker: int) -> None:
-    """Workers x threads must not exceed the cores."""
+    """Limits a worker to one thread: workers x threads must not exceed the cores."""
     cv2.setNumThreads(0)
 
 
 def _each_tensor(value: Any, change: Callable[[torch.Tensor], torch.Tensor]) -> Any:
-    """A batch with `change` applied to each of its tensors."""
+    """Applies `change` to each tensor of a batch."""
     if isinstance(value, torch.Tensor):
         return change(value)
     if isinstance(value, dict):

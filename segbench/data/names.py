@@ -1,4 +1,4 @@
-"""Names of images: they become file names, so they must stay below the folder they are put in."""
+"""Checks names of images: they become file names, which must stay inside the output folder."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from segbench.errors import DataError
 
 
 def check_name(name: str, where: str) -> str:
-    """Returns the name of an image if it is one on every system.
+    """Returns the name of an image if it is legal on every system.
 
     Args:
         name: may contain folders, as in `city/frame_01`.
-        where: what to call its origin in an error.
+        where: name of its origin in errors.
 
     Raises:
-        DataError: it is empty, leads out of a folder, or contains control characters.
+        DataError: it is empty, leads outside of the folder, or contains control characters.
     """
     parts = name.replace("\\", "/").split("/")
     problem = None

@@ -1,4 +1,4 @@
-"""What is read without an error, but should be known: alpha channels, pages, dark ranges."""
+"""Peculiarities of files that are read without an error: alpha channels, pages, dark ranges."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from segbench.data.pixels import read_pixels
 from segbench.errors import DataError
 
 _log = logging.getLogger(__name__)
-_LOOKED_AT = 8  # training images whose range of values is looked at
-_LEAST_SHARE = 0.25  # of the range; images that use less are taken to be meant otherwise
+_LOOKED_AT = 8  # training images whose range of values is checked
+_LEAST_SHARE = 0.25  # of the range; images that use less are probably scaled differently
 
 
 @dataclass(frozen=True)
 class Oddities:
-    """Of one file.
+    """Peculiarities of one file.
 
     Args:
-        frames: pages or frames in it, of which the first is read.
-        alpha: whether it has transparent pixels, whose colors count nevertheless.
-        span: smallest and largest value and that of full brightness, with more than 8 bits.
+        frames: number of pages or frames, of which the first is read.
+        alpha: whether it has transparent pixels, whose colors are used as stored.
+        span: minimum, maximum and full-scale value, for more than 8 bits.
     """
 
     frames: int = 1
@@ -36,7 +36,7 @@ class Oddities:
 
 
 def oddities_of(path: Path | None) -> Oddities:
-    """Looks into a file; what cannot be read is reported by whoever decodes it."""
+    """Inspects a file; a file that cannot be read is reported when it is decoded."""
     try:
         data = read_bytes(path) if path is not None else b""
         if not data or _is_plain(data):
@@ -52,7 +52,7 @@ def oddities_of(path: Path | None) -> Oddities:
 
 
 def dark_range(spans: Sequence[tuple[int, int, int] | None]) -> str | None:
-    """A sentence if images of more than 8 bits use so little of their range that it is lost."""
+    """A message if images of more than 8 bits use too little of their range."""
     known = [span for span in spans if span is not None]
     if not known:
         return None
@@ -69,10 +69,10 @@ def dark_range(spans: Sequence[tuple[int, int, int] | None]) -> str | None:
 
 
 def _is_plain(data: bytes) -> bool:
-    """JPEG, and PNG of 8 bits without transparency or animation: nothing to look for."""
+    """Whether a file is a JPEG, or an 8-bit PNG without transparency or animation."""
     if data.startswith(JPEG_MAGIC):
         return True
-    head = data[:1024]  # the parts before the pixels, unless there is a profile
+    head = data[:1024]  # the chunks before the pixels, unless there is a color profile
     fine = data[25:26] in (b"\x00", b"\x02") and data[24:25] <= b"\x08"
     return data.startswith(PNG_MAGIC) and fine and b"tRNS" not in head and b"acTL" not in head
 

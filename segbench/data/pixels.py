@@ -1,4 +1,4 @@
-"""The pixels of a file exactly as they are stored, for every container and pixel type."""
+"""Reads the pixels of a file exactly as stored, for every container and pixel type."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from segbench.data import tiff
 from segbench.data.damage import PNG_MAGIC, has_exif
 from segbench.errors import DataError
 
-# What it says of damaged files in raw lines of C++ is said by the errors here.
+# OpenCV prints raw C++ messages about damaged files; our own errors report them.
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
-_ORIENTATION = 0x0112  # of EXIF; 5 to 8 turn by a quarter
+_ORIENTATION = 0x0112  # EXIF tag; values 5 to 8 rotate by 90 degrees
 _NPY_MAGIC = b"\x93NUMPY"
 _NETPBM = re.compile(rb"P([2356])" + 3 * rb"(?:\s|#[^\n]*\n)+(\d+)" + rb"(?:#[^\n]*\n)?\s", re.S)
 _MASKS_OF_BMP = ("1", "L", "P", "RGB", "RGBA")
@@ -28,15 +28,15 @@ _MASKS_OF_BMP = ("1", "L", "P", "RGB", "RGBA")
 
 @dataclass(frozen=True)
 class Pixels:
-    """What a file stores, the way up that viewers show it.
+    """The stored pixels of a file, in the orientation that viewers display.
 
     Args:
-        values: `[H, W]` or `[H, W, bands]` of any number type, without the alpha channel.
-        top: the value of full brightness, 2^bits - 1; 0 where the type does not say (floats).
-        palette: uint8 `[N, 3]` RGB where the values are positions in it.
-        alpha: `[H, W]` of opacity, full at its type's largest value; None without transparency.
-        white_is_zero: the values are brightness upside down (a photometric type of TIFF).
-        frames: pages or frames in the file, of which the first is read.
+        values: `[H, W]` or `[H, W, bands]` of any numeric type, without the alpha channel.
+        top: the full-scale value, 2^bits - 1; 0 if the type does not define it (floats).
+        palette: uint8 `[N, 3]` RGB if the values are indices into it.
+        alpha: opacity `[H, W]`, opaque at the maximum of its type; None without transparency.
+        white_is_zero: whether 0 is white (a photometric interpretation of TIFF).
+        frames: number of pages or frames in the file, of which the first is read.
     """
 
     values: np.ndarray
@@ -53,7 +53,7 @@ class Pixels:
 
     @property
     def type_name(self) -> str:
-        """The number type in words, such as `16-bit integers` or `32-bit floats`."""
+        """The numeric type in words, such as `16-bit integers` or `32-bit floats`."""
         kind, bits = self.values.dtype.kind, 8 * self.values.dtype.itemsize
         if kind == "f":
             return f"{bits}-bit floats"
@@ -64,11 +64,11 @@ def read_pixels(data: bytes, path: Path | None) -> Pixels:
     """Decodes the first image of a file without interpreting its values.
 
     Args:
-        data: the bytes of a whole file, see `damage.check_whole`.
-        path: what to call it in an error.
+        data: all bytes of the file, see `damage.check_whole`.
+        path: name of the file in errors.
 
-    Raises:
-        DataError: damaged, no image, or a pixel type that is not read, by name.
+        Raises:
+        DataError: damaged, not an image, or an unsupported pixel type, which is named.
     """
     turn = 1
     try:
@@ -82,13 +82,13 @@ def read_pixels(data: bytes, path: Path | None) -> Pixels:
             pixels, turn = _png(data), orientation(data)
         elif data.startswith((b"GIF8", b"BM", b"P1", b"P4")):
             pixels = _by_pillow(data)
-        else:  # JPEG, WebP and whatever else OpenCV reads
+        else:  # JPEG, WebP and other formats that OpenCV reads
             pixels, turn = _by_opencv(data), orientation(data)
     except (DataError, ImportError):
         raise
     except Image.DecompressionBombError as error:
         raise DataError(f"{path}: too large ({error}); cut it into parts.", "unreadable") from None
-    except Exception as error:  # decoders raise almost anything on damaged files
+    except Exception as error:  # decoders raise almost anything for damaged files
         raise unreadable(data, path, "file") from error
     if pixels.values.size == 0:
         raise unreadable(data, path, "file")
@@ -99,23 +99,23 @@ def read_pixels(data: bytes, path: Path | None) -> Pixels:
 
 
 def orientation(data: bytes) -> int:
-    """The EXIF orientation of a file, 1 to 8; 1 (upright) if it has none that can be read."""
+    """The EXIF orientation of a file, 1 to 8; 1 (upright) if it has none or cannot be read."""
     if not (has_exif(data) or data.startswith(tiff.MAGICS)):
-        return 1  # Pillow would decode all of a PNG to find none behind the pixels
+        return 1  # Pillow would decode a whole PNG to search after the pixels
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             with Image.open(io.BytesIO(data)) as opened:
-                for key in ("xmp", "XML:com.adobe.xmp"):  # which Pillow asks too, but no viewer
+                for key in ("xmp", "XML:com.adobe.xmp"):  # used by Pillow, but by no viewer
                     opened.info.pop(key, None)
                 value = opened.getexif().get(_ORIENTATION, 1)
-    except Exception:  # Pillow raises almost anything; damaged metadata turn nothing
+    except Exception:  # Pillow raises almost anything; ignore damaged metadata
         return 1
     return value if value in range(1, 9) else 1
 
 
 def displayed(array: np.ndarray, turn: int) -> np.ndarray:
-    """Pixels `[H, W, ...]` as viewers show them by an EXIF orientation."""
+    """Pixels `[H, W, ...]` in the orientation that viewers display, by EXIF orientation `turn`."""
     if turn == 1:
         return array
     rows = -1 if turn in (3, 4, 7, 8) else 1
@@ -124,7 +124,7 @@ def displayed(array: np.ndarray, turn: int) -> np.ndarray:
 
 
 def imdecode(data: bytes, flags: int) -> np.ndarray | None:
-    """What OpenCV makes of a file, unturned; None if it cannot read it."""
+    """Decodes a file with OpenCV, without EXIF rotation; None if it cannot be read."""
     try:
         return cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:  # the header of a WebP
@@ -132,7 +132,7 @@ def imdecode(data: bytes, flags: int) -> np.ndarray | None:
 
 
 def unreadable(data: bytes, path: Path | None, what: str) -> DataError:
-    """The error of a file that no decoder takes."""
+    """The error for a file that no decoder reads."""
     text = f"{path}: not a readable {what} ({len(data)} bytes). Replace the file."
     return DataError(text, "unreadable")
 
@@ -142,13 +142,13 @@ def _png(data: bytes) -> Pixels:
     if depth < 8 or color_type == 3:
         # OpenCV expands palettes to colors and stretches 1, 2 and 4 bits to 0..255.
         pixels = _by_pillow(data)
-        stretched = color_type == 0 and depth > 1  # by Pillow too
+        stretched = color_type == 0 and depth > 1  # Pillow does this, too
         top = (1 << depth) - 1 if color_type == 0 else 255
         values = pixels.values // np.uint8(255 // top) if stretched else pixels.values
         frames = 2 if b"acTL" in data[:200] else 1
         return replace(pixels, values=values, top=top, frames=frames)
     pixels = _by_opencv(data)
-    if color_type == 4:  # gray and alpha, which OpenCV widens to color
+    if color_type == 4:  # gray and alpha, which OpenCV converts to color
         pixels = replace(pixels, values=np.ascontiguousarray(pixels.values[..., 0]))
     return replace(pixels, frames=2 if b"acTL" in data[:200] else 1)
 
@@ -166,7 +166,7 @@ def _by_opencv(data: bytes) -> Pixels:
 
 
 def _by_pillow(data: bytes) -> Pixels:
-    """GIF, BMP, PBM, and PNG of palettes or few bits."""
+    """Reads GIF, BMP, PBM, and PNG with a palette or fewer than 8 bits."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", Image.DecompressionBombWarning)
         with Image.open(io.BytesIO(data)) as opened:
@@ -191,7 +191,7 @@ def _of_pillow(opened: Image.Image, named_palette: bool) -> Pixels:
     used = palette[np.unique(values)]
     alpha = _palette_alpha(opened, values)
     if not named_palette and (used == used[:, :1]).all():
-        # GIF has no gray, and writers of gray GIF and BMP sort their palettes as they like.
+        # GIF has no grayscale, and writers of gray GIF and BMP order their palettes arbitrarily.
         return Pixels(palette[values, 0], 255, alpha=alpha, frames=frames)
     return Pixels(values, 255, palette, alpha, frames=frames)
 
@@ -209,7 +209,7 @@ def _palette_alpha(opened: Image.Image, values: np.ndarray) -> np.ndarray | None
 
 
 def _netpbm(data: bytes, match: re.Match[bytes]) -> Pixels:
-    """PGM and PPM. Neither OpenCV nor Pillow gives the numbers of all: one stretches, one fails."""
+    """Reads PGM and PPM. OpenCV scales the values of some, and Pillow fails on others."""
     kind, width, height, top = (int(group) for group in match.groups())
     if not 0 < top < 1 << 16:
         raise ValueError("the largest value")
@@ -246,7 +246,7 @@ def _npy(data: bytes, path: Path | None) -> Pixels:
             "each image in a file of its own, with the channels last.",
             "unreadable",
         )
-    # Not by np.load, which takes memory for whatever the header claims.
+    # Not with np.load, which allocates as much memory as the header claims.
     flat = np.frombuffer(data, dtype, int(np.prod(shape, dtype=object)), header_end)
     values = flat.reshape(shape, order="F" if header["fortran_order"] else "C")
     values = np.ascontiguousarray(values, dtype.newbyteorder("="))

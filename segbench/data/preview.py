@@ -1,4 +1,4 @@
-"""Sheets of samples with their masks, to look at before training on them."""
+"""Sheets of samples with their masks, for inspection before training."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import cv2
 import numpy as np
 
 from segbench.data.classes import ClassSet
-from segbench.data.dataset import Arrays
+from segbench.data.dataset import Arrays, SegmentationDataset
 from segbench.data.lettering import draw_text, text_width
 
 _TILE = 320  # width of a tile in pixels
-_MAX_HEIGHT = 4 * _TILE  # of an image in a tile; higher ones are squeezed
+_MAX_HEIGHT = 4 * _TILE  # of an image in a tile; taller ones are squeezed
 _LINE = 22  # height of a line of text in pixels
 _FONT_SIZE = 12
-_ENTRY = 180  # least width of an entry of the legend
+_ENTRY = 180  # minimum width of a legend entry
 
 
 def sheet(samples: list[tuple[str, Arrays]], classes: ClassSet, columns: int = 4) -> np.ndarray:
-    """Tiles of image over painted mask, with a legend of the colors that occur.
+    """Tiles of image above painted mask, with a legend of the colors that occur.
 
     Args:
         samples: title, image uint8 `[H, W, 3]`, mask uint8 `[h, w]`.
@@ -38,6 +38,16 @@ def sheet(samples: list[tuple[str, Arrays]], classes: ClassSet, columns: int = 4
     return np.vstack(
         [*(_extended(r, r.shape[0], width) for r in rows), legend(classes, present, width)]
     )
+
+
+def spread_samples(dataset: SegmentationDataset, count: int) -> list[tuple[str, Arrays]]:
+    """At most `count` samples of a data set as `sheet` takes them, evenly spread over it."""
+    samples = []
+    for index in range(0, len(dataset), max(1, len(dataset) // count))[:count]:
+        sample = dataset[0, index]
+        arrays = (sample["image"].permute(1, 2, 0).numpy(), sample["mask"].numpy())
+        samples.append((sample["name"], arrays))
+    return samples
 
 
 def legend(classes: ClassSet, present: np.ndarray, width: int) -> np.ndarray:

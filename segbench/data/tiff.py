@@ -1,4 +1,4 @@
-"""The first page of a TIFF exactly as it is stored, whatever its bits, bands and layout."""
+"""Reads the first page of a TIFF exactly as stored, for any bit depth, bands and layout."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ from PIL import Image
 
 from segbench.errors import DataError
 
-# It logs what it makes of damaged tags; what cannot be read is said by the errors here.
+# tifffile logs how it interprets damaged tags; our own errors report what cannot be read.
 logging.getLogger("tifffile").setLevel(logging.CRITICAL + 1)
 MAGICS = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")  # TIFF and BigTIFF
-MAX_PIXELS = 1 << 30  # of an image that is read, as of OpenCV
+MAX_PIXELS = 1 << 30  # of an image that is read, as in OpenCV
 _WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR = 0, 1, 2, 3, 5, 6
 _ASSOCIATED, _UNASSOCIATED = 1, 2  # alpha, among the extra samples
 _SEPARATE = 2  # planar configuration
 _ORIENTATION = 274
-_MANY, _MOST_PACKED = 1 << 26, 2000  # samples; bytes out of one byte, of any compression
+_MANY, _MOST_PACKED = 1 << 26, 2000  # samples; decompressed bytes per byte, for any compression
 _UNCHANGED = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
-# Modes of Pillow that change no value, with their bits; of associated alpha, see below.
+# Modes of Pillow that change no value, with their bits; see below for associated alpha.
 _EXACT_IN_PILLOW = {"1": 1, "L": 8, "P": 8, "LA": 8, "RGB": 8, "CMYK": 8, "I;16": 16, "F": 32}
 
 
@@ -37,12 +37,12 @@ class Page:
 
     Args:
         values: `[H, W]` or `[H, W, bands]`, without the alpha channel.
-        bits: of a value; may be fewer than its type has.
-        palette: uint8 `[N, 3]` RGB where the values are positions in it.
+        bits: bits per value; may be fewer than those of the dtype.
+        palette: uint8 `[N, 3]` RGB if the values are indices into it.
         alpha: `[H, W]`, or None.
         white_is_zero: whether 0 is white.
         orientation: 1 to 8, as in EXIF.
-        pages: in the file.
+        pages: number of pages in the file.
     """
 
     values: np.ndarray
@@ -59,12 +59,12 @@ def read_page(data: bytes, path: Path | None) -> Page:
 
     Args:
         data: the bytes of the file.
-        path: what to call it in an error.
+        path: name of the file in errors.
 
     Raises:
-        DataError: damaged, or a pixel type that is not read, by name.
+        DataError: damaged, or an unsupported pixel type, which is named.
     """
-    import tifffile  # takes a while, and only TIFF needs it
+    import tifffile  # slow to import, and only TIFF needs it
 
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page: Any = file.pages[0]
@@ -91,7 +91,7 @@ def read_page(data: bytes, path: Path | None) -> Page:
 
 
 def _check_header(page: Any, size: int, path: Path | None) -> None:
-    """Refuses what would take memory or time before it fails, and what has no meaning here."""
+    """Refuses files that would take much memory or time before failing, or are not supported."""
     if page.imagelength * page.imagewidth * max(1, page.samplesperpixel) > 4 * MAX_PIXELS:
         raise DataError(
             f"{path}: {page.imagewidth}x{page.imagelength} pixels of {page.samplesperpixel} bands "
@@ -140,19 +140,19 @@ def _stored(page: Any, data: bytes, path: Path | None) -> np.ndarray:
     """`[H, W]` or `[H, W, bands]`, alpha included."""
     try:
         values = page.asarray()
-    except (ValueError, ImportError):  # a compression that tifffile leaves to other packages
+    except (ValueError, ImportError):  # a compression that tifffile delegates to other packages
         return _by_other_libraries(page, data, path)
     values = np.moveaxis(values, 0, -1) if page.axes == "SYX" else values
     return values.astype(np.uint8) if values.dtype == bool else values
 
 
 def _by_other_libraries(page: Any, data: bytes, path: Path | None) -> np.ndarray:
-    """LZW and the like by Pillow and OpenCV, where these give the exact values."""
+    """Decodes LZW and similar with Pillow and OpenCV, if these give the exact values."""
     values = _by_pillow(page, data)
     if values is not None:
         values = values.astype(np.uint8) if values.dtype == bool else values
         if int(page.photometric) == _WHITE_IS_ZERO and page.bitspersample <= 8:
-            top = (1 << page.bitspersample) - 1  # which Pillow turns upside down
+            top = (1 << page.bitspersample) - 1  # Pillow inverts the values
             values = (top - values).astype(values.dtype)
         return values
     wide = page.bitspersample in (16, 32, 64) or page.dtype == np.int8
@@ -178,10 +178,10 @@ def _by_other_libraries(page: Any, data: bytes, path: Path | None) -> np.ndarray
 
 
 def _by_pillow(page: Any, data: bytes) -> np.ndarray | None:
-    """The stored pixels, or None where Pillow would change them."""
+    """The stored pixels, or None if Pillow would change them."""
     try:
         with _opened(page, data) as opened:
-            # Pillow divides the colors of associated alpha by it.
+            # Pillow divides the colors of associated alpha by the alpha.
             tile = opened.tile[0]  # type: ignore[attr-defined]
             alpha = opened.mode == "RGBA" and tile[3][0] == "RGBA"
             bits = 8 if alpha else _EXACT_IN_PILLOW.get(opened.mode)
@@ -195,7 +195,7 @@ def _by_pillow(page: Any, data: bytes) -> np.ndarray | None:
 
 @contextmanager
 def _opened(page: Any, data: bytes) -> Iterator[Image.Image]:
-    """The page in Pillow, which would turn it by its orientation unless that says upright."""
+    """The page in Pillow, which would rotate it unless its orientation is upright."""
     tag = page.tags.get(_ORIENTATION)
     if tag is not None:
         order: Any = "little" if page.parent.byteorder == "<" else "big"
@@ -204,12 +204,12 @@ def _opened(page: Any, data: bytes) -> Iterator[Image.Image]:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with Image.open(io.BytesIO(data)) as opened:
-            opened.info.pop("xmp", None)  # may have an orientation too, which no viewer minds
+            opened.info.pop("xmp", None)  # may contain an orientation, too, which no viewer applies
             yield opened
 
 
 def _as_rgb(page: Any, data: bytes, path: Path | None) -> np.ndarray:
-    """CMYK and YCbCr as RGB, by Pillow."""
+    """Converts CMYK and YCbCr to RGB with Pillow."""
     try:
         with _opened(page, data) as opened:
             if opened.mode in ("CMYK", "RGB") and page.bitspersample == 8:

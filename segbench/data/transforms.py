@@ -1,8 +1,8 @@
-"""Augmentation from a few knobs, every draw a function of (seed, epoch, index).
+"""Augmentation with few parameters; every draw is a function of (seed, epoch, index).
 
-Scale, crop, flip and padding are one albumentations transform of ours (`ScaleCrop`), because
-choosing the crop window before resizing is what makes the data path fast. Changes of color are one
-matrix. Blur, noise and cutouts are albumentations'.
+Scale, crop, flip and padding are one albumentations transform of our own (`ScaleCrop`): choosing
+the crop window before resizing makes the data path fast. Color changes are one matrix. Blur, noise
+and cutouts are albumentations' own.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ class ScaleCrop(A.DualTransform):
     Args:
         crop_size: output `(H, W)` in pixels; None keeps each frame's own size.
         scale_range: the frame is resized by a factor drawn uniformly from this range.
-        cat_max_ratio: draw the crop again (10 times at most) while one class covers more than
-            this share of its labeled pixels; 1 never draws again.
-        class_uniform: probability that the crop is put around a pixel of a class drawn uniformly
-            from those in the frame, so that rare classes are seen more often.
+        cat_max_ratio: draw the crop again (up to 10 times) while one class covers more than this
+            share of its labeled pixels; 1 never draws again.
+        class_uniform: probability that the crop contains a pixel of a class drawn uniformly from
+            those in the frame, so that rare classes are seen more often.
         hflip: probability of a left-right flip.
         image_fill: RGB of padding in the image.
-        ignore_index: value of padding in the mask: padding is never a class.
+        ignore_index: value of padding in the mask.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class ScaleCrop(A.DualTransform):
 
     @property
     def targets_as_params(self) -> list[str]:
-        """The mask decides where to crop."""
+        """The transform depends on the mask, which determines where to crop."""
         return ["mask"]
 
     def get_params_dependent_on_data(
@@ -89,11 +89,11 @@ class ScaleCrop(A.DualTransform):
         return window
 
     def apply(self, img: np.ndarray, window: Window, **params: Any) -> np.ndarray:
-        """Cuts the window of the image, bilinear; uint8 `[H, W, 3]`."""
+        """Crops the window from the image, bilinear; uint8 `[H, W, 3]`."""
         return window.pad(window.crop_image(img), self.image_fill)
 
     def apply_to_mask(self, mask: np.ndarray, window: Window, **params: Any) -> np.ndarray:
-        """Cuts the window of the mask, nearest; uint8 `[H, W]`."""
+        """Crops the window from the mask, nearest; uint8 `[H, W]`."""
         return window.pad(window.crop_mask(mask), self.ignore_index)
 
     def _mixed(self, crop: np.ndarray) -> bool:
@@ -124,20 +124,20 @@ class Augmentation:
 
     Args:
         crop_size: output `(H, W)` in pixels; None keeps each frame's own size.
-        scale_range: see `ScaleCrop`, as for the next three.
+        scale_range: see `ScaleCrop`.
         cat_max_ratio: see `ScaleCrop`.
         class_uniform: see `ScaleCrop`.
         hflip: see `ScaleCrop`.
         color_jitter: strength in 0..1: brightness, contrast and saturation change by up to this
-            share; 0 switches it off.
+            share; 0 disables it.
         blur: probability of a light Gaussian blur.
         noise: probability of Gaussian noise.
-        cutout: probability that 1-4 rectangles are blanked; there the mask becomes ignored.
+        cutout: probability that 1-4 rectangles are blanked out; their mask is ignored.
         image_fill: RGB of padding and cutouts.
         ignore_index: mask value of padding and cutouts.
 
     Raises:
-        ValueError: knobs out of range, all of them named.
+        ValueError: parameters are out of range; the message names all of them.
     """
 
     def __init__(
@@ -191,7 +191,7 @@ class Augmentation:
         Args:
             image: uint8 `[h, w, 3]`.
             mask: uint8 `[h, w]`.
-            key: `(seed, epoch, index)`, which alone decides what is drawn.
+            key: `(seed, epoch, index)`, the only seed of all draws.
 
         Returns:
             uint8 `[H, W, 3]` and uint8 `[H, W]` with `(H, W)` = `crop_size`.
@@ -203,7 +203,7 @@ class Augmentation:
             image = cv2.transform(image, self.draw_colors(key))
         if not self._steps:
             return image, mask
-        # A pipeline holds its current draw, so every thread borrows one of its own.
+        # A pipeline stores its current draw, so every thread uses its own.
         pipeline = self._idle.pop() if self._idle else A.Compose(copy.deepcopy(self._steps))
         pipeline.set_random_state(np.random.default_rng(key), random.Random(f"rest {key}"))
         out = pipeline(image=image, mask=mask)
@@ -211,14 +211,14 @@ class Augmentation:
         return out["image"], out["mask"]
 
     def draw_window(self, mask: np.ndarray, key: tuple[int, int, int]) -> Window:
-        """The window that `__call__` cuts for this key from a frame with this mask."""
+        """The window that `__call__` crops for this key from a frame with this mask."""
         return self.scale_crop.draw(mask, window_draws(key))
 
     def draw_colors(self, key: tuple[int, int, int]) -> np.ndarray:
-        """The change of colors that `__call__` makes for this key.
+        """The color transform that `__call__` applies for this key.
 
-        Brightness, contrast (about the gray of `image_fill`) and saturation are all linear, so
-        they are one matrix.
+        Brightness, contrast (around the gray of `image_fill`) and saturation are all linear, so
+        they are combined into one matrix.
 
         Returns:
             float32 `[3, 4]`, to be applied to (R, G, B, 1) with values in 0..255.
@@ -232,7 +232,7 @@ class Augmentation:
 
 
 def window_draws(key: tuple[int, int, int]) -> random.Random:
-    """The stream of draws that decides the window of a sample."""
+    """The random stream that determines the window of a sample."""
     return random.Random(f"window {key}")
 
 

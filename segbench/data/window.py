@@ -1,8 +1,8 @@
-"""Crop windows of resized frames, cut without resizing the rest of the frame.
+"""Crop windows of resized frames, computed without resizing the rest of the frame.
 
-Choosing the window first makes the cost of a crop independent of the size of the frame. The
-window keeps the phase that the full resize would have had: labels equal those of resize-then-crop
-exactly, image values within 1.
+With the window chosen first, the cost of a crop does not depend on the size of the frame. The
+window keeps the phase of the full resize: labels are identical to those of resize-then-crop, image
+values within 1.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 
 Size = tuple[int, int]
-_WARP_COST = 5.0  # a pixel of an affine warp takes as long as so many of a resize
+_WARP_COST = 5.0  # a pixel of an affine warp takes this many times as long as one of a resize
 
 
 class _Aligned(NamedTuple):
@@ -27,14 +27,14 @@ class _Aligned(NamedTuple):
 
 @dataclass(frozen=True)
 class Window:
-    """A crop of a resized frame, and where it lies in the output.
+    """A crop of a resized frame, and its position in the output.
 
     Args:
         frame: `(H, W)` of the frame in pixels.
         resized: `(H, W)` of the whole frame after resizing.
         origin: `(row, column)` of the crop in the resized frame.
         size: `(H, W)` of the crop, inside `resized`.
-        output: `(H, W)` of the result; what the crop does not cover is padding.
+        output: `(H, W)` of the result; the rest outside the crop is padding.
         offset: `(row, column)` of the crop in the result.
         flip: the crop is mirrored left-right.
     """
@@ -50,8 +50,8 @@ class Window:
     def nearest(self, axis: int) -> np.ndarray:
         """Source row (axis 0) or column (1) of every crop row or column; int64 `[size[axis]]`.
 
-        OpenCV's own rule for INTER_NEAREST, in its own arithmetic: `H / h` and `1 / (h / H)` are
-        different floats, and only the second gives its labels.
+        Follows OpenCV's rule for INTER_NEAREST in the same arithmetic: `H / h` and `1 / (h / H)`
+        are different floats, and only the second reproduces its labels.
         """
         step = 1.0 / (self.resized[axis] / self.frame[axis])
         position = np.arange(self.origin[axis], self.origin[axis] + self.size[axis])
@@ -59,14 +59,14 @@ class Window:
         return source[::-1] if self.flip and axis == 1 else source
 
     def bilinear(self, axis: int) -> np.ndarray:
-        """Source position that every crop row (axis 0) or column (1) takes; float64 `[size]`."""
+        """Source position of every crop row (axis 0) or column (1); float64 `[size]`."""
         step = self.frame[axis] / self.resized[axis]
         position = np.arange(self.origin[axis], self.origin[axis] + self.size[axis])
         source = (position + 0.5) * step - 0.5
         return source[::-1] if self.flip and axis == 1 else source
 
     def crop_mask(self, mask: np.ndarray) -> np.ndarray:
-        """The crop of a mask, identical to nearest resize, then crop.
+        """Crops a mask; identical to nearest resize, then crop.
 
         Args:
             mask: uint8 `frame`.
@@ -80,7 +80,7 @@ class Window:
         return mask[rows[0] : rows[-1] + 1].take(rows - rows[0], axis=0).take(cols, axis=1)
 
     def crop_image(self, image: np.ndarray) -> np.ndarray:
-        """The crop of an image, within 1 of bilinear resize, then crop.
+        """Crops an image; within 1 of bilinear resize, then crop.
 
         Args:
             image: uint8 `[*frame, 3]`.
@@ -123,21 +123,21 @@ class Window:
         return cv2.flip(part, 1) if self.flip else part
 
     def _aligned(self, axis: int) -> _Aligned:
-        """The smallest part around the crop that resizes as it would within the whole frame.
+        """The smallest part around the crop whose resize equals that of the whole frame.
 
-        It starts and ends where a source pixel's edge meets a target pixel's edge, which happens
-        at every multiple of `resized / gcd(frame, resized)`.
+        It starts and ends where the edges of a source and a target pixel coincide, which they do at
+        every multiple of `resized / gcd(frame, resized)`.
         """
         frame, resized = self.frame[axis], self.resized[axis]
         common = gcd(frame, resized)
         source, target = frame // common, resized // common
-        margin = resized // frame + 2  # bilinear weights reach over the edge of the part
+        margin = resized // frame + 2  # bilinear weights reach beyond the edge of the part
         first = max(0, (self.origin[axis] - margin) // target)
         last = min(common, -(-(self.origin[axis] + self.size[axis] + margin) // target))
         return _Aligned((first * source, last * source), (first * target, last * target))
 
     def _span(self, axis: int) -> tuple[int, int, float, float]:
-        """First and end source position that bilinear weights touch, signed step, and shift."""
+        """First and end source position of the bilinear weights, signed step, and shift."""
         source = self.bilinear(axis)
         low, high = min(source[0], source[-1]), max(source[0], source[-1])
         first = max(0, int(low))
@@ -149,8 +149,8 @@ class Window:
 def scaled(frame: Size, scale: float) -> Size:
     """The size of a frame after resizing by about `scale`.
 
-    Large frames get multiples of 8, at most 1.6% off, for then crops can be resized apart from the
-    rest of the frame by OpenCV's fast path.
+    Large frames get multiples of 8, at most 1.6% off, so that crops can be resized separately from
+    the rest of the frame with OpenCV's fast path.
     """
     return _pair([_scaled_length(length, scale) for length in frame])
 
@@ -168,10 +168,10 @@ def place(
     Args:
         frame: `(H, W)` of the frame.
         resized: `(H, W)` after resizing.
-        output: `(H, W)` wanted; a smaller resized frame is padded.
+        output: `(H, W)` of the result; a smaller resized frame is padded.
         free: two draws from [0, 1): position of the crop (or of the frame in its padding).
         center: `(row, column)` in the resized frame that the crop must contain; `free` then
-            places that point within the crop.
+            determines the position of that point within the crop.
         flip: mirror the crop left-right.
     """
     origin, offset, size = [0, 0], [0, 0], [0, 0]

@@ -1,1 +1,1 @@
-"""Scores a checkpoint or the predictions of any program on a data set."""
+"""Scores a checkpoint, or the predictions of any program, on a data set."""

@@ -1,4 +1,4 @@
-"""Scores a network, or a folder of label maps by any program, on a split of a data set."""
+"""Scores a model, or a folder of label maps from any program, on a split of a data set."""
 
 from __future__ import annotations
 
@@ -17,22 +17,23 @@ from segbench.data.dataset import Record, Source
 from segbench.data.files import read_raw_mask
 from segbench.data.sources.cityscapes import instance_file
 from segbench.errors import DataError
-from segbench.evaluation.predictions import find_predictions, read_prediction
-from segbench.evaluation.summary import Extras, count_extras, count_matrix
+from segbench.evaluation.predictions import find_predictions, read_confidence, read_prediction
+from segbench.evaluation.summary import Extras, Wanted, count_extras, count_matrix
 from segbench.inference.labels import FiniteLogits
 from segbench.metrics.confusion import ConfusionPerImage
+from segbench.metrics.probabilistic import probability_counts
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What was counted, image by image.
+    """The counts of an evaluation, image by image.
 
     Args:
         records: the images scored, N.
         matrices: int64 `[N, C, C + 1]`.
-        extras: N.
-        pred_of: the label map of the image at a position, uint8 `[H, W]`.
-        left_out: why images of the split are not among them (`partial=true`).
+        extras: the other counts of each image, N.
+        pred_of: returns the label map of the image at a position, uint8 `[H, W]`.
+        left_out: why images of the split were not scored (`partial=true`).
     """
 
     records: list[Record]
@@ -46,51 +47,43 @@ def evaluate_checkpoint(
     segmenter: Segmenter,
     data: Any,
     split: str,
-    boundary: bool,
-    calibration: bool,
+    wanted: Wanted,
     progress: Callable[[int, int], None],
 ) -> Evaluation:
     """Predicts and counts a split at the original resolution of its masks.
 
-    Confusion matrices are counted where the network runs and fetched once, at the end.
+    Confusion matrices are counted on the model's device and fetched once, at the end.
 
     Args:
-        segmenter: the network.
-        data: a `SegmentationData`; images come resized as in training, masks as they are.
+        segmenter: the model.
+        data: a `SegmentationData`; images are resized as in training, masks are not.
         split: val or test.
-        boundary: also count boundaries.
-        calibration: also count how right the confidences are.
+        wanted: what to count beside the confusion matrices.
         progress: called with the number of images done and their total.
 
     Raises:
-        NonFiniteLogitsError: the network answers with NaN or infinity.
+        NonFiniteLogitsError: the logits contain NaN or infinity.
     """
     records, classes = data.records(split), segmenter.classes
     metric = ConfusionPerImage(classes, [record.name for record in records])
     extras: dict[int, Extras] = {}
     predictor, device, finite = segmenter.predictor, segmenter.device, FiniteLogits()
-    data.device = device  # decides how many images it sees at once
+    data.device = device  # determines the batch size
     loader = data.val_dataloader() if split == "val" else data.test_dataloader()
     for images, masks, indices in _parts(loader):
         size = (masks.shape[1], masks.shape[2])
         names = [records[index].name for index in indices.tolist()]
-        confidence = None
+        probs = None
         with segmenter.autocast():
-            if calibration:
+            if wanted.calibration:
                 pred, probs = predictor.labels_and_probs(images.to(device), size, names, finite)
-                finite.check()  # what counts confidences knows no NaN
-                confidence = probs.amax(1).cpu().numpy()
+                finite.check()  # the confidence counts cannot handle NaN
             else:
                 pred = predictor.labels(images.to(device), size, names, finite)
         metric.update(pred, masks.to(device, non_blocking=True), indices)
         for i, index in enumerate(indices.tolist()):
-            record = records[index]
-            if boundary or calibration or instance_file(record.mask):
-                on_host = pred[i].cpu().numpy(), masks[i].numpy()
-                sure = None if confidence is None else confidence[i]
-                extras[index] = count_extras(*on_host, record, classes, boundary, sure)
-            else:
-                extras[index] = Extras()
+            one = None if probs is None else probs[i]
+            extras[index] = _extras_of(pred[i], masks[i], records[index], classes, wanted, one)
         progress(len(extras), len(records))
     finite.check()
     order, matrices = metric.compute()
@@ -104,8 +97,28 @@ def evaluate_checkpoint(
     return Evaluation([records[i] for i in order], matrices, [extras[i] for i in order], pred_of)
 
 
+def _extras_of(
+    pred: Tensor,
+    mask: Tensor,
+    record: Record,
+    classes: ClassSet,
+    wanted: Wanted,
+    probs: Tensor | None,
+) -> Extras:
+    """What is counted of one image beside its matrix; probabilities where they are."""
+    is_plain = not (wanted.boundary or wanted.surface or probs is not None)
+    if is_plain and not instance_file(record.mask):
+        return Extras()
+    sure = counts = None
+    if probs is not None:
+        sure = probs.amax(0).cpu().numpy()
+        counts = probability_counts(probs, mask.to(probs.device), classes.ignore_index)
+    on_host = pred.cpu().numpy(), mask.numpy()
+    return count_extras(*on_host, record, classes, wanted, sure, probabilities=counts)
+
+
 def _parts(loader: Any) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
-    """Batches of images, masks and indices; one image at a time where sizes differ."""
+    """Batches of images, masks and indices; one image at a time if sizes differ."""
     for batch in loader:
         if isinstance(batch["image"], Tensor) and isinstance(batch["mask"], Tensor):
             yield batch["image"], batch["mask"], batch["index"]
@@ -122,34 +135,40 @@ def evaluate_predictions(
     format: str,
     void_values: Sequence[int],
     partial: bool,
-    boundary: bool,
+    wanted: Wanted,
+    confidence: Path | None,
     workers: int,
     progress: Callable[[int, int], None],
 ) -> Evaluation:
-    """Counts a folder of label maps, several files at once.
+    """Counts a folder of label maps, several files in parallel.
 
     Args:
-        folder: holds one label map per image.
+        folder: contains one label map per image.
         source: the data set.
         split: val or test.
-        format: see `predictions.read_prediction`, as for `void_values`.
-        void_values: further ids that mean no class.
-        partial: score what can be scored instead of refusing.
-        boundary: also count boundaries.
-        workers: files read and counted at once.
+        format: see `predictions.read_prediction`.
+        void_values: see `predictions.read_prediction`.
+        partial: score what can be scored instead of raising an error.
+        wanted: what to count beside the confusion matrices.
+        confidence: contains the confidence of the predicted class for each image, if known.
+        workers: number of files read and counted in parallel.
         progress: called with the number of images done and their total.
 
     Raises:
-        DataError: files are missing, superfluous, of the wrong size or with wrong values (all of
-            them are listed), or none is left to score.
+        DataError: files are missing, superfluous, of the wrong size or with wrong values (the
+            message lists all of them), or none is left to score.
     """
     records, classes = source.records(split), source.classes
     found, problems = find_predictions(folder, records)
+    sure: dict[int, Path] = {}
+    if confidence is not None:
+        sure, more = find_predictions(confidence, records, "confidence")
+        problems += [f"confidence: {problem}" for problem in more]
 
-    def judge(index: int) -> tuple[np.ndarray, Extras] | DataError:
+    def count(index: int) -> tuple[np.ndarray, Extras] | DataError:
         try:
             return _evaluate_file(
-                found[index], source, records[index], format, void_values, boundary
+                found[index], source, records[index], format, void_values, wanted, sure.get(index)
             )
         except DataError as error:
             return error
@@ -157,7 +176,7 @@ def evaluate_predictions(
     kept, matrices, extras = [], [], []
     with ThreadPoolExecutor(workers) as pool:
         for done, (index, outcome) in enumerate(
-            zip(sorted(found), pool.map(judge, sorted(found)), strict=True), 1
+            zip(sorted(found), pool.map(count, sorted(found)), strict=True), 1
         ):
             if isinstance(outcome, DataError):
                 problems.append(str(outcome))
@@ -187,11 +206,13 @@ def _evaluate_file(
     record: Record,
     format: str,
     void_values: Sequence[int],
-    boundary: bool,
+    wanted: Wanted,
+    confidence: Path | None,
 ) -> tuple[np.ndarray, Extras]:
     classes: ClassSet = source.classes
     pred = read_prediction(file, classes, format, void_values)
     mask = source.read(record)[1]
     matrix = count_matrix(pred, mask, record, classes)
     label_ids = read_raw_mask(file).astype(np.uint8) if format == "label_ids" else None
-    return matrix, count_extras(pred, mask, record, classes, boundary, label_ids=label_ids)
+    sure = None if confidence is None else read_confidence(confidence, mask.shape)
+    return matrix, count_extras(pred, mask, record, classes, wanted, sure, label_ids)

@@ -1,10 +1,11 @@
-"""A folder of label maps made by any program: which file belongs to which image, what it holds."""
+"""A folder of label maps from any program: matching files to images, and reading them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from segbench.data.classes import ClassSet
@@ -14,14 +15,16 @@ from segbench.data.folders import files_below
 from segbench.errors import DataError
 from segbench.metrics.cityscapes_protocol import LABEL_IDS, NUM_LABELS, is_cityscapes
 
-SUFFIXES = (".bmp", ".gif", ".npy", ".pgm", ".png", ".ppm", ".tif", ".tiff")  # without loss
+SUFFIXES = (".bmp", ".gif", ".npy", ".pgm", ".png", ".ppm", ".tif", ".tiff")  # lossless
 FORMATS = ("auto", "ids", "color", "label_ids")
 
 
-def find_predictions(folder: Path, records: Sequence[Record]) -> tuple[dict[int, Path], list[str]]:
+def find_predictions(
+    folder: Path, records: Sequence[Record], key: str = "predictions"
+) -> tuple[dict[int, Path], list[str]]:
     """Matches the files of a folder and its subfolders to images.
 
-    A file belongs to the image whose name it bears, or whose name followed by `_` it begins with
+    A file belongs to the image whose name is its own, or the start of its own followed by `_`
     (`berlin_000000_000019_leftImg8bit.png`).
 
     Args:
@@ -29,19 +32,18 @@ def find_predictions(folder: Path, records: Sequence[Record]) -> tuple[dict[int,
         records: the images to score.
 
     Returns:
-        The file of each image by position, and a sentence for each image without a file, each file
+        The file of each image by position, and a message for each image without a file, each file
         without an image, and each image with two files.
 
-    Raises:
-        DataError: there is no such folder, or no label map in it.
+        Raises:
+        DataError: the folder does not exist or contains no label map.
     """
     if not folder.is_dir():
-        raise DataError(f"predictions={folder}: there is no such folder")
+        raise DataError(f"{key}={folder}: there is no such folder")
     files = sorted(f for f in files_below(folder) if f.suffix.lower() in SUFFIXES)
     if not files:
         raise DataError(
-            f"predictions={folder}: contains no label map ({', '.join(SUFFIXES)}), in subfolders "
-            "neither"
+            f"{key}={folder}: contains no label map ({', '.join(SUFFIXES)}), in subfolders neither"
         )
     position = {Path(record.name).name: i for i, record in enumerate(records)}
     found: dict[int, Path] = {}
@@ -62,7 +64,7 @@ def find_predictions(folder: Path, records: Sequence[Record]) -> tuple[dict[int,
 
 
 def _owner(stem: str, position: dict[str, int]) -> int | None:
-    """The image with this name or the longest name that it begins with."""
+    """The image with this name, or with the longest name that this one starts with."""
     while stem not in position:
         if "_" not in stem:
             return None
@@ -76,18 +78,18 @@ def read_prediction(
     """Reads one label map.
 
     Args:
-        file: of one of `SUFFIXES`.
-        classes: the class set that the ids or colors mean.
+        file: a file with one of `SUFFIXES`.
+        classes: the class set of the ids or colors.
         format: `ids`: class ids, also as a palette image; `color`: the colors of the class set;
             `label_ids`: Cityscapes label IDs 0..33; `auto`: `color` if the file has three
             channels, else `ids`.
-        void_values: further ids that mean "no class", beside `ignore_index`.
+        void_values: further ids that mean "no class", in addition to `ignore_index`.
 
     Returns:
         uint8 `[H, W]`, class ids or 255.
 
     Raises:
-        DataError: the file is damaged, or holds a value of no class.
+        DataError: the file is damaged, or contains an unknown label.
     """
     raw = read_raw_mask(file)
     if format == "auto":
@@ -118,8 +120,50 @@ def read_prediction(
     return labels.astype(np.uint8)
 
 
+def read_confidence(file: Path, size: tuple[int, ...]) -> np.ndarray:
+    """Reads the confidence of the predicted class at every pixel.
+
+    Args:
+        file: floating point in 0..1 (.npy, .tif), or 8 or 16 bits that stand for 0..1.
+        size: `(H, W)` of the mask.
+
+    Returns:
+        float32 `[H, W]`.
+
+    Raises:
+        DataError: the file is damaged, of another size, or has values outside 0..1.
+    """
+    try:
+        raw = np.load(file) if file.suffix.lower() == ".npy" else _decode(file)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{file}: cannot be read ({error})") from None
+    if raw.shape != size:
+        shown = "x".join(map(str, raw.shape[1::-1])) if raw.ndim == 2 else f"{raw.shape}"
+        raise DataError(
+            f"{file}: the confidence is {shown} but the mask is {size[1]}x{size[0]}; it needs one "
+            "channel of the size of the mask"
+        )
+    if raw.dtype.kind == "u" and raw.dtype.itemsize <= 2:
+        return (raw / np.float32(np.iinfo(raw.dtype).max)).astype(np.float32)
+    if raw.dtype.kind != "f":
+        raise DataError(
+            f"{file}: confidences of {raw.dtype}; expected floats in 0..1 or uint8, uint16"
+        )
+    if not ((raw >= 0) & (raw <= 1)).all():  # false for NaN
+        raise DataError(f"{file}: confidences from {raw.min()} to {raw.max()}, expected 0..1")
+    return raw.astype(np.float32)
+
+
+def _decode(file: Path) -> np.ndarray:
+    """The values of an image file as they are stored."""
+    raw = cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    if raw is None:
+        raise ValueError("not an image")
+    return raw
+
+
 def void_notes(matrices: np.ndarray) -> list[str]:
-    """A sentence on labeled pixels that are predicted as no class, if there are any.
+    """A message about labeled pixels that are predicted as no class, if there are any.
 
     Args:
         matrices: int64 `[N, C, C + 1]`; the last column counts predictions of no class.

@@ -1,4 +1,4 @@
-"""The record of an evaluation: what was scored, how, and where the numbers come from."""
+"""The record of an evaluation: what was scored, how, and its provenance."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from segbench.artifacts import provenance
-from segbench.artifacts.result import DataInfo, Hardware, Protocol, Result, Scores
+from segbench.artifacts.result import DataInfo, Hardware, Protocol, Result
+from segbench.artifacts.scores import Scores
 from segbench.artifacts.typed import read_as
 from segbench.config import Config
 from segbench.data.classes import ClassSet
@@ -23,11 +24,11 @@ class Subject:
         name, seed: of its run.
         model, params: dotted name of its class, number of its parameters; None for a folder.
         data: dotted name of the data source's class.
-        hardware: that it is scored on.
-        fingerprint: of the split it is scored on.
-        protocol: how it was made; what both kinds share is added later.
+        hardware: the hardware used for scoring.
+        fingerprint: fingerprint of the scored split.
+        protocol: how the predictions were made; common fields are added later.
         source: the data set.
-        judge: scores it.
+        evaluate: computes the evaluation.
     """
 
     name: str
@@ -39,23 +40,25 @@ class Subject:
     fingerprint: str
     protocol: Protocol
     source: Source
-    judge: Callable[[], Evaluation]
+    evaluate: Callable[[], Evaluation]
 
 
-def scores_of(judged: Evaluation, classes: ClassSet, absent: str) -> Scores:
-    """The scores of everything that was counted; `absent` as in `metrics.scores`."""
-    groups = [record.group for record in judged.records]
-    return read_as(Scores, summarize(judged.matrices, judged.extras, groups, classes, absent))
+def scores_of(evaluation: Evaluation, classes: ClassSet, absent: str) -> Scores:
+    """Computes the scores of an evaluation; `absent` as in `metrics.scores`."""
+    groups = [record.group for record in evaluation.records]
+    return read_as(
+        Scores, summarize(evaluation.matrices, evaluation.extras, groups, classes, absent)
+    )
 
 
-def record(config: Config, subject: Subject, judged: Evaluation, scores: Scores) -> Result:
-    """The record of a finished evaluation.
+def record(config: Config, subject: Subject, evaluation: Evaluation, scores: Scores) -> Result:
+    """Creates the record of a finished evaluation.
 
     Args:
         config: the resolved config of `segbench.evaluate`.
         subject: what was scored.
-        judged: what was counted.
-        scores: of it.
+        evaluation: its counts.
+        scores: its scores.
     """
     commit, dirty = provenance.commit()
     source, split = subject.source, config["split"]
@@ -79,14 +82,14 @@ def record(config: Config, subject: Subject, judged: Evaluation, scores: Scores)
             protocol=source.protocol,
             comparable=source.comparable,
             split=split,
-            num_images={split: len(judged.records)},
+            num_images={split: len(evaluation.records)},
         ),
         protocol=replace(
             subject.protocol,
             absent_classes=config["absent_classes"],
             num_classes=source.classes.num_classes,
             labels=source.protocol,
-            partial=judged.left_out,
+            partial=evaluation.left_out,
         ),
         params=subject.params,
         scores={split: scores},

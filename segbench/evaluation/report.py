@@ -1,4 +1,4 @@
-"""What an evaluation leaves to look at: tables, the confusion matrix, the worst images."""
+"""Reports of an evaluation: tables, the confusion matrix, the worst images."""
 
 from __future__ import annotations
 
@@ -8,20 +8,21 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from segbench.artifacts.result import Result, Scores
+from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory
+from segbench.artifacts.scores import Scores
 from segbench.artifacts.typed import known
-from segbench.console import console, table
 from segbench.data.dataset import Source
 from segbench.errors import DataError
-from segbench.escaping import csv_cell, markdown
 from segbench.evaluation.evaluator import Evaluation
 from segbench.evaluation.predictions import void_notes
-from segbench.figures import label, plain_text
 from segbench.inference.sheets import sample_sheet
 from segbench.metrics.cityscapes_protocol import to_label_ids
 from segbench.metrics.scores import class_iou, mean_over_classes, percent, union_counts
-from segbench.storage import write_png
+from segbench.system.console import console, table
+from segbench.system.escaping import csv_cell, markdown
+from segbench.system.figures import label, plain_text
+from segbench.system.storage import write_png
 
 CLASS_COLUMNS = ("IoU", "Dice", "precision", "recall", "boundary_F", "boundary_IoU", "iIoU")
 MEANS = {
@@ -32,7 +33,8 @@ MEANS = {
     "boundary_IoU": "mean_boundary_IoU",
     "iIoU": "mean_iIoU",
 }
-SINGLES = ("pixel_acc", "fwIoU", "mean_image_mIoU", "worst_tenth_mIoU", "ECE", "mean_category_IoU",
+SINGLES = ("pixel_acc", "fwIoU", "mean_image_mIoU", "worst_tenth_mIoU", "ECE", "SCE",
+           "AURC", "mean_NSD", "mean_category_IoU",
            "mean_category_iIoU")  # fmt: skip
 
 
@@ -44,7 +46,7 @@ def write_tables(
     Args:
         folder: the run directory.
         result: the record of the evaluation.
-        found: the scores in it.
+        found: its scores.
         matrices: int64 `[N, C, C + 1]`.
         names: N image names.
     """
@@ -92,7 +94,7 @@ def write_tables(
 
 
 def _columns(found: Scores) -> dict[str, Mapping[str, float | None]]:
-    """The scores by class that were counted, by name."""
+    """The scores by class that were computed, by name."""
     counted = {column: getattr(found, column) for column in CLASS_COLUMNS}
     return {column: by_class for column, by_class in counted.items() if by_class is not None}
 
@@ -102,7 +104,7 @@ def _means(found: Scores, columns: Iterable[str]) -> list[str]:
 
 
 def _singles(found: Scores) -> dict[str, float]:
-    """The scores of the whole split that exist, by name."""
+    """The defined scores of the whole split, by name."""
     values = {key: getattr(found, key) for key in SINGLES}
     return {key: value for key, value in values.items() if value is not None}
 
@@ -123,7 +125,7 @@ def _notes(result: Result) -> list[str]:
 
 @plain_text()
 def draw_confusion(file: Path, matrix: np.ndarray, names: Sequence[str]) -> None:
-    """Draws the confusion matrix, each row in percent of the true pixels of its class.
+    """Plots the confusion matrix, each row in percent of the true pixels of its class.
 
     Args:
         file: PNG to write.
@@ -154,39 +156,39 @@ def draw_confusion(file: Path, matrix: np.ndarray, names: Sequence[str]) -> None
     figure.savefig(file, dpi=120)
 
 
-def draw_worst(file: Path, judged: Evaluation, source: Source, wanted: int) -> None:
-    """Shows the images with the lowest mIoU: image, mask, pred, error.
+def draw_worst(file: Path, evaluation: Evaluation, source: Source, wanted: int) -> None:
+    """Writes a sheet of the images with the lowest mIoU: image, mask, pred, error.
 
     Args:
         file: PNG to write; nothing is written if `wanted` is 0.
-        judged: the counts and the way to the label maps.
+        evaluation: the counts, and access to the label maps.
         source: reads images and masks.
-        wanted: how many.
+        wanted: number of images.
     """
-    values = mean_over_classes(class_iou(judged.matrices))
+    values = mean_over_classes(class_iou(evaluation.matrices))
     order = [i for i in np.argsort(values, kind="stable")[:wanted] if not np.isnan(values[i])]
     shown = []
     for position in order:
-        record = judged.records[position]
+        record = evaluation.records[position]
         image, mask = source.read(record)
         name = f"{record.name}: mIoU {100 * values[position]:.1f}"
-        pred = judged.pred_of(int(position))
+        pred = evaluation.pred_of(int(position))
         shown.append({"name": name, "image": image, "mask": mask, "pred": pred})
     if shown:
         sheet = sample_sheet(shown, source.classes, f"the {len(shown)} worst images")
         write_png(file, sheet)
 
 
-def save_predictions(folder: Path, judged: Evaluation, kind: str) -> None:
+def save_predictions(folder: Path, evaluation: Evaluation, kind: str) -> None:
     """Writes the label maps as PNG.
 
     Args:
-        folder: where to.
-        judged: the way to the label maps.
-        kind: `ids`, or `cityscapes`: label IDs, as its benchmark server expects them.
+        folder: the output folder.
+        evaluation: access to the label maps.
+        kind: `ids`, or `cityscapes`: label IDs, as the benchmark's server expects them.
     """
-    for position, record in enumerate(judged.records):
-        pred = judged.pred_of(position)
+    for position, record in enumerate(evaluation.records):
+        pred = evaluation.pred_of(position)
         if PurePath(record.name).is_absolute() or ".." in PurePath(record.name).parts:
             raise DataError(f"image name {record.name!r}: leads out of {folder}; rename the image")
         file = folder / f"{record.name}.png"
@@ -194,7 +196,7 @@ def save_predictions(folder: Path, judged: Evaluation, kind: str) -> None:
 
 
 def print_scores(found: Scores, result: Result, run: RunDirectory, matrices: np.ndarray) -> None:
-    """Prints the table of classes, the single scores, and where the files are."""
+    """Prints the table of classes, the single scores, and the paths of the files."""
     show = console().print
     columns = _columns(found)
     title = f"{result.name}, {known(result.data_info).split}"

@@ -1,4 +1,4 @@
-"""Everything that is counted about one image, and the scores of all of them together."""
+"""All counts of one image, and the scores of all images together."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MOST_BINS = 20_000_000  # numbers of a run that class-wise calibration may take
 
 @dataclass(frozen=True)
 class Extras:
-    """What is counted about one image beside its confusion matrix; None where it is not.
+    """The counts of one image in addition to its confusion matrix; None if not counted.
 
     Args:
         boundary: for boundary F-score and boundary IoU.
@@ -80,7 +80,7 @@ def count_matrix(
     Args:
         pred: uint8 `[H, W]`, class ids or void.
         mask: uint8 `[H, W]`, class ids or `ignore_index`.
-        record: named in errors.
+        record: the image, for errors.
         classes: the class set.
 
     Raises:
@@ -107,12 +107,12 @@ def count_extras(
     label_ids: np.ndarray | None = None,
     probabilities: ProbabilityCounts | None = None,
 ) -> Extras:
-    """Counts what a confusion matrix cannot hold, for one image.
+    """Counts what a confusion matrix does not contain, for one image.
 
     Args:
         pred: uint8 `[H, W]`, class ids or void.
         mask: uint8 `[H, W]`, class ids or `ignore_index`.
-        record: the image; for Cityscapes, the instance file beside its mask is read.
+        record: the image; for Cityscapes, the instance file next to its mask is read.
         classes: the class set.
         wanted: what to count.
         confidence: float32 `[H, W]`, the probability of the predicted class.
@@ -158,17 +158,17 @@ def summarize(
     classes: ClassSet,
     absent: str,
 ) -> dict[str, Any]:
-    """All scores of a set of images: those of `training.scores`, and those beyond the matrix.
+    """All scores of a set of images: those of `metrics.scores`, and those beyond the matrix.
 
     Args:
         matrices: int64 `[N, C, C + 1]`, one per image.
-        extras: N.
+        extras: the other counts of each image, N.
         groups: N group names.
         classes: the class set.
-        absent: policy for classes without pixels, see `scores.mean_over_classes`.
+        absent: policy for absent classes, see `scores.mean_over_classes`.
 
     Returns:
-        Plain types; fractions. A score that was not counted is left out.
+        Plain types; fractions. Scores that were not counted are omitted.
     """
     total = matrices.sum(0)
     found = scores(total, classes.names, absent)
@@ -276,7 +276,7 @@ def stacked_boundary(extras: Sequence[Extras]) -> np.ndarray | None:
 
 
 def _sum(parts: Iterable[Any]) -> Any:
-    """The sum of all parts, in order; None if one is missing."""
+    """The sum of all parts, in order; None if any is missing."""
     total = None
     for number, part in enumerate(parts):
         if part is None:

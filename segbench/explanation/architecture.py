@@ -1,8 +1,8 @@
-"""The structure of a network, read off one forward pass: stages, and what flows between them.
+"""The structure of a model, read off one forward pass: stages, and the tensors between them.
 
-A stage is all that one part of the network (`encoder`, `decoder`, ...) computes at one resolution.
-Every operation is observed as it runs, so this works for any network that can run, and an arrow is
-drawn only where a tensor really went.
+A stage is everything that one part of the model (`encoder`, `decoder`, ...) computes at one
+resolution. Every operation is observed as it runs, so this works for any model that can run, and an
+arrow is drawn only where a tensor was passed.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ STEM = "stem"
 
 @dataclass
 class Stage:
-    """What one part of a network does at one resolution.
+    """The computation of one part of a model at one resolution.
 
     Args:
-        part: name of the network's child, such as `encoder`.
-        stride: size of the image over size of the maps.
-        channels: of the last map.
-        params: of the layers that ran here.
+        part: name of the model's child module, such as `encoder`.
+        stride: size of the image divided by the size of the maps.
+        channels: channels of the last map.
+        params: parameters of the layers that ran here.
         macs: multiply-accumulates of matrix products and convolutions for one image.
     """
 
@@ -45,13 +45,13 @@ class Stage:
 
 @dataclass
 class Architecture:
-    """A network's stages in the order in which they first ran.
+    """The stages of a model in the order in which they first ran.
 
     Args:
         stages: see `Stage`.
         arrows: pairs of positions in `stages`, from producer to consumer.
         size: `(H, W)` of the image.
-        params: of the whole network, auxiliary heads included.
+        params: parameters of the whole model, including auxiliary heads.
     """
 
     stages: list[Stage] = field(default_factory=list)
@@ -66,20 +66,20 @@ class Architecture:
 
 
 class _Observer(TorchDispatchMode):
-    """Books every operation to a stage and follows the tensors from stage to stage."""
+    """Assigns every operation to a stage and follows the tensors from stage to stage."""
 
     def __init__(self, image: Tensor) -> None:
         super().__init__()
         self.size = image.shape[2:]
-        # How many places a map of each resolution has: tells tokens where they belong.
+        # Number of positions of a map at each resolution, to find the resolution of tokens.
         self.places = {
             self.size[0] // stride * (self.size[1] // stride): stride for stride in (4, 8, 16, 32)
         }
-        self.parts: list[str] = []  # the part that runs, on top of those that called it
+        self.parts: list[str] = []  # stack of running parts, innermost last
         self.stages: dict[Key, Stage] = {}
         self.arrows: dict[tuple[Key, Key], None] = {}
         self.current: dict[str, Key] = {}
-        # Tensors are kept alive, so that no other takes over their id.
+        # Tensors are kept alive, so that their ids are not reused.
         self.sources: dict[int, tuple[Tensor, set[Key]]] = {id(image): (image, {IMAGE})}
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
@@ -87,11 +87,12 @@ class _Observer(TorchDispatchMode):
         inputs = list(_tensors((args, kwargs)))
         origins = set().union(*(self.sources[id(t)][1] for t in inputs if id(t) in self.sources))
         outputs = list(_tensors(result))
-        # Between the parts, what goes in comes out; what no image went into is a parameter.
+        # Outside of all parts, outputs keep the origins of the inputs; without any origin, a
+        # tensor is a parameter.
         key = self._stage_of(outputs) if self.parts and origins else None
         count = flop_registry.get(func._overloadpacket)
         if key is None and count is not None and self.parts:
-            # Products of parameters alone (SegNeXt's bases) belong where they are needed.
+            # Products of parameters alone (SegNeXt's bases) belong to the stage that uses them.
             some = origins - {IMAGE}
             key = self._stage_of_origins(origins) if some else self.current.get(self.parts[-1])
         if key is None:
@@ -105,7 +106,7 @@ class _Observer(TorchDispatchMode):
         return result
 
     def _stage_of(self, outputs: Sequence[Tensor]) -> Key | None:
-        """The stage an operation belongs to; maps decide, anything else stays where it came up."""
+        """The stage of an operation; a map determines it, others stay in the current stage."""
         part = self.parts[-1]
         for output in outputs:
             stride, channels = self._stride_of(output)
@@ -118,7 +119,7 @@ class _Observer(TorchDispatchMode):
         return self.current.get(part)
 
     def _stage_of_origins(self, origins: set[Key]) -> Key:
-        """For a part that begins with a pooled map: the stage of the coarsest stride going in."""
+        """For a part that starts with a pooled map: the stage of its coarsest input."""
         key = (self.parts[-1], max(stride for _, stride in origins - {IMAGE}))
         self.stages.setdefault(key, Stage(*key))
         self.current[self.parts[-1]] = key
@@ -127,7 +128,7 @@ class _Observer(TorchDispatchMode):
     def _stride_of(self, output: Tensor) -> tuple[int, int]:
         """Stride and channels of a map `[1, C, h, w]` or of tokens `[1, h w, C]`; else 0, 0.
 
-        A map has the proportions of the image, which matrices of attention do not have.
+        A map has the proportions of the image; attention matrices do not.
         """
         shape = output.shape
         if not output.is_floating_point() or not output.numel():
@@ -149,11 +150,11 @@ class _Observer(TorchDispatchMode):
 
 
 def trace(model: nn.Module, size: tuple[int, int] = (256, 320)) -> Architecture:
-    """Runs a network once and notes what it does.
+    """Runs a model once and records its structure.
 
     Args:
-        model: any network, on the CPU; it is put in eval mode.
-        size: `(H, W)` of the image. Not square by default, which tells maps from matrices.
+        model: any model, on the CPU; it is set to eval mode.
+        size: `(H, W)` of the image. Not square by default, to distinguish maps from matrices.
     """
     model.eval()
     image = torch.zeros(1, 3, *size)
@@ -178,7 +179,7 @@ def trace(model: nn.Module, size: tuple[int, int] = (256, 320)) -> Architecture:
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         stack.enter_context(observer)
         model(image)
-    # Of modules not called themselves, only what is in them: position embeddings of a ViT encoder.
+    # Parameters of modules that are not called themselves: position embeddings of a ViT encoder.
     for module in [module for module in model.modules() if module not in booked]:
         inside = [booked[child] for child in module.modules() if child in booked]
         if inside and module is not model:
@@ -197,9 +198,9 @@ def _own_params(module: nn.Module) -> int:
 
 
 def _parts(name: str, child: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """A child of the network; the members of a list one by one, as a list itself never runs.
+    """A child of the model; the members of a list one by one, because a list itself never runs.
 
-    Single layers in front of the first block are its stem; pooling and dropout are no parts.
+    Single layers before the first block are its stem; pooling and dropout are not parts.
     """
     if isinstance(child, nn.ModuleList | nn.ModuleDict):
         for member in child.children():

@@ -1,4 +1,4 @@
-"""An architecture as a drawing: stages side by side in running order, one row per resolution."""
+"""Draws an architecture: stages from left to right in running order, one row per resolution."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import math
 from collections.abc import Sequence
 from html import escape
 
-from segbench.escaping import one_line
 from segbench.explanation.architecture import Architecture, Stage
+from segbench.system.escaping import one_line
 
 COLUMN, ROW, TOP, LEFT = 92, 92, 92, 64
-# Okabe and Ito's colors, which people with color blindness tell apart.
+# Okabe and Ito's colors, which are distinguishable with color blindness.
 COLORS = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#F0E442", "#0072B2", "#D55E00", "#999999",
           "#882255", "#DDCC77")  # fmt: skip
 INK = "#333333"
@@ -19,8 +19,8 @@ INK = "#333333"
 def as_svg(architecture: Architecture, title: str) -> str:
     """The drawing as SVG text.
 
-    A box is as high as its maps are large, and as wide as they have channels (both on a log
-    scale); arrows that leave out stages are skip connections.
+    The height of a box shows the resolution of its maps, the width their channels (both on a log
+    scale); arrows that skip stages are skip connections.
 
     Args:
         architecture: see `architecture.trace`.
@@ -95,13 +95,13 @@ def _arrow(
     boxes: Sequence[tuple[float, float]],
     both_ways: bool,
 ) -> str:
-    """From the right of a box to the left of another; around what stands between them."""
+    """Draws a curve from the right of a box to the left of another, around boxes in between."""
     forward = end > start
     side = 1 if forward else -1
     x1, y1 = centers[start][0] + side * boxes[start][0] / 2, centers[start][1]
     x2, y2 = centers[end][0] - side * (boxes[end][0] / 2 + 2), centers[end][1]
     is_next = end == start + 1
-    if not is_next:  # off the middle, so that arrows do not hide each other
+    if not is_next:  # off center, so that arrows do not overlap
         off = 0.25 if forward else -0.25
         y1, y2 = y1 - off * boxes[start][1], y2 - off * boxes[end][1]
     bend = max(18.0, abs(x2 - x1) * 0.45)

@@ -1,4 +1,4 @@
-"""Embeddings of a network's features as a picture, a page with thumbnails, a table and numbers."""
+"""Reports embeddings of a model's features: figure, page with thumbnails, table and numbers."""
 
 from __future__ import annotations
 
@@ -17,10 +17,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from matplotlib.figure import Figure
 
 from segbench.artifacts.segmenter import Segmenter
-from segbench.console import console, say, table
 from segbench.data.classes import ClassSet
 from segbench.data.frames import resize_image
-from segbench.escaping import csv_cell, one_line
 from segbench.explanation.embeddings import (
     Cells,
     Projection,
@@ -31,9 +29,11 @@ from segbench.explanation.embeddings import (
     without_rare,
 )
 from segbench.explanation.features import run_with_features
-from segbench.figures import label as figure_label
-from segbench.figures import plain_text
-from segbench.storage import replacing_all, write_text
+from segbench.system.console import console, say, table
+from segbench.system.escaping import csv_cell, one_line
+from segbench.system.figures import label as figure_label
+from segbench.system.figures import plain_text
+from segbench.system.storage import replacing_all, write_text
 
 LabeledImage = tuple[str, np.ndarray, np.ndarray | None]
 THUMBNAIL = 48
@@ -41,16 +41,16 @@ THUMBNAIL = 48
 
 @dataclass(frozen=True)
 class Embedding:
-    """Features in the plane, and how well they separate the classes.
+    """Features projected to the plane, and how well they separate the classes.
 
     Args:
-        cells: K of them.
+        cells: the K cells.
         plane: float32 `[K, 2]`.
         scores: class -> purity and silhouette, of the features, not of the plane.
-        left_out: class -> cells, too few to be shown.
+        left_out: class -> number of its cells, if too few to be shown.
         samples: the images.
         classes: names and colors.
-        settings: how it was made.
+        settings: the settings used.
     """
 
     cells: Cells
@@ -75,17 +75,17 @@ def embed_images(
     """Samples, projects and scores the features of a layer.
 
     Args:
-        segmenter: the network.
+        segmenter: the model.
         samples: name, image uint8 `[H, W, 3]` and mask uint8 `[H, W]` of each image.
         layer: see `features.run_with_features`.
         how: the projection.
-        per_class: cells of a class at most.
+        per_class: maximum number of cells per class.
         least: classes with fewer cells are left out.
-        neighbors: of the purity.
-        seed: of the sample and of the projection.
+        neighbors: number of neighbors for the purity.
+        seed: seed of the sample and of the projection.
 
     Raises:
-        ValueError: no such layer, or fewer than two classes with enough cells.
+        ValueError: the layer does not exist, or fewer than two classes have enough cells.
     """
 
     def maps() -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -143,7 +143,7 @@ def _numbers(found: Embedding) -> dict[str, Any]:
 
 
 def mean_scores(found: Embedding) -> dict[str, float]:
-    """Purity and silhouette, each class counting the same."""
+    """Mean purity and silhouette over the classes, with equal weight."""
     return {
         key: float(np.mean([score[key] for score in found.scores.values()]))
         for key in ("purity", "silhouette")
@@ -204,7 +204,7 @@ def _scatter(found: Embedding) -> Figure:
 
 
 def _page(found: Embedding) -> str:
-    """A page that needs no other file: the scatter, and around each point its piece of image."""
+    """A self-contained page: the scatter plot, and the image patch around each point."""
     low, high = found.plane.min(0), found.plane.max(0)
     scaled = 20 + (found.plane - low) / np.maximum(high - low, 1e-9) * np.array([860, 620])
     names = found.classes.names
@@ -224,7 +224,7 @@ def _page(found: Embedding) -> str:
 
 
 def _thumbnail(image: np.ndarray, place: tuple[int, int]) -> str:
-    """The surroundings of a place as base64 JPEG, cut off at the border."""
+    """The surroundings of a point as base64 JPEG, cropped at the border."""
     top, left = max(0, place[0] - THUMBNAIL), max(0, place[1] - THUMBNAIL)
     piece = image[top : place[0] + THUMBNAIL, left : place[1] + THUMBNAIL].copy()
     cv2.circle(piece, (place[1] - left, place[0] - top), 3, (255, 255, 255), 1)

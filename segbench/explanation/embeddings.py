@@ -1,4 +1,4 @@
-"""How well a network's features tell the classes apart: sampled, projected to the plane, scored."""
+"""How well a model's features separate the classes: sampled, projected, scored."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ Projection = Literal["tsne", "pca", "umap"]
 
 @dataclass(frozen=True)
 class Cells:
-    """Features at single places of images.
+    """Features at single positions of images.
 
     Args:
         features: float32 `[K, D]`.
@@ -31,12 +31,12 @@ class Cells:
 def pad_mask(
     mask: np.ndarray, seen: tuple[int, int], extent: tuple[int, int], void: int
 ) -> np.ndarray:
-    """Pads a mask at the bottom and on the right, up to where the features end.
+    """Pads a mask at the bottom and on the right, to the extent of the features.
 
     Args:
         mask: uint8 `[H, W]`, of any resolution.
-        seen: `(h, w)` of the image as the network got it.
-        extent: `(h', w')` that the features lie over, in the same pixels as `seen`.
+        seen: `(h, w)` of the image as the model got it.
+        extent: `(h', w')` covered by the features, in the same pixels as `seen`.
         void: the label of the padding, `ignore_index`.
 
     Returns:
@@ -50,11 +50,11 @@ def pad_mask(
 
 
 def pure_cells(mask: np.ndarray, size: tuple[int, int]) -> tuple[np.ndarray, np.ndarray]:
-    """The label of every cell of a grid laid over a mask, and whether it has just one.
+    """The label of every cell of a grid over a mask, and whether the cell has only this label.
 
     Args:
         mask: uint8 `[H, W]`.
-        size: `(h, w)` of the grid, the feature map's.
+        size: `(h, w)` of the grid, that of the feature map.
 
     Returns:
         uint8 `[h, w]`, the label of a pixel of the cell; bool `[h, w]`.
@@ -74,13 +74,13 @@ def sample_cells(
     per_class: int,
     seed: int,
 ) -> Cells:
-    """Draws as many cells of each class, none with mixed labels.
+    """Draws the same number of cells for each class, without cells of mixed labels.
 
     Args:
         maps: for each image its features float `[D, h, w]` and its mask uint8 `[H, W]`.
-        num_classes: labels from here on are left out.
-        per_class: cells of a class; all of them where it has fewer.
-        seed: of the draw.
+        num_classes: labels from this value on are left out.
+        per_class: number of cells per class; all of them if the class has fewer.
+        seed: seed of the draw.
     """
     rng = np.random.default_rng(seed)
     kept: dict[int, list[tuple[np.ndarray, int, tuple[int, int]]]] = {}
@@ -91,7 +91,7 @@ def sample_cells(
             if label >= num_classes:
                 continue
             rows, columns = np.nonzero(pure & (labels == label))
-            # At most per_class of an image, so that memory does not grow with the resolution.
+            # At most per_class per image, so that memory does not grow with the resolution.
             chosen = rng.permutation(len(rows))[:per_class]
             for y, x in zip(rows[chosen], columns[chosen], strict=True):
                 place = ((2 * y + 1) * mask.shape[0] // (2 * size[0]),
@@ -116,7 +116,7 @@ def without_rare(cells: Cells, names: Sequence[str], least: int) -> tuple[Cells,
     """Leaves out classes with fewer than `least` cells.
 
     Returns:
-        The rest, and the number of cells of the classes left out.
+        The remaining cells, and the number of cells of the classes left out.
 
     Raises:
         ValueError: fewer than two classes are left.
@@ -136,10 +136,10 @@ def without_rare(cells: Cells, names: Sequence[str], least: int) -> tuple[Cells,
 
 
 def project(features: np.ndarray, how: Projection, seed: int, perplexity: float = 30) -> np.ndarray:
-    """Features `[K, D]` to the plane, float32 `[K, 2]`.
+    """Projects features `[K, D]` to the plane, float32 `[K, 2]`.
 
-    Standardized, cut to 50 principal components, then t-SNE (van der Maaten and Hinton 2008),
-    UMAP (needs the package umap-learn) or nothing more than the first two components.
+    Standardizes, reduces to 50 principal components, then applies t-SNE (van der Maaten and Hinton
+    2008) or UMAP (needs the package umap-learn), or just keeps the first two components.
     """
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
@@ -167,7 +167,7 @@ def _plane(reduced: np.ndarray) -> np.ndarray:
 
 
 def standardized(features: np.ndarray) -> np.ndarray:
-    """Each channel with mean 0 and standard deviation 1; constant ones are 0."""
+    """Each channel with mean 0 and standard deviation 1; constant ones become 0."""
     deviation = features.std(0)
     return (features - features.mean(0)) / np.where(deviation > 0, deviation, 1)
 
@@ -175,16 +175,16 @@ def standardized(features: np.ndarray) -> np.ndarray:
 def separation(
     features: np.ndarray, labels: np.ndarray, neighbors: int = 10
 ) -> dict[int, dict[str, float]]:
-    """How well classes are told apart, class by class.
+    """How well classes are separated, class by class.
 
     Args:
         features: float `[K, D]`; standardized here.
         labels: `[K]`, at least two classes.
-        neighbors: for the purity.
+        neighbors: number of neighbors for the purity.
 
     Returns:
-        For each class: `purity`, the mean share of its points' nearest neighbors that belong to
-        it, and `silhouette` (Rousseeuw 1987), -1..1.
+        For each class: `purity`, the mean share of its points' nearest neighbors that are of the
+        same class, and `silhouette` (Rousseeuw 1987), -1..1.
     """
     from sklearn.metrics import silhouette_samples
     from sklearn.neighbors import NearestNeighbors

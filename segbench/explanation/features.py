@@ -1,4 +1,4 @@
-"""What a network looks at: feature maps of any layer, and heat maps of a class."""
+"""Explains a model's output: feature maps of any layer, and heat maps of a class."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ Method = Literal["gradcam", "hirescam"]
 
 
 class Seen(NamedTuple):
-    """What a network makes of images, and a feature map on the way.
+    """The output of a model, and an intermediate feature map.
 
     Args:
         logits: `[N, C, H, W]`.
-        features: `[N, D, h, w]`, part of the autograd graph if gradients are on.
-        layer: name of the layer that they come from.
-        extent: `(H', W')`, the pixels that the features lie over. It is `(H, W)`, or more where
-            the network pads its images at the bottom and on the right.
+        features: `[N, D, h, w]`, part of the autograd graph if gradients are enabled.
+        layer: name of the layer of the features.
+        extent: `(H', W')`, the pixels that the features cover. It is `(H, W)`, or more if the
+            model pads its images at the bottom and on the right.
     """
 
     logits: Tensor
@@ -33,19 +33,19 @@ class Seen(NamedTuple):
 
 
 def run_with_features(model: nn.Module, image: Tensor, layer: str | None = None) -> Seen:
-    """Runs a network and keeps a feature map on the way.
+    """Runs a model and keeps an intermediate feature map.
 
     Args:
         model: in eval mode.
         image: normalized float `[N, 3, H, W]`.
-        layer: dotted name of a module; `head.input`: what enters the head; None: the deepest map,
-            which is what `model.encoder` ends in, or the coarsest map of the network.
+        layer: dotted name of a module; `head.input`: the input of the head; None: the deepest map,
+            which is the output of `model.encoder`, or the coarsest map of the model.
 
     Raises:
-        ValueError: there is no such layer, or what it gives is no map.
+        ValueError: the layer does not exist, or its output is not a map.
     """
     if layer is None:
-        encoder = getattr(model, "encoder", nn.ModuleList())  # a list of stages never runs itself
+        encoder = getattr(model, "encoder", nn.ModuleList())  # a list of stages is never called
         is_list = isinstance(encoder, nn.ModuleList)
         layer = coarsest_layer(model, image) if is_list else "encoder"
     kept: list[Tensor] = []
@@ -68,7 +68,7 @@ def run_with_features(model: nn.Module, image: Tensor, layer: str | None = None)
 
 
 def _note_size(sizes: list[tuple[int, int]], args: Any, image: Tensor) -> None:
-    """Appends the size `(H', W')` of a module's input if it is the image and padding after it."""
+    """Appends the size `(H', W')` of a module's input if that is the image, possibly padded."""
     value = args[0] if args else None
     if not isinstance(value, Tensor) or value.shape[:2] != image.shape[:2] or value.ndim != 4:
         return
@@ -90,7 +90,7 @@ def keep(kept: list[Tensor], value: Any) -> None:
 
 
 def coarsest_layer(model: nn.Module, image: Tensor) -> str:
-    """The last layer that gives a map of the network's coarsest resolution, pooled ones aside."""
+    """The last layer whose output is a map of the coarsest resolution, except pooled ones."""
     found: list[tuple[int, str]] = []
     with ExitStack() as stack, torch.no_grad():
         for name, module in model.named_modules():
@@ -124,25 +124,25 @@ def heat_map(
     layer: str | None = None,
     method: Method = "hirescam",
 ) -> Tensor:
-    """Which parts of a feature map speak for a class.
+    """The evidence for a class in each part of a feature map (class activation).
 
     `gradcam` is Seg-Grad-CAM (Vinogradova et al. 2020, AAAI): the features of a layer, each
-    weighted by the mean gradient of the summed logits of the class over some pixels. It lights
-    every place where such features are strong, whether or not these pixels depend on it.
-    `hirescam` multiplies gradient and feature place by place (Draelos and Carin 2020), so that
-    only places that these pixels really depend on are lit.
+    weighted by the mean gradient of the summed logits of the class over some pixels. It highlights
+    every position where such features are strong, whether or not these pixels depend on it.
+    `hirescam` multiplies gradient and feature element-wise (Draelos and Carin 2020), so that only
+    positions that these pixels depend on are highlighted.
 
     Args:
         model: in eval mode.
         image: normalized float `[1, 3, H, W]`.
         label: the class.
-        where: bool `[H, W]`, the pixels that are explained; None: those predicted as this class,
-            or all if there is none.
+        where: bool `[H, W]`, the pixels to explain; None: those predicted as this class, or all
+            if there are none.
         layer: as in `run_with_features`.
-        method: see above.
+        method: `gradcam` or `hirescam`.
 
     Returns:
-        float32 `[H, W]` in 0..1; all 0 where nothing speaks for the class.
+        float32 `[H, W]` in 0..1; all 0 if there is no evidence for the class.
     """
     with torch.enable_grad():
         leaf = image.detach().clone().requires_grad_(True)  # a graph, even if weights are frozen
@@ -160,7 +160,7 @@ def heat_map(
 
 
 def entropy(probs: Tensor) -> Tensor:
-    """Uncertainty of every pixel: the entropy of its probabilities over its largest value.
+    """Uncertainty of every pixel: the entropy of its probabilities divided by its maximum.
 
     Args:
         probs: float `[C, H, W]`.
@@ -175,7 +175,7 @@ def entropy(probs: Tensor) -> Tensor:
 def chosen_pixels(
     size: tuple[int, int], pixel: Sequence[int] | None, region: Sequence[int] | None
 ) -> Tensor | None:
-    """The pixels to explain as bool `[H, W]`; None where neither is given.
+    """The pixels to explain as bool `[H, W]`; None if neither is given.
 
     Args:
         size: `(H, W)`.

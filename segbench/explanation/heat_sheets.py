@@ -1,4 +1,4 @@
-"""A sheet of pictures that explain one prediction: what it is, how sure, how wrong, and why."""
+"""A sheet that explains one prediction: labels, uncertainty, errors and heat maps."""
 
 from __future__ import annotations
 
@@ -13,11 +13,9 @@ import torch
 from matplotlib.figure import Figure
 from torch.nn import functional as F
 
-from segbench import figures
 from segbench.artifacts.segmenter import Segmenter
 from segbench.data.classes import ClassSet
 from segbench.data.frames import resize_image
-from segbench.escaping import file_name
 from segbench.explanation.features import (
     Method,
     chosen_pixels,
@@ -27,23 +25,25 @@ from segbench.explanation.features import (
 )
 from segbench.inference.labels import checked_argmax, require_finite
 from segbench.inference.overlay import error_map, overlay
-from segbench.storage import replacing
+from segbench.system import figures
+from segbench.system.escaping import file_name
+from segbench.system.storage import replacing
 
 MOST_CLASSES = 3
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """Everything about one image, at its own size.
+    """The explanation of one image, at its own size.
 
     Args:
         image: uint8 `[H, W, 3]`.
         mask: uint8 `[H, W]`, or None.
         labels: uint8 `[H, W]`, predicted.
         uncertainty: float32 `[H, W]` in 0..1, entropy.
-        heat: for each class float32 `[H, W]` in 0..1.
-        probs: for each of these classes float32 `[H, W]`.
-        layer: the heat maps'.
+        heat: heat map of each class, float32 `[H, W]` in 0..1.
+        probs: probability of each of these classes, float32 `[H, W]`.
+        layer: layer of the heat maps.
         classes: names and colors.
     """
 
@@ -70,15 +70,16 @@ def explain_image(
     """Explains one image.
 
     Args:
-        segmenter: the network; it sees the image in one piece.
+        segmenter: the model; it gets the image in one piece.
         image: uint8 `[H, W, 3]`.
         mask: uint8 `[H, W]`, for the error map.
-        labels: classes of the heat maps; None: those predicted most, or at `pixel` or in `region`.
-        layer, pixel, region, method: see `features`; places are in pixels of the image.
+        labels: classes of the heat maps; None: the most frequent ones, or those at `pixel` or in
+            `region`.
+        layer, pixel, region, method: see `features`; positions are in pixels of the image.
 
     Raises:
-        ValueError: a layer or place that does not exist.
-        NonFiniteLogitsError: the network answers with NaN or infinity.
+        ValueError: a layer or position does not exist.
+        NonFiniteLogitsError: the logits contain NaN or infinity.
     """
     size = (image.shape[0], image.shape[1])
     where = chosen_pixels(size, pixel, region)
@@ -96,7 +97,7 @@ def explain_image(
         counts = torch.bincount(pred[where] if where is not None else pred.flatten())
         ranked = counts.argsort(descending=True)[:MOST_CLASSES].tolist()
         labels = [label for label in ranked if counts[label]]
-    if where is not None:  # a pixel must not vanish where the network sees a smaller image
+    if where is not None:  # a pixel must not vanish if the model gets a smaller image
         small = F.adaptive_max_pool2d(where[None, None].float(), seen)[0, 0] > 0
         where = small.to(segmenter.device)
     heat = {}
@@ -113,7 +114,7 @@ def explain_image(
 
 @figures.plain_text()
 def write_sheet(found: Explanation, file: Path) -> None:
-    """Writes the sheet, and the arrays beside it as .npz."""
+    """Writes the sheet, and the arrays next to it as .npz."""
     tiles = [
         ("image", found.image),
         ("prediction", overlay(found.image, found.labels, found.classes)),
@@ -139,9 +140,9 @@ def write_sheet(found: Explanation, file: Path) -> None:
     figure = Figure(figsize=(3.2 * columns, (3.2 * height / width + 0.3) * len(pairs)),
                     layout="constrained")  # fmt: skip
     for y, row in enumerate(pairs):
-        for x, (title, picture) in enumerate(row):
+        for x, (title, panel) in enumerate(row):
             axes = figure.add_subplot(len(pairs), columns, y * columns + x + 1)
-            axes.imshow(picture)
+            axes.imshow(panel)
             axes.set_title(title, fontsize=9)
             axes.set_axis_off()
     with replacing(file, durable=False) as draft:

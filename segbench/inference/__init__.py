@@ -1,1 +1,1 @@
-"""From a network and an image to a label map: padding, sliding windows, TTA, pictures."""
+"""From model and image to a label map: padding, sliding windows, TTA, rendered images."""

@@ -1,4 +1,4 @@
-"""Which images and videos a path, a folder or a glob means, and what to call them."""
+"""Finds the images and videos of a path, a folder or a glob, and their names."""
 
 from __future__ import annotations
 
@@ -15,26 +15,27 @@ from segbench.inference import video
 
 
 def find_sources(source: str, own: Sequence[Path] = ()) -> dict[str, Path]:
-    """The files that a path, a folder (with its subfolders) or a glob names.
+    """The files that a path, a folder (with its subfolders) or a glob matches.
 
-    Linked folders are followed; names that begin with a dot are left out.
+    Symbolic links to folders are followed; names that begin with a dot are skipped.
 
     Args:
-        source: path, folder or glob; `~` is the home.
-        own: folders that results are written to, which are left out.
+        source: path, folder or glob; `~` is the home directory.
+        own: output folders, which are skipped.
 
     Returns:
-        name -> file; the name is the path below the folder without suffix, with it where two files
+        name -> file; the name is the path below the folder without extension, or with it if two
+        files would otherwise have the same name.
         would get the same name.
 
     Raises:
-        DataError: nothing is there, or nothing that could be an image or a video.
+        DataError: nothing is there, or nothing that can be an image or a video.
     """
-    if not source:  # which would be the working directory
+    if not source:  # an empty path would mean the working directory
         raise DataError("source: is empty; give a file, a folder or a glob")
     try:
         path = Path(source).expanduser()
-    except RuntimeError as error:  # no home
+    except RuntimeError as error:  # there is no home directory
         raise DataError(f"source={source}: {error}; write the path in full") from None
     if path.is_file():
         found = [path]

@@ -1,12 +1,12 @@
-"""From logits to label maps: exact, fast, small, and never from logits that are not numbers.
+"""From logits to label maps: exact, fast, with little memory, and with a check for NaN and inf.
 
-On a CPU, `torch.argmax` over NCHW walks memory across channels, and upsampling all channels before
-it needs num_classes times the memory of the answer. A running maximum over channels gives the same
-bits without either.
+On a CPU, `torch.argmax` over NCHW reads memory with a large stride, and upsampling all channels
+before it needs num_classes times the memory of the result. A running maximum over channels gives
+bit-identical labels without either.
 
-The largest logit of every pixel, which the argmax finds anyway, says whether its label means
-something: it is finite unless a logit is NaN or +inf, or all of them are -inf. A single class may
-be ruled out by -inf.
+The largest logit of every pixel, which the argmax finds anyway, shows whether its label is
+meaningful: it is finite unless a logit is NaN or +inf, or all of them are -inf. Single classes may
+be excluded by -inf.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from torch.nn import functional as F
 from segbench.errors import NonFiniteLogitsError
 
 BAND_ROWS = 64  # rows whose running maximum stays in the cache
-NAMED = 5  # images that an error names
+NAMED = 5  # images listed in an error
 
 
 class FiniteLogits:
-    """Remembers of which images the logits were not finite.
+    """Collects the images whose logits were not finite.
 
-    What `add` gets stays where the work is, so that the host waits for a device only in `check`.
+    The inputs of `add` stay on the device, so that the host waits for it only in `check`.
     """
 
     def __init__(self) -> None:
@@ -34,12 +34,12 @@ class FiniteLogits:
         self._names: list[str] = []
 
     def add(self, finite: Tensor, names: Sequence[str]) -> None:
-        """Takes what `checked_argmax` says of a batch, bool `[N]`, and the names of its images."""
+        """Adds a batch: the bool `[N]` of `checked_argmax`, and the names of its images."""
         self._finite.append(finite)
         self._names += names
 
     def check(self) -> None:
-        """Looks at the images since the last check, and forgets them; see `require_finite`."""
+        """Checks the images since the last check and resets; see `require_finite`."""
         found, self._finite = self._finite, []
         names, self._names = self._names, []
         if found:
@@ -47,7 +47,7 @@ class FiniteLogits:
 
 
 def require_finite(finite: Tensor, names: Sequence[str]) -> None:
-    """Waits for what `checked_argmax` says of images, bool `[N]`.
+    """Waits for the output of `checked_argmax`, bool `[N]`, and checks it.
 
     Raises:
         NonFiniteLogitsError: some logits were not finite; names the images.
@@ -65,16 +65,16 @@ def require_finite(finite: Tensor, names: Sequence[str]) -> None:
 
 
 def checked_argmax(logits: Tensor, size: tuple[int, int] | None = None) -> tuple[Tensor, Tensor]:
-    """Bilinear upsampling where a size is given, then the argmax, and whether it means something.
+    """Bilinear upsampling if a size is given, then the argmax, and a check that logits are finite.
 
     Args:
         logits: float `[N, C, h, w]`, C at most 256, on any device.
-        size: `(H, W)` of the answer; None keeps that of the logits.
+        size: `(H, W)` of the result; None keeps that of the logits.
 
     Returns:
         Labels uint8 `[N, H, W]`, equal to the argmax over the channels of the logits, or of
-        `F.interpolate(logits, size, mode="bilinear", align_corners=False)`, in memory for one
-        channel instead of C: the first class on ties, and the first NaN where there is one.
+        `F.interpolate(logits, size, mode="bilinear", align_corners=False)`, with memory for one
+        channel instead of C: the first class on ties, and the first NaN if there is one.
         And bool `[N]`, whether the largest logit of every pixel of an image is finite.
     """
     if size is None or tuple(logits.shape[2:]) == tuple(size):
@@ -93,7 +93,7 @@ def argmax_labels(logits: Tensor) -> Tensor:
 
 
 def upsample_argmax(logits: Tensor, size: tuple[int, int]) -> Tensor:
-    """Likewise, upsampled to `size`."""
+    """The labels of `checked_argmax`, upsampled to `size`, for finite logits."""
     return checked_argmax(logits, size)[0]
 
 
@@ -118,7 +118,7 @@ def _max_over_channels(logits: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _all_finite(best: Tensor) -> Tensor:
-    """Of each image `[N, H, W]`, bool `[N]`. One pass: extremes are NaN if any value is."""
+    """Per image of `[N, H, W]`, bool `[N]`. One pass: the extremes are NaN if any value is."""
     low, high = best.flatten(1).aminmax(dim=1)
     return low.isfinite() & high.isfinite()
 
@@ -132,16 +132,16 @@ def _running_argmax(channels: Iterable[Tensor]) -> tuple[Tensor, Tensor, bool]:
 
     Returns:
         uint8 labels `[N, H, W]`, bool `[N]` as `_all_finite` of the largest values, and whether a
-        NaN was met (then the labels are wrong).
+        NaN was found (then the labels are wrong).
     """
     iterator = iter(channels)
     best = next(iterator).clone()
     labels = torch.zeros(best.shape, dtype=torch.uint8)
     better = torch.empty(best.shape, dtype=torch.bool)
-    candidate = better.view(torch.uint8)  # the same bytes: 0 or 1, times the class
+    candidate = better.view(torch.uint8)  # the same bytes: 0 or 1, multiplied by the class
     for label, channel in enumerate(iterator, 1):
         torch.gt(channel, best, out=better)
-        # Labels only grow, so the larger of old and new is the new one where it is better.
+        # Labels only increase, so the maximum of old and new is the new one where it is better.
         torch.maximum(labels, candidate.mul_(label), out=labels)
         torch.maximum(best, channel, out=best)
     finite = _all_finite(best)

@@ -1,6 +1,6 @@
-"""An exported network, run by ONNX Runtime in the place of the PyTorch one.
+"""Runs an exported model with ONNX Runtime in place of the PyTorch model.
 
-The file normalizes and pads by itself and knows its classes and protocol; see
+The graph itself normalizes and pads, and the file contains classes and protocol; see
 `segbench.inference.onnx_export` for what it contains.
 """
 
@@ -16,19 +16,19 @@ import torch
 from torch import Tensor, nn
 
 METADATA_KEY = "segbench"
-# As the file normalizes by itself, a Predictor gives it pixels in 0..255.
+# Because the graph itself normalizes, a Predictor passes it pixels in 0..255.
 NO_MEAN, NO_STD = [0.0, 0.0, 0.0], [1 / 255, 1 / 255, 1 / 255]
 
 
 class OnnxNetwork(nn.Module):
-    """An exported file in the place of the network: pixels in 0..255 in, logits out.
+    """Wraps an exported file as a module: pixels in 0..255 in, logits out.
 
     Args:
         file: written by `segbench.export`.
-        threads: of ONNX Runtime; None: as many as torch has.
+        threads: number of threads of ONNX Runtime; None: as many as torch has.
 
     Raises:
-        ValueError: ONNX Runtime is not installed, or the file is not one of segbench.
+        ValueError: ONNX Runtime is not installed, or the file was not written by segbench.
     """
 
     def __init__(self, file: Path, threads: int | None = None) -> None:
@@ -43,17 +43,17 @@ class OnnxNetwork(nn.Module):
         wanted = [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in providers]
         try:
             self.session = onnxruntime.InferenceSession(str(file), options, providers=wanted)
-        except Exception as error:  # ONNX Runtime has no common class for its errors
+        except Exception as error:  # ONNX Runtime has no common base class for its errors
             reason = str(error).splitlines()[0]
             raise ValueError(f"{file}: ONNX Runtime cannot read it ({reason})") from None
         found = self.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
         if found is None:
             raise ValueError(f"{file}: was not written by `python -m segbench.export`")
         try:
-            self.meta: Any = json.loads(found)  # of a stranger: to be checked by who reads it
+            self.meta: Any = json.loads(found)  # untrusted: callers must check it
         except (ValueError, RecursionError):
             raise ValueError(f"{file}: its metadata are no JSON; it was altered") from None
-        self.eval()  # there is no other mode
+        self.eval()  # the only mode
 
     def forward(self, image: Tensor) -> Tensor:
         """float32 `[N, 3, H, W]` in 0..255 -> float32 logits `[N, C, H, W]`, on its device."""
@@ -63,6 +63,6 @@ class OnnxNetwork(nn.Module):
 
 
 def require(*packages: str) -> None:
-    """Raises ValueError, with the extra to install, if a package is missing."""
+    """Raises ValueError, naming the extra to install, if a package is missing."""
     if missing := [name for name in packages if find_spec(name) is None]:
         raise ValueError(f"needs {' and '.join(missing)}: pip install 'segbench[export]'")

@@ -1,10 +1,10 @@
-"""A network written as ONNX, from pixels to logits.
+"""Exports a model to ONNX, from pixels to logits.
 
     image float32 [N, 3, H, W], RGB in 0..255
-      -> normalize -> pad to the divisor -> network -> crop
-      -> logits float32 [N, C, H, W]   (and, if asked for, labels uint8 [N, H, W])
+      -> normalize -> pad to the divisor -> model -> crop
+      -> logits float32 [N, C, H, W]   (and, if requested, labels uint8 [N, H, W])
 
-N, H and W may be any number. The file carries its classes, normalization and protocol.
+N, H and W may be any number. The file contains its classes, normalization and protocol.
 """
 
 from __future__ import annotations
@@ -30,13 +30,13 @@ OPSET = 18
 
 
 class Deployed(nn.Module):
-    """A network from pixels to logits.
+    """A model from pixels to logits.
 
     Args:
-        model: any network, in eval mode; it is copied.
-        mean: of the RGB channels in 0..1.
-        std: likewise.
-        divisor: for networks that do not pad themselves, as in `Predictor`.
+        model: any model, in eval mode; it is copied.
+        mean: mean of the RGB channels in 0..1.
+        std: standard deviation of the RGB channels in 0..1.
+        divisor: for models that do not pad themselves, as in `Predictor`.
         argmax: also return the label map.
     """
 
@@ -74,7 +74,7 @@ class Deployed(nn.Module):
 
 
 class PoolingByMatrix(nn.Module):
-    """`nn.AdaptiveAvgPool2d` as two matrix products, which ONNX knows for images of any size.
+    """`nn.AdaptiveAvgPool2d` as two matrix products, which ONNX supports for any image size.
 
     Args:
         output_size: `(h, w)` of the result.
@@ -103,7 +103,7 @@ class PoolingByMatrix(nn.Module):
 
 
 def with_exportable_pooling(model: nn.Module) -> nn.Module:
-    """Replaces, in place, every adaptive pooling to more than one cell."""
+    """Replaces every adaptive pooling to more than one cell, in place."""
     for module in list(model.modules()):
         for name, child in list(module.named_children()):
             if isinstance(child, nn.AdaptiveAvgPool2d):
@@ -115,24 +115,24 @@ def with_exportable_pooling(model: nn.Module) -> nn.Module:
 
 
 def export_onnx(network: Deployed, file: Path, metadata: dict[str, Any]) -> Any:
-    """Writes an ONNX file for images of any size and number.
+    """Writes an ONNX file for any image size and batch size.
 
     Args:
-        network: from pixels to logits.
-        file: to write.
-        metadata: kept inside the file; plain types.
+        network: model from pixels to logits.
+        file: the file to write.
+        metadata: stored inside the file; plain types.
 
     Returns:
-        The `torch.export` program that it was made from.
+        The `torch.export` program from which it was made.
 
     Raises:
-        ExportError: an operator of the network has no counterpart, or decides by the image's size.
+        ExportError: an operator has no ONNX counterpart, or depends on the size of the image.
     """
     require("onnx", "onnxscript")
     import onnx
 
     sizes = {0: Dim("batch", min=1), 2: Dim("height", min=1), 3: Dim("width", min=1)}
-    example = torch.rand(2, 3, 70, 90) * 255  # 0 and 1 are special to torch.export
+    example = torch.rand(2, 3, 70, 90) * 255  # torch.export specializes sizes 0 and 1
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -140,7 +140,7 @@ def export_onnx(network: Deployed, file: Path, metadata: dict[str, Any]) -> Any:
                 network,
                 (example,),
                 dynamic_shapes=(sizes,),
-                # What padding settles (the image fits into its padded size) torch cannot prove.
+                # torch cannot prove facts that follow from the padding (the image fits into it).
                 prefer_deferred_runtime_asserts_over_guards=True,
             )
             written = torch.onnx.export(
@@ -154,8 +154,8 @@ def export_onnx(network: Deployed, file: Path, metadata: dict[str, Any]) -> Any:
         raise ExportError(explain(error)) from error
     assert written is not None
     proto = written.model_proto
-    # ONNX Runtime plans its memory by these shapes. Where the example's map had one pixel (small
-    # images in a pooling pyramid), torch writes 1, whatever the image.
+    # ONNX Runtime plans its memory by these shapes. If the example's map had one pixel (small
+    # images in a pooling pyramid), torch writes 1 for any image.
     for info in proto.graph.value_info:
         info.type.tensor_type.ClearField("shape")
     onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps(metadata)})
@@ -164,10 +164,10 @@ def export_onnx(network: Deployed, file: Path, metadata: dict[str, Any]) -> Any:
 
 
 def any_size(program: Any) -> Any:
-    """The program without its assertions about sizes.
+    """Removes the assertions about sizes from a program.
 
-    They tell layouts in memory apart (whether padding cut anything off), which changes no value,
-    and would refuse the sizes that need no padding.
+    They distinguish memory layouts (whether padding was cropped), which does not change any value,
+    and would reject sizes that need no padding.
     """
     for node in list(program.graph.nodes):
         if node.target is torch.ops.aten._assert_scalar.default:
@@ -178,7 +178,7 @@ def any_size(program: Any) -> Any:
 
 
 def explain(error: BaseException) -> str:
-    """Which operator stands in the way of an export, and what to do about it."""
+    """Names the operator that prevents an export, and what to do about it."""
     chain = [error]
     while (cause := chain[-1].__cause__ or chain[-1].__context__) is not None:
         chain.append(cause)
@@ -193,12 +193,12 @@ def explain(error: BaseException) -> str:
 
 
 def quantize(file: Path, kind: str, images: Sequence[Tensor]) -> None:
-    """Rewrites an ONNX file in int8, in place.
+    """Converts an ONNX file to int8, in place.
 
     Args:
-        file: as `export_onnx` wrote it.
-        kind: `dynamic`: weights are int8, the ranges of activations are found while it runs;
-            `static`: the ranges are those on `images`.
+        file: written by `export_onnx`.
+        kind: `dynamic`: weights are int8, the ranges of activations are computed at run time;
+            `static`: the ranges are calibrated on `images`.
         images: float32 `[1, 3, H, W]` in 0..255.
     """
     require("onnxruntime")
@@ -220,14 +220,14 @@ def quantize(file: Path, kind: str, images: Sequence[Tensor]) -> None:
 
 
 def agreement(network: Deployed, onnx: OnnxNetwork, image: Tensor) -> tuple[float, float]:
-    """How well the two agree on an image float32 `[1, 3, H, W]` in 0..255.
+    """Compares the two on an image float32 `[1, 3, H, W]` in 0..255.
 
     Returns:
-        The share of pixels of the same class, and the largest difference of logits relative to the
-        largest logit.
+        The share of pixels with the same class, and the largest difference of logits relative to
+        the largest logit.
 
     Raises:
-        NonFiniteLogitsError: the network answers with NaN or infinity.
+        NonFiniteLogitsError: the model's logits are NaN or infinite.
     """
     with torch.inference_mode():
         found = network(image)

@@ -1,4 +1,4 @@
-"""Writes what a model saw: id maps, color maps, overlays, side by side, probability maps."""
+"""Writes predictions: id maps, color maps, overlays, side by side, probability maps."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ import numpy as np
 
 from segbench.data.classes import ClassSet
 from segbench.inference.overlay import overlay, side_by_side, with_legend
-from segbench.storage import file_names, write_png
+from segbench.system.storage import file_names, write_png
 
-PICTURES = ("color", "overlay", "side_by_side")
-KINDS = ("ids", *PICTURES, "probs")
-_LEVEL = 1  # packs label maps nearly as small as the default 3 times as fast
+RENDERED = ("color", "overlay", "side_by_side")
+KINDS = ("ids", *RENDERED, "probs")
+_LEVEL = 1  # PNG compression; nearly as small as the default and 3 times as fast
 
 
 class Outputs:
-    """Writes `FOLDER/KIND/NAME.png` for every kind asked for.
+    """Writes `FOLDER/KIND/NAME.png` for every requested kind.
 
     Args:
-        folder: where to.
+        folder: the output folder.
         classes: names and colors of the labels.
-        kinds: of `KINDS`. `ids`: gray PNG of class ids, 255 where no class is shown; `probs`: one
-            gray PNG per class, 255 = certain.
+        kinds: some of `KINDS`. `ids`: gray PNG of class ids, 255 where no class is shown; `probs`:
+            one gray PNG per class, 255 = probability 1.
         shown: ids of the classes to show; None shows all.
-        alpha: strength of the colors in overlays, 0..1.
-        legend: add the names of the classes below overlays and pairs.
+        alpha: opacity of the colors in overlays, 0..1.
+        legend: add the class names below overlays and pairs.
     """
 
     def __init__(
@@ -48,10 +48,10 @@ class Outputs:
     def write(
         self, name: str, image: np.ndarray, labels: np.ndarray, probs: np.ndarray | None
     ) -> None:
-        """Writes all kinds for one picture.
+        """Writes all kinds for one image.
 
         Args:
-            name: file name without suffix; may contain folders.
+            name: file name without extension; may contain folders.
             image: uint8 `[H, W, 3]`.
             labels: uint8 `[H, W]`.
             probs: float32 `[C, H, W]`; needed for the kind `probs`.
@@ -66,28 +66,28 @@ class Outputs:
                     file = self.folder / kind / name / f"{self._files[label]}.png"
                     write_png(file, gray, _LEVEL)
             else:
-                picture = self.picture(kind, image, labels)
-                write_png(self.folder / kind / f"{name}.png", picture, _LEVEL)
+                rendered = self.render(kind, image, labels)
+                write_png(self.folder / kind / f"{name}.png", rendered, _LEVEL)
 
-    def picture(
+    def render(
         self, kind: str, image: np.ndarray, labels: np.ndarray, all_names: bool = False
     ) -> np.ndarray:
-        """One of `PICTURES`, uint8 RGB.
+        """Renders one of `RENDERED`, uint8 RGB.
 
         Args:
-            kind: of `PICTURES`; `color` has the size of the image.
+            kind: one of `RENDERED`; `color` has the size of the image.
             image: uint8 `[H, W, 3]`.
             labels: uint8 `[H, W]`.
-            all_names: the legend names all classes shown, not only those in this picture; so all
-                frames of a video have one size.
+            all_names: list all classes shown in the legend, not only those in this image, so that
+                all frames of a video have the same size.
         """
         labels = self._table[labels]
         if kind == "color":
             return self.classes.decode(labels)
         tinted = overlay(image, labels, self.classes, self.alpha)
-        picture = tinted if kind == "overlay" else side_by_side([image, tinted])
+        rendered = tinted if kind == "overlay" else side_by_side([image, tinted])
         if not self.legend:
-            return picture
+            return rendered
         present = set(np.unique(labels).tolist())
         named = [label for label in self.shown if all_names or label in present]
-        return with_legend(picture, self.classes, named)
+        return with_legend(rendered, self.classes, named)

@@ -1,4 +1,4 @@
-"""Images of label maps: overlay, error map, side by side, class legend.
+"""Renders label maps: overlay, error map, side by side, class legend.
 
 All take and return uint8 RGB `[H, W, 3]`.
 """
@@ -17,13 +17,13 @@ RIGHT, WRONG, UNLABELED = (60, 160, 80), (230, 40, 40), (0, 0, 0)
 
 
 def blend(image: np.ndarray, colors: np.ndarray, where: np.ndarray, alpha: float) -> np.ndarray:
-    """Lays `colors` over the image where `where` (bool `[H, W]`) is true.
+    """Blends `colors` into the image where `where` (bool `[H, W]`) is true.
 
     Args:
         image: uint8 `[H, W, 3]`.
         colors: uint8 `[H, W, 3]`.
-        where: bool `[H, W]`; elsewhere the image shows.
-        alpha: 0 shows the image, 1 the colors.
+        where: bool `[H, W]`; other pixels of the image are unchanged.
+        alpha: opacity of the colors, 0..1.
     """
     mixed = cv2.addWeighted(colors, alpha, image, 1 - alpha, 0)
     return np.where(where[..., None], mixed, image)
@@ -32,13 +32,13 @@ def blend(image: np.ndarray, colors: np.ndarray, where: np.ndarray, alpha: float
 def overlay(
     image: np.ndarray, labels: np.ndarray, classes: ClassSet, alpha: float = 0.5
 ) -> np.ndarray:
-    """The image tinted with the class colors; pixels outside the class set are left alone.
+    """The image tinted with the class colors; pixels outside the class set are unchanged.
 
     Args:
         image: uint8 `[H, W, 3]`.
         labels: uint8 `[H, W]`, a mask or a pred.
         classes: names and colors.
-        alpha: 0 shows the image, 1 the colors.
+        alpha: opacity of the colors, 0..1.
     """
     return blend(image, classes.decode(labels), labels < classes.num_classes, alpha)
 
@@ -46,7 +46,7 @@ def overlay(
 def error_map(
     image: np.ndarray, pred: np.ndarray, mask: np.ndarray, classes: ClassSet
 ) -> np.ndarray:
-    """Right pixels green, wrong ones red, unlabeled ones black, over the darkened gray image."""
+    """Correct pixels green, wrong ones red, unlabeled ones black, over the darkened gray image."""
     gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
     verdict = np.array([RIGHT, WRONG, UNLABELED], np.uint8)
     kind = np.where(mask == classes.ignore_index, 2, np.where(pred == mask, 0, 1))
@@ -55,7 +55,7 @@ def error_map(
 
 
 def side_by_side(images: Sequence[np.ndarray], gap: int = 8) -> np.ndarray:
-    """Pictures of one size next to each other, with white gaps."""
+    """Places images of one size next to each other, with white gaps."""
     white = np.full((images[0].shape[0], gap, 3), 255, np.uint8)
     row = [part for image in images for part in (image, white)]
     return np.concatenate(row[:-1], axis=1)

@@ -10,12 +10,12 @@ from segbench.data.decoding import decode_rgb, read_bytes
 
 
 def read_photo(path: Path) -> np.ndarray:
-    """Reads an image the right way up, by the rules of `data.decoding`.
+    """Reads an image in its displayed orientation, by the rules of `data.decoding`.
 
     Returns:
         uint8 `[H, W, 3]` RGB.
 
     Raises:
-        DataError: the file is missing, damaged, no image, or of a pixel type that is not read.
+        DataError: the file is missing, damaged, not an image, or has an unsupported pixel type.
     """
     return decode_rgb(read_bytes(path), path)

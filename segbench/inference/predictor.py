@@ -1,4 +1,4 @@
-"""From images to label maps and probabilities, for any network and any image size."""
+"""From images to label maps and probabilities, for any model and any image size."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ from segbench.inference.windows import slide
 
 
 class Predictor:
-    """Runs a network on whole images or on sliding windows, with or without TTA.
+    """Runs a model on whole images or on sliding windows, with or without TTA.
 
-    One pass gives logits, which are upsampled to the size asked for; the argmax of the logits is
-    the prediction. Several passes (scales, flip) give probabilities, which are averaged.
+    A single pass gives logits, which are upsampled to the requested size; the argmax of the logits
+    is the prediction. Several passes (scales, flip) give probabilities, which are averaged.
 
     Args:
-        model: any network `[N, 3, H, W] -> [N, C, H, W]`, in eval mode.
+        model: any model `[N, 3, H, W] -> [N, C, H, W]`, in eval mode.
         classes: the classes of its C channels.
-        mean: of the RGB channels in 0..1.
-        std: likewise.
+        mean: mean of the RGB channels in 0..1.
+        std: standard deviation of the RGB channels in 0..1.
         mode: `whole`: the image in one piece; `slide`: overlapping windows.
-        crop_size: `(H, W)` of a window; needed by `slide`.
-        stride: `(rows, columns)` between windows; needed by `slide`.
-        window_batch: windows in one call on a GPU; on a CPU it is always one.
+        crop_size: `(H, W)` of a window; required for `slide`.
+        stride: `(rows, columns)` between windows; required for `slide`.
+        window_batch: windows per call on a GPU; on a CPU it is always one.
         blend: how overlapping windows are weighted, see `windows.slide`.
-        scales: sizes relative to the image at which the network sees it.
+        scales: sizes relative to the image at which the model is run.
         flip: also run on the mirrored image.
-        divisor: for networks that do not pad themselves: height and width are padded with the
-            mean color, below and to the right, to a multiple of this; the logits are cut back.
-        drop_class: name of a class that is never predicted (a background class); `classes` of
-            the predictor is then the class set without it.
+        divisor: for models that do not pad themselves: height and width are padded with the mean
+            color, at the bottom and right, to a multiple of this; the logits are cropped.
+        drop_class: name of a class that is never predicted (a background class); `classes` of the
+            predictor is then the class set without it.
 
     Raises:
         ValueError: `slide` without window or stride, a stride larger than the window, an unknown
@@ -65,7 +65,7 @@ class Predictor:
                 f"divisor and window_batch must be at least 1, not {divisor} and {window_batch}"
             )
         self.model = model
-        # (image / 255 - mean) / std, as one factor and one shift of a channel
+        # (image / 255 - mean) / std, as one factor and one shift per channel
         self._factor = torch.tensor([1 / (255 * s) for s in std])[:, None, None]
         self._shift = torch.tensor([m / s for m, s in zip(mean, std, strict=True)])[:, None, None]
         self._windows = _checked_windows(crop_size, stride) if mode == "slide" else None
@@ -75,8 +75,8 @@ class Predictor:
         self._num_channels = classes.num_classes
 
     def normalize(self, image: Tensor) -> Tensor:
-        """uint8 `[N, 3, H, W]` to float32 `(image / 255 - mean) / std`, where the image lives."""
-        if self._factor.device != image.device:  # once: a copy at every step would make it wait
+        """uint8 `[N, 3, H, W]` to float32 `(image / 255 - mean) / std`, on the image's device."""
+        if self._factor.device != image.device:  # once: a copy at every step would be a sync
             self._factor, self._shift = self._factor.to(image.device), self._shift.to(image.device)
         return image.float().mul_(self._factor).sub_(self._shift)
 
@@ -92,10 +92,10 @@ class Predictor:
 
         Args:
             image: uint8 `[N, 3, H, W]` RGB, on the model's device.
-            size: `(H, W)` of the label maps; None keeps the image's.
-            names: of the images, for the error.
-            finite: is given whether the logits were finite, to be checked when all images are
-                done; None checks at once, for which the host waits.
+            size: `(H, W)` of the label maps; None keeps that of the image.
+            names: names of the images, for errors.
+            finite: collects whether the logits were finite, to be checked after all images; None
+                checks immediately, which makes the host wait.
 
         Returns:
             uint8 `[N, *size]`.
@@ -120,7 +120,7 @@ class Predictor:
 
     @torch.inference_mode()
     def probs(self, image: Tensor, size: tuple[int, int] | None = None) -> Tensor:
-        """Predicts probabilities, float32 `[N, C, *size]`; arguments as `labels`."""
+        """Predicts probabilities, float32 `[N, C, *size]`; for the arguments see `labels`."""
         size = size or (image.shape[2], image.shape[3])
         total, passes = torch.zeros(()), 0
         for logits in self._passes(self.normalize(image)):
@@ -136,7 +136,7 @@ class Predictor:
         names: Sequence[str] | None = None,
         finite: FiniteLogits | None = None,
     ) -> tuple[Tensor, Tensor]:
-        """What `labels` and `probs` return, from one run of the network; arguments as `labels`."""
+        """The outputs of `labels` and `probs` from one pass; for the arguments see `labels`."""
         size = size or (image.shape[2], image.shape[3])
         if self.averages:
             probs = self.probs(image, size)
@@ -154,7 +154,7 @@ class Predictor:
         return self.flip or self.scales != [1.0]
 
     def _passes(self, pixels: Tensor) -> Iterator[Tensor]:
-        """The logits of every scale and flip, each at its own scale, all facing one way."""
+        """The logits of every scale and flip, each at its own scale, flipped back."""
         for scale in self.scales:
             height, width = (max(1, round(side * scale)) for side in pixels.shape[2:])
             scaled = _resize(pixels, (height, width), antialias=scale < 1)
@@ -196,7 +196,7 @@ class Predictor:
 
 
 def _note(are_finite: Tensor, names: Sequence[str] | None, finite: FiniteLogits | None) -> None:
-    """Keeps bool `[N]` for a later check, or checks it now."""
+    """Stores bool `[N]` for a later check, or checks it now."""
     count = len(are_finite)
     if names is None:
         names = ["the image"] if count == 1 else [f"image {i} of the batch" for i in range(count)]
@@ -213,7 +213,7 @@ def _resize(image: Tensor, size: tuple[int, int], antialias: bool = False) -> Te
 
 
 def _without(classes: ClassSet, name: str | None) -> tuple[ClassSet, Tensor | None]:
-    """The class set without a class, and the channels that stay (None: all)."""
+    """The class set without a class, and the remaining channels (None: all)."""
     if name is None:
         return classes, None
     if name not in classes.names:

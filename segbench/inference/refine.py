@@ -1,4 +1,4 @@
-"""Cleans label maps up: small regions, ragged outlines, outlines beside the edges of the image."""
+"""Post-processes label maps: small regions, ragged outlines, outlines off the image edges."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from segbench.inference.labels import argmax_labels
 
 
 def remove_small_regions(labels: np.ndarray, min_pixels: int) -> np.ndarray:
-    """Gives every connected region of fewer than `min_pixels` pixels the nearest other label.
+    """Replaces every connected region of fewer than `min_pixels` pixels by the nearest other label.
 
     Args:
-        labels: uint8 `[H, W]`; pixels that touch at a corner belong together.
-        min_pixels: regions below this size go; the largest region always stays.
+        labels: uint8 `[H, W]`; pixels are connected also at corners.
+        min_pixels: smaller regions are replaced; the largest region always stays.
 
     Returns:
         uint8 `[H, W]`.
@@ -26,7 +26,7 @@ def remove_small_regions(labels: np.ndarray, min_pixels: int) -> np.ndarray:
         inside = (labels == label).astype(np.uint8)
         _, regions, stats, _ = cv2.connectedComponentsWithStats(inside, connectivity=8)
         area = stats[:, cv2.CC_STAT_AREA].copy()
-        area[0] = 0  # what is outside of the class
+        area[0] = 0  # background, outside of the class
         if area.max() > largest:
             largest, largest_region = area.max(), regions == area.argmax()
         small |= ((area < min_pixels) & (area > 0))[regions]
@@ -38,11 +38,11 @@ def remove_small_regions(labels: np.ndarray, min_pixels: int) -> np.ndarray:
 
 
 def majority_filter(labels: np.ndarray, window: int) -> np.ndarray:
-    """Gives every pixel the most frequent label of the window around it.
+    """Replaces every pixel by the most frequent label in the window around it.
 
     Args:
         labels: uint8 `[H, W]`.
-        window: side in pixels, odd.
+        window: side length in pixels, odd.
 
     Returns:
         uint8 `[H, W]`; on a tie the smaller label.
@@ -54,7 +54,7 @@ def majority_filter(labels: np.ndarray, window: int) -> np.ndarray:
     for label in np.unique(labels):
         inside = (labels == label).astype(np.float32)
         votes = cv2.boxFilter(inside, -1, (window, window), borderType=cv2.BORDER_CONSTANT)
-        votes = np.round(votes * window**2)  # whole numbers, so that a tie is a tie
+        votes = np.round(votes * window**2)  # exact integers, so that ties are ties
         better = votes > best
         result[better] = label
         best[better] = votes[better]
@@ -64,15 +64,15 @@ def majority_filter(labels: np.ndarray, window: int) -> np.ndarray:
 def refine_edges(
     image: np.ndarray, probs: np.ndarray, radius: int = 8, eps: float = 1e-3
 ) -> np.ndarray:
-    """Moves outlines onto the edges of the image: a guided filter on the probabilities.
+    """Aligns outlines with the edges of the image: a guided filter on the probabilities.
 
     He et al., "Guided image filtering", ECCV 2010, as implemented by kornia.
 
     Args:
         image: uint8 `[H, W, 3]`.
         probs: float32 `[C, H, W]`.
-        radius: of the filter in pixels.
-        eps: how much contrast makes an edge; smaller follows weaker edges.
+        radius: radius of the filter in pixels.
+        eps: contrast that counts as an edge; a smaller value follows weaker edges.
 
     Returns:
         uint8 `[H, W]` labels.

@@ -1,4 +1,4 @@
-"""Sheets of what a model sees and says: image, mask, pred and error, with a color legend."""
+"""Sheets of inputs and predictions: image, mask, pred and error, with a color legend."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ GAP = 8
 CAPTION_HEIGHT = 24
 STRIP_EPOCHS = 12
 FONT_SIZE = 13
-MAX_PANEL_HEIGHT = 4 * PANEL_WIDTH  # higher images are squeezed
+MAX_PANEL_HEIGHT = 4 * PANEL_WIDTH  # taller images are squeezed
 INK, PAPER = (32, 32, 32), 255
 
 
@@ -27,7 +27,7 @@ def sample_sheet(shown: Sequence[dict[str, Any]], classes: ClassSet, title: str)
     Args:
         shown: dicts of `name`, `image` uint8 `[h, w, 3]`, `mask` and `pred` uint8 `[H, W]`.
         classes: gives the colors.
-        title: stands on top.
+        title: heading of the sheet.
 
     Returns:
         uint8 `[height, width, 3]` RGB.
@@ -48,13 +48,13 @@ def sample_sheet(shown: Sequence[dict[str, Any]], classes: ClassSet, title: str)
 
 
 def film_strip(sheets: Mapping[int, np.ndarray], height: int) -> np.ndarray:
-    """The first image of the sheets through the epochs: a column of pred and error for each.
+    """The first image of the sheets over the epochs: one column of pred and error per epoch.
 
-    Image and mask stand on the left.
+    Image and mask are at the left.
 
     Args:
-        sheets: what `sample_sheet` made after each epoch, by the number of the epoch.
-        height: of a panel, see `panel_height`.
+        sheets: from `sample_sheet` after each epoch, by epoch.
+        height: height of a panel, see `panel_height`.
 
     Returns:
         uint8 `[height, width, 3]` RGB.
@@ -75,7 +75,7 @@ def film_strip(sheets: Mapping[int, np.ndarray], height: int) -> np.ndarray:
 
 
 def strip_epochs(epochs: Sequence[int]) -> list[int]:
-    """At most `STRIP_EPOCHS` of the epochs, evenly spread from the first to the last."""
+    """At most `STRIP_EPOCHS` of the epochs, evenly spaced from the first to the last."""
     shown = np.linspace(0, len(epochs) - 1, min(len(epochs), STRIP_EPOCHS))
     return [epochs[i] for i in shown.round().astype(int)]
 

@@ -14,20 +14,20 @@ import cv2
 import numpy as np
 
 from segbench.errors import DataError
-from segbench.storage import replacing
+from segbench.system.storage import replacing
 
 SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
 
 
 class VideoReader:
-    """The frames of a video file, the right way up.
+    """The frames of a video file, in their displayed orientation.
 
     Args:
         path: the file.
 
     Attributes:
-        frames_per_second: of the recording.
-        num_frames: as the file claims; 0 if it does not say.
+        frames_per_second: frame rate of the file.
+        num_frames: number of frames according to the file; 0 if unknown.
 
     Raises:
         DataError: the file cannot be read.
@@ -51,17 +51,17 @@ class VideoReader:
 
 
 class VideoWriter:
-    """Writes frames to an MP4 file (MPEG-4); the size is that of the first frame, made even.
+    """Writes frames to an MP4 file (MPEG-4); the size is that of the first frame, rounded to even.
 
     Args:
         path: the file, `.mp4`.
-        frames_per_second: of the recording.
+        frames_per_second: frame rate of the file.
     """
 
     def __init__(self, path: Path, frames_per_second: float) -> None:
         self._path, self._rate = path, frames_per_second
         self._draft = ExitStack()
-        self._file = path  # what is written, under the name of its draft
+        self._file = path  # the temporary file while writing
         self._frames = 0
         self._writer: cv2.VideoWriter | None = None
 
@@ -76,7 +76,7 @@ class VideoWriter:
     ) -> None:
         if self._writer is not None:
             self._writer.release()
-        with self._draft:  # takes its place, or is removed
+        with self._draft:  # replaces the target, or is removed
             if error is not None:
                 raise error
             self._check_whole()
@@ -97,7 +97,7 @@ class VideoWriter:
         self._frames += 1
 
     def _check_whole(self) -> None:
-        """Raises OSError unless the file has every frame: OpenCV does not report a full disk."""
+        """Raises OSError unless the file has all frames: OpenCV does not report a full disk."""
         if not self._frames:
             return
         written = cv2.VideoCapture(str(self._file))

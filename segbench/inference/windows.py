@@ -1,4 +1,4 @@
-"""Sliding windows over an image, finished from top to bottom in bounded memory."""
+"""Sliding windows over an image, computed from top to bottom in bounded memory."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from torch import Tensor
 
 
 def window_starts(length: int, window: int, stride: int) -> list[int]:
-    """Where windows start so that they cover `length`; the last one ends at the border.
+    """Start positions of windows that cover `length`; the last one ends at the border.
 
     Args:
         length: pixels of the image along one axis.
         window: pixels of a window, at most `length`.
-        stride: distance of neighboring windows.
+        stride: distance between neighboring windows.
     """
     return [*range(0, length - window, stride), length - window]
 
@@ -28,19 +28,19 @@ def slide(
     batch: int,
     blend: Literal["uniform", "gaussian"] = "uniform",
 ) -> Iterator[tuple[Tensor, Tensor]]:
-    """Runs `forward` on overlapping windows and adds their logits up.
+    """Runs `forward` on overlapping windows and sums their logits.
 
     Only the rows that a later window can still reach are kept, so the memory needed is that of
-    one row of windows, however high the image is.
+    one row of windows, whatever the height of the image.
 
     Args:
         forward: `[B, 3, h, w]` -> logits `[B, C, h, w]`.
-        image: `[N, 3, H, W]`, of the type that `forward` takes.
-        window: `(h, w)`; cut down to the image where it is larger.
+        image: `[N, 3, H, W]`, of the dtype that `forward` accepts.
+        window: `(h, w)`; reduced to the size of the image if it is larger.
         stride: `(rows, columns)` between windows.
         batch: windows per call of `forward`; the images of a batch count separately.
         blend: weight of a pixel in its window: `uniform` as in mmsegmentation, or `gaussian`,
-            which trusts the center of a window more (nnU-Net; sigma an eighth of the window).
+            which gives the center of a window more weight (nnU-Net; sigma is an eighth of it).
 
     Yields:
         Bands from top to bottom that make up the image: the weighted sum of logits
@@ -85,5 +85,5 @@ def _weight(
         torch.exp(-0.5 * ((torch.arange(n, device=device) - (n - 1) / 2) / (n / 8)).square())
         for n in (rows, columns)
     )
-    # A floor, so that the corners of the image, which only one window sees, keep their digits.
+    # A minimum, so that the corners of the image, covered by only one window, keep their digits.
     return (down[:, None] * across).clamp(min=1e-3)

@@ -1,5 +1,5 @@
 """Losses: one file per family, all `loss(logits, mask) -> scalar`.
 
-What they agree on (ignored pixels, absent classes, averaging, precision) is written down once,
-in `segbench.losses.convention`.
+Their shared conventions (ignored pixels, absent classes, averaging, precision) are documented in
+`segbench.losses.convention`.
 """

@@ -19,18 +19,18 @@ from segbench.losses.convention import (
 
 
 class BoundaryF1(nn.Module):
-    """One minus a soft boundary F1 score. Add it to a pixel loss; alone it learns outlines only.
+    """One minus a soft boundary F1 score. Add it to a pixel loss; alone it learns only outlines.
 
     Bokhovkin and Burnaev, "Boundary Loss for Remote Sensing Imagery Semantic Segmentation", ISNN
     2019, eq. 1-6, with softmax probabilities. A boundary pixel of a class belongs to it and
     touches, in its 3 x 3 neighborhood, a pixel that does not; for probabilities that is a maximum
     filter of `1 - p` minus `1 - p`. Precision is the share of the predicted boundary within
-    `tolerance` pixels of the true one, recall the reverse. Ignored pixels make no boundary.
+    `tolerance` pixels of the true one; recall is the reverse. Ignored pixels create no boundary.
     Here a class is "present" if it has a boundary; an image filled by one class has none.
 
     Args:
         ignore_index: label of pixels that do not count.
-        tolerance: how far apart, in pixels (larger of rows and columns), boundaries still match;
+        tolerance: largest distance in pixels (the larger of rows and columns) that still matches;
             at least 0. The paper uses 2.
         reduction: "batch" or "image", see `segbench.losses.convention`.
         classes: "present" or "all": which classes enter the mean.

@@ -1,4 +1,4 @@
-"""Cross entropy and Dice from one pass over the logits: the project's default loss."""
+"""Cross entropy and Dice from one pass over the logits: the default loss."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ from segbench.losses.overlap import overlap_loss
 
 
 class CEDice(nn.Module):
-    """`ce_weight * CrossEntropy + dice_weight * Dice`, equal to both but faster than either.
+    """`ce_weight * CrossEntropy + dice_weight * Dice`, same result as the two modules but faster.
 
-    The usual pair of modules computes the softmax twice, a one-hot mask and several products of
-    the size of the logits; `benchmarks/losses.py` shows the difference.
+    The two separate modules compute the softmax twice, a one-hot mask, and several products of the
+    size of the logits; `benchmarks/losses.py` measures the difference.
 
     Args:
         ignore_index: label of pixels that do not count.
@@ -33,7 +33,7 @@ class CEDice(nn.Module):
         ce_weight: factor of the cross entropy, at least 0.
         dice_weight: factor of the Dice loss, at least 0.
         reduction: "batch" or "image", see `segbench.losses.convention`.
-        classes: "present" or "all": over which the Dice loss averages.
+        classes: "present" or "all": the classes that the Dice loss averages over.
 
     Raises:
         ValueError: an argument is out of range.

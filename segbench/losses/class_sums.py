@@ -1,6 +1,6 @@
-"""Sums over pixels, per image and class, from which cross entropy, Dice and kin are arithmetic.
+"""Per-image, per-class sums over pixels, from which cross entropy, Dice and similar losses follow.
 
-Autograd's way through softmax, one-hot and products keeps half a dozen tensors of the size of the
+Autograd through softmax, one-hot and products keeps about six tensors of the size of the
 logits. Here one pass reads the logits band by band (a few rows at a time, small enough for the
 cache) and keeps only sums and two numbers per pixel; the backward pass recomputes the
 probabilities band by band and writes the gradient in closed form. With `p = softmax(logits)`, `y`
@@ -13,7 +13,7 @@ a loss with derivatives `a, b, u, v` with respect to intersection, probs, nll an
 
     d/dz_c = p_c (b_c + u_y + sum_k v_k - sum_k b_k p_k - a_y p_y) + [c=y] (a_y p_y - u_y) - v_c
 
-Powers of two stand in for `exp`: torch's `exp2` is three times faster on the CPU.
+Powers of two replace `exp`: torch's `exp2` is three times faster on the CPU.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ from segbench.losses.convention import accumulator, check_inputs, widen
 
 LOG2_E = 1 / math.log(2)
 BAND_CPU = 1 << 19  # logits in a band: 2 MiB in float32, which stays in the cache
-BAND_GPU = 1 << 24  # enough to keep a GPU busy, and still small beside a batch
+BAND_GPU = 1 << 24  # enough to keep a GPU busy, and still small compared with a batch
 
 
 class ClassSums(NamedTuple):
-    """Sums over the labeled pixels; float64 `[N, C]` each."""
+    """Sums over the labeled pixels, float64 `[N, C]` each."""
 
     nll: Tensor
     intersection: Tensor
@@ -50,10 +50,10 @@ def class_sums(
     """Sums of the log-probabilities and probabilities of each class over each image.
 
     Args:
-        logits: `[N, C, H, W]`, any float dtype; the gradient comes back in the same.
+        logits: `[N, C, H, W]`, any float dtype; the gradient has the same dtype.
         mask: integer `[N, H, W]`.
         ignore_index: the label of pixels that do not count.
-        smoothing: whether `smooth_nll` is wanted; it is zero otherwise, which saves a pass.
+        smoothing: whether to compute `smooth_nll`; otherwise it is zero, which saves a pass.
 
     Returns:
         `ClassSums`, differentiable once (all but `pixels`).
@@ -130,7 +130,7 @@ class _ClassSums(torch.autograd.Function):
 
 
 def _bands(logits: Tensor) -> Iterator[tuple[slice, slice]]:
-    """Slices of images and rows: some rows of one image, or several whole images."""
+    """Yields slices of images and rows: some rows of one image, or several whole images."""
     num_images, num_classes, height, width = logits.shape
     budget = BAND_CPU if logits.device.type == "cpu" else BAND_GPU
     rows = min(max(budget // max(num_classes * width, 1), 1), max(height, 1))
@@ -141,7 +141,7 @@ def _bands(logits: Tensor) -> Iterator[tuple[slice, slice]]:
 
 
 def _labels(mask: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:
-    """Labels as int64 `[n, 1, h, w]` with 0 at ignored pixels, and which are not ignored."""
+    """Labels as int64 `[n, 1, h, w]`, 0 at ignored pixels, and a bool map of labeled pixels."""
     label = mask.long().unsqueeze(1)
     valid = label != ignore_index
     return label.mul_(valid) if mask.dtype != torch.int64 else label * valid, valid
@@ -150,7 +150,7 @@ def _labels(mask: Tensor, ignore_index: int) -> tuple[Tensor, Tensor]:
 def _by_class(values: Tensor, bins: Tensor, num_classes: int) -> Tensor:
     """Sums `[n, 1, h, w]` by bin into `[n, C]`, dropping bin C.
 
-    Every row has its own bins at first, or thousands of a GPU's threads would queue for a few.
+    Each row first gets bins of its own; otherwise thousands of GPU threads would contend for a few.
     """
     dtype = accumulator(values.device)
     sums = values.new_zeros(*values.shape[:3], num_classes + 1, dtype=dtype)
@@ -158,5 +158,5 @@ def _by_class(values: Tensor, bins: Tensor, num_classes: int) -> Tensor:
 
 
 def _of_label(table: Tensor, label: Tensor) -> Tensor:
-    """`table [n, C, 1, 1]` at every pixel's label `[n, 1, h, w]`."""
+    """Values of `table [n, C, 1, 1]` at the label `[n, 1, h, w]` of every pixel."""
     return table.flatten(1).gather(1, label.flatten(1)).view(label.shape)

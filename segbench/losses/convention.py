@@ -1,4 +1,4 @@
-"""What every loss agrees on.
+"""Conventions shared by all losses.
 
 Input and output. `loss(logits, mask)` takes logits `[N, C, H, W]` (any float dtype) and a mask
 `[N, H, W]` of class ids (any integer dtype) and returns a scalar: float32 whatever the autocast
@@ -6,22 +6,22 @@ dtype (float64 for float64 logits, which is what gradient checks need). Half-pre
 widened first, so nothing overflows; sums over pixels run in float64. A single class (C = 1) has
 probability 1 everywhere and hence loss 0: a binary task needs two classes.
 
-Ignored pixels. Where the mask equals `ignore_index`, a pixel has no influence: not on the value,
-not on the gradient, not on the counts. With nothing but ignored pixels the loss is 0 and so is its
-gradient; it stays differentiable.
+Ignored pixels. Pixels where the mask equals `ignore_index` affect nothing: not the value, the
+gradient or the counts. If all pixels are ignored, the loss and its gradient are 0; the loss stays
+differentiable.
 
 Averaging. `reduction="batch"` treats the batch as one large image. `reduction="image"` computes
 the loss of every image alone and averages over the images that have a labeled pixel.
 Pixel losses (cross entropy, OHEM, focal) average over labeled pixels, weighted by the
 `class_weights` of their classes as in torch: `sum(w_y * loss) / sum(w_y)`.
 
-Absent classes. Losses made of one score per class (Dice, Jaccard, Tversky, Lovasz, boundary)
+Absent classes. Losses with one score per class (Dice, Jaccard, Tversky, Lovasz, boundary)
 average over classes. `classes="present"` (the default): those with a pixel in the mask of the
 batch, or of the image if `reduction="image"`. `classes="all"`: all C; an absent class then costs
 1 (Lovasz: its highest probability) as soon as anything is predicted as it.
 
-Wrong input raises `ValueError`. Labels outside the class set are looked for on the CPU only:
-on an accelerator the look would wait for the device at every step, and torch's own device-side
+Wrong input raises `ValueError`. Labels outside the class set are checked on the CPU only: on an
+accelerator the check would wait for the device at every step, and torch's own device-side
 assertion fires there.
 """
 
@@ -50,10 +50,10 @@ def widen(logits: Tensor) -> Tensor:
 
 
 def check_inputs(logits: Tensor, mask: Tensor, ignore_index: int) -> None:
-    """Refuses shapes, dtypes and (on the CPU) labels that cannot be meant.
+    """Rejects invalid shapes, dtypes and (on the CPU) labels.
 
     Raises:
-        ValueError: naming what was given and what was expected.
+        ValueError: names the given and the expected value.
     """
     if logits.ndim != 4 or not logits.is_floating_point():
         raise ValueError(
@@ -90,7 +90,7 @@ def check_number(name: str, value: float, low: float, high: float = math.inf) ->
 
 
 def weights_tensor(class_weights: Sequence[float] | None) -> Tensor | None:
-    """Class weights as a float32 tensor `[C]`, to be registered as a buffer.
+    """Converts class weights to a float32 tensor `[C]`, to be registered as a buffer.
 
     Raises:
         ValueError: a weight is negative or not finite, or all are zero.
@@ -107,7 +107,7 @@ def weights_tensor(class_weights: Sequence[float] | None) -> Tensor | None:
 
 
 def weights_for(class_weights: Tensor | None, logits: Tensor) -> Tensor | None:
-    """The weights in the dtype of the logits, once their number is known to be right."""
+    """The weights in the dtype of the logits, after checking that there is one per class."""
     if class_weights is None:
         return None
     if len(class_weights) != logits.shape[1]:
@@ -119,7 +119,7 @@ def weights_for(class_weights: Tensor | None, logits: Tensor) -> Tensor | None:
 
 
 def accumulator(device: torch.device) -> torch.dtype:
-    """The dtype of sums over pixels: float64, which Apple's GPUs lack."""
+    """The dtype of sums over pixels: float64, or float32 on Apple GPUs, which lack float64."""
     return torch.float32 if device.type == "mps" else torch.float64
 
 
@@ -172,11 +172,11 @@ def quotient(numerator: Tensor, denominator: Tensor) -> Tensor:
 def _check_labels(mask: Tensor, num_classes: int, ignore_index: int) -> None:
     if not mask.numel():
         return
-    strange = (mask >= num_classes) & (mask != ignore_index)
+    unknown = (mask >= num_classes) & (mask != ignore_index)
     if mask.dtype.is_signed:
-        strange |= (mask < 0) & (mask != ignore_index)
-    if strange.any():
-        labels = mask[strange].unique()[:8].tolist()
+        unknown |= (mask < 0) & (mask != ignore_index)
+    if unknown.any():
+        labels = mask[unknown].unique()[:8].tolist()
         raise ValueError(
             f"the mask holds label {', '.join(map(str, labels))}, outside 0..{num_classes - 1} and "
             f"not ignore_index ({ignore_index}). Map it to a class or to ignore in the data "

@@ -18,7 +18,7 @@ from segbench.losses.convention import (
 
 
 class CrossEntropy(nn.Module):
-    """torch's cross entropy, which is right and fast, under the conventions of this package.
+    """torch's cross entropy, under the conventions of this package.
 
     With label smoothing `s` the target is `(1 - s) * one_hot + s / C` (Szegedy et al., "Rethinking
     the Inception Architecture for Computer Vision", CVPR 2016, section 7).
@@ -54,7 +54,7 @@ class CrossEntropy(nn.Module):
         """Logits `[N, C, H, W]` and a mask `[N, H, W]` of class ids to a scalar."""
         logits, mask = prepare(logits, mask, self.ignore_index)
         weights = weights_for(self.class_weights, logits)
-        # "none" because torch's own sums are in float32 and not deterministic on a GPU.
+        # "none", because torch's own sums are in float32 and not deterministic on a GPU.
         values = F.cross_entropy(
             logits,
             mask,

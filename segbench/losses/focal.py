@@ -1,4 +1,4 @@
-"""Focal loss: cross entropy that fades as a pixel gets easy."""
+"""Focal loss: cross entropy that is down-weighted for easy pixels."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Focal(nn.Module):
 
     Args:
         ignore_index: label of pixels that do not count.
-        gamma: how fast easy pixels fade, at least 0.
+        gamma: how strongly easy pixels are down-weighted, at least 0.
         class_weights: one weight per class, or None.
         reduction: "batch" or "image", see `segbench.losses.convention`.
 
@@ -55,8 +55,8 @@ class Focal(nn.Module):
         """Logits `[N, C, H, W]` and a mask `[N, H, W]` of class ids to a scalar."""
         logits, mask = prepare(logits, mask, self.ignore_index)
         nll = F.cross_entropy(logits, mask, ignore_index=self.ignore_index, reduction="none")
-        # expm1 keeps the digits of 1 - p near p = 1; the floor keeps a gamma below 1 from an
-        # infinite slope there.
+        # expm1 keeps the digits of 1 - p near p = 1; the lower bound avoids an infinite slope there
+        # for gamma below 1.
         missing = -torch.expm1(-nll)
         values = missing.clamp_min(torch.finfo(nll.dtype).tiny).pow(self.gamma) * nll
         valid = mask != self.ignore_index

@@ -19,14 +19,14 @@ class Lovasz(nn.Module):
     """The Lovász extension of one minus IoU, on softmax probabilities.
 
     Berman et al., "The Lovász-Softmax loss", CVPR 2018, eq. 8, 9 and 11. For class `c` the errors
-    `e_i = 1 - p_c` (where the label is c) or `p_c` (elsewhere) are sorted downwards and weighted
-    by how much each additional wrong pixel lowers the IoU. The paper's code takes differences of
-    neighboring IoUs, which lose most of their digits in float32 once there are a million pixels;
-    here the differences are written out: with `I` of the class's pixels left and a union `U` after
-    the pixel, it is `1 / U` for a pixel of the class and `I / (U (U - 1))` for another.
+    `e_i = 1 - p_c` (where the label is c) or `p_c` (elsewhere) are sorted in descending order and
+    weighted by how much each additional wrong pixel lowers the IoU. The paper's code subtracts
+    neighboring IoUs, which loses most digits in float32 once there are a million pixels. Here the
+    difference is computed in closed form: with `I` pixels of the class left and a union `U` after
+    the pixel, it is `1 / U` for a pixel of the class and `I / (U (U - 1))` for any other.
 
-    Most of the time is one sort per class, so absent classes are skipped (which on a GPU waits
-    once for the list of classes).
+    One sort per class takes most of the time, so absent classes are skipped (on a GPU this syncs
+    once to get the list of classes).
 
     Args:
         ignore_index: label of pixels that do not count.
@@ -63,14 +63,14 @@ class Lovasz(nn.Module):
         return mean_of(total, total.new_tensor(counts), "image").to(logits.dtype)
 
     def _group_loss(self, probs: Tensor, mask: Tensor) -> tuple[Tensor, int]:
-        """Sum over classes and their number, for images that count as one."""
+        """Sum over classes and their number, for images that are treated as one."""
         valid = mask != self.ignore_index
         labels = mask[valid]
         chosen = range(probs.shape[1]) if self.classes == "all" else labels.unique().tolist()
         if not len(labels):
             chosen = []
         dtype = accumulator(probs.device)
-        # The loss is linear in the probabilities once their order is known.
+        # The loss is linear in the probabilities once their order is fixed.
         slopes = torch.zeros_like(probs)
         constant = torch.zeros((), dtype=dtype, device=probs.device)
         for c in chosen:
@@ -83,7 +83,7 @@ class Lovasz(nn.Module):
 
 
 def _slopes(errors: Tensor, inside: Tensor) -> Tensor:
-    """What one minus IoU gains at every pixel as wrong pixels are added in the order of errors.
+    """Increase of one minus IoU as each wrong pixel is added, in the order of errors.
 
     Args:
         errors: `[P]`.
@@ -98,6 +98,6 @@ def _slopes(errors: Tensor, inside: Tensor) -> Tensor:
     rank = torch.arange(1, len(errors) + 1, device=errors.device)
     left = (taken[-1:] - taken).to(errors.dtype)
     union = (taken[-1:] + rank - taken).to(errors.dtype)
-    # Without a pixel of the class the first error alone raises the loss, from 0 to 1.
+    # If the class has no pixels, only the first error raises the loss, from 0 to 1.
     slope = torch.where(hit | (union == 1), 1 / union, left / (union * (union - 1)))
     return torch.empty_like(slope).scatter_(0, order, slope)

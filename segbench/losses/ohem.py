@@ -23,15 +23,15 @@ class OHEM(nn.Module):
 
     Shrivastava et al., "Training Region-based Object Detectors with Online Hard Example Mining",
     CVPR 2016, in the form of PIDNet (Xu et al., CVPR 2023) and mmseg: a pixel is hard if its true
-    class has a probability below `threshold`; if fewer than `min_kept` are, the `min_kept` hardest
-    count, and those that tie with the last of them. PIDNet divides by the number of kept pixels;
-    this divides by the sum of their class weights, as every loss of this package does.
+    class has a probability below `threshold`. If fewer than `min_kept` pixels are hard, the
+    `min_kept` hardest count, and those that tie with the last of them. PIDNet divides by the number
+    of kept pixels; this divides by the sum of their class weights, as every loss of this package.
 
     Args:
         ignore_index: label of pixels that do not count.
         threshold: probability of the true class below which a pixel is hard, 0..1.
-        min_kept: at least so many pixels count (of the batch, or of every image with
-            `reduction="image"`), or all labeled ones if they are fewer; at least 1.
+        min_kept: minimum number of pixels that count (of the batch, or of every image with
+            `reduction="image"`), or all labeled pixels if there are fewer; at least 1.
         class_weights: one weight per class, or None; they do not change what is hard.
         reduction: "batch" or "image", see `segbench.losses.convention`.
 
@@ -69,7 +69,7 @@ class OHEM(nn.Module):
         return pixel_mean(nll, hard, mask, weights, self.reduction)
 
     def _hard(self, nll: Tensor) -> Tensor:
-        """Which pixels of `[N, H, W]` are kept; ignored ones hold -1 and so come last."""
+        """Bool mask of the kept pixels of `[N, H, W]`; ignored ones have -1 and so sort last."""
         pool = nll.reshape(1 if self.reduction == "batch" else len(nll), -1)
         if not pool.numel():
             return nll > 0

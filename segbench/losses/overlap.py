@@ -1,6 +1,6 @@
 """Losses on the overlap of regions: Dice, Jaccard, Tversky and focal Tversky.
 
-All are one minus a score per class, `(I + s) / (I + alpha * FP + beta * FN + s)`, of the soft
+All are one minus a score per class, `(I + s) / (I + alpha * FP + beta * FN + s)`, from the soft
 counts of true positives `I = sum over y=c of p_c`, false positives `FP = sum of p_c - I` and false
 negatives `FN = |y=c| - I`: Dice has alpha = beta = 1/2, Jaccard alpha = beta = 1.
 """
@@ -29,7 +29,7 @@ class Dice(nn.Module):
     Args:
         ignore_index: label of pixels that do not count.
         smooth: pixels added to numerator and denominator, at least 0; with `classes="all"` a
-            positive value lets an absent class have a gradient.
+            positive value gives an absent class a gradient.
         reduction: "batch" or "image", see `segbench.losses.convention`.
         classes: "present" or "all": which classes enter the mean.
 
@@ -89,16 +89,16 @@ class Jaccard(nn.Module):
 
 
 class Tversky(nn.Module):
-    """One minus the Tversky index: Dice with false positives and false negatives priced apart.
+    """One minus the Tversky index: Dice with separate weights for false positives and negatives.
 
     Salehi et al., "Tversky loss function for image segmentation using 3D fully convolutional deep
-    networks", MLMI 2017, eq. 2. With `gamma` other than 1 the focal Tversky loss `(1 - score) **
+    networks", MLMI 2017, eq. 2. A `gamma` other than 1 gives the focal Tversky loss `(1 - score) **
     gamma` of every class: Abraham and Khan, ISBI 2019, whose exponent is 3/4.
 
     Args:
         ignore_index: label of pixels that do not count.
-        alpha: price of false positives, at least 0.
-        beta: price of false negatives, at least 0; above `alpha` it favors recall.
+        alpha: weight of false positives, at least 0.
+        beta: weight of false negatives, at least 0; above `alpha` it favors recall.
         gamma: exponent of every class's loss, above 0.
         smooth: pixels added to numerator and denominator, at least 0.
         reduction: "batch" or "image", see `segbench.losses.convention`.
@@ -152,9 +152,9 @@ def overlap_loss(
     """Mean over classes of `(1 - score) ** gamma`, as the module's docstring defines the score.
 
     Args:
-        sums: of every image.
-        alpha: price of false positives.
-        beta: price of false negatives.
+        sums: the sums of every image.
+        alpha: weight of false positives.
+        beta: weight of false negatives.
         smooth: added to numerator and denominator, in pixels.
         gamma: exponent of every class's loss.
         reduction: "batch" or "image".

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from segbench.losses.convention import check_number
+from segbench.losses.foreign import adapted
 
 
 class WeightedSum(nn.Module):
@@ -28,7 +29,7 @@ class WeightedSum(nn.Module):
             )
         for name, weight in weights.items():
             check_number(f"the weight of {name}", weight, 0)
-        self.losses = nn.ModuleDict(losses)
+        self.losses = nn.ModuleDict({name: adapted(loss) for name, loss in losses.items()})
         self.weights = {name: float(weights[name]) for name in losses}
 
     def forward(self, logits: Tensor, mask: Tensor) -> Tensor:

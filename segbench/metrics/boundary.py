@@ -1,6 +1,6 @@
-"""How well the outlines fit: boundary F-score and boundary IoU, per class.
+"""How well predicted outlines match: boundary F-score and boundary IoU, per class.
 
-Both look only at pixels near a boundary, where IoU hardly looks. Ignored pixels count nowhere.
+Both measure only pixels near a boundary, which hardly affect IoU. Ignored pixels never count.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ IOU_DISTANCE = 0.02
 
 @dataclass(frozen=True)
 class BoundaryCounts:
-    """What one image contributes, or several: `a + b` adds up.
+    """Boundary counts of one or more images; `a + b` adds them up.
 
     Args:
         f_sum: float64 `[C]`, sum of the per-image F-scores.
         f_images: int64 `[C]`, in how many images a class has a boundary, true or predicted.
-        intersection: int64 `[C]`, of the boundary bands.
-        union: int64 `[C]`, likewise.
+        intersection: int64 `[C]`, intersection of the boundary bands, in pixels.
+        union: int64 `[C]`, their union, in pixels.
     """
 
     f_sum: np.ndarray
@@ -59,15 +59,16 @@ class BoundaryCounts:
 def boundary_counts(
     pred: np.ndarray, mask: np.ndarray, num_classes: int, ignore_index: int = 255
 ) -> BoundaryCounts:
-    """Counts both scores of one image.
+    """Computes the counts of both scores for one image.
 
     Boundary F-score: Csurka et al., "What is a good evaluation measure for semantic
-    segmentation?", BMVC 2013. A boundary pixel is right if one of the other map lies within 0.75%
-    of the image diagonal. The border of the image and the rim of ignored regions are no boundary.
+    segmentation?", BMVC 2013. A boundary pixel is correct if a boundary pixel of the other map lies
+    within 0.75% of the image diagonal. The image border and the edges of ignored regions are not
+    boundaries.
 
     Boundary IoU: Cheng et al., "Boundary IoU", CVPR 2021. The IoU of the pixels of a class that lie
-    within 2% of the image diagonal (chessboard distance) of its outline; there the border of the
-    image is an outline.
+    within 2% of the image diagonal (chessboard distance) of its outline. Here the image border is
+    an outline.
 
     Args:
         pred: uint8 `[H, W]`; values outside the class set are void.
@@ -95,7 +96,7 @@ def boundary_iou_counts(
     near_mask = np.where(_near_outline(mask, distance), mask, interior).astype(np.uint8)
     near_pred = np.where(_near_outline(pred, distance), pred, interior).astype(np.uint8)
     near_mask[~valid] = 255
-    # Void counts as interior here: it belongs to the band of no class.
+    # Void is counted as interior here: it belongs to the boundary band of no class.
     matrix = confusion_matrix(near_pred, near_mask, num_classes + 1, 255)
     hits = np.diagonal(matrix)[:num_classes]
     union = matrix.sum(1)[:num_classes] + matrix.sum(0)[:num_classes] - hits
@@ -105,7 +106,7 @@ def boundary_iou_counts(
 def _f_score(
     pred: np.ndarray, mask: np.ndarray, valid: np.ndarray, label: int, tolerance: float
 ) -> float:
-    """Boundary F-score of one class in one image; NaN if neither map has a boundary of it."""
+    """Boundary F-score of one class in one image; NaN if it has no boundary in either map."""
     true = _contour(mask == label, valid & (mask != label))
     found = _contour(pred == label, pred != label) & valid
     num_true, num_found = np.count_nonzero(true), np.count_nonzero(found)
@@ -117,7 +118,7 @@ def _f_score(
 
 
 def _contour(inside: np.ndarray, outside: np.ndarray) -> np.ndarray:
-    """The pixels inside that touch one outside, above, below, left or right; bool `[H, W]`."""
+    """Pixels of `inside` with a 4-neighbor in `outside`; bool `[H, W]`."""
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
     return inside & (cv2.dilate(outside.astype(np.uint8), cross) > 0)
 
@@ -130,8 +131,9 @@ def _distance_to(points: np.ndarray) -> np.ndarray:
 def _near_outline(labels: np.ndarray, distance: int) -> np.ndarray:
     """Whether another label, or the outside of the image, lies within `distance`; bool `[H, W]`.
 
-    This is what eroding the mask of every class by `distance` would take away, for all classes at
-    once: a pixel stays if the smallest and the largest label around it are the same.
+    This is what eroding the mask of every class by `distance` would remove, computed for all
+    classes in one pass: a pixel is interior if the minimum and the maximum label around it are
+    equal.
     """
     square = np.ones((2 * distance + 1, 2 * distance + 1), np.uint8)
     constant = cv2.BORDER_CONSTANT
@@ -141,7 +143,7 @@ def _near_outline(labels: np.ndarray, distance: int) -> np.ndarray:
 
 
 class BoundaryPerImage(Metric):
-    """Intersection and union of the boundary bands of every image (Boundary IoU), on the host.
+    """Boundary IoU: intersection and union of the boundary bands of every image, on the host.
 
     Args:
         classes: the class set.
@@ -158,7 +160,7 @@ class BoundaryPerImage(Metric):
             self.add_state(state, default=[], dist_reduce_fx="cat")
 
     def update(self, pred: Tensor, mask: Tensor, index: Tensor) -> None:
-        """Counts a batch; arguments as `ConfusionPerImage.update`."""
+        """Counts a batch; for the arguments see `ConfusionPerImage.update`."""
         classes = self.classes
         found = [
             boundary_iou_counts(p, m, classes.num_classes, classes.ignore_index)
@@ -168,6 +170,6 @@ class BoundaryPerImage(Metric):
         self.counts.append(torch.from_numpy(np.array(found)).to(pred.device))
 
     def compute(self) -> np.ndarray:
-        """int64 `[N, 2, C]` in the order of `ConfusionPerImage.compute`."""
+        """The counts, int64 `[N, 2, C]`, in the order of `ConfusionPerImage.compute`."""
         _, first = np.unique(joined(self.index).cpu().numpy(), return_index=True)
         return joined(self.counts).cpu().numpy()[first]

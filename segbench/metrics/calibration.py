@@ -1,4 +1,4 @@
-"""Does a confidence of 80% mean right four times out of five? Expected calibration error."""
+"""Expected calibration error: is a prediction made with 80% confidence right 80% of the time?"""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ BINS = 15
 
 @dataclass(frozen=True)
 class CalibrationCounts:
-    """Pixels by confidence, of one image or several: `a + b` adds up.
+    """Pixels by confidence, of one or more images; `a + b` adds them up.
 
     Bin m holds confidences in (m / 15, (m + 1) / 15].
 
     Args:
         pixels: int64 `[15]`.
-        right: int64 `[15]`, those whose prediction is right.
+        right: int64 `[15]`, number of correctly predicted pixels.
         confidence: float64 `[15]`, the sum of their confidences.
     """
 
@@ -33,10 +33,10 @@ class CalibrationCounts:
         )
 
     def error(self) -> float:
-        """Expected calibration error: the gap between confidence and accuracy, over all pixels.
+        """Expected calibration error: mean gap between confidence and accuracy, weighted by pixels.
 
-        Guo et al., "On calibration of modern neural networks", ICML 2017, equation 3. NaN without a
-        pixel.
+        Guo et al., "On calibration of modern neural networks", ICML 2017, equation 3. NaN if there
+        are no pixels.
         """
         total = self.pixels.sum()
         return float(np.abs(self.right - self.confidence).sum() / total) if total else np.nan
@@ -45,12 +45,12 @@ class CalibrationCounts:
 def calibration_counts(
     pred: np.ndarray, confidence: np.ndarray, mask: np.ndarray, ignore_index: int = 255
 ) -> CalibrationCounts:
-    """Counts one image.
+    """Computes the counts of one image.
 
     Args:
         pred: uint8 `[H, W]`.
         confidence: float32 `[H, W]` in 0..1, the probability of the predicted class.
-        mask: uint8 `[H, W]`; pixels of `ignore_index` are left out.
+        mask: uint8 `[H, W]`; pixels with `ignore_index` are left out.
         ignore_index: the id of unlabeled pixels.
     """
     labeled = mask != ignore_index

@@ -13,7 +13,7 @@ import numpy as np
 
 from segbench.data.sources.cityscapes_labels import LABELS
 
-# label IDs in trainId order, their names, and category -> names
+# Label IDs in trainId order, their names, and the class names of each category.
 LABEL_IDS = tuple(sorted((i for i, e in LABELS.items() if e[1] != 255), key=lambda i: LABELS[i][1]))
 CLASS_NAMES = tuple(LABELS[label][0] for label in LABEL_IDS)
 CATEGORIES = {
@@ -21,7 +21,7 @@ CATEGORIES = {
     for category in dict.fromkeys(LABELS[label][2] for label in LABEL_IDS)
 }
 NUM_LABELS = len(LABELS)
-# Mean size of an instance in pixels; each instance weighs this over its own size.
+# Mean instance size in pixels; an instance is weighted by this divided by its own size.
 AVERAGE_SIZES = {
     "person": 3462.4756337644,
     "rider": 3930.4788056518,
@@ -32,7 +32,7 @@ AVERAGE_SIZES = {
     "motorcycle": 6298.7200839748,
     "bicycle": 4672.3249222261,
 }
-# Categories of which every label has instances, with their ignored labels (caravan, trailer).
+# Categories in which every label has instances, with their ignored labels (caravan, trailer).
 INSTANCE_CATEGORIES = {
     name: tuple(label for label, entry in LABELS.items() if entry[2] == name)
     for name in ("human", "vehicle")
@@ -51,7 +51,7 @@ def categories_for(names: Sequence[str]) -> dict[str, list[str]]:
 
 
 def to_label_ids(pred: np.ndarray) -> np.ndarray:
-    """trainIds (uint8) to label IDs, as submissions need them; void becomes 0, unlabeled."""
+    """Converts trainIds (uint8) to the label IDs of submissions; void becomes 0, unlabeled."""
     table = np.zeros(256, np.uint8)
     table[: len(LABEL_IDS)] = LABEL_IDS
     return table[pred]
@@ -59,15 +59,16 @@ def to_label_ids(pred: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class InstanceCounts:
-    """iIoU: like IoU, but each instance weighs the same whatever its size. `a + b` adds up.
+    """iIoU: like IoU, but all instances have equal weight whatever their size.
 
-    Hits and misses within an instance are weighted by the mean size of its class over its own size;
-    false alarms, which belong to no instance, are not.
+    `a + b` adds counts up. True positives and misses within an instance are weighted by the mean
+    instance size of its class divided by its own size; false positives belong to no instance and
+    are not weighted.
 
     Args:
         confusion: int64 `[34, 34]` in label IDs.
-        weighted: float64 `[4, 34]` by label ID: hits and misses of the class, hits and misses of
-            its category.
+        weighted: float64 `[4, 34]` by label ID: true positives and misses of the class, then
+            true positives and misses of its category.
     """
 
     confusion: np.ndarray
@@ -101,11 +102,11 @@ class InstanceCounts:
 
 
 def instance_counts(pred: np.ndarray, mask: np.ndarray, instances: np.ndarray) -> InstanceCounts:
-    """Counts one image.
+    """Computes the counts of one image.
 
     Args:
         pred: uint8 `[H, W]` in label IDs (see `to_label_ids`).
-        mask: uint8 `[H, W]` in trainIds; others are ignored.
+        mask: uint8 `[H, W]` in trainIds; other values are ignored.
         instances: integer `[H, W]` of the `*_instanceIds.png`: label ID * 1000 + number for an
             instance, a label ID elsewhere.
 

@@ -1,4 +1,4 @@
-"""Confusion matrices: counted per image, where the tensors are, collected without a device sync."""
+"""Confusion matrices, counted per image on the device of the tensors, without a device sync."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from torchmetrics import Metric
 from segbench.data.classes import ClassSet
 from segbench.errors import DataError
 
-EXACT_PIXELS = (1 << 24) - 1  # cv2.calcHist returns float32, exact up to here in one call
+EXACT_PIXELS = (1 << 24) - 1  # cv2.calcHist returns float32, exact up to this many in one call
 
 
 class ConfusionPerImage(Metric):
     """One int64 confusion matrix `[C, C + 1]` per image, in the order of the data set.
 
-    Nothing is copied to the host, and no rank waits for another, before `compute`.
+    No data is copied to the host, and no rank waits for another, before `compute`.
 
     Args:
         classes: the class set.
@@ -54,12 +54,12 @@ class ConfusionPerImage(Metric):
         self.unknown.append(unknown)
 
     def compute(self) -> tuple[np.ndarray, np.ndarray]:
-        """The indices of the images seen, ascending, int64 `[N]`, and matrices `[N, C, C + 1]`.
+        """Returns the indices of the images seen, int64 `[N]`, ascending, and `[N, C, C + 1]`.
 
         An image that several ranks saw (padding of the last batch) counts once.
 
         Raises:
-            DataError: a mask had a label outside the class set.
+            DataError: a mask contains a label outside the class set.
         """
         index = joined(self.index).cpu().numpy()
         matrices = joined(self.matrix).cpu().numpy()
@@ -75,14 +75,14 @@ class ConfusionPerImage(Metric):
 
 
 def joined(parts: list[Tensor] | Tensor) -> Tensor:
-    """The states of a metric as one tensor; distributed reduction may have joined them already."""
+    """The states of a metric as one tensor; distributed reduction may already have joined them."""
     return parts if isinstance(parts, Tensor) else torch.cat(parts)
 
 
 def confusion_matrices(
     pred: Tensor, mask: Tensor, num_classes: int, ignore_index: int = 255
 ) -> tuple[Tensor, Tensor]:
-    """Counts one confusion matrix per image, where the tensors live, without a device sync.
+    """Counts one confusion matrix per image on the device of the tensors, without a device sync.
 
     Args:
         pred: uint8 `[N, H, W]`; values outside the class set are "void predicted".
@@ -132,7 +132,7 @@ def _joint_histogram(mask: np.ndarray, pred: np.ndarray) -> np.ndarray:
 def _count_on_device(
     pred: Tensor, mask: Tensor, num_classes: int, ignore_index: int
 ) -> tuple[Tensor, Tensor]:
-    """Adds ones into bins by index: unlike `bincount`, it need not ask the host for its size."""
+    """Scatters ones into bins; unlike `bincount`, this needs no sync to find the output size."""
     num_images, columns = mask.shape[0], num_classes + 1
     ignored, other = num_classes, num_classes + 1  # two extra rows
     row = torch.where(mask == ignore_index, ignored, mask.int().clamp(max=other))
@@ -157,10 +157,10 @@ def confusion_matrix(
         ignore_index: the id of unlabeled pixels.
 
     Returns:
-        int64 `[C, C + 1]`, as `confusion_matrices`.
+        int64 `[C, C + 1]`, as in `confusion_matrices`.
 
     Raises:
-        ValueError: the mask has labels outside the class set, or the shapes or types are wrong.
+        ValueError: the mask has labels outside the class set, or a shape or dtype is wrong.
     """
     matrices, unknown = confusion_matrices(
         torch.from_numpy(pred)[None], torch.from_numpy(mask)[None], num_classes, ignore_index

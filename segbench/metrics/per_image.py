@@ -1,4 +1,4 @@
-"""The same score cut differently: by image, by group, by category of classes."""
+"""Scores broken down by image, by group and by category of classes."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from segbench.metrics.scores import class_iou, mean_over_classes
 
 
 def image_scores(matrices: np.ndarray, absent: str = "exclude") -> dict[str, float | None]:
-    """How good the images are one by one, and how bad the worst are.
+    """Mean score per image, and the mean of the worst images.
 
     Args:
         matrices: int64 `[N, C, C + 1]`, one per image.
         absent: see `scores.mean_over_classes`.
 
     Returns:
-        `mean_image_mIoU`, the mean of the mIoU of each image, and `worst_tenth_mIoU`, that of its
-        lowest tenth (rounded up); None without a labeled image.
+        `mean_image_mIoU`, the mean over images of each image's mIoU, and `worst_tenth_mIoU`,
+        the mean over the lowest tenth of them (rounded up); None if no image is labeled.
     """
     values = mean_over_classes(class_iou(matrices), absent)
     values = np.sort(values[~np.isnan(values)])
@@ -49,7 +49,7 @@ def group_scores(
 def category_matrix(
     matrix: np.ndarray, names: Sequence[str], categories: Mapping[str, Sequence[str]]
 ) -> np.ndarray:
-    """Merges classes into categories: confusions within a category become right.
+    """Merges classes into categories: confusions within a category count as correct.
 
     Args:
         matrix: int64 `[C, C + 1]`.
@@ -57,10 +57,10 @@ def category_matrix(
         categories: K categories, each with the names of its classes.
 
     Returns:
-        int64 `[K, K + 1]`. Predictions of a class of no category count as void.
+        int64 `[K, K + 1]`. Predictions of a class that is in no category count as void.
 
     Raises:
-        ValueError: a category names an unknown class, or a class stands in two categories.
+        ValueError: a category names an unknown class, or a class is in two categories.
     """
     category_of = {name: k for k, group in enumerate(categories.values()) for name in group}
     if unknown := category_of.keys() - set(names):

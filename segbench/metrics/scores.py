@@ -1,10 +1,10 @@
-"""Scores from confusion matrices: the only way a number of segbench comes about.
+"""Scores from confusion matrices: every score that segbench prints is computed here.
 
 A confusion matrix is int64 `[C, C + 1]`: rows are the true class, columns the predicted one, the
 last column counts labeled pixels on which void was predicted (a miss of the true class, as in the
-official Cityscapes script). Matrices of images are summed before anything is divided.
+official Cityscapes script). Matrices are summed over images before any division.
 
-NumPy only, so that `compare` starts at once.
+Imports only NumPy, so that `compare` starts fast.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def union_counts(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         matrix: int64 `[..., C, C + 1]`.
 
     Returns:
-        Two int64 `[..., C]`: true positives, and true positives + misses + false alarms.
+        Two int64 `[..., C]`: true positives, and true positives + misses + false positives.
     """
     num_classes = matrix.shape[-2]
     hits = np.diagonal(matrix[..., :num_classes], axis1=-2, axis2=-1)
@@ -44,14 +44,15 @@ def reduced(matrices: np.ndarray) -> np.ndarray:
 def overlap_counts(
     hits: np.ndarray, union: np.ndarray, metric: str
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The two counts whose ratio is a score; they are summed over images before they are divided.
+    """The two counts whose ratio is a score; sum them over images before dividing.
 
     Args:
         hits, union: int64 `[..., C]`, see `union_counts`.
         metric: `IoU` or `Dice`.
 
     Returns:
-        Two int64 `[..., C]`: hits and union, or twice the hits and true plus predicted pixels.
+        Two int64 `[..., C]`: hits and union for IoU; twice the hits, and true plus predicted
+        pixels, for Dice.
     """
     if metric not in OVERLAPS:
         raise ValueError(f"metric must be one of {', '.join(OVERLAPS)}, not '{metric}'")
@@ -74,13 +75,13 @@ def class_dice(matrix: np.ndarray) -> np.ndarray:
 
 
 def class_recall(matrix: np.ndarray) -> np.ndarray:
-    """Share of the true pixels that was found, float64 `[..., C]`; NaN for an absent class."""
+    """Recall: share of the true pixels that were found, float64 `[..., C]`; NaN if absent."""
     hits, _ = union_counts(matrix)
     return _divide(hits, matrix.sum(-1))
 
 
 def class_precision(matrix: np.ndarray) -> np.ndarray:
-    """Share of the predicted pixels that is right, float64 `[..., C]`; NaN if never predicted."""
+    """Precision: share of the predicted pixels that are right, float64 `[..., C]`; NaN if none."""
     hits, _ = union_counts(matrix)
     return _divide(hits, matrix[..., : matrix.shape[-2]].sum(-2))
 
@@ -114,8 +115,8 @@ def scores(matrix: np.ndarray, names: Sequence[str], absent: str = "exclude") ->
 
     Returns:
         Fractions: `mIoU`, `mDice`, `pixel_acc`, `mean_acc`, `fwIoU` (IoU weighted by the share of
-        true pixels), and `IoU`, `Dice`, `precision`, `recall` by class name. None stands for a
-        value that does not exist.
+        true pixels), and `IoU`, `Dice`, `precision`, `recall` by class name. A value that is
+        undefined is None.
     """
     iou, dice = class_iou(matrix), class_dice(matrix)
     recall, precision = class_recall(matrix), class_precision(matrix)
@@ -125,7 +126,7 @@ def scores(matrix: np.ndarray, names: Sequence[str], absent: str = "exclude") ->
         "mIoU": _number(mean_over_classes(iou, absent)),
         "mDice": _number(mean_over_classes(dice, absent)),
         "pixel_acc": _number(_divide(hits.sum(), pixels.sum())),
-        # Recall has no value for a class without a true pixel, whatever the policy for unions.
+        # Undefined for a class without true pixels, whatever the policy for absent classes.
         "mean_acc": _number(mean_over_classes(recall, "exclude")),
         "fwIoU": _number(_divide((np.nan_to_num(iou) * pixels).sum(), pixels.sum())),
         "IoU": {name: _number(value) for name, value in zip(names, iou, strict=True)},
@@ -136,7 +137,7 @@ def scores(matrix: np.ndarray, names: Sequence[str], absent: str = "exclude") ->
 
 
 def check_counts(counts: np.ndarray, what: str) -> None:
-    """Raises ValueError unless an array that was read from a file contains numbers of pixels."""
+    """Raises ValueError unless an array read from a file contains pixel counts."""
     if counts.dtype.kind not in "iu":
         raise ValueError(f"{what} of {counts.dtype} are not counts of pixels")
     if not counts.size:
@@ -148,12 +149,12 @@ def check_counts(counts: np.ndarray, what: str) -> None:
 
 
 def percent(value: float | None, digits: int = 1) -> str:
-    """0.567 as `56.7`: fractions in files, percent in reports."""
+    """Formats a fraction as percent: 0.567 as `56.7` (files use fractions, reports percent)."""
     return MISSING if value is None else f"{100 * value:.{digits}f}"
 
 
 def amount(value: float | None) -> str:
-    """A number of parameters or operations to three digits: 2866 as `2.87 K`."""
+    """Formats a number of parameters or operations to three digits: 2866 as `2.87 K`."""
     if value is None:
         return MISSING
     for size, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "K")):

@@ -1,1 +1,1 @@
-"""Networks: one file per architecture, adapters for libraries; they know no Hydra, no data."""
+"""Models: one file per architecture, plus adapters for libraries; independent of Hydra and data."""

@@ -8,15 +8,16 @@ Semantic Segmentation", IJCV 2021.
             └ semantic ─ 1/4 ─ 1/8 ─ 1/16 ─ 1/32 ─ context embedding ───┘
                          └─────┴─────┴──────┴ four auxiliary heads (training only)
 
-A wide, shallow branch of 3x3 convolutions for the detail; a narrow, deep one for the meaning, of
-layers with a 3x3 convolution, a depthwise one to six times the channels (gather and expansion), and
-1x1 back. The aggregation gates each branch by the other at both resolutions.
+A wide, shallow branch of 3x3 convolutions extracts detail; a narrow, deep branch extracts
+semantics, with layers of a 3x3 convolution, a depthwise one to six times the channels (gather and
+expansion), and a 1x1 convolution back. The aggregation gates each branch by the other at both
+resolutions.
 
 Differences from the paper: those of mmsegmentation, whose checkpoints `weights=PATH` reads. A ReLU
 follows the (last) depthwise convolution of a layer, the last convolution of the context embedding
 and that of the aggregation; the gate of the detail is upsampled before its sigmoid; the head has
-1024 channels, the auxiliary heads 16, 64, 256 and 1024. All five losses count alike. Images are
-padded to a multiple of 32. 3.4 M parameters without the auxiliary heads, 14.8 M with them.
+1024 channels, the auxiliary heads 16, 64, 256 and 1024. All five losses have equal weight. Images
+are padded to a multiple of 32. 3.4 M parameters without the auxiliary heads, 14.8 M with them.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ from segbench.models import foreign
 from segbench.models.blocks import (
     ConvNormAct,
     FCNHead,
+    allow_batches_of_one,
     initialize_convolutions,
     pad_to_stride,
     resize,
-    train_pooling_on_one,
 )
 
 STRIDE = 32
@@ -44,11 +45,11 @@ EXPANSION = 6
 
 
 class BiSeNetV2(nn.Module):
-    """BiSeNetV2 with its booster, the auxiliary heads of the semantic branch.
+    """BiSeNetV2 with its booster (the auxiliary heads of the semantic branch).
 
     Args:
         num_classes: channels of the logits.
-        dropout: share of dropped channels in the heads.
+        dropout: channel dropout probability in the heads, 0..1.
         aux_weight: weight of each auxiliary loss; 0 builds no auxiliary heads.
         in_channels: channels of the image.
     """
@@ -86,7 +87,7 @@ class BiSeNetV2(nn.Module):
         self.aux_weight = aux_weight
         self.aux_head = Booster(num_classes, dropout) if aux_weight else None
         initialize_convolutions(self)
-        train_pooling_on_one(self)
+        allow_batches_of_one(self)
 
     def forward(self, image: Tensor) -> Tensor:
         """[N, in_channels, H, W] float, normalized -> logits [N, num_classes, H, W]."""
@@ -107,7 +108,7 @@ class BiSeNetV2(nn.Module):
         return logits, aux
 
     def _features(self, padded: Tensor) -> tuple[Tensor, list[Tensor]]:
-        """Both branches fused at stride 8, and the four stages of the semantic one."""
+        """Both branches fused at stride 8, and the maps of the four stages of the semantic one."""
         maps = [padded]
         for stage in self.semantic:
             maps.append(stage(maps[-1]))
@@ -115,7 +116,7 @@ class BiSeNetV2(nn.Module):
 
     @staticmethod
     def translate_key(key: str) -> str:
-        """Name here of a key of a checkpoint of mmsegmentation."""
+        """Translates a parameter name of an mmsegmentation checkpoint to its name here."""
         return foreign.rename(key, foreign.BISENETV2_MMSEG)
 
 
@@ -129,12 +130,12 @@ class Booster(nn.ModuleList):
         )
 
     def forward(self, stages: list[Tensor]) -> list[Tensor]:
-        """Maps of the stages -> as many logits [N, num_classes, h, w]."""
+        """Maps of the stages -> one [N, num_classes, h, w] logits map each."""
         return [head(x) for head, x in zip(self, stages, strict=True)]
 
 
 class Stem(nn.Module):
-    """Strided convolutions beside max pooling; [N, in, H, W] -> [N, out, H/4, W/4]."""
+    """Strided convolutions and max pooling in parallel; [N, in, H, W] -> [N, out, H/4, W/4]."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -180,7 +181,7 @@ class GatherExpand(nn.Module):
 
 
 class ContextEmbedding(nn.Module):
-    """The mean of the whole map added to each pixel, then 3x3; the shape stays."""
+    """Adds the mean over the whole map to each pixel, then 3x3; keeps the shape."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""Small parts that several networks share: padding to the stride, conv-norm-activation, heads."""
+"""Building blocks shared by models: padding to the stride, conv-norm-activation, heads."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from torch.nn import functional as F
 
 
 def pad_to_stride(image: Tensor, stride: int, at_least: int | None = None) -> Tensor:
-    """Pad an image on the right and at the bottom until a network of this stride can take it.
+    """Pads an image on the right and bottom to a size that a model of this stride accepts.
 
-    The border is repeated, so that no artificial edge appears. Networks crop their logits back
+    The border is replicated, so that no artificial edge appears. Models crop their logits back
     to the size of the image.
 
     Args:
         image: [N, C, H, W], H and W >= 1.
-        stride: both sides of the result are multiples of it.
-        at_least: smallest side of the result; twice the stride by default, so that the deepest
-            map has several pixels and batch norm can be trained on a batch of one.
+        stride: height and width of the result are multiples of it.
+        at_least: minimum height and width of the result; twice the stride by default, so that the
+            deepest map has several pixels and batch norm can be trained on a batch of one.
 
     Returns:
         [N, C, H', W'] with H' >= H and W' >= W.
     """
     smallest = 2 * stride if at_least is None else at_least
     height, width = image.shape[-2:]
-    # Only non-negative numbers are divided: in ONNX, division rounds towards zero.
+    # Divide only non-negative numbers: in ONNX, integer division rounds towards zero.
     bottom = (torch.sym_max(height, smallest) + stride - 1) // stride * stride - height
     right = (torch.sym_max(width, smallest) + stride - 1) // stride * stride - width
-    # An exported network takes images of any size: it must not decide by that of one image.
+    # An exported model takes any image size, so the size of the traced image must not matter here.
     if not torch.compiler.is_exporting() and not bottom and not right:
         return image
     pad = (0, right, 0, bottom)
@@ -35,33 +35,33 @@ def pad_to_stride(image: Tensor, stride: int, at_least: int | None = None) -> Te
 
 
 def resize(x: Tensor, like: Tensor) -> Tensor:
-    """Resize [N, C, h, w] bilinearly to the height and width of `like`.
+    """Resizes [N, C, h, w] bilinearly to the height and width of `like`.
 
-    Under autocast, CUDA computes this in float32 and a CPU in the type of `x`: on a GPU its
-    gradient adds up atomically, which in 16 bits is slower and not repeatable.
+    Under autocast, CUDA computes this in float32 and a CPU in the dtype of `x`: on a GPU its
+    gradient uses atomic adds, which are slower in 16 bits and not deterministic.
     """
     return F.interpolate(x, size=like.shape[-2:], mode="bilinear", align_corners=False)
 
 
-def _repeat_pixels_as_they_are() -> None:
-    """Let autocast leave upsampling by the nearest neighbor in 16 bits on CUDA, as on a CPU.
+def _keep_nearest_in_16_bits() -> None:
+    """Keeps nearest-neighbor upsampling in 16 bits under CUDA autocast, as on a CPU.
 
-    It only repeats values, so float32 adds no digit: it would double the memory traffic of a
-    decoder, and give its convolutions wide inputs to narrow again. Decoders of other libraries
-    call torch by themselves, so the rule is changed where torch keeps it.
+    It only repeats values, so float32 adds no precision; it would double the memory traffic of a
+    decoder and give its convolutions float32 inputs to cast back. Decoders of other libraries
+    call torch directly, so this changes the rule in torch's autocast registry.
     """
     for name in ("upsample_nearest2d", "upsample_nearest2d.vec"):
         _AUTOCAST.impl(name, torch.library.fallthrough_kernel, allow_override=True)
 
 
 _AUTOCAST = torch.library.Library("aten", "IMPL", "AutocastCUDA")
-_repeat_pixels_as_they_are()
+_keep_nearest_in_16_bits()
 
 
 class ConvNormAct(nn.Sequential):
     """Convolution without bias, batch norm, ReLU; [N, in, H, W] -> [N, out, H/stride, W/stride].
 
-    `act=False` leaves the ReLU away.
+    `act=False` omits the ReLU.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class ConvNormAct(nn.Sequential):
 
 
 class FCNHead(nn.Sequential):
-    """The usual auxiliary classifier: 3x3 convolutions (one), dropout, 1x1 convolution.
+    """The usual auxiliary classifier: one or more 3x3 convolutions, dropout, 1x1 convolution.
 
     Zhao et al., "Pyramid Scene Parsing Network", CVPR 2017, section 3.3.
     """
@@ -112,10 +112,10 @@ class FCNHead(nn.Sequential):
 
 
 class PooledBatchNorm2d(nn.BatchNorm2d):
-    """Batch norm behind pooling that may leave one pixel, which also trains on a batch of one.
+    """Batch norm after a pooling that may leave one pixel; also trains on a batch of one.
 
-    A single value per channel has no variance: torch refuses it. Such a step is normalized with
-    the running statistics, which it leaves as they are; any larger batch is ordinary batch norm.
+    A single value per channel has no variance, and torch raises an error. Such a step is normalized
+    with the running statistics and does not update them; a larger batch is ordinary batch norm.
     """
 
     def forward(self, input: Tensor) -> Tensor:
@@ -126,10 +126,10 @@ class PooledBatchNorm2d(nn.BatchNorm2d):
         return super().forward(input)
 
 
-def train_pooling_on_one(network: nn.Module) -> None:
-    """Replace every batch norm behind a global pooling, in place, by `PooledBatchNorm2d`.
+def allow_batches_of_one(network: nn.Module) -> None:
+    """Replaces every batch norm after a global pooling, in place, by `PooledBatchNorm2d`.
 
-    For networks of other libraries (ASPP, UPerNet, PAN), before they are trained or loaded.
+    For models of other libraries (ASPP, UPerNet, PAN), before they are trained or loaded.
     """
     for branch in list(network.modules()):
         if not isinstance(branch, nn.Sequential) or not _pools_to_one(branch):
@@ -146,7 +146,7 @@ def _pools_to_one(branch: nn.Sequential) -> bool:
 
 
 def initialize_convolutions(network: nn.Module) -> None:
-    """Fill all convolutions for ReLU, in place: normal by their outputs, biases 0.
+    """Initializes all convolutions for ReLU, in place: He normal with fan-out, biases 0.
 
     He et al., "Delving Deep into Rectifiers", ICCV 2015, eq. 14.
     """
@@ -158,12 +158,12 @@ def initialize_convolutions(network: nn.Module) -> None:
 
 
 def fill_bilinear(deconvolution: nn.ConvTranspose2d) -> None:
-    """Set a transposed convolution to bilinear interpolation of each channel by itself.
+    """Initializes a transposed convolution to per-channel bilinear interpolation.
 
     Long et al., "Fully Convolutional Networks", CVPR 2015, section 3.3.
 
     Raises:
-        ValueError: in and out channels differ (nothing to interpolate one to one).
+        ValueError: the numbers of input and output channels differ.
     """
     if deconvolution.in_channels != deconvolution.out_channels or deconvolution.groups != 1:
         raise ValueError(

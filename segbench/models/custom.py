@@ -1,19 +1,19 @@
-"""The custom network: small, quick to learn from scratch, and fine enough for poles and signs.
+"""The custom model: small, fast to train from scratch, and fine enough for poles and signs.
 
     image ─ stem ─┬─ down ─ 2 blocks ─┬─ down ─ 8 blocks, dilations 1..16 ─ pooled context ──┐
              1/2  │       1/4         │                 1/8        └ auxiliary head          │
                   │                   └───────────────── project ──── + ── conv ─────────────┘ up
                   └───────────────────────────────────── project ──── + ── conv ── head ── up
 
-What it takes from others, and why:
-- Fast loss of resolution and a deep 1/8 stage of dilated blocks (ERFNet, Romera 2018; DABNet, Li
-  2019): most of the depth costs 1/64 of the pixels, and nothing needs ImageNet to start.
-- Two dilations side by side in each block (DABNet; RegSeg, Gao 2021): near and far context at
+Design choices and their sources:
+- Early downsampling and a deep 1/8 stage of dilated blocks (ERFNet, Romera 2018; DABNet, Li
+  2019): most of the depth runs on 1/64 of the pixels, and no ImageNet pretraining is needed.
+- Two dilations in parallel in each block (DABNet; RegSeg, Gao 2021): near and far context at
   each depth. Here both are dense 3x3 convolutions to half the channels, not depthwise ones, which
-  CPUs and GPUs run far below their speed.
-- Pooled context at the end of the 1/8 stage (DDRNet, Hong 2021), in which each pooling adds to
-  the map instead of widening it.
-- A decoder that adds projected skips at 1/4 and 1/2 (LinkNet, Chaurasia 2017): classes a few
+  run far below the peak speed of CPUs and GPUs.
+- Pooled context at the end of the 1/8 stage (DDRNet, Hong 2021); each pooled map is added to the
+  input instead of being concatenated.
+- A decoder that adds projected skips at 1/4 and 1/2 (LinkNet, Chaurasia 2017): classes only a few
   pixels wide are lost at 1/8.
 - An auxiliary head at 1/8 (PSPNet), for training only.
 """
@@ -31,20 +31,20 @@ REACHES = (2, 4, 8)
 
 
 class Custom(nn.Module):
-    """Two-scale dilated encoder, pooled context, additive decoder to half the image's size.
+    """Encoder with two dilations per block, pooled context, additive decoder to half resolution.
 
     Args:
         num_classes: channels of the logits.
         width: channels at 1/2; 1/4 has twice and 1/8 four times as many. A multiple of 4.
-        shallow_blocks: residual blocks at 1/4.
-        dilations: of the blocks at 1/8, one each; half of a block's channels are made with it, the
-            other half with half of it.
+        shallow_blocks: number of residual blocks at 1/4.
+        dilations: dilation of each block at 1/8; half of the block's channels use it, the other
+            half use half of it.
         drop_path_rate: stochastic depth of the last block, rising linearly from 0; 0..1.
-        dropout: share of dropped channels in front of the head, 0..1.
+        dropout: channel dropout probability before the head, 0..1.
         aux_weight: weight of the auxiliary loss; 0 builds no auxiliary head.
 
     Raises:
-        ValueError: width is not a positive multiple of 4, there are no dilations, or one of them
+        ValueError: width is not a positive multiple of 4, there are no dilations, or a dilation
             or the drop path rate is out of range.
     """
 
@@ -107,7 +107,7 @@ class Custom(nn.Module):
 
 
 class Down(nn.Module):
-    """Halve the size: strided convolution beside max pooling (ENet; Paszke 2016)."""
+    """Halves the size: strided convolution and max pooling in parallel (ENet; Paszke 2016)."""
 
     def __init__(self, in_channels: int, out_channels: int) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ class Down(nn.Module):
 
 
 class Block(nn.Module):
-    """Residual block: 3x3 to half the channels, two dilations side by side, 1x1 back."""
+    """Residual block: 3x3 to half the channels, two dilations in parallel, 1x1 back."""
 
     def __init__(self, channels: int, dilation: int, drop_path: float = 0.0) -> None:
         super().__init__()
@@ -138,7 +138,7 @@ class Block(nn.Module):
         self.drop_path = drop_path
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, channels, H, W], unchanged in shape."""
+        """[N, channels, H, W] -> the same shape."""
         y = self.reduce(x)
         y = F.relu(self.norm(torch.cat([self.near(y), self.far(y)], dim=1)), inplace=True)
         y = self.expand(y)
@@ -149,11 +149,11 @@ class Block(nn.Module):
 
 
 class Context(nn.Module):
-    """Means over four neighborhoods, from 5x5 to the whole map, added to it; then 3x3.
+    """Adds means over four neighborhoods, from 5x5 to the whole map, to the map; then 3x3.
 
-    The neighborhoods are fixed in pixels (DDRNet's DAPPM; Hong 2021), not in shares of the image
-    as in PSPNet, so training on crops and testing on whole images see the same; only the last
-    one, the mean of the map, does not.
+    The neighborhoods are fixed in pixels (DDRNet's DAPPM; Hong 2021), not relative to the image
+    as in PSPNet, so that training on crops and testing on whole images see the same context;
+    only the last one, the mean of the map, differs.
     """
 
     def __init__(self, channels: int) -> None:
@@ -162,7 +162,7 @@ class Context(nn.Module):
         self.fuse = ConvNormAct(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        """[N, channels, H, W], unchanged in shape."""
+        """[N, channels, H, W] -> the same shape."""
         means = [
             F.avg_pool2d(x, 2 * reach + 1, reach, padding=reach, count_include_pad=False)
             for reach in REACHES

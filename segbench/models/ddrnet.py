@@ -154,7 +154,7 @@ class Residual(nn.Module):
 
 
 class Bottleneck(nn.Module):
-    """Residual 1x1, 3x3, 1x1 block, no ReLU behind the sum; [N, in, H, W] -> [N, 2 inner, ...]."""
+    """Residual 1x1, 3x3, 1x1 block, no ReLU after the sum; [N, in, H, W] -> [N, 2 inner, ...]."""
 
     def __init__(self, in_channels: int, inner: int, stride: int = 1) -> None:
         super().__init__()
@@ -171,7 +171,7 @@ class Bottleneck(nn.Module):
 class NormActConv(nn.Sequential):
     """Batch norm, ReLU, convolution without bias.
 
-    `pooled=True`: the map may be a single pixel, which batch norm cannot train on.
+    `pooled=True`: the map may be a single pixel, on which batch norm cannot be trained.
     """
 
     def __init__(
@@ -204,7 +204,7 @@ class SegmentationHead(NormActConv):
 
 
 class Pyramid(nn.Module):
-    """The map, its means over windows of 5, 9, 17 pixels and over all; [N, in, H, W]."""
+    """The map, its means over windows of 5, 9, 17 pixels and over all of it; [N, in, H, W]."""
 
     def __init__(self, in_channels: int, inner: int, out_channels: int) -> None:
         super().__init__()
@@ -216,7 +216,7 @@ class Pyramid(nn.Module):
         self.shortcut = NormActConv(in_channels, out_channels)
 
     def levels(self, x: Tensor) -> list[Tensor]:
-        """[N, in, H, W] -> five maps [N, inner, H, W], the finest first."""
+        """[N, in, H, W] -> five maps [N, inner, H, W], finest first."""
         return [resize(scale(x), like=x) for scale in self.scales]
 
     def fuse(self, levels: list[Tensor], x: Tensor) -> Tensor:
@@ -253,7 +253,7 @@ def stem(in_channels: int, width: int) -> nn.Sequential:
 
 
 def residuals(in_channels: int, out_channels: int, blocks: int, stride: int = 1) -> nn.Sequential:
-    """Residual blocks, the first one strided, no ReLU behind the last one."""
+    """Residual blocks, the first one strided, no ReLU after the last one."""
     last = blocks - 1
     return nn.Sequential(
         Residual(in_channels, out_channels, stride, relu=last > 0),

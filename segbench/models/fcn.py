@@ -8,10 +8,11 @@ Long, Shelhamer, Darrell: "Fully Convolutional Networks for Semantic Segmentatio
                                             └ + ─ up x2 ────┴ + ─ up x2 ────────────────────┘
                                               └ up x8 ─ logits
 
-Differences from the paper: batch norm behind the convolutions (without it nothing is learned from
-scratch), same padding instead of 100 pixels around the image, and the three deconvolutions begin
-as bilinear interpolation and are all learned (the paper holds the last one fixed). The scores begin
-at zero, as there. 134.5 M parameters with 21 classes, most of them in fc6.
+Differences from the paper: batch norm after the convolutions (without it the model does not train
+from scratch), same padding instead of 100 pixels around the image, and the three deconvolutions
+are initialized to bilinear interpolation and are all learned (the paper keeps the last one fixed).
+The scores are initialized to zero, as in the paper. 134.5 M parameters with 21 classes, most of
+them in fc6.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ class FCN8s(nn.Module):
     Args:
         num_classes: channels of the logits.
         fc_channels: channels of fc6 and fc7, 4096 in the paper.
-        dropout: share of dropped channels behind fc6 and fc7, 0..1, 0.5 in the paper.
+        dropout: channel dropout probability after fc6 and fc7, 0..1; 0.5 in the paper.
     """
 
     def __init__(self, num_classes: int, fc_channels: int = 4096, dropout: float = 0.5) -> None:
@@ -60,7 +61,7 @@ class FCN8s(nn.Module):
 
 
 class SkipFusion(nn.Module):
-    """Scores at strides 32, 16 and 8, added up on the way to the size of the image."""
+    """Scores at strides 32, 16 and 8, summed while upsampling to the size of the image."""
 
     def __init__(self, fc_channels: int, num_classes: int) -> None:
         super().__init__()
@@ -82,7 +83,7 @@ class SkipFusion(nn.Module):
 
 
 def _deconvolution(channels: int, factor: int) -> nn.ConvTranspose2d:
-    """Learned upsampling by `factor`, which begins as bilinear interpolation."""
+    """Learned upsampling by `factor`, initialized to bilinear interpolation."""
     layer = nn.ConvTranspose2d(
         channels, channels, 2 * factor, stride=factor, padding=factor // 2, bias=False
     )

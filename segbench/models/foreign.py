@@ -1,8 +1,8 @@
-"""Parameters in the checkpoints of others: their names here.
+"""Translates parameter names of other projects' checkpoints to the names used here.
 
-Rules are regular expressions and what replaces their matches, applied in turn. Those of
-mmsegmentation begin where its keys do, with a part of its models; those of authors match no name of
-ours, so that our own checkpoints pass unchanged.
+Rules are pairs of a regular expression and its replacement, applied in order. The rules for
+mmsegmentation match the start of its keys, which is a part of its models; the rules for the
+authors' checkpoints match none of our names, so that our own checkpoints pass unchanged.
 """
 
 from __future__ import annotations
@@ -73,7 +73,7 @@ BISENETV2_MMSEG = (
 )
 SEGNEXT_MMSEG = (
     (r"^backbone\.", "encoder."),
-    (r"\.dwconv\.dwconv\.", ".dwconv."),  # the official files
+    (r"\.dwconv\.dwconv\.", ".dwconv."),  # in the official files
     (r"^decode_head\.conv_seg\.", "head."),
     (r"^decode_head\.(squeeze|align)\.conv\.", r"decoder.\1.0."),
     (r"^decode_head\.(squeeze|align)\.gn\.", r"decoder.\1.1."),
@@ -141,12 +141,12 @@ PIDNET_AUTHORS = (
 
 
 def rename(key: str, mmseg: Rules, authors: Rules = ()) -> str:
-    """Name here of a parameter; any name that the rules do not know is returned as it is.
+    """Name of a parameter here; a name that no rule matches is returned unchanged.
 
     Args:
-        key: as in the checkpoint.
-        mmseg: rules for the models of mmsegmentation.
-        authors: rules for those of the authors.
+        key: the name in the checkpoint.
+        mmseg: rules for checkpoints of mmsegmentation.
+        authors: rules for checkpoints of the authors.
     """
     for pattern, replacement in mmseg if key.startswith(MMSEG_PARTS) else authors:
         key = re.sub(pattern, replacement, key)
@@ -154,9 +154,9 @@ def rename(key: str, mmseg: Rules, authors: Rules = ()) -> str:
 
 
 def without_biases(state: dict[str, Tensor], layers: tuple[str, ...]) -> dict[str, Tensor]:
-    """Parameters without the biases of convolutions in front of batch norm.
+    """Folds the biases of convolutions that precede a batch norm into its running mean.
 
-    Such a bias shifts nothing but the running mean, which takes it in: outputs stay the same.
+    Such a bias shifts only the running mean, which absorbs it: the outputs stay the same.
 
     Args:
         state: parameters by name.

@@ -7,12 +7,12 @@ Wang et al.: "Deep High-Resolution Representation Learning for Visual Recognitio
                                            └─  1/16   ─┼─         ─ 1/16 │
                                                        └─  1/32   ─ 1/32 ┘
 
-Every module runs residual blocks on each resolution and then adds every resolution to every other.
+Every module runs residual blocks at each resolution and then adds every resolution to every other.
 
-The parameters are named as in the official repository (HRNet-Semantic-Segmentation), but for the
-classifier, `last_layer` there and `head` here: `translate_key` maps them one to one, and
+Parameter names are those of the official repository (HRNet-Semantic-Segmentation), except for the
+classifier: `last_layer` there, `head` here. `translate_key` maps the names one to one;
 `segbench.models.weights.load_weights` uses it. Differences: the momentum of batch norm is torch's
-0.1 (0.01 there), upsampling is bilinear with align_corners=False, as in the repository's first
+0.1 (0.01 there); upsampling is bilinear with align_corners=False, as in the repository's first
 version. 65.9 M parameters at width 48.
 """
 
@@ -26,7 +26,7 @@ from segbench.models.blocks import pad_to_stride, resize
 
 STRIDE = 32
 BLOCKS = 4
-MODULES = (1, 4, 3)  # of stages 2, 3, 4
+MODULES = (1, 4, 3)  # in stages 2, 3, 4
 
 
 class HRNet(nn.Module):
@@ -34,7 +34,7 @@ class HRNet(nn.Module):
 
     Args:
         num_classes: channels of the logits.
-        width: channels of the highest resolution, each lower one has twice as many; 18, 32 or 48
+        width: channels at the highest resolution; each lower one has twice as many; 18, 32 or 48
             in the paper.
     """
 
@@ -77,7 +77,7 @@ class HRNet(nn.Module):
 
     @staticmethod
     def translate_key(key: str) -> str:
-        """Name here of a key of an official checkpoint."""
+        """Translates a parameter name of an official checkpoint to its name here."""
         return f"head.{key.removeprefix('last_layer.')}" if key.startswith("last_layer.") else key
 
 
@@ -102,7 +102,7 @@ class Bottleneck(nn.Module):
 
 
 class BasicBlock(nn.Module):
-    """Residual block of two 3x3 convolutions; the shape stays."""
+    """Residual block of two 3x3 convolutions; keeps the shape."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -117,7 +117,7 @@ class BasicBlock(nn.Module):
 
 
 class Exchange(nn.Module):
-    """Residual blocks on each resolution, then every resolution is added to every other."""
+    """Residual blocks at each resolution, then every resolution is added to every other."""
 
     def __init__(self, widths: list[int]) -> None:
         super().__init__()
@@ -152,7 +152,7 @@ def _conv_norm(
 
 
 def _fuse(widths: list[int], source: int, target: int) -> nn.Module:
-    """What a map goes through on its way from one resolution to another, but for upsampling."""
+    """Layers that bring a map from one resolution to another, except for the upsampling."""
     if source == target:
         return nn.Identity()
     if source > target:
@@ -165,7 +165,7 @@ def _fuse(widths: list[int], source: int, target: int) -> nn.Module:
 
 
 def _transition(before: list[int], after: list[int]) -> nn.ModuleList:
-    """Adjust the widths of the kept resolutions; make one new, half the lowest."""
+    """Adjusts the widths of the existing resolutions and adds a new one at half the lowest."""
     layers = nn.ModuleList()
     for old, new in zip(before, after, strict=False):
         layers.append(nn.Identity() if old == new else _conv_norm(old, new, 3, act=True))

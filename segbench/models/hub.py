@@ -1,7 +1,7 @@
-"""Weights from a hub: in the cache, reachable, or an error within seconds.
+"""Weights from a hub: cached, reachable, or an error within seconds.
 
-The hub's own client retries an unreachable server for half a minute and prints each failure; here
-one short request decides.
+The hub's own client retries an unreachable server for half a minute and prints each failure;
+here one short request decides.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ FILES = ("model.safetensors", "pytorch_model.bin")
 
 
 def problem(repository: str, revision: str | None = None) -> str | None:
-    """What keeps the weights of a repository from being loaded, and what to do; None if nothing."""
+    """Why the weights of a repository cannot be loaded, and what to do; None if they can be."""
     if _cached(repository, revision) is not None:
         return None
     reason = unreachable(constants.ENDPOINT)
@@ -29,10 +29,10 @@ def problem(repository: str, revision: str | None = None) -> str | None:
 
 
 def weights_file(repository: str) -> str:
-    """Path of a repository's weights, downloaded if they are not cached.
+    """Path of the weights of a repository, downloaded if they are not cached.
 
     Raises:
-        ValueError: neither cached nor reachable, or there are no such weights.
+        ValueError: the weights do not exist, or are neither cached nor reachable.
     """
     cached = _cached(repository, None)
     if cached is not None:
@@ -47,7 +47,7 @@ def weights_file(repository: str) -> str:
 
 
 def unreachable(address: str) -> str | None:
-    """Why a web address does not answer within `CONNECT_SECONDS`; None if it does."""
+    """Why a web address does not respond within `CONNECT_SECONDS`; None if it does."""
     if constants.HF_HUB_OFFLINE:
         return "HF_HUB_OFFLINE is set"
     request = urllib.request.Request(address, method="HEAD")

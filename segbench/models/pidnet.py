@@ -6,25 +6,26 @@ Controllers", CVPR 2023.
                          ┌ P (detail)   ─ 1/8 ── Pag ─ 1/8 ── Pag ─ 1/8 ──────────────┐
     image ─ stem ── 1/8 ─┼ I (context)  ─ 1/16 ─ ↑ ↓ ─ 1/32 ─ ↑ ↓ ─ 1/64 ─ PAPPM ─ up ─ Bag ─ head
                          └ D (boundary) ─ 1/8 ──── + ─ 1/8 ──── + ─ 1/8 ──────────────┘      └ up
-    training only:        auxiliary classes behind the first Pag, boundaries behind the second +
+    training only:        auxiliary head after the first Pag, boundary head after the second +
 
 Three branches of residual blocks. Pag adds the context to the detail where both agree, pixel by
-pixel; the boundary branch receives it through convolutions; Bag takes the detail where the boundary
-branch sees one, and the context elsewhere. PAPPM is DDRNet's pyramid with its levels side by side.
+pixel; the boundary branch receives it through convolutions; Bag selects the detail where the
+boundary branch detects a boundary, and the context elsewhere. PAPPM is DDRNet's pyramid with its
+levels in parallel.
 
-Besides the loss of the configuration on the logits and, weighted, on the auxiliary logits, training
-has two terms of the paper (`aux_terms`): weighted binary cross entropy of the boundary map, and
-once more the loss of the logits where that map is above 0.8.
+In addition to the configured loss of the logits and (weighted) of the auxiliary logits, training
+uses two terms of the paper (`aux_terms`): weighted binary cross entropy of the boundary map, and
+the loss of the logits restricted to pixels where that map is above 0.8.
 
 Differences from the paper: none in the layers; the small and medium variants only. As in
-mmsegmentation the two strided convolutions of the stem have no bias (batch norm follows), and the
+mmsegmentation, the two strided convolutions of the stem have no bias (batch norm follows), and the
 last upsampling aligns corners. `weights=PATH` reads its checkpoints and the authors', whose biases
-move into the running means. Boundaries are the pixels within 2 of another class, where the authors
-dilate the result of Canny; pixels without a label neither count nor make a boundary. The auxiliary
-logits have the loss of the configuration (plain cross entropy in the paper); what they are made of
-passes no ReLU before (in the authors' code one that runs in place). Images are padded to a multiple
-of 8, and to 128 pixels at least. 7.6 M parameters at width 32, 28.5 M at width 64 (without the
-auxiliary heads), as the authors' code.
+are folded into the running means. Boundaries are the pixels within 2 of another class; the authors
+dilate the output of Canny. Unlabeled pixels neither count nor create a boundary. The auxiliary
+logits use the configured loss (plain cross entropy in the paper), and their input has not passed a
+ReLU (in the authors' code it has, because a later ReLU runs in place). Images are padded to a
+multiple of 8 and to at least 128 pixels. 7.6 M parameters at width 32, 28.5 M at width 64 (without
+the auxiliary heads), as the authors' code.
 """
 
 from __future__ import annotations
@@ -49,8 +50,8 @@ from segbench.models.ddrnet import (
     stem,
 )
 
-NEAR = 2  # pixels from another class that count as boundary: outlines are four wide
-CERTAIN = 0.8  # probability above which the boundary map says boundary
+NEAR = 2  # pixels; a pixel this close to another class is boundary, so outlines are 4 pixels wide
+CERTAIN = 0.8  # probability above which the boundary map counts as a boundary
 
 Loss = Callable[[Tensor, Tensor], Tensor]
 
@@ -62,7 +63,7 @@ class PIDNet(nn.Module):
         num_classes: channels of the logits.
         width: channels of the stem.
         pyramid_width: channels of each level of the pyramid.
-        head_width: channels within the heads for classes.
+        head_width: channels within the classification heads.
         aux_weight: weight of the auxiliary loss (0.4 in the paper); 0 builds no auxiliary head and
             no boundary head.
         boundary_weight: weight of the loss of the boundary map (20 in the paper).
@@ -131,7 +132,7 @@ class PIDNet(nn.Module):
     def forward_with_aux(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Logits [N, num_classes, H, W] and a list of auxiliary logits, empty without such heads.
 
-        The list has one map [N, num_classes, H, W], and that of the boundary [N, 1, H, W].
+        The list contains [N, num_classes, H, W] and the boundary map [N, 1, H, W].
         """
         padded = pad_to_stride(image, STRIDE, SMALLEST)
         fused, detail, boundary = self._features(padded)
@@ -144,13 +145,13 @@ class PIDNet(nn.Module):
     def aux_terms(
         self, logits: Tensor, aux: list[Tensor], mask: Tensor, loss: Loss, ignore_index: int
     ) -> dict[str, Tensor]:
-        """Terms of the loss besides that of the logits; the arguments are those of a batch.
+        """Terms of the loss other than that of the logits.
 
         Args:
             logits: [N, C, H, W].
-            aux: as `forward_with_aux` returns them, not empty.
+            aux: as returned by `forward_with_aux`, not empty.
             mask: [N, H, W], class ids.
-            loss: of the configuration, for logits and mask.
+            loss: the configured loss, called with logits and mask.
             ignore_index: label of pixels that do not count.
         """
         classes, boundary = aux
@@ -162,7 +163,7 @@ class PIDNet(nn.Module):
         }
 
     def _features(self, padded: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """All branches fused, the detail and the boundary for the auxiliary heads; at stride 8."""
+        """The fused branches, and detail and boundary for the auxiliary heads; all at stride 8."""
         context = detail = boundary = self.stem(padded)
         details = []
         for level in range(2):
@@ -181,17 +182,17 @@ class PIDNet(nn.Module):
 
     @staticmethod
     def translate_key(key: str) -> str:
-        """Name here of a key of a checkpoint of mmsegmentation or of the authors."""
+        """Translates a parameter name of mmsegmentation or the authors to its name here."""
         return foreign.rename(key, foreign.PIDNET_MMSEG, foreign.PIDNET_AUTHORS)
 
     @staticmethod
     def adapt_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Parameters of a checkpoint, by their names here, without the biases of the stem."""
+        """Parameters of a checkpoint (already renamed), without the biases of the stem."""
         return foreign.without_biases(state, ("stem.0", "stem.1"))
 
 
 class AuxiliaryHeads(nn.Module):
-    """Classes of the detail branch, and the boundary map of the boundary branch."""
+    """Class logits from the detail branch, and the boundary map from the boundary branch."""
 
     def __init__(self, in_channels: int, channels: int, num_classes: int) -> None:
         super().__init__()
@@ -246,11 +247,11 @@ class PAPPM(Pyramid):
 
 
 def boundary_loss(boundary: Tensor, mask: Tensor, ignore_index: int) -> Tensor:
-    """Binary cross entropy of a boundary map; both kinds of pixels weigh the same in all.
+    """Binary cross entropy of a boundary map; boundary and other pixels have equal total weight.
 
     Args:
         boundary: logits [N, 1, H, W].
-        mask: [N, H, W], class ids; boundaries are where another one is `NEAR`.
+        mask: [N, H, W], class ids; a boundary is where another class is within `NEAR` pixels.
         ignore_index: label of pixels that do not count.
 
     Returns:
@@ -267,7 +268,7 @@ def boundary_loss(boundary: Tensor, mask: Tensor, ignore_index: int) -> Tensor:
 
 
 def near_another_class(mask: Tensor, ignore_index: int) -> Tensor:
-    """Which labeled pixels of [N, H, W] have a pixel of another class within a square of `NEAR`."""
+    """Bool map of the labeled pixels of [N, H, W] with another class within `NEAR` (a square)."""
     labels, ignored = mask.float(), mask == ignore_index
     size = 2 * NEAR + 1
     highest = F.max_pool2d(labels.masked_fill(ignored, -1), size, 1, NEAR)
@@ -276,6 +277,6 @@ def near_another_class(mask: Tensor, ignore_index: int) -> Tensor:
 
 
 def _enlarge(x: Tensor, padded: Tensor, image: Tensor) -> Tensor:
-    """Resize a map to the padded image and cut it to the image."""
+    """Resizes a map to the padded image and crops it to the image."""
     x = F.interpolate(x, size=padded.shape[-2:], mode="bilinear", align_corners=True)
     return x[..., : image.shape[-2], : image.shape[-1]]

@@ -5,8 +5,8 @@ Zhao, Shi, Qi, Wang, Jia: "Pyramid Scene Parsing Network", CVPR 2017.
     image -> encoder, dilated to stride 8 -> pool to 1, 2, 3, 6 bins, 1x1 convs, up, concat -> head
                         stage 4 -> auxiliary head (training only)
 
-Differences from the paper, all smp's: the bin of 1 has no batch norm, a 1x1 (not 3x3) convolution
-fuses the pyramid, the ResNets begin with one 7x7 (not three 3x3) convolution.
+Differences from the paper, all smp's: the 1-bin branch has no batch norm, a 1x1 (not 3x3)
+convolution fuses the pyramid, the ResNets start with one 7x7 (not three 3x3) convolution.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ class PSPNet(nn.Module):
         encoder_name: as in `segbench.models.smp`; it must support dilation (the ResNets do).
         encoder_weights: as in `segbench.models.smp`.
         encoder_output_stride: 8 (the paper) or 16 (a quarter of the cost in the last stages).
-        psp_out_channels: channels behind the pyramid.
-        psp_dropout: share of dropped channels before the head.
+        psp_out_channels: output channels of the pyramid.
+        psp_dropout: channel dropout probability before the head, 0..1.
         aux_weight: weight of the auxiliary loss (0.4 in the paper); 0 builds no auxiliary head.
     """
 
@@ -83,5 +83,5 @@ class PSPNet(nn.Module):
         return logits, aux
 
     def translate_key(self, key: str) -> str | None:
-        """Name here of a key of an smp checkpoint; None: a part that is not used here."""
+        """Translates a key of an smp checkpoint to its name here; None if the part is not used."""
         return translate_smp_key(self, key)

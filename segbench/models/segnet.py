@@ -7,10 +7,10 @@ Image Segmentation", TPAMI 2017.
                       └───── indices of the maxima ─────┐   │
     logits ─ head ─ convs ─ unpool ─ ... mirrored ... ─ unpool
 
-A max-unpooling puts each value where the encoder found its maximum and zeros elsewhere, so only
-the indices are handed across, not the maps.
+Max-unpooling puts each value where the encoder found its maximum and zeros elsewhere, so only
+the indices are passed to the decoder, not the maps.
 
-Differences from the paper: no bias in front of batch norm; from scratch by default, where the
+Differences from the paper: no bias before batch norm; trained from scratch by default, where the
 paper starts from VGG16's ImageNet weights. 29.4 M parameters, as the paper's.
 """
 
@@ -29,7 +29,7 @@ class SegNet(nn.Module):
 
     Args:
         num_classes: channels of the logits.
-        dropout: share of dropped channels behind the three deepest encoder and decoder stages,
+        dropout: channel dropout probability after the three deepest encoder and decoder stages,
             0..1; 0 is SegNet, 0.5 the published Bayesian SegNet.
     """
 
@@ -63,13 +63,13 @@ class SegNet(nn.Module):
 
 
 def unpool(maxima: Tensor, indices: Tensor) -> Tensor:
-    """Each value where the encoder found it in its 2x2 window, zeros elsewhere.
+    """Puts each value where the encoder found it in its 2x2 window, zeros elsewhere.
 
-    The same values as `nn.MaxUnpool2d(2)`, which torch refuses under deterministic algorithms.
+    Returns the same values as `nn.MaxUnpool2d(2)`, which has no deterministic implementation.
 
     Args:
         maxima: [N, C, H, W].
-        indices: of the maxima in their planes of 2H x 2W, as `nn.MaxPool2d` gives them.
+        indices: flat indices of the maxima in planes of 2H x 2W, as `nn.MaxPool2d` returns them.
 
     Returns:
         [N, C, 2H, 2W].

@@ -8,15 +8,15 @@ Segmentation", NeurIPS 2022.
                             └─────────┴───────────┘
 
 Each block of the encoder (MSCAN) multiplies its input by an attention map made by depthwise
-convolutions: 5x5, then pairs of strips 1xk and kx1 with k = 7, 11, 21, added up. The decoder adds
-to its features their non-negative factorization of low rank, found in a few multiplicative steps
+convolutions: 5x5, then pairs of strips 1xk and kx1 with k = 7, 11, 21, summed. The decoder adds
+to its features their low-rank non-negative factorization, found in a few multiplicative steps
 ("ham": Geng et al., "Is Attention Better Than Matrix Decomposition?", ICLR 2021).
 
-Differences from the paper: none in the layers. The steps begin at random bases, in the reference
-code at prediction too, which then never repeats; here predictions begin at the same fixed ones. The
-factorization runs in float32. Images are padded to a multiple of 32. With 150 classes 4.3 (T), 13.9
-(S) and 27.6 M (B) parameters. Those of the encoder are named as in mmsegmentation; `weights=PATH`
-reads its checkpoints and the official ones.
+Differences from the paper: none in the layers. The reference code starts the steps from random
+bases even at prediction, which is then not repeatable; here predictions always start from the same
+fixed bases. The factorization runs in float32. Images are padded to a multiple of 32. With 150
+classes 4.3 (T), 13.9 (S) and 27.6 M (B) parameters. Encoder parameters are named as in
+mmsegmentation; `weights=PATH` reads its checkpoints and the official ones.
 """
 
 from __future__ import annotations
@@ -46,10 +46,10 @@ class SegNeXt(nn.Module):
     Args:
         num_classes: channels of the logits.
         widths: channels of the four stages.
-        depths: their blocks.
+        depths: number of blocks of each stage.
         decoder_width: channels of the decoder, a multiple of 32.
         drop_path_rate: stochastic depth of the deepest block, rising linearly from 0; 0..1.
-        dropout: share of dropped channels in front of the head, 0..1.
+        dropout: channel dropout probability before the head, 0..1.
         in_channels: channels of the image.
     """
 
@@ -79,7 +79,7 @@ class SegNeXt(nn.Module):
 
     @staticmethod
     def translate_key(key: str) -> str:
-        """Name here of a key of a checkpoint, official or of mmsegmentation."""
+        """Translates a parameter name of an official or mmsegmentation checkpoint."""
         return foreign.rename(key, foreign.SEGNEXT_MMSEG)
 
 
@@ -144,7 +144,7 @@ class Embedding(nn.Module):
 
 
 class Block(nn.Module):
-    """Convolutional attention and a convolutional MLP, both residual; the shape stays."""
+    """Convolutional attention and a convolutional MLP, both residual; keeps the shape."""
 
     def __init__(self, width: int, mlp_ratio: int, drop_path: float) -> None:
         super().__init__()
@@ -161,7 +161,7 @@ class Block(nn.Module):
         return x + self._drop(self.layer_scale_2[:, None, None] * self.mlp(self.norm2(x)))
 
     def _drop(self, y: Tensor) -> Tensor:
-        """Stochastic depth: the whole branch of some images, in training."""
+        """Stochastic depth: drops the whole branch for some images, in training."""
         if not self.training or not self.drop_path:
             return y
         keep = 1 - self.drop_path
@@ -169,7 +169,7 @@ class Block(nn.Module):
 
 
 class Attention(nn.Module):
-    """1x1, GELU, multiplied by the attention made from it, 1x1; residual. The shape stays."""
+    """1x1, GELU, multiplied by the attention map, 1x1; residual. Keeps the shape."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -182,7 +182,7 @@ class Attention(nn.Module):
 
 
 class Gate(nn.Module):
-    """Depthwise convolutions of four sizes, 1x1, multiplied by the input; the shape stays."""
+    """Depthwise convolutions of four sizes, 1x1, multiplied by the input; keeps the shape."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -203,7 +203,7 @@ class Gate(nn.Module):
 
 
 class ConvMLP(nn.Module):
-    """1x1, depthwise 3x3, GELU, 1x1; the shape stays."""
+    """1x1, depthwise 3x3, GELU, 1x1; keeps the shape."""
 
     def __init__(self, width: int, inner: int) -> None:
         super().__init__()
@@ -240,11 +240,11 @@ class HamDecoder(nn.Module):
 
 
 def factorize(x: Tensor, bases: Tensor, steps: int) -> Tensor:
-    """The product of two non-negative factors that comes close to x (Lee and Seung, NeurIPS 2000).
+    """Approximates x by a product of two non-negative factors (Lee and Seung, NeurIPS 2000).
 
     Args:
         x: [N, C, P], at least 0.
-        bases: [N, C, R], where the first factor begins.
+        bases: [N, C, R], initial value of the first factor.
         steps: updates of both factors; the second one is updated once more.
 
     Returns:

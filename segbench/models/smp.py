@@ -2,11 +2,11 @@
 
     image -> pad to the stride -> encoder -> decoder -> head -> crop -> logits
 
-The networks are smp's own (Iakubovskii, github.com/qubvel-org/segmentation_models.pytorch), so
-they may differ from the papers where smp does: its U-Net upsamples by nearest neighbor into
-decoder channels 256..16, whatever the encoder. Written here: padding to any size, refused typos
-(smp swallows unknown arguments), weights that fail fast, batches of one behind global pooling.
-PSPNet has its own file, for its auxiliary head, and so have the transformers.
+The models are smp's own (Iakubovskii, github.com/qubvel-org/segmentation_models.pytorch), so they
+may differ from the papers where smp does: its U-Net upsamples by nearest neighbor into decoder
+channels 256..16, whatever the encoder. Added here: padding to any size, errors for typos (smp
+ignores unknown arguments), weights that fail fast, batches of one after global pooling. PSPNet,
+with its auxiliary head, and the transformers have their own files.
 
 Every function takes `num_classes` and
     encoder_name: an encoder of smp, or `tu-` and a timm model (`tu-convnext_tiny`).

@@ -8,20 +8,20 @@ import segmentation_models_pytorch as smp
 from torch import Tensor, nn
 
 from segbench.models import encoders
-from segbench.models.blocks import pad_to_stride, train_pooling_on_one
+from segbench.models.blocks import allow_batches_of_one, pad_to_stride
 
 Build = Callable[[str | bool | None], smp.base.SegmentationModel]
 
 
 def build_smp(build: Build, encoder_name: str, weights: str | None) -> smp.base.SegmentationModel:
-    """Check the encoder's name and weights, build, and turn smp's errors into ValueError."""
+    """Checks the encoder's name and weights, builds, and turns smp's errors into ValueError."""
     encoders.check_encoder_name(encoder_name)
     packaged = weights == "package" and encoder_name == encoders.LITE0
     if weights is not None and not packaged:
         encoders.check_encoder_weights(encoder_name, weights)
     of_timm = encoder_name.startswith("tu-")
     try:
-        # timm's weights are a yes or no: the set is a part of the model's name.
+        # timm takes a bool: which weights is part of the model name.
         network = build(None if packaged or weights is None else of_timm or weights)
     except Exception as error:
         raise ValueError(
@@ -38,7 +38,7 @@ class SmpNetwork(nn.Module):
     Args:
         network: any smp model without a classification head.
         stride: both sides are padded to a multiple of it; None: the encoder's output stride.
-        at_least: smallest height and width that the network can take; smaller images are padded.
+        at_least: minimum height and width that the network accepts; smaller images are padded.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class SmpNetwork(nn.Module):
         at_least: int | None = None,
     ) -> None:
         super().__init__()
-        train_pooling_on_one(network)
+        allow_batches_of_one(network)
         encoders.fix_same_padding(network.encoder)
         self.encoder = network.encoder
         self.decoder = network.decoder
@@ -65,16 +65,16 @@ class SmpNetwork(nn.Module):
         return self.head(decoded)[..., : image.shape[-2], : image.shape[-1]]
 
     def translate_key(self, key: str) -> str | None:
-        """Name here of a key of an smp checkpoint; None: a part that is not used here."""
+        """Translates a key of an smp checkpoint to its name here; None if the part is not used."""
         return translate_smp_key(self, key)
 
 
 def translate_smp_key(model: nn.Module, key: str) -> str | None:
-    """Name of a key of an smp checkpoint in a model of smp's parts; None: a part not used here.
+    """Translates a key of an smp checkpoint for a model of smp's parts; None if not used here.
 
     Args:
         model: has smp's `encoder` and `decoder`, and smp's `segmentation_head` as `head`.
-        key: as in the checkpoint, or as in the model.
+        key: a name in the checkpoint or in the model.
     """
     if key.startswith("segmentation_head."):
         return f"head.{key.removeprefix('segmentation_head.')}"

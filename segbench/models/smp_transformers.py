@@ -78,8 +78,8 @@ def dpt(
         encoder_name,
         encoder_weights,
     )
-    # The taps are in front of these two: parameters without gradients stop distributed training.
+    # Not reached by the taps: parameters without gradients break distributed training.
     network.encoder.model.norm = nn.Identity()
     network.encoder.model.head = nn.Identity()
-    # The deepest map is half the size of the tokens' grid.
+    # The deepest map has half the size of the token grid.
     return SmpNetwork(network, stride=2 * network.encoder.output_stride)

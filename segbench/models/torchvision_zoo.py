@@ -3,8 +3,8 @@
     image -> encoder -> head -> bilinear to the size of the image -> logits
                 └ stage 3 -> auxiliary head (FCN and DeepLabV3, training only)
 
-The networks are torchvision's own. `encoder_weights: imagenet` starts the backbone from
-torchvision's first ImageNet weights (V1), if they are cached or reachable; else ValueError.
+The models are torchvision's own. `encoder_weights: imagenet` starts the backbone from
+torchvision's first ImageNet weights (V1), if they are cached or reachable; otherwise ValueError.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torchvision import models
 from torchvision.models import segmentation
 
-from segbench.models.blocks import pad_to_stride, resize, train_pooling_on_one
+from segbench.models.blocks import allow_batches_of_one, pad_to_stride, resize
 from segbench.models.hub import unreachable
 
 SMALLEST = 32
@@ -32,12 +32,12 @@ class TorchvisionNetwork(nn.Module):
 
     def __init__(self, network: nn.Module, aux_weight: float = 0.0) -> None:
         super().__init__()
-        train_pooling_on_one(network)
+        allow_batches_of_one(network)
         self.encoder = network.get_submodule("backbone")
         self.head = network.get_submodule("classifier")
         self.aux_head = getattr(network, "aux_classifier", None)
         self.aux_weight = aux_weight
-        # The LR-ASPP head takes both of its maps, the others take the last one.
+        # The LR-ASPP head takes both feature maps, the others only the last one.
         self.takes_all = isinstance(network, segmentation.LRASPP)
 
     def forward(self, image: Tensor) -> Tensor:
@@ -59,7 +59,7 @@ class TorchvisionNetwork(nn.Module):
 
     @staticmethod
     def translate_key(key: str) -> str:
-        """Name here of a key of torchvision's own checkpoints."""
+        """Translates a parameter name of a torchvision checkpoint to its name here."""
         part, _, rest = key.partition(".")
         ours = {"backbone": "encoder", "classifier": "head", "aux_classifier": "aux_head"}
         return f"{ours.get(part, part)}.{rest}"
@@ -99,9 +99,9 @@ def lraspp_mobilenet_v3_large(
     Args:
         num_classes: channels of the logits.
         encoder_weights: null or imagenet.
-        norm_momentum: of the encoder's batch norm, 0..1. Torchvision's 0.01 suits the tens of
-            thousands of steps it trains for: after n steps 0.99^n of the initial mean 0 and
-            variance 1 is left in the statistics that prediction uses (37% after 100 steps).
+        norm_momentum: momentum of the encoder's batch norm, 0..1. Torchvision's 0.01 suits the
+            tens of thousands of steps of its own training: after n steps, 0.99^n of the initial
+            mean 0 and variance 1 is left in the statistics of prediction (37% after 100 steps).
     """
     weights = _backbone(models.MobileNet_V3_Large_Weights.IMAGENET1K_V1, encoder_weights)
     network = segmentation.lraspp_mobilenet_v3_large(

@@ -11,8 +11,8 @@ Each level down halves the size and doubles the channels; `up` is a 2x2 transpos
 that halves the channels.
 
 Differences from the paper: same instead of valid padding (the logits are as large as the image),
-batch norm behind each convolution, dropout on the two deepest levels only on request. 31.0 M
-parameters at width 64, depth 4, as the paper's (batch norm adds 0.04 %).
+batch norm after each convolution, dropout on the deepest level only if set. 31.0 M parameters at
+width 64, depth 4, as in the paper (batch norm adds 0.04%).
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ class UNet(nn.Module):
     Args:
         num_classes: channels of the logits.
         width: channels of the first level, >= 1; level `i` has width * 2**i.
-        depth: how often the size is halved, >= 1; the stride is 2**depth.
-        dropout: share of dropped channels at the end of the deepest level, 0..1 (the paper drops
-            there without giving the share; the original code uses 0.5).
+        depth: number of times the size is halved, >= 1; the stride is 2**depth.
+        dropout: channel dropout probability at the end of the deepest level, 0..1 (the paper gives
+            none; the original code uses 0.5).
 
     Raises:
         ValueError: width or depth below 1.

@@ -1,8 +1,8 @@
-"""The 13 convolutions of VGG16, as five stages without their pooling.
+"""The 13 convolutions of VGG16, as five stages without the pooling between them.
 
 Simonyan and Zisserman: "Very Deep Convolutional Networks for Large-Scale Image Recognition",
-ICLR 2015, configuration D. Batch norm behind each convolution is an addition of later years;
-without it the network does not train from scratch.
+ICLR 2015, configuration D. The batch norm after each convolution was added in later years; without
+it the model does not train from scratch.
 """
 
 from __future__ import annotations

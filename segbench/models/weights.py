@@ -1,8 +1,8 @@
 """Initial weights: from a checkpoint, a state_dict, a safetensors file or a hub.
 
-All or nothing: weights of another architecture are refused before anything is written. Only the
-classifiers (`head`, `aux_head`) may differ, by the number of classes alone, or be wholly absent:
-what does not fit there keeps its fresh values and is reported.
+All or nothing: weights of another architecture are rejected before anything is written. Only the
+classifiers (`head`, `aux_head`) may differ, in the number of classes, or be missing entirely; what
+does not fit there keeps its initial values and is reported.
 """
 
 from __future__ import annotations
@@ -22,22 +22,23 @@ from torch import Tensor, nn
 from segbench.models import hub
 
 CLASSIFIERS = ("head.", "aux_head.")
-# What DataParallel and Lightning put in front of all keys of a model, or nothing.
+# Prefixes that DataParallel and Lightning add to all keys of a model.
 PREFIXES = ("", "module.", "model.", "module.model.", "model.module.")
 ROWS = 20
-SHOWN = 3  # tensors that a message names
+SHOWN = 3  # tensors listed in a message
 
 
 @dataclass(frozen=True)
 class LoadReport:
-    """What `load_weights` did; `str()` of it is the message to show.
+    """What `load_weights` did; `str()` of it is the message to print.
 
     Args:
-        source: as given.
-        loaded: number of tensors taken over.
-        reinitialized: classifier keys of another shape, with both shapes; fresh values stay.
-        missing: keys of the model that the weights have not; fresh values stay.
-        unexpected: keys of the weights that the model has not; ignored.
+        source: as passed to `load_weights`.
+        loaded: number of tensors loaded.
+        reinitialized: classifier keys of another shape, with both shapes; they keep their initial
+            values.
+        missing: keys of the model that the weights do not have; they keep their initial values.
+        unexpected: keys of the weights that the model does not have; ignored.
     """
 
     source: str
@@ -60,25 +61,25 @@ class LoadReport:
 
 
 def load_weights(model: nn.Module, source: str) -> LoadReport:
-    """Load parameters and buffers into a model, in place.
+    """Loads parameters and buffers into a model, in place.
 
-    A model may offer `translate_key(key) -> str | None` for the names of foreign checkpoints
-    (None: ignored), and `adapt_state(state) -> state` where more than names differ; both leave its
-    own parameters as they are. `module.` (DataParallel) and `model.` (a training module) in front
-    of keys are removed if the keys fit the model better without, and then keys that lack them (the
-    loss of a training module) are not the model's.
+    A model may define `translate_key(key) -> str | None` for the names in foreign checkpoints
+    (None: ignored), and `adapt_state(state) -> state` where more than names differs; both must
+    leave the model's own parameters unchanged. The prefixes `module.` (DataParallel) and `model.`
+    (a training module) are removed if the keys then fit the model better; keys without the prefix
+    (the loss of a training module) are then not part of the model.
 
     Args:
-        model: any model of segbench, freshly built.
+        model: any segbench model, just built.
         source: path of a segbench checkpoint (.ckpt), of a state_dict (.pt, .pth, read without
             running code) or of a .safetensors file; or a hub name `owner/name` (smp's hub).
 
     Returns:
-        what was loaded and what was not; the caller shows it.
+        What was loaded and what was not; the caller prints it.
 
-    Raises:
-        ValueError: no such file or hub name, unreadable, or of another architecture; the message
-            lists what does not match, and the model is as before.
+        Raises:
+        ValueError: there is no such file or hub name, it is unreadable, or it is of another
+            architecture. The message lists what does not match; the model is unchanged.
     """
     given, ignored = _translate(model, read_state(source))
     own = model.state_dict()
@@ -90,7 +91,7 @@ def load_weights(model: nn.Module, source: str) -> LoadReport:
     absent = tuple(c for c in CLASSIFIERS if not any(key.startswith(c) for key in given))
     fatal = _other_than_classes(differing, given, own)
     fatal += [key for key in missing if not key.startswith(absent)]
-    # Keys of an unknown part (an ImageNet classifier) are harmless, extra layers of a known part
+    # Keys of an unknown part (an ImageNet classifier) are harmless; extra layers of a known part
     # mean another architecture.
     fatal += [key for key in unexpected if key.split(".")[0] in parts]
     if fatal:
@@ -109,7 +110,7 @@ def load_weights(model: nn.Module, source: str) -> LoadReport:
 
 
 def read_state(source: str) -> dict[str, Tensor]:
-    """The state_dict in a file or on a hub, its keys as they are.
+    """Reads the state_dict in a file or on a hub, without renaming its keys.
 
     Raises:
         ValueError: no such file or hub name, truncated, or not a state_dict.
@@ -126,7 +127,7 @@ def read_state(source: str) -> dict[str, Tensor]:
         content = load_file(path) if path.suffix == ".safetensors" else read_plain(path)
     except ValueError as error:
         raise ValueError(f"weights={source!r}: {error}") from None
-    except Exception as error:  # safetensors' own
+    except Exception as error:  # safetensors raises its own
         raise ValueError(
             f"weights={source!r}: cannot be read, truncated or not a file of weights ({error})"
         ) from None
@@ -143,15 +144,15 @@ def read_state(source: str) -> dict[str, Tensor]:
 
 
 def read_plain(path: Path) -> Any:
-    """What `torch.save` wrote, read without running code of it, its checksums compared.
+    """Reads a `torch.save` file without running code from it, and verifies its checksums.
 
-    torch itself does not compare the CRC-32 that a record carries, so a flipped bit would pass for
-    another weight.
+    torch itself does not verify the CRC-32 of a record, so a flipped bit would silently change a
+    weight.
 
     Raises:
-        ValueError: damaged, truncated, of another kind, or more than plain data.
+        ValueError: the file is damaged, truncated, of another kind, or more than plain data.
     """
-    if zipfile.is_zipfile(path):  # else of a torch before 1.6, without checksums
+    if zipfile.is_zipfile(path):  # otherwise from a torch before 1.6, without checksums
         _check_records(path)
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
@@ -161,19 +162,19 @@ def read_plain(path: Path) -> Any:
         raise ValueError(
             f"not a file of plain data, so it was refused and nothing of it was run ({what})"
         ) from None
-    except Exception as error:  # torch raises almost anything on a file of another kind
+    except Exception as error:  # torch raises almost anything for a file of another kind
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
         raise ValueError(f"cannot be read, truncated or not a file of torch ({reason})") from None
 
 
 def _check_records(path: Path) -> None:
-    """Raises ValueError if a record of the file is not what its checksum says."""
+    """Raises ValueError if a record of the file does not match its checksum."""
     try:
         with zipfile.ZipFile(path) as archive:
             packed = [
                 i.filename for i in archive.infolist() if i.compress_type != zipfile.ZIP_STORED
             ]
-            damaged = packed or archive.testzip()  # torch packs nothing; testzip would unpack it
+            damaged = packed or archive.testzip()  # torch does not compress; testzip decompresses
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
         raise ValueError(f"cannot be read, the file is damaged or truncated ({error})") from None
     if packed:
@@ -186,7 +187,7 @@ def _check_records(path: Path) -> None:
 
 
 def not_finite(state: Mapping[str, Tensor]) -> str:
-    """A sentence if weights are NaN or infinite, which names the first; empty if none is."""
+    """A sentence that names the first NaN or infinite weight; empty if all are finite."""
     found = [
         key
         for key, value in state.items()
@@ -203,7 +204,7 @@ def not_finite(state: Mapping[str, Tensor]) -> str:
 
 
 def _translate(model: nn.Module, state: dict[str, Tensor]) -> tuple[dict[str, Tensor], list[str]]:
-    """Keys as the model names them, and the keys that are not the model's."""
+    """The state with the model's key names, and the keys that are not part of the model."""
     translate = getattr(model, "translate_key", lambda key: key)
     own = model.state_dict().keys()
 
@@ -211,7 +212,7 @@ def _translate(model: nn.Module, state: dict[str, Tensor]) -> tuple[dict[str, Te
         inner = [key.removeprefix(prefix) for key in state if key.startswith(prefix)]
         return len(own & {translate(key) for key in inner})
 
-    prefix = max(PREFIXES, key=fits)  # the first of equals
+    prefix = max(PREFIXES, key=fits)  # the first one on a tie
     given: dict[str, Tensor] = {}
     ignored: list[str] = []
     for key, value in state.items():
@@ -227,10 +228,10 @@ def _translate(model: nn.Module, state: dict[str, Tensor]) -> tuple[dict[str, Te
 def _other_than_classes(
     keys: list[str], given: dict[str, Tensor], own: dict[str, Tensor]
 ) -> list[str]:
-    """Those keys of differing shape that another number of classes does not explain.
+    """The keys of differing shape that another number of classes does not explain.
 
-    It changes the first axis, and with it the second of FCN-8s's deconvolutions, from one and the
-    same number to another in all classifiers.
+    The number of classes determines the first axis, and the second of FCN-8s's deconvolutions; it
+    must change from the same number to the same other number in all classifiers.
     """
     changes = {
         key: {(a, b) for a, b in zip(given[key].shape, own[key].shape, strict=True) if a != b}

@@ -1,1 +1,1 @@
-"""The Lightning side: task, metrics, optimizers, callbacks, run directory."""
+"""Training with Lightning: task, metrics, optimizers, callbacks, run directory."""

@@ -1,4 +1,4 @@
-"""The exponential moving average of the weights (EMA), kept and updated where the network is."""
+"""Exponential moving average of the weights (EMA), kept and updated on the model's device."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from torch.optim.swa_utils import AveragedModel
 
 
 class EMA(WeightAveraging):
-    """Lightning's EMA, but on the device that the network will train on.
+    """Lightning's EMA, but created on the device that the model is trained on.
 
-    Lightning calls `setup` while the network is still on the CPU; an average begun there would
-    have every weight copied to the host at every step.
+    Lightning calls `setup` while the model is still on the CPU; an average created there would
+    copy every weight to the host at every step.
 
     Args:
-        decay: of the average, per optimizer step.
+        decay: decay of the average per optimizer step, 0..1.
     """
 
     def __init__(self, decay: float) -> None:
@@ -28,41 +28,41 @@ class EMA(WeightAveraging):
 
     @property
     def state_key(self) -> str:
-        """That of Lightning's own, whose state this is."""
+        """The key of Lightning's EMA, because the state is the same."""
         return "EMAWeightAveraging"
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        """Begins the average as a copy of the weights."""
+        """Initializes the average as a copy of the weights."""
         if stage == "fit":
             self._average_model = DeviceAverage(pl_module, self.decay, trainer.strategy.root_device)
 
 
 class DeviceAverage(AveragedModel):
-    """An average of all weights and buffers that is updated by one kernel per type.
+    """An average of all weights and buffers, updated with one kernel per dtype.
 
-    The first update copies. How many there were is also counted in Python, as torch's own asks the
-    device for it at every step, and waits.
+    The first update copies. The number of updates is also counted in Python, because torch reads
+    its own counter from the device at every step, which is a sync.
 
     Args:
-        model: what is averaged.
-        decay: of the average.
-        device: where it lives.
+        model: the model to average.
+        decay: decay of the average per update, 0..1.
+        device: device of the average.
     """
 
     def __init__(self, model: nn.Module, decay: float, device: torch.device) -> None:
         super().__init__(model, device=device, use_buffers=True)
         self.decay = decay
-        self._has_begun: bool | None = False  # None: what was loaded says
+        self._has_begun: bool | None = False  # None: determined by the loaded state
 
     @torch.no_grad()
     def update_parameters(self, model: nn.Module) -> None:
-        """Takes in the weights of `model`, which is on the same device."""
+        """Updates the average with the weights of `model`, which is on the same device."""
         if self._has_begun is None:
             self._has_begun = bool(self.n_averaged > 0)
         pairs = list(zip(_tensors(self.module), _tensors(model), strict=True))
         lerped = [pair for pair in pairs if self._has_begun and pair[0].is_floating_point()]
         copied = [pair for pair in pairs if not (self._has_begun and pair[0].is_floating_point())]
-        for average, now in copied:  # counts of batches are not averaged: they have no half
+        for average, now in copied:  # integer buffers (batch counts) are not averaged
             average.copy_(now)
         by_dtype: dict[torch.dtype, tuple[list[Tensor], list[Tensor]]] = {}
         for average, now in lerped:
@@ -75,7 +75,7 @@ class DeviceAverage(AveragedModel):
         self.n_averaged += 1
 
     def load_state_dict(self, *arguments: Any, **options: Any) -> Any:
-        """As torch's own; the count comes from the state."""
+        """As in torch; the number of updates comes from the state."""
         self._has_begun = None
         return super().load_state_dict(*arguments, **options)
 

@@ -1,4 +1,4 @@
-"""Puts together everything that one training needs."""
+"""Builds all components of a training."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from segbench.data.datamodule import SegmentationData
 from segbench.data.dataset import SPLITS
 from segbench.errors import ConfigError
 from segbench.training.compiling import compile_network
+from segbench.training.dry_run import dry_run
 from segbench.training.speed import Speed
 from segbench.training.task import SegmentationTask
 from segbench.training.trainer import build_loggers, build_trainer
@@ -24,15 +25,15 @@ from segbench.training.trainer import build_loggers, build_trainer
 
 @dataclass(frozen=True)
 class RunParts:
-    """What is trained, on what, by what.
+    """All components of a training.
 
     Args:
         task: model, loss and metrics.
         data: the loaders.
-        trainer: with loggers and callbacks.
-        speed: the callback that takes the time.
+        trainer: the Trainer, with loggers and callbacks.
+        speed: the callback that measures times.
         protocol: how the scores are measured.
-        fingerprint: of each split.
+        fingerprint: fingerprint of each split.
     """
 
     task: SegmentationTask
@@ -46,11 +47,11 @@ class RunParts:
 def build_run(config: Config, run: RunDirectory) -> RunParts:
     """Builds a training from the resolved config of `segbench.train`.
 
-    The model comes before any image is read, so that pretrained weights that cannot be had fail at
-    once.
+    The model is built before any image is read, so that unavailable pretrained weights fail
+    immediately.
 
     Raises:
-        ConfigError: the parts do not fit each other or this machine.
+        ConfigError: the components do not fit together, or this machine.
         DataError: the data set cannot be used.
     """
     pl.seed_everything(config["seed"], workers=True, verbose=False)
@@ -58,21 +59,27 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
     source_node, loader_node = build.split_data(config["data"])
     source = build.build_source(source_node)
     build.check_num_classes(source.classes)
-    loggers = build_loggers(config, run)  # from here on, what fails is logged as failed
+    loggers = build_loggers(config, run)  # from here on, failures are logged
     model = build.build_model(config["model"], source.classes.num_classes)
     if config["weights"]:
         print(build.start_from(model, config["weights"]))
     data = build.build_datamodule(loader_node, source, config["seed"])
+    if config["inference"].get("drop_class"):
+        raise ConfigError("inference.drop_class is for prediction; in training it must be null")
+    predictor = build.build_predictor(config["inference"], model, source.classes, data)
+    named = build.class_weight_names(config["loss"])
+    equal = {name: [1.0] * source.classes.num_classes for name in named}
+    loss = build.build_loss(config["loss"], source.classes, equal)
+    dry_run(config, model, loss, predictor, data)
     if data.preview:
         data.write_preview(run.path / "preview.png")
         print(f"preview of augmented samples: {run.path / 'preview.png'}")
     names = {split: [record.name for record in data.records(split)] for split in SPLITS}
-    weights = {name: data.class_weights(name) for name in build.class_weight_names(config["loss"])}
-    loss = build.build_loss(config["loss"], source.classes, weights)
+    if named:
+        weights = {name: data.class_weights(name) for name in named}
+        loss = build.build_loss(config["loss"], source.classes, weights)
     if config["compile"]:
         compile_network(model)
-    if config["inference"].get("drop_class"):
-        raise ConfigError("inference.drop_class is for prediction; in training it must be null")
     protocol = protocol_of(config, data)
     fingerprint = {split: data.fingerprint(split) for split in SPLITS}
     speed = Speed()
@@ -82,7 +89,7 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
         model=model,
         loss=loss,
         classes=source.classes,
-        predictor=build.build_predictor(config["inference"], model, source.classes, data),
+        predictor=predictor,
         make_optimizer=lambda m: build.build_optimizer(config["optimizer"], m, is_clipped),
         make_scheduler=lambda o, steps: build.build_scheduler(config["scheduler"], o, steps),
         image_names=names,

@@ -1,4 +1,4 @@
-"""What is shown and kept while a run goes on: curves and pictures; how cuDNN picks its kernels."""
+"""Callbacks for output during a run (curves, images, progress), and cuDNN's kernel search."""
 
 from __future__ import annotations
 
@@ -16,42 +16,42 @@ from torch import Tensor
 from segbench.data.classes import ClassSet
 from segbench.data.files import read_rgb
 from segbench.inference.sheets import film_strip, panel_height, sample_sheet, strip_epochs
-from segbench.storage import replacing, write_png
+from segbench.system.storage import replacing, write_png
 from segbench.training.tracking import log_samples
 
 
 class CudnnSearch(pl.Callback):
-    """Lets cuDNN try its kernels and keep the fastest while the network trains.
+    """Lets cuDNN benchmark its kernels and keep the fastest during training.
 
-    Training images have one size, so it searches once. Images that are evaluated may have many
-    sizes, and it would search for each of them.
+    Training images have one size, so it searches once. Evaluated images may have many sizes, and
+    it would search again for each.
     """
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Switches the search on."""
+        """Enables the search."""
         torch.backends.cudnn.benchmark = True
 
     def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Switches it off."""
+        """Disables it."""
         torch.backends.cudnn.benchmark = False
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Switches it on where steps may follow."""
+        """Enables it again if training continues."""
         torch.backends.cudnn.benchmark = trainer.state.fn == "fit"
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Leaves it off."""
+        """Disables it."""
         torch.backends.cudnn.benchmark = False
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Likewise."""
+        """Disables it."""
         torch.backends.cudnn.benchmark = False
 
 
 class Curves(pl.Callback):
-    """One row per epoch in `metrics.csv`; after a resume the file goes on where it stopped.
+    """Writes one row per epoch to `metrics.csv`; a resumed run appends to the file.
 
     Args:
         file: the CSV file.
@@ -62,7 +62,7 @@ class Curves(pl.Callback):
         self.file = file
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Rewrites the file with the row of this epoch; it is small."""
+        """Rewrites the file, which is small, with the row of this epoch."""
         row: dict[str, float] = {"epoch": trainer.current_epoch, "step": trainer.global_step}
         for key, value in trainer.callback_metrics.items():
             # Between validations, Lightning keeps the values of the last one.
@@ -84,18 +84,18 @@ class Curves(pl.Callback):
         return {"rows": self.rows}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The rows of the run that is resumed."""
+        """Restores the rows of the run that is resumed."""
         self.rows = list(state_dict["rows"])
 
 
 class Samples(pl.Callback):
-    """Pictures of image, mask, pred and error of a few validation images, the same every time.
+    """Writes image, mask, pred and error of a few validation images, always the same ones.
 
     Args:
-        folder: where `epoch0007.png` goes, and in the end `film_strip.png` of the first image.
+        folder: folder for `epoch0007.png` and, at the end, `film_strip.png` of the first image.
         classes: the class set.
         indices: positions in the validation set.
-        every: after every so many epochs, and after the last.
+        every: number of epochs between two sheets; also written after the last epoch.
     """
 
     def __init__(self, folder: Path, classes: ClassSet, indices: Sequence[int], every: int) -> None:
@@ -104,7 +104,7 @@ class Samples(pl.Callback):
         self.indices = set(indices)
         self.every = every
         self._shown: list[dict[str, Any]] = []
-        self._height: int | None = None  # of a panel of the first image
+        self._height: int | None = None  # panel height of the first image
 
     def _is_due(self, trainer: pl.Trainer) -> bool:
         epoch = trainer.current_epoch + 1
@@ -119,7 +119,7 @@ class Samples(pl.Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        """Keeps the chosen images of this batch."""
+        """Collects the chosen images of this batch."""
         if trainer.sanity_checking or not self._is_due(trainer):
             return
         for position, index in enumerate(batch["index"].tolist()):
@@ -134,7 +134,7 @@ class Samples(pl.Callback):
                 )
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Writes the picture, and hands the panels to W&B."""
+        """Writes the sheet, and logs the panels to W&B."""
         if not self._shown:
             return
         if trainer.is_global_zero:
@@ -149,7 +149,7 @@ class Samples(pl.Callback):
         self._shown = []
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Writes the film strip from the pictures in the folder, those before a resume included."""
+        """Writes the film strip from the sheets in the folder, including those before a resume."""
         if self._height is None or not trainer.is_global_zero:
             return
         files = {int(file.stem.removeprefix("epoch")): file for file in self.folder.glob("epoch*")}
@@ -159,7 +159,7 @@ class Samples(pl.Callback):
 
 
 class EpochLines(pl.Callback):
-    """One line per epoch where there is no terminal to draw a progress bar on."""
+    """Prints one line per epoch if there is no terminal for a progress bar."""
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Prints loss and val/mIoU."""
@@ -181,12 +181,12 @@ class EpochLines(pl.Callback):
 
 
 class Bar(TQDMProgressBar):
-    """Lightning's progress bar, which reads the loss only where it is logged.
+    """Lightning's progress bar, but it reads the loss only when it is logged.
 
-    Reading it makes the host wait for the device; Lightning would at every step.
+    Reading the loss makes the host wait for the device; Lightning would do so at every step.
 
     Args:
-        read_every: steps between two readings.
+        read_every: number of steps between two readings.
     """
 
     def __init__(self, read_every: int) -> None:
@@ -201,14 +201,14 @@ class Bar(TQDMProgressBar):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Counts the batch; tqdm itself draws ten times a second at most."""
+        """Counts the batch; tqdm itself redraws at most ten times a second."""
         bar, done = self.train_progress_bar, batch_idx + 1
         bar.update(done - bar.n)
         if done % self.read_every == 0 or done == bar.total:
             bar.set_postfix(self.get_metrics(trainer, pl_module))
 
     def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        """Loss and val/mIoU, without the version number, which means nothing here."""
+        """Loss and val/mIoU, without the version number, which has no meaning here."""
         return {k: v for k, v in super().get_metrics(trainer, pl_module).items() if k != "v_num"}
 
 

@@ -1,4 +1,4 @@
-"""last.ckpt, from which a run goes on: the state at the end of an epoch, written as time passes."""
+"""last.ckpt, from which a run resumes: the state at the end of an epoch, written periodically."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from torch import Tensor
 
 
 class LastCheckpoint(Checkpoint):
-    """Writes the state of a whole epoch, so that a resume starts with one, but not of every epoch.
+    """Writes the state at the end of an epoch, so that a resume starts a new one; not every epoch.
 
-    An epoch that ends before it is time for the next file leaves its state in memory; what is
-    there is written when the training ends, by itself, by SIGTERM, by Ctrl-C or by an error. Only
-    SIGKILL and a power cut lose it, and with it at most `every` seconds and the epoch going on.
+    If an epoch ends before the next file is due, its state is kept in memory. It is written when
+    the training ends, whether normally, by SIGTERM, by Ctrl-C or by an error. Only SIGKILL and a
+    power failure lose it, and with it at most `every` seconds plus the current epoch.
 
     Args:
-        file: where to write.
-        every: seconds between two files at least; 0 writes every epoch.
+        file: the file to write.
+        every: minimum seconds between two files; 0 writes every epoch.
     """
 
     def __init__(self, file: Path, every: float) -> None:
@@ -36,7 +36,7 @@ class LastCheckpoint(Checkpoint):
         self._written_at = time.monotonic()
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Writes the state or keeps it; all ranks do the same."""
+        """Writes the state or keeps it in memory; all ranks do the same."""
         is_due = time.monotonic() - self._written_at >= self.every
         if trainer.strategy.broadcast(is_due):
             trainer.save_checkpoint(self.file)
@@ -50,16 +50,16 @@ class LastCheckpoint(Checkpoint):
             self._copied.record()
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Writes the state of the last epoch, if that is not done yet."""
+        """Writes the state of the last epoch, if it has not been written yet."""
         self._write_kept(trainer)
 
     def on_exception(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException
     ) -> None:
-        """Likewise: what the epochs so far have learned is not lost."""
+        """Writes it, so that the epochs completed so far are not lost."""
         try:
             self._write_kept(trainer)
-        except (RuntimeError, OSError) as error:  # the device is gone, or the disk is full
+        except (RuntimeError, OSError) as error:  # the device failed, or the disk is full
             print(f"note: {self.file} is not of the last epoch: {error}")
 
     def _write_kept(self, trainer: pl.Trainer) -> None:
@@ -72,7 +72,7 @@ class LastCheckpoint(Checkpoint):
 
 
 def _copied(value: Any) -> Any:
-    """A copy of a state in host memory; from a GPU the host does not wait for it."""
+    """Copies a state to host memory; the host does not wait for the GPU."""
     if isinstance(value, Tensor):
         return value.to("cpu", non_blocking=True) if value.is_cuda else value.detach().clone()
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Compiles a network for training and inference alike."""
+"""Compiles a model for training and inference."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from torch import nn
 
 
 def compile_network(model: nn.Module) -> None:
-    """Compiles a network in place, its `forward_with_aux` included; names of weights stay plain.
+    """Compiles a model in place, including `forward_with_aux`; the names of weights do not change.
 
-    `nn.Module.compile` alone compiles calls only, while a network with auxiliary heads is trained
-    through `forward_with_aux`. A bound method makes a deep copy of the network (EMA) run its own
-    weights.
+    `nn.Module.compile` alone compiles only calls of the module, while a model with auxiliary heads
+    is trained through `forward_with_aux`. It is a bound method, so that a deep copy of the model
+    (EMA) uses its own weights.
     """
     model.compile()
     forward_with_aux = getattr(type(model), "forward_with_aux", None)

@@ -1,4 +1,4 @@
-"""What is known of a training before its first step: config, data, budget, origin."""
+"""The record of a training before its first step: config, data, budget, provenance."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from segbench.training.build import RunParts
 
 
 def earlier_result(run: RunDirectory) -> Result | None:
-    """The record that an earlier start of the run left, if it left a readable one."""
+    """The record of an earlier start of the run, if there is a readable one."""
     try:
         return run.read_result()
-    except ResultError:  # it is replaced; whoever must not lose it has looked at it before
+    except ResultError:  # it will be replaced; callers that need it have already read it
         return None
 
 
 def first_result(config: Config, before: Result | None) -> Result:
-    """What is known from the config and the machine alone.
+    """The record that config and machine alone determine.
 
     Args:
         config: the resolved config of `segbench.train`.
-        before: the record of an interrupted start; its data are kept, should this one fail.
+        before: record of an interrupted start; its data are kept in case this start fails.
     """
     commit, dirty = provenance.commit()
     return Result(
@@ -47,7 +47,7 @@ def first_result(config: Config, before: Result | None) -> Result:
 
 
 def describe(result: Result, parts: RunParts, config: Config) -> Result:
-    """The record with everything that is known before the first step."""
+    """Completes the record with everything known before the first step."""
     data, trainer = parts.data, parts.trainer
     batch_size = data.batch_size * trainer.world_size * trainer.accumulate_grad_batches
     return replace(
@@ -75,7 +75,7 @@ def describe(result: Result, parts: RunParts, config: Config) -> Result:
 
 
 def print_description(result: Result) -> None:
-    """One line on what is trained, and a note where the test score will be too high."""
+    """Prints what is trained, and a note if the test score will be optimistic."""
     info, protocol, budget = result.data_info, result.protocol, result.budget
     assert info is not None
     assert protocol is not None
@@ -97,18 +97,17 @@ def print_description(result: Result) -> None:
 def check_same_run(
     begun: Mapping[str, object], before: Result | None, parts: RunParts, run: RunDirectory
 ) -> None:
-    """Refuses to continue a run on other images or another number of devices.
+    """Refuses to continue a run with other images or another number of devices.
 
     Args:
         begun: the `segbench` entry of the checkpoint that is resumed.
-        before: the record of the run, which answers where a checkpoint of an earlier version
-            does not.
-        parts: what is about to be trained.
-        run: where it is.
+        before: record of the run, used if a checkpoint of an earlier version lacks a value.
+        parts: the training that is about to start.
+        run: its run directory.
 
     Raises:
-        DataError: the images are others.
-        ConfigError: the effective batch size would be another.
+        DataError: the images differ.
+        ConfigError: the effective batch size would change.
     """
     old = begun.get("fingerprint")
     if not old and before and before.data_info:

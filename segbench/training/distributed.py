@@ -1,4 +1,4 @@
-"""Which of the processes that train one run this is, found as Lightning finds it."""
+"""The rank of this process among those that train one run, determined as Lightning does."""
 
 from __future__ import annotations
 
@@ -6,15 +6,15 @@ import os
 
 
 def is_first_process() -> bool:
-    """Whether this process is the one that locks the run and writes its files.
+    """Whether this process locks the run and writes its files.
 
-    Before Lightning is imported, and on every node: there is one first process in all.
+    Works before Lightning is imported, and on every node: there is only one such process.
     """
     return process_name() == ""
 
 
 def process_name() -> str:
-    """`rank 1`, or `node 1, rank 0`, of a process that is not the first one; else empty."""
+    """`rank 1`, or `node 1, rank 0`; empty for the first process."""
     if _by_torchrun():
         node, rank = "0", os.environ.get("RANK", "0")
     elif _by_srun():
@@ -27,10 +27,10 @@ def process_name() -> str:
     return "" if rank == "0" else f"rank {rank}"
 
 
-def all_start_at_once() -> bool:
-    """Whether torchrun or srun starts several processes, so that none can go before the others.
+def all_start_together() -> bool:
+    """Whether torchrun or srun starts all processes together, so that none can run first.
 
-    Lightning itself starts the others when the first one has prepared the run.
+    Lightning itself starts the others after the first one has prepared the run.
     """
     if _by_torchrun():
         return os.environ.get("WORLD_SIZE", "1") != "1"
@@ -42,6 +42,6 @@ def _by_torchrun() -> bool:
 
 
 def _by_srun() -> bool:
-    """A shell of SLURM, by its job name, starts processes as any other shell does."""
+    """A SLURM shell (recognized by its job name) starts processes as any other shell does."""
     is_shell = os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
     return "SLURM_NTASKS" in os.environ and not is_shell

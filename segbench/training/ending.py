@@ -1,4 +1,4 @@
-"""How a run ends: its true status and cause in result.json, whatever ended it."""
+"""Records how a run ends: status and cause in result.json, whatever ended it."""
 
 from __future__ import annotations
 
@@ -15,37 +15,37 @@ from pytorch_lightning.utilities.exceptions import MisconfigurationException, SI
 from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.errors import ConfigError, EndedBySignalError, InterruptedByUserError
-from segbench.storage import output_error
+from segbench.system.storage import output_error
 from segbench.training.description import earlier_result
 from segbench.training.terminal_log import log_traceback
 
-# What a process says when another one has gone: not the cause of anything.
+# Errors of a process after another one has ended: a consequence, not the cause.
 _PEER_LOST = re.compile(r"Connection (closed|reset) by peer|gloo|NCCL|Broken pipe|SIGTERM", re.I)
 
 
 class Journal:
-    """The newest record of a run, in memory and on disk.
+    """The latest record of a run, in memory and on disk.
 
     Args:
         run: where it is written.
-        result: the first record; it is not written yet.
-        process: name of this one, if it is not the first; it writes only why it failed.
+        result: the first record, which is not written yet.
+        process: name of this process if it is not the first one; it then writes only why it failed.
     """
 
     def __init__(self, run: RunDirectory, result: Result, process: str = "") -> None:
         self.run = run
         self.process = process
-        self.progress = ""  # how far the run is, in words
+        self.progress = ""  # progress of the run, in words
         self.result = result
 
     def update(self, result: Result) -> None:
-        """Takes a newer record."""
+        """Replaces the record by a newer one."""
         self.result = result
         if not self.process:
             self.run.write_result(result)
 
     def close(self, error: BaseException) -> None:
-        """Records that an error has ended the run, unless another process knew the cause before."""
+        """Records that an error ended the run, unless another process recorded the cause before."""
         is_interrupted = isinstance(error, EndedBySignalError | InterruptedByUserError)
         reason = f"{type(error).__name__}: {error}"[:2000]
         is_echo = _PEER_LOST.search(reason) is not None and not is_interrupted
@@ -53,26 +53,26 @@ class Journal:
         if self.process:
             if is_interrupted or is_echo:
                 return
-            self.result = on_disk or self.result  # the first process knows more
+            self.result = on_disk or self.result  # the first process has the more complete record
             reason = f"{self.process}: {reason}"
         elif is_echo and on_disk and on_disk.status == "failed":
             reason = on_disk.reason
         self.result = replace(
             self.result, status="interrupted" if is_interrupted else "failed", reason=reason
         )
-        with suppress(OSError):  # of a full disk, what ended the run is what is reported
+        with suppress(OSError):  # on a full disk, still report what ended the run
             self.run.write_result(self.result)
 
 
 @contextmanager
 def recorded(journal: Journal) -> Iterator[None]:
-    """Records how the block ends, and raises what a person can read.
+    """Records how the block ends, and raises errors that are meant for users.
 
     Raises:
-        EndedBySignalError: SIGTERM came.
-        InterruptedByUserError: Ctrl-C came.
+        EndedBySignalError: SIGTERM was received.
+        InterruptedByUserError: Ctrl-C was pressed.
         OutputError: the disk is full.
-        ConfigError: Lightning refuses what the config asks for.
+        ConfigError: Lightning rejects a setting.
     """
     try:
         yield
@@ -87,7 +87,7 @@ def recorded(journal: Journal) -> Iterator[None]:
 
 @contextmanager
 def ended_by_sigterm(journal: Journal) -> Iterator[None]:
-    """Ends the block at once when SIGTERM comes, as Lightning ends its loops at the next step."""
+    """Ends the block immediately on SIGTERM; Lightning's loops end at the next step."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -104,13 +104,13 @@ def ended_by_sigterm(journal: Journal) -> Iterator[None]:
 
 def _explained(error: BaseException, journal: Journal) -> BaseException:
     path = journal.run.path
-    for link in _chain(error):  # also where it was taken for another error on its way
+    for link in _chain(error):  # also if it was re-raised as another error
         if isinstance(link, EndedBySignalError):
             return link
-    if isinstance(error, SIGTERMException):  # on its own it would end the process with code 0
+    if isinstance(error, SIGTERMException):  # unhandled, the process would exit with code 0
         return _by_sigterm(journal)
     if isinstance(error, KeyboardInterrupt) or _is_lightnings_exit(error):
-        signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning has turned it off
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning ignores it
         return InterruptedByUserError(
             f"{path} was interrupted{journal.progress}; the same command continues it"
         )

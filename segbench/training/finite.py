@@ -1,4 +1,4 @@
-"""Notices a training that diverged, without making the host wait for the device at every step."""
+"""Detects a training that diverged, without a device sync at every step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from segbench.errors import NonFiniteLossError
-from segbench.storage import replacing
+from segbench.system.storage import replacing
 
 MOST_WAITING = 16  # steps whose batches are kept until their loss is known
 CAUSES = (
@@ -23,24 +23,24 @@ CAUSES = (
 
 @dataclass(frozen=True)
 class _Step:
-    loss: Tensor  # on the host, or on its way there
+    loss: Tensor  # on the host, or being copied to it
     arrived: torch.cuda.Event | None
     number: int
     batch: Mapping[str, Any]
 
     def is_known(self) -> bool:
-        """Whether reading the loss waits for nothing."""
+        """Whether the loss can be read without waiting."""
         return self.loss.device.type == "cpu" and (self.arrived is None or self.arrived.query())
 
 
 class LossWatch:
-    """Raises when the loss of a step is NaN or infinite, as soon as it is known.
+    """Raises an error when the loss of a step is NaN or infinite, as soon as it is known.
 
-    On a CPU that is at once. On a GPU the loss is copied into page-locked memory behind the work
-    that is queued, and looked at when the copy has arrived, a step or two later.
+    On a CPU that is immediately. On a GPU the loss is copied into page-locked memory after the
+    queued work, and checked when the copy has completed, one or two steps later.
 
     Args:
-        folder: where the batch of such a step is written.
+        folder: folder for the batch of such a step.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -48,12 +48,12 @@ class LossWatch:
         self._steps: deque[_Step] = deque()
 
     def add(self, loss: Tensor, number: int, batch: Mapping[str, Any]) -> None:
-        """Takes the loss of a step, detached, and looks at those that are known.
+        """Adds the loss of a step (detached), and checks the losses that are known.
 
         Args:
             loss: a scalar, on any device.
-            number: of the step.
-            batch: with its `name`s.
+            number: number of the step.
+            batch: the batch, with its `name`s.
         """
         arrived = None
         if loss.device.type == "cuda":
@@ -61,10 +61,10 @@ class LossWatch:
             arrived = torch.cuda.Event()
             arrived.record()
         self._steps.append(_Step(loss, arrived, number, batch))
-        self.look()
+        self.check()
 
-    def look(self, wait: bool = False) -> None:
-        """Looks at the losses that are known; with `wait` at all of them.
+    def check(self, wait: bool = False) -> None:
+        """Checks the losses that are known; with `wait`, all of them.
 
         Raises:
             NonFiniteLossError: names the step, its images and the file with its batch.
@@ -92,11 +92,11 @@ class LossWatch:
 
 @torch.no_grad()
 def check_weights(model: nn.Module, step: int) -> None:
-    """Looks at the weights at the end of an epoch, whose last step has no loss after it.
+    """Checks the weights at the end of an epoch, because no loss follows its last step.
 
     Args:
-        model: the network.
-        step: how many were made, for the message.
+        model: the model.
+        step: number of steps done, for the message.
 
     Raises:
         NonFiniteLossError: a weight or statistic is NaN or infinite.

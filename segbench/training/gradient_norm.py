@@ -1,4 +1,4 @@
-"""Logs how large the gradients are."""
+"""Logs the norm of the gradients."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from torch.optim import Optimizer
 
 
 class GradientNorm(pl.Callback):
-    """Logs `train/grad_norm`, the norm of all gradients together, before they are clipped.
+    """Logs `train/grad_norm`, the norm of all gradients together, before clipping.
 
-    At the steps at which the training logs its loss. A norm that is often far above
-    `trainer.gradient_clip_val` says that clipping decides the size of the steps.
+    It is logged at the steps at which the loss is logged. If it is often far above
+    `trainer.gradient_clip_val`, clipping determines the size of the steps.
 
     Args:
         norm_type: p of the p-norm.
@@ -23,7 +23,7 @@ class GradientNorm(pl.Callback):
     def on_before_optimizer_step(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, optimizer: Optimizer
     ) -> None:
-        """Takes the norm of this step; loss scaling is undone by now."""
+        """Logs the norm of this step; loss scaling has already been undone."""
         step = trainer.global_step + 1
         is_last = trainer.is_last_batch or step == trainer.max_steps
         if step % trainer.log_every_n_steps and not is_last:  # type: ignore[attr-defined]

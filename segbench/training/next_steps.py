@@ -1,4 +1,4 @@
-"""The commands that a training suggests when it is over; they work as they stand."""
+"""Commands that a training suggests when it ends; they can be run as printed."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from segbench.config.places import further_folder
 
 
 def next_commands(config: Mapping[str, Any], checkpoint: Path) -> list[str]:
-    """Commands that use a checkpoint, and one that goes on training.
+    """Commands that use a checkpoint, and one that continues the training.
 
     Args:
-        config: of the training; code of yours in it must be allowed where the checkpoint is read.
-        checkpoint: the selected one.
+        config: config of the training; its own code must be allowed when the checkpoint is read.
+        checkpoint: the selected checkpoint.
     """
     given = {"ckpt": str(checkpoint)}
     parts = ("model", "data", "inference")
@@ -34,7 +34,7 @@ def next_commands(config: Mapping[str, Any], checkpoint: Path) -> list[str]:
 
 
 def _foreign(part: str, value: Any) -> Iterator[str]:
-    """The targets that a checkpoint may not name unless a person allows it."""
+    """The targets that a checkpoint may not name unless the user allows it."""
     if isinstance(value, Mapping):
         target = str(value.get("_target_", ""))
         if target and not is_shipped(part, target):

@@ -1,8 +1,8 @@
 """Optimizers and learning-rate schedules.
 
-Every optimizer leaves biases and norm parameters without weight decay (He et al. 2019,
-arXiv:1812.01187, section 3.1) and can train a pretrained encoder at a lower rate. Every schedule is
-a factor of the base learning rate, per optimizer step, after a linear warm-up.
+Every optimizer excludes biases and norm parameters from weight decay (He et al. 2019,
+arXiv:1812.01187, section 3.1) and can train a pretrained encoder with a lower learning rate. Every
+schedule is a factor of the base learning rate, per optimizer step, after a linear warm-up.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def sgd(
     encoder_lr_factor: float = 1.0,
     fused: bool = True,
 ) -> Optimizer:
-    """Stochastic gradient descent with momentum; arguments as `torch.optim.SGD` and `adamw`."""
+    """Stochastic gradient descent with momentum; arguments as in `torch.optim.SGD` and `adamw`."""
     groups = parameter_groups(model, lr, weight_decay, encoder_lr_factor)
     return SGD(groups, lr=lr, momentum=momentum, nesterov=nesterov, fused=_fused(model, fused))
 
@@ -40,7 +40,7 @@ def adam(
     encoder_lr_factor: float = 1.0,
     fused: bool = True,
 ) -> Optimizer:
-    """Adam (Kingma and Ba 2015), weight decay as an L2 term; arguments as `adamw`."""
+    """Adam (Kingma and Ba 2015), weight decay as an L2 term; arguments as in `adamw`."""
     groups = parameter_groups(model, lr, weight_decay, encoder_lr_factor)
     return Adam(groups, lr=lr, betas=(betas[0], betas[1]), fused=_fused(model, fused))
 
@@ -56,14 +56,14 @@ def adamw(
     """AdamW (Loshchilov and Hutter 2019), decoupled weight decay.
 
     Args:
-        model: the network.
+        model: the model.
         lr: base learning rate.
         betas: decay rates of the moments.
-        weight_decay: for weights; biases and norms have none.
+        weight_decay: for weights; biases and norm parameters have none.
         encoder_lr_factor: learning rate of `model.encoder` as a factor of `lr`.
-        fused: update all weights in one kernel, where torch has one. On a CPU it took a fifth of
-            the time of Adam's loop over the weights. Lightning cannot clip the gradients of one
-            under mixed precision.
+        fused: update all weights in one kernel, if torch has one. On a CPU this took a fifth of
+            the time of Adam's loop over the weights. Lightning cannot clip gradients with a fused
+            optimizer under mixed precision.
     """
     groups = parameter_groups(model, lr, weight_decay, encoder_lr_factor)
     return AdamW(groups, lr=lr, betas=(betas[0], betas[1]), fused=_fused(model, fused))
@@ -78,7 +78,7 @@ def parameter_groups(
         Non-empty groups for an optimizer, each with a `name`.
 
     Raises:
-        ValueError: a number below 0, or an encoder learning rate for a model without `encoder`.
+        ValueError: a number is below 0, or `encoder_lr_factor` needs a missing `encoder`.
     """
     if min(weight_decay, encoder_lr_factor) < 0:
         raise ValueError(
@@ -96,7 +96,7 @@ def parameter_groups(
         if not parameter.requires_grad:
             continue
         in_encoder = encoder_lr_factor != 1.0 and prefix is not None and name.startswith(prefix)
-        # Norms and biases are the parameters with one dimension.
+        # Norm parameters and biases are the parameters with one dimension.
         decays = parameter.ndim > 1
         key = ("encoder" if in_encoder else "model") + ("" if decays else ", no decay")
         group = groups.setdefault(
@@ -125,8 +125,8 @@ def poly(
         optimizer: the optimizer.
         total_steps: optimizer steps of the whole training.
         power: 0.9 in DeepLab, 1 in SegFormer.
-        warmup_steps: steps of linear growth from 0 before.
-        min_factor: the factor never falls below this.
+        warmup_steps: steps of linear growth from 0 before the decay.
+        min_factor: lower bound of the factor.
     """
     if power < 0:
         raise ValueError(f"power={power} must be at least 0")
@@ -188,5 +188,5 @@ def _encoder_prefix(model: nn.Module) -> str | None:
 
 
 def _fused(model: nn.Module, wanted: bool) -> bool | None:
-    """`fused=True` where torch has such a kernel, if wanted; torch's own choice elsewhere."""
+    """`fused=True` if wanted and torch has such a kernel; otherwise torch's own default."""
     return True if wanted and next(model.parameters()).device.type in FUSED_ON else None

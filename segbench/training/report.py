@@ -1,4 +1,4 @@
-"""What the terminal shows when a training is over: scores, where they are, what to do next."""
+"""Terminal output at the end of a training: scores, files, next commands."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.artifacts.typed import known
 from segbench.config.outcome import OUTCOME_FILE
-from segbench.console import console, table
 from segbench.metrics.scores import percent
+from segbench.system.console import console, table
 from segbench.training.next_steps import next_commands
 
 
 def print_report(result: Result, run: RunDirectory) -> None:
     """Prints the test scores by class, the run directory, and the next commands to try.
 
-    Of a run that was not tested, one line on val.
+    For a run that was not tested, prints one line about val.
     """
     show = console().print
     found, val = result.scores.get("test"), result.scores.get("val")
@@ -57,7 +57,7 @@ def print_report(result: Result, run: RunDirectory) -> None:
         show(f"samples        {images[-1]}")
     checkpoint = run.best_checkpoint if selection == "best" else run.last_checkpoint
     if OUTCOME_FILE in os.environ:
-        return  # a job of a sweep: what is next comes when all are done
+        return  # a job of a sweep: next commands are printed when all jobs are done
     show("\nnext:")
     for text in next_commands(result.config, checkpoint):
         show(f"  {text}", soft_wrap=True)

@@ -1,4 +1,4 @@
-"""One training from config to result: build, fit, test, write down."""
+"""One training from config to result: build, fit, test, write."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from pathlib import Path
 import torch
 
 from segbench.artifacts.checkpoint import read_checkpoint
-from segbench.artifacts.result import Result, Scores, Timings
+from segbench.artifacts.result import Result, Timings
 from segbench.artifacts.run_directory import RunDirectory
+from segbench.artifacts.scores import Scores
 from segbench.artifacts.typed import known, read_as
 from segbench.config import Config
 from segbench.errors import ConfigError, DataError
@@ -44,11 +45,11 @@ def run_training(config: Config, run: RunDirectory) -> Result:
         run: where to write; a `last.ckpt` in it is resumed.
 
     Returns:
-        The record, as result.json contains it.
+        The record, the content of result.json.
 
     Raises:
-        EndedBySignalError: SIGTERM came while it went on.
-        InterruptedByUserError: Ctrl-C came.
+        EndedBySignalError: SIGTERM was received during the training.
+        InterruptedByUserError: Ctrl-C was pressed.
         OutputError: the disk is full.
     """
     quiet_libraries()
@@ -72,7 +73,7 @@ def _work(
     config: Config, run: RunDirectory, journal: Journal, before: Result | None, resume: Path | None
 ) -> None:
     started = time.time()
-    with ended_by_sigterm(journal):
+    with ended_by_sigterm(journal), _determinism_explained():
         if is_first_process():
             run.write_config(config)
         journal.update(journal.result)
@@ -87,8 +88,8 @@ def _work(
                 print(f"resuming {resume}", flush=True)
     _fit(parts, journal, resume)
     with ended_by_sigterm(journal), _determinism_explained():
-        # Given weights, to be tested as they are. All processes must take part in saving, so what
-        # another one has written meanwhile may not decide it.
+        # Only test given weights. All ranks must take part in saving, so the condition must not
+        # depend on what another one has written in the meantime.
         if parts.trainer.max_epochs == 0 and resume is None:
             parts.trainer.save_checkpoint(run.last_checkpoint)
         result = _with_training(journal.result, parts)
@@ -100,7 +101,7 @@ def _work(
 
 
 def _fit(parts: RunParts, journal: Journal, resume: Path | None) -> None:
-    """Trains; what is left of it, if the run is resumed."""
+    """Trains; if the run is resumed, trains the remaining epochs."""
     trainer = parts.trainer
     of_all = "" if trainer.max_epochs in (None, -1) else f" of {trainer.max_epochs}"
     try:
@@ -113,7 +114,7 @@ def _fit(parts: RunParts, journal: Journal, resume: Path | None) -> None:
 
 
 def _with_training(result: Result, parts: RunParts) -> Result:
-    """Adds what the training used."""
+    """Adds budget and timings of the training."""
     trainer, totals = parts.trainer, parts.speed.totals
     on_gpu = trainer.strategy.root_device.type == "cuda"
     peak = torch.cuda.max_memory_allocated() / 2**20 if on_gpu else None
@@ -130,7 +131,7 @@ def _with_training(result: Result, parts: RunParts) -> Result:
 
 
 def _with_selected(result: Result, config: Config, run: RunDirectory, parts: RunParts) -> Result:
-    """Loads the selected weights as they are in their checkpoint; adds their scores on val."""
+    """Loads the selected weights as in their checkpoint; adds their scores on val."""
     checkpoint = _read_own(_selected(config, run, parts), run)
     parts.task.load_state_dict(checkpoint["state_dict"])
     val = checkpoint["segbench"]["scores"].get("val")
@@ -142,7 +143,7 @@ def _with_selected(result: Result, config: Config, run: RunDirectory, parts: Run
 
 
 def _with_test(result: Result, run: RunDirectory, parts: RunParts) -> Result:
-    """Tests the loaded weights; adds their scores, and writes the counts."""
+    """Tests the loaded weights; adds their scores, and writes the confusion matrices."""
     task, data, trainer = parts.task, parts.data, parts.trainer
     trainer.test(task, data, verbose=False)
     index, matrices, boundary = known(task.tested)
@@ -161,7 +162,7 @@ def _selected(config: Config, run: RunDirectory, parts: RunParts) -> Path:
     """The checkpoint with the weights to test.
 
     Raises:
-        ConfigError: it is not there.
+        ConfigError: the checkpoint does not exist.
     """
     file = run.best_checkpoint if config["selection"] == "best" else run.last_checkpoint
     if file.is_file():
@@ -179,10 +180,10 @@ def _selected(config: Config, run: RunDirectory, parts: RunParts) -> Path:
 
 
 def _read_own(file: Path, run: RunDirectory) -> Config:
-    """A checkpoint of this run.
+    """Reads a checkpoint of this run.
 
     Raises:
-        DataError: it is damaged; it says how the run can go on.
+        DataError: it is damaged; the message says how to continue the run.
     """
     try:
         return read_checkpoint(file)
@@ -193,7 +194,7 @@ def _read_own(file: Path, run: RunDirectory) -> Config:
 
 
 def _show(result: Result, run: RunDirectory) -> None:
-    """Prints the report; the run is finished, and what goes wrong here does not change that."""
+    """Prints the report; the run is finished, so that errors here do not change its status."""
     try:
         print_report(result, run)
     except Exception as error:
@@ -202,7 +203,7 @@ def _show(result: Result, run: RunDirectory) -> None:
 
 @contextmanager
 def _determinism_explained() -> Iterator[None]:
-    """Says what to do where torch refuses an operation because of deterministic=true."""
+    """Explains what to do if torch rejects an operation because of deterministic=true."""
     try:
         yield
     except RuntimeError as error:
@@ -216,7 +217,7 @@ def _determinism_explained() -> Iterator[None]:
 
 
 def quiet_libraries() -> None:
-    """Leaves out hints that say nothing about this run."""
+    """Hides hints of libraries that do not apply to this run."""
     for name in ("pytorch_lightning", "lightning_fabric", "pytorch_lightning.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for text in (

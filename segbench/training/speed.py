@@ -1,4 +1,4 @@
-"""Where the time of a training goes, for the logs and for result.json."""
+"""Measures where the time of a training goes, for the logs and result.json."""
 
 from __future__ import annotations
 
@@ -10,36 +10,36 @@ import torch
 
 
 class Speed(pl.Callback):
-    """Where the wall time of the epochs goes, images/s, and peak GPU memory.
+    """Measures the wall time of the epochs by activity, images/s, and peak GPU memory.
 
-    The parts, in seconds: `steps` of the training; `data`, the wait for the batch of each step, the
-    first of an epoch included; `validation`; `checkpoints`, writing them. What is left of `epochs`,
-    from the start of each to the start of the next, is curves, pictures and Lightning itself.
+    The activities, in seconds: `steps` of the training; `data`, the wait for the batch of each
+    step, including the first of an epoch; `validation`; `checkpoints`, writing them. The rest of
+    `epochs`, from the start of each to the start of the next, is curves, sheets and Lightning.
 
-    A GPU runs on while the host waits: there `data` is an upper bound. The host waits for it at the
-    end of each epoch alone, and adds that to `steps`.
+    A GPU continues while the host waits, so there `data` is an upper bound. The host waits for the
+    GPU only at the end of each epoch, which is added to `steps`.
     """
 
     PARTS = ("steps", "data", "validation", "checkpoints")
 
     def __init__(self) -> None:
-        self._began: float | None = None  # of the epoch that goes on
+        self._began: float | None = None  # start of the current epoch
         self.totals: dict[str, float] = {"images": 0, "epochs": 0.0, **dict.fromkeys(self.PARTS, 0)}
 
     def on_train_epoch_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Starts the clock of the epoch, and ends that of the one before."""
+        """Starts the clock of the epoch, and stops that of the previous one."""
         self._end_epoch(trainer)
         self._began = self._last_end = time.perf_counter()
         self._epoch = {"images": 0, "steps": 0.0, "data": 0.0}
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Notes what was written before."""
+        """Records the time already spent on writing checkpoints."""
         self._written = _seconds_writing(trainer)
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """The batch is here: what passed since the last step was waiting."""
+        """The batch has arrived: the time since the last step was spent waiting."""
         self._step_began = time.perf_counter()
         self._epoch["data"] += self._step_began - self._last_end
         self._epoch["images"] += len(batch["name"])
@@ -52,7 +52,7 @@ class Speed(pl.Callback):
         batch: Any,
         batch_idx: int,
     ) -> None:
-        """Adds up, and at the end of the epoch logs."""
+        """Adds the time of the step, and logs at the end of the epoch."""
         is_last = trainer.is_last_batch or trainer.global_step == trainer.max_steps
         if is_last and pl_module.device.type == "cuda":
             torch.cuda.synchronize()
@@ -74,12 +74,12 @@ class Speed(pl.Callback):
         self._validation_began = time.perf_counter()
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Stops it, when the scores are there: the host has waited for them."""
+        """Stops it when the scores are known, for which the host has waited."""
         if not trainer.sanity_checking:
             self.totals["validation"] += time.perf_counter() - self._validation_began
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Ends the clock of the last epoch."""
+        """Stops the clock of the last epoch."""
         self._end_epoch(trainer)
 
     def _end_epoch(self, trainer: pl.Trainer) -> None:
@@ -92,8 +92,11 @@ class Speed(pl.Callback):
         self._written = written
 
     def timings(self) -> dict[str, Any]:
-        """What result.json says of them: `epoch_seconds` and their `shares`, and of the steps and
-        the wait for their data alone `train_seconds`, `images_per_s` and `waiting_for_data`."""
+        """The timings for result.json.
+
+        `epoch_seconds` and their `shares`; and, for the steps and the wait for their data alone,
+        `train_seconds`, `images_per_s` and `waiting_for_data`.
+        """
         train = self.totals["steps"] + self.totals["data"]
         epochs = max(self.totals["epochs"], 1e-9)
         shares = {part: self.totals[part] / epochs for part in self.PARTS}
@@ -111,10 +114,10 @@ class Speed(pl.Callback):
         return {**self.totals, "epochs": self.totals["epochs"] + going_on}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """The totals of the run that is resumed; an earlier version knew fewer."""
+        """Restores the totals of the run that is resumed; earlier versions stored fewer."""
         old = {"seconds": "steps", "waiting": "data"}
         known = {old.get(key, key): value for key, value in state_dict.items()}
-        if "seconds" in state_dict:  # of the steps and the wait together
+        if "seconds" in state_dict:  # steps and waiting together
             known["steps"] -= known["data"]
             known["epochs"] = state_dict["seconds"]
         self.totals |= known

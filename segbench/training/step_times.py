@@ -1,4 +1,4 @@
-"""Where the time of a training step goes: data, forward, backward, optimizer, logging."""
+"""Measures where the time of a training step goes: data, forward, backward, optimizer, logging."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from segbench.config import Config
 from segbench.training.build import build_run
 from segbench.training.session import quiet_libraries
 
-# Names, or their endings, that Lightning gives the parts of a step.
+# Names, or suffixes of names, of the parts of a step in Lightning.
 DATA = ("train_dataloader_next", "batch_to_device")
 FORWARD, BACKWARD, OPTIMIZER = "Strategy.training_step", "Strategy.backward", ".optimizer_step"
 STEP = "run_training_batch"
@@ -24,39 +24,39 @@ STEP = "run_training_batch"
 class StepTimes(Profiler):
     """Measures whole steps first, as they run, then the parts of as many more steps.
 
-    A part can only be timed if the device is waited for around it, which keeps it from running
-    ahead of the host: the parts of a step add up to more than the step takes. So `total` comes
-    from steps between which nobody waits.
+    Timing a part requires a device sync before and after it, which keeps the device from running
+    behind the host: the parts of a step add up to more than the step takes. So `total` is measured
+    on steps without syncs between them.
 
     Args:
-        device: of the network.
-        steps: how many are measured each way.
-        warmup: how many are not, before them.
+        device: device of the model.
+        steps: number of steps measured in each way.
+        warmup: number of unmeasured steps before them.
     """
 
     def __init__(self, device: torch.device, steps: int, warmup: int) -> None:
         super().__init__()
         self.device = device
         self.num_steps, self.warmup = steps, warmup
-        self.total = 0.0  # seconds of a step
-        self.parts: list[dict[str, float]] = []  # seconds of the parts of each step, waited for
+        self.total = 0.0  # seconds per step
+        self.parts: list[dict[str, float]] = []  # seconds of the parts of each step, with syncs
         self._done = 0
-        self._began = 0.0  # of the whole steps, then of the step that is split
+        self._began = 0.0  # start of the whole steps, then of the step that is split
         self._started: dict[str, float] = {}
         self._parts: dict[str, float] = defaultdict(float)
 
     @property
     def is_splitting(self) -> bool:
-        """Whether it is the turn of the parts."""
+        """Whether the parts are being measured."""
         return self._done >= self.warmup + self.num_steps
 
     def start(self, action_name: str) -> None:
-        """Notes when a part begins."""
+        """Records the start of a part."""
         if self.is_splitting and self._part(action_name):
             self._started[action_name] = self._now()
 
     def stop(self, action_name: str) -> None:
-        """Adds the part's duration to its step; the end of the batch ends the step."""
+        """Adds the duration of the part to its step; the end of the batch ends the step."""
         part = self._part(action_name)
         if action_name in self._started:
             self._parts[str(part)] += self._now() - self._started.pop(action_name)
@@ -76,7 +76,7 @@ class StepTimes(Profiler):
 
     def _split(self) -> None:
         now, parts = self._now(), self._parts
-        # Lightning runs forward and backward from within the optimizer's step.
+        # Lightning runs forward and backward inside the optimizer's step.
         optimizer = parts["optimizer"] - parts["forward"] - parts["backward"]
         known = parts["data"] + parts["optimizer"]
         self.parts.append(
@@ -104,18 +104,18 @@ class StepTimes(Profiler):
 
 
 def time_steps(config: Config, steps: int, warmup: int = 3) -> dict[str, float]:
-    """Trains a few steps as `segbench.train` does, loaders, callbacks and loggers included.
+    """Trains a few steps as `segbench.train` does, including loaders, callbacks and loggers.
 
     Args:
-        config: resolved config of `segbench.train`; what it writes goes to a temporary folder.
-        steps: steps that are timed as a whole, and as many by part.
-        warmup: steps before them that are not, at least 1.
+        config: resolved config of `segbench.train`; output goes to a temporary folder.
+        steps: number of steps timed as a whole, and again by part.
+        warmup: untimed steps before them, at least 1.
 
     Returns:
         Median milliseconds of a step in `data` (waiting for the loader, copying to the device),
-        `forward` (normalizing, network, loss), `backward`, `optimizer`, `logging` (the rest:
-        callbacks, loggers, Lightning), each with the device waited for, and of whole steps without
-        any waiting the mean milliseconds, `total`.
+        `forward` (normalization, model, loss), `backward`, `optimizer`, `logging` (the rest:
+        callbacks, loggers, Lightning), each with device syncs; and `total`, the mean milliseconds
+        of whole steps without syncs.
     """
     quiet_libraries()
     limit = 2 * steps + warmup

@@ -1,4 +1,4 @@
-"""The LightningModule: what happens in a training step, a validation step and a test."""
+"""The LightningModule: training, validation and test steps."""
 
 from __future__ import annotations
 
@@ -23,29 +23,30 @@ from segbench.metrics.boundary import BoundaryPerImage
 from segbench.metrics.confusion import ConfusionPerImage
 from segbench.metrics.scores import scores
 from segbench.training.finite import CAUSES, LossWatch, check_weights
+from segbench.training.loss_terms import loss_terms, outputs_of
 
 Batch = dict[str, Any]
 
 
 class SegmentationTask(pl.LightningModule):
-    """Trains a network and scores it at the original resolution of the masks.
+    """Trains a model and scores it at the original resolution of the masks.
 
     Args:
         model: `image [N, 3, H, W] -> logits [N, C, H, W]`; with `forward_with_aux` if it has
             auxiliary heads, and with `aux_terms` if they have losses of their own.
         loss: `(logits, mask) -> scalar`; with `terms` if it is a sum.
         classes: the class set.
-        predictor: predicts the label maps of the test set, from the same `model`.
-        make_optimizer: builds the optimizer of a network.
+        predictor: predicts the label maps of the test set, with the same `model`.
+        make_optimizer: builds the optimizer of a model.
         make_scheduler: builds the schedule from the optimizer and the number of steps.
         image_names: for each split, the names of its images by index.
-        seed: of the run.
-        channels_last: memory format of network and images.
-        log_every: curves of the training step are logged every so many steps.
-        checkpoint_meta: what the checkpoint carries besides the weights; plain types.
+        seed: seed of the run.
+        channels_last: memory format of model and images.
+        log_every: number of steps between logged values of the training step.
+        checkpoint_meta: metadata in the checkpoint besides the weights; plain types.
 
     Attributes:
-        tested: after a test, as `counts`, and boundaries int64 `[N, 2, C]`; None before.
+        tested: after a test, as `counts`, plus boundaries int64 `[N, 2, C]`; None before.
     """
 
     model: Any
@@ -88,41 +89,29 @@ class SegmentationTask(pl.LightningModule):
         self._finite = FiniteLogits()
 
     def normalize(self, image: Tensor) -> Tensor:
-        """uint8 `[N, 3, H, W]` -> float32, normalized, in the memory format of the network."""
+        """uint8 `[N, 3, H, W]` -> float32, normalized, in the memory format of the model."""
         return self.predictor.normalize(image.to(memory_format=self.memory_format))
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Starts the random numbers of each epoch from (seed, epoch, rank) alone.
+        """Seeds the random numbers of each epoch from (seed, epoch, rank) alone.
 
-        Whatever a network draws (dropout) is then the same after a resume.
+        Random operations of a model (dropout) are then the same after a resume.
         """
         if batch_idx == 0:
             key = (self.seed, self.current_epoch, self.global_rank)
             torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """One step; logs each term of the loss."""
+        """Runs one step; logs each term of the loss."""
         image, mask = self.normalize(batch["image"]), batch["mask"]
-        terms: dict[str, Tensor] = {}
-        if getattr(self.model, "aux_weight", 0):
-            logits, auxiliary = self.model.forward_with_aux(image)
-            if hasattr(self.model, "aux_terms"):
-                ignored = self.classes.ignore_index
-                terms |= self.model.aux_terms(logits, auxiliary, mask, self.loss, ignored)
-            else:
-                aux = sum(self.loss(aux_logits, mask) for aux_logits in auxiliary)
-                terms["aux"] = self.model.aux_weight * aux
-        else:
-            logits = self.model(image)
-        if hasattr(self.loss, "terms"):
-            terms |= self.loss.terms(logits, mask)
-        else:
-            terms["main"] = self.loss(logits, mask)
+        logits, auxiliary = outputs_of(self.model, image)
+        ignored = self.classes.ignore_index
+        terms = loss_terms(self.model, self.loss, logits, auxiliary, mask, ignored)
         loss = torch.stack(list(terms.values())).sum()
         if self._losses is None:
             self._losses = LossWatch(Path(self.trainer.default_root_dir))
         self._losses.add(loss.detach(), self.global_step, batch)
-        # Lightning writes at these steps; the last ones are for the row of the epoch.
+        # Lightning logs at these steps; the last ones are needed for the row of the epoch.
         is_last = self.trainer.is_last_batch or self.global_step + 1 == self.trainer.max_steps
         if (self.global_step + 1) % self.log_every == 0 or is_last:
             self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(mask))
@@ -133,21 +122,21 @@ class SegmentationTask(pl.LightningModule):
         return loss
 
     def check_finite(self) -> None:
-        """Waits for the losses of all steps so far.
+        """Waits for the losses of all steps so far and checks them.
 
         Raises:
             NonFiniteLossError: one was NaN or infinite.
         """
         if self._losses is not None:
-            self._losses.look(wait=True)
+            self._losses.check(wait=True)
 
     def check_end(self) -> None:
-        """Also looks at the weights: after the last step comes no loss. Raises likewise."""
+        """Also checks the weights, because no loss follows the last step; same errors."""
         self.check_finite()
         check_weights(self.model, self.trainer.global_step)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        """Counts a batch, seen in one piece, logs the loss; returns the label maps as `pred`."""
+        """Predicts whole images, counts them, logs the loss; returns label maps as `pred`."""
         predictions: list[Tensor] = []
         for image, mask, index, names in _parts(batch):
             logits = self.model(self.normalize(image))
@@ -163,7 +152,7 @@ class SegmentationTask(pl.LightningModule):
         return {"pred": predictions}
 
     def test_step(self, batch: Batch, batch_idx: int) -> dict[str, Any]:
-        """Counts a batch, predicted as `inference` says; returns the label maps as `pred`."""
+        """Predicts as `inference` is configured, counts; returns the label maps as `pred`."""
         predictions: list[Tensor] = []
         for image, mask, index, names in _parts(batch):
             image = image.to(memory_format=self.memory_format)
@@ -179,7 +168,7 @@ class SegmentationTask(pl.LightningModule):
 
         Raises:
             NonFiniteLossError: a loss was NaN or infinite.
-            NonFiniteLogitsError: so were logits, and the labels mean nothing.
+            NonFiniteLogitsError: logits were NaN or infinite, so that the labels are meaningless.
         """
         self.check_finite()
         self._finite.check()
@@ -192,7 +181,7 @@ class SegmentationTask(pl.LightningModule):
         self._val_epoch = self.current_epoch
 
     def on_train_epoch_end(self) -> None:
-        """Checks what the epoch left and moves a plateau schedule, before a checkpoint is written.
+        """Checks loss and weights and steps a plateau schedule, before a checkpoint is written.
 
         Raises:
             NonFiniteLossError: a loss or a weight is NaN or infinite.
@@ -208,13 +197,13 @@ class SegmentationTask(pl.LightningModule):
         return self._val_epoch == self.current_epoch
 
     def on_test_epoch_end(self) -> None:
-        """Logs the scores of the test set, and keeps its counts as `tested`.
+        """Logs the scores of the test set, and stores its counts as `tested`.
 
-        All that ranks share is gathered here: later the metrics have left the GPU, and NCCL gathers
-        nothing from the host.
+        Everything that ranks share is gathered here: afterwards the metrics are moved from the GPU
+        to the host, where NCCL cannot gather.
 
         Raises:
-            NonFiniteLogitsError: logits were not finite, and the labels mean nothing.
+            NonFiniteLogitsError: logits were NaN or infinite, so that the labels are meaningless.
         """
         self._finite.check()
         self._log_scores("test")
@@ -236,16 +225,16 @@ class SegmentationTask(pl.LightningModule):
                 self.log(f"{split}/IoU/{name}", value, rank_zero_only=True)
 
     def on_validation_epoch_start(self) -> None:
-        """Forgets the counts of the epoch before."""
+        """Resets the counts of the previous epoch."""
         self.confusion["val"].reset()
 
     def on_test_epoch_start(self) -> None:
-        """Forgets the counts of an earlier test."""
+        """Resets the counts of an earlier test."""
         self.confusion["test"].reset()
         self.boundary.reset()
 
     def configure_optimizers(self) -> Any:
-        """Optimizer, and a schedule that moves every step (or every epoch, if on plateaus)."""
+        """Optimizer, and a schedule per step (or per epoch, for plateaus)."""
         steps, wanted = int(self.trainer.estimated_stepping_batches), self.trainer.max_steps
         if self.trainer.max_epochs and steps < wanted:
             raise ConfigError(
@@ -255,7 +244,7 @@ class SegmentationTask(pl.LightningModule):
         optimizer = self.make_optimizer(self.model)
         scheduler = self.make_scheduler(optimizer, steps)
         if isinstance(scheduler, ReduceLROnPlateau):
-            # Lightning would move it after the checkpoint is written: see `on_train_epoch_end`.
+            # Lightning would step it after the checkpoint is written: see `on_train_epoch_end`.
             schedule = {
                 "scheduler": scheduler,
                 "interval": "epoch",
@@ -267,7 +256,7 @@ class SegmentationTask(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Makes the checkpoint self-contained, and leaves only the network among the weights."""
+        """Makes the checkpoint self-contained, and keeps only the model among the weights."""
         checkpoint["state_dict"] = {
             key: value
             for key, value in checkpoint["state_dict"].items()
@@ -277,12 +266,12 @@ class SegmentationTask(pl.LightningModule):
         checkpoint["segbench"] = {**self.checkpoint_meta, "scores": found}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Takes up the latest scores."""
+        """Restores the latest scores."""
         self.latest_scores = dict(checkpoint["segbench"].get("scores", {}))
 
 
 def _parts(batch: Batch) -> Iterator[tuple[Tensor, Tensor, Tensor, Sequence[str]]]:
-    """Image, mask, index and names of a batch: at once, or one by one where sizes differ."""
+    """Image, mask, index and names of a batch: all together, or one by one if sizes differ."""
     keys = ("image", "mask", "index", "name")
     if isinstance(batch["image"], Tensor) and isinstance(batch["mask"], Tensor):
         yield tuple(batch[key] for key in keys)  # type: ignore[misc]

@@ -1,4 +1,4 @@
-"""`train.log`: what the terminal showed of a run, with warnings, and tracebacks of failures."""
+"""`train.log`: the terminal output of a run, with warnings, and tracebacks of failures."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import Any, TextIO
 
 
 class Tee:
-    """A stream of the terminal whose lines also go to a log.
+    """A terminal stream whose lines also go to a log.
 
-    Of a line that is drawn over again and again, such as a progress bar, the log gets the last
-    state. A log that cannot be written, on a full disk say, ends nothing.
+    If a line is redrawn again and again, such as a progress bar, the log gets its last state.
+    Errors while writing the log, for example on a full disk, are ignored.
 
     Args:
-        stream: of the terminal.
-        log: opened for appending.
+        stream: the terminal stream.
+        log: the log, opened for appending.
     """
 
     def __init__(self, stream: TextIO, log: TextIO) -> None:
@@ -28,7 +28,7 @@ class Tee:
         self._line = ""
 
     def write(self, text: str) -> int:
-        """Writes to both; to the log, whole lines."""
+        """Writes to both; to the log, only whole lines."""
         written = self.stream.write(text)
         *lines, self._line = (self._line + text).split("\n")
         with suppress(OSError, ValueError):  # ValueError: the log is closed
@@ -44,19 +44,19 @@ class Tee:
             self._log.flush()
 
     def end(self) -> None:
-        """Writes the line that has no end yet to the log."""
+        """Writes an unfinished line to the log."""
         with suppress(OSError, ValueError):
             self._log.write(f"{self._line.rpartition(chr(13))[2]}\n" if self._line else "")
 
     def __getattr__(self, name: str) -> Any:
-        """Whatever else is asked for is answered by the terminal's stream."""
+        """Delegates everything else to the terminal stream."""
         return getattr(self.stream, name)
 
 
 @contextmanager
 def logged_to(file: Path) -> Iterator[None]:
-    """Appends to `file` what is shown while the block runs."""
-    file.parent.mkdir(parents=True, exist_ok=True)  # another process may be the first, and slower
+    """Appends the terminal output of the block to `file`."""
+    file.parent.mkdir(parents=True, exist_ok=True)  # the first process may be slower
     before = sys.stdout, sys.stderr
     with file.open("a", encoding="utf-8", errors="backslashreplace", buffering=1) as log:
         tees = tuple(Tee(stream, log) for stream in before)
@@ -78,19 +78,19 @@ def logged_to(file: Path) -> Iterator[None]:
 
 
 def _has_own_handler(record: logging.LogRecord) -> bool:
-    """Whether a verb has given the logger of the package a handler, which shows the record too."""
+    """Whether a verb has given the package logger a handler, which already shows the record."""
     return record.name.split(".")[0] == "segbench" and bool(logging.getLogger("segbench").handlers)
 
 
 def log_traceback(file: Path, error: BaseException, process: str) -> None:
-    """Appends where an error of a process came from; the terminal may show only what it says."""
+    """Appends the traceback of an error; the terminal may show only its message."""
     text = "".join(traceback.format_exception(error))
     with suppress(OSError), file.open("a", encoding="utf-8", errors="backslashreplace") as log:
         log.write(f"{process}: {text}" if process else text)
 
 
 def _redirect(tees: dict[TextIO, Any]) -> list[tuple[logging.StreamHandler[Any], TextIO]]:
-    """Leads handlers that were made before to the tees; returns them with their own streams."""
+    """Redirects existing handlers to the tees; returns them with their original streams."""
     loggers = [logging.getLogger(), *map(logging.getLogger, logging.root.manager.loggerDict)]
     moved = []
     for logger in loggers:

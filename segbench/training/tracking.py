@@ -1,4 +1,4 @@
-"""Weights & Biases: one run per job, offline unless logged in, resumed, always finished."""
+"""Weights & Biases: one run per job, offline unless logged in, resumable, always finished."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import Config
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError
-from segbench.storage import write_text
+from segbench.system.storage import write_text
 
-LONGEST_TAG = 64  # W&B takes no longer one
+LONGEST_TAG = 64  # limit of W&B
 
 
 def is_disabled(node: Mapping[str, Any]) -> bool:
-    """Whether a logger is W&B's and the environment switches W&B off."""
+    """Whether a logger is W&B's and the environment disables W&B."""
     off = os.environ.get("WANDB_MODE") == "disabled" or "WANDB_DISABLED" in os.environ
     return off and str(node["_target_"]).endswith("WandbLogger")
 
 
 def wandb_arguments(node: Mapping[str, Any], run: RunDirectory) -> Config:
-    """What a W&B logger needs besides its config: its id, whether it is offline, fitting tags.
+    """The arguments of a W&B logger beyond its config: id, offline mode, tags within W&B's limit.
 
-    The id is drawn once and kept in the run directory, so that a resumed run goes on in W&B too.
+    The id is drawn once and stored in the run directory, so that a resumed run continues there.
     """
     if not str(node["_target_"]).endswith("WandbLogger"):
         return {}
@@ -59,7 +59,7 @@ def _logged_in() -> bool:
 
     try:
         return wandb.login(prompt=False)
-    except Exception as error:  # a key that its server refuses, or no server
+    except Exception as error:  # the server rejects the key or cannot be reached
         raise ConfigError(
             f"W&B: {str(error) or type(error).__name__}. Set WANDB_MODE=offline to log to the disk "
             "alone, or say logger=csv"
@@ -67,7 +67,7 @@ def _logged_in() -> bool:
 
 
 def finish_wandb(failed: bool) -> None:
-    """Ends the W&B run of this process, if there is one, with the exit code of the job."""
+    """Finishes the W&B run of this process, if there is one, with the exit code of the job."""
     wandb = sys.modules.get("wandb")
     if wandb is not None and wandb.run is not None:
         wandb.finish(exit_code=int(failed))
@@ -76,10 +76,10 @@ def finish_wandb(failed: bool) -> None:
 def log_samples(
     loggers: Sequence[Any], shown: Sequence[dict[str, Any]], classes: ClassSet, step: int
 ) -> None:
-    """Logs panels with mask and pred as overlays that can be switched by class.
+    """Logs panels with mask and pred as overlays that can be toggled by class.
 
     Args:
-        loggers: those of them that are W&B's get the panels.
+        loggers: only the W&B loggers among them are used.
         shown: dicts of `name`, `image` uint8 `[h, w, 3]`, `mask` and `pred` uint8 `[H, W]`.
         classes: gives the names.
         step: optimizer steps so far.

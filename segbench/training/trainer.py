@@ -1,4 +1,4 @@
-"""The Lightning Trainer of a run: loggers, checkpoints and what is shown while it goes on."""
+"""The Lightning Trainer of a run: loggers, checkpoints and output during the run."""
 
 from __future__ import annotations
 
@@ -23,26 +23,26 @@ from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import Config
 from segbench.data.datamodule import SegmentationData
 from segbench.errors import ConfigError
-from segbench.storage import replacing
+from segbench.system.storage import replacing
 from segbench.training.averaging import EMA
 from segbench.training.callbacks import Bar, CudnnSearch, Curves, EpochLines, Samples
 from segbench.training.checkpoints import LastCheckpoint
 from segbench.training.speed import Speed
 from segbench.training.tracking import is_disabled, wandb_arguments
-from segbench.training.validation import LabelsOfVal, check_validated, has_val_score, needed_by
+from segbench.training.validation import RequireValLabels, check_validated, has_val_score, needed_by
 
-# Of arguments for which the Trainer itself sets no limit.
+# Minimum of arguments that the Trainer itself does not check.
 LEAST = {"accumulate_grad_batches": 1, "check_val_every_n_epoch": 1, "gradient_clip_val": 0}
 
 
 class AtomicCheckpointIO(TorchCheckpointIO):
-    """Writes a checkpoint beside its target, then renames it: a kill never leaves half of one.
+    """Writes a checkpoint next to its target, then renames it: a kill leaves no partial file.
 
-    Lightning's own way goes through the temporary directory, and from another file system a move
-    is a copy.
+    Lightning itself writes to the temporary directory, and a move from another file system is a
+    copy.
 
     Attributes:
-        seconds: what writing has taken so far.
+        seconds: total time spent on writing.
     """
 
     def __init__(self) -> None:
@@ -60,9 +60,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
 
 class _KeptAsLightnings(Callback):
-    """Keeps the state under the name of the Lightning callback that a class refines.
+    """Stores the state under the key of the Lightning callback that a class extends.
 
-    So runs begun with Lightning's own are found.
+    Runs started with Lightning's own callback can then be resumed.
     """
 
     @property
@@ -73,10 +73,10 @@ class _KeptAsLightnings(Callback):
 
 
 class MovableCheckpoint(_KeptAsLightnings, ModelCheckpoint):
-    """Goes on in the folder where the run stands now, wherever it stood when it was interrupted.
+    """Continues in the folder where the run is now, wherever it was when it was interrupted.
 
-    Lightning's own forgets the best epoch when the folder has another name. An epoch without a
-    score, because val has no labels, writes nothing.
+    Lightning's own callback forgets the best epoch if the folder has another name. An epoch without
+    a score, because val has no labels, writes nothing.
     """
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -85,7 +85,7 @@ class MovableCheckpoint(_KeptAsLightnings, ModelCheckpoint):
             super().on_train_epoch_end(trainer, pl_module)
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Takes up the state, with its paths led to the folder of today."""
+        """Restores the state, with its paths changed to the current folder."""
         here = Path(self.dirpath or "")
 
         def moved(path: str) -> str:
@@ -100,7 +100,7 @@ class MovableCheckpoint(_KeptAsLightnings, ModelCheckpoint):
 
 
 class StopEarly(_KeptAsLightnings, EarlyStopping):
-    """Lightning's own, but what it has stopped stays stopped when the run is called again."""
+    """Lightning's early stopping, but a stopped run remains stopped when it is started again."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Stops before the first epoch."""
@@ -109,7 +109,7 @@ class StopEarly(_KeptAsLightnings, EarlyStopping):
 
 
 def build_loggers(config: Config, run: RunDirectory) -> list[Logger]:
-    """The loggers of a run, which know its config."""
+    """Builds the loggers of a run and logs its config."""
     loggers = []
     for name, node in (config["logger"] or {}).items():
         if is_disabled(node):
@@ -118,7 +118,7 @@ def build_loggers(config: Config, run: RunDirectory) -> list[Logger]:
         logger = build.instantiate(f"logger.{name}", node, save_dir=str(run.path), **given)
         try:
             logger.log_hyperparams(config)
-        except Exception as error:  # W&B starts here: its settings, its server, its disk
+        except Exception as error:  # W&B starts here, with its settings, its server and its disk
             raise ConfigError(f"logger.{name} does not start: {error}") from error
         loggers.append(logger)
     return loggers
@@ -127,17 +127,17 @@ def build_loggers(config: Config, run: RunDirectory) -> list[Logger]:
 def build_trainer(
     config: Config, run: RunDirectory, data: SegmentationData, loggers: list[Logger], speed: Speed
 ) -> pl.Trainer:
-    """The Lightning Trainer of a run, with its checkpoints, curves and pictures.
+    """Builds the Lightning Trainer of a run, with its checkpoints, curves and image sheets.
 
     Args:
         config: the resolved config of `segbench.train`.
-        run: where everything goes.
-        data: says how many images are validated.
+        run: the run directory for all output.
+        data: gives the number of validation images.
         loggers: from `build_loggers`.
-        speed: takes the time.
+        speed: callback that measures times.
 
     Raises:
-        ConfigError: batch norm is to be synchronized on CPUs, which torch cannot.
+        ConfigError: sync_batchnorm on CPUs, which torch does not support.
     """
     accelerator = config["trainer"]["accelerator"]
     if config["trainer"].get("sync_batchnorm") and build.on_cpu(accelerator):
@@ -160,16 +160,16 @@ def build_trainer(
             enable_model_summary=False,
             log_every_n_steps=config["log_every"],
         )
-    except MisconfigurationException as error:  # how Lightning refuses arguments
+    except MisconfigurationException as error:  # Lightning's error for invalid arguments
         raise ConfigError(f"trainer: {error}") from None
     return trainer
 
 
 def check_possible(config: Config) -> None:
-    """Raises ConfigError for what would end otherwise than asked, before anything is loaded.
+    """Raises ConfigError for settings that cannot work, before anything is loaded.
 
-    That is numbers without sense, a selection, stop or schedule by validation without one, and fp16
-    on a CPU.
+    These are invalid numbers; selection, early stopping or a schedule that needs validation without
+    one; and fp16 on a CPU.
     """
     trainer = config["trainer"]
     if config["precision"] == "16-mixed" and build.on_cpu(trainer["accelerator"]):
@@ -199,9 +199,9 @@ def _callbacks(
     positions = _spread(config["samples"], _num_evaluated(config, data))
     callbacks: list[Callback] = [
         speed,
-        LabelsOfVal(needed_by(config)),
+        RequireValLabels(needed_by(config)),
         Samples(run.samples, data.classes, positions, config["samples_every"]),
-        # Written when the epoch is over, so that a resume starts with a whole one.
+        # Saved at the end of the epoch, so that a resume starts with a new one.
         MovableCheckpoint(
             run.checkpoints,
             filename="best",
@@ -222,13 +222,13 @@ def _callbacks(
     if config["trainer"]["enable_progress_bar"]:
         callbacks.append(Bar(config["log_every"]) if sys.stdout.isatty() else EpochLines())
     callbacks += _own_callbacks(config)
-    # Last, so that it holds the final state of the others.
+    # Last, so that it contains the final state of the others.
     callbacks.append(LastCheckpoint(run.last_checkpoint, config["checkpoint_every"]))
     return callbacks
 
 
 def _own_callbacks(config: Config) -> list[Callback]:
-    """Those that the config names, such as Lightning's own."""
+    """The callbacks that the config names, such as Lightning's own."""
     found = []
     for name, node in (config["callbacks"] or {}).items():
         callback = build.instantiate(f"callbacks.{name}", node)
@@ -239,11 +239,11 @@ def _own_callbacks(config: Config) -> list[Callback]:
 
 
 def _num_evaluated(config: Config, data: SegmentationData) -> int:
-    """Number of validation images that an epoch sees."""
+    """Number of validation images evaluated per epoch."""
     limit, num_val = config["trainer"]["limit_val_batches"], len(data.records("val"))
     if limit is None:
         return num_val
-    batch_size = data.eval_batch_size or 1  # at least: the device that decides is not known yet
+    batch_size = data.eval_batch_size or 1  # at least; the device is not known yet
     batches = limit if isinstance(limit, int) else limit * num_val / batch_size
     return min(num_val, max(1, int(batches * batch_size)))
 

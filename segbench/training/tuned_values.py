@@ -1,7 +1,7 @@
-"""From the trials of a tuning to one config file per model, which a comparison includes.
+"""Turns the trials of a tuning into one config file per model, which a comparison includes.
 
 runs/STUDY/MODEL-DATA/TRIAL/     one run per trial, scored on val
-runs/STUDY/tuned/MODEL.yaml      the values of the best trial, and how many were spent
+runs/STUDY/tuned/MODEL.yaml      the values of the best trial, and the number of trials
 """
 
 from __future__ import annotations
@@ -15,17 +15,17 @@ import yaml
 from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.errors import ResultError
-from segbench.storage import write_text
+from segbench.system.storage import write_text
 
 
 def write_tuned(folder: Path, choices: Mapping[str, str | None]) -> int:
-    """Writes and prints what the tuning of one model has found.
+    """Writes and prints the result of tuning one model.
 
-    Every finished trial in the folder counts as spent, those of earlier calls too.
+    Every finished trial in the folder counts, including those of earlier calls.
 
     Args:
         folder: `runs/STUDY/MODEL-DATA`, with the trials and the record of Hydra's Optuna sweeper.
-        choices: the option of each config group; `model` names the file.
+        choices: the option of each config group; `model` is the name of the file.
 
     Returns:
         The exit code, 1 if no trial has finished.

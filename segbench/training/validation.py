@@ -1,4 +1,4 @@
-"""What needs the scores of val: refused early where there will be none."""
+"""Refuses options that need the scores of val, if there will be none."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from segbench.errors import ConfigError, DataError
 
 
 def needed_by(config: Config) -> list[str]:
-    """The options of a training that cannot do without val/mIoU."""
+    """The options of a training that need val/mIoU."""
     found = ["selection=best"] if config["selection"] == "best" else []
-    if config["trainer"]["max_epochs"] != 0:  # else nothing is trained
+    if config["trainer"]["max_epochs"] != 0:  # otherwise nothing is trained
         found += ["early_stopping"] if config["early_stopping"] is not None else []
         is_plateau = config["scheduler"]["_target_"].endswith(".plateau")
         found += ["scheduler=plateau"] if is_plateau else []
@@ -21,7 +21,7 @@ def needed_by(config: Config) -> list[str]:
 
 
 def check_validated(config: Config) -> None:
-    """Raises ConfigError if something needs the scores of val, and nothing is validated."""
+    """Raises ConfigError if an option needs the scores of val but nothing is validated."""
     trainer = config["trainer"]
     epochs, every = trainer["max_epochs"], trainer["check_val_every_n_epoch"]
     is_too_short = epochs is not None and 0 <= epochs < (every or 1)
@@ -38,23 +38,23 @@ def check_validated(config: Config) -> None:
 
 
 def has_val_score(pl_module: pl.LightningModule) -> bool:
-    """Whether the last validation of a `SegmentationTask` saw labels; on all ranks the same."""
+    """Whether the last validation of a `SegmentationTask` had labels; the same on all ranks."""
     found: Any = pl_module.latest_scores
     return found.get("val", {}).get("mIoU") is not None
 
 
-class LabelsOfVal(pl.Callback):
-    """Ends a training at its first validation if that saw no labels, and something needs them.
+class RequireValLabels(pl.Callback):
+    """Ends a training at its first validation if that has no labels but an option needs them.
 
     Args:
-        wanted: what does, as `needed_by` names it.
+        wanted: the options, as from `needed_by`.
     """
 
     def __init__(self, wanted: list[str]) -> None:
         self.wanted = wanted
 
     def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Looks whether there is a score; all ranks see the same.
+        """Checks whether there is a score, with the same outcome on all ranks.
 
         Raises:
             DataError: there is none.

@@ -1,10 +1,11 @@
-"""Parts from configs, and what is said where one does not fit."""
+"""Components built from configs, and the errors if one does not fit."""
 
 from __future__ import annotations
 
 import pytest
 
 from segbench.artifacts import build
+from segbench.artifacts.offline import offline
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError, DataError
 
@@ -14,18 +15,18 @@ CLASSES = ClassSet(names=("a", "b", "c"), colors=((1, 0, 0), (2, 0, 0), (3, 0, 0
 
 
 def missing() -> None:
-    """A target that needs what is not installed."""
+    """A target that needs a package that is not installed."""
     raise ModuleNotFoundError("No module named 'no_such_package'")
 
 
-def test_a_missing_package_is_told_without_a_traceback() -> None:
+def test_a_missing_package_is_reported_without_a_traceback() -> None:
     with pytest.raises(ConfigError, match=r"logger.mine: No module named 'no_such_package'"):
         build.instantiate("logger.mine", {"_target_": f"{__name__}.missing"})
 
 
 def test_pretrained_weights_are_not_looked_for_when_a_checkpoint_is_loaded() -> None:
     node = {"_target_": "x", "encoder_weights": "imagenet", "depth": 2}
-    assert build.offline(node) == {"_target_": "x", "encoder_weights": None, "depth": 2}
+    assert offline(node) == {"_target_": "x", "encoder_weights": None, "depth": 2}
 
 
 def test_an_unknown_argument_is_explained() -> None:
@@ -83,7 +84,7 @@ def test_class_weights_by_name_are_filled_in() -> None:
     assert loss.class_weights.tolist() == [1.0, 2.0, 3.0]
 
 
-def test_class_weights_of_another_number_of_classes_are_told_before_the_training() -> None:
+def test_class_weights_of_another_number_of_classes_are_refused_before_training() -> None:
     both = {"_target_": "x", "losses": {"ce": {**CE, "class_weights": [1.0, 2.0]}}}
     message = r"loss.losses.ce.class_weights: 2 weights for 3 classes; .* order a, b, c"
     with pytest.raises(ConfigError, match=message):

@@ -1,4 +1,4 @@
-"""Checkpoints, which may come from strangers: read without running any code."""
+"""Checkpoints, which may come from untrusted sources: read without running any code."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ executed: list[str] = []
 
 
 def run_code(**arguments: Any) -> nn.Module:
-    """What a stranger would like to be called."""
+    """Code that an attacker would want to be called."""
     executed.append("run_code")
     return nn.Conv2d(3, 3, 1)
 
@@ -55,7 +55,7 @@ def _checkpoint(file: Path, model: dict[str, Any] = UNET, **meta: Any) -> Path:
     return file
 
 
-def test_a_network_comes_out_of_a_checkpoint_as_it_went_in(tmp_path: Path) -> None:
+def test_a_model_survives_a_checkpoint_unchanged(tmp_path: Path) -> None:
     file = _checkpoint(tmp_path / "best.ckpt")
     model, meta = checkpoint.load_checkpoint(file)
     assert not model.training

@@ -1,4 +1,4 @@
-"""The table of differences speaks of every config key, and says what a resume may change."""
+"""The table of differences covers every config key, and defines what a resume may change."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def test_every_top_level_key_has_a_rule() -> None:
 
 
 def test_every_loader_option_loads_or_changes_the_training_images() -> None:
-    """A new option of the loaders counts as augmentation until the table says otherwise."""
+    """A new option of the loaders counts as augmentation unless the table says otherwise."""
     changing = {"crop_size", "scale_range", "cat_max_ratio", "class_uniform", "hflip",
                 "color_jitter", "blur", "noise", "cutout", "mean", "std"}  # fmt: skip
     options = set(signature(SegmentationData).parameters) - {"source", "seed"}
@@ -33,7 +33,7 @@ def test_every_default_of_the_trainer_has_a_rule() -> None:
     assert all(rule_of(f"trainer.{key}") for key in trainer)
 
 
-def test_rules_are_whole() -> None:
+def test_rules_are_complete() -> None:
     names = [rule.name for rule in RULES]
     keys = [key for rule in RULES for key in rule.keys]
     assert len(set(names)) == len(names)

@@ -1,4 +1,4 @@
-"""The card is Markdown that shows names and runs nothing."""
+"""The model card is Markdown that displays names literally."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from segbench.artifacts.model_card import card
 NASTY = ["<script>alert(1)</script>", "a|b", "[x](javascript:y)", "`code`", "\x1b[31m"]
 
 
-def test_names_are_neither_html_nor_links_nor_cells(tmp_path: Path) -> None:
+def test_names_are_not_html_links_or_cells(tmp_path: Path) -> None:
     file = tmp_path / "my <b> model;x.ckpt"
     file.write_bytes(b"")
     found = {"mIoU": 0.5, "mDice": 0.6, "IoU": dict.fromkeys(NASTY, 0.1)}

@@ -1,4 +1,4 @@
-"""Where a number comes from: the machine that did the work, the commit of the code that ran."""
+"""Provenance: the machine that did the work, and the commit of the code."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ HASH = "0123456789abcdef0123456789abcdef01234567"
     [("cpu", 1, "Example CPU, 1 thread"), ("cuda:1", 1, "Example GPU"),
      ("cuda:0", 2, "2 x Example GPU")],
 )  # fmt: skip
-def test_devices_that_did_nothing_are_not_named(
+def test_unused_devices_are_not_named(
     device: str, count: int, named: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
@@ -32,7 +32,7 @@ def test_devices_that_did_nothing_are_not_named(
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a copy of the package that is no checkout."""
+    """The folder of a copy of the package that is not a checkout."""
     folder = tmp_path / "segbench"
     folder.mkdir()
     monkeypatch.setattr(provenance, "PACKAGE", folder)
@@ -42,9 +42,9 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.mark.parametrize(
     ("text", "found"),
     [
-        (f"{HASH} clean\n", (HASH, False)),  # by a build
+        (f"{HASH} clean\n", (HASH, False)),  # from a build
         (f"{HASH} dirty\n", (HASH, True)),
-        (f"{HASH}\n", (HASH, None)),  # by git archive; nobody knows what happened since
+        (f"{HASH}\n", (HASH, None)),  # from git archive; later changes are unknown
         ("$Format:%H$\n", (None, None)),  # a copied tree
         ("", (None, None)),
         ("main clean", (None, None)),
@@ -77,7 +77,7 @@ def test_the_commit_is_what_pip_installed(
     assert commit() == (None, None), "another copy than the installed one is running"
 
 
-def test_what_is_not_known_of_a_commit_is_said() -> None:
+def test_unknown_facts_about_a_commit_are_stated() -> None:
     assert commit_in_words({"commit": None, "dirty": None}) == "unknown commit"
     assert commit_in_words({"commit": HASH, "dirty": False}) == "commit 012345678"
     assert commit_in_words({"commit": HASH, "dirty": None}) == "commit 012345678, changes unknown"

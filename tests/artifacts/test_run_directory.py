@@ -1,4 +1,4 @@
-"""A run directory is never found half-written, and belongs to one process at a time."""
+"""A run directory never contains partial files, and is locked by one process at a time."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_damaged_result_is_one_sentence(run: RunDirectory, content: bytes) -> 
     assert "\n" not in str(caught.value)
 
 
-def test_a_folder_is_no_result(run: RunDirectory) -> None:
+def test_a_folder_is_not_a_result(run: RunDirectory) -> None:
     run.result_file.mkdir(parents=True)
     with pytest.raises(ResultError, match="Is a directory"):
         run.read_result()
@@ -82,7 +82,7 @@ def test_a_run_belongs_to_one_process_at_a_time(run: RunDirectory) -> None:
         assert third
 
 
-def test_a_killed_process_lets_go_of_its_run(run: RunDirectory) -> None:
+def test_a_killed_process_releases_its_run(run: RunDirectory) -> None:
     code = (
         "import sys, time\n"
         "from segbench.artifacts.run_directory import RunDirectory\n"
@@ -141,7 +141,7 @@ def test_clear_removes_nothing_from_a_folder_that_is_not_one_run(
     assert {name: (tmp_path / name).read_text() for name in files} == files
 
 
-def test_clear_takes_a_run_whose_result_was_lost(run: RunDirectory) -> None:
+def test_clear_removes_a_run_whose_result_was_lost(run: RunDirectory) -> None:
     run.path.mkdir(parents=True)
     run.clear()  # empty
     run.log_file.write_text("")

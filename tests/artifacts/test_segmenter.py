@@ -1,4 +1,4 @@
-"""One file in, label maps and probabilities out."""
+"""The Python interface: one file in, label maps and probabilities out."""
 
 import subprocess
 import sys
@@ -28,14 +28,14 @@ def test_a_photo_gives_labels_probabilities_and_their_meaning(ckpt, tmp_path):
     assert found.classes.names[3] == "Road"
 
 
-def test_labels_alone_are_the_same_labels(ckpt):
+def test_labels_without_probs_are_the_same_labels(ckpt):
     model = segbench.load(ckpt)
     alone = model.predict(PHOTO, with_probs=False)
     assert alone.probs is None
     assert np.array_equal(alone.labels, model.predict(PHOTO).labels)
 
 
-def test_pictures_are_seen_as_high_as_in_training(make_checkpoint):
+def test_images_are_resized_to_the_height_used_in_training(make_checkpoint):
     file = make_checkpoint(protocol={"resize": [20, 30], "precision": "32-true"})
     assert Segmenter(file).seen_size((40, 60)) == (20, 30)
     assert Segmenter(file).seen_size((40, 100)) == (20, 50)
@@ -54,14 +54,14 @@ def test_single_pixels_and_dropped_classes(ckpt):
     assert found.probs.shape == (10, 1, 1)
 
 
-def test_large_pictures_go_through_windows(ckpt, monkeypatch):
+def test_large_images_are_predicted_in_windows(ckpt, monkeypatch):
     model = Segmenter(ckpt)
     whole = model.predict(PHOTO)
     assert not whole.in_windows
     monkeypatch.setattr(module, "WHOLE_LIMIT", 100)
     windowed = model.predict(PHOTO)
     assert windowed.in_windows
-    assert np.array_equal(windowed.labels, whole.labels)  # one window holds all of it
+    assert np.array_equal(windowed.labels, whole.labels)  # one window covers all of it
     monkeypatch.setattr(module, "PROBS_LIMIT", 100)
     with pytest.raises(DataError, match=r"53x37 pixels is too large .* predict labels only"):
         model.predict(PHOTO)
@@ -71,7 +71,7 @@ def test_large_pictures_go_through_windows(ckpt, monkeypatch):
         mirrored.predict(PHOTO, with_probs=False)
 
 
-def test_the_memory_for_a_large_picture_is_that_of_a_row_of_windows(ckpt, monkeypatch):
+def test_the_memory_for_a_large_image_is_that_of_a_row_of_windows(ckpt, monkeypatch):
     seen = []
 
     def forward(image):

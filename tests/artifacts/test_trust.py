@@ -1,4 +1,4 @@
-"""What may come from a file: plain values, in their place, of the right size."""
+"""What may be built from a file: plain values, in their place, of the right size."""
 
 from __future__ import annotations
 
@@ -14,9 +14,10 @@ import pytest
 import torch
 from torch import nn
 
-from segbench.artifacts import build, trust
+from segbench.artifacts import trust
 from segbench.artifacts.checkpoint import load_checkpoint, read_checkpoint
 from segbench.artifacts.entry import FIELDS, check_entry
+from segbench.artifacts.offline import offline
 from segbench.artifacts.plain import is_component
 from segbench.artifacts.segmenter import Segmenter
 from segbench.data.classes import ClassSet
@@ -30,7 +31,7 @@ HERE = __name__
 
 
 class Block(nn.Module):
-    """A block of one's own, and what it was built with."""
+    """A custom block that records its arguments."""
 
     def __init__(self, width: int = 1, weights: str | None = "imagenet") -> None:
         super().__init__()
@@ -38,7 +39,7 @@ class Block(nn.Module):
 
 
 class Nest(nn.Module):
-    """A model of one's own, of a block of one's own."""
+    """A custom model that contains a custom block."""
 
     def __init__(self, num_classes: int, block: Any, pretrained: bool = True) -> None:
         super().__init__()
@@ -46,11 +47,11 @@ class Nest(nn.Module):
 
 
 class NoModel:
-    """A class that is no model."""
+    """A class that is not a model."""
 
 
 def changed(ckpt: Path, file: Path, path: str, value: Any) -> Path:
-    """The checkpoint with another value in its entry; `...` removes the key."""
+    """The checkpoint with one value of its entry replaced; `...` removes the key."""
     checkpoint = torch.load(ckpt, weights_only=True)
     *parents, last = path.split(".")
     place = checkpoint["segbench"]
@@ -107,7 +108,7 @@ def test_depth_is_bounded() -> None:
         trust.admit("model", {**UNET, "width": node}, "x")
 
 
-def test_ones_own_models_nest_ones_own_blocks_without_downloads() -> None:
+def test_custom_models_nest_custom_blocks_without_downloads() -> None:
     node = {
         "_target_": f"{HERE}.Nest",
         "block": {"_target_": f"{HERE}.Block", "width": 3, "weights": "http://x/y.pth"},
@@ -134,7 +135,7 @@ def test_ones_own_models_nest_ones_own_blocks_without_downloads() -> None:
         ("builtins.eval", ["builtins", ""]),
     ],
 )
-def test_nobody_can_be_talked_into_allowing_more(target: str, allow: list[str]) -> None:
+def test_nothing_else_can_be_allowed(target: str, allow: list[str]) -> None:
     with pytest.raises(ConfigError, match=r"it was not run$"):
         trust.admit("model", {"_target_": target}, "x", allow)
 
@@ -151,7 +152,7 @@ def test_what_a_model_would_load_is_left_out() -> None:
     node = {"encoder_weights": "imagenet", "pretrained": True, "weights_backbone": "V1",
             "checkpoint_path": "/etc/passwd", "url": "http://x", "drop_path": 0.1, "depth": 3,
             "block": {"weights": "x"}}  # fmt: skip
-    assert build.offline(node) == {
+    assert offline(node) == {
         "encoder_weights": None, "pretrained": False, "weights_backbone": None,
         "checkpoint_path": None, "url": None, "drop_path": 0.1, "depth": 3,
         "block": {"weights": None},
@@ -180,7 +181,7 @@ ODD = (..., "\x1b[31m", "text", -1, 10**400, float("nan"), [None], [[]], {"a": [
 
 
 def check_all(entry: dict[str, Any]) -> None:
-    """All checks of an entry that come before anything is built."""
+    """Runs all checks of an entry that come before anything is built."""
     check_entry(entry, "ckpt=x")
     for part in ("model", "data", "inference"):
         trust.admit(part, entry["config"][part], "ckpt=x")
@@ -273,7 +274,7 @@ def test_a_packed_record_is_refused_before_it_is_unpacked(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf")])
-def test_weights_that_are_no_numbers_are_refused(ckpt: Path, tmp_path: Path, value: float) -> None:
+def test_weights_that_are_not_finite_are_refused(ckpt: Path, tmp_path: Path, value: float) -> None:
     checkpoint = torch.load(ckpt, weights_only=True)
     checkpoint["state_dict"]["model.head.bias"][0] = value
     file = tmp_path / "diverged.ckpt"

@@ -1,9 +1,9 @@
-"""Composed configs by the thousand: each is taken, or refused in words, and none is a traceback.
+"""Thousands of composed configs: each is accepted, or refused with a message, never a traceback.
 
     pytest tests/campaigns/test_configs.py -m slow
 
-The seed of a command is in its test: what fails can be repeated. The cheap checks run always, on a
-sample; `make test-all` runs all of them.
+The seed of a command is in its test, so that failures can be repeated. A sample always runs;
+`make test-all` runs all of them.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ SHAPES = ("{key}={value}",) * 12 + ("+{key}={value}", "++{key}={value}", "~{key}
 
 
 def command(seed: int) -> tuple[str, list[str], bool]:
-    """A verb, the words of its command line and whether they are a sweep, drawn by a seed."""
+    """A verb, its command-line arguments and whether they are a sweep, drawn by a seed."""
     draw = random.Random(seed)
     verb = draw.choice([*SCHEMAS, "train", "train"])
     keys = [*SCHEMAS[verb].__dataclass_fields__]
@@ -88,7 +88,7 @@ def command(seed: int) -> tuple[str, list[str], bool]:
 
 
 def outcome(seed: int) -> str:
-    """What becomes of a command: taken or refused.
+    """The outcome of a command: accepted or refused.
 
     Raises:
         Exception: anything but a ConfigError with a message.
@@ -107,7 +107,7 @@ def outcome(seed: int) -> str:
 
 
 def run(seeds: range) -> Counter[str]:
-    """Counts the outcomes; names all commands that end otherwise."""
+    """Counts the outcomes; names all commands with other outcomes."""
     counts: Counter[str] = Counter()
     failures = []
     for seed in seeds:

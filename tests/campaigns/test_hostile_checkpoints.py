@@ -1,10 +1,10 @@
-"""A campaign: hostile checkpoints, made by generation, do nothing.
+"""A campaign: systematically generated hostile checkpoints do nothing.
 
-Every public callable of every module of the package, its own and imported ones, stands once or more
-as a `_target_` in a checkpoint (or in the metadata of an .onnx file), in every place where a
+Every public callable of every module of the package, its own and imported ones, is used at least
+once as a `_target_` in a checkpoint (or in the metadata of an .onnx file), in every place where a
 config can have one: outermost or nested, in an argument, a list, a mapping. The files are loaded as
-the verbs load them. What must come out is one error for people, or one of the three things that a
-checkpoint may build, and nothing may have acted: no socket, no process, nothing written or removed.
+the verbs load them. The outcome must be one error message, or one of the three things that a
+checkpoint may build, without side effects: no socket, no process, nothing written or removed.
 """
 
 from __future__ import annotations
@@ -37,8 +37,8 @@ from segbench.models.unet import UNet
 SEED = 20261126
 IN_CI, IN_ALL = 60, 2000
 LONGEST_MESSAGE = 2000
-SMALL = {"width": 2, "depth": 1}  # of the model, so that a thousand load in a minute
-PLACES = {  # where the node stands in the entry, and what stands around it there
+SMALL = {"width": 2, "depth": 1}  # arguments of the model, so that a thousand load in a minute
+PLACES = {  # where the node is in the entry, and what surrounds it there
     "model": "config.model",
     "data": "config.data",
     "inference": "config.inference",
@@ -59,11 +59,11 @@ FORBIDDEN = re.compile(
 
 
 class ForbiddenError(BaseException):
-    """Raised by the audit hook; no `except Exception` swallows it."""
+    """Raised by the audit hook; not caught by `except Exception`."""
 
 
 class Guard:
-    """An audit hook of Python, which sees every file, process and socket that is opened."""
+    """A Python audit hook, which sees every file, process and socket that is opened."""
 
     def __init__(self) -> None:
         self.armed, self.acts = False, []
@@ -86,13 +86,13 @@ class Guard:
 
 @cache
 def guard() -> Guard:
-    """One for the process: an audit hook cannot be removed."""
+    """One per process, because an audit hook cannot be removed."""
     return Guard()
 
 
 @cache
 def modules() -> list[str]:
-    """Every module of the package; a verb's `__main__` would start it."""
+    """Every module of the package, except `__main__`, which would run a verb."""
     found = pkgutil.walk_packages(segbench.__path__, "segbench.")
     return sorted(module.name for module in found if not module.name.endswith("__main__"))
 
@@ -108,8 +108,8 @@ def cases(count: int, of_modules: int | None = None) -> list[tuple[str, str]]:
     """Pairs of a callable and a place.
 
     Args:
-        count: of pairs; each callable in turn, in places drawn by the seed.
-        of_modules: how many modules, drawn by the seed; None takes all.
+        count: number of pairs; each callable in turn, in places drawn by the seed.
+        of_modules: number of modules, drawn by the seed; None uses all.
     """
     draw = random.Random(SEED)
     chosen = draw.sample(modules(), of_modules) if of_modules else modules()
@@ -119,12 +119,12 @@ def cases(count: int, of_modules: int | None = None) -> list[tuple[str, str]]:
 
 
 def found(target: str) -> Any:
-    """What a target names."""
+    """The object that a target names."""
     return callables_of(target.rpartition(".")[0])[target]
 
 
 def hostile_node(target: str, victim: Path) -> dict[str, Any]:
-    """A config node that calls a target with an argument for each that it needs."""
+    """A config node that calls a target with a value for each required argument."""
     node: dict[str, Any] = {"_target_": target}
     try:
         parameters = inspect.signature(found(target)).parameters.values()
@@ -155,7 +155,7 @@ def with_node(entry: dict[str, Any], place: str, node: Any) -> dict[str, Any]:
 
 
 def allowed(target: str, place: str) -> bool:
-    """Whether a YAML of the place's group names this target, read here in another way."""
+    """Whether a YAML of the place's group names this target; an independent implementation."""
     if place not in ("model", "data", "inference"):
         return False
     texts = [file.read_text() for file in (config_dir() / place).glob("*.yaml")]
@@ -163,18 +163,18 @@ def allowed(target: str, place: str) -> bool:
 
 
 def is_ignored(place: str, as_onnx: bool) -> bool:
-    """Whether nothing is built from a place: an .onnx file has its graph for a model."""
+    """Whether nothing is built from a place: the model of an .onnx file is its graph."""
     return as_onnx and PLACES[place].startswith("config.model")
 
 
 def codes(value: Any) -> set[CodeType]:
-    """The code that runs when a callable of Python is called."""
+    """The code objects that run when a Python callable is called."""
     functions = [value.__init__, value.__new__] if inspect.isclass(value) else [value]
     return {f.__code__ for f in functions if hasattr(f, "__code__")}
 
 
 class Loader:
-    """Loads files as the verbs do, and writes down what happened meanwhile."""
+    """Loads files as the verbs do, and records what happens."""
 
     def __init__(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, good: Path) -> None:
         self.entry = torch.load(good, weights_only=True)["segbench"]
@@ -191,7 +191,7 @@ class Loader:
         monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
     def load(self, entry: dict[str, Any], as_onnx: bool) -> str:
-        """`loaded` or `refused`; any other end is an error of the test."""
+        """`loaded` or `refused`; any other outcome fails the test."""
         self._graph = torch.nn.Conv2d(3, 11, 1)
         self._graph.meta = entry
         file = self.onnx if as_onnx else self.file
@@ -216,8 +216,8 @@ class Loader:
 
 
 def run(chosen: list[tuple[str, str]], loader: Loader) -> Counter[tuple[str, str]]:
-    """Loads a file for each case; counts the ends by place."""
-    usual: set[CodeType] = set()  # what loading and refusing themselves call
+    """Loads a file for each case; counts the outcomes by place."""
+    usual: set[CodeType] = set()  # code that loading and refusing run themselves
     for as_onnx in (False, True):
         assert loader.load(loader.entry, as_onnx) == "loaded"
         usual |= loader.called
@@ -271,7 +271,7 @@ def test_hostile_checkpoints_do_nothing(loader: Loader, capsys: Any) -> None:
 
 
 def test_the_guard_sees_what_a_checkpoint_must_not_do(tmp_path: Path) -> None:
-    """Else the campaign could not fail."""
+    """Otherwise the campaign could not fail."""
     import shutil
     import socket
     import subprocess

@@ -1,4 +1,4 @@
-"""Fabricated studies on disk: run directories as training leaves them, without any training."""
+"""Fabricated studies on disk: run directories as written by training, without any training."""
 
 import csv
 import json
@@ -86,7 +86,7 @@ def record(**changes: Any) -> Result:
 
 
 def write_run(folder: Path, content: dict[str, Any], confusion: np.ndarray, world: World) -> None:
-    """One run directory with curves and a sample sheet."""
+    """Writes one run directory with curves and a sample sheet."""
     run = RunDirectory(folder)
     groups = world.names()
     run.write_confusion([f"{g}/{i:04d}" for i, g in enumerate(groups)], groups, confusion)
@@ -119,7 +119,7 @@ def write_study(
     world: World = WORLD,
     data: str = "streets",
 ) -> Path:
-    """`runs/STUDY` with one model per skill; a larger skill is a better model."""
+    """Writes `runs/STUDY` with one model per skill; a larger skill is a better model."""
     rng = np.random.default_rng(0)
     world_classes = len(NAMES)
     assert world.classes == world_classes

@@ -1,10 +1,9 @@
 """Simulated studies with a known truth: models, seeds, drives, and correlated frames.
 
-A frame has a scene (how many pixels each class has, how hard it is) that drifts slowly through its
-drive; all runs see the same scenes. A run has its own skill per class (the seed effect) and its own
-luck on each scene, which drifts too. A model may have a taste for some scenes that all its seeds
-share; on endlessly many frames it evens out. With `drive_sd > 0` each drive is harder or easier as
-a whole.
+A frame has a scene (pixels per class and difficulty) that drifts slowly along its drive; all runs
+see the same scenes. A run has its own skill per class (the seed effect) and its own luck on each
+scene, which drifts, too. A model may be better on some scenes for all its seeds; over infinitely
+many frames this averages out. With `drive_sd > 0` each drive is harder or easier as a whole.
 """
 
 from dataclasses import dataclass, replace
@@ -19,7 +18,7 @@ PIXELS = 10_000
 
 @dataclass(frozen=True)
 class World:
-    """What a simulated experiment looks like. Standard deviations are in logits of the recall."""
+    """Parameters of a simulated experiment. Standard deviations are in logits of the recall."""
 
     groups: int = 5
     frames: int = 60
@@ -70,7 +69,7 @@ class World:
 
     @cache  # noqa: B019 - a handful of frozen worlds per session
     def truth(self, skill: float = 0.0, runs: int = 80) -> float:
-        """The mIoU of the average run on endlessly many frames (by simulation)."""
+        """The mIoU of the average run on infinitely many frames (by simulation)."""
         many = replace(self, groups=200)
         rng = np.random.default_rng(12345)
         scores = []

@@ -44,7 +44,7 @@ CHANGES = {
 
 @pytest.fixture
 def study(tmp_path):
-    """Two models of one run each that differ in nothing."""
+    """Two models with one run each and no differences."""
     path = write_study(tmp_path, {"custom": 0.0, "unet": 0.0}, seeds=1)
     for folder in path.glob("*/seed0"):
         edit(folder, "params", 1_000_000)
@@ -104,7 +104,7 @@ def test_what_the_study_varies_is_its_subject_and_no_doubt(study):
     [("num_workers", 7), ("workers", "thread"), ("cache_limit_gb", 5.0), ("root", "/elsewhere"),
      ("frames_on_device", False), ("eval_batch_size", 4)],
 )  # fmt: skip
-def test_loading_options_are_no_difference(study, option, value):
+def test_loading_options_are_not_a_difference(study, option, value):
     change(study, f"config.data.{option}", value)
     assert found(study) == []
 

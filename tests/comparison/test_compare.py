@@ -51,7 +51,7 @@ def test_strict_fails_where_the_audit_finds_more_than_notes(runs):
     assert compare(config(runs, strict=True)) == 1
 
 
-# what no table may mix: changes of result.json that differ in it alone
+# What no table may mix: changes of result.json that differ only in this respect.
 REFUSED_CHANGES = {
     "data fingerprint": {"data_info.fingerprint.test": "ffff"},
     "label protocol": {"data_info.protocol": "streets-19"},

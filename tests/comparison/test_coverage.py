@@ -1,8 +1,8 @@
-"""Simulated experiments prove the statistics: 1,000 in the slow tests, fewer in the fast ones.
+"""Simulated experiments check the statistics: 1,000 in the slow tests, fewer in the fast ones.
 
-Every setting is a world with a known truth (see `simulation`). The bounds of the fast tests leave
-room for three standard errors of their own number of trials, so that they fail for a broken method
-and not by chance; the slow tests hold the claims of the documentation.
+Every setting is a world with a known truth (see `simulation`). The bounds of the fast tests allow
+three standard errors for their number of trials, so that they fail for a broken method and not by
+chance; the slow tests check the claims of the documentation.
 """
 
 import math
@@ -57,7 +57,7 @@ def _holds(interval, truth) -> bool:
 
 
 @pytest.mark.parametrize("setting", ["models with tastes", "twelve unlike drives"])
-def test_equal_models_are_seldom_called_different(setting):
+def test_equal_models_are_rarely_called_different(setting):
     found = rates(SETTINGS[setting], FAST)
     assert found.rejected <= 0.07 + slack(0.07, FAST)
     assert found.model_covered >= 0.93 - slack(0.93, FAST)
@@ -92,7 +92,7 @@ def test_power_grows_with_seeds_and_with_images():
 @pytest.mark.parametrize("seeds", [3, 5])
 @pytest.mark.parametrize("setting", list(SETTINGS))
 def test_the_rates_claimed_in_the_documentation(setting, seeds):
-    """At most 7% false verdicts; 93-97% coverage, give or take one standard error of a rate."""
+    """At most 7% false verdicts; 93-97% coverage, plus or minus one standard error of a rate."""
     found = rates(SETTINGS[setting], FULL, seeds=seeds, first=10_000)
     print(f"\n{setting}, {seeds} seeds: {found}")
     assert found.rejected <= 0.07
@@ -102,8 +102,8 @@ def test_the_rates_claimed_in_the_documentation(setting, seeds):
 
 
 @pytest.mark.slow
-def test_single_frames_call_equal_models_different():
-    """Why blocks are the default: the verdicts of a frame bootstrap are wrong too often."""
+def test_a_frame_bootstrap_calls_equal_models_different():
+    """Why blocks are the default: a frame bootstrap gives false verdicts too often."""
     found = rates(SETTINGS["models with tastes"], FULL, unit="image", first=10_000)
     print(f"\nframe bootstrap: {found}")
     assert found.rejected > 0.09

@@ -1,4 +1,4 @@
-"""One damaged file costs one entry: it is left out by name, and the comparison goes on."""
+"""A damaged file affects only its own entry: it is left out by name, the comparison continues."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def whole(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def study(whole: Path, tmp_path: Path) -> Path:
-    """A copy of the study, by links: replace files, do not change them in place."""
+    """A copy of the study made of links: replace files, do not modify them in place."""
     target = tmp_path / whole.name
     for file in whole.rglob("*"):
         if file.is_file():
@@ -68,7 +68,7 @@ def test_curves_that_cannot_be_read_are_left_out_by_name(study: Path, content: b
 
 
 @pytest.mark.parametrize("content", [b"\xef\xbb\xbf" + HEADER, b"", HEADER, b"\n\n"])
-def test_curves_without_values_or_with_a_byte_order_mark_are_no_damage(study: Path, content):
+def test_curves_without_values_or_with_a_byte_order_mark_are_not_damaged(study: Path, content):
     rows = b"".join(b"%d,1,0.5,0.4\n" % epoch for epoch in range(12))
     replace(study / "unet-streets/seed1/metrics.csv", content + rows if HEADER in content else b"")
     curves, left_out = read_curves(read_study(study), KEYS)
@@ -150,7 +150,7 @@ def test_a_name_does_not_lead_out_of_the_predictions(study: Path, name: str):
     assert gallery(read_study(study), comparison_of(study, name)).decisive == {name: []}
 
 
-def test_any_flipped_byte_of_the_counts_is_noticed_or_changes_nothing(study: Path):
+def test_any_flipped_byte_of_the_counts_is_detected_or_harmless(study: Path):
     file = study / "unet-streets/seed1/confusion.npz"
     whole = file.read_bytes()
     expected = RunDirectory(file.parent).read_confusion()
@@ -177,7 +177,7 @@ def test_any_flipped_byte_of_the_counts_is_noticed_or_changes_nothing(study: Pat
         lambda counts: counts[:, :, :-1],
     ],
 )  # fmt: skip
-def test_counts_that_cannot_be_are_refused(study: Path, change):
+def test_impossible_counts_are_refused(study: Path, change):
     run = RunDirectory(study / "unet-streets/seed1")
     names, groups, matrices = run.read_confusion()
     hits = np.diagonal(matrices, axis1=1, axis2=2)

@@ -1,4 +1,4 @@
-"""The images that decide are shown with what the models made of them, where that can be had."""
+"""The decisive images are shown with the models' predictions, if these can be made."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class Data:
         index = self.run.names.index(record.name)
         counts = self.run.images.counts[index, 1]
         mask = np.repeat(np.arange(len(NAMES), dtype=np.uint8), counts)[None]
-        return np.full((*mask.shape, 3), index, np.uint8), mask  # by which the model knows it
+        return np.full((*mask.shape, 3), index, np.uint8), mask  # the model recognizes it by this
 
 
 @pytest.fixture
 def at_hand(study, monkeypatch: pytest.MonkeyPatch):
-    """A source, and a model that is as often right as the run of `custom`, always on the left."""
+    """A source, and a model with as many hits as the run of `custom`, always at the left."""
     run = median_run(study, "custom")
     data = Data(run)
 
@@ -70,7 +70,7 @@ def at_hand(study, monkeypatch: pytest.MonkeyPatch):
 
 def test_image_mask_and_only_predictions_like_the_tested_ones_are_shown(at_hand):
     runs = [median_run(at_hand, label) for label in ("custom", "unet")]
-    found, reason = decisive.see_again(runs, runs[0].names[:3])
+    found, reason = decisive.predict_again(runs, runs[0].names[:3])
     assert reason == ""
     assert list(found) == runs[0].names[:3]
     for name, seen in found.items():
@@ -79,7 +79,7 @@ def test_image_mask_and_only_predictions_like_the_tested_ones_are_shown(at_hand)
     assert any("unet" not in seen.preds for seen in found.values())  # the model was another one
 
 
-def test_the_report_goes_without_them_and_says_why(at_hand, monkeypatch: pytest.MonkeyPatch):
+def test_the_report_omits_them_and_says_why(at_hand, monkeypatch: pytest.MonkeyPatch):
     def refuse(self: Any, root: str | None) -> None:
         raise ConfigError("data.root: no such folder")
 
@@ -94,6 +94,6 @@ def test_the_report_goes_without_them_and_says_why(at_hand, monkeypatch: pytest.
 def test_without_checkpoints_nothing_is_predicted(study):
     runs = [median_run(study, label) for label in ("custom", "unet")]
     (runs[1].path / "checkpoints/best.ckpt").unlink()
-    found, reason = decisive.see_again(runs, runs[0].names[:1])
+    found, reason = decisive.predict_again(runs, runs[0].names[:1])
     assert found == {}
     assert "checkpoints are not on this machine" in reason

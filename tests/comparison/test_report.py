@@ -111,7 +111,7 @@ def test_one_model_is_reported_without_a_verdict(tmp_path):
     assert write(path, found).is_file()
 
 
-def test_an_invalid_comparison_says_so_in_the_verdict(tmp_path):
+def test_an_invalid_comparison_is_stated_in_the_verdict(tmp_path):
     path = write_study(tmp_path, {"custom": 1.0, "unet": 0.0}, seeds=2)
     for seed in (0, 1):
         edit(path / "custom-streets" / f"seed{seed}", "config.weights", "imagenet.pt")
@@ -130,7 +130,7 @@ def recount(path: Path, change) -> None:
         edit(run, "scores.test", scores(matrices.sum(axis=0), NAMES))
 
 
-def test_a_class_that_is_nowhere_is_a_row_of_dashes_and_corrects_nothing(tmp_path):
+def test_a_class_that_does_not_occur_is_a_row_of_dashes_and_is_not_corrected_for(tmp_path):
     def drop_poles(matrices, _):
         matrices[:, NAMES.index("pole")] = 0
         matrices[:, :, NAMES.index("pole")] = 0
@@ -200,7 +200,7 @@ def test_boundaries_are_compared_where_all_runs_counted_them(tmp_path):
     assert found["value"] == pytest.approx(0.1, abs=0.001)
 
 
-def test_json_holds_everything_and_no_nan(page):
+def test_json_contains_everything_and_no_nan(page):
     def refuse(name):
         raise AssertionError(name)
 
@@ -242,7 +242,7 @@ def test_names_from_files_cannot_inject_markup(tmp_path):
     assert "<script" not in text
 
 
-def test_predictions_become_pictures_and_a_map_of_disagreement(tmp_path):
+def test_predictions_become_images_and_a_map_of_disagreement(tmp_path):
     path = write_study(tmp_path, {"custom": 1.0, "unet": 0.0}, seeds=1)
     found = compare_runs(read_study(path), FAST)
     for run in path.glob("*/seed*"):
@@ -292,7 +292,7 @@ def test_tables_agree_with_each_other(page, comparison):
     assert "_" not in re.sub(r"\\_|%.*", "", latex)
 
 
-def test_classes_and_colours_of_the_fixture_match():
+def test_classes_and_colors_of_the_fixture_match():
     assert len(NAMES) == len(COLORS)
 
 
@@ -305,7 +305,7 @@ def test_only_a_difference_that_the_test_confirms_is_bold(tmp_path):
         assert (r"\textbf" in board) == is_clear
 
 
-def test_dice_can_be_what_is_tested(tmp_path):
+def test_dice_can_be_the_tested_metric(tmp_path):
     path = write_study(tmp_path, {"custom": 1.0, "unet": 0.0}, seeds=2)
     iou, dice = (compare_runs(read_study(path), Options(metric=metric, replicates=200))
                  for metric in ("mIoU", "mDice"))  # fmt: skip
@@ -321,7 +321,7 @@ def test_dice_can_be_what_is_tested(tmp_path):
     assert "points of mIoU" not in text
 
 
-def test_what_cannot_be_is_not_in_an_interval(tmp_path):
+def test_an_interval_excludes_impossible_values(tmp_path):
     world = World(groups=3, frames=16, seed_sd=3.0)
     path = write_study(tmp_path, {"custom": 0.3, "unet": 0.0}, seeds=2, world=world)
     found = compare_runs(read_study(path), FAST)
@@ -334,7 +334,7 @@ def test_what_cannot_be_is_not_in_an_interval(tmp_path):
     write(path, found)
 
 
-def test_two_seeds_without_a_usable_interval_are_said_to_have_none(comparison):
+def test_two_seeds_without_a_usable_interval_are_reported_as_such(comparison):
     pair = {**comparison["pairs"][0], "interval": [None, None], "verdict": "not distinguishable",
             "has_power": True, "seeds_needed": None, "images_needed": None}  # fmt: skip
     rows = [{**row, "seeds": [0, 1]} for row in comparison["leaderboard"]]

@@ -30,7 +30,7 @@ def test_the_jobs_of_a_sweep_become_the_command_of_the_sweep():
         assert commands(*runs) == [expected]
 
 
-def test_no_command_gives_a_run_that_there_is_not():
+def test_no_command_gives_a_run_that_does_not_exist():
     text = "python -m segbench.train model={} seed={}"
     runs = [("a", 0, text.format("a", 0)), ("a", 1, text.format("a", 1)),
             ("b", 0, text.format("b", 0))]  # fmt: skip
@@ -40,14 +40,14 @@ def test_no_command_gives_a_run_that_there_is_not():
     ]
 
 
-def test_commands_that_differ_otherwise_and_unknown_ones_stand_alone():
+def test_commands_that_differ_otherwise_and_unknown_ones_are_not_merged():
     train = "python -m segbench.train model=a seed=0"
     evaluate = "python -m segbench.evaluate predictions=b name=b"
     runs = [("a", 0, train), ("b", 0, evaluate), ("c", 0, None)]
     assert commands(*runs) == [train, evaluate, "unknown"]
 
 
-def test_runs_of_other_machines_or_commits_have_an_entry_of_their_own():
+def test_runs_of_other_machines_or_commits_have_their_own_entry():
     found = comparison(("a", 0, "python x.py seed=0"), ("a", 1, "python x.py seed=1"))
     found["runs"][1] |= {"hardware": {"device": "GPU", "num_gpus": 2}, "dirty": True}
     cpu, gpu = (origin.sentence() for origin in origins(found))

@@ -1,4 +1,4 @@
-"""Which unit is redrawn, how long blocks are, and that the weights mean what they should."""
+"""The unit of resampling, the length of blocks, and the meaning of the weights."""
 
 import numpy as np
 import pytest
@@ -32,7 +32,7 @@ def test_blocks_stay_within_their_group_and_keep_its_share():
     assert plan.dof == 8
 
 
-def test_blocks_are_neighbours_and_wrap_around():
+def test_blocks_are_neighbors_and_wrap_around():
     plan = resampling.plan(["a"] * 8, noise(0, 8), "block", 4)  # draws 1 of 2 blocks, weight 2
     weights = plan.weights(200, np.random.default_rng(0))
     circles = {tuple(np.roll([2, 2, 2, 2, 0, 0, 0, 0], shift)) for shift in range(8)}
@@ -48,7 +48,7 @@ def test_images_of_a_group_may_be_scattered_in_the_file():
     assert (np.diff(gathered[:10]) > 0).all()
 
 
-def test_whole_groups_are_taken_where_there_are_many():
+def test_whole_groups_are_resampled_if_there_are_many():
     names = [f"patient{i // 3}" for i in range(60)]
     assert resampling.plan(names, noise(0, 60)).unit == "group"
     assert resampling.plan(names[:27], noise(0, 27)).unit == "block"
@@ -64,7 +64,7 @@ def test_groups_of_one_image_are_images_taken_as_independent(unit):
     assert "group_regex" not in resampling.plan(NAMES, noise(0, 100), unit).note
 
 
-def test_few_ungrouped_images_are_not_said_to_lie_within_groups():
+def test_few_ungrouped_images_are_not_described_as_grouped():
     plan = resampling.plan(list("abcdef"), noise(0, 6))
     assert plan.note.startswith("Blocks of 1 image are resampled (6 blocks")
     assert "set data.group_regex" in plan.note
@@ -83,7 +83,7 @@ def test_the_variance_of_a_mean_is_unbiased_even_for_few_units():
 def test_block_length_grows_with_the_memory_of_the_frames():
     plans = [resampling.plan(["a"] * 600, noise(m, 600)) for m in (0.0, 0.7, 0.95)]
     lengths = [plan.block_length for plan in plans]
-    assert lengths[0] == 32  # 1.3 sqrt(600): the least, however independent the images look
+    assert lengths[0] == 32  # 1.3 sqrt(600): the minimum, even for independent images
     assert lengths[0] < lengths[1] < lengths[2] == 600 // resampling.MIN_BLOCKS
     assert plans[0].correction < plans[1].correction < plans[2].correction < 1.5
 

@@ -1,4 +1,4 @@
-"""The statistics in small: agreement with other programs, and properties by construction."""
+"""The statistics in small cases: agreement with other programs, and known properties."""
 
 import numpy as np
 import pytest
@@ -79,7 +79,7 @@ def test_paired_images_cancel_between_two_equal_models():
     assert drawn.difference(0, 1).error[-1] < 0.5 * drawn.model(0).error[-1]
 
 
-def test_seed_and_image_variance_are_told_apart():
+def test_seed_and_image_variance_are_separated():
     quiet_seeds = World(seed_sd=0.0, luck_sd=0.0)
     loud_seeds = World(seed_sd=0.5, luck_sd=0.0, scene_sd=0.02)
     for world, seeds_dominate in ((quiet_seeds, False), (loud_seeds, True)):
@@ -103,7 +103,7 @@ def test_a_class_missing_from_a_resample_counts_for_no_model():
     assert np.isfinite(drawn.difference(0, 1).error).all()
 
 
-def test_a_class_that_is_nowhere_has_no_p_value_and_is_not_corrected_for():
+def test_a_class_that_does_not_occur_has_no_p_value_and_is_not_corrected_for():
     world = World(groups=2, frames=30)
     entrants = world.study(np.random.default_rng(8), seeds=2)
     for entrant in entrants:
@@ -147,7 +147,7 @@ def test_entrants_must_match():
         Entrant("b", (0, 0), b.counts)
 
 
-def test_intervals_stay_within_what_is_possible_and_vanish_where_they_say_nothing():
+def test_intervals_stay_within_possible_values_and_are_nan_if_uninformative():
     value = np.array([0.5, 0.9, 0.2])
     zero, dof = np.zeros(3), np.array([1.0, 30.0, 30.0])
     variance = np.array([0.01, 0.01, 0.0])

@@ -1,4 +1,4 @@
-"""Reading a study: what is taken, what is left out and named, what is refused."""
+"""Reading a study: which runs are used, which are left out by name, which are refused."""
 
 import json
 import shutil
@@ -86,7 +86,7 @@ def flip(file):
 
 
 def unlabel(run, absent="exclude"):
-    """Leaves no labeled pixel in a run's test split."""
+    """Removes all labeled pixels from a run's test split."""
     names, groups, matrices = RunDirectory(run).read_confusion()
     RunDirectory(run).write_confusion(names, groups, np.zeros_like(matrices))
     edit(run, "scores.test", scores(np.zeros_like(matrices[0]), NAMES, absent))
@@ -94,7 +94,7 @@ def unlabel(run, absent="exclude"):
 
 
 @pytest.mark.parametrize("absent", ["exclude", "zero", "one"])
-def test_a_split_without_labels_is_said_so_and_is_no_broken_file(study, absent):
+def test_a_split_without_labels_is_reported_and_is_not_a_broken_file(study, absent):
     unlabel(run_of(study), absent)
     (entry,) = read_study(study).left_out
     assert entry.path == run_of(study)
@@ -165,7 +165,7 @@ def test_nothing_to_compare_is_an_error_that_says_why(study, tmp_path):
         read_study(study, only=["typo"])
 
 
-def test_predictions_of_another_program_stand_in_the_same_table(study):
+def test_predictions_of_another_program_are_in_the_same_table(study):
     _, _, matrices = RunDirectory(run_of(study)).read_confusion()
     content = result("theirs", 0, matrices, study.name, "streets")
     content |= {"kind": "evaluate", "budget": {}, "params": None, "config": {"predictions": "x"}}

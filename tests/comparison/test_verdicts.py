@@ -1,4 +1,4 @@
-"""Verdicts in words, and what a study that cannot decide is told."""
+"""Verdicts in words, and the advice for a study that cannot decide."""
 
 import math
 
@@ -28,7 +28,7 @@ def test_a_clearly_better_model_is_called_better_and_listed_first():
     assert pair.seeds_needed <= 4
 
 
-def test_equal_models_are_not_distinguishable_and_told_what_it_would_take():
+def test_equal_models_are_not_distinguishable_and_the_power_is_reported():
     (pair,) = verdicts.pairs(drawn((0.0, 0.0)))
     assert pair.verdict == "not distinguishable"
     assert pair.seeds_needed is None or pair.seeds_needed > 4
@@ -58,7 +58,7 @@ def test_ranks_are_sure_for_clear_differences_and_shared_for_equal_models():
     assert equal.max() < 0.95
 
 
-def test_the_advice_is_right_seeds_where_seeds_and_images_where_images_are_the_noise():
+def test_the_advice_is_seeds_if_seeds_and_images_if_images_are_the_noise():
     noisy_seeds = World(groups=4, frames=40, seed_sd=0.4, luck_sd=0.0)
     (pair,) = verdicts.pairs(drawn((0.0, 0.25), seeds=4, world=noisy_seeds, trial=5))
     assert pair.seeds_needed is not None
@@ -84,7 +84,7 @@ def test_as_many_seeds_as_advised_find_the_difference_four_times_out_of_five():
 
 
 @pytest.mark.parametrize("seeds", [2, 3])
-def test_under_four_seeds_nothing_is_said_about_power(seeds):
+def test_with_fewer_than_four_seeds_power_is_not_reported(seeds):
     (pair,) = verdicts.pairs(drawn((0.0, 0.05), seeds=seeds))
     assert not pair.has_power
     assert (pair.seeds_needed, pair.images_needed) == (None, None)

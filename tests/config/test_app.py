@@ -1,4 +1,4 @@
-"""How a verb ends: its exit code, and the folders that it cannot have."""
+"""How a verb ends: its exit code, and folders that it cannot create."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from segbench.errors import ConfigError
 from tests.conftest import run_verb as run_process
 
 
-def test_a_folder_that_cannot_be_made_is_told(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     assert make_folder("output", tmp_path / "a" / "b").is_dir()
     (tmp_path / "file").write_text("")
     with pytest.raises(ConfigError, match=r"output=\S*file/a: cannot be made \(Not a directory\)"):
@@ -37,7 +37,7 @@ def test_an_outcome_is_an_exit_code(
     assert ended.value.code == code
 
 
-def test_a_training_that_cannot_write_says_so_without_a_traceback(tmp_path: Path) -> None:
+def test_a_training_that_cannot_write_reports_it_without_a_traceback(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     for words in ([f"run_dir={tmp_path}/file/run"], ["-m", f"hydra.sweep.dir={tmp_path}/file/s"]):
         done = run_process("train", *words, "logger=csv", cwd=tmp_path)
@@ -46,7 +46,7 @@ def test_a_training_that_cannot_write_says_so_without_a_traceback(tmp_path: Path
         assert "Traceback" not in done.stderr
 
 
-def test_warnings_reach_the_terminal_beside_a_log(
+def test_warnings_reach_the_terminal_and_a_log(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     def task(config: DictConfig) -> int:

@@ -1,4 +1,4 @@
-"""What a person types where a key takes text is that text, for every verb and every such key."""
+"""The value of a text key is kept as typed, for every verb and every such key."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from segbench.config.compose import compose_checked, read_command, register
 from segbench.config.schema import SCHEMAS
 from segbench.config.text_keys import LIST, TEXT, field_annotations, kinds_of
 from segbench.errors import ConfigError
-from segbench.storage import is_portable
+from segbench.system.storage import is_portable
 
-# What files and studies are called, and what Hydra's grammar trips over.
+# Names of files and studies, and text that has a meaning in Hydra's grammar.
 TEXTS = (
     *("2026_11_26", "1_0", "1e3", "007", "0x10", "true", "nan", "inf", "-1", "~", "[x]", "a,b"),
     *("epoch=3-step=10.ckpt", "photo (1).jpg", "写真.png", "{split}/{name}", "lr=0.1, wide", "$x"),
@@ -57,20 +57,20 @@ def is_left_to_hydra(text: str) -> bool:
 
 
 def read(text: str, sweeps: bool = False) -> object:
-    """What Hydra makes of a typed text."""
+    """The value that Hydra reads from a typed text."""
     (word,), problems = as_typed([f"key={text}"], lambda key: frozenset({TEXT}), sweeps)
     assert not problems
     return OverridesParser.create().parse_override(word).value()
 
 
 @pytest.mark.parametrize("text", TEXTS)
-def test_text_is_what_was_typed(text: str) -> None:
+def test_text_is_kept_as_typed(text: str) -> None:
     assert read(text) == text
 
 
 @settings(max_examples=150, deadline=None)
 @given(TYPED)
-def test_any_text_is_what_was_typed(text: str) -> None:
+def test_any_text_is_kept_as_typed(text: str) -> None:
     if not is_left_to_hydra(text):
         assert read(text) == text
     parsed = OverridesParser.create().parse_override(override("key", text))
@@ -79,7 +79,7 @@ def test_any_text_is_what_was_typed(text: str) -> None:
 
 @settings(max_examples=60, deadline=None)
 @given(st.lists(TYPED, min_size=1, max_size=4))
-def test_a_list_of_texts_is_what_was_typed(texts: list[str]) -> None:
+def test_a_list_of_texts_is_kept_as_typed(texts: list[str]) -> None:
     word = f"key=[{','.join(map(quoted, texts))}]"
     words, problems = as_typed([word], lambda key: {LIST}, False)
     if any("${" in text for text in texts):  # which Hydra would resolve
@@ -88,7 +88,7 @@ def test_a_list_of_texts_is_what_was_typed(texts: list[str]) -> None:
         assert OverridesParser.create().parse_override(words[0]).value() == texts
 
 
-def test_lists_of_words_need_no_quotes() -> None:
+def test_lists_of_plain_text_need_no_quotes() -> None:
     words, _ = as_typed(["key=[背景,1_0, a b,null]"], lambda key: {LIST}, False)
     assert OverridesParser.create().parse_override(words[0]).value() == [
         "背景",
@@ -104,7 +104,7 @@ def test_null_and_quotes_keep_their_meaning() -> None:
     assert read("'a, b'") == "a, b"
 
 
-def test_commas_are_a_sweep_in_a_sweep_alone() -> None:
+def test_commas_separate_values_only_in_a_sweep() -> None:
     words, _ = as_typed(["key=1_0,a b,'c,d',(x"], lambda key: {TEXT}, True)
     parsed = OverridesParser.create().parse_override(words[0])
     assert [*parsed.sweep_string_iterator()] == ["'1_0'", "'a b'", "'c,d'", "'(x'"]
@@ -117,7 +117,7 @@ def test_an_interpolation_on_the_command_line_is_refused() -> None:
     assert "is resolved in YAML files only" in problems["source"]
 
 
-def test_keys_that_take_numbers_too_are_left_alone() -> None:
+def test_keys_that_also_take_numbers_are_not_quoted() -> None:
     found = {key: kinds_of(a) for key, a in field_annotations(SCHEMAS["train"]).items()}
     assert {key for key, kinds in found.items() if kinds} == {
         *("study", "name", "run_dir", "resume", "weights", "precision", "selection"),
@@ -161,7 +161,7 @@ def test_every_text_key_of_every_verb_takes_any_text(verb: str, data: st.DataObj
     assert {key: OmegaConf.select(config, key) for key in wanted} == wanted
 
 
-def test_what_is_typed_reaches_the_config() -> None:
+def test_typed_text_reaches_the_config() -> None:
     words = ["study=2026_11_26", "data=folder", "data.root=1_0", "data.classes=[1_0,背景]"]
     words += ["data.images=({split})/{name}.png", "data.masks=写真/{name}.png", "data.split_seed=7"]
     config = compose_checked("train", words)
@@ -175,10 +175,10 @@ def test_what_is_typed_reaches_the_config() -> None:
     assert report.compare.baseline == "1_0"
 
 
-def test_a_sweep_takes_text_too() -> None:
+def test_a_sweep_accepts_text_too() -> None:
     found = read_command("train", ["study=1_0,a b", "seed=0,1", "name='x,y'"], multirun=True)
     assert found.sweeps
-    assert found.words == ["study='1_0','a b'", "seed=0,1", "name='x,y'"]
+    assert found.arguments == ["study='1_0','a b'", "seed=0,1", "name='x,y'"]
     assert found.config.study == "1_0"
 
 
@@ -231,6 +231,6 @@ def test_the_report_after_a_study_is_of_that_study(
     monkeypatch.setattr(train.subprocess, "run", run)
     words = [f"study={study}", "compare={baseline: '1_0', only: [a b]}", "logger=csv"]
     assert train.finish_study(compose_checked("train", words)) == 0
-    told = compose_checked("compare", commands[0][3:])
-    assert (told.study, told.baseline, told.only) == (study, "1_0", ["a b"])
-    assert told.wandb is False
+    composed = compose_checked("compare", commands[0][3:])
+    assert (composed.study, composed.baseline, composed.only) == (study, "1_0", ["a b"])
+    assert composed.wandb is False

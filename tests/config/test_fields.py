@@ -1,4 +1,4 @@
-"""Numbers out of range and options that do not exist are told before anything is loaded."""
+"""Numbers out of range and unknown options are refused before anything is loaded."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_values_in_range_are_fine() -> None:
     assert wrong_values({"mode": "x"}, None) == []
 
 
-def test_each_value_out_of_range_is_told() -> None:
+def test_each_value_out_of_range_is_reported() -> None:
     config = {"mode": "always", "share": 1.01, "count": 0, "free": 0}
     assert wrong_values(config, Schema) == [
         "mode: 'always' is not one of auto, never",
@@ -59,7 +59,7 @@ def test_each_value_out_of_range_is_told() -> None:
         ("export", "agreement=2", "agreement: must be between 0 and 1, got 2.0"),
     ],
 )
-def test_every_verb_tells_them(verb: str, override: str, message: str) -> None:
+def test_every_verb_reports_them(verb: str, override: str, message: str) -> None:
     register()
     with pytest.raises(ConfigError, match=message):
         compose_checked(verb, [override])

@@ -1,4 +1,4 @@
-"""Options of one's own: found by every verb, and never hidden in silence."""
+"""Custom options: found by every verb, and never hidden silently."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SHIPPED = (config_dir() / "model" / "unet.yaml").read_text(encoding="utf-8")
 
 @pytest.fixture
 def own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A working directory with a model and a data set of one's own."""
+    """A working directory with a custom model and data set."""
     for group in ("model", "data"):
         (tmp_path / "conf" / group).mkdir(parents=True)
     (tmp_path / "conf/model/mine.yaml").write_text(SHIPPED.replace("width: 64", "width: 7"))
@@ -57,7 +57,7 @@ def test_config_dir_is_searched_by_every_verb(own: Path, tmp_path_factory) -> No
         register(str(folder / "nowhere"))
 
 
-def test_a_file_behind_a_shipped_one_is_told(own: Path) -> None:
+def test_a_file_hidden_by_a_shipped_one_is_reported(own: Path) -> None:
     (own / "conf/model/unet.yaml").write_text(SHIPPED)
     compose_checked("train", ["model=unet"])  # the same in both
     (own / "conf/model/unet.yaml").write_text(SHIPPED.replace("width: 64", "width: 7"))
@@ -66,7 +66,7 @@ def test_a_file_behind_a_shipped_one_is_told(own: Path) -> None:
         compose_checked("train", ["model=unet"])
 
 
-def test_groups_are_told_from_keys() -> None:
+def test_groups_are_distinguished_from_keys() -> None:
     assert is_group("model")
     assert is_group("hydra/launcher")
     for key in ("study", "data.root", "", "..", "../conf", "a b"):
@@ -74,7 +74,7 @@ def test_groups_are_told_from_keys() -> None:
 
 
 @pytest.mark.parametrize("verb", SCHEMAS)
-def test_help_lists_the_groups_that_a_verb_takes_and_no_other(verb: str) -> None:
+def test_help_lists_only_the_groups_of_a_verb(verb: str) -> None:
     text = help_of(verb)
     groups = [folder.name for folder in config_dir().iterdir() if folder.is_dir()]
     listed = {group for group in groups if re.search(rf"^{group}: ", text, re.MULTILINE)}

@@ -1,4 +1,4 @@
-"""Jobs of a sweep never share a run directory: what is swept enters the name, or is refused."""
+"""Jobs of a sweep never share a run directory: swept keys are in the name, or refused."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from segbench.errors import ConfigError
 def named(*words: str, name: str = "train") -> tuple[str, ...]:
     register()
     found = read_command(name, list(words), multirun=True)
-    return named_keys(found.config, swept_values(found.config, found.words))
+    return named_keys(found.config, swept_values(found.config, found.arguments))
 
 
 def test_model_data_and_seed_have_their_places_already() -> None:
     assert named("model=unet,custom", "seed=0,1") == ()
 
 
-def test_whatever_else_is_swept_enters_the_name() -> None:
+def test_any_other_swept_key_is_added_to_the_name() -> None:
     assert named("optimizer.lr=0.1,0.2", "seed=0,1") == ("optimizer.lr",)
     assert named("loss=ce,dice", "samples=1,2", "optimizer.lr=0.1") == ("loss", "samples")
     assert named("model=unet,custom", "name=mine", "seed=0,1") == ("model",)
 
 
-def test_a_name_that_says_it_is_left_alone() -> None:
+def test_a_name_that_contains_the_swept_key_is_unchanged() -> None:
     assert named(name="loss_ablation") == ()
     words = ["name='net-${optimizer.lr}'", "optimizer.lr=0.1,0.2"]
     assert named(*words) == ()

@@ -1,4 +1,4 @@
-"""Signatures read from source files agree with those that Python sees after importing them."""
+"""Signatures read from source files agree with those of the imported objects."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_every_target_of_conf_is_read_as_python_sees_it(target: str) -> None:
 
 @pytest.fixture
 def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A package of one's own, as it stands on a disk."""
+    """A custom package on disk."""
     folder = tmp_path / "mynets"
     (folder / "deep").mkdir(parents=True)
     (folder / "__init__.py").write_text(

@@ -28,11 +28,11 @@ def planned(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Sweep:
     (tmp_path / "more").mkdir()
     register(str(tmp_path / "more"))
     found = read_command("train", ["optimizer.lr=0.1,0.2", "seed=0,1"], multirun=True)
-    return Sweep.plan("segbench.train", found.config, found.words)
+    return Sweep.plan("segbench.train", found.config, found.arguments)
 
 
 def job(*task: str, hydra: tuple[str, ...] = ()) -> Any:
-    """The config of a job, as Hydra's launcher makes it."""
+    """The config of a job, as created by Hydra's launcher."""
     config = read_command("train", list(task)).config
     OmegaConf.set_readonly(config.hydra, False)
     config.hydra.job.num = 2
@@ -50,7 +50,7 @@ def test_a_sweep_is_planned_below_the_folder_of_its_study(planned: Sweep, tmp_pa
     assert not planned.records.parent.exists()
 
 
-def test_what_belongs_to_the_sweep_is_kept_from_its_jobs(
+def test_options_of_the_sweep_are_not_passed_to_its_jobs(
     planned: Sweep, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     commands = []
@@ -116,7 +116,7 @@ def test_an_interrupted_job_ends_the_sweep(
     assert "by SIGINT" in printed
 
 
-def test_the_time_that_is_left_follows_from_the_jobs_that_are_done(planned: Sweep) -> None:
+def test_the_remaining_time_follows_from_the_finished_jobs(planned: Sweep) -> None:
     assert planned._clock() == ""
     for number, status in enumerate(("finished", "unchanged")):
         text = f'{{"status": "{status}", "seconds": 60}}'
@@ -134,7 +134,7 @@ print(_run([sys.executable, "-c", child], None), flush=True)
 
 
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM"])
-def test_a_signal_reaches_the_job_once_and_the_sweep_goes_on_to_its_end(name: str) -> None:
+def test_a_signal_reaches_the_job_once_and_the_sweep_ends_normally(name: str) -> None:
     process = subprocess.Popen(
         [sys.executable, "-c", PARENT],
         stdout=subprocess.PIPE,
@@ -181,7 +181,7 @@ def test_the_tables_show_percent_mean_and_spread(capsys: pytest.CaptureFixture[s
         ({"_target_": "x.submitit_launcher.SlurmLauncher"}, 16, None),
     ],
 )
-def test_jobs_at_once_on_one_machine_share_its_cores(
+def test_parallel_jobs_on_one_machine_share_its_cores(
     launcher: dict[str, Any], total: int, threads: int | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module.os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)

@@ -37,20 +37,20 @@ def test_all_problems_of_all_nodes_are_found() -> None:
     ]
 
 
-def test_nested_nodes_are_found_wherever_they_stand() -> None:
+def test_nested_nodes_are_found_wherever_they_are() -> None:
     bad = {"_target_": "segbench.losses.cross_entropy.CrossEntropy", "ignore_index": 0}
     for loss in ({"a": {"b": bad}}, {"a": [bad]}, {"_target_": "nix.Nix", "parts": [[bad]]}):
         found = check(loss=loss)
         assert any("ignore_index: must not be set here" in problem for problem in found), loss
 
 
-def test_a_missing_argument_is_told() -> None:
+def test_a_missing_argument_is_reported() -> None:
     assert check(optimizer={"_target_": "segbench.training.optim.adamw", "model": None}) == [
         "optimizer.lr: segbench.training.optim.adamw needs this argument, and it is not set"
     ]
 
 
-def test_arguments_of_the_loaders_stand_beside_those_of_the_source() -> None:
+def test_arguments_of_the_loaders_are_in_the_node_of_the_source() -> None:
     beside = {"data": "segbench.data.datamodule.SegmentationData"}
     injected = {"data": {"source", "seed"}}
     node = {"_target_": "segbench.data.sources.streets.Streets", "size": [4, 4], "batch_size": 2}
@@ -102,5 +102,5 @@ def test_values_against_annotations(annotation: str, good: list, bad: list) -> N
         ("Union[int, str]", "int or str"),
     ],
 )
-def test_annotations_in_the_words_of_a_config(annotation: str, words: str) -> None:
+def test_annotations_in_yaml_terms(annotation: str, words: str) -> None:
     assert in_yaml(ast.parse(annotation, mode="eval").body) == words

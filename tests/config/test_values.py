@@ -1,4 +1,4 @@
-"""Values that cannot be meant are refused with one sentence, before anything is loaded."""
+"""Impossible values are refused with one sentence each, before anything is loaded."""
 
 from __future__ import annotations
 
@@ -44,21 +44,21 @@ def problem(*words: str, verb: str = "train") -> str:
     ],
 )
 def test_one_sentence_each(word: str, message: str) -> None:
-    told = problem(word)
-    assert message in told
-    assert "problems in the config" not in told
+    reported = problem(word)
+    assert message in reported
+    assert "problems in the config" not in reported
 
 
 def test_a_removed_key_is_not_missing() -> None:
-    told = problem("source=x", "~majority_window", verb="predict")
-    assert told.startswith("majority_window: was removed (~majority_window)")
+    reported = problem("source=x", "~majority_window", verb="predict")
+    assert reported.startswith("majority_window: was removed (~majority_window)")
 
 
-def test_a_choice_that_is_unknown_is_not_called_unset() -> None:
-    told = problem("data=nuceli", verb="check_data")
-    assert "there is no data 'nuceli'; did you mean 'nuclei'?" in told
-    assert "./conf/data/nuceli.yaml" in told
-    assert "not set" not in told
+def test_an_unknown_choice_is_not_reported_as_unset() -> None:
+    reported = problem("data=nuceli", verb="check_data")
+    assert "there is no data 'nuceli'; did you mean 'nuclei'?" in reported
+    assert "./conf/data/nuceli.yaml" in reported
+    assert "not set" not in reported
     assert "data: is not set; give it on the command line as data=OPTION, one of acdc, " in (
         problem(verb="check_data")
     )
@@ -70,7 +70,7 @@ def test_an_end_by_steps_or_time_is_an_end() -> None:
 
 
 @pytest.mark.parametrize("word", ["logger=null", "logger=[]", "logger=none"])
-def test_no_logger_can_be_said(word: str) -> None:
+def test_logging_can_be_disabled(word: str) -> None:
     register()
     assert compose_checked("train", [word]).logger == {}
 

@@ -1,4 +1,4 @@
-"""Costs are counted exactly where they can be, and measured with their spread where not."""
+"""Costs are counted exactly if possible, otherwise measured with their spread."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from segbench.cost.profiling import (
 CPU = torch.device("cpu")
 
 
-def test_a_convolution_costs_what_the_formula_says() -> None:
+def test_the_cost_of_a_convolution_follows_the_formula() -> None:
     conv = nn.Conv2d(3, 8, kernel_size=5, stride=2, padding=2, bias=False)
     assert count_params(conv) == 8 * 3 * 5 * 5
     assert count_macs(conv, (32, 48)) == (16 * 24) * 8 * 3 * 5 * 5
@@ -59,7 +59,7 @@ def test_attention_is_counted_on_every_device() -> None:
     assert count_macs(Attention(), (4, 4)) == 2 * 16 * 16 * 3
 
 
-def test_counting_leaves_the_training_mode_alone() -> None:
+def test_counting_does_not_change_the_training_mode() -> None:
     model = nn.Sequential(nn.Conv2d(3, 2, 1), nn.BatchNorm2d(2)).train()
     count_macs(model, (1, 1))
     assert model.training
@@ -72,12 +72,12 @@ def test_latency_is_the_time_of_a_call() -> None:
     assert times.calls >= 9
 
 
-def test_waiting_takes_no_processor_time() -> None:
+def test_waiting_takes_no_cpu_time() -> None:
     times = measure_times(lambda: time.sleep(0.02), CPU, seconds=0.2, rounds=2)
     assert times.cpu < 0.01 < times.median
 
 
-@pytest.mark.slow  # on a busy machine the ratio means nothing
+@pytest.mark.slow  # on a busy machine the ratio is meaningless
 def test_twice_the_depth_takes_about_twice_as_long() -> None:
     def stack(depth: int) -> nn.Module:
         return nn.Sequential(*(nn.Conv2d(3, 3, 9, padding=4) for _ in range(depth))).eval()
@@ -85,7 +85,7 @@ def test_twice_the_depth_takes_about_twice_as_long() -> None:
     image = torch.randn(1, 3, 128, 128)
     models = stack(6), stack(12)
     with torch.inference_mode():
-        # CPU time, and of three tries in turn the least: other programs can only add to it.
+        # CPU time, minimum of three interleaved tries: other programs can only increase it.
         tries = [
             [measure_times(lambda m=m: m(image), CPU, 0.3, 2).cpu for m in models] for _ in range(3)
         ]

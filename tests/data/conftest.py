@@ -1,4 +1,4 @@
-"""Fixtures of the data tests: a small tree to break, and the real sets where there are any."""
+"""Fixtures of the data tests: a small tree to damage, and the real data sets if available."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ HEIGHT, WIDTH = 6, 9
 
 
 def random_pixels(dtype: str, bands: int, top: int | None = None, seed: int = 0) -> np.ndarray:
-    """`[6, 9]` or `[6, 9, bands]` with both ends of the range."""
+    """`[6, 9]` or `[6, 9, bands]` that contains both ends of the range."""
     rng, kind = np.random.default_rng(seed), np.dtype(dtype)
     shape = (HEIGHT, WIDTH) if bands == 1 else (HEIGHT, WIDTH, bands)
     if kind.kind == "f":
@@ -27,7 +27,7 @@ def random_pixels(dtype: str, bands: int, top: int | None = None, seed: int = 0)
 
 
 def png(pixels: np.ndarray, depth: int, extra: bytes = b"") -> bytes:
-    """PNG of gray, gray + alpha, RGB or RGBA, 1 to 16 bits; `extra` stands before the pixels."""
+    """PNG of gray, gray + alpha, RGB or RGBA, 1 to 16 bits; `extra` is put before the pixels."""
     bands = 1 if pixels.ndim == 2 else pixels.shape[2]
     rows = pixels.reshape(pixels.shape[0], -1)
     if depth >= 8:
@@ -44,7 +44,7 @@ def png(pixels: np.ndarray, depth: int, extra: bytes = b"") -> bytes:
 
 
 def chunk(name: bytes, content: bytes) -> bytes:
-    """A part of a PNG with its checksum."""
+    """A PNG chunk with its checksum."""
     checksum = struct.pack(">I", zlib.crc32(name + content))
     return struct.pack(">I", len(content)) + name + content + checksum
 

@@ -1,4 +1,4 @@
-"""Caches are built once, shared, never half-read, bounded, and never in the way."""
+"""Caches are built once, shared, never incomplete, bounded, and never stop a training."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def _build(folder: str, reads) -> None:
     reads.put(source.reads)
 
 
-def test_runs_that_build_at_once_build_one_cache(tmp_path: Path) -> None:
+def test_runs_that_build_simultaneously_build_one_cache(tmp_path: Path) -> None:
     context = multiprocessing.get_context("fork")
     reads = context.Queue()
     runs = [context.Process(target=_build, args=(str(tmp_path), reads)) for _ in range(4)]
@@ -243,7 +243,7 @@ def _streets(monkeypatch: pytest.MonkeyPatch, **options: object) -> Segmentation
     return SegmentationData(STREETS, seed=0, batch_size=2, num_workers=2, **options)
 
 
-def test_without_a_home_training_goes_on_without_a_cache(monkeypatch, caplog) -> None:
+def test_without_a_home_training_continues_without_a_cache(monkeypatch, caplog) -> None:
     monkeypatch.delenv("HOME")
     monkeypatch.setattr("pwd.getpwuid", _unknown_user)
     data = _streets(monkeypatch)
@@ -278,7 +278,7 @@ def test_shared_memory_that_runs_out_later_is_an_error_too(monkeypatch) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "zz/../../x\n", "0123456789ABCDEF", "0123456789abcdef\n\n"])
-def test_a_fingerprint_that_is_none_is_made_anew(tmp_path: Path, text: str) -> None:
+def test_an_invalid_fingerprint_is_computed_again(tmp_path: Path, text: str) -> None:
     records = STREETS.records("train")
     expected = fingerprint(STREETS, records, tmp_path)
     (memo,) = tmp_path.iterdir()

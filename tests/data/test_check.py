@@ -1,4 +1,4 @@
-"""Every kind of fault, planted in a clean tree, is found and named; the clean tree is silent."""
+"""Every kind of problem, planted in a clean tree, is found and named; the clean tree has none."""
 
 from __future__ import annotations
 
@@ -174,13 +174,13 @@ def test_each_fault_is_found_and_named(
     hits = [f for f in findings if (f.severity, f.kind, f.split) == (severity, kind, split)]
     assert len(hits) == 1, findings
     assert file in hits[0].message + " ".join(hits[0].files)
-    assert {f.kind for f in findings} <= {kind, "absent"}  # and nothing else is claimed
+    assert {f.kind for f in findings} <= {kind, "absent"}  # and nothing else is reported
 
 
 def test_a_clean_tree_is_silent(camvid11_root: Path, tmp_path: Path) -> None:
     source = CamVid11(str(camvid11_root))
     kinds = {finding.kind for finding in check(source)[0]}
-    assert kinds <= {"absent"}  # six small pictures need not show every class
+    assert kinds <= {"absent"}  # six small images need not contain every class
     assert check_data(source, tmp_path / "report", strict=False) == 0
 
 
@@ -217,7 +217,7 @@ def test_reports_and_exit_codes(camvid11_root: Path, tmp_path: Path) -> None:
         assert Image.open(out / sheet).size[0] > 300
 
 
-# Facts: % of pixels, void last (measured apart from this code).
+# Facts: % of pixels, void last (measured independently of this code).
 # fmt: off
 SHARES = {
     "train": [16.845, 23.259, 0.983, 31.658, 4.486, 9.724, 1.173, 1.127, 5.866, 0.639, 0.292,
@@ -262,7 +262,7 @@ def test_the_facts_of_real_camvid(shared_data, tmp_path: Path) -> None:
     assert "101 in val (frames 7959-8159, inside the range of train)" in messages[1]
 
 
-def test_an_alpha_channel_that_hides_nothing_is_no_finding(camvid11_root: Path) -> None:
+def test_an_opaque_alpha_channel_is_not_a_finding(camvid11_root: Path) -> None:
     opaque = np.full((*SIZE, 1), 255, np.uint8)
     save(camvid11_root / "train" / f"{NAME}.png", np.dstack([street("train", 1)[0], opaque]))
     assert {f.kind for f in check(CamVid11(str(camvid11_root)))[0]} <= {"absent"}
@@ -271,7 +271,7 @@ def test_an_alpha_channel_that_hides_nothing_is_no_finding(camvid11_root: Path) 
     assert {f.kind for f in check(CamVid11(str(camvid11_root)))[0]} <= {"absent"}
 
 
-def test_one_wrong_value_in_gray_masks_is_no_interpolation(camvid11_root: Path) -> None:
+def test_one_wrong_value_in_gray_masks_is_not_interpolation(camvid11_root: Path) -> None:
     mask = np.tile(np.arange(SIZE[1], dtype=np.uint8) % 11, (SIZE[0], 1))
     for row in range(SIZE[0]):
         mask[row] = np.roll(mask[row], row)

@@ -1,4 +1,4 @@
-"""What a check says of labels: of the wrong mask type, of no class, found by themselves."""
+"""Findings about labels: wrong mask type, unknown labels, automatically found labels."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def test_binary_masks_read_as_ids_are_recognized(tmp_path: Path) -> None:
     assert "mask_type: binary" in findings[0].message
 
 
-def test_an_unknown_colour_is_named_with_its_share(tmp_path: Path) -> None:
+def test_an_unknown_color_is_named_with_its_share(tmp_path: Path) -> None:
     for split in ("train", "val", "test"):
         image, mask = street(split, 0)
         save(tmp_path / split / "0.png", image)

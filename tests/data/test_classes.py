@@ -55,7 +55,7 @@ def test_encode_reads_masks_larger_than_a_band() -> None:
         camvid11.CLASSES.encode(rgb)
 
 
-def test_a_stranger_is_refused_with_the_three_nearest_classes() -> None:
+def test_an_unknown_color_is_refused_with_the_three_nearest_classes() -> None:
     rgb = np.full((4, 5, 3), (128, 64, 128), np.uint8)
     rgb[0, 0] = (130, 66, 126)
     with pytest.raises(DataError, match=r"drive_1\.png: 5\.00%.*Nearest classes: Road.*, .*, "):
@@ -66,7 +66,7 @@ def test_a_stranger_is_refused_with_the_three_nearest_classes() -> None:
     ("colors", "void"),
     [([(1, 1, 1), (1, 1, 1)], (0, 0, 0)), ([(0, 0, 0), (1, 1, 1)], (0, 0, 0))],
 )
-def test_ambiguous_colours_are_refused(colors: list, void: tuple) -> None:
+def test_ambiguous_colors_are_refused(colors: list, void: tuple) -> None:
     with pytest.raises(ValueError, match="same color twice"):
         ClassSet(("a", "b"), tuple(colors), void_color=void)
 

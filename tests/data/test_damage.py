@@ -1,4 +1,4 @@
-"""A damaged file is refused, whatever the decoder behind would make of it."""
+"""A damaged file is refused, whatever a decoder would return for it."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ def test_a_file_cut_anywhere_is_refused(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", ["PNG", "palette PNG", "JPEG", "progressive JPEG", "WebP", "BMP"])
 @pytest.mark.parametrize("length", [1, 50_000])
-def test_what_follows_the_end_of_an_image_is_no_damage(kind: str, length: int) -> None:
+def test_data_after_the_end_of_an_image_is_not_damage(kind: str, length: int) -> None:
     trailer = np.random.default_rng(0).bytes(length)
     expected = decode_rgb(WHOLE[kind], PATH)
     np.testing.assert_array_equal(decode_rgb(WHOLE[kind] + trailer, PATH), expected)
@@ -142,7 +142,7 @@ def test_more_pixels_than_the_bytes_can_contain_take_no_memory() -> None:
         assert time.perf_counter() - began < 2
 
 
-def test_nothing_but_a_data_error_comes_of_damage(capfd: pytest.CaptureFixture) -> None:
+def test_damage_raises_only_data_errors(capfd: pytest.CaptureFixture) -> None:
     rng = np.random.default_rng(1)
     small = [pillow(SMOOTH[:9, :9], kind) for kind in ("TIFF", "GIF", "BMP", "WEBP", "JPEG", "PNG")]
     for data in (*small, netpbm(SMOOTH[:6, :9], 255, False), b"P5 0 3 255\n", tiff(SMOOTH[:9, :9])):
@@ -153,7 +153,7 @@ def test_nothing_but_a_data_error_comes_of_damage(capfd: pytest.CaptureFixture) 
             for decode in (decode_rgb, decode_mask, decode_colors):
                 with suppress(DataError):
                     decode(bytes(damaged), PATH)
-    assert "tifffile" not in capfd.readouterr().err  # whose log says more than anyone can use
+    assert "tifffile" not in capfd.readouterr().err  # its log is too detailed for users
 
 
 def test_a_tiff_without_pixels_is_damaged() -> None:
@@ -165,7 +165,7 @@ def test_a_tiff_without_pixels_is_damaged() -> None:
         decode_rgb(bytes(data), PATH)
 
 
-def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+def test_a_pipe_is_not_a_file(tmp_path: Path) -> None:
     os.mkfifo(tmp_path / "a.png")
     for path in (tmp_path / "a.png", tmp_path):
         with pytest.raises(DataError, match="a pipe or a device"):

@@ -1,4 +1,4 @@
-"""Batches depend on the seed, the epoch and the data alone, however they are loaded."""
+"""Batches depend only on the seed, the epoch and the data, however they are loaded."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_epochs_and_seeds_differ_and_repeat() -> None:
     assert not equal(epoch(data, 2), epoch(module(seed=5), 2))
 
 
-def test_ranks_see_together_what_one_process_sees() -> None:
+def test_ranks_together_see_the_images_of_one_process() -> None:
     whole = list(EpochSampler(11, 0, shuffle=True))
     ranks = [list(EpochSampler(11, 0, True, rank, 2)) for rank in (0, 1)]
     assert [key for pair in zip(*ranks, strict=True) for key in pair] == whole[:10]
@@ -108,7 +108,7 @@ def test_frames_of_several_sizes_make_lists() -> None:
 
 
 class TwoSizes(Streets):
-    """Every second image is higher than the others."""
+    """Every second image is taller than the others."""
 
     def read(self, record: Record) -> Arrays:
         image, mask = super().read(record)
@@ -127,7 +127,7 @@ def test_a_training_batch_of_several_sizes_is_refused(workers: str) -> None:
     assert len(epoch(module(source, **many | {"batch_size": 1}))) == 8
 
 
-def test_several_sizes_are_told_before_the_first_batch_where_they_are_known() -> None:
+def test_several_sizes_are_reported_before_the_first_batch_if_known() -> None:
     source = TwoSizes(SIZE, train=8, val=4, test=2, frames_per_drive=2)
     with pytest.raises(DataError, match="several sizes"):
         module(source, crop_size=None, cache="ram").train_dataloader()
@@ -178,7 +178,7 @@ def test_a_batch_larger_than_the_set_is_refused() -> None:
         module(batch_size=7).train_dataloader()
 
 
-def test_all_wrong_arguments_are_named_at_once() -> None:
+def test_all_wrong_arguments_are_named_together() -> None:
     with pytest.raises(ValueError, match=r"cache is cloud.*std above 0"):
         module(cache="cloud", std=(0.0, 1.0, 1.0))
 

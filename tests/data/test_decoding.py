@@ -1,4 +1,4 @@
-"""Files are read as they are displayed, with true label values, or refused by name."""
+"""Files are read as displayed, with true label values, or refused with their pixel type."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ DISPLAYED = {
 
 
 def turned(path: Path, pixels: np.ndarray, turn: int, mode: str | None = None) -> Path:
-    """Writes a picture with an EXIF orientation, without loss."""
+    """Writes an image with an EXIF orientation, lossless."""
     exif = Image.Exif()
     exif[0x0112] = turn
     picture = Image.fromarray(pixels)
@@ -53,7 +53,7 @@ def turned(path: Path, pixels: np.ndarray, turn: int, mode: str | None = None) -
 
 
 def png(path: Path, values: np.ndarray, depth: int) -> Path:
-    """Writes a gray PNG of 1, 2 or 4 bits, which Pillow cannot."""
+    """Writes a gray PNG of 1, 2 or 4 bits, which Pillow does not support."""
 
     def chunk(name: bytes, content: bytes) -> bytes:
         checksum = struct.pack(">I", zlib.crc32(name + content))
@@ -100,7 +100,7 @@ def test_masks_are_read_as_displayed_too(tmp_path: Path, mode: str, suffix: str,
     np.testing.assert_array_equal(read_raw_mask(file), DISPLAYED[turn](pixels))
 
 
-def test_a_mask_of_the_stored_pixels_is_told_that_exif_turns_the_image(tmp_path: Path) -> None:
+def test_a_mask_of_the_stored_pixels_gives_an_error_that_names_exif(tmp_path: Path) -> None:
     image = turned(tmp_path / "a.jpg", RGB, 6)
     record = Record("a", "a", image, tmp_path / "m.png")
     same_size(read_rgb(image), np.zeros((8, 6), np.uint8), record)
@@ -111,7 +111,7 @@ def test_a_mask_of_the_stored_pixels_is_told_that_exif_turns_the_image(tmp_path:
         same_size(read_rgb(image), IDS[:3], record)
 
 
-def test_a_turned_mask_of_an_upright_image_is_told_too(tmp_path: Path) -> None:
+def test_a_rotated_mask_of_an_upright_image_is_reported_too(tmp_path: Path) -> None:
     record = Record("a", "a", tmp_path / "a.png", turned(tmp_path / "m.png", IDS, 8))
     Image.fromarray(RGB).save(tmp_path / "a.png")
     with pytest.raises(DataError, match=r"m\.png: .*EXIF orientation 8.*a\.png"):
@@ -126,20 +126,20 @@ def test_files_without_exif_are_upright(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("depth", [1, 2, 4])
-def test_grey_png_of_few_bits_holds_its_true_values(tmp_path: Path, depth: int) -> None:
+def test_gray_png_of_few_bits_keeps_its_true_values(tmp_path: Path, depth: int) -> None:
     values = np.arange(48).reshape(6, 8) % (1 << depth)
     np.testing.assert_array_equal(read_ids(png(tmp_path / "a.png", values, depth)), values)
 
 
 @pytest.mark.parametrize("compression", [None, "group4", "tiff_deflate"])
-def test_tiff_of_one_bit_holds_0_and_1(tmp_path: Path, compression: str | None) -> None:
+def test_tiff_of_one_bit_contains_0_and_1(tmp_path: Path, compression: str | None) -> None:
     values = np.eye(6, 9, dtype=np.uint8)
     Image.fromarray(values == 1).save(tmp_path / "a.tif", compression=compression)
     np.testing.assert_array_equal(read_ids(tmp_path / "a.tif"), values)
 
 
 @pytest.mark.parametrize("dtype", ["int8", "int16", "int32", "float32", "float64"])
-def test_whole_numbers_of_any_type_are_labels(tmp_path: Path, dtype: str) -> None:
+def test_integers_of_any_type_are_labels(tmp_path: Path, dtype: str) -> None:
     cv2.imwrite(str(tmp_path / "a.tif"), IDS.astype(dtype))
     read = read_ids(tmp_path / "a.tif")
     assert read.dtype in (np.uint8, np.uint16)
@@ -169,23 +169,23 @@ def test_what_cannot_be_a_label_is_refused_by_name(
         assert caught.value.kind == "label"
 
 
-def test_colours_of_16_bits_are_refused(tmp_path: Path) -> None:
+def test_colors_of_16_bits_are_refused(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), RGB.astype(np.uint16) * 257)
     with pytest.raises(DataError, match=r"a\.png: a color mask of uint16 values"):
         read_raw_mask(tmp_path / "a.png")
 
 
-def test_colours_come_from_rgb_or_a_palette_but_not_from_grey(tmp_path: Path) -> None:
+def test_colors_come_from_rgb_or_a_palette_but_not_from_gray(tmp_path: Path) -> None:
     for mode, expected in (("P", [200, 0, 0]), ("RGB", RGB[0, 0].tolist())):
         file = turned(tmp_path / f"{mode}.png", RGB if mode == "RGB" else IDS, 1, mode)
         assert read_colors(file)[0, 0].tolist() == expected
-    cv2.imwrite(str(tmp_path / "a.tif"), IDS.astype(np.float64))  # Pillow does not know it
+    cv2.imwrite(str(tmp_path / "a.tif"), IDS.astype(np.float64))  # not supported by Pillow
     with pytest.raises(DataError, match=r"a\.tif: a gray mask where RGB was expected"):
         read_colors(tmp_path / "a.tif")
 
 
 def _damaged(suffix: str) -> bytes:
-    """A file whose header promises more pixels than any picture has."""
+    """A file whose header claims more pixels than any image has."""
     if suffix == ".tif":
         tags = (256, 1 << 24), (257, 1 << 24), (258, 8), (259, 1), (262, 1), (273, 8), (279, 1)
         entries = b"".join(struct.pack("<HHII", tag, 4, 1, value) for tag, value in tags)

@@ -1,4 +1,4 @@
-"""What only shows across splits: the same images twice, and groups that nobody named."""
+"""Problems that only show across splits: duplicate images, and groups that nobody defined."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from segbench.data.sources.folder import Folder
 from tests.data.writers import SIZE, save, street, write_cityscapes
 
 
-def test_a_val_that_is_the_test_is_told_once_and_is_no_leak(tmp_path: Path) -> None:
+def test_a_val_equal_to_test_is_reported_once_and_is_not_a_leak(tmp_path: Path) -> None:
     findings, _ = check(Cityscapes(str(write_cityscapes(tmp_path))))
     assert not [finding for finding in findings if finding.severity == "error"]
     (same,) = [finding for finding in findings if finding.split == "val+test"]
@@ -24,7 +24,7 @@ def test_a_val_that_is_the_test_is_told_once_and_is_no_leak(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("group_regex", "kinds"), [(None, ["ungrouped"]), (r"^\w+v", [])])
-def test_images_without_groups_get_a_hint_that_is_no_fault(
+def test_images_without_groups_get_a_hint_not_an_error(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
     group_regex: str | None,

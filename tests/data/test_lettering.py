@@ -1,4 +1,4 @@
-"""Text is drawn in any script, and cut off where there is no room."""
+"""Text is drawn in any script, and cut off at the edges."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def drawn(text: str, size: int = 20) -> np.ndarray:
 
 
 @pytest.mark.parametrize("text", ["Straße", "Fußgänger", "é", "Жж", "道路", "한국", "a道b", "ｶﾅ"])
-def test_every_letter_has_a_shape_of_its_own(text: str) -> None:
+def test_every_letter_has_its_own_shape(text: str) -> None:
     shapes = {drawn(letter).tobytes() for letter in text}
     assert len(shapes) == len(set(text))
     missing = {drawn(c).tobytes() for c in ("\U0010fffe", "?")}

@@ -1,4 +1,4 @@
-"""Loaders work ahead, and ask a GPU for no more than they must."""
+"""Loaders prefetch, and load a GPU no more than necessary."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ CPU = torch.device("cpu")
 
 
 class Noted(Frames):
-    """Frames that remember what was read."""
+    """Frames that record which ones were read."""
 
     def __init__(self, frames: Frames) -> None:
         self.frames = frames
@@ -36,14 +36,14 @@ class Noted(Frames):
 
 
 def noted(**options: Any) -> tuple[Any, Noted]:
-    """A training set, and what is read of it."""
+    """A training set, and a record of what is read from it."""
     dataset = module(**options).dataset("train")
     dataset.frames = Noted(dataset.frames)
     return dataset, dataset.frames
 
 
 def settled(frames: Noted) -> int:
-    """How many reads there were, when no more come."""
+    """The number of reads once no more occur."""
     before = -1
     while before != len(frames.read_indices):
         before = len(frames.read_indices)
@@ -56,7 +56,7 @@ def thread_loader(dataset: Any, epochs: int) -> ThreadLoader:
     return ThreadLoader(dataset, 2, sampler, num_workers=1, drop_last=True, epochs=epochs)
 
 
-def test_the_first_batches_of_the_next_epoch_are_made_before_it_begins() -> None:
+def test_the_first_batches_of_the_next_epoch_are_prefetched() -> None:
     dataset, frames = noted()
     loader = thread_loader(dataset, epochs=2)
     alone = [epoch(module(), number) for number in (0, 1)]
@@ -69,7 +69,7 @@ def test_the_first_batches_of_the_next_epoch_are_made_before_it_begins() -> None
 
 
 @pytest.mark.parametrize("following", [0, 3])
-def test_another_epoch_than_the_next_is_right_too(following: int) -> None:
+def test_an_epoch_other_than_the_next_is_correct_too(following: int) -> None:
     dataset, _ = noted()
     loader = thread_loader(dataset, epochs=9)
     list(loader)
@@ -78,7 +78,7 @@ def test_another_epoch_than_the_next_is_right_too(following: int) -> None:
     loader.close()
 
 
-def test_an_epoch_that_is_left_early_leaves_nothing_behind() -> None:
+def test_an_epoch_that_is_left_early_leaves_no_batches() -> None:
     dataset, frames = noted()
     loader = thread_loader(dataset, epochs=9)
     iterator = iter(loader)
@@ -91,7 +91,7 @@ def test_an_epoch_that_is_left_early_leaves_nothing_behind() -> None:
     settled(frames)
 
 
-def test_a_gpu_evaluates_the_pixels_of_a_training_batch_at_once() -> None:
+def test_an_evaluation_batch_on_a_gpu_has_as_many_pixels_as_a_training_batch() -> None:
     data = module(batch_size=8, crop_size=(48, 64), num_workers=0)
     height, width = data.dataset("val").frames.read(0)[0].shape[:2]
     assert data.images_at_once("val") == 1
@@ -110,7 +110,7 @@ def device_loader(dataset: Any) -> DeviceLoader:
 
 
 @pytest.mark.parametrize(("options", "reads"), [({}, 0), ({"cat_max_ratio": 0.5}, 1)])
-def test_a_mask_is_read_for_a_window_only_if_it_has_a_say(
+def test_a_mask_is_read_only_if_the_window_depends_on_it(
     options: dict[str, float], reads: int
 ) -> None:
     dataset, frames = noted(**options)
@@ -133,7 +133,7 @@ def test_frames_that_do_not_fit_are_refused_before_they_are_sent(
 
 
 class Operators(TorchDispatchMode):
-    """Counts what torch runs."""
+    """Counts the operators that torch runs."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -144,7 +144,7 @@ class Operators(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
-def test_a_batch_is_one_copy_and_colors_are_no_matrix_product(
+def test_a_batch_is_one_copy_and_colors_need_no_matrix_product(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     copies: list[np.ndarray] = []

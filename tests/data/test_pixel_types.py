@@ -29,7 +29,7 @@ PATH = Path("a.file")
 
 
 def seen(pixels: np.ndarray, top: float, alpha: bool = False) -> np.ndarray:
-    """What a model sees of stored pixels: 8-bit RGB over the full range."""
+    """What a model gets for stored pixels: 8-bit RGB over the full range."""
     pixels = pixels[..., :-1] if alpha else pixels
     gray = np.floor(pixels.astype(np.float64) * 255 / top + 0.5).astype(np.uint8)
     gray = gray[..., None] if gray.ndim == 2 else gray
@@ -37,7 +37,7 @@ def seen(pixels: np.ndarray, top: float, alpha: bool = False) -> np.ndarray:
 
 
 def check(data: bytes, expected: np.ndarray | str, tmp_path: Path) -> None:
-    """Training and prediction see the expected pixels, or both say the expected words."""
+    """Checks that training and prediction read the expected pixels, or raise the same error."""
     (tmp_path / "a").write_bytes(data)
     for read in (lambda: decode_rgb(data, PATH), lambda: read_photo(tmp_path / "a")):
         if isinstance(expected, str):
@@ -116,7 +116,7 @@ def test_tiff_with_alpha_gives_the_stored_colors(
 
 @pytest.mark.parametrize("turn", range(1, 9))
 @pytest.mark.parametrize("compression", [None, "tiff_lzw", "tiff_adobe_deflate"])
-def test_tiff_compressed_and_turned(tmp_path: Path, compression: str | None, turn: int) -> None:
+def test_tiff_compressed_and_rotated(tmp_path: Path, compression: str | None, turn: int) -> None:
     pixels = random_pixels("uint8", 3)
     data = pillow(pixels, "TIFF", compression=compression, tiffinfo={274: turn})
     with Image.open(io.BytesIO(data)) as opened:

@@ -1,4 +1,4 @@
-"""A training set in which there is nothing to tell apart is refused before the first step."""
+"""A training set with fewer than two classes is refused before the first step."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def frames(*masks: list[int]) -> MemoryFrames:
         ([[1, 255], [1, 1]], "is 'thing', nothing to tell apart"),
     ],
 )
-def test_nothing_to_tell_apart(masks: list[list[int]], words: str) -> None:
+def test_a_single_class_is_refused(masks: list[list[int]], words: str) -> None:
     with pytest.raises(DataError, match=words):
         check_trainable(frames(*masks), CLASSES)
 
@@ -61,10 +61,10 @@ def test_training_is_refused_before_its_first_step(tmp_path: Path) -> None:
     data = SegmentationData(source, 0, cache="none", num_workers=0)
     with pytest.raises(DataError, match="the training set has no label"):
         data.records("train")
-    assert len(data.records("val")) == 2  # others are for those who score them
+    assert len(data.records("val")) == 2  # unlabeled splits other than train are allowed
 
 
-def test_training_says_that_its_images_are_dark(
+def test_training_warns_that_its_images_are_dark(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     for number in range(2):
@@ -79,7 +79,7 @@ def test_training_says_that_its_images_are_dark(
 @pytest.mark.parametrize(
     "text", ["", "zz/../../x\n", "0123456789ABCDEF", "0123456789abcdef\n", "0" * 15, "é" * 16]
 )
-def test_a_damaged_memo_of_a_fingerprint_is_made_anew(tmp_path: Path, text: str) -> None:
+def test_a_damaged_fingerprint_cache_is_computed_again(tmp_path: Path, text: str) -> None:
     source = Streets((32, 32), 2, 1, 1)
     records = source.records("train")
     true = fingerprint(source, records, tmp_path)

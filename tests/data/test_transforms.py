@@ -1,4 +1,4 @@
-"""The knobs do what they say; labels are never invented; draws depend on the key alone."""
+"""Arguments do what they say; labels are never invented; draws depend only on the key."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def masks(augmentation: Augmentation, count: int = 40) -> list[np.ndarray]:
 def test_geometry_never_invents_a_label() -> None:
     image = np.zeros((40, 50, 3), np.uint8)
     mask = np.full((40, 50), 2, np.uint8)
-    mask[:, 25:] = 9  # between 2 and 9 lie labels that interpolation would make
+    mask[:, 25:] = 9  # interpolation would create labels between 2 and 9
     augmentation = Augmentation((64, 64), (0.3, 2.5), class_uniform=0.3, **EVERYTHING)
     for index in range(60):
         assert set(np.unique(augmentation(image, mask, (0, 0, index))[1])) <= {2, 9, 255}
@@ -46,7 +46,7 @@ def test_cutouts_are_ignored_and_filled() -> None:
     np.testing.assert_array_equal(mask == 255, (image == (1, 2, 3)).all(-1))
 
 
-def test_the_key_alone_decides_what_is_drawn() -> None:
+def test_draws_depend_only_on_the_key() -> None:
     first, second = (Augmentation((32, 40), (0.5, 2.0), **EVERYTHING) for _ in range(2))
     for _ in range(3):
         second(IMAGE, MASK, (9, 9, 9))  # another history
@@ -93,7 +93,7 @@ def test_class_uniform_shows_rare_classes_more_often() -> None:
     assert seen(1.0) > 1.5 * seen(0.0)
 
 
-def test_arguments_are_not_changed_and_it_travels_to_workers() -> None:
+def test_arguments_are_not_modified_and_it_can_be_pickled() -> None:
     augmentation = pickle.loads(pickle.dumps(Augmentation((32, 40), **EVERYTHING)))
     image, mask = IMAGE.copy(), MASK.copy()
     image.flags.writeable = mask.flags.writeable = False
@@ -110,6 +110,6 @@ def test_arguments_are_not_changed_and_it_travels_to_workers() -> None:
         ({"crop_size": (0, 5)}, "crop_size is"),
     ],
 )
-def test_a_knob_out_of_range_is_refused(knobs: dict, problem: str) -> None:
+def test_an_argument_out_of_range_is_refused(knobs: dict, problem: str) -> None:
     with pytest.raises(ValueError, match=problem):
         Augmentation(**{"crop_size": (8, 8), **knobs})

@@ -1,4 +1,4 @@
-"""Cropping first and resizing only the crop gives what resizing and then cropping gives."""
+"""Cropping first and resizing only the crop equals resizing first and then cropping."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from segbench.data.transforms import ScaleCrop, window_draws
 from segbench.data.window import Window, place
 
 RNG = np.random.default_rng(0)
-MASK = RNG.integers(0, 19, (90, 120)).astype(np.uint8)  # noise: any slip of phase shows
+MASK = RNG.integers(0, 19, (90, 120)).astype(np.uint8)  # noise shows any phase error
 IMAGE = RNG.integers(0, 256, (90, 120, 3)).astype(np.uint8)
 
 
@@ -44,7 +44,7 @@ def test_a_window_lies_inside_the_frame_and_the_output(free, resized) -> None:
 
 
 @pytest.mark.parametrize("center", [(0.5, 0.5), (179.5, 0.5), (90.0, 239.5)])
-def test_a_window_contains_the_centre_it_was_given(center) -> None:
+def test_a_window_contains_the_given_center(center) -> None:
     window = place((90, 120), (180, 240), (50, 60), (0.7, 0.2), center)
     for axis in (0, 1):
         assert window.origin[axis] <= center[axis] < window.origin[axis] + window.size[axis]

@@ -1,4 +1,4 @@
-"""Writers of small data sets in the exact layouts that people have, drawn from the streets."""
+"""Writes small data sets in exact copies of common layouts, drawn from the streets."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ CITYSCAPES_NAME = {
 
 
 def street(split: str, index: int) -> tuple[np.ndarray, np.ndarray]:
-    """Image and mask of the street that the writers put at this place."""
+    """Image and mask of the street that the writers put at this position."""
     return STREETS.read(STREETS.records(split)[index])
 
 
@@ -91,7 +91,7 @@ def cityscapes_ids(mask: np.ndarray) -> np.ndarray:
 
 
 def write_cityscapes(root: Path) -> Path:
-    """leftImg8bit and gtFine of two cities a split, coarse labels, and a test without labels."""
+    """leftImg8bit and gtFine of two cities per split, coarse labels, and a test without labels."""
     for split, count in COUNTS.items():
         for index in range(count):
             city = f"{split}city{index % 2}"

@@ -1,4 +1,4 @@
-"""Label maps by any program are found, read, and refused one by one with a reason."""
+"""Label maps from any program are found, read, or refused one by one with a reason."""
 
 import os
 
@@ -22,7 +22,7 @@ def save(path, pixels, mode=None):
     return path
 
 
-def test_files_are_matched_by_name_or_beginning(tmp_path):
+def test_files_are_matched_by_name_or_prefix(tmp_path):
     records = [Record("berlin_000000_000019", "berlin"), Record("a", "a"), Record("a_b", "a")]
     files = [
         save(tmp_path / "berlin" / "berlin_000000_000019_leftImg8bit.png", IDS),
@@ -55,7 +55,7 @@ def test_a_folder_without_label_maps_is_refused(tmp_path):
         find_predictions(tmp_path / "x", [])
 
 
-def test_ids_palette_and_colours_mean_the_same(tmp_path):
+def test_ids_palette_and_colors_mean_the_same(tmp_path):
     palette = Image.fromarray(IDS).convert("P")
     palette.putpalette(list(range(255, -1, -1)) * 3)
     palette.save(tmp_path / "palette.png")

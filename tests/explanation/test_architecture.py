@@ -1,4 +1,4 @@
-"""A drawing shows every parameter once, and an arrow only where a tensor went."""
+"""A drawing shows every parameter once, and an arrow only where a tensor was passed."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from segbench.models.unet import UNet
 
 
 class WithoutSkip(nn.Module):
-    """Two parts in a row, and a third that never runs."""
+    """Two parts in sequence, and a third that never runs."""
 
     def __init__(self) -> None:
         super().__init__()

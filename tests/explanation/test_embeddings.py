@@ -1,4 +1,4 @@
-"""The numbers beside an embedding are near 1 for separable features and at chance for noise."""
+"""The separation scores are near 1 for separable features and at chance level for noise."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_mask_as_large_as_the_map_has_only_pure_cells() -> None:
 
 
 def a_map() -> tuple[np.ndarray, np.ndarray]:
-    """Features that say where they come from, and classes 0 (often), 1 (rarely) and void."""
+    """Features that encode their position, and classes 0 (frequent), 1 (rare) and void."""
     mask = np.zeros((8, 10), np.uint8)
     mask[0, :3] = 1
     mask[7] = 255

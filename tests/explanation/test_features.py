@@ -1,4 +1,4 @@
-"""Heat maps light what the network looks at, and nothing else."""
+"""Heat maps highlight what the model uses, and nothing else."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PLACE = (slice(8, 12), slice(20, 26))
 
 
 class OnlyOnePlace(nn.Module):
-    """Class 1 wherever the red of one place is bright; class 0 needs nothing."""
+    """Class 1 wherever the red of one pixel is bright; class 0 depends on nothing."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -37,7 +37,7 @@ def noise() -> Tensor:
     return torch.rand(1, 3, 32, 40, generator=torch.Generator().manual_seed(0)) + 0.1
 
 
-def test_the_heat_map_peaks_where_the_network_looks(noise: Tensor) -> None:
+def test_the_heat_map_peaks_at_the_pixels_the_model_uses(noise: Tensor) -> None:
     heat = heat_map(OnlyOnePlace().eval(), noise, label=1, layer="features", method="hirescam")
     assert heat.shape == (32, 40)
     assert heat[PLACE].min() > 0
@@ -53,12 +53,12 @@ def test_gradcam_weighs_the_channel_that_the_class_uses(noise: Tensor) -> None:
     torch.testing.assert_close(heat, red)
 
 
-def test_nothing_speaks_for_a_class_that_looks_at_nothing(noise: Tensor) -> None:
+def test_a_class_that_ignores_the_features_has_no_evidence(noise: Tensor) -> None:
     heat = heat_map(OnlyOnePlace().eval(), noise, label=0, layer="features")
     assert heat.max() == 0
 
 
-def test_one_pixel_is_explained_by_what_it_sees(noise: Tensor) -> None:
+def test_one_pixel_is_explained_by_its_receptive_field(noise: Tensor) -> None:
     torch.manual_seed(0)
     local = nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.Conv2d(4, 2, 3, padding=1)).eval()
     where = chosen_pixels((32, 40), pixel=[5, 6], region=None)
@@ -68,7 +68,7 @@ def test_one_pixel_is_explained_by_what_it_sees(noise: Tensor) -> None:
     assert heat[~reach].max() == 0
 
 
-def test_frozen_weights_and_no_grad_are_no_obstacle(noise: Tensor) -> None:
+def test_frozen_weights_and_no_grad_are_supported(noise: Tensor) -> None:
     model = OnlyOnePlace().eval().requires_grad_(False)
     with torch.no_grad():
         assert heat_map(model, noise, label=1, layer="features").max() == 1
@@ -77,7 +77,7 @@ def test_frozen_weights_and_no_grad_are_no_obstacle(noise: Tensor) -> None:
 def test_the_default_layer_is_the_deepest_map(noise: Tensor) -> None:
     model = UNet(5, width=4, depth=3).eval()
     layer = coarsest_layer(model, noise)
-    assert layer == "dropout"  # which ends the deepest level
+    assert layer == "dropout"  # the last layer of the deepest level
     found = run_with_features(model, noise)
     assert found.layer == layer
     assert found.features.shape == (1, 32, 4, 5)
@@ -94,7 +94,7 @@ def test_a_wrong_layer_is_explained(noise: Tensor) -> None:
         run_with_features(UNet(5, width=4, depth=2).eval(), noise, "down.9")
 
 
-def test_entropy_is_one_where_nothing_is_known_and_zero_where_all_is() -> None:
+def test_entropy_is_one_for_uniform_and_zero_for_certain_probabilities() -> None:
     probs = torch.tensor([[[0.25, 1.0]], [[0.25, 0.0]], [[0.25, 0.0]], [[0.25, 0.0]]])
     torch.testing.assert_close(entropy(probs), torch.tensor([[1.0, 0.0]]))
 
@@ -108,7 +108,7 @@ def test_entropy_is_one_where_nothing_is_known_and_zero_where_all_is() -> None:
         ([0, 0], [0, 0, 1, 1], "one of pixel and region"),
     ],
 )
-def test_wrong_places_are_refused(
+def test_wrong_positions_are_refused(
     pixel: list[int] | None, region: list[int] | None, expected: str
 ) -> None:
     with pytest.raises(ValueError, match=expected):

@@ -1,4 +1,4 @@
-"""What a network that pads its images sees lies where it is in the image."""
+"""Explanations of a model that pads its images are at the right positions of the image."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Colors(nn.Module):
 
 
 class Wrapped(nn.Module):
-    """A network inside another one."""
+    """A model inside another one."""
 
     def __init__(self, network: nn.Module) -> None:
         super().__init__()
@@ -49,7 +49,7 @@ class Wrapped(nn.Module):
 
 
 def segmenter(model: nn.Module, seen: tuple[int, int]) -> Any:
-    """What `explain` uses of a `Segmenter`; the network sees all images at one size."""
+    """The parts of a `Segmenter` that `explain` uses; the model gets all images at one size."""
     return SimpleNamespace(
         predictor=SimpleNamespace(model=model.eval(), normalize=lambda pixels: pixels / 255),
         seen_size=lambda size: seen, device=torch.device("cpu"), classes=CLASSES, ckpt=Path("none"),
@@ -58,7 +58,7 @@ def segmenter(model: nn.Module, seen: tuple[int, int]) -> Any:
 
 @pytest.mark.parametrize("stride", [4, 32])  # 4: nothing is padded
 @pytest.mark.parametrize("spot", [(40, 8), (0, 60), (40, 64)])
-def test_a_spot_is_lit_where_it_is(spot: tuple[int, int], stride: int) -> None:
+def test_a_spot_is_highlighted_at_its_position(spot: tuple[int, int], stride: int) -> None:
     image = torch.zeros(1, 3, 48, 72)
     image[0, 1, spot[0] : spot[0] + 4, spot[1] : spot[1] + 4] = 1
     heat = heat_map(Colors(stride), image, label=1, layer="features")
@@ -67,7 +67,7 @@ def test_a_spot_is_lit_where_it_is(spot: tuple[int, int], stride: int) -> None:
         assert start <= lit.min() <= lit.max() < start + 4
 
 
-def test_a_spot_of_a_picture_shown_smaller_is_lit_where_it_is() -> None:
+def test_a_spot_in_a_downscaled_image_is_highlighted_at_its_position() -> None:
     image = np.zeros((96, 144, 3), np.uint8)
     image[80:88, 16:24, 1] = 255
     options = {"labels": [1], "layer": "head.input", "pixel": None, "region": None}
@@ -79,7 +79,7 @@ def test_a_spot_of_a_picture_shown_smaller_is_lit_where_it_is() -> None:
 
 
 def test_features_that_are_the_truth_have_purity_one() -> None:
-    """Squares of random classes, of one cell each; the network sees them at half the size."""
+    """Squares of random classes, one cell each; the model gets them at half the size."""
     squares = np.random.default_rng(0).integers(0, 3, (10, 12), np.uint8)
     mask = squares.repeat(8, 0).repeat(8, 1)
     image = np.array(CLASSES.colors, np.uint8)[mask]
@@ -103,7 +103,7 @@ def test_features_that_are_the_truth_have_purity_one() -> None:
         (nn.Sequential(nn.AvgPool2d(2), nn.AvgPool2d(2)), (70, 20)),
     ],
 )
-def test_features_lie_over_the_padded_image(model: nn.Module, extent: tuple[int, int]) -> None:
+def test_features_cover_the_padded_image(model: nn.Module, extent: tuple[int, int]) -> None:
     layer = [name for name, module in model.named_modules() if isinstance(module, nn.AvgPool2d)][-1]
     image = torch.rand(2, 3, 70, 20)
     found = run_with_features(model, image, layer)

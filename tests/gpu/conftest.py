@@ -1,7 +1,7 @@
-"""Where the tests of this folder run: on a GPU, or nowhere.
+"""The tests of this folder run on a GPU, or are skipped.
 
 python -m pytest -m gpu tests/gpu
-SEGBENCH_GPU_TESTS=cpu python -m pytest -m gpu tests/gpu       are the tests themselves sound?
+SEGBENCH_GPU_TESTS=cpu python -m pytest -m gpu tests/gpu       checks the tests themselves
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a GPU computes is what the CPU computes."""
+"""A GPU computes the same as the CPU."""
 
 from __future__ import annotations
 

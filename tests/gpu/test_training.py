@@ -1,4 +1,4 @@
-"""A real training on a GPU waits for nothing, keeps everything there, and fails as it should."""
+"""A real training on a GPU never syncs within an epoch, keeps tensors there, fails correctly."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ pytestmark = pytest.mark.gpu
 
 
 class Places(pl.Callback):
-    """Where the averaged weights are while the network trains."""
+    """Records the device of the averaged weights during training."""
 
     def __init__(self) -> None:
         self.seen: set[str] = set()
@@ -34,12 +34,12 @@ def test_the_host_never_waits_within_an_epoch(
     reads = CountReads(device)
     words = ("ema=0.9", "trainer.limit_val_batches=0", f"data.frames_on_device={loader}")
     train(*words, callbacks=[reads])
-    steps = reads.per_step[1:]  # the first uploads and searches
-    # On a CPU, where nobody waits, losses and labels are checked at once.
+    steps = reads.per_step[1:]  # the first one uploads and benchmarks kernels
+    # On a CPU, where reading is not a sync, losses and labels are checked immediately.
     assert max(steps) <= (0 if device.type == "cuda" else 3), reads.per_step
 
 
-def test_the_average_lives_on_the_device(train: Any, device: torch.device) -> None:
+def test_the_average_is_on_the_device(train: Any, device: torch.device) -> None:
     places = Places()
     train("ema=0.9", callbacks=[places])
     assert places.seen == {device.type}

@@ -1,4 +1,4 @@
-"""Names of what is predicted."""
+"""Names of the images and videos to predict."""
 
 import os
 
@@ -40,7 +40,7 @@ def test_an_empty_source_is_not_the_working_directory() -> None:
         find_sources("")
 
 
-def test_what_was_written_before_is_not_predicted(photos):
+def test_earlier_output_is_not_predicted(photos):
     for kind in ("ids", "overlay"):
         (photos / "seen" / kind).mkdir(parents=True)
         (photos / "seen" / kind / "a.png").touch()
@@ -51,7 +51,7 @@ def test_what_was_written_before_is_not_predicted(photos):
     assert list(find_sources(f"{photos}/**/*.png", own)) == ["a", "more/c", "seen/mine"]
     (photos / "link").symlink_to(photos / "seen" / "ids")
     assert list(find_sources(str(photos), own)) == expected
-    assert list(find_sources(str(photos / "seen" / "ids"), own)) == ["a"]  # asked for by name
+    assert list(find_sources(str(photos / "seen" / "ids"), own)) == ["a"]  # named explicitly
 
 
 def test_links_are_followed_and_hidden_files_and_pipes_left_out(photos, tmp_path_factory):
@@ -66,7 +66,7 @@ def test_links_are_followed_and_hidden_files_and_pipes_left_out(photos, tmp_path
     assert list(find_sources(str(photos))) == ["a", "b", "link/d", "more/c"]
 
 
-def test_a_tilde_is_the_home(photos, monkeypatch):
+def test_a_tilde_is_the_home_directory(photos, monkeypatch):
     monkeypatch.setenv("HOME", str(photos))
     assert list(find_sources("~/more")) == ["c"]
     assert find_sources("~/b.jpg") == {"b": photos / "b.jpg"}

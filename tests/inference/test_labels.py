@@ -1,4 +1,4 @@
-"""Labels are equal, bit for bit, to the slow and obvious way of getting them."""
+"""Labels are bit-identical to those of the straightforward, slow implementation."""
 
 import pytest
 import torch
@@ -43,7 +43,7 @@ def test_upsample_argmax_equals_interpolate_then_argmax(size, dtype):
 @pytest.mark.parametrize("size", [None, (160, 24)])
 @pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
 @pytest.mark.parametrize("bad", BAD.values(), ids=BAD.keys())
-def test_it_is_known_which_images_had_logits_that_are_not_finite(size, memory_format, bad):
+def test_images_with_logits_that_are_not_finite_are_identified(size, memory_format, bad):
     logits = torch.randn(3, 3, 130, 20)
     logits[1, : len(bad), 77, 5] = torch.tensor(bad)
     found, finite = labels.checked_argmax(logits.contiguous(memory_format=memory_format), size)
@@ -52,13 +52,13 @@ def test_it_is_known_which_images_had_logits_that_are_not_finite(size, memory_fo
     assert torch.equal(found, expected.argmax(1).byte())
 
 
-def test_a_class_may_be_ruled_out_by_minus_infinity():
+def test_a_class_may_be_excluded_by_minus_infinity():
     logits = torch.randn(1, 3, 70, 9)
     logits[:, 1] = -torch.inf
     assert labels.checked_argmax(logits)[1].all()
 
 
-def test_many_batches_are_checked_at_once_and_the_images_are_named():
+def test_many_batches_are_checked_together_and_the_images_are_named():
     watch = labels.FiniteLogits()
     for start in range(0, 12, 2):
         watch.add(torch.tensor([True, start < 4]), [f"i{start}", f"i{start + 1}"])

@@ -1,4 +1,4 @@
-"""The pictures show what they claim."""
+"""Rendered images show what they claim."""
 
 import numpy as np
 import pytest
@@ -19,7 +19,7 @@ CLASSES = ClassSet(("sky", "road"), ((0, 0, 255), (128, 64, 128)))
 IMAGE = np.full((4, 6, 3), 100, np.uint8)
 
 
-def test_overlay_mixes_colours_and_leaves_void_alone():
+def test_overlay_blends_colors_and_leaves_void_unchanged():
     labels = np.array([[0, 1, 255, 0, 0, 0]] * 4, np.uint8)
     mixed = overlay(IMAGE, labels, CLASSES, alpha=0.25)
     assert mixed[0, 0].tolist() == [75, 75, 139]
@@ -38,14 +38,14 @@ def test_error_map_is_red_where_wrong_green_where_right():
     assert picture[5].max() == 0
 
 
-def test_side_by_side_keeps_every_picture_whole():
+def test_side_by_side_keeps_every_image_whole():
     row = side_by_side([IMAGE, IMAGE // 2], gap=3)
     assert row.shape == (4, 15, 3)
     assert np.array_equal(row[:, :6], IMAGE)
     assert np.array_equal(row[:, 9:], IMAGE // 2)
 
 
-def test_the_legend_has_letters_of_every_script():
+def test_the_legend_has_characters_of_every_script():
     wide = np.zeros((10, 300, 3), np.uint8)
     strips = []
     for name in ("Straße", "Strase", "道路", "车辆"):
@@ -63,7 +63,7 @@ def test_sheets_of_extreme_shapes_stay_small(shape):
     assert sheet([("a", (image, labels))] * 3, CLASSES).size < 3e7
 
 
-def test_the_legend_shows_the_classes_asked_for_below_the_picture():
+def test_the_legend_shows_the_requested_classes_below_the_image():
     wide = np.zeros((10, 300, 3), np.uint8)
     both = with_legend(wide, CLASSES, [0, 1, 255])
     assert np.array_equal(both[:10], wide)
@@ -71,7 +71,7 @@ def test_the_legend_shows_the_classes_asked_for_below_the_picture():
     assert [0, 0, 255] in strip
     assert [128, 64, 128] in strip
     assert [0, 0, 255] not in with_legend(wide, CLASSES, [1])[10:].reshape(-1, 3).tolist()
-    # On a narrow picture the legend takes more rows instead of being cut.
+    # On a narrow image the legend takes more rows instead of being cut off.
     narrow = with_legend(wide[:, :60], CLASSES, [0, 1])
     assert narrow.shape[0] > both.shape[0]
     assert [128, 64, 128] in narrow[10:].reshape(-1, 3).tolist()

@@ -1,4 +1,4 @@
-"""Images of every kind are read the right way up, or refused with a reason."""
+"""Images of every kind are read in their displayed orientation, or refused with a reason."""
 
 import numpy as np
 import pytest
@@ -22,21 +22,21 @@ def test_rgb_and_a_single_pixel_come_back_unchanged(tmp_path):
         assert np.array_equal(read_photo(file), pixels)
 
 
-def test_a_photo_taken_sideways_stands_upright(tmp_path):
+def test_a_photo_taken_sideways_is_rotated_upright(tmp_path):
     exif = Image.Exif()
-    exif[0x0112] = 6  # the camera was turned: rotate by 90 degrees clockwise to view
+    exif[0x0112] = 6  # the camera was rotated: rotate by 90 degrees clockwise to view
     file = save(tmp_path / "a.png", Image.fromarray(RGB), exif=exif)
     assert np.array_equal(read_photo(file), np.rot90(RGB, -1))
 
 
-def test_grey_16_bit_keeps_its_range(tmp_path):
+def test_gray_16_bit_keeps_its_range(tmp_path):
     gray = np.array([[0, 257, 65535]], np.uint16)
     file = save(tmp_path / "a.png", Image.fromarray(gray))
     assert read_photo(file)[0, :, 0].tolist() == [0, 1, 255]
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "LA", "RGBA", "CMYK"])
-def test_other_colour_models_become_rgb(tmp_path, mode):
+def test_other_color_models_become_rgb(tmp_path, mode):
     suffix = ".tif" if mode == "CMYK" else ".png"
     pixels = read_photo(save(tmp_path / f"a{suffix}", Image.fromarray(RGB).convert(mode)))
     assert pixels.shape == RGB.shape
@@ -73,7 +73,7 @@ def test_what_cannot_be_read_is_refused_by_name(tmp_path):
 
 
 def odd_exif(text_tag: bytes, number_tag: bytes) -> bytes:
-    """EXIF data whose text `abc` and number 1.5 stand where they do not belong; orientation 6."""
+    """EXIF data with text `abc` and number 1.5 in the wrong fields; orientation 6."""
     head = b"Exif\0\0MM\0*\0\0\0\x08\0\x03"
     text = text_tag + b"\0\x02\0\0\0\x04abc\0"
     turn = b"\x01\x12\0\x03\0\0\0\x01\0\x06\0\0"

@@ -1,4 +1,4 @@
-"""Whole, slide and TTA agree where they must, at any size, for any network."""
+"""Whole, slide and TTA agree where they must, at any size, for any model."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ MEAN, STD = [0.4, 0.5, 0.6], [0.2, 0.3, 0.4]
 
 
 class PixelNet(nn.Module):
-    """Looks at single pixels only, so windows cannot matter."""
+    """Depends on single pixels only, so windows cannot matter."""
 
     def __init__(self):
         super().__init__()
@@ -53,7 +53,7 @@ def test_normalize_is_the_textbook_formula(model):
 
 @pytest.mark.parametrize("size", [(1, 1), (37, 53), (64, 20)])
 @pytest.mark.parametrize("blend", ["uniform", "gaussian"])
-def test_slide_equals_whole_for_a_network_that_sees_single_pixels(model, size, blend):
+def test_slide_equals_whole_for_a_model_of_single_pixels(model, size, blend):
     pixels = image(*size, n=2)
     whole = Predictor(model, CLASSES, MEAN, STD)
     windows = Predictor(
@@ -63,7 +63,7 @@ def test_slide_equals_whole_for_a_network_that_sees_single_pixels(model, size, b
     assert torch.equal(windows.labels(pixels), plain(model, pixels).argmax(1))
 
 
-def test_a_window_as_large_as_the_image_is_whole_inference_to_the_bit(model):
+def test_a_window_as_large_as_the_image_is_bit_identical_to_whole(model):
     pixels = image(20, 30)
     windows = Predictor(model, CLASSES, MEAN, STD, "slide", crop_size=(64, 64), stride=(32, 32))
     whole = Predictor(model, CLASSES, MEAN, STD)
@@ -92,7 +92,7 @@ def test_windows_are_averaged_where_they_overlap():
     assert torch.equal(mean, expected / hits)
 
 
-def test_windows_are_batched_only_when_asked(model):
+def test_windows_are_batched_only_on_request(model):
     run = list(slide(model, torch.zeros(2, 3, 8, 32), (8, 8), (8, 8), batch=6))
     assert [shape[0] for shape in model.seen] == [6, 2]
     assert torch.cat([total for total, _ in run], 2).shape == (2, 3, 8, 32)
@@ -106,7 +106,7 @@ def test_only_one_row_of_windows_is_in_memory(model):
 def test_tta_averages_probabilities(model):
     pixels = image(24, 36)
     tta = Predictor(model, CLASSES, MEAN, STD, scales=[1.0], flip=True)
-    # The network sees single pixels: the mirrored pass is the plain one, mirrored back.
+    # The model depends on single pixels: the mirrored pass is the plain one, mirrored back.
     torch.testing.assert_close(tta.probs(pixels), plain(model, pixels).softmax(1))
     scaled = Predictor(model, CLASSES, MEAN, STD, scales=[0.5, 1.0])
     half = F.interpolate(scaled.normalize(pixels), (12, 18), mode="bilinear", antialias=True)
@@ -122,7 +122,7 @@ def test_tta_averages_probabilities(model):
     [{}, {"mode": "slide", "crop_size": (8, 8), "stride": (5, 6)}, {"scales": [0.7, 1.3]},
      {"flip": True}],
 )  # fmt: skip
-def test_every_way_agrees_on_a_constant_image(model, options):
+def test_every_mode_agrees_on_a_constant_image(model, options):
     pixels = torch.full((1, 3, 21, 33), 77, dtype=torch.uint8)
     probs = Predictor(model, CLASSES, MEAN, STD, **options).probs(pixels)
     torch.testing.assert_close(probs, plain(model, pixels).softmax(1))
@@ -169,7 +169,7 @@ def test_a_background_class_is_dropped_before_the_argmax(model):
     torch.testing.assert_close(predictor.probs(pixels), logits.softmax(1))
 
 
-def test_a_network_that_needs_multiples_is_padded(model):
+def test_a_model_that_needs_multiples_is_padded(model):
     predictor = Predictor(model, CLASSES, MEAN, STD, divisor=32)
     assert predictor.labels(image(33, 64)).shape == (1, 33, 64)
     assert model.seen == [(1, 3, 64, 64)]

@@ -1,4 +1,4 @@
-"""Small batches with everything that makes losses go wrong, and one way of comparing."""
+"""Small batches with all the cases that break losses, and a common comparison."""
 
 from collections.abc import Callable
 
@@ -48,7 +48,7 @@ def agree() -> Callable[..., None]:
 
         assert actual.dtype == gradient.dtype == torch.float32
         assert actual.shape == ()
-        assert expected > 0.01  # a loss of nothing would agree with anything
+        assert expected > 0.01  # a loss of zero would agree with anything
         torch.testing.assert_close(actual.double(), expected, rtol=tol, atol=tol)
         scale = expected_gradient.abs().max()
         torch.testing.assert_close(

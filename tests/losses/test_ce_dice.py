@@ -51,7 +51,7 @@ def test_is_the_sum_of_the_two_losses(reduction, smoothing, batch):
 @pytest.mark.parametrize("elements", [1, 100, 5 * 7 * 9 * 2, 10**6])
 @pytest.mark.parametrize("smoothing", [0.0, 0.1])
 def test_bands_do_not_change_the_result(elements, smoothing, batch, monkeypatch):
-    """One row at a time, some rows, two images of three, everything at once."""
+    """One row at a time, some rows, two of three images, everything together."""
     logits, mask = batch()
     logits.requires_grad_()
     ce, dice = reference(logits, mask, WEIGHTS, smoothing, 0.0)
@@ -113,7 +113,7 @@ def test_layouts_and_views_are_accepted(batch):
     torch.testing.assert_close(gradient, torch.autograd.grad(CEDice(IGNORE)(plain, mask), plain)[0])
 
 
-def test_gradients_add_up_behind_it(batch):
+def test_gradients_accumulate_upstream(batch):
     logits, mask = batch()
     scale = torch.ones((), dtype=torch.float64, requires_grad=True)
     (5 * CEDice(IGNORE)(scale * logits, mask)).backward()

@@ -118,7 +118,7 @@ def test_ignoring_a_class_of_the_set_works(name, batch):
 
 
 @every_loss
-def test_mask_and_logits_are_left_alone(name, batch):
+def test_mask_and_logits_are_not_modified(name, batch):
     logits, mask = batch()
     before = logits.clone(), mask.clone()
     value_and_gradient(LOSSES[name](IGNORE), logits, mask)
@@ -210,7 +210,7 @@ def test_wrong_input_is_refused(name, logits, mask, message):
         LOSSES[name](IGNORE)(logits, mask)
 
 
-def test_labels_are_not_looked_at_on_an_accelerator():
+def test_labels_are_not_checked_on_an_accelerator():
     logits, mask = torch.zeros(1, 3, 4, 4, device="meta"), torch.zeros(1, 4, 4, device="meta")
     check_inputs(logits, mask.long(), IGNORE)  # a look at a meta tensor would raise
     with pytest.raises(ValueError, match="integer"):

@@ -28,7 +28,7 @@ def test_agrees_with_the_formula(weights, smoothing, batch, agree):
     agree(loss, lambda z, y: reference(z, y, weights or [1.0] * 5, smoothing), logits, mask)
 
 
-def test_image_reduction_weighs_every_image_alike(batch, agree):
+def test_image_reduction_weights_every_image_equally(batch, agree):
     logits, mask = batch()
     weights = [0.5, 2.0, 1.0, 0.2, 3.0]
 

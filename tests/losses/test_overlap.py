@@ -59,7 +59,7 @@ def test_agrees_with_the_formula(make, formula, classes, smooth, reduction, batc
     agree(make(IGNORE, smooth=smooth, reduction=reduction, classes=classes), expected, logits, mask)
 
 
-def test_tversky_with_equal_prices_is_dice_or_jaccard(batch):
+def test_tversky_with_equal_weights_is_dice_or_jaccard(batch):
     logits, mask = batch()
     for price, same in ((0.5, Dice), (1.0, Jaccard)):
         torch.testing.assert_close(
@@ -67,7 +67,7 @@ def test_tversky_with_equal_prices_is_dice_or_jaccard(batch):
         )
 
 
-def test_an_absent_class_counts_only_when_asked():
+def test_an_absent_class_counts_only_if_requested():
     certain = torch.tensor([40.0, 0.0, 0.0]).view(1, 3, 1, 1).expand(1, 3, 4, 4)
     mask = torch.zeros(1, 4, 4).byte()
     assert Dice(IGNORE)(certain, mask) < 1e-6

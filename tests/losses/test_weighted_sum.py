@@ -17,7 +17,7 @@ def test_adds_the_weighted_terms(batch):
     torch.testing.assert_close(loss(logits, mask), terms["ce"] + terms["dice"])
 
 
-def test_moves_its_losses_along():
+def test_moves_its_losses_with_it():
     loss = WeightedSum({"ce": CrossEntropy(255, [1.0, 2.0])}, {"ce": 1.0}).to("meta")
     assert loss.losses["ce"].class_weights.device.type == "meta"
 

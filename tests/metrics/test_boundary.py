@@ -1,4 +1,4 @@
-"""Boundary scores against their definitions, written out class by class."""
+"""Boundary scores against their definitions, implemented class by class."""
 
 import cv2
 import numpy as np
@@ -74,7 +74,7 @@ def test_ignored_pixels_make_no_boundary():
     assert np.isnan(counts.f_score()).all()
 
 
-def test_a_class_found_where_it_is_not_scores_zero():
+def test_a_class_predicted_but_absent_scores_zero():
     mask = np.zeros((50, 50), np.uint8)
     pred = mask.copy()
     pred[10:20, 10:20] = 1

@@ -32,6 +32,6 @@ def test_known_values(confidence, share_right, error):
     assert counts.error() == pytest.approx(error)
 
 
-def test_nothing_labeled_is_no_error():
+def test_nothing_labeled_gives_nan():
     ignored = np.full((2, 2), 255, np.uint8)
     assert np.isnan(calibration_counts(ignored, np.ones((2, 2), np.float32), ignored).error())

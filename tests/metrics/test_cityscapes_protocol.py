@@ -6,7 +6,7 @@ from PIL import Image
 
 from segbench.data.sources.cityscapes import Cityscapes
 from segbench.evaluation.evaluator import evaluate_predictions
-from segbench.evaluation.summary import summarize
+from segbench.evaluation.summary import Wanted, summarize
 from segbench.metrics.cityscapes_protocol import (
     CATEGORIES,
     CLASS_NAMES,
@@ -87,7 +87,7 @@ def test_class_category_and_instance_scores_agree(tmp_path, structured, monkeypa
     assert ours["mean_category_iIoU"] == pytest.approx(mean_category, abs=1e-6)
 
 
-def test_a_submission_in_official_layout_scores_as_the_official_script_says(tmp_path, monkeypatch):
+def test_a_submission_in_official_layout_scores_as_in_the_official_script(tmp_path, monkeypatch):
     rng = np.random.default_rng(2)
     scenes = [scene(rng, structured=True) for _ in range(2)]
     expected = score_officially(tmp_path, scenes, monkeypatch)
@@ -102,11 +102,11 @@ def test_a_submission_in_official_layout_scores_as_the_official_script_says(tmp_
         Image.fromarray(np.dstack([truth] * 3)).save(images / f"{frame}_leftImg8bit.png")
         Image.fromarray(pred).save(submission / f"{frame}_pred.png")
     source = Cityscapes(str(tmp_path))
-    judged = evaluate_predictions(
-        submission, source, "val", "label_ids", [], False, True, 2, lambda done, total: None
+    evaluation = evaluate_predictions(
+        submission, source, "val", "label_ids", [], False, Wanted(), None, 2, lambda *done: None
     )
-    groups = [record.group for record in judged.records]
-    found = summarize(judged.matrices, judged.extras, groups, source.classes, "exclude")
+    groups = [record.group for record in evaluation.records]
+    found = summarize(evaluation.matrices, evaluation.extras, groups, source.classes, "exclude")
     for ours, theirs in (
         ("mIoU", "averageScoreClasses"),
         ("mean_category_IoU", "averageScoreCategories"),
@@ -116,7 +116,7 @@ def test_a_submission_in_official_layout_scores_as_the_official_script_says(tmp_
         assert found[ours] == pytest.approx(expected[theirs], abs=1e-6), ours
 
 
-def test_classes_are_known_by_their_names():
+def test_classes_are_recognized_by_their_names():
     assert is_cityscapes(CLASS_NAMES)
     assert is_cityscapes([name.replace(" ", "_").capitalize() for name in CLASS_NAMES])
     assert not is_cityscapes(CLASS_NAMES[:18])

@@ -1,4 +1,4 @@
-"""Counting per image: the same matrices for any batches, and no unknown label goes unnoticed."""
+"""Counting per image: the same matrices for any batch size, and unknown labels are detected."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def test_a_prediction_outside_the_class_set_is_void() -> None:
     assert metric.compute()[1].tolist() == [[[0, 0, 0, 4], [0] * 4, [0] * 4]]
 
 
-def test_reset_forgets() -> None:
+def test_reset_clears_the_counts() -> None:
     pred, mask = _maps()
     metric = ConfusionPerImage(CLASSES, NAMES)
     metric.update(pred, mask, torch.arange(7))
@@ -121,7 +121,7 @@ def test_a_label_outside_the_class_set_is_refused() -> None:
         confusion.confusion_matrix(np.zeros_like(mask), mask, 2)
 
 
-def test_no_image_is_no_matrix() -> None:
+def test_no_image_gives_no_matrix() -> None:
     empty = torch.zeros(0, 4, 4, dtype=torch.uint8)
     matrices, unknown = confusion.confusion_matrices(empty, empty, 3)
     assert matrices.shape == (0, 3, 4)

@@ -1,4 +1,4 @@
-"""Cutting the counts by image, group and category."""
+"""Scores by image, group and category."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Scores from confusion matrices, against counts made another way."""
+"""Scores from confusion matrices, against counts computed in another way."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The parts that several networks share."""
+"""Building blocks shared by several models."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ import segbench.models.blocks  # noqa: F401  # it sets the rule
 def test_autocast_on_a_gpu_widens_only_what_it_must(
     mode: str, dtype: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Where an earlier test left it on, torch would resize by other operators.
+    # If an earlier test left this on, torch would resize with other operators.
     monkeypatch.setattr(torch, "are_deterministic_algorithms_enabled", lambda: False)
-    with FakeTensorMode():  # types are known where there is no GPU
+    with FakeTensorMode():  # dtypes are known without a GPU
         features = torch.empty(1, 2, 4, 4, dtype=torch.bfloat16, device="cuda")
         before = torch.is_autocast_enabled("cuda")
         torch.set_autocast_enabled("cuda", True)

@@ -1,4 +1,4 @@
-"""Names and pretrained weights of encoders: near misses, no network, the packaged weights."""
+"""Names and pretrained weights of encoders: near misses, no internet, the packaged weights."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def no_network(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
         ("vit_tiny_patch16_224", "tu-vit_tiny_patch16_224"),
     ],
 )
-def test_unknown_encoder_lists_the_nearest(wrong: str, near: str) -> None:
+def test_unknown_encoder_lists_the_closest(wrong: str, near: str) -> None:
     with pytest.raises(ValueError, match=near):
         smp.unet(11, encoder_name=wrong)
 
 
 @pytest.mark.parametrize("name", ["resnet34", "tu-resnet18"])
-def test_weights_without_network_fail_at_once(
+def test_weights_without_internet_fail_fast(
     name: str, no_network: None, capfd: pytest.CaptureFixture[str]
 ) -> None:
     start = time.monotonic()
@@ -50,7 +50,7 @@ def test_weights_without_network_fail_at_once(
     assert capfd.readouterr() == ("", "")
 
 
-def test_torchvision_weights_without_network_fail_at_once(no_network: None) -> None:
+def test_torchvision_weights_without_internet_fail_fast(no_network: None) -> None:
     with pytest.raises(ValueError, match=r"resnet50-.*pth there, set TORCH_HOME.*=null"):
         torchvision_zoo.fcn_resnet50(11, encoder_weights="imagenet")
 
@@ -113,7 +113,7 @@ def test_same_padding_of_even_maps_is_that_of_timm(kernel: int) -> None:
     assert torch.equal(conv(image), expected)
 
 
-def test_same_padding_of_other_strides_and_dilations_stays() -> None:
+def test_same_padding_of_other_strides_and_dilations_is_unchanged() -> None:
     network = nn.Sequential(Conv2dSame(3, 4, 3, stride=1), Conv2dSame(4, 4, 3, 2, dilation=2))
     encoders.fix_same_padding(network)
     assert {type(module) for module in network} == {Conv2dSame}

@@ -1,4 +1,4 @@
-"""Every conf/model: any image size, any number of classes, batches of one, bf16, a round trip."""
+"""Every conf/model: any image size, any number of classes, batches of one, bf16, save and load."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ import yaml
 from torch import nn
 from torchvision.models import segmentation
 
-from segbench.models.blocks import train_pooling_on_one
+from segbench.models.blocks import allow_batches_of_one
 from segbench.models.smp_network import SmpNetwork
 from segbench.models.weights import load_weights
 
 CONF = Path(__file__).parents[2] / "conf" / "model"
 NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
 CLASSES = 11
-# Number of classes, millions of parameters (torchvision's: as its documentation states them).
+# Number of classes, millions of parameters (torchvision's: according to its documentation).
 PAPERS = {
     "unet": (2, 31.03),
     "segnet": (11, 29.5),
@@ -46,7 +46,7 @@ def image(batch: int, height: int, width: int) -> torch.Tensor:
 
 @pytest.fixture(scope="module", params=NAMES)
 def named_model(request: pytest.FixtureRequest) -> tuple[str, nn.Module]:
-    """Each model built once; tests run grouped by it, so one is alive at a time."""
+    """Builds each model once; tests are grouped by it, so only one is in memory at a time."""
     return request.param, build(request.param)
 
 
@@ -200,7 +200,7 @@ def test_unet_is_bigger_with_width_and_depth() -> None:
         build("unet", depth=0)
 
 
-def test_fcn_deconvolution_begins_as_bilinear_interpolation() -> None:
+def test_fcn_deconvolution_is_initialized_to_bilinear_interpolation() -> None:
     up = build("fcn", fc_channels=8).head.up8
     with torch.no_grad():
         ramp = up(torch.arange(8.0).expand(1, CLASSES, 8, 8))[0, 0, 32, 12:-12]
@@ -224,12 +224,12 @@ def test_stochastic_depth_acts_in_training_only() -> None:
             assert not torch.allclose(dropping.train()(x), plain.train()(x))
 
 
-def test_norm_behind_pooling_is_ordinary_for_larger_batches() -> None:
+def test_norm_after_pooling_is_ordinary_for_larger_batches() -> None:
     def branch() -> nn.Sequential:
         return nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Sequential(nn.BatchNorm2d(4)))
 
     ours, plain = nn.Sequential(branch()), nn.Sequential(branch())
-    train_pooling_on_one(ours)
+    allow_batches_of_one(ours)
     x = torch.randn(3, 4, 5, 5)
     torch.testing.assert_close(ours(x), plain(x))
     assert ours.state_dict().keys() == plain.state_dict().keys()

@@ -1,12 +1,13 @@
 """The real-time models are the published ones: names, shapes, outputs of mmsegmentation 1.2.2.
 
 `official/NAME.txt` lists the parameters of mmsegmentation's model of each config, as in its
-checkpoints, a module a line with its ranges of numbers folded. `official/logits.json` was recorded
-once from the same models in evaluation mode and float64 (auxiliary heads as in training, but for
+checkpoints, one module per line with ranges of numbers folded. `official/logits.json` was recorded
+once from the same models in evaluation mode and float64 (auxiliary heads as in training, except for
 the norms), with the weights of `weight` and the image of `waves`, padded as ours pad it. Their
-logits were upsampled to the padded image as their configs say, and cut. SegNeXt's random bases were
-those that ours predicts with. `NAME_authors` is the same of the authors' models, of
-PIDNet with a ReLU that is not in place: theirs changes what the auxiliary heads see.
+logits were upsampled to the padded image according to their configs, and cropped. SegNeXt's random
+bases were replaced by the fixed ones that ours predicts with. `NAME_authors` is the same for the
+authors' models, for PIDNet with a ReLU that is not in place: theirs changes the input of the
+auxiliary heads.
 """
 
 from __future__ import annotations
@@ -34,9 +35,9 @@ SIZES = ((128, 192), (131, 197))
 PLACES = ((0, 0, 0), (3, 64, 96), (7, 127, 11), (11, 30, 180), (18, 100, 100))
 REFERENCE = json.loads((OFFICIAL / "logits.json").read_text())
 MODELS = [name for name in REFERENCE if not name.endswith("_authors")]
-# Large; what they add to their smaller siblings is numbers.
+# Large models; they add nothing to the checks of their smaller siblings but size.
 SLOW = ("pidnet_m", "ddrnet23", "segnext_s", "segnext_b")
-# Millions of parameters without auxiliary heads, of the papers; of PIDNet-M, of the authors' code.
+# Millions of parameters without auxiliary heads, from the papers; PIDNet-M, from the authors' code.
 PUBLISHED = {
     "pidnet_s": 7.6,
     "pidnet_m": 28.5,
@@ -88,7 +89,7 @@ def classes_of(shapes: dict[str, tuple[int, ...]]) -> int:
 
 
 def weight(key: str, shape: tuple[int, ...]) -> Tensor:
-    """Values of a parameter that follow from its name, and keep activations in range."""
+    """Values of a parameter, computed from its name, that keep activations in range."""
     if key.endswith("num_batches_tracked"):
         return torch.tensor(0)
     draw = np.random.RandomState(zlib.crc32(key.encode())).standard_normal(shape)
@@ -168,6 +169,6 @@ def test_as_many_parameters_as_the_official_model(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", MODELS)
-def test_own_names_are_left_alone(name: str) -> None:
+def test_own_names_are_unchanged(name: str) -> None:
     model = build(name, 5)
     assert [model.translate_key(key) for key in model.state_dict()] == list(model.state_dict())

@@ -1,4 +1,4 @@
-"""Each model learns four street frames by heart, which proves that it can learn at all."""
+"""Each model overfits four street frames, which shows that it can learn."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ CONF = Path(__file__).parents[2] / "conf" / "model"
 NAMES = sorted(path.stem for path in CONF.glob("*.yaml"))
 CELL = 8
 STEPS = 600
-# Torchvision's batch norm momentum of 0.01 is for long trainings: the statistics that evaluation
-# uses follow the weights with a delay of 100 steps.
+# Torchvision's batch norm momentum of 0.01 is for long trainings: the statistics used for
+# evaluation lag about 100 steps behind the weights.
 CHANGES = {"lraspp_mobilenet_v3_large": {"norm_momentum": 0.1}}
 
 
@@ -50,7 +50,7 @@ def mean_iou(pred: Tensor, mask: Tensor, num_classes: int) -> float:
 
 
 def learn(model: nn.Module, image: Tensor, mask: Tensor, num_classes: int) -> tuple[int, float]:
-    """Trains until the mIoU in evaluation mode is above 0.95, `STEPS` steps at most.
+    """Trains until the mIoU in evaluation mode is above 0.95, for at most `STEPS` steps.
 
     Returns:
         Steps and mIoU.
@@ -72,7 +72,7 @@ def learn(model: nn.Module, image: Tensor, mask: Tensor, num_classes: int) -> tu
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", NAMES)
-def test_learns_four_frames_by_heart(name: str) -> None:
+def test_overfits_four_images(name: str) -> None:
     image, mask, num_classes = four_frames()
     steps, reached = learn(build(name, num_classes), image, mask, num_classes)
     print(f"{name}: mIoU {reached:.3f} after {steps} steps")

@@ -1,4 +1,4 @@
-"""What is special in PIDNet, SegNeXt and their kin: boundaries, a factorization, image channels."""
+"""Special features of PIDNet, SegNeXt and similar: boundaries, factorization, image channels."""
 
 from __future__ import annotations
 
@@ -50,8 +50,8 @@ def test_pixels_without_a_label_make_no_boundary() -> None:
     assert near[0, 0].nonzero().flatten().tolist() == [5, 7]
 
 
-def test_boundary_loss_weighs_both_kinds_alike() -> None:
-    """The authors' formula: a kind's pixels weigh the share of the other kind."""
+def test_boundary_loss_weights_both_kinds_equally() -> None:
+    """The authors' formula: pixels of one kind are weighted by the share of the other kind."""
     torch.manual_seed(0)
     mask = torch.zeros(2, 9, 10, dtype=torch.long)
     mask[:, 4:] = 1
@@ -135,7 +135,7 @@ def test_predictions_of_segnext_repeat() -> None:
 
 
 def test_official_names_of_segnext(tmp_path: Path) -> None:
-    """Its own repository names the depthwise convolution of an MLP once more."""
+    """Its own repository repeats the name of the depthwise convolution of an MLP."""
     theirs, ours = small_segnext(1), small_segnext(2)
     state = {
         key.replace("encoder.", "backbone.").replace("mlp.dwconv.", "mlp.dwconv.dwconv."): value

@@ -1,4 +1,4 @@
-"""SegNet's unpooling: torch's values, and the same bits again when asked for."""
+"""SegNet's unpooling: the same values as torch, and deterministic on request."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def deterministic() -> Iterator[None]:
 
 @pytest.mark.usefixtures("deterministic")
 def test_learns_with_deterministic_algorithms() -> None:
-    """Torch has no deterministic MaxUnpool2d, on CPUs neither."""
+    """Torch has no deterministic MaxUnpool2d, not even on CPUs."""
     gradients = []
     for _ in range(2):
         torch.manual_seed(0)
@@ -33,7 +33,7 @@ def test_learns_with_deterministic_algorithms() -> None:
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last])
-def test_unpool_is_torchs(dtype: torch.dtype, layout: torch.memory_format) -> None:
+def test_unpool_equals_torch(dtype: torch.dtype, layout: torch.memory_format) -> None:
     torch.manual_seed(0)
     x = torch.randn(2, 5, 6, 14, dtype=dtype).to(memory_format=layout)
     maxima, where = nn.MaxPool2d(2, return_indices=True)(x)

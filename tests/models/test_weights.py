@@ -1,4 +1,4 @@
-"""Weights from files and hubs: complete, or refused with nothing written."""
+"""Weights from files and hubs: loaded completely, or refused without writing anything."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def test_formats(name: str, save: object, tmp_path: Path) -> None:
 
 
 class Wrapping(nn.Module):
-    """A network whose part has the name of a training framework's prefix."""
+    """A model with a part named like the prefix of a training framework."""
 
     def __init__(self, part: str) -> None:
         super().__init__()
@@ -87,7 +87,7 @@ def test_head_is_reinitialized_for_other_classes(tmp_path: Path) -> None:
 
 
 class Decoding(nn.Module):
-    """A network whose `head` is a whole decoder, as torchvision's are."""
+    """A model whose `head` is a whole decoder, as in torchvision."""
 
     def __init__(self, num_classes: int, width: int = 8, layers: int = 1) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ def test_deconvolutions_of_other_classes_are_reinitialized(tmp_path: Path) -> No
     assert "head.up8.weight: 7x7x16x16 -> 5x5x16x16" in report.reinitialized
 
 
-def test_other_architecture_is_refused_whole(tmp_path: Path) -> None:
+def test_another_architecture_is_refused_completely(tmp_path: Path) -> None:
     ours = small(width=4)
     before = {key: value.clone() for key, value in ours.state_dict().items()}
     torch.save(small(width=8).state_dict(), tmp_path / "wide.pt")
@@ -136,7 +136,7 @@ def test_other_architecture_is_refused_whole(tmp_path: Path) -> None:
 
 
 def test_deeper_variant_is_refused(tmp_path: Path) -> None:
-    """All of ResNet-18's basic blocks are found in ResNet-34, with more between them."""
+    """All basic blocks of ResNet-18 also exist in ResNet-34, with more between them."""
     torch.save(smp.unet(5, "resnet34").state_dict(), tmp_path / "deep.pt")
     with pytest.raises(ValueError, match=r"encoder\.layer1\.2"):
         load_weights(smp.unet(5, "resnet18"), str(tmp_path / "deep.pt"))
@@ -185,7 +185,7 @@ def test_no_such_file() -> None:
 
 
 def test_hub_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The cache of a hub with one smp model in it, as smp saves it."""
+    """A hub cache with one smp model in it, as saved by smp."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
     theirs, ours = smp.unet(5, "resnet18"), smp.unet(5, "resnet18")
     snapshot = tmp_path / "models--someone--unet" / "snapshots" / "abc"
@@ -198,7 +198,7 @@ def test_hub_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert same(ours.state_dict(), theirs.state_dict())
 
 
-def test_pspnet_takes_the_head_of_an_smp_checkpoint(tmp_path: Path) -> None:
+def test_pspnet_loads_the_head_of_an_smp_checkpoint(tmp_path: Path) -> None:
     theirs = segmentation_models_pytorch.PSPNet("resnet18", None, encoder_depth=5, classes=5)
     ours = PSPNet(5, "resnet18", encoder_output_stride=16)
     torch.save(theirs.state_dict(), tmp_path / "w.pt")
@@ -216,7 +216,7 @@ def test_hub_name_without_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
 
 
 def official_hrnet(width: int, num_classes: int) -> dict[str, Tensor]:
-    """Names and shapes of an HRNet-Semantic-Segmentation checkpoint, written from its layout."""
+    """Names and shapes of an HRNet-Semantic-Segmentation checkpoint, from its structure."""
     state: dict[str, Tensor] = {}
 
     def conv(name: str, out: int, into: int, kernel: int) -> None:

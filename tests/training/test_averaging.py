@@ -1,4 +1,4 @@
-"""The average of the weights is Lightning's, but it never leaves the device."""
+"""The weight average equals Lightning's, but never leaves the device."""
 
 from __future__ import annotations
 
@@ -40,13 +40,13 @@ def test_the_average_is_that_of_torch() -> None:
     assert found.keys() == expected.keys()
     for key, value in expected.items():
         if value.is_floating_point():
-            near = 0.02 if value.dtype == torch.bfloat16 else 1e-5  # each rounds in its own way
+            near = 0.02 if value.dtype == torch.bfloat16 else 1e-5  # they round differently
             torch.testing.assert_close(found[key], value, rtol=near, atol=near)
     assert found["n_averaged"] == 4
     assert found["module.1.num_batches_tracked"] == 4, "a count is no average"
 
 
-def test_a_loaded_average_goes_on() -> None:
+def test_a_loaded_average_continues() -> None:
     model = network()
     whole = DeviceAverage(model, 0.5, torch.device("cpu"))
     train(model)
@@ -60,7 +60,7 @@ def test_a_loaded_average_goes_on() -> None:
         assert torch.equal(value, resumed.state_dict()[key]), key
 
 
-def test_it_lives_where_the_network_will_train_though_that_is_still_on_the_cpu() -> None:
+def test_it_is_on_the_training_device_even_while_the_model_is_on_the_cpu() -> None:
     trainer = SimpleNamespace(strategy=SimpleNamespace(root_device=torch.device("meta")))
     ema = EMA(0.9)
     ema.setup(trainer, network(), "fit")  # type: ignore[arg-type]
@@ -69,7 +69,7 @@ def test_it_lives_where_the_network_will_train_though_that_is_still_on_the_cpu()
 
 
 def send_to_no_gpu(module: nn.Module) -> None:
-    """Replaces all tensors by ones that only say that they are on a GPU."""
+    """Replaces all tensors by fake ones on a GPU."""
     for part in module.modules():
         for kind in (part._parameters, part._buffers):
             for name, value in kind.items():
@@ -79,10 +79,10 @@ def send_to_no_gpu(module: nn.Module) -> None:
                     kind[name] = nn.Parameter(there) if is_weight else there  # type: ignore[assignment]
 
 
-def test_an_update_asks_the_device_for_nothing() -> None:
+def test_an_update_does_not_sync_with_the_device() -> None:
     model = network()
     ours, theirs = DeviceAverage(model, 0.9, torch.device("cpu")), AveragedModel(model)
-    with FakeTensorMode():  # whose tensors have no values to ask for
+    with FakeTensorMode():  # fake tensors have no values to read
         for module in (model, ours, theirs):
             send_to_no_gpu(module)
         for _ in range(2):

@@ -1,4 +1,4 @@
-"""last.ckpt is written by time, when the training ends, and when it is ended."""
+"""last.ckpt is written periodically, when the training ends, and when it is interrupted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is compiled of a network, and that copies and names stay as they were."""
+"""What is compiled of a model, and that copies and parameter names do not change."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from segbench.training.compiling import compile_network
 
 
 class Net(nn.Module):
-    """A linear network with an auxiliary head."""
+    """A linear model with an auxiliary head."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -27,7 +27,7 @@ class Net(nn.Module):
 
 @pytest.fixture
 def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the compiled functions that were run; nothing is compiled in truth."""
+    """The names of the compiled functions that were run; compilation itself is mocked."""
     ran: list[str] = []
 
     def record(function, *arguments, **options):

@@ -1,10 +1,10 @@
-"""The first of several processes is found however they are started."""
+"""The first of several processes is detected however they are started."""
 
 from __future__ import annotations
 
 import pytest
 
-from segbench.training.distributed import all_start_at_once, is_first_process
+from segbench.training.distributed import all_start_together, is_first_process
 
 VARIABLES = (
     *("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "TORCHELASTIC_RUN_ID"),
@@ -39,4 +39,4 @@ def test_the_first_process_is_found(
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
     assert is_first_process() is first
-    assert all_start_at_once() is at_once
+    assert all_start_together() is at_once

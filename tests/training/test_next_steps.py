@@ -1,4 +1,4 @@
-"""The commands that a training suggests work as they stand."""
+"""The commands that a training suggests can be run as printed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ SHIPPED = {"_target_": "segbench.models.unet.UNet", "width": 4}
 DATA = {"_target_": "segbench.data.sources.streets.Streets"}
 
 
-def test_a_checkpoint_of_segbench_needs_its_path_alone() -> None:
+def test_a_checkpoint_of_segbench_needs_only_its_path() -> None:
     register()
     predict, evaluate, sweep = next_commands({"model": SHIPPED, "data": DATA}, Path("a b/x=1.ckpt"))
     assert predict == "python -m segbench.predict 'ckpt=a b/x=1.ckpt' source=IMAGE_OR_FOLDER"
@@ -20,7 +20,7 @@ def test_a_checkpoint_of_segbench_needs_its_path_alone() -> None:
     assert sweep.startswith("python -m segbench.train -m model=unet,")
 
 
-def test_code_and_configs_of_ones_own_are_named(tmp_path: Path) -> None:
+def test_custom_code_and_configs_are_named(tmp_path: Path) -> None:
     register(str(tmp_path))
     model = {"_target_": "my_package.nets.MyNet", "encoder": {"_target_": "other.Encoder"}}
     commands = next_commands({"model": model, "data": DATA}, Path("best.ckpt"))

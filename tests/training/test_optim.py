@@ -1,4 +1,4 @@
-"""Which parameters get which rate and decay, and schedules against their formulas."""
+"""Which parameters get which learning rate and decay, and schedules against their formulas."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ def test_frozen_parameters_are_left_out() -> None:
 
 
 def _rates(make, steps: int, lr: float = 0.4, **options) -> list[float]:
-    """The rate of each step."""
+    """The learning rate of each step."""
     optimizer = optim.sgd(Net(), lr=lr)
     schedule = make(optimizer, total_steps=steps, **options)
     rates = []
@@ -104,7 +104,7 @@ def test_constant() -> None:
     assert _rates(optim.constant, 4) == pytest.approx([0.4] * 5)
 
 
-def test_warm_up_grows_to_the_base_rate_then_the_curve_begins() -> None:
+def test_warm_up_grows_to_the_base_rate_before_the_schedule() -> None:
     rates = _rates(optim.poly, 10, lr=1.0, warmup_steps=4, power=1.0)
     assert rates[:5] == pytest.approx([0.2, 0.4, 0.6, 0.8, 1.0])
     assert rates[5:] == pytest.approx([1 - step / 6 for step in range(1, 7)])

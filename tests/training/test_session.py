@@ -1,4 +1,4 @@
-"""How a training ends: true status and cause, whatever ended it, and what the next call does."""
+"""How a training ends: correct status and cause, and what the next call does."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def run(tmp_path: Path) -> RunDirectory:
 
 @pytest.fixture
 def unlabel(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
-    """`unlabel("val")` takes all labels from the images whose names begin so."""
+    """`unlabel("val")` removes all labels from the images whose names start with `val`."""
 
     def take(prefix: str) -> None:
         read = Streets.read
@@ -54,7 +54,7 @@ def unlabel(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
 
 
 def fail_at(step: int, error: BaseException) -> Any:
-    """A replacement of `Speed.on_train_batch_end` that raises at a step."""
+    """A replacement for `Speed.on_train_batch_end` that raises at a step."""
     whole = Speed.on_train_batch_end
     calls = 0
 
@@ -68,7 +68,7 @@ def fail_at(step: int, error: BaseException) -> Any:
     return end
 
 
-def test_a_run_whose_test_split_has_no_labels_is_left_alone_too(
+def test_a_finished_run_without_test_labels_is_unchanged_too(
     train_tiny: Train, unlabel: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     unlabel("test")
@@ -107,13 +107,13 @@ def test_val_without_labels_is_refused_where_something_needs_its_score(
     assert run.read_result().status == "failed"
 
 
-def test_labels_that_no_validation_sees_are_named(train_tiny: Train, unlabel: Any) -> None:
+def test_labels_missing_from_validation_are_reported(train_tiny: Train, unlabel: Any) -> None:
     unlabel("val_0000")
     with pytest.raises(DataError, match=r"trainer\.limit_val_batches=1 sees"):
         train_tiny(*ONE, "trainer.limit_val_batches=1")
 
 
-def test_ctrl_c_says_where_and_the_same_command_continues(
+def test_ctrl_c_reports_where_and_the_same_command_continues(
     train_tiny: Train, run: RunDirectory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
@@ -156,7 +156,7 @@ def test_a_report_that_cannot_be_shown_does_not_decide_the_status(
     assert "is finished; its report cannot be shown" in capsys.readouterr().out
 
 
-def test_the_log_has_what_the_terminal_showed_and_where_an_error_came_from(
+def test_the_log_contains_the_terminal_output_and_tracebacks(
     train_tiny: Train,
     run: RunDirectory,
     monkeypatch: pytest.MonkeyPatch,
@@ -282,9 +282,7 @@ def test_the_cause_is_that_of_the_process_that_failed_first(run: RunDirectory) -
     assert close(other, lost) == "ValueError: the cause", "an echo of the first process"
 
 
-def test_callbacks_of_lightning_and_of_ones_own_plug_in(
-    train_tiny: Train, run: RunDirectory
-) -> None:
+def test_lightning_and_custom_callbacks_plug_in(train_tiny: Train, run: RunDirectory) -> None:
     train_tiny(*ONE, "callbacks=[gradient_norm,lr_monitor]")
     assert "train/grad_norm" in run.metrics_file.read_text().splitlines()[0]
     (steps,) = run.path.glob("csv/*/metrics.csv")
@@ -293,7 +291,7 @@ def test_callbacks_of_lightning_and_of_ones_own_plug_in(
     assert set(run.read_result().config["callbacks"]) == {"gradient_norm", "lr_monitor"}
 
 
-def test_what_is_no_callback_is_refused(train_tiny: Train) -> None:
+def test_an_object_that_is_not_a_callback_is_refused(train_tiny: Train) -> None:
     words = ("+callbacks.mine._target_=torch.nn.Identity", "allow_targets=[torch]")
     with pytest.raises(ConfigError, match=r"callbacks\.mine: .* is no Lightning callback"):
         train_tiny(*ONE, *words)

@@ -1,4 +1,4 @@
-"""Every second of an epoch has a name."""
+"""Every second of an epoch is attributed to an activity."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ SLEEP = 0.1
 
 
 class SlowFirst:
-    """Batches of an epoch, the first of which takes its time."""
+    """Batches of an epoch, the first of which is slow."""
 
     def __iter__(self) -> Iterator[Any]:
         for number, batch in enumerate(loader(2)):
@@ -51,14 +51,14 @@ def test_the_wait_for_the_first_batch_and_the_validation_are_counted(tmp_path: P
     assert found["images_per_s"] == pytest.approx(8 / found["train_seconds"])
 
 
-def test_totals_of_an_earlier_version_go_on() -> None:
+def test_totals_of_an_earlier_version_are_continued() -> None:
     speed = Speed()
     speed.load_state_dict({"images": 10, "seconds": 4.0, "waiting": 1.0})
     assert speed.timings()["train_seconds"] == 4.0
     assert speed.timings()["waiting_for_data"] == 0.25
 
 
-def test_the_bar_reads_the_loss_only_where_it_is_logged(
+def test_the_bar_reads_the_loss_only_when_it_is_logged(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bar = Bar(read_every=3)
@@ -72,11 +72,11 @@ def test_the_bar_reads_the_loss_only_where_it_is_logged(
     monkeypatch.setattr(bar, "get_metrics", note)
     options = {"enable_progress_bar": True, "callbacks": [bar], "limit_val_batches": 0}
     make_trainer(tmp_path, **options).fit(make_task(), loader(1))
-    assert read_at == [3, 4, 4]  # the last at the end of the batches, and of the epoch
+    assert read_at == [3, 4, 4]  # the last two at the end of the batches and of the epoch
     assert bar.train_progress_bar.n == 4
 
 
-def test_kernels_are_searched_for_in_training_alone(tmp_path: Path) -> None:
+def test_kernels_are_benchmarked_only_in_training(tmp_path: Path) -> None:
     seen: dict[str, set[bool]] = {"train": set(), "val": set()}
     task = make_task()
 
@@ -92,7 +92,7 @@ def test_kernels_are_searched_for_in_training_alone(tmp_path: Path) -> None:
     assert not torch.backends.cudnn.benchmark
 
 
-def test_whole_steps_are_timed_without_waiting_and_their_parts_with(
+def test_whole_steps_are_timed_without_syncs_and_parts_with_syncs(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     times = StepTimes(torch.device("cpu"), steps=3, warmup=2)

@@ -1,4 +1,4 @@
-"""What a training step, a validation and a checkpoint do."""
+"""Training steps, validation and checkpoints."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ NUM_IMAGES = 4
 
 
 class Net(nn.Module):
-    """A linear network, with an auxiliary head if `aux_weight` is above 0."""
+    """A linear model, with an auxiliary head if `aux_weight` is above 0."""
 
     def __init__(self, aux_weight: float = 0.0) -> None:
         super().__init__()
@@ -45,12 +45,12 @@ class Net(nn.Module):
 
 
 def cross_entropy(logits: Tensor, mask: Tensor) -> Tensor:
-    """The plainest loss."""
+    """The simplest loss."""
     return F.cross_entropy(logits, mask.long(), ignore_index=255)
 
 
 def images(shapes: list[tuple[int, int]] | None = None) -> list[dict[str, Any]]:
-    """Samples as the data set gives them."""
+    """Samples as from the data set."""
     generator = torch.Generator().manual_seed(0)
     samples = []
     for index, (height, width) in enumerate(shapes or [(6, 8)] * NUM_IMAGES):
@@ -62,7 +62,7 @@ def images(shapes: list[tuple[int, int]] | None = None) -> list[dict[str, Any]]:
 
 
 def together(samples: list[dict[str, Any]]) -> dict[str, Any]:
-    """A batch as `collate` makes it: lists where sizes differ."""
+    """A batch as from `collate`: lists if sizes differ."""
     same = len({sample["image"].shape for sample in samples}) == 1
     batch = {key: [sample[key] for sample in samples] for key in samples[0]}
     if same:
@@ -110,7 +110,7 @@ def weights(task: SegmentationTask) -> Tensor:
     return task.model.head.weight.detach().clone()
 
 
-def test_images_are_normalised_as_mean_and_std_say() -> None:
+def test_images_are_normalized_with_mean_and_std() -> None:
     pixels = torch.arange(256, dtype=torch.uint8).view(1, 1, 16, 16).expand(1, 3, 16, 16)
     mean, std = (torch.tensor(v).view(1, 3, 1, 1) for v in (MEAN, STD))
     normal = make_task().normalize(pixels.contiguous())
@@ -151,7 +151,7 @@ def test_the_auxiliary_loss_is_weighted_and_logged(tmp_path: Path) -> None:
     assert logged["train/loss"] == pytest.approx(main + 0.4 * extra)
 
 
-def test_a_model_brings_the_losses_of_its_auxiliary_heads(tmp_path: Path) -> None:
+def test_a_model_may_define_the_losses_of_its_auxiliary_heads(tmp_path: Path) -> None:
     class Edges(Net):
         def aux_terms(
             self, logits: Tensor, aux: list[Tensor], mask: Tensor, loss: Any, ignore_index: int
@@ -236,7 +236,7 @@ def test_a_loss_that_is_not_finite_in_the_last_step_of_an_epoch_is_never_saved(
     assert not list(tmp_path.glob("*.ckpt"))
 
 
-def test_fewer_steps_than_asked_for_are_refused(tmp_path: Path) -> None:
+def test_fewer_steps_than_requested_are_refused(tmp_path: Path) -> None:
     options = {"limit_val_batches": 0, "max_steps": 3}
     with pytest.raises(ConfigError, match=r"ends after 2 steps; add trainer\.max_epochs=-1"):
         make_trainer(tmp_path, **options).fit(make_task(), loader(2))
@@ -270,7 +270,7 @@ def test_averaged_weights_are_evaluated_and_saved(tmp_path: Path) -> None:
     assert set(saved[-1]["state_dict"]) == {f"model.{key}" for key in averaged.model.state_dict()}
 
 
-def test_each_epoch_draws_from_seed_and_epoch_alone() -> None:
+def test_each_epoch_draws_only_from_seed_and_epoch() -> None:
     def draws(seed: int, epoch: int) -> Tensor:
         task = make_task(seed=seed)
         task._trainer = type("Trainer", (), {"current_epoch": epoch, "global_rank": 0})()
@@ -283,7 +283,7 @@ def test_each_epoch_draws_from_seed_and_epoch_alone() -> None:
     assert not torch.equal(draws(1, 0), draws(2, 0))
 
 
-def test_a_loss_is_looked_at_when_it_is_known_and_the_right_images_are_named(
+def test_a_loss_is_checked_when_it_is_known_and_the_right_images_are_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     watch = finite.LossWatch(tmp_path)
@@ -292,7 +292,7 @@ def test_a_loss_is_looked_at_when_it_is_known_and_the_right_images_are_named(
         value = float("inf") if number == 3 else 1.0
         watch.add(torch.tensor(value), number, {"name": [f"i{number}"]})
     with pytest.raises(NonFiniteLossError, match="became inf at step 3 on i3"):
-        watch.look(wait=True)
+        watch.check(wait=True)
     for number in range(finite.MOST_WAITING):
         watch.add(torch.tensor(float("nan")), number, {"name": ["a"]})
     with pytest.raises(NonFiniteLossError, match="at step 0 on a"):  # no more are kept
@@ -317,9 +317,9 @@ def test_a_validation_without_numbers_ends_the_run(tmp_path: Path) -> None:
         make_trainer(tmp_path).fit(make_task(loss=bad_later), loader(4), loader(4))
     task = make_task()
     nn.init.constant_(task.model.head.weight, 3e38)
-    for judge in (make_trainer(tmp_path).validate, make_trainer(tmp_path).test):
+    for run in (make_trainer(tmp_path).validate, make_trainer(tmp_path).test):
         with pytest.raises(NonFiniteLogitsError, match=r"on i0, i1, i2, i3 \(4 of 4"):
-            judge(task, loader(2), verbose=False)
+            run(task, loader(2), verbose=False)
 
 
 def test_what_ranks_share_of_a_test_is_gathered_while_the_metrics_are_on_the_device(

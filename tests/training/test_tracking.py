@@ -1,4 +1,4 @@
-"""W&B: what it does not take is fitted or told, before anything is trained."""
+"""W&B: what it does not accept is adapted or reported, before anything is trained."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_the_id_is_kept_and_tags_are_fitted(
     assert wandb_arguments(node, RunDirectory(tmp_path))["id"] == first["id"]
 
 
-def test_a_server_that_does_not_answer_is_told_with_a_way_out(
+def test_a_server_that_does_not_respond_is_reported_with_a_remedy(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def login(**_: Any) -> bool:
@@ -39,7 +39,7 @@ def test_a_server_that_does_not_answer_is_told_with_a_way_out(
         wandb_arguments(NODE, RunDirectory(tmp_path))
 
 
-def test_what_a_logger_refuses_is_told(
+def test_what_a_logger_refuses_is_reported(
     train_tiny: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")

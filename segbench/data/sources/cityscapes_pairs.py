@@ -2,8 +2,8 @@
 
 https://www.kaggle.com/datasets/dansbecker/cityscapes-image-pairs. The labels are Cityscapes'
 colors, resized with interpolation and compressed: only 16% of the pixels have an exact color, so
-each gets the nearest one and is ignored when that is too far. Scores are comparable with each
-other, not with official Cityscapes.
+each pixel gets the label of the nearest color, or is ignored if that is too far. Scores are
+comparable with each other, not with official Cityscapes.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from segbench.data.dataset import Arrays, Record, check_split
 from segbench.data.files import list_images, read_rgb, require_folders
 from segbench.data.sources.cityscapes_labels import CLASSES, LABELS
 from segbench.errors import DataError
-from segbench.machine import expanded
+from segbench.system.machine import expanded
 
 # The files are numbered in Cityscapes' file order: city by city, with these numbers of images.
 _CITIES: dict[str, dict[str, int]] = {
@@ -55,20 +55,21 @@ _HOW = "Get it from https://www.kaggle.com/datasets/dansbecker/cityscapes-image-
 class CityscapesPairs:
     """The composites, 2975 in train and 500 in val; groups are cities.
 
-    There is no test folder: `test` is the val folder. To select checkpoints on other images than
-    those of the test, name cities of train in `val_cities`.
+    There is no test folder: `test` is the val folder. To select checkpoints on images that are not
+    tested, name cities of train in `val_cities`.
 
     Args:
-        root: folder that holds `train` and `val`, or the `cityscapes_data` folder of the archive
+        root: folder that contains `train` and `val`, or the `cityscapes_data` folder of the archive
             (whose inner copy of itself is not read twice).
         max_distance: a pixel further than this (Euclidean, RGB 0-255) from its nearest label
-            color is ignored; it is usually the blurred rim of an object.
-        palette: nearest among `all` 29 colors of Cityscapes, those of ignored labels included;
-            `train` uses the 19 classes and black alone, which folds ignored labels into classes.
+            color is ignored; usually such pixels are the blurred edges of objects.
+        palette: `all` matches against the 29 colors of Cityscapes, including those of ignored
+            labels; `train` only against the 19 classes and black, so that pixels of ignored
+            labels are assigned to classes.
         val_cities: cities of train that are held out as val.
 
     Raises:
-        ValueError: an option out of range.
+        ValueError: an option is out of range.
     """
 
     classes = CLASSES
@@ -139,9 +140,9 @@ class CityscapesPairs:
 
 @lru_cache(maxsize=2)
 def nearest_train_ids(palette: str, max_distance: float) -> np.ndarray:
-    """The trainId (255 = ignored) of every color; uint8 `[2^24]`, position as `pack` gives it.
+    """The trainId (255 = ignored) of every color; uint8 `[2^24]`, indexed as by `pack`.
 
-    Where labels share a color (car and license plate, pole and polegroup) the evaluated one wins.
+    If labels share a color (car and license plate, pole and polegroup), the evaluated one wins.
     """
     by_color: dict[tuple[int, int, int], int] = {}
     for _, train_id, _, color in LABELS.values():
@@ -149,7 +150,7 @@ def nearest_train_ids(palette: str, max_distance: float) -> np.ndarray:
             by_color[color] = min(train_id, by_color.get(color, 255))
     axis = np.arange(256, dtype=np.int32)
     table = np.empty((256, 256, 256), np.uint8)
-    for blue in range(256):  # a slab at a time bounds the memory
+    for blue in range(256):  # one slab at a time limits the memory
         closest = np.full((256, 256), max_distance**2 + 1e-6)
         ids = np.full((256, 256), 255, np.uint8)
         for color, train_id in by_color.items():

@@ -1,4 +1,4 @@
-"""Any data set by YAML alone: patterns for images and masks, a split, classes, a label map."""
+"""Any data set from YAML alone: patterns for images and masks, a split, classes, a label map."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from segbench.data.sources.layout import (
 )
 from segbench.data.sources.place import check_place
 from segbench.errors import DataError, UnpairedError
-from segbench.machine import expanded
+from segbench.system.machine import expanded
 
 _NO_TEST = (
     "Without a test split, set 'data.splits={test: val}', with selection=last (then nothing is "
@@ -54,31 +54,31 @@ class Folder:
         root: root folder of the data set.
         images: pattern or folder of the images below `root` (see `find_files`), for example
             `{split}/{name}.jpg`.
-        masks: the same of the masks, for example `{split}annot/{name}.png`; or one a split.
-        splits: the folders that `{split}` stands for; null: the data set has no such split.
-        lists: of each split, a list file below `root`, names, or null.
+        masks: the same for the masks, for example `{split}annot/{name}.png`; or one per split.
+        splits: the folder name for `{split}` in each split; null: the data set lacks this split.
+        lists: for each split, a list file below `root`, a list of names, or null.
         table: CSV below `root` with the columns image, mask, split and group; replaces `images`
             and `masks`.
         ratio: shares of train, val and test; groups are never divided.
-        split_seed: decides the division by `ratio`.
-        group_regex: searched in the name; its first bracket (or the whole match) is the group of
-            an image. None makes every image its own group.
+        split_seed: seed of the division by `ratio`.
+        group_regex: searched in the name; its first capture group (or the whole match) is the
+            group of an image. None makes every image its own group.
         mask_type: `ids` (one label ID per pixel, palette PNG included), `rgb` (colors) or
-            `binary` (0 and 255, or 0 and 1, alike in all masks).
-        threshold: for `binary` masks that were compressed or blurred: gray level of class 1 on.
-        classes: class names; None takes those of `label_map` (`auto` names them by their values).
-        colors: RGB of each class; None picks distinct ones (`mask_type: rgb` without `label_map`
-            needs them).
-        void_color: RGB of ignored pixels; None lets no color of an RGB mask be ignored, and
-            paints them black (or another color of no class).
+            `binary` (0 and 255, or 0 and 1, the same in all masks).
+        threshold: for `binary` masks that were compressed or blurred: lowest gray level of class 1.
+        classes: class names; None uses those of `label_map` (`auto` names them by their values).
+        colors: RGB of each class; None chooses distinct ones (required for `mask_type: rgb`
+            without `label_map`).
+        void_color: RGB of ignored pixels; with None, no color of an RGB mask is ignored, and
+            ignored pixels are painted black (or another color of no class).
         label_map: class name (or `ignore`) -> raw values, colors for RGB masks; `auto` maps the
-            distinct values found to 0..K-1 in order; None takes ids as they are, 255 ignored.
+            distinct values found to 0..K-1 in order; None uses ids as they are, 255 ignored.
         ignore_values: raw values (or colors) that `auto` ignores.
-        protocol: short id of the label protocol; scores are compared only within one.
-        about: what people should know of the data set; see `segbench.data.about`.
+        protocol: short id of the label protocol; only scores of one protocol are compared.
+        about: facts about the data set; see `segbench.data.about`.
 
     Raises:
-        ValueError: arguments that contradict each other.
+        ValueError: arguments contradict each other.
     """
 
     def __init__(
@@ -153,7 +153,7 @@ class Folder:
     def label_map(self) -> LabelMap:
         """Raw values -> class ids.
 
-        `label_map: auto` reads every mask once to find it, `mask_type: binary` usually one.
+        `label_map: auto` reads every mask once to find it, `mask_type: binary` usually one mask.
         """
         label_map = self._label_map()
         label_map.expected += f" {self.about.get('labels', '')}".rstrip()
@@ -176,10 +176,10 @@ class Folder:
 
     @cached_property
     def classes(self) -> ClassSet:
-        """The classes; colors are picked where the config has none."""
+        """The classes; colors are chosen if the config has none."""
         names, colors = self.names, self.colors
         if self.mask_type == "binary":
-            _ = self.label_map  # read masks for it now, not in every thread and worker
+            _ = self.label_map  # reads the masks for it now, not in every thread and worker
         if self.declared == "auto":
             table = self.label_map.table
             raw = [v for v, class_id in table.items() if class_id != 255]
@@ -196,17 +196,17 @@ class Folder:
             names = names or [f"label {unpack(v) if self.mask_type == 'rgb' else v}" for v in raw]
         try:
             return class_set(names or [], colors, self.void_color)
-        except ValueError as error:  # what auto found does not fit the colors
+        except ValueError as error:  # the values found by auto do not fit the colors
             raise DataError(f"data: {error}") from None
 
     def survey(self) -> list[DataError]:
-        """Finds classes and label map from what can be read, for the check of a data set.
+        """Finds classes and label map from the readable masks, for the check of a data set.
 
-        Anything else stops at the first fault that `label_map: auto` meets. Afterwards a bad file
-        is an error only when it is read.
+        Without this, `label_map: auto` raises an error at the first bad file. Afterwards a bad
+        file is an error only when it is read.
 
         Returns:
-            What is wrong with the labels as a whole; faults of single files are not among it.
+            Problems with the labels as a whole, without those of single files.
         """
         self._faults = []
         for name in ("label_map", "classes"):
@@ -216,7 +216,7 @@ class Folder:
 
     @property
     def found_label_map(self) -> dict[str, int] | None:
-        """What `label_map: auto` found, raw value -> class id, for the run's records."""
+        """What `label_map: auto` found, raw value -> class id, for result.json."""
         if self.declared != "auto":
             return None
         shown = unpack if self.mask_type == "rgb" else int
@@ -252,7 +252,7 @@ class Folder:
             groups = {name: self._group(name) for name in images}
             division = split_groups(list(groups.values()), self.ratio, self.split_seed)
             wanted = {name for name, group in groups.items() if division[group] == split}
-            if split == "train":  # masks without image belong to no split, but must not be missed
+            if split == "train":  # masks without image belong to no split; report them here, once
                 wanted |= masks.keys() - images.keys()
         else:
             wanted = images.keys() | masks.keys()
@@ -264,7 +264,7 @@ class Folder:
         return rows, problems
 
     def _all_masks(self, strict: bool) -> Iterator[Path]:
-        """The masks of all splits; if not `strict`, of those records that can be found."""
+        """The masks of all splits; if not `strict`, only of the records that can be found."""
         for split in SPLITS:
             if split in self.absent or (self.lists is not None and split not in self.lists):
                 continue

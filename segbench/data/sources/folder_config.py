@@ -1,4 +1,4 @@
-"""What a config of `data=folder` may say: its contradictions, and the class set it describes."""
+"""Checks a config of `data=folder` for contradictions, and builds its class set."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from segbench.data.sources.label_map import distinct_colors
 if TYPE_CHECKING:
     from segbench.data.sources.folder import Folder
 
-# Tried in turn for ignored pixels. There are more grays than classes, so one is free.
+# Tried in turn for ignored pixels. There are more grays than classes, so one is always free.
 _VOID_COLORS = ((0, 0, 0), (255, 255, 255), (255, 0, 255), *((gray,) * 3 for gray in range(256)))
 
 
 def contradictions(folder: Folder) -> list[str]:
-    """A phrase for each pair of arguments that cannot both be meant."""
+    """A phrase for each pair of arguments that contradict each other."""
     ways = {
         "{split} in images": "{split}" in (folder.images or ""),
         "lists": folder.lists is not None,
@@ -55,7 +55,7 @@ def contradictions(folder: Folder) -> list[str]:
 def class_set(
     names: Sequence[str], colors: Sequence[Any] | None, void_color: Sequence[int] | None
 ) -> ClassSet:
-    """The classes of a config; ValueError if they contradict themselves."""
+    """The classes of a config; ValueError if they contradict each other."""
     picked = distinct_colors(len(names)) if colors is None else colors
     rgb = tuple(parse_color(color) for color in picked)
     void = void_color or next(color for color in _VOID_COLORS if color not in rgb)

@@ -1,4 +1,4 @@
-"""From what is in a mask file to class ids: tables for ids, binary masks and colors."""
+"""Converts mask files to class ids: lookup tables for ids, binary masks and colors."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ _MOST_VALUES = 255
 
 
 class LabelMap:
-    """Raw value (label ID or packed color) -> class id, for all values a mask may hold.
+    """Raw value (label ID or packed color) -> class id, for all values a mask may contain.
 
     Args:
         table: raw value -> class id, or 255 for ignore.
         colored: raw values are packed colors (see `pack`), masks are read as RGB.
-        expected: sentence on the legal values that ends the error about others.
-        first_channel: masks of three channels are gray all the same, up to compression: the first
-            one counts.
+        expected: sentence about the legal values, appended to errors about other values.
+        first_channel: masks with three channels are actually gray, apart from compression: use
+            the first one.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class LabelMap:
         """Decodes a mask file to class ids, uint8 `[H, W]`.
 
         Raises:
-            DataError: a value outside the table, with its share and the remedy.
+            DataError: a value is not in the table; the message has its share and a remedy.
         """
         raw = _first_channel(path) if self.first_channel else read_values(path, self.colored)
         if self._lut is None:
@@ -54,11 +54,11 @@ class LabelMap:
             self._lut[list(self.table)] = list(self.table.values())
         ids = self._lut.take(raw)
         if ids.min(initial=0) < 0:
-            strange = ids < 0
-            shown = ", ".join(self._show(v) for v in np.unique(raw[strange])[:6].tolist())
+            unknown = ids < 0
+            shown = ", ".join(self._show(v) for v in np.unique(raw[unknown])[:6].tolist())
             known = ", ".join(self._show(v) for v in list(self.table)[:40])
             raise DataError(
-                f"{path}: label {shown} on {strange.mean():.2%} of the pixels is not in the label "
+                f"{path}: label {shown} on {unknown.mean():.2%} of the pixels is not in the label "
                 f"map (known: {known}). Add it to data.label_map, as a class or under ignore; if "
                 "the mask was resized with interpolation or saved as JPEG, export it again."
                 f"{self.expected}",
@@ -92,12 +92,12 @@ def declared_map(
     """The map that a config declares: `{road: [7], ignore: [0, 1]}`.
 
     Args:
-        label_map: class name, or `ignore`, to the raw values (colors for RGB masks) it takes.
+        label_map: class name, or `ignore`, to its raw values (colors for RGB masks).
         names: class names in id order.
         colored: raw values are colors.
 
     Raises:
-        ValueError: a name that is no class, a class without values, a value given twice.
+        ValueError: a name is not a class, a class has no values, or a value is given twice.
     """
     problems = [f"'{n}' is no class" for n in label_map if n not in names and n != "ignore"]
     problems += [f"class '{n}' has no values" for n in names if not label_map.get(n)]
@@ -121,30 +121,30 @@ def declared_map(
 
 
 def identity_map(num_classes: int) -> LabelMap:
-    """Masks that already hold class ids, with 255 for ignore."""
+    """Masks that already contain class ids, with 255 for ignore."""
     return LabelMap({**{i: i for i in range(num_classes)}, IGNORE: IGNORE}, colored=False)
 
 
 def color_map(classes: ClassSet, with_void: bool) -> LabelMap:
-    """Masks painted in the colors of the classes; `with_void` ignores the void color too."""
+    """Masks in the colors of the classes; `with_void` ignores the void color, too."""
     table = {_packed(color): i for i, color in enumerate(classes.colors)}
     void = {_packed(classes.void_color): IGNORE} if with_void else {}
     return LabelMap(table | void, colored=True)
 
 
 def binary_map(masks: Iterable[Path]) -> LabelMap:
-    """Masks of 0 and 255, or of 0 and 1: the first mask with a second value decides for all.
+    """Masks of 0 and 255, or of 0 and 1: the first mask with two values decides for all.
 
-    In masks of 0 and 1, 255 is not taken for a class: it may well mean ignore.
+    In masks of 0 and 1, 255 is not treated as a class, because it may mean ignore.
 
     Args:
-        masks: all mask files; those that cannot be read, or hold neither pair, do not decide.
+        masks: all mask files; unreadable ones, and those with other values, are skipped.
     """
     for path in masks:
         try:
             values = set(np.unique(read_ids(path)).tolist())
         except DataError:
-            continue  # told when it is read for its labels
+            continue  # reported when it is read for its labels
         if values - {0} in ({1}, {255}):
             second = max(values)
             break
@@ -157,7 +157,7 @@ def binary_map(masks: Iterable[Path]) -> LabelMap:
 
 
 def threshold_map(threshold: int) -> LabelMap:
-    """Gray masks with blurred borders or compression: class 1 from `threshold` on."""
+    """Gray masks with blurred edges or compression: class 1 from `threshold` upwards."""
     table = {value: int(value >= threshold) for value in range(256)}
     return LabelMap(table, colored=False, first_channel=True)
 
@@ -174,11 +174,11 @@ def found_map(
         masks: all mask files.
         ignore_values: raw values (or colors) that become ignore instead.
         colored: raw values are colors.
-        faults: a list goes on in spite of faults: it skips bad files, which are told when they are
-            read for their labels, takes a doubtful 255 for ignore, and notes the rest here.
+        faults: if a list, continues after errors: skips bad files, which are reported when they
+            are read for their labels, treats an ambiguous 255 as ignore, and appends the rest here.
 
-    Raises:
-        DataError: too many values for classes, none, or a 255 that may mean either thing.
+        Raises:
+        DataError: there are too many values for classes, or none, or 255 is ambiguous.
     """
     found: set[int] = set()
     for path in masks:
@@ -233,7 +233,7 @@ def distinct_colors(count: int) -> tuple[RGB, ...]:
 
 
 def raw_value(value: Any, colored: bool) -> int:
-    """A label of a config as a raw value; ValueError if it is no label, or no color."""
+    """Converts a label in a config to a raw value; ValueError if it is not a label or color."""
     if colored:
         return _packed(parse_color(value))
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LARGEST_LABEL:

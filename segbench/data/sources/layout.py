@@ -1,4 +1,4 @@
-"""Finding the images and masks of `data=folder`, and dividing them into splits."""
+"""Finds the images and masks of `data=folder`, and divides them into splits."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ Row = tuple[str, Path, Path | None, str | None]  # name, image, mask, group
 def find_files(root: Path, pattern: str, split_folder: str = "", key: str = "") -> dict[str, Path]:
     """Files below `root` that match a pattern, by name.
 
-    Linked folders are followed; names that begin with a dot are left out; the case of an extension
-    (`.JPG`) does not matter.
+    Symbolic links to folders are followed; names that begin with a dot are skipped; the case of an
+    extension (`.JPG`) does not matter.
 
     Args:
         root: root folder.
-        pattern: path with `{name}` for what an image and its mask share, `{split}` for the folder
-            of the split, `{group}` for the folder of what belongs together (it then begins the
-            name: GROUP_NAME), `*` for any text within a folder and `**/` for any folders. A
+        pattern: path with `{name}` for the part that an image and its mask share, `{split}` for
+            the folder of the split, `{group}` for the folder of a group (the name is then
+            GROUP_NAME), `*` for any text within a folder and `**/` for any number of folders. A
             pattern without `{name}` is a folder whose files are named by their stems.
-        split_folder: what `{split}` stands for.
+        split_folder: replaces `{split}`.
         key: the key of the pattern, for errors.
 
     Raises:
-        DataError: no such folder, two files of one name, or no file but of formats that are not
-            read.
+        DataError: the folder does not exist, two files have the same name, or all files are of
+            unsupported formats.
     """
     pattern = pattern.replace("{split}", split_folder)
     if "{name}" not in pattern:
@@ -78,10 +78,10 @@ def find_files(root: Path, pattern: str, split_folder: str = "", key: str = "") 
 def without_partners(
     images: Mapping[str, Path], masks: Mapping[str, Path]
 ) -> tuple[dict[str, Path], dict[str, Path]]:
-    """Images and masks where both patterns match files of one folder (`x.tif`, `x_mask.tif`).
+    """Removes masks from the images, and images from the masks, if they share a folder.
 
-    A file that is the mask of an image is no image, and a file that is the image of a mask is no
-    mask.
+    For patterns where one also matches the files of the other (`x.tif`, `x_mask.tif`): a mask of
+    an image is not an image itself, and an image of a mask is not a mask.
     """
     are_masks = {path for name, path in masks.items() if images.get(name) not in (None, path)}
     are_images = {path for name, path in images.items() if masks.get(name) not in (None, path)}
@@ -93,16 +93,16 @@ def without_partners(
 
 
 def group_in(pattern: str, path: Path) -> str | None:
-    """The folder that `{group}` of a pattern stands for in a path that matches it, if it has one.
+    """The folder that matches `{group}` of a pattern in a path, if the pattern has it.
 
-    It is counted from the file, so no `**/` may follow.
+    It is counted from the end of the path, so no `**/` may follow it.
     """
     parts = pattern.split("/")
     return path.parts[parts.index("{group}") - len(parts)] if "{group}" in parts else None
 
 
 def fixed_folder(pattern: str, split_folder: str = "") -> str:
-    """The folders of a pattern that are the same for all its files, as a path."""
+    """The leading folders of a pattern that are the same for all its files, as a path."""
     parts = pattern.replace("{split}", split_folder).split("/")
     if "{name}" in pattern:
         parts.pop()
@@ -111,16 +111,16 @@ def fixed_folder(pattern: str, split_folder: str = "") -> str:
 
 
 def read_list(root: Path, chosen: str | Sequence[str], names: Mapping[str, Path]) -> Sequence[str]:
-    """The images of a split, from a list file or as the config lists them.
+    """The images of a split, from a list file or a list in the config.
 
     Args:
         root: root folder.
-        chosen: a file below it, with one name, file name or path (then perhaps its mask's) a line;
-            or the names themselves.
+        chosen: a file below it, with one name, file name or path per line (optionally followed by
+            the path of its mask); or the names themselves.
         names: all images by name.
 
     Raises:
-        DataError: no file, or names that name no image.
+        DataError: the file does not exist, or a name matches no image.
     """
     if not isinstance(chosen, str):
         if absent := [name for name in chosen if name not in names]:
@@ -139,7 +139,7 @@ def read_list(root: Path, chosen: str | Sequence[str], names: Mapping[str, Path]
     for line in filter(None, map(str.strip, _text(path).splitlines())):
         first, *others = line.split()
         if line not in names and others and _is_file_name(first):
-            name = _named(first, names, folders)  # then comes the path of its mask
+            name = _named(first, names, folders)  # the path of its mask follows
         else:
             name = _named(line, names, folders)
         (unknown if name is None else wanted).append(name or line)
@@ -152,7 +152,7 @@ def read_list(root: Path, chosen: str | Sequence[str], names: Mapping[str, Path]
 
 
 def _named(text: str, names: Mapping[str, Path], folders: set[str]) -> str | None:
-    """The image that a name, a file name or a path means; not one of another folder."""
+    """The image that a name, file name or path refers to; not one in another folder."""
     if text in names:
         return text
     path = PurePosixPath(text.replace("\\", "/"))
@@ -171,11 +171,11 @@ def _is_file_name(text: str) -> bool:
 def read_table(path: Path, root: Path, split: str) -> list[Row]:
     """The rows of one split in a CSV table of pairs: columns image, mask, split and group.
 
-    Paths are relative to `root`; an empty mask means unlabeled; the group column is optional, as
-    is a name column. `python -m segbench.check_data` writes such a table.
+    Paths are relative to `root`; an empty mask means unlabeled; the columns group and name are
+    optional. `python -m segbench.check_data` writes such a table.
 
     Raises:
-        DataError: no file, a missing column, or two rows of one name.
+        DataError: the file or a column is missing, or two rows have the same name.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such table of pairs; correct data.table.")
@@ -200,12 +200,12 @@ def read_table(path: Path, root: Path, split: str) -> list[Row]:
 
 
 def split_groups(groups: Sequence[str], ratio: Sequence[float], seed: int) -> dict[str, str]:
-    """Divides groups among train, val and test so that none straddles two splits.
+    """Divides groups among train, val and test so that no group is in two splits.
 
     Args:
         groups: group of every image.
         ratio: shares of train, val and test; they sum to 1.
-        seed: decides the division, together with the groups' names alone.
+        seed: seed of the division; apart from it, only the names of the groups matter.
 
     Returns:
         group -> split.
@@ -224,7 +224,7 @@ def split_groups(groups: Sequence[str], ratio: Sequence[float], seed: int) -> di
     got = np.zeros(3)
     division = {}
     for position in order[np.argsort(-counts[order], kind="stable")]:
-        # The largest groups first, each to the split that lacks most, keeps close to the ratio.
+        # Assigning the largest groups first, each to the split that lacks most, keeps the ratio.
         lack = np.where(goal > 0, (goal - got) / np.maximum(goal, 1e-9), -np.inf)
         chosen = int(lack.argmax())
         got[chosen] += counts[position]
@@ -233,7 +233,7 @@ def split_groups(groups: Sequence[str], ratio: Sequence[float], seed: int) -> di
 
 
 def _text(path: Path) -> str:
-    """The text of a file in UTF-8, with or without the mark that Excel puts at its beginning."""
+    """The text of a UTF-8 file, with or without the byte order mark that Excel writes."""
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -241,7 +241,7 @@ def _text(path: Path) -> str:
 
 
 def _expression(pattern: str) -> re.Pattern[str]:
-    """What a path below the root must look like."""
+    """A regular expression for paths below the root that match a pattern."""
     stem, dot, suffix = pattern.rpartition(".")
     if "/" in suffix or "*" in suffix or "{" in suffix:
         stem, dot, suffix = pattern, "", ""
@@ -253,5 +253,5 @@ def _expression(pattern: str) -> re.Pattern[str]:
 
 
 def _suffixes_of(pattern: str) -> tuple[str, ...]:
-    """What is read of a pattern: arrays only where it asks for them by name."""
+    """The extensions that a pattern matches: arrays only if it names their extension."""
     return (*SUFFIXES, ".npy") if pattern.lower().endswith(".npy") else SUFFIXES

@@ -1,4 +1,4 @@
-"""Whether a folder is the root of a data set, and if not, which folder is."""
+"""Checks that a folder is the root of a data set, and if not, finds the right one."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from typing import Any
 from segbench.data.sources.layout import fixed_folder
 from segbench.errors import DataError
 
-_DEPTH = 3  # folders below a root that are looked through
-_MOST_FOLDERS = 200  # of one folder: more are images by class or by place, not what was unpacked
+_DEPTH = 3  # levels of folders searched below a root
+_MOST_FOLDERS = 200  # in one folder; more are images by class or place, not an unpacked archive
 
 
 def check_place(
@@ -22,16 +22,16 @@ def check_place(
 ) -> None:
     """Raises DataError if anything that a split needs is missing below `root`.
 
-    It names the folder to set instead if the data lie one level higher or deeper, and says what is
-    there if it is half of the data.
+    The message names the folder to set instead if the data is one level higher or deeper, and lists
+    what is there if only part of the data is missing.
 
     Args:
-        root: what `data.root` says.
-        split_folder: what `{split}` stands for.
-        patterns: of images and masks (see `find_files`); their fixed folders must exist.
-        listed: the list file of the split, which must exist too; or the names of its images, of
-            which the first stands for all where files lie in the root itself.
-        about: of the data set; `title`, `layout` and `get` are shown.
+        root: value of `data.root`.
+        split_folder: replaces `{split}`.
+        patterns: patterns of images and masks (see `find_files`); their fixed folders must exist.
+        listed: the list file of the split, which must exist, too; or the names of its images, of
+            which the first is checked if the files are in the root itself.
+        about: node `about` of the data set; `title`, `layout` and `get` are printed.
     """
     needed = [fixed_folder(pattern, split_folder) for pattern in patterns]
     if isinstance(listed, str):
@@ -63,7 +63,7 @@ def check_place(
 
 
 def _root_nearby(root: Path, needed: Sequence[str]) -> Path | None:
-    """A folder around or below `root` that contains all that is needed."""
+    """A folder above or below `root` that contains everything needed."""
     around = list(root.resolve().parents)[:_DEPTH]
     for folder in (*around, *_folders_below(root, _DEPTH)):
         if all((folder / path).exists() for path in needed):

@@ -43,7 +43,7 @@ def _tiles(
 
 
 def _labels(ids: np.ndarray) -> np.ndarray:
-    """One label per pixel where colors are expected."""
+    """One label per pixel instead of colors."""
     return np.where(ids == IGNORE, 0, ids + 1).astype(np.uint8)
 
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from tests.data.sets.layouts import IGNORE, Layout, pairs
 
-# Label IDs of Cityscapes of its 19 classes, in the order of the trainIds.
+# Cityscapes label IDs of its 19 classes, in the order of the trainIds.
 _LABEL_IDS = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 _CITYSCAPES = {
     0: ("road", (128, 64, 128)),
@@ -29,14 +29,14 @@ _KITTI = {
 
 
 def _label_ids(ids: np.ndarray) -> np.ndarray:
-    """Label IDs of Cityscapes where trainIds are expected."""
+    """Cityscapes label IDs instead of trainIds."""
     table = np.zeros(256, np.uint8)
     table[: len(_LABEL_IDS)] = _LABEL_IDS
     return table[ids]
 
 
 def _train_ids(ids: np.ndarray) -> np.ndarray:
-    """TrainIds where the label IDs of Cityscapes are expected."""
+    """TrainIds instead of Cityscapes label IDs."""
     return ids
 
 

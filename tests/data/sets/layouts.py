@@ -1,7 +1,7 @@
-"""Small fake copies of data sets, file by file as they lie on disk after following their steps.
+"""Small fake copies of data sets, with the files that exist after following their steps.
 
-The names of files, raw labels, class names and colors below are from the sources that each YAML
-names, not from the YAML: a slip in one shows in the other.
+The names of files, raw labels, class names and colors below are taken from the sources that each
+YAML cites, not from the YAML, so that a mistake in one shows in the other.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class Layout:
     Args:
         files: split -> (image, mask) below the root.
         names: split -> names of the records, in order; the order of the files if left out.
-        groups: split -> group of every record, where the set has groups.
-        raw: what a mask contains for the class ids 0, 1, ...: labels, or colors.
-        ignored: what it contains where it is ignored; None if nothing is.
+        groups: split -> group of every record, if the set has groups.
+        raw: mask values for the class ids 0, 1, ...: labels, or colors.
+        ignored: mask value of ignored pixels; None if there are none.
         classes: number of classes.
         table: some class ids with their names and colors (None: chosen by segbench).
-        named: what the error about a fault says: of `fault` or `gone`.
-        fault: turns a mask (class ids, 255 ignored) into one as it is often found by mistake.
+        named: text in the error about `fault` or `gone`.
+        fault: changes a mask (class ids, 255 ignored) by a common mistake.
         gone: a file or folder that is often missing.
         lists: other files of the set.
         palette: masks are palette PNG files.
@@ -80,7 +80,7 @@ class Layout:
         return ids.repeat(4, axis=0).repeat(4, axis=1).astype(np.uint8)
 
     def paint(self, ids: np.ndarray) -> np.ndarray:
-        """What the file of a mask contains."""
+        """The content of a mask file."""
         raw = np.array(self.raw, np.uint8)
         painted = raw[np.minimum(ids, self.classes - 1)]
         if self.ignored is not None:
@@ -103,5 +103,5 @@ def pairs(image: str, mask: str, names: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def shifted(ids: np.ndarray) -> np.ndarray:
-    """Labels from which 1 was subtracted already: 0 became 255."""
+    """Labels from which 1 has already been subtracted: 0 became 255."""
     return ids

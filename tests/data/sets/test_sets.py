@@ -1,4 +1,4 @@
-"""Every data set of conf/data that is described by its YAML alone reads its own layout."""
+"""Every data set of conf/data that only YAML describes reads its own layout."""
 
 from __future__ import annotations
 
@@ -114,7 +114,7 @@ def test_the_usual_mistake_with_a_set_is_named(name: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("name", DESCRIBED)
-def test_splits_that_are_listed_by_name_are_whole(name: str) -> None:
+def test_splits_that_are_listed_by_name_are_complete(name: str) -> None:
     lists = config_of(name)["lists"] or {}
     images = config_of(name)["about"]["images"]
     named = {split: names for split, names in lists.items() if isinstance(names, list)}
@@ -159,7 +159,7 @@ def test_checkpoints_of_cityscapes_fit_sets_with_its_classes(name: str) -> None:
     assert source_of(name, Path("nowhere")).classes == Cityscapes("nowhere").classes
 
 
-def test_half_an_archive_is_named_with_what_is_missing(tmp_path: Path) -> None:
+def test_a_partly_unpacked_archive_is_reported_with_what_is_missing(tmp_path: Path) -> None:
     SETS["ade20k"].write(tmp_path)
     shutil.rmtree(tmp_path / "annotations" / "validation")
     source = source_of("ade20k", tmp_path)
@@ -212,13 +212,13 @@ def test_eroded_borders_are_ignored(tmp_path: Path) -> None:
     assert (np.delete(ids, range(8, 12), axis=1) == 0).all()
 
 
-def test_a_set_without_training_images_says_so(tmp_path: Path) -> None:
+def test_a_set_without_training_images_is_reported(tmp_path: Path) -> None:
     SETS["nightdriving"].write(tmp_path)
     with pytest.raises(DataError, match="no train images, only test: it is for evaluating"):
         source_of("nightdriving", tmp_path).records("train")
 
 
-def test_the_check_tells_how_to_get_a_set_that_is_not_there(
+def test_the_check_explains_how_to_get_a_missing_data_set(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     register()
@@ -239,7 +239,7 @@ def test_the_check_tells_how_to_get_a_set_that_is_not_there(
     assert not (tmp_path / "report").exists()
 
 
-def test_a_model_card_tells_the_license_of_the_data() -> None:
+def test_a_model_card_states_the_license_of_the_data() -> None:
     assert "Those of LoveDA: CC BY-NC-SA 4.0" in terms(config_of("loveda"))
 
 

@@ -1,4 +1,4 @@
-"""`folder` reads any layout by its arguments alone, and says what is wrong with them."""
+"""`folder` reads any layout through its arguments alone, and explains what is wrong."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NAMES = list(CLASSES.names)
 def write(
     root: Path, paint=lambda mask: mask, images="{split}/{name}.jpg", masks="{split}_m/{name}.png"
 ):
-    """All street frames by two patterns; `paint` turns class ids into what the file holds."""
+    """Writes all street frames by two patterns; `paint` converts class ids to mask values."""
     for split, count in COUNTS.items():
         for index in range(count):
             image, mask = street(split, index)
@@ -47,7 +47,7 @@ def test_ids_by_patterns_with_groups(tmp_path: Path) -> None:
     np.testing.assert_array_equal(mask_of(source, "val", 3), street("val", 3)[1])
 
 
-def test_folders_stand_for_patterns_and_splits_can_be_renamed(tmp_path: Path) -> None:
+def test_folders_replace_patterns_and_splits_can_be_renamed(tmp_path: Path) -> None:
     root = write(tmp_path, images="img/{split}/{name}.png", masks="gt/{split}/{name}.png")
     (tmp_path / "img" / "val").rename(tmp_path / "img" / "validation")
     (tmp_path / "gt" / "val").rename(tmp_path / "gt" / "validation")
@@ -63,7 +63,7 @@ def test_nested_folders_and_suffixes(tmp_path: Path) -> None:
     assert len(source.records("train")) == COUNTS["train"]
 
 
-def test_rgb_masks_by_the_colours_of_the_classes(tmp_path: Path) -> None:
+def test_rgb_masks_by_the_colors_of_the_classes(tmp_path: Path) -> None:
     root = write(tmp_path, CLASSES.decode)
     where = {"images": "{split}", "masks": "{split}_m", "mask_type": "rgb"}
     colors = [list(color) for color in CLASSES.colors]
@@ -73,7 +73,7 @@ def test_rgb_masks_by_the_colours_of_the_classes(tmp_path: Path) -> None:
         mask_of(Folder(root, **where, classes=NAMES, colors=colors))  # void was not declared
 
 
-def test_palette_png_holds_ids(tmp_path: Path) -> None:
+def test_palette_png_contains_ids(tmp_path: Path) -> None:
     write(tmp_path)
     for file in tmp_path.glob("*_m/*.png"):
         image = Image.open(file)
@@ -108,13 +108,13 @@ def test_binary_masks_of_0_and_1_do_not_take_255_for_a_class(tmp_path: Path) -> 
         mask_of(source, index=1)
 
 
-def test_binary_masks_of_other_values_are_told(tmp_path: Path) -> None:
+def test_binary_masks_of_other_values_are_reported(tmp_path: Path) -> None:
     source = Folder(write(tmp_path, lambda mask: (mask == 3).astype(np.uint8) * 128), **BINARY)
     with pytest.raises(DataError, match=r"label 128 on .*binary takes 0 and 255, or 0 and 1"):
         mask_of(source)
 
 
-def test_one_bit_masks_hold_0_and_1(tmp_path: Path) -> None:
+def test_one_bit_masks_contain_0_and_1(tmp_path: Path) -> None:
     write(tmp_path, lambda mask: mask == 3)
     source = Folder(str(tmp_path), "{split}", "{split}_m", classes=["other", "road"])
     np.testing.assert_array_equal(mask_of(source), street("train", 0)[1] == 3)
@@ -133,7 +133,7 @@ def test_a_declared_map_merges_and_ignores(tmp_path: Path) -> None:
     np.testing.assert_array_equal(mask == 255, np.isin(drawn, [0, 255]))
 
 
-def test_a_declared_map_of_colours(tmp_path: Path) -> None:
+def test_a_declared_map_of_colors(tmp_path: Path) -> None:
     root = write(tmp_path, CLASSES.decode)
     flat, others = (
         [list(CLASSES.colors[i]) for i in (3, 4)],
@@ -173,7 +173,7 @@ def test_auto_refuses_interpolated_masks(tmp_path: Path) -> None:
         _ = Folder(root, "{split}", "{split}_m", label_map="auto").classes
 
 
-def test_auto_without_any_label_is_told(tmp_path: Path) -> None:
+def test_auto_without_any_label_is_reported(tmp_path: Path) -> None:
     root = write(tmp_path, np.zeros_like)
     with pytest.raises(DataError, match="found no label in any mask"):
         _ = Folder(root, "{split}", "{split}_m", label_map="auto", ignore_values=[0]).classes
@@ -192,7 +192,7 @@ def test_list_files_of_several_styles(tmp_path: Path) -> None:
         source.records("val")
 
 
-def test_a_ratio_divides_groups_whole_and_always_alike(tmp_path: Path) -> None:
+def test_a_ratio_keeps_groups_together_and_is_deterministic(tmp_path: Path) -> None:
     root = write(tmp_path, images="images/{name}.jpg", masks="masks/{name}.png")
 
     def make(seed: int) -> Folder:
@@ -285,7 +285,7 @@ def test_contradictions_are_refused(arguments: dict, problem: str) -> None:
         Folder(**{**defaults, **arguments})
 
 
-def test_nuclei_by_yaml_alone(shared_data) -> None:
+def test_nuclei_from_yaml_alone(shared_data) -> None:
     where = {
         "root": str(shared_data("nuclei")),
         "images": "{split}/{name}.jpg",

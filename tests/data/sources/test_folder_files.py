@@ -1,4 +1,4 @@
-"""`folder` finds the files that people have, whatever their names, and misses none in silence."""
+"""`folder` finds files under the names that users have, and misses none silently."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_formats_that_are_not_read_are_named(tmp_path: Path, suffix: str) -> Non
 
 
 @pytest.mark.parametrize("order", ["mask after image", "image after mask"])
-def test_masks_beside_images_are_no_images(tmp_path: Path, order: str) -> None:
+def test_masks_in_the_folder_of_the_images_are_not_images(tmp_path: Path, order: str) -> None:
     image, mask = ("*/{name}.tif", "*/{name}_mask.tif")
     if order == "image after mask":
         image, mask = "*/{name}_photo.tif", "*/{name}.tif"
@@ -117,14 +117,14 @@ def test_linked_folders_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     assert names(source) == ["p0", "p1", "q0", "q1"]
 
 
-def test_two_files_of_one_name_are_told_how_to_be_told_apart(tmp_path: Path) -> None:
+def test_two_files_of_one_name_are_refused_with_a_remedy(tmp_path: Path) -> None:
     root = pairs(tmp_path, 1, "img/a/000{}.png", "msk/000{}.png")
     put(tmp_path / "img/b/0000.png", IMAGE)
     with pytest.raises(DataError, match=r"has the name '0000' of .*column name.*data\.table"):
         Folder(root, "img/*/{name}.png", "msk", **RATIO).records("train")
 
 
-def test_names_with_a_dot_in_front_pipes_and_folders_are_no_images(tmp_path: Path) -> None:
+def test_hidden_files_pipes_and_folders_are_not_images(tmp_path: Path) -> None:
     root = pairs(tmp_path, 4)
     put(tmp_path / "img" / "._p0.png", IMAGE)
     put(tmp_path / "msk" / ".ipynb_checkpoints" / "p0-checkpoint.png", MASK)
@@ -169,7 +169,7 @@ def test_a_missing_test_split_is_answered_with_what_to_do(tmp_path: Path) -> Non
         ("p1 -1", None),
     ],
 )
-def test_a_line_of_a_list_takes_its_own_file_or_none(
+def test_a_line_of_a_list_matches_its_own_file_or_none(
     tmp_path: Path, line: str, expected: str | None
 ) -> None:
     known = {n: tmp_path / "img" / f"{n}.png" for n in ("p0", "p1", "photo (1)", "v1.2")}
@@ -195,7 +195,7 @@ def test_names_in_a_table_that_leave_the_folder_are_refused(tmp_path: Path, name
         Folder(root, table="t.csv", **TWO).records("test")
 
 
-def test_names_in_a_table_may_have_folders_and_any_letters(tmp_path: Path) -> None:
+def test_names_in_a_table_may_have_folders_and_any_characters(tmp_path: Path) -> None:
     root = pairs(tmp_path, 1)
     for name in ("city/frame 01", "道路", "a..b", "x=1, (y)"):
         (tmp_path / "t.csv").write_text(
@@ -233,7 +233,7 @@ def test_classes_that_contradict_themselves_are_refused(arguments: dict, problem
         Folder(**{**defaults, **arguments})
 
 
-def test_a_void_color_is_found_whatever_the_classes_take() -> None:
+def test_a_void_color_is_found_for_any_class_colors() -> None:
     taken = [[0, 0, 0], [255, 255, 255], [255, 0, 255], [1, 1, 1]]
     source = Folder(".", "{split}", "{split}_m", classes=list("abcd"), colors=taken)
     assert source.classes.void_color not in source.classes.colors

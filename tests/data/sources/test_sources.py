@@ -194,7 +194,7 @@ def test_pairs_hold_out_cities_for_selection(tmp_path: Path) -> None:
         CityscapesPairs(str(root), val_cities=["paris"])
 
 
-def test_pairs_take_the_nearest_colour_up_to_the_limit() -> None:
+def test_pairs_use_the_nearest_color_up_to_the_limit() -> None:
     table = nearest_train_ids("all", 30.0)
 
     def look_up(*color: int) -> int:
@@ -209,7 +209,9 @@ def test_pairs_take_the_nearest_colour_up_to_the_limit() -> None:
 @pytest.mark.parametrize(
     "source", [CamVid11, CamVid, Cityscapes, CityscapesPairs], ids=lambda s: s.__name__
 )
-def test_a_missing_root_says_what_was_expected_and_how_to_get_it(source, tmp_path: Path) -> None:
+def test_a_missing_root_is_reported_with_the_expected_layout_and_how_to_get_it(
+    source, tmp_path: Path
+) -> None:
     with pytest.raises(
         DataError, match=r"(?s)missing .*Expected layout: .*Found: .*Get .*data\.root"
     ):

@@ -1,4 +1,4 @@
-"""The built-in streets: the same for everyone, hard for color alone, honest between splits."""
+"""The built-in streets: reproducible, not solvable by color alone, without leaks between splits."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def frames() -> dict[str, list[tuple[np.ndarray, np.ndarray]]]:
     return {split: [source.read(r) for r in source.records(split)] for split in SPLITS}
 
 
-def test_a_frame_depends_on_seed_split_and_position_alone():
+def test_a_frame_depends_only_on_seed_split_and_position():
     first = Streets(size=SMALL)
     later = Streets(size=SMALL, train=40, val=3, test=2000)
     for index in (17, 3, 17):  # neither the order of reading nor other frames matter
@@ -137,8 +137,8 @@ def test_a_drive_moves_and_near_frames_resemble_each_other_more():
     assert 1 > agree[0] > agree[1]
 
 
-def test_colour_alone_does_not_solve_it(frames):
-    """Naive Bayes on a 16^3 color histogram, the best a per-pixel color rule can do."""
+def test_color_alone_does_not_solve_it(frames):
+    """Naive Bayes on a 16^3 color histogram, the optimum of a per-pixel color rule."""
 
     def bins(images: np.ndarray) -> np.ndarray:
         r, g, b = np.moveaxis(images.astype(np.int64) >> 4, -1, 0)
@@ -159,7 +159,7 @@ def test_colour_alone_does_not_solve_it(frames):
         assert 0.03 < iou.mean() < 0.35
 
 
-def test_the_source_travels_to_workers_and_says_what_it_draws():
+def test_the_source_can_be_pickled_and_has_a_fingerprint_key():
     source = Streets(size=SMALL, seed=3)
     assert digest(pickle.loads(pickle.dumps(source)), "test", 1) == digest(source, "test", 1)
     assert source.fingerprint_key() == Streets(size=SMALL, seed=3).fingerprint_key()

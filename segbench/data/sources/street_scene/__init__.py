@@ -1,1 +1,1 @@
-"""How the streets data set is drawn: shapes, things made of them, a world, and its picture."""
+"""Draws the streets data set: shapes, objects made of them, a world, and its images."""

@@ -1,8 +1,8 @@
-"""Draws one frame of a drive: image and mask in one go, as the four channels of one canvas.
+"""Draws one frame of a drive: image and mask together, as the four channels of one canvas.
 
-Red, green and blue are the image, the fourth channel holds the class ids, so every polygon lands
-in both with the same pixels. What follows (texture, light, weather, blur, noise) changes the
-colors alone.
+Red, green and blue are the image; the fourth channel contains the class ids, so every polygon
+covers the same pixels in both. The later steps (texture, light, weather, blur, noise) change only
+the colors.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from segbench.data.sources.street_scene.look import Key, Layout, Light, Palette,
 from segbench.data.sources.street_scene.shapes import Polygons
 from segbench.data.sources.street_scene.world import SIGHT, around
 
-NEAR = 1.0  # meters; nothing is drawn nearer to the camera
-_SHIFT = 4  # fractional bits of the coordinates handed to OpenCV
-_NO_FRACTION = np.empty(0)  # tells cv2.remap that the map holds whole pixels
+NEAR = 1.0  # meters; nothing is drawn closer to the camera
+_SHIFT = 4  # fractional bits of the coordinates passed to OpenCV
+_NO_FRACTION = np.empty(0)  # tells cv2.remap that the map contains integer positions
 _SMOOTH = np.isin(
     np.arange(256),
     (shapes.SKY, shapes.SIGN, shapes.CAR, shapes.PEDESTRIAN, shapes.BICYCLIST, shapes.VOID),
@@ -30,7 +30,7 @@ class Camera:
     """Projects meters to pixels for one frame at one size."""
 
     def __init__(self, layout: Layout, frame: int, height: int, width: int) -> None:
-        # The geometric mean keeps the view similar for wide, square and tall pictures.
+        # The geometric mean keeps the view similar for wide, square and tall images.
         self.focal = layout.focal * np.sqrt(0.75 * height * width)
         sway = np.sin(frame * 0.7 + layout.bend)
         self.x, self.y = layout.camera[0] + 0.12 * sway, layout.camera[1]
@@ -84,7 +84,7 @@ def _sky(canvas: np.ndarray, camera: Camera, light: Light, frame: int) -> None:
 
 
 def _ground(layout: Layout, palette: Palette) -> Polygons:
-    """Verge, pavement, kerb and road as bands, cut into strips that fade into the fog."""
+    """Verge, sidewalk, curb and road as bands, cut into strips that fade into the fog."""
     inner, outer = layout.road, layout.road + layout.pavement + 1.2
     bands = (
         (400.0, palette.verge, layout.verge),
@@ -106,7 +106,7 @@ def _polygons(canvas: np.ndarray, camera: Camera, light: Light, polygons: Polygo
     low, high = pixels.min(1), pixels.max(1)
     depth = polygons.points[..., 2]
     seen = (high > 0).all(1) & (low < (width, height)).all(1) & (depth.max(1) > NEAR)
-    seen &= (high - low).max(1) > 0.7  # smaller ones only cost time
+    seen &= (high - low).max(1) > 0.7  # smaller ones are invisible and only take time
     chosen = np.flatnonzero(seen)
     chosen = chosen[np.argsort(-polygons.depth[chosen], kind="stable")]
     clear = np.exp(-np.maximum(depth[chosen].mean(1), 0) / light.visibility)[:, None]
@@ -133,7 +133,7 @@ def _shadows(canvas: np.ndarray, camera: Camera, light: Light, shadows: Polygons
 def _texture(
     canvas: np.ndarray, mask: np.ndarray, camera: Camera, grain: int, travelled: float
 ) -> None:
-    """Roughens ground, walls and plants with surfaces that pass by as the camera moves."""
+    """Textures ground, walls and plants with surfaces that move past the camera."""
     height, width = mask.shape
     top, left = round(height - camera.row), round(width - camera.column)
     view = textures.corridor(height, width)[top : top + height, left : left + width]

@@ -21,20 +21,20 @@ _WOOD = np.array([(100, 80, 60), (120, 122, 124), (55, 60, 58), (165, 160, 150)]
 
 @dataclass(frozen=True)
 class Layout:
-    """Where things are and how many; lengths in meters."""
+    """Positions and numbers of objects; lengths in meters."""
 
-    road: float  # from the middle of the road to the kerb
-    pavement: float  # width of the pavement
-    curve: float  # largest curvature, 1/m
-    bend: float  # where in the bend the drive begins, radians
+    road: float  # from the middle of the road to the curb
+    pavement: float  # width of the sidewalk
+    curve: float  # maximum curvature, 1/m
+    bend: float  # phase of the bend at which the drive begins, radians
     camera: tuple[float, float]  # x and height
     focal: float  # in image heights at 4:3
-    vanishing: tuple[float, float]  # where the road vanishes, as share of width and height
+    vanishing: tuple[float, float]  # vanishing point of the road, as share of width and height
     step: float  # travelled from frame to frame
-    verge: int  # class of the ground beyond the pavement
+    verge: int  # class of the ground beyond the sidewalk
     floors: int  # of most houses
     built: float  # share of the lots with a house
-    trees: float  # chance of a tree at each place for one
+    trees: float  # probability of a tree at each possible place
     crowd: float  # factor on the number of people
     parking: bool
 
@@ -50,17 +50,17 @@ class Palette:
     leaf: np.ndarray
     metal: np.ndarray
     fence: np.ndarray
-    grain: int  # which surface textures, 0 to 2
-    bonnet: np.ndarray | None  # the strip of our own car at the lower edge, which is void
+    grain: int  # index of the surface textures, 0 to 2
+    bonnet: np.ndarray | None  # the strip of the own car's hood at the lower edge, which is void
 
 
 @dataclass(frozen=True)
 class Light:
     """Weather and camera."""
 
-    sun: int  # the side it stands on, -1 or 1; 0 when overcast
+    sun: int  # side of the sun, -1 or 1; 0 when overcast
     shade: float  # brightness in the shadow
-    visibility: float  # meters of fog that leave 1/e of the contrast
+    visibility: float  # meters of fog after which 1/e of the contrast is left
     fog: np.ndarray  # color of the fog and of the sky at the horizon
     zenith: np.ndarray  # color of the sky above
     clouds: float  # gray levels

@@ -1,4 +1,4 @@
-"""What stands in a street. Each function adds one object to `out`, far parts before near ones."""
+"""Objects in a street. Each function adds one object to `out`, far parts before near ones."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def building(
     floors: int,
     lit: float,
 ) -> None:
-    """A house whose front stands at `x` and runs from `s0` to `s1`; it extends away from the road.
+    """A house with its front at `x`, from `s0` to `s1`; it extends away from the road.
 
     Args:
         lit: share of windows with the light on, 0 to 1.
@@ -183,7 +183,7 @@ def traffic_light(
 
 
 def clutter(out: Shapes, rng: np.random.Generator, x: float, s: float) -> None:
-    """A bin or a box that nobody labeled."""
+    """An unlabeled bin or box."""
     half, height = rng.uniform(0.25, 0.6), rng.uniform(0.8, 1.5)
     color = rng.uniform(30, 150, 3)
     out.add(VOID, color * 0.8, along(x - np.sign(x) * half, 0, height, s, s + 0.8), s + 0.8)

@@ -1,4 +1,4 @@
-"""Flat polygons in meters, the one thing a street is made of.
+"""Flat polygons in meters, from which all objects of a street are built.
 
 Axes: x to the right of the middle of the road, y up from the ground, s along the road.
 """
@@ -21,13 +21,13 @@ OCTAGON = np.array(_TURN)  # [VERTICES, 2], on the unit circle
 
 @dataclass(frozen=True)
 class Polygons:
-    """P polygons; those with fewer corners repeat their last one.
+    """P polygons; those with fewer corners repeat the last one.
 
     Args:
         points: float32 `[P, VERTICES, 3]`, x, y, s in meters.
         colors: float32 `[P, 3]`, RGB 0-255.
         ids: uint8 `[P]`, class ids.
-        depth: float32 `[P]`, the s an object is sorted by, equal for all its polygons.
+        depth: float32 `[P]`, the s by which an object is sorted, equal for all its polygons.
         speed: float32 `[P]`, meters per frame along s.
     """
 
@@ -45,10 +45,10 @@ class Polygons:
 
 
 class Shapes:
-    """Collects polygons in the order in which they hide each other; `pack` makes arrays of them."""
+    """Collects polygons from far to near; `pack` converts them to arrays."""
 
     def __init__(self) -> None:
-        # Lists of floats: one large conversion in the end is faster than many small arrays.
+        # Lists of floats: one large conversion at the end is faster than many small arrays.
         self._points: list[Sequence[Point]] = []
         self._colors: list[Iterable[float]] = []
         self._rest: list[tuple[int, float, float]] = []

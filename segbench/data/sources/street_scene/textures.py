@@ -1,4 +1,4 @@
-"""Noise and patterns, made once per process and reused at ever other offsets."""
+"""Noise and patterns, created once per process and reused with different offsets."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ import cv2
 import numpy as np
 
 TILE = 512  # texels of a surface, which repeats
-TEXEL = 0.025  # meters
-NEUTRAL = 128  # a surface of this value changes nothing
+TEXEL = 0.025  # size of a texel in meters
+NEUTRAL = 128  # a surface of this value leaves colors unchanged
 
 
 @lru_cache(maxsize=4)
 def corridor(height: int, width: int) -> np.ndarray:
-    """Where a pixel looks into the surfaces: int16 `[2H, 2W, 2]`, vanishing point in the middle.
+    """Surface coordinates of each pixel: int16 `[2H, 2W, 2]`, vanishing point in the middle.
 
-    The view is a corridor: below the vanishing point lies the ground, left and right stand walls,
-    and a pixel shows what it meets first. The true road may bend or be narrower: it is but texture.
+    The view is a corridor: the ground below the vanishing point, walls left and right; a pixel
+    shows what its ray hits first. The real road may bend or be narrower; this is only texture.
     """
     focal, eye, wall = 1.1 * np.sqrt(0.75 * height * width), 1.5, 8.0
     row = np.arange(-height, height, dtype=np.float32)[:, None] + 0.5
@@ -47,7 +47,7 @@ def surfaces(kind: int) -> np.ndarray:
 
 
 def _rough(rng: np.random.Generator, coarse: int, amount: float) -> np.ndarray:
-    """Noise `[T, T, 3]` that repeats without a seam; its grains are `coarse` texels large."""
+    """Noise `[T, T, 3]` that tiles seamlessly; its grains are `coarse` texels large."""
     cells = TILE // coarse
     noise = rng.normal(0, amount, (cells, cells, 1)) + rng.normal(
         0, amount * 0.2, (cells, cells, 3)

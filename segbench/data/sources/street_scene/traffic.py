@@ -1,4 +1,4 @@
-"""Who moves in a street: cars, pedestrians and bicyclists as flat polygons in meters."""
+"""Moving objects of a street: cars, pedestrians and bicyclists as flat polygons in meters."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ def car(
     """A car or van as two boxes on wheels.
 
     Args:
-        s: its end nearer to the camera.
-        visible_side: -1 if the camera sees its left flank, 1 for the right one.
-        away: it points away from the camera, which sees its tail lights.
+        s: position of the end closer to the camera.
+        visible_side: -1 if the camera sees its left side, 1 for the right side.
+        away: it faces away from the camera, which sees its tail lights.
     """
     van = rng.random() < 0.13
     half = rng.uniform(0.95, 1.1) if van else rng.uniform(0.82, 0.92)

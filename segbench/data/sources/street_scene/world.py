@@ -1,4 +1,4 @@
-"""The world of a drive: an endless street in chunks, each made from its number alone."""
+"""The world of a drive: an endless street in chunks, each generated from its number alone."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from segbench.data.sources.street_scene.shapes import (
 )
 from segbench.data.sources.street_scene.traffic import bicyclist, car, pedestrian
 
-CHUNK = 24.0  # meters of street made at a time
+CHUNK = 24.0  # meters of street generated at a time
 _PAINTS = np.array([(205, 205, 205), (35, 36, 40), (130, 132, 136), (150, 40, 38), (45, 65, 120)])
-SIGHT = 96.0  # meters the camera sees; a backdrop closes the view there
+SIGHT = 96.0  # meters that the camera sees; a backdrop closes the view there
 
 
 @dataclass(frozen=True)
 class Chunk:
-    """A piece of street: markings on the ground, shadows on it, and what stands there."""
+    """A piece of street: markings on the ground, shadows, and objects."""
 
     marks: Polygons
     shadows: Polygons
@@ -37,7 +37,7 @@ class Chunk:
 
 
 def around(key: Key, frame: int) -> Chunk:
-    """Everything the camera may see in `frame`; s is relative to the camera."""
+    """Everything that the camera may see in `frame`; s is relative to the camera."""
     travelled = look(key)[0].step * frame
     first = int(travelled // CHUNK)
     parts = [chunk(key, first + ahead) for ahead in range(int(SIGHT // CHUNK) + 1)]
@@ -59,7 +59,7 @@ def _move(parts: list[Polygons], travelled: float, frame: int) -> Polygons:
 
 @lru_cache(maxsize=1024)
 def chunk(key: Key, number: int) -> Chunk:
-    """The street from `number * CHUNK` meters on."""
+    """The street, starting at `number * CHUNK` meters."""
     street = _Street(key, np.random.default_rng([*key, 1, number]), number * CHUNK)
     street.markings()
     for side in (-1, 1):
@@ -72,7 +72,7 @@ def chunk(key: Key, number: int) -> Chunk:
 
 @lru_cache(maxsize=1024)
 def companions(key: Key) -> Polygons:
-    """What keeps its distance from the camera: the backdrop and perhaps a car ahead."""
+    """Objects at a fixed distance from the camera: the backdrop and perhaps a car ahead."""
     street = _Street(key, np.random.default_rng([*key, 2]), 0.0)
     rng, palette, out = street.rng, street.palette, street.solids
     for x in np.arange(-120.0, 120.0, 9.0):
@@ -89,17 +89,17 @@ def companions(key: Key) -> Polygons:
 
 
 class _Street:
-    """Fills one chunk of the drive `key`, which begins at `start` meters."""
+    """Fills one chunk of the drive `key`, which starts at `start` meters."""
 
     def __init__(self, key: Key, rng: np.random.Generator, start: float) -> None:
         self.layout, self.palette, self.light = look(key)
         self.rng, self.start = rng, start
         self.marks, self.shadows, self.solids = Shapes(), Shapes(), Shapes()
-        # The frame in which the camera comes near: movers set out so as to be here by then.
+        # The frame in which the camera arrives; moving objects start so that they are here then.
         self.arrival = (start - 30.0) / self.layout.step
 
     def markings(self) -> None:
-        """Repairs in the road, lines, and now and then a zebra crossing."""
+        """Road repairs, lines, and occasional zebra crossings."""
         rng, road, start = self.rng, self.layout.road, self.start
         for _ in range(rng.integers(1, 4)):
             x, s = rng.uniform(-road, road * 0.6), start + rng.uniform(0, CHUNK - 8)
@@ -114,7 +114,7 @@ class _Street:
                 self._mark(1.9, flat(x, x + 0.5, start + 2, start + 5))
 
     def lots(self, side: int) -> None:
-        """Two lots beyond the pavement: a house, or trees behind a fence."""
+        """Two lots beyond the sidewalk: a house, or trees behind a fence."""
         rng, layout, palette = self.rng, self.layout, self.palette
         cut = self.start + CHUNK * rng.uniform(0.4, 0.6)
         front = side * (layout.road + layout.pavement)
@@ -135,16 +135,16 @@ class _Street:
     def furniture(self, side: int) -> None:
         """Street trees, lamps, signs, traffic lights and unlabeled clutter."""
         rng, layout, out = self.rng, self.layout, self.solids
-        kerb = side * (layout.road + 0.55)
+        curb = side * (layout.road + 0.55)
         for s in self.start + np.array([3.0, 11.0, 19.0]):
             if rng.random() < layout.trees:
-                x = kerb + side * rng.uniform(0, 0.5)
+                x = curb + side * rng.uniform(0, 0.5)
                 objects.tree(out, rng, x, s, self.palette.leaf)
                 self._cast(x, s, 2.0, 3.5)
         posts = ((objects.lamp, 0.55), (objects.sign, 0.75), (objects.traffic_light, 0.2))
         for post, chance in posts:
             if rng.random() < chance:
-                x, s = kerb - side * rng.uniform(0, 0.3), self.start + rng.uniform(0, CHUNK)
+                x, s = curb - side * rng.uniform(0, 0.3), self.start + rng.uniform(0, CHUNK)
                 post(out, rng, x, s, self.palette.metal)
                 self._cast(x, s, 0.12, 4.0)
         if rng.random() < 0.35:
@@ -152,7 +152,7 @@ class _Street:
             objects.clutter(out, rng, x, self.start + rng.uniform(0, CHUNK))
 
     def people(self, side: int) -> None:
-        """Pedestrians on the pavement, some on the road, and a bicyclist near the kerb."""
+        """Pedestrians on the sidewalk, some on the road, and a bicyclist near the curb."""
         rng, layout = self.rng, self.layout
         for _ in range(rng.poisson(1.1 * layout.crowd)):
             x = side * (layout.road + rng.uniform(0.7, layout.pavement - 0.3))
@@ -204,7 +204,7 @@ class _Street:
         self.marks.add(ROAD, np.minimum(self.palette.road * tone, 235), points, points[0][2])
 
     def _cast(self, x: float, s: float, width: float, reach: float) -> None:
-        """The shadow of something `width` meters wide, thrown `reach` meters away from the sun."""
+        """The shadow of an object `width` meters wide, cast `reach` meters away from the sun."""
         if self.light.sun:
             self._darken(flat(x, x - self.light.sun * reach, s - width / 2, s + width / 2))
 

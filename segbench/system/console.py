@@ -1,8 +1,8 @@
-"""The one way to write on the terminal: text is shown as it is, whatever characters it has.
+"""The only module that writes to the terminal: text is printed literally.
 
-Names of classes, models and files reach the terminal in tables, notes and errors. Here they are
-never markup (`[red]` is shown with its brackets), never emoji (`:cat:`) and never control
-characters, which would move the cursor or change colors.
+Names of classes, models and files are printed in tables, notes and errors. Here they are never
+interpreted as markup (`[red]` is printed with its brackets), emoji (`:cat:`) or control characters,
+which would move the cursor or change colors.
 """
 
 from __future__ import annotations
@@ -17,16 +17,16 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 from rich.text import Text
 
-from segbench.escaping import terminal
+from segbench.system.escaping import terminal
 
-WIDTH = 120  # columns where the output is a file or a pipe, which has no width
+WIDTH = 120  # columns if the output is a file or a pipe, which has no width
 
 
 class PlainConsole(Console):
-    """A console that takes every string as text."""
+    """A console that treats every string as plain text."""
 
     def render_str(self, text: str, **options: Any) -> Text:  # type: ignore[override]
-        """The text, without markup, emoji and control characters; `style` and the like are kept."""
+        """The text without markup, emoji and control characters; `style` etc. still apply."""
         options |= {"markup": False, "emoji": False, "highlight": False}
         return super().render_str(terminal(text), **options)
 
@@ -39,7 +39,7 @@ def console(stderr: bool = False) -> PlainConsole:
 
 
 def say(text: str, stderr: bool = False) -> None:
-    """Prints a line (or several) as it is: neither wrapped nor cut off."""
+    """Prints one or more lines literally: neither wrapped nor truncated."""
     print(terminal(text), file=sys.stderr if stderr else sys.stdout, flush=True)
 
 
@@ -47,9 +47,9 @@ def table(*columns: str, title: str | None = None, left: int = 1) -> Table:
     """An empty table.
 
     Args:
-        columns: their heads.
-        title: above it.
-        left: so many columns are aligned to the left, the others, numbers, to the right.
+        columns: their headers.
+        title: printed above it.
+        left: number of leading columns aligned to the left; the others, numbers, to the right.
     """
     found = Table(title=title, title_justify="left")
     for position, head in enumerate(columns):
@@ -59,14 +59,14 @@ def table(*columns: str, title: str | None = None, left: int = 1) -> Table:
 
 @contextmanager
 def progress(what: str, total: int | None = None) -> Iterator[Callable[..., None]]:
-    """Shows on stderr how far something is, where someone is watching, until the block ends.
+    """Shows a progress bar on stderr until the block ends, if stderr is a terminal.
 
     Args:
-        what: what is done, for example `Decoding train`.
-        total: of how many; None = not known.
+        what: the activity, for example `Decoding train`.
+        total: number of items; None = unknown.
 
     Yields:
-        A function that takes how many are done so far, and of how many where that is known later.
+        A function that takes the number of items done and, if known only later, the total.
     """
     target = console(stderr=True)
     columns = (

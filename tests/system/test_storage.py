@@ -1,4 +1,4 @@
-"""Files are whole or absent, belong to one process at a time, and have names for every system."""
+"""Files are complete or absent, locked by one process at a time, with names for every system."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from segbench.errors import ConfigError
-from segbench.storage import (
+from segbench.system.storage import (
     alone_in,
     clear_drafts,
     file_names,
@@ -34,10 +34,10 @@ class _FullDisk:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     def flush(self) -> None:
-        """Nothing is kept back."""
+        """Nothing is buffered."""
 
 
-def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
+def test_a_file_is_replaced_completely_or_not_at_all(tmp_path: Path) -> None:
     file = tmp_path / "file"
     file.write_text("old")
 
@@ -59,7 +59,7 @@ def test_a_file_is_replaced_whole_or_not_at_all(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_two_writers_of_one_file_do_not_meet(tmp_path: Path) -> None:
+def test_two_writers_of_one_file_do_not_interfere(tmp_path: Path) -> None:
     file = tmp_path / "x.png"
     with replacing(file) as one, replacing(file) as other:
         assert one != other
@@ -76,7 +76,7 @@ def test_names_as_long_as_a_file_system_takes_can_be_written(tmp_path: Path) -> 
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_a_set_of_files_is_new_or_old_as_a_whole(tmp_path: Path) -> None:
+def test_a_set_of_files_is_all_new_or_all_old(tmp_path: Path) -> None:
     for name in ("a", "b"):
         (tmp_path / name).write_text("old")
 
@@ -113,7 +113,7 @@ def test_a_full_disk_is_found_behind_the_exceptions_of_libraries(tmp_path: Path)
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES])
-def test_what_ails_a_place_is_told_in_one_line(number: int) -> None:
+def test_a_write_error_is_reported_in_one_line(number: int) -> None:
     told = str(output_error(OSError(number, "reason", "place")))
     assert told.startswith("place: reason; ")
     assert "\n" not in told
@@ -130,7 +130,7 @@ def test_a_place_belongs_to_one_process_at_a_time(tmp_path: Path) -> None:
         assert not list(tmp_path.glob(".partial*")), "what a killed process left"
         with pytest.raises(ConfigError, match=r"output=.*another process is writing there"):
             alone_in(tmp_path, "output").__enter__()
-        with alone_in(tmp_path, "output", "one.ckpt"):  # another file is another thing
+        with alone_in(tmp_path, "output", "one.ckpt"):  # another file has another lock
             write_text(tmp_path / "one.ckpt", "")
     assert [f.name for f in tmp_path.iterdir()] == ["one.ckpt"]
 
@@ -146,7 +146,7 @@ def test_a_command_that_fails_leaves_no_empty_folder(tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir()), "the folder around one file is not the command's own"
 
 
-def test_drafts_of_one_file_are_told_from_those_of_others(tmp_path: Path) -> None:
+def test_drafts_of_different_files_are_distinguished(tmp_path: Path) -> None:
     for name in ("a.png", "b.png", "[a].png"):
         (tmp_path / f".partial-1-{name}").touch()
     clear_drafts(tmp_path, "[a].png")
@@ -157,7 +157,7 @@ def test_those_who_wait_for_a_lock_get_it_one_after_the_other(tmp_path: Path) ->
     code = (
         "import sys, time\n"
         "from pathlib import Path\n"
-        "from segbench.storage import waiting_for\n"
+        "from segbench.system.storage import waiting_for\n"
         "log = Path(sys.argv[1]) / 'log'\n"
         "for _ in range(20):\n"
         "    with waiting_for(log.with_name('lock'), 'the other'):\n"

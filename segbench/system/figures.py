@@ -1,7 +1,7 @@
-"""How figures show text: names are text, never math, and every character is readable.
+"""Renders text in figures literally: names are never math, and every character is readable.
 
-`$` begins mathematics in matplotlib, and a character that its font lacks becomes an empty box. All
-figures of segbench are built and saved inside `plain_text()`, with names through `label`.
+`$` starts math mode in matplotlib, and a character that its font lacks becomes an empty box. All
+figures of segbench are built and saved inside `plain_text()`, and names pass through `label`.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from functools import cache
 import matplotlib
 from matplotlib import font_manager
 
-from segbench.escaping import one_line
+from segbench.system.escaping import one_line
 
 LONGEST = 40  # characters; longer names leave no room for the figure
-# Fonts that have what DejaVu Sans, which comes with matplotlib, lacks: used where installed.
+# Fonts with characters that DejaVu Sans (shipped with matplotlib) lacks; used if installed.
 FALLBACKS = (
     "Noto Sans CJK JP", "Noto Sans CJK SC", "Noto Sans SC", "Noto Sans JP", "Noto Sans KR",
     "Source Han Sans", "WenQuanYi Zen Hei", "WenQuanYi Micro Hei", "Droid Sans Fallback",
@@ -28,16 +28,16 @@ FALLBACKS = (
 
 @contextmanager
 def plain_text() -> Iterator[None]:
-    """Inside, figures take every text literally; also a decorator of functions that draw."""
+    """Makes figures render all text literally; also a decorator for functions that plot."""
     families = ["DejaVu Sans", *_installed()]
     with matplotlib.rc_context({"text.parse_math": False, "font.family": families}):
         yield
 
 
 def label(text: str) -> str:
-    """A name for a figure: on one line, not too long, without characters that would be boxes.
+    """A name for a figure: on one line, not too long, and without missing characters.
 
-    A character that no font at hand has is shown by its number, as Python writes it.
+    A character that no available font has is shown as its escape sequence in Python.
     """
     text = one_line(text)
     text = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"

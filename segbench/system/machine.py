@@ -1,4 +1,4 @@
-"""What the machine has and allows: cores, memory, the folders of the user, the names of signals."""
+"""Properties and limits of the machine: cores, memory, user folders, signal names."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 from segbench.errors import ConfigError
 
-SHARED_MEMORY = Path("/dev/shm")  # through which worker processes hand over batches, on Linux
+SHARED_MEMORY = Path("/dev/shm")  # through which worker processes pass batches, on Linux
 
 
 def cores() -> int:
@@ -19,7 +19,7 @@ def cores() -> int:
 
 
 def free_memory() -> int | None:
-    """Bytes of memory that can be had without swapping; None where the system does not say."""
+    """Available memory in bytes without swapping; None if unknown."""
     try:
         lines = Path("/proc/meminfo").read_text(encoding="utf-8").splitlines()
         return int(next(line for line in lines if line.startswith("MemAvailable")).split()[1]) << 10
@@ -32,7 +32,7 @@ def free_memory() -> int | None:
 
 
 def free_shared_memory() -> int | None:
-    """Free bytes of /dev/shm; None where there is none, and processes share memory otherwise."""
+    """Free bytes of /dev/shm; None if it does not exist (shared memory then works differently)."""
     try:
         return shutil.disk_usage(SHARED_MEMORY).free
     except OSError:
@@ -53,11 +53,11 @@ def expanded(path: str | os.PathLike[str], key: str) -> Path:
     """The path with `~` replaced by the home folder.
 
     Args:
-        path: as a person typed it.
+        path: the path as typed.
         key: the option that it is the value of.
 
     Raises:
-        ConfigError: it begins with `~` and there is no such home.
+        ConfigError: it starts with `~` but there is no home folder.
     """
     try:
         return Path(path).expanduser()

@@ -1,8 +1,8 @@
-"""Files written whole or not at all, by one process at a time, under names that any system allows.
+"""Atomic writes, locks between processes, and file names that are legal on every system.
 
-A file is written under the name of a draft beside its target and renamed when it is complete. No
-reader ever sees half of one, whatever ends the process, and two processes that write one file at
-once do not meet: each has a draft of its own, and the last one wins.
+A file is written as a draft next to its target and renamed when it is complete. A reader never sees
+a partial file, however the process ends, and two processes may write the same file simultaneously:
+each has its own draft, and the last one wins.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segbench.errors import ConfigError, OutputError
-from segbench.escaping import file_name
+from segbench.system.escaping import file_name
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,24 +35,24 @@ _REMEDIES = {
     errno.EIO: "check the disk, then repeat the command",
 }
 _DRAFT = ".partial-"
-_LONGEST_NAME = 200  # bytes; file systems take 255, and a draft needs some
+_LONGEST_NAME = 200  # bytes; file systems allow 255, and a draft needs some
 
 
 @contextmanager
 def replacing(target: Path, durable: bool = True) -> Iterator[Path]:
-    """Yields a path beside `target` that takes its place when the block ends without an error.
+    """Yields a path next to `target` that replaces it when the block ends without an error.
 
-    What is written there may be a file or a folder. It bears the suffix of the target, by which
-    libraries choose a format.
+    The block may create a file or a folder there. The path has the same suffix as the target, from
+    which libraries choose a format.
 
     Args:
-        target: an existing file is replaced, an existing folder must be empty.
-        durable: wait until the content is on the disk, so that not even a power cut leaves an
-            empty file. Not needed for what the same command writes again.
+        target: an existing file is replaced; an existing folder must be empty.
+        durable: wait until the content is on the disk, so that not even a power failure leaves an
+            empty file. Not needed for files that the same command can write again.
 
     Raises:
-        OSError: of a write that failed, with `target` as its file name; also where a library
-            hides a full disk behind an exception of its own.
+        OSError: a write failed; its file name is `target`. Also raised if a library hides a full
+            disk behind its own exception.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     draft = target.with_name(f"{_DRAFT}{secrets.token_hex(4)}-{_tail(target.name)}")
@@ -76,8 +76,8 @@ def replacing(target: Path, durable: bool = True) -> Iterator[Path]:
 def replacing_all(folder: Path) -> Iterator[Path]:
     """Yields a folder whose files are moved into `folder` when the block ends without an error.
 
-    So a set of files that belong together is never half new and half old. Files in `folder` that
-    are not written again stay.
+    Files that belong together are thus all old or all new. Files in `folder` that are not written
+    again stay.
     """
     folder.mkdir(parents=True, exist_ok=True)
     draft = folder / f"{_DRAFT}{secrets.token_hex(4)}"
@@ -97,18 +97,18 @@ def replacing_all(folder: Path) -> Iterator[Path]:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Replaces a UTF-8 file in one step; line ends are written as they are."""
+    """Replaces a UTF-8 file atomically; line endings are written unchanged."""
     with replacing(target) as draft:
         draft.write_bytes(text.encode())
 
 
 def write_png(target: Path, pixels: np.ndarray, level: int = 3) -> None:
-    """Replaces a PNG file in one step.
+    """Replaces a PNG file atomically.
 
     Args:
         target: the file.
         pixels: uint8 `[H, W]` gray, or `[H, W, 3]` RGB.
-        level: of compression, 0..9.
+        level: compression level, 0..9.
     """
     import cv2
     import numpy as np
@@ -123,10 +123,10 @@ def write_png(target: Path, pixels: np.ndarray, level: int = 3) -> None:
 
 @contextmanager
 def locked(file: Path) -> Iterator[bool]:
-    """Yields whether this process alone holds the lock of that name; a process that dies lets go.
+    """Yields whether this process acquired the lock; the lock of a dead process is released.
 
     Args:
-        file: need not exist; it stays behind.
+        file: the lock file; need not exist, and is not removed.
     """
     import filelock
 
@@ -145,11 +145,11 @@ def locked(file: Path) -> Iterator[bool]:
 
 @contextmanager
 def waiting_for(file: Path, holder: str) -> Iterator[None]:
-    """Holds a lock, after waiting for the process that holds it; afterwards the lock is gone.
+    """Acquires a lock, waiting for the process that has it; afterwards removes the lock file.
 
     Args:
-        file: the lock.
-        holder: whom to wait for, in words.
+        file: the lock file.
+        holder: the process that it waits for, in words.
     """
     import filelock
 
@@ -169,12 +169,12 @@ def waiting_for(file: Path, holder: str) -> Iterator[None]:
 
 @contextmanager
 def alone_in(folder: Path, key: str, name: str | None = None) -> Iterator[None]:
-    """Holds what a command writes; afterwards there is no lock, and no empty folder of its own.
+    """Locks the output of a command; afterwards removes the lock and a folder that is still empty.
 
     Args:
-        folder: it exists.
+        folder: an existing folder.
         key: the option that names it.
-        name: of the one file in the folder that is meant; None: all of them.
+        name: the one file in the folder that is locked; None: all of them.
 
     Raises:
         ConfigError: another process is writing there.
@@ -190,16 +190,16 @@ def alone_in(folder: Path, key: str, name: str | None = None) -> Iterator[None]:
         finally:
             _remove_lock(lock)
             if name is None:
-                with suppress(OSError):  # there is something in it
+                with suppress(OSError):  # it is not empty
                     folder.rmdir()
 
 
 def clear_drafts(folder: Path, name: str | None = None) -> None:
-    """Removes what killed processes left in a folder; only for those who hold its lock.
+    """Removes the drafts of killed processes in a folder; the caller must have its lock.
 
     Args:
         folder: its subfolders are not searched.
-        name: of the file whose drafts are meant; None: of all.
+        name: the file whose drafts are removed; None: all.
     """
     pattern = f"{_DRAFT}*" if name is None else f"{_DRAFT}*-{glob.escape(_tail(name))}"
     for draft in folder.glob(pattern):
@@ -207,7 +207,7 @@ def clear_drafts(folder: Path, name: str | None = None) -> None:
 
 
 def output_error(error: BaseException) -> OutputError | None:
-    """What to tell a person about a file that cannot be written or read; None for other errors."""
+    """The error for a file that cannot be written or read; None for other errors."""
     failure = _write_failure(error, frozenset(_REMEDIES))
     if failure is None:
         return None
@@ -217,10 +217,10 @@ def output_error(error: BaseException) -> OutputError | None:
 
 
 def file_names(names: Sequence[str]) -> list[str]:
-    """Names of files for texts of any kind, all different and legal on every system.
+    """Names of files for arbitrary texts, all different and legal on every system.
 
-    Windows takes no `<>:"/\\|?*`, no control characters, no dot or space at the end and none of
-    its devices (CON, NUL, ...), and like macOS it does not tell upper from lower case.
+    Windows allows no `<>:"/\\|?*`, no control characters, no dot or space at the end and none of
+    its devices (CON, NUL, ...); like macOS it does not distinguish upper from lower case.
     """
     found: list[str] = []
     taken: set[str] = set()
@@ -241,7 +241,7 @@ def is_portable(name: str) -> bool:
 
 
 def _tail(name: str) -> str:
-    """The end of a file name, short enough for more in front of it."""
+    """The end of a file name, short enough to be prefixed."""
     return name.encode("utf-8", "surrogateescape")[-_LONGEST_NAME:].decode("utf-8", "ignore")
 
 
@@ -250,7 +250,7 @@ def _write_failure(error: BaseException, numbers: frozenset[int] | None = None) 
     if isinstance(error, OSError) and (numbers is None or error.errno in numbers):
         return error
     seen: BaseException | None = error
-    for _ in range(20):  # a chain of exceptions may be a ring
+    for _ in range(20):  # a chain of exceptions may be cyclic
         seen = seen and (seen.__cause__ or seen.__context__)
         if isinstance(seen, OSError) and seen.errno in FULL:
             return seen
@@ -258,8 +258,8 @@ def _write_failure(error: BaseException, numbers: frozenset[int] | None = None) 
 
 
 def _remove_lock(file: Path) -> None:
-    """Removes the lock that this process holds; those who wait for it make another one."""
-    if os.name == "posix":  # elsewhere a file that is open cannot be removed
+    """Removes the lock of this process; processes that wait for it create another one."""
+    if os.name == "posix":  # other systems cannot remove an open file
         with suppress(OSError):
             file.unlink(missing_ok=True)
 

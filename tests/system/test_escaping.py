@@ -1,4 +1,4 @@
-"""Names that a person may type are shown as typed, wherever a report goes."""
+"""Names that users choose are displayed as typed, in every report."""
 
 from __future__ import annotations
 
@@ -12,12 +12,13 @@ import numpy as np
 import pytest
 from rich.text import Text
 
-from segbench import console, escaping, figures
-from segbench.artifacts.result import Result, Scores
+from segbench.artifacts.result import Result
+from segbench.artifacts.scores import Scores
 from segbench.artifacts.typed import read_as
 from segbench.config.sweep_table import print_jobs
 from segbench.evaluation.report import draw_confusion, print_scores, write_tables
 from segbench.metrics.scores import scores
+from segbench.system import console, escaping, figures
 from tests.comparison.fabricated import record
 
 NASTY = [
@@ -28,7 +29,7 @@ NASTY = [
 
 
 def is_clean(text: str) -> bool:
-    """Whether text moves no cursor, turns no line and can be encoded."""
+    """Whether a text moves no cursor, changes no text direction and can be encoded."""
     allowed = {"\n", "\t"}
     kinds = {unicodedata.category(char) for char in text if char not in allowed}
     text.encode()

@@ -1,15 +1,16 @@
-"""Text that a person typed (class, model, study and file names), made safe where it is written.
+"""Escapes user-supplied text (names of classes, models, studies and files) for each output format.
 
-One function for each border: what comes back is shown there as it was typed, and is never syntax.
-Pages are HTML by jinja, which escapes by itself; figures have a module of their own (`figures`).
+There is one function per format: its result is displayed there as typed, and is never syntax.
+HTML pages are written with jinja, which escapes by itself; figures have their own module
+(`figures`).
 """
 
 from __future__ import annotations
 
 import re
 
-# Control characters, marks that turn the direction of a line, and halves of surrogate pairs (bytes
-# of a file name that are no UTF-8), which cannot be encoded at all. Line ends and tabs stay.
+# Control characters, marks that change the text direction, and unpaired surrogates (bytes of a
+# file name that are not UTF-8), which cannot be encoded at all. Newlines and tabs stay.
 _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]"
 )
@@ -20,45 +21,45 @@ _LATEX = {
     "−": "$-$", "–": "--", "±": r"$\pm$", "²": r"$^2$",
 }  # fmt: skip
 _MARKDOWN = re.compile(r"[\\`*\[\]|]|(?<!\w)_|_(?!\w)|(?<!\w)~|~(?!\w)")
-_HTML = re.compile(r"&(?=[#\w])|<(?=[\w/!?])|^>")  # what begins an entity, a tag or a quotation
+_HTML = re.compile(r"&(?=[#\w])|<(?=[\w/!?])|^>")  # start of an entity, a tag or a quotation
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _NO_FILE_NAME = re.compile(rf'[\n\t<>:"/\\|?*]|{_UNSAFE.pattern}')
 _DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
-LONGEST_FILE_NAME = 120  # bytes in UTF-8: room for endings, and for the limits of encrypted disks
+LONGEST_FILE_NAME = 120  # bytes in UTF-8: leaves room for suffixes on encrypted disks
 
 
 def terminal(text: str) -> str:
-    """Text that moves no cursor, changes no color and can be encoded: ESC is shown as `\\x1b`."""
+    """Replaces control characters and what cannot be encoded: ESC becomes `\\x1b`."""
     return _UNSAFE.sub(lambda found: found[0].encode("unicode_escape").decode("ascii"), text)
 
 
 def one_line(text: str) -> str:
-    """As `terminal`, and without line ends and tabs."""
+    """As `terminal`, and without newlines and tabs."""
     return terminal(text).replace("\n", r"\n").replace("\t", r"\t")
 
 
 def markdown(text: str) -> str:
-    """Text in Markdown, also in a cell of a table: neither HTML nor emphasis, code or a link."""
+    """Escapes text for Markdown, also in table cells: no HTML, emphasis, code or link."""
     text = _MARKDOWN.sub(lambda found: "\\" + found[0], one_line(text))
     return _HTML.sub(lambda found: _ENTITIES[found[0]], text)
 
 
 def markdown_code(text: str) -> str:
-    """Text in Markdown as code, also in a cell of a table; backticks become quotes."""
+    """Formats text as Markdown code, also in table cells; backticks become quotes."""
     return "`" + one_line(text).replace("`", "'").replace("|", r"\|") + "`"
 
 
 def latex(text: str) -> str:
-    """Text in LaTeX, outside of math."""
+    """Escapes text for LaTeX, outside of math mode."""
     return "".join(_LATEX.get(char, char) for char in one_line(text))
 
 
 def csv_cell(value: object) -> object:
-    """A value of a CSV file for people, where a spreadsheet must find no formula in it.
+    """Escapes a value of a CSV file so that a spreadsheet does not read it as a formula.
 
-    Numbers stay numbers, None becomes an empty cell; text that begins as a formula gets the quote
-    with which spreadsheets mark text.
+    Numbers stay numbers, None becomes an empty cell; text that looks like a formula gets the
+    leading quote with which spreadsheets mark text.
     """
     if value is None:
         return ""
@@ -77,7 +78,7 @@ def _is_number(text: str) -> bool:
 
 
 def file_name(text: str) -> str:
-    """One component of a path that is legal on every system; different texts may become alike."""
+    """A legal path component for every system; different texts may give the same one."""
     name = _NO_FILE_NAME.sub("_", text).strip(" ").rstrip(". ")
     name = name.encode()[:LONGEST_FILE_NAME].decode(errors="ignore").rstrip(". ")
     if not name or not name.strip("."):

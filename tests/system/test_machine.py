@@ -1,4 +1,4 @@
-"""What a machine does not have is done without."""
+"""Features that a machine lacks are not required."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from segbench import machine
 from segbench.errors import ConfigError
+from segbench.system import machine
 
 
 def _no_home(*_: object) -> Path:

@@ -1,0 +1,1 @@
+"""Interfaces to the operating system: machine, disk, terminal, and text escaped for each output."""

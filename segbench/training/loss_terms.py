@@ -1,0 +1,45 @@
+"""From images to the terms of the loss: the same in a training step and in the dry run."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from torch import Tensor
+
+
+def outputs_of(model: Any, image: Tensor) -> tuple[Any, Any]:
+    """The logits of a model and, where they are trained, those of its auxiliary heads.
+
+    Args:
+        model: with `forward_with_aux` if its `aux_weight` is not 0.
+        image: float `[N, 3, H, W]`, normalized.
+
+    Returns:
+        What the model returns; for the auxiliary heads None if there are none.
+    """
+    if getattr(model, "aux_weight", 0):
+        return model.forward_with_aux(image)
+    return model(image), None
+
+
+def loss_terms(
+    model: Any, loss: Any, logits: Tensor, auxiliary: Any, mask: Tensor, ignore_index: int
+) -> dict[str, Tensor]:
+    """The terms whose sum is the loss, by name.
+
+    Args:
+        model: with `aux_terms` if its auxiliary heads have losses of their own.
+        loss: `(logits, mask) -> scalar`; with `terms` if it is a sum.
+        logits: `[N, C, H, W]`.
+        auxiliary: from `outputs_of`.
+        mask: class ids `[N, H, W]`.
+        ignore_index: the value of ignored pixels.
+    """
+    terms: dict[str, Tensor] = {}
+    if auxiliary is not None and hasattr(model, "aux_terms"):
+        terms |= model.aux_terms(logits, auxiliary, mask, loss, ignore_index)
+    elif auxiliary is not None:
+        terms["aux"] = model.aux_weight * sum(loss(aux_logits, mask) for aux_logits in auxiliary)
+    if hasattr(loss, "terms"):
+        return terms | loss.terms(logits, mask)
+    return terms | {"main": loss(logits, mask)}
