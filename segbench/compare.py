@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from segbench.api.verbs import make_callable
-from segbench.config import make_folder
+from segbench.config import did_you_mean, make_folder
 from segbench.config.app import run_verb
 from segbench.errors import ConfigError
 from segbench.system.console import console, say, table
@@ -81,6 +81,7 @@ def _options(plain: Mapping[str, Any]) -> Options:
 
     return Options(
         metric=plain["metric"],
+        metrics=tuple(plain["metrics"]),
         baseline=plain["baseline"],
         margin=plain["margin"],
         unit=plain["unit"],
@@ -94,11 +95,17 @@ def _options(plain: Mapping[str, Any]) -> Options:
 
 def _check(config: Mapping[str, Any]) -> None:
     from segbench.artifacts.differences import AUDITED
+    from segbench.comparison.measures import MEASURES
 
     known = [rule.name for rule in AUDITED]
     if unknown := [name for name in config["varies"] if name not in known]:
         names = ", ".join(unknown)
         raise ConfigError(f"varies: {names}: not audited; known: {', '.join(known)}")
+    for name in config["metrics"]:
+        if name not in MEASURES:
+            hint = did_you_mean(name, MEASURES)
+            raise ConfigError(f"metrics: {name}: there is no such metric{hint}; known: "
+                              f"{', '.join(MEASURES)}")  # fmt: skip
     studies = config["studies"]
     if (config["study"] is None) == (not studies):
         raise ConfigError("give one of study=NAME and studies=[NAME,NAME,...]")
@@ -128,9 +135,10 @@ def _print_tables(tables: Sequence[Table]) -> None:
 
 
 def _print(comparison: Mapping[str, Any], page: Path) -> None:
-    from segbench.comparison import margin_report, tables
+    from segbench.comparison import margin_report, more_metrics, tables
 
     shown = [tables.leaderboard(comparison)]
+    shown += [more_metrics.table(comparison)] if comparison["metrics"] else []
     shown += [margin_report.table(comparison)] if comparison["margin"] else []
     first = tables.first_pairs(comparison)
     shown += [tables.pairs(comparison, first)] if first else []

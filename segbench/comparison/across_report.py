@@ -14,7 +14,7 @@ from segbench.comparison import across, formats, plots
 from segbench.comparison.across import FEWEST_FOR_FRIEDMAN, DataSet
 from segbench.comparison.across_tables import outcome, pair_table, score_table
 from segbench.comparison.comparison import Options, jsonable, resample_study, write_json
-from segbench.comparison.entrants import entrants_of
+from segbench.comparison.measures import entrants_by
 from segbench.comparison.study import Study
 from segbench.comparison.verdicts import BETTER, WORSE
 from segbench.comparison.wording import join, level, p_value
@@ -36,7 +36,7 @@ def compare_studies(studies: Sequence[Study], options: Options) -> dict[str, Any
     """
     _refuse(studies, options.baseline)
     sets = [
-        DataSet(study.path.name, resample_study(entrants_of(study, options.metric), study, options))
+        DataSet(study.path.name, resample_study(entrants_by(study, options.metric), study, options))
         for study in studies
     ]
     whole = across.complete(sets)

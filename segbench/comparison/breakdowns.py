@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from segbench.comparison.entrants import Entrant, influence
+from segbench.comparison.entrants import Entrant
+from segbench.comparison.measures import absent_policy
+from segbench.comparison.scoring import Ratio
 from segbench.comparison.statistics import Estimate, holm, resample
 from segbench.comparison.study import Study
 from segbench.comparison.verdicts import Pair
@@ -23,6 +26,7 @@ def by_group(
     block_length: int | None,
     replicates: int,
     confidence: float,
+    metric: str = "mIoU",
 ) -> list[dict[str, Any]]:
     """The headline difference within each group, largest groups first.
 
@@ -42,8 +46,7 @@ def by_group(
         if len(where) < 2:
             continue
         parts = [
-            Entrant(entrants[i].name, entrants[i].seeds, entrants[i].counts[:, where])
-            for i in (pair.a, pair.b)
+            replace(entrants[i], counts=entrants[i].counts[:, where]) for i in (pair.a, pair.b)
         ]
         drawn = resample(
             parts,
@@ -51,7 +54,7 @@ def by_group(
             unit="block",
             block_length=block_length,
             replicates=min(replicates, MOST_REPLICATES),
-            absent=study.absent,
+            absent=absent_policy(study, metric),
         )
         found.append((str(name), len(where), drawn.difference(0, 1)))
     corrected = holm([estimate.p_value()[-1] for _, _, estimate in found])
@@ -68,7 +71,9 @@ def decisive_images(
 ) -> dict[str, list[dict[str, Any]]]:
     """The images that contribute most to the headline difference, in both directions."""
     both = [entrants[pair.a], entrants[pair.b]]
-    gain = influence(both[0].counts).mean(axis=0) - influence(both[1].counts).mean(axis=0)
+    scoring = both[0].scoring or Ratio()
+    first, second = (scoring.influence(entrant.counts).mean(axis=0) for entrant in both)
+    gain = first - second
     # Influences sum to zero; with each image's share of the difference they sum to the difference.
     gain = gain + pair.estimate.value[-1] / len(gain)
     order = np.argsort(-gain, kind="stable")

@@ -14,7 +14,9 @@ from segbench.artifacts.typed import plain
 from segbench.comparison import breakdowns, margin_report, wording
 from segbench.comparison.audit import audit
 from segbench.comparison.domination import domination
-from segbench.comparison.entrants import HEADLINES, Entrant, boundary_entrants, entrants_of
+from segbench.comparison.entrants import HEADLINES, Entrant, boundary_entrants
+from segbench.comparison.measures import absent_policy, entrants_by
+from segbench.comparison.more_metrics import more_metrics
 from segbench.comparison.resampling import Unit
 from segbench.comparison.runs import LeftOut, Run
 from segbench.comparison.side_files import read_costs, read_curves, relative
@@ -24,10 +26,6 @@ from segbench.comparison.verdicts import Pair, pairs, ranks
 from segbench.errors import DataError
 from segbench.metrics.scores import class_dice, class_iou, mean_over_classes, union_counts
 
-RUN_FIELDS: dict[str, type] = {
-    "commit": str, "dirty": bool, "command": str, "hardware": dict, "versions": dict,
-    "timings": dict, "kind": str,
-}  # fmt: skip
 # 2: metric, mDice, Dice by class, curves, intervals within what is possible
 # 3: margin, domination
 SCHEMA_VERSION = 3
@@ -39,6 +37,7 @@ class Options:
 
     Args:
         metric: the score that is tested: `mIoU` or `mDice`; the other one is shown beside it.
+        metrics: further ones, whose p values are corrected together.
         baseline: label the others are measured against; None = that of the margin, else the
             runner-up.
         margin: the largest loss against the baseline that does not matter, in points; None = as
@@ -52,6 +51,7 @@ class Options:
     """
 
     metric: str = "mIoU"
+    metrics: tuple[str, ...] = ()
     baseline: str | None = None
     margin: float | None = None
     unit: Unit = "auto"
@@ -74,12 +74,12 @@ def compare_runs(study: Study, options: Options) -> dict[str, Any]:
     """
     margin = margin_report.margin_of(study, options.margin, options.baseline)
     options = replace(options, baseline=margin.baseline if margin else options.baseline)
-    entrants = entrants_of(study, options.metric)
+    entrants = entrants_by(study, options.metric)
     drawn = resample_study(entrants, study, options)
     found = pairs(drawn, options.confidence)
     shown = headline(drawn, found, options.baseline)
     costs, unread_costs = read_costs(study)
-    curves, unread_curves = read_curves(study, (f"val/{options.metric}", "train/loss"))
+    curves, unread_curves = read_curves(study, (f"val/{_curve(options.metric)}", "train/loss"))
     macs = {cost["model"]: cost["macs"] for cost in costs if cost.get("macs")}
     result: dict[str, Any] = {
         "schema_version": SCHEMA_VERSION,
@@ -108,6 +108,7 @@ def compare_runs(study: Study, options: Options) -> dict[str, Any]:
         "curves": curves,
         "runs": [_run(run, study) for runs in study.runs.values() for run in runs],
     }
+    result["metrics"] = _metrics(study, drawn, shown, options)
     result["margin"] = margin and margin_report.entry(margin, drawn, found, options.confidence)
     result["domination"] = domination(result)
     if shown is not None:
@@ -130,10 +131,21 @@ def resample_study(entrants: Sequence[Entrant], study: Study, options: Options) 
             unit=options.unit,
             block_length=options.block_length,
             replicates=options.replicates,
-            absent=study.absent,
+            absent=absent_policy(study, options.metric),
         )
     except ValueError as error:
         raise DataError(f"{study.path}: {error}") from None
+
+
+def _metrics(
+    study: Study, drawn: Resampled, shown: Pair | None, options: Options
+) -> list[dict[str, Any]]:
+    labels = [entrant.name for entrant in drawn.entrants]
+    pair = None if shown is None else (labels[shown.a], labels[shown.b])
+    return more_metrics(
+        study, options.metrics, pair, options.confidence,
+        lambda entrants, name: resample_study(entrants, study, replace(options, metric=name)),
+    )  # fmt: skip
 
 
 def headline(drawn: Resampled, found: Sequence[Pair], baseline: str | None) -> Pair | None:
@@ -153,10 +165,12 @@ def _about_headline(
     """Breakdowns of the headline difference."""
     length, replicates, confidence = options.block_length, options.replicates, options.confidence
     found: dict[str, Any] = {
-        "by_group": breakdowns.by_group(entrants, pair, study, length, replicates, confidence),
+        "by_group": breakdowns.by_group(
+            entrants, pair, study, length, replicates, confidence, options.metric
+        ),
         "images": breakdowns.decisive_images(entrants, pair, study, options.gallery),
     }
-    if study.has_boundary:
+    if study.has_boundary and options.metric in HEADLINES:
         near = resample_study(boundary_entrants(study, options.metric), study, options)
         found["boundary"] = near.difference(pair.a, pair.b).summary(-1, confidence)
     return found
@@ -217,8 +231,14 @@ def _pair(pair: Pair, study: Study, drawn: Resampled, options: Options) -> dict[
                 "p_holm": pair.class_p_holm[index],
             }
             for index, name in enumerate(study.classes.names)
+            if options.metric in HEADLINES
         ],
     }
+
+
+def _curve(metric: str) -> str:
+    """The metric whose learning curve is shown."""
+    return metric if metric in HEADLINES else "mIoU"
 
 
 def _fingerprint(study: Study) -> dict[str, str]:
@@ -254,11 +274,6 @@ def _run(run: Run, study: Study) -> dict[str, Any]:
         "timings": plain(result.timings),
         "kind": result.kind,
     }
-
-
-def _of(kind: type, value: Any) -> Any:
-    """The value if it has this type; an invalid value in a result becomes missing."""
-    return value if isinstance(value, kind) else None
 
 
 def jsonable(value: Any) -> Any:

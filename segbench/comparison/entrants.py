@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from segbench.comparison.study import Study
 from segbench.metrics.scores import mean_over_classes, overlap, overlap_counts
+
+if TYPE_CHECKING:
+    from segbench.comparison.scoring import Scoring
 
 HEADLINES = {"mIoU": "IoU", "mDice": "Dice"}  # the score of a model, and that of a class
 
@@ -26,32 +30,23 @@ class Entrant:
         name: unique in the comparison.
         seeds: the seed of each run, all different.
         counts: int `[S, N, 3, C]`: for each run, image and class the numerator and the
-            denominator of its score (see `metrics.scores.overlap_counts`), and the true pixels.
+            denominator of its score (see `metrics.scores.overlap_counts`), and the true pixels; or
+            what else `scoring` takes.
+        scoring: how they become a score; None = as a ratio.
     """
 
     name: str
     seeds: tuple[int, ...]
     counts: np.ndarray
+    scoring: Scoring | None = None
 
     def __post_init__(self) -> None:
         if len(self.seeds) != len(self.counts) or len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"{self.name}: the seeds {self.seeds} do not name its runs one by one")
 
 
-def entrants_of(study: Study, metric: str = "mIoU") -> list[Entrant]:
-    """The models of a study, with the counts of all pixels."""
-    return [
-        Entrant(
-            label,
-            tuple(run.seed for run in runs),
-            np.stack([count(run.images.counts, metric) for run in runs]),
-        )
-        for label, runs in study.runs.items()
-    ]
-
-
 def boundary_entrants(study: Study, metric: str = "mIoU") -> list[Entrant]:
-    """The same with the counts of the bands along class boundaries, which all runs must have."""
+    """The models of a study with the counts of the bands along the outlines of classes."""
     found = []
     for label, runs in study.runs.items():
         bands = np.stack([b for run in runs if (b := run.images.boundary) is not None])

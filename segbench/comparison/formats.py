@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from segbench.comparison import domination, margin_report, tables
+from segbench.comparison import domination, margin_report, more_metrics, tables
 from segbench.comparison.entrants import HEADLINES
 from segbench.comparison.reproduce import origins
 from segbench.comparison.tables import Table
@@ -30,6 +30,8 @@ def markdown_report(comparison: Mapping[str, Any]) -> str:
     if comparison["margin"]:
         parts += ["## Margin", markdown_of(margin_report.table(comparison))]
         parts += [markdown(margin_report.summary(comparison))]
+    if comparison["metrics"]:
+        parts += ["## Metrics", markdown_of(more_metrics.table(comparison))]
     for title, table in domination.tables(comparison).items():
         parts += [f"## Accuracy and {markdown(title)}", markdown_of(table)]
     if comparison["pairs"]:
@@ -46,8 +48,8 @@ def markdown_report(comparison: Mapping[str, Any]) -> str:
 
 def _shown_metrics(comparison: Mapping[str, Any]) -> list[str]:
     """The tested metric first, and the other one if available."""
-    others = [metric for metric in HEADLINES if metric != comparison["metric"]]
-    return [comparison["metric"], *(others if tables.has_dice(comparison) else [])]
+    found = tables.tested_by_class(comparison)
+    return found if tables.has_dice(comparison) else found[:1]
 
 
 def markdown_of(table: Table) -> str:
@@ -108,6 +110,11 @@ def latex_tables(comparison: Mapping[str, Any]) -> str:
         caption = f"Non-inferiority and equivalence of {metric} against {found['baseline']} within "
         caption += f"{found['points']:g} points (two one-sided tests). {found['note']}"
         parts += [latex_table(narrow, caption, f"{study}-margin")]
+    if comparison["metrics"]:
+        caption = (
+            "Further metrics with their intervals; p values corrected by Holm over the metrics."
+        )
+        parts += [latex_table(more_metrics.table(comparison), caption, f"{study}-metrics")]
     models = {"class", *(row["label"] for row in comparison["leaderboard"])}
     for shown in _shown_metrics(comparison):
         table = tables.classes(comparison, shown)

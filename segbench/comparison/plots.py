@@ -171,7 +171,7 @@ def class_differences(comparison: Mapping[str, Any]) -> Figure | None:
     Or the baseline, if one is set. Stars mark differences that are significant after correction
     over the classes.
     """
-    if comparison["headline"] is None:
+    if comparison["headline"] is None or comparison["metric"] not in HEADLINES:
         return None
     against = comparison["baseline"] or comparison["pairs"][comparison["headline"]]["b"]
     columns = [pair for pair in comparison["pairs"] if against in (pair["a"], pair["b"])]
@@ -208,7 +208,7 @@ def class_differences(comparison: Mapping[str, Any]) -> Figure | None:
 
 def curves(comparison: Mapping[str, Any]) -> Figure | None:
     """Validation score and train/loss over the epochs: mean over seeds, band from min to max."""
-    score = comparison["metric"]
+    score = comparison["metric"] if comparison["metric"] in HEADLINES else "mIoU"
     panels = [(f"val/{score}", f"val {score} (%)", 100.0), ("train/loss", "train loss", 1.0)]
     panels = [
         panel for panel in panels if any(panel[0] in c for c in comparison["curves"].values())

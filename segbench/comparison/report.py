@@ -11,7 +11,15 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from segbench.comparison import domination, formats, margin_report, plots, tables, wording
+from segbench.comparison import (
+    domination,
+    formats,
+    margin_report,
+    more_metrics,
+    plots,
+    tables,
+    wording,
+)
 from segbench.comparison.comparison import write_json
 from segbench.comparison.entrants import HEADLINES
 from segbench.comparison.gallery import Gallery
@@ -46,6 +54,8 @@ def write_report(study: Study, comparison: Mapping[str, Any], gallery: Gallery) 
         write_text(draft / "tables.tex", formats.latex_tables(comparison))
         formats.write_csv(tables.leaderboard(comparison), draft / "leaderboard.csv")
         formats.write_csv(tables.pairs(comparison), draft / "pairs.csv")
+        if comparison["metrics"]:
+            formats.write_csv(more_metrics.table(comparison), draft / "metrics.csv")
         formats.write_csv(formats.class_values(comparison), draft / "classes.csv")
         write_text(draft / "index.html", _page(study, comparison, gallery, svg, folder))
     for old in (folder / "figures").iterdir():
@@ -87,10 +97,12 @@ def _page(
         pairs=tables.pairs(comparison, first),
         all_pairs=tables.pairs(comparison) if len(first) < len(comparison["pairs"]) else None,
         margin=margin_report.table(comparison) if comparison["margin"] else None,
+        metrics=more_metrics.table(comparison) if comparison["metrics"] else None,
+        definitions=more_metrics.definitions(comparison),
         costs=domination.tables(comparison),
         classes={
             HEADLINES[metric]: tables.classes(comparison, metric)
-            for metric in sorted(HEADLINES, key=lambda metric: metric != comparison["metric"])
+            for metric in tables.tested_by_class(comparison)
         },
         method=tables.method(comparison),
         gallery=gallery,

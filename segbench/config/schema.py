@@ -12,7 +12,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
-from segbench.config.fields import LARGEST_SEED, choice, path, within
+from segbench.config.fields import COMPARED, LARGEST_SEED, choice, path, within
 
 
 @dataclass
@@ -76,8 +76,7 @@ class EvaluateConfig:
     # What to score: a checkpoint, or a folder of label maps from any program
     ckpt: str | None = path(None)
     predictions: str | None = path(None)
-    # a map of the confidence for each label map
-    confidence: str | None = path(None)
+    confidence: str | None = path(None)  # a map of the confidence for each label map
     # Data: a checkpoint knows its data set; `root` sets where it is on this machine
     data: Any = None
     root: str | None = path(None)
@@ -153,8 +152,9 @@ class CompareConfig:
     studies: list[str] = field(default_factory=list)  # instead of study: several data sets
     runs: str = path("runs")
     only: list[str] = field(default_factory=list)
-    # The score that is tested; the other one is reported as well
-    metric: str = choice("mIoU", "mDice")
+    # The score that is tested, see comparison.measures
+    metric: str = choice(*COMPARED)
+    metrics: list[str] = field(default_factory=list)  # further ones, corrected together
     # null: the runner-up
     baseline: str | None = None
     # a loss of so many points does not matter; null: as the study file says (compare.margin)
