@@ -31,7 +31,7 @@ def load(ckpt: Path | str | None = None, device: str = "auto") -> Segmenter:
 
 
 def __getattr__(name: str) -> Any:
-    """A command that can be called, imported when it is asked for; see `segbench.api.calls`."""
+    """A callable command, imported on first access; see `segbench.api.calls`."""
     if name in ("train", "evaluate", "compare"):
         return import_module(f"segbench.{name}")
     raise AttributeError(f"module 'segbench' has no attribute '{name}'")

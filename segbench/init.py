@@ -2,8 +2,8 @@
 
     segbench init demo              then: cd demo && segbench train data=mine model=mine
 
-Writes YAML files, a small package and made-up images into the folder, and a README that says what
-to replace. Files that are there already are never overwritten.
+Writes YAML files, a small package, generated images and a README that says what to replace.
+Existing files are never overwritten.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ from segbench.system.storage import output_error
 
 TEMPLATE = Path(__file__).resolve().parent / "assets" / "project"
 DATA = "data/shapes"
-_NAMES = {"gitignore.txt": ".gitignore"}  # of that name, git would ignore files of segbench
+_NAMES = {"gitignore.txt": ".gitignore"}  # under that name, git would ignore files of segbench
 
 
 def init(folder: Path) -> None:
-    """Writes a project into a folder, which is made if need be.
+    """Writes a project into a folder, which is created if needed.
 
     Raises:
-        ConfigError: it cannot be made, or has one of the files already.
+        ConfigError: the folder cannot be created, or already has one of the files.
         OSError: the disk is full.
     """
     sources = [f for f in TEMPLATE.rglob("*") if f.is_file() and f.suffix not in (".pyc", ".pyo")]
@@ -55,7 +55,7 @@ def init(folder: Path) -> None:
 
 
 def _as_argument(folder: Path) -> str:
-    """The folder as a shell command takes it: `-x` would be a flag."""
+    """The folder as an argument in a shell: `-x` would be a flag."""
     return f"./{folder}" if str(folder).startswith("-") else str(folder)
 
 

@@ -1,9 +1,9 @@
 """The commands as Python functions with typed results: `segbench.train(model="unet", seed=1)`.
 
-Keywords are the keys of the command line. A key below another one is written as a dict,
-`trainer={"max_epochs": 3}`, or in full, `**{"trainer.max_epochs": 3}`; None is null. The functions
-do what the commands do (a finished run is left alone, an unfinished one is resumed) and print the
-same. Wrong arguments raise `ConfigError`, wrong data `DataError`; nothing ends the process.
+Keywords are the keys of the command line. A nested key is written as a dict,
+`trainer={"max_epochs": 3}`, or in dotted form, `**{"trainer.max_epochs": 3}`; None is null. The
+functions do and print the same as the commands (a finished run is unchanged, an unfinished one is
+resumed). Wrong arguments raise `ConfigError`, wrong data `DataError`; none ends the process.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ def train(
     """Trains and tests one run, as `segbench train` does.
 
     Args:
-        model: an option of the group, such as `unet` or the name of a file in `./conf/model`.
-        data: likewise.
-        config_name: a study of `experiments/`, if it is a single run.
-        config_dir: a folder with options of yours, besides `./conf`.
+        model: option of the config group, such as `unet` or the name of a file in `./conf/model`.
+        data: option of the config group, such as `streets` or the name of a file in `./conf/data`.
+        config_name: a study of `experiments/` that is a single run.
+        config_dir: a folder with your own options, in addition to `./conf`.
         overrides: any other key, such as `seed=1` or `optimizer={"lr": 1e-3}`.
 
     Returns:
         The record of the run, as in its result.json.
 
     Raises:
-        ConfigError: the arguments are wrong, or the parts do not fit each other.
+        ConfigError: the arguments are wrong, or the components do not fit together.
         DataError: the data set cannot be used.
     """
     from segbench.train import train as run
@@ -57,11 +57,11 @@ def evaluate(
 
     Args:
         ckpt: the checkpoint; without it give `predictions=FOLDER` and `data=NAME`.
-        config_dir: a folder with options of yours, besides `./conf`.
+        config_dir: a folder with your own options, in addition to `./conf`.
         overrides: any other key, such as `inference="tta"`.
 
     Returns:
-        The record, as in result.json.
+        The record of the evaluation, as in its result.json.
 
     Raises:
         ConfigError: the arguments are wrong.
@@ -79,8 +79,8 @@ def compare(
     """Compares the runs of a study and writes its report, as `segbench compare` does.
 
     Args:
-        study: its name, of the folder in `runs`.
-        config_dir: a folder with options of yours, besides `./conf`.
+        study: name of the study, its folder in `runs`.
+        config_dir: a folder with your own options, in addition to `./conf`.
         wandb: whether to log the report to W&B.
         overrides: any other key, such as `baseline="unet-streets"`.
 

@@ -1,4 +1,4 @@
-"""What `segbench.compare` returns: the verdict and the numbers behind it, typed."""
+"""The typed result of `segbench.compare`: the verdict and its numbers."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ class ModelScore:
     Args:
         name: MODEL-DATA.
         value: mean of the metric over the seeds, a fraction.
-        interval: of `value`; None if it cannot be computed.
+        interval: confidence interval of `value`; None if it cannot be computed.
         sd: standard deviation over the seeds; None with one seed.
-        seeds: of its runs.
-        params: number of parameters; None for predictions from elsewhere.
+        seeds: seeds of its runs.
+        params: number of parameters; None for predictions made elsewhere.
     """
 
     name: str
@@ -35,13 +35,13 @@ class Difference:
     """The difference between two models, `a` minus `b`.
 
     Args:
-        a: the name of one model.
-        b: the name of the other.
-        value: of the metric, a fraction.
-        interval: of `value`; None if it cannot be computed.
-        p: of the test that there is no difference; None likewise.
-        p_holm: corrected for the number of pairs.
-        verdict: in one word.
+        a: name of one model.
+        b: name of the other model.
+        value: difference of the metric, a fraction.
+        interval: confidence interval of `value`; None if it cannot be computed.
+        p: p value of the test for no difference; None if it cannot be computed.
+        p_holm: p value corrected for the number of pairs.
+        verdict: the verdict in one word.
     """
 
     a: str
@@ -55,17 +55,17 @@ class Difference:
 
 @dataclass(frozen=True)
 class Comparison:
-    """What `segbench.compare` found.
+    """The result of `segbench.compare`.
 
     Args:
-        study: its name.
+        study: name of the study.
         metric: mIoU or mDice.
         verdict: the answer in one sentence.
         evidence: the numbers behind it.
-        models: the best one first.
-        differences: of all pairs of models.
+        models: the models, best one first.
+        differences: the differences of all pairs of models.
         page: the report, an HTML file.
-        values: everything, as in comparison.json.
+        values: the complete content of comparison.json.
     """
 
     study: str
@@ -79,7 +79,7 @@ class Comparison:
 
 
 def read_comparison(report: Path) -> Comparison:
-    """What a report says, from its comparison.json.
+    """Reads a report from its comparison.json.
 
     Args:
         report: the folder that `segbench.compare` wrote.

@@ -1,4 +1,4 @@
-"""Modules of commands that can be called: `segbench.train(...)`, as in `segbench train`."""
+"""Makes the modules of commands callable: `segbench.train(...)`, as `segbench train`."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from typing import Any
 
 
 class CallableVerb(ModuleType):
-    """Module of a command; calling it calls the function of its name in `segbench.api.calls`.
+    """Module of a command; calling it calls the function of the same name in `segbench.api.calls`.
 
-    `segbench.train` is both: a module, whose `python -m` is the command, and what a person calls.
+    `segbench.train` is both: the module that `python -m` runs, and a function.
     """
 
     def __call__(self, *args: Any, **keywords: Any) -> Any:

@@ -66,7 +66,7 @@ def load_checkpoint(
         path: a `.ckpt` written by `segbench.train`.
         allow_targets: modules that the user trusts, see `trust`.
 
-        Returns:
+    Returns:
         The model in evaluation mode on the CPU, and the `segbench` entry: `config`, `classes` (see
         `ClassSet.from_dict`), `mean`, `std`, `protocol`, `scores`.
 

@@ -45,7 +45,7 @@ def audit(
         varies: properties that differ on purpose; they become notes.
         macs: multiply-accumulates of each model, if measured.
 
-        Returns:
+    Returns:
         The differences, most severe first, and a note about tuning if all models had the same.
 
     Raises:

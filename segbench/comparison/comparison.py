@@ -45,7 +45,7 @@ class Options:
         unit: what is resampled: auto, image, block or group.
         block_length: images per block; None = chosen from the data.
         replicates: number of resampled image sets.
-        confidence: of intervals, 0..1; 1 - confidence is the level of the tests.
+        confidence: confidence level of intervals, 0..1; tests use the level 1 - confidence.
         varies: audited fields that differ on purpose.
         gallery: number of images shown where the leader is better, and where it is worse.
     """

@@ -91,7 +91,7 @@ def read_command(
         is_complete: whether to check values; otherwise only checks that the config composes.
 
     Raises:
-        ConfigError: with all problems found.
+        ConfigError: lists all problems found.
     """
     with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
         arguments = [_NO_LOGGER.get(argument, argument) for argument in arguments]

@@ -1,4 +1,4 @@
-"""Commands with values from Python instead of a command line."""
+"""Runs commands with values from Python instead of a command line."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def run_from_python(
     keywords: Mapping[str, Any],
     task: Callable[[DictConfig], Any],
 ) -> Any:
-    """Composes the config of a command and runs it in this process, whose Hydra it leaves alone.
+    """Composes the config of a command and runs it in this process; keeps its Hydra state.
 
     Args:
-        config_name: of the command, or a study.
-        config_dir: a further folder of configs.
-        keywords: values by key, as Python has them.
-        task: takes the config.
+        config_name: name of the command's config, or of a study.
+        config_dir: a further config folder.
+        keywords: values by key, as Python objects.
+        task: called with the config.
 
     Raises:
-        ConfigError: with all problems found.
+        ConfigError: lists all problems found.
     """
     with _own_hydra():
         register(None if config_dir is None else str(config_dir))
@@ -50,7 +50,7 @@ def run_from_python(
 
 @contextmanager
 def _own_hydra() -> Iterator[None]:
-    """Puts aside Hydra's state of the calling program, which may be a Hydra app itself."""
+    """Saves and restores Hydra's state in the calling program, which may be a Hydra app itself."""
     theirs, config = GlobalHydra.instance().hydra, HydraConfig.instance().cfg
     GlobalHydra.instance().clear()
     try:
@@ -61,7 +61,7 @@ def _own_hydra() -> Iterator[None]:
 
 
 def _words(keywords: Mapping[str, Any]) -> Iterator[str]:
-    """Keywords as words of the command line."""
+    """Converts keywords to command-line arguments."""
     for key, value in keywords.items():
         if isinstance(value, Mapping) and "." not in key:
             yield from _words({f"{key}.{name}": item for name, item in value.items()})
@@ -73,14 +73,14 @@ def _words(keywords: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _plain(value: Any) -> Any:
-    """A value as YAML knows it."""
+    """Converts a value to YAML types."""
     if isinstance(value, Mapping):
         return {str(key): _plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [_plain(item) for item in value]
     if isinstance(value, os.PathLike):
         return os.fspath(value)
-    if hasattr(value, "item"):  # a number of NumPy or torch
+    if hasattr(value, "item"):  # a NumPy or torch scalar
         value = value.item()
     if value is None or isinstance(value, str | bool | int | float):
         return value

@@ -26,9 +26,9 @@ class Signature:
     """The parameters of a target.
 
     Attributes:
-        parameters: by name.
-        is_open: it takes any further keyword.
-        is_function: it is a function, not a class.
+        parameters: the parameters by name.
+        is_open: whether it takes `**kwargs`.
+        is_function: whether it is a function, not a class.
     """
 
     parameters: Mapping[str, Parameter]

@@ -14,7 +14,7 @@ def is_tuning(config: DictConfig) -> bool:
     """Whether the sweeper chooses its jobs by their scores.
 
     Args:
-        config: with Hydra's own node.
+        config: the config, with Hydra's own node.
     """
     return not str(config.hydra.sweeper._target_).endswith("BasicSweeper")
 
@@ -23,7 +23,7 @@ def tuning_problems(config: DictConfig, overrides: list[str]) -> list[str]:
     """Settings that would make a tuning select by chance, or select the worst values.
 
     Args:
-        config: with Hydra's own node.
+        config: the config, with Hydra's own node.
         overrides: overrides of the command line.
     """
     problems = []
@@ -68,7 +68,7 @@ def swept_values(config: DictConfig, overrides: list[str]) -> dict[str, list[str
     An interval, from which a sweeper draws, has no list of values and is left out.
 
     Args:
-        config: with Hydra's own node.
+        config: the config, with Hydra's own node.
         overrides: overrides in Hydra's grammar.
     """
     from segbench.config.overrides import parse

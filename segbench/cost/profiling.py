@@ -180,7 +180,7 @@ def measure_rate(
     """Calls per second without pauses: the device is synchronized only at the end of a round.
 
     Args:
-        call: for this and the other arguments see `measure_times`.
+        call: for this and the other arguments see `measure_times`; at least 3 calls per round.
 
     Returns:
         Median over the rounds.

@@ -21,7 +21,7 @@ def report(rows: Sequence[Row], options: dict[str, Any]) -> dict[str, Any]:
         rows: the measurements, in order.
         options: options of the command.
 
-        Returns:
+    Returns:
         `models` has one row for each model that could be measured, at the first size and in the
         first mode; `measurements` has all rows.
     """

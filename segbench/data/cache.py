@@ -43,7 +43,7 @@ class DiskFrames(Frames):
         folder: the cache folder.
         key: the expected fingerprint.
 
-        Raises:
+    Raises:
         CacheError: it is missing, truncated, damaged, or of another format or key.
     """
 

@@ -47,7 +47,7 @@ class SegmentationData(pl.LightningDataModule):
         seed: seed of the run; draws depend on (seed, epoch, index) alone.
         batch_size: images per step and device.
         eval_batch_size: images per step and device in val and test; None uses one on a CPU, and on
-            a GPU as many as have the pixels of a training batch.
+            a GPU as many as have the number of pixels of a training batch.
         num_workers: loading threads or processes per rank; 0 loads in the training process; None
             uses the spare cores.
         workers: `thread` or `process`; `auto` uses threads once frames come from a cache.
@@ -140,7 +140,7 @@ class SegmentationData(pl.LightningDataModule):
         return self.dataset(split).records
 
     def source_records(self, split: str) -> list[Record]:
-        """The same, but without building a cache; DataError if there are none."""
+        """The images of a split, without building a cache; DataError if there are none."""
         if not (records := self._records.get(split) or self.source.records(split)):
             raise DataError(f"the {split} split of {self.source.protocol} is empty")
         self._records[split] = records

@@ -85,7 +85,7 @@ class Source(Protocol):
             Ordered by group, then by time, the same at every call. Names are unique in the split.
             Empty if the data set has no such split.
 
-            Raises:
+        Raises:
             DataError: files are missing; the message names all of them.
         """
 
@@ -235,7 +235,7 @@ def collate(samples: list[Sample], one_size: bool = False) -> dict[str, object]:
         sizes differ; `mask`: uint8 `[N, H, W]`, or a list of `[H, W]` likewise (evaluation keeps
         masks at their original resolution); `name`, `group`: lists; `index`: int64 `[N]`.
 
-        Raises:
+    Raises:
         DataError: the sizes differ, with `one_size`.
     """
     if one_size:

@@ -81,7 +81,7 @@ def decode_mask(data: bytes, path: Path | None) -> np.ndarray:
         uint8 or uint16 `[H, W]` raw label values (for a palette, indices), or uint8 `[H, W, 3]`
         RGB for a color mask.
 
-        Raises:
+    Raises:
         DataError: damaged or not an image, or values that cannot be labels.
     """
     check_whole(data, path)

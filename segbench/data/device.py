@@ -32,7 +32,7 @@ class DeviceLoader:
         sampler: yields the keys.
         device: the device that stores the frames.
 
-        Raises:
+    Raises:
         DataError: the frames differ in size, or do not fit into the memory of the device.
         ValueError: an augmentation that is only implemented on the CPU.
     """

@@ -33,7 +33,7 @@ def read_raw_mask(path: Path | None) -> np.ndarray:
         uint8 or uint16 `[H, W]` raw label values (for a palette, indices), or uint8 `[H, W, 3]`
         RGB for a color mask. Integers of other types are converted.
 
-        Raises:
+    Raises:
         DataError: missing, damaged, not an image, or values that cannot be labels (fractions, below
             0 or above 65535).
     """

@@ -25,13 +25,13 @@ def draw_text(
 ) -> None:
     """Draws a line of text, cut off at the edge of the canvas.
 
-    canvas: uint8 `[H, W, 3]`, modified in place.
-    text: characters of any script. The font is DejaVu Sans; characters that it lacks use the
-        font in OpenCV 5 (Chinese, Japanese, Korean), or else are written as codes like U+9053.
-    left: left edge of the text in pixels.
-    middle: vertical center of the line in pixels.
-    size: font size in pixels.
-    color: RGB.
+    Args:
+        canvas: uint8 `[H, W, 3]`, modified in place.
+        text: characters of any script. The font is DejaVu Sans; characters that it lacks use the
+            font in OpenCV 5 (Chinese, Japanese, Korean), or else are written as codes like U+9053.
+        left: left edge of the text in pixels.
+        middle: vertical center of the line in pixels.
+        size: font size in pixels.
         color: RGB.
     """
     ink = _drawn(text, size)

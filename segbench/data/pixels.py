@@ -67,7 +67,7 @@ def read_pixels(data: bytes, path: Path | None) -> Pixels:
         data: all bytes of the file, see `damage.check_whole`.
         path: name of the file in errors.
 
-        Raises:
+    Raises:
         DataError: damaged, not an image, or an unsupported pixel type, which is named.
     """
     turn = 1

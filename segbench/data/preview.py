@@ -41,7 +41,7 @@ def sheet(samples: list[tuple[str, Arrays]], classes: ClassSet, columns: int = 4
 
 
 def spread_samples(dataset: SegmentationDataset, count: int) -> list[tuple[str, Arrays]]:
-    """At most `count` samples of a data set as `sheet` takes them, evenly spread over it."""
+    """At most `count` samples of a data set, evenly spaced over it, in the format of `sheet`."""
     samples = []
     for index in range(0, len(dataset), max(1, len(dataset) // count))[:count]:
         sample = dataset[0, index]

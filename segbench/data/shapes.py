@@ -1,4 +1,4 @@
-"""A made-up data set on disk: colored disks and squares, for a project's first training."""
+"""A generated data set on disk: colored disks and squares, for a project's first training."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _COLORS = ((205, 140, 60), (80, 130, 190))  # of disks and squares
 
 
 def write_shapes(folder: Path) -> None:
-    """Writes `images/SPLIT/shape00.png` and the masks beside them, the same at every call.
+    """Writes `images/SPLIT/shape00.png` and the masks next to them; deterministic.
 
     Masks contain 0 for the background, 1 for disks and 2 for squares.
     """

@@ -24,8 +24,8 @@ def find_predictions(
 ) -> tuple[dict[int, Path], list[str]]:
     """Matches the files of a folder and its subfolders to images.
 
-    A file belongs to the image whose name is its own, or the start of its own followed by `_`
-    (`berlin_000000_000019_leftImg8bit.png`).
+    A file belongs to the image of the same name, or to the image whose name followed by `_` is
+    the start of the file's name (`berlin_000000_000019_leftImg8bit.png`).
 
     Args:
         folder: contains the label maps.
@@ -35,7 +35,7 @@ def find_predictions(
         The file of each image by position, and a message for each image without a file, each file
         without an image, and each image with two files.
 
-        Raises:
+    Raises:
         DataError: the folder does not exist or contains no label map.
     """
     if not folder.is_dir():

@@ -36,7 +36,7 @@ def run_with_features(model: nn.Module, image: Tensor, layer: str | None = None)
     """Runs a model and keeps an intermediate feature map.
 
     Args:
-        model: in eval mode.
+        model: the model, in eval mode.
         image: normalized float `[N, 3, H, W]`.
         layer: dotted name of a module; `head.input`: the input of the head; None: the deepest map,
             which is the output of `model.encoder`, or the coarsest map of the model.
@@ -133,7 +133,7 @@ def heat_map(
     positions that these pixels depend on are highlighted.
 
     Args:
-        model: in eval mode.
+        model: the model, in eval mode.
         image: normalized float `[1, 3, H, W]`.
         label: the class.
         where: bool `[H, W]`, the pixels to explain; None: those predicted as this class, or all

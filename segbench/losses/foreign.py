@@ -11,7 +11,7 @@ from segbench.losses.convention import widen
 
 
 class ForeignLoss(nn.Module):
-    """Gives a loss what torch's own take: float32 logits `[N, C, H, W]`, int64 mask `[N, H, W]`.
+    """Wraps a loss for float32 logits `[N, C, H, W]` and int64 masks `[N, H, W]`, as torch expects.
 
     Args:
         loss: `(logits, mask) -> scalar`, a module or a function.
@@ -28,13 +28,13 @@ class ForeignLoss(nn.Module):
         return self.loss(widen(logits), mask.long())
 
     def terms(self, logits: Tensor, mask: Tensor) -> dict[str, Tensor]:
-        """The terms by name, of a loss that has any."""
+        """The terms by name, if the loss has any."""
         if hasattr(self.loss, "terms"):
             return self.loss.terms(widen(logits), mask.long())
         return {"main": self(logits, mask)}
 
 
 def adapted(loss: Callable[[Tensor, Tensor], Tensor]) -> nn.Module:
-    """A loss of segbench as it is, any other one as a `ForeignLoss`."""
+    """A loss of segbench unchanged, any other one as a `ForeignLoss`."""
     is_ours = type(loss).__module__.split(".")[0] == "segbench"
     return loss if is_ours and isinstance(loss, nn.Module) else ForeignLoss(loss)

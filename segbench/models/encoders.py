@@ -46,7 +46,7 @@ def check_encoder_weights(name: str, weights: str) -> None:
         weights: `imagenet` or another set that smp lists for this encoder. The weights of a timm
             encoder are part of its name (`tu-resnet34.a1_in1k`), so it accepts only `imagenet`.
 
-        Raises:
+    Raises:
         ValueError: there is no such set, or it is neither cached nor reachable.
     """
     repository, revision = _location(name, weights)

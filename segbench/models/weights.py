@@ -77,7 +77,7 @@ def load_weights(model: nn.Module, source: str) -> LoadReport:
     Returns:
         What was loaded and what was not; the caller prints it.
 
-        Raises:
+    Raises:
         ValueError: there is no such file or hub name, it is unreadable, or it is of another
             architecture. The message lists what does not match; the model is unchanged.
     """

@@ -1,7 +1,7 @@
-"""One batch through model and loss before anything is cached or trained.
+"""Runs one batch through model and loss before anything is cached or trained.
 
-What cannot work is said here in one sentence that names the model or the loss. The weights, the
-statistics of batch norm and the random numbers of the training stay as they are.
+Errors are reported in one sentence that names the model or the loss. The weights, the statistics of
+batch norm and the random state of the training do not change.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ def dry_run(
     """Runs model and loss on two training images, and the model on a validation image.
 
     Args:
-        config: of the training, for the names in messages and the memory format.
-        model: on the CPU.
-        loss: likewise; its class weights may be any.
+        config: config of the training, for names in messages and the memory format.
+        model: the model, on the CPU.
+        loss: the loss, on the CPU, with any class weights.
         predictor: normalizes the images.
-        data: what is read from; no cache is built.
+        data: the data to read; no cache is built.
 
     Raises:
-        ConfigError: what is returned does not fit, or code outside segbench failed.
+        ConfigError: an output does not fit, or code outside of segbench failed.
         DataError: an image cannot be read.
     """
     channels_last = config["channels_last"]
@@ -69,11 +69,11 @@ def dry_run(
 
 
 class _Model:
-    """What is asked of the output of a model.
+    """Checks the output of a model.
 
     Args:
         name: its `_target_`.
-        num_classes: of the data set.
+        num_classes: number of classes of the data set.
     """
 
     def __init__(self, name: str, num_classes: int) -> None:
@@ -81,7 +81,7 @@ class _Model:
         self.num_classes = num_classes
 
     def check(self, logits: Any, image: Tensor) -> None:
-        """Raises ConfigError for what are no logits of the image."""
+        """Raises ConfigError unless the output is logits of the image."""
         if problem := self._problem(logits, image):
             raise ConfigError(f"model {self.name}: {problem}")
 
@@ -171,7 +171,7 @@ def _check_loss(
 
 
 def _batch(data: SegmentationData, split: str, count: int) -> dict[str, Any]:
-    """The first images of a split as they are trained on or validated."""
+    """The first images of a split, prepared as for training or validation."""
     train = split == "train"
     records = data.source_records(split)
     frames = SourceFrames(data.source, records, data.resize, resize_mask=train)
@@ -183,7 +183,7 @@ def _batch(data: SegmentationData, split: str, count: int) -> dict[str, Any]:
 
 @contextmanager
 def _buffers_kept(model: nn.Module) -> Iterator[None]:
-    """Puts back what a forward pass changes, such as the statistics of batch norm."""
+    """Restores what a forward pass changes, such as the statistics of batch norm."""
     before = {name: b.clone() for name, b in model.named_buffers() if not is_lazy(b)}
     try:
         yield
@@ -196,7 +196,7 @@ def _buffers_kept(model: nn.Module) -> Iterator[None]:
 
 @contextmanager
 def _blamed(part: str, given: str) -> Iterator[None]:
-    """Names the part of the config that failed, and the line of it."""
+    """Adds the failing part of the config, and its line, to an error."""
     try:
         yield
     except Exception as error:
@@ -209,7 +209,7 @@ def _blamed(part: str, given: str) -> Iterator[None]:
 
 
 def _place(error: BaseException) -> str:
-    """The innermost line outside of segbench and of installed packages."""
+    """The innermost line of a traceback outside of segbench and installed packages."""
     ours = str(Path(segbench.__file__).parent)
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if "site-packages" not in f.filename and ours not in f.filename]
@@ -234,7 +234,7 @@ def _described(value: Any) -> str:
 
 
 def _way_out(value: Any) -> str:
-    """The part of an output that is probably meant."""
+    """Suggests the part of an output that is probably meant."""
     parts = value.items() if isinstance(value, Mapping) else enumerate(value) if isinstance(
         value, list | tuple
     ) else ()  # fmt: skip

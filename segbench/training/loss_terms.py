@@ -1,4 +1,4 @@
-"""From images to the terms of the loss: the same in a training step and in the dry run."""
+"""From images to the terms of the loss; shared by the training step and the dry run."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from torch import Tensor
 
 
 def outputs_of(model: Any, image: Tensor) -> tuple[Any, Any]:
-    """The logits of a model and, where they are trained, those of its auxiliary heads.
+    """The logits of a model and, if they are trained, those of its auxiliary heads.
 
     Args:
-        model: with `forward_with_aux` if its `aux_weight` is not 0.
+        model: has `forward_with_aux` if its `aux_weight` is not 0.
         image: float `[N, 3, H, W]`, normalized.
 
     Returns:
-        What the model returns; for the auxiliary heads None if there are none.
+        The logits, and the auxiliary logits or None if there are none.
     """
     if getattr(model, "aux_weight", 0):
         return model.forward_with_aux(image)
@@ -28,10 +28,10 @@ def loss_terms(
     """The terms whose sum is the loss, by name.
 
     Args:
-        model: with `aux_terms` if its auxiliary heads have losses of their own.
+        model: has `aux_terms` if its auxiliary heads have their own losses.
         loss: `(logits, mask) -> scalar`; with `terms` if it is a sum.
         logits: `[N, C, H, W]`.
-        auxiliary: from `outputs_of`.
+        auxiliary: the auxiliary logits from `outputs_of`.
         mask: class ids `[N, H, W]`.
         ignore_index: the value of ignored pixels.
     """

@@ -177,7 +177,7 @@ def found_map(
         faults: if a list, continues after errors: skips bad files, which are reported when they
             are read for their labels, treats an ambiguous 255 as ignore, and appends the rest here.
 
-        Raises:
+    Raises:
         DataError: there are too many values for classes, or none, or 255 is ambiguous.
     """
     found: set[int] = set()
