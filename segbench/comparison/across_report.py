@@ -14,10 +14,11 @@ from segbench.comparison import across, formats, plots
 from segbench.comparison.across import FEWEST_FOR_FRIEDMAN, DataSet
 from segbench.comparison.across_tables import outcome, pair_table, score_table
 from segbench.comparison.comparison import Options, jsonable, resample_study, write_json
+from segbench.comparison.cross_validation import cross_validation, folds_of, tested_share
 from segbench.comparison.measures import entrants_by
 from segbench.comparison.study import Study
-from segbench.comparison.verdicts import BETTER, WORSE
-from segbench.comparison.wording import join, level, p_value
+from segbench.comparison.verdicts import BETTER, UNCLEAR, WORSE
+from segbench.comparison.wording import bounds, join, level, p_value, points
 from segbench.errors import DataError
 from segbench.metrics.scores import percent
 from segbench.system.escaping import latex, markdown, one_line
@@ -40,6 +41,9 @@ def compare_studies(studies: Sequence[Study], options: Options) -> dict[str, Any
         for study in studies
     ]
     whole = across.complete(sets)
+    folds = None
+    if folds_of(studies) is not None:
+        folds = cross_validation(sets, tested_share(studies), options.confidence)
     found: dict[str, Any] = {
         "schema_version": 1,
         "studies": [entry.name for entry in sets],
@@ -48,6 +52,7 @@ def compare_studies(studies: Sequence[Study], options: Options) -> dict[str, Any
         "replicates": options.replicates,
         "baseline": options.baseline,
         "scores": _scores(sets, options.confidence),
+        "cross_validation": folds,
         "missing": across.missing(sets),
         "ranks": across.ranks(sets, whole, 1 - options.confidence) if len(whole) > 1 else None,
         "pairs": across.pairs(sets, options.confidence),
@@ -58,7 +63,7 @@ def compare_studies(studies: Sequence[Study], options: Options) -> dict[str, Any
         ],
         "resampling": {entry.name: entry.drawn.plan.note for entry in sets},
     }  # fmt: skip
-    found["verdict"], found["evidence"] = verdict(found)
+    found["verdict"], found["evidence"] = verdict_of_folds(found) if folds else verdict(found)
     return jsonable(found)
 
 
@@ -130,6 +135,25 @@ def verdict(found: Mapping[str, Any]) -> tuple[str, str]:
         words = [f"{gap['model']} on {gap['data']}" for gap in gaps]
         evidence += f" Missing: {join(words)}; models with a gap have no average rank."
     return sentence, evidence
+
+
+def verdict_of_folds(found: Mapping[str, Any]) -> tuple[str, str]:
+    """The same for the folds of one data set."""
+    folds, base = found["cross_validation"], found["baseline"]
+    number = folds["folds"]
+    pair = next((p for p in folds["pairs"] if base in (None, p["a"], p["b"])), None)
+    if pair is None:
+        return f"Only one model ran on all {number} folds: there is nothing to compare it with.", ""
+    size = f"{abs(100 * pair['value']):.1f} points of {found['metric']}"
+    told = f"{pair['a']} is {pair['verdict']} than {pair['b']} over {number} folds, by {size}."
+    if pair["verdict"] == UNCLEAR:
+        told = f"{pair['a']} and {pair['b']} are not distinguishable over {number} folds."
+    return told, (
+        f"Difference {points(pair['value'])} points, {level(found)} "
+        f"{bounds(pair['interval'], signed=True)}; {p_value(pair['p_holm'])}; with the corrected "
+        f"resampled variance of Nadeau and Bengio (2003), since folds share training images "
+        f"(tested / trained on = {folds['share']:.2f})."
+    )
 
 
 def about_friedman(found: Mapping[str, Any]) -> str:

@@ -54,6 +54,7 @@ def test_strict_fails_where_the_audit_finds_more_than_notes(runs):
 # What no table may mix: changes of result.json that differ only in this respect.
 REFUSED_CHANGES = {
     "data fingerprint": {"data_info.fingerprint.test": "ffff"},
+    "fold": {"config.data.folds": 5},
     "label protocol": {"data_info.protocol": "streets-19"},
     "comparable with published numbers": {"data_info.comparable": True},
     "split": {"data_info.split": "val", "data_info.fingerprint.val": "4e5f"},
