@@ -10,7 +10,6 @@ figure and the worst images to runs/STUDY/NAME/seedN.
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -24,28 +23,31 @@ from segbench.config import Config, make_folder
 from segbench.config.app import run_verb
 from segbench.config.outcome import Outcome
 from segbench.errors import ConfigError, ResultError
+from segbench.evaluation import options
 from segbench.system.console import progress
 from segbench.system.storage import alone_in, replacing_all
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from segbench.artifacts.result import Protocol, Result
     from segbench.artifacts.scores import Scores
     from segbench.artifacts.segmenter import Segmenter
     from segbench.data.dataset import Source
+    from segbench.evaluation.corruptions import Corruption
     from segbench.evaluation.evaluator import Evaluation
     from segbench.evaluation.record import Subject
-    from segbench.evaluation.summary import Wanted
 
 
 def evaluate(config: DictConfig) -> Outcome:
     """Scores, writes the run directory, prints the table."""
     plain: Config = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
-    _check(plain)
+    options.check(plain)
     started = time.time()
     subject = _of_ckpt(plain) if plain["ckpt"] else _of_folder(plain)
     place = f"runs/{plain['study']}/{subject.name}/seed{subject.seed}"
     run = RunDirectory(plain["run_dir"] or place)
-    _check_place(plain, run, subject.source)
+    options.check_place(plain, run, subject.source)
     make_folder("run_dir", run.path)
     with alone_in(run.path, "run_dir"):
         evaluation = subject.evaluate()
@@ -65,44 +67,15 @@ def _record(
     return replace(result, timings=Timings(total_seconds=time.time() - started)), scores
 
 
-def _check(config: Config) -> None:
-    problems = []
-    if (config["ckpt"] is None) == (config["predictions"] is None):
-        problems.append("give one of ckpt=FILE and predictions=FOLDER")
-    if config["predictions"] and config["data"] is None:
-        problems.append("predictions need data=NAME, the data set they are scored on")
-    if config["data"] is not None and config["root"] is not None:
-        problems.append("root is for the data set of a checkpoint; with data=NAME set data.root")
-    if config["confidence"] and not config["predictions"]:
-        problems.append("confidence=FOLDER belongs to predictions=FOLDER; a checkpoint has its own")
-    spacing = config["spacing"]
-    if len(spacing) != 2 or not all(0 < side < math.inf for side in spacing):
-        problems.append(f"spacing={spacing}: must be the height and width of a pixel, above 0")
-    if config["predictions"] and config["inference"]:
-        problems.append("inference is for checkpoints; predictions are made already")
-    if problems:
-        raise ConfigError("; ".join(problems))
-
-
-def _check_place(config: Config, run: RunDirectory, source: Source) -> None:
-    from segbench.metrics.cityscapes_protocol import is_cityscapes
-
-    try:
-        previous = run.read_result()
-    except ResultError as error:
-        raise ConfigError(f"{error}; remove it, or choose another run_dir") from None
-    if previous is not None and previous.kind != "evaluate":
-        raise ConfigError(f"{run.path} contains a training; choose another study, name or run_dir")
-    if config["save"] == "cityscapes" and not is_cityscapes(source.classes.names):
-        raise ConfigError("save=cityscapes is for the 19 classes of Cityscapes; use save=ids")
-
-
 def _of_ckpt(config: Config) -> Subject:
     from segbench.artifacts import build, provenance
     from segbench.artifacts.plain import is_component
     from segbench.artifacts.segmenter import Segmenter
+    from segbench.evaluation.corruptions import CorruptedSource
     from segbench.evaluation.evaluator import evaluate_checkpoint
     from segbench.evaluation.record import Subject
+    from segbench.evaluation.robustness import count_corrupted
+    from segbench.evaluation.summary import Wanted
 
     segmenter = Segmenter(
         config["ckpt"],
@@ -131,10 +104,25 @@ def _of_ckpt(config: Config) -> Subject:
             f"the data set has {', '.join(source.classes.names)}"
         )
     data = build.build_datamodule(node, source, trained["seed"])
+    corruptions = options.corruptions(config)
 
     def evaluation() -> Evaluation:
         with progress("Evaluating") as show:
-            return evaluate_checkpoint(segmenter, data, config["split"], _wanted(config), show)
+            found = evaluate_checkpoint(
+                segmenter, data, config["split"], options.wanted(config), show
+            )
+        if not corruptions:
+            return found
+        scored, counts = count_corrupted(corruptions, corrupted, config["absent_classes"])
+        return replace(found, corrupted=scored, corrupted_counts=counts)
+
+    def corrupted(corruption: Corruption) -> np.ndarray:
+        other = build.build_datamodule(
+            node | {"cache": "none"}, CorruptedSource(source, corruption), trained["seed"]
+        )
+        plain = Wanted(boundary=False, calibration=False)
+        with progress(str(corruption)) as show:
+            return evaluate_checkpoint(segmenter, other, config["split"], plain, show).matrices
 
     return Subject(
         name=config["name"] or trained["name"],
@@ -149,18 +137,6 @@ def _of_ckpt(config: Config) -> Subject:
         ),
         source=source,
         evaluate=evaluation,
-    )
-
-
-def _wanted(config: Config) -> Wanted:
-    from segbench.evaluation.summary import Wanted
-
-    return Wanted(
-        boundary=config["boundary"],
-        calibration=config["calibration"],
-        surface=config["surface"],
-        spacing=(config["spacing"][0], config["spacing"][1]),
-        tolerance=config["tolerance"],
     )
 
 
@@ -218,7 +194,7 @@ def _of_folder(config: Config) -> Subject:
                 config["format"],
                 config["void_values"],
                 config["partial"],
-                _wanted(config),
+                options.wanted(config),
                 Path(config["confidence"]) if config["confidence"] else None,
                 config["num_workers"] or 2,
                 show,
@@ -258,6 +234,8 @@ def _write(
     with replacing_all(run.path) as folder:
         draft = RunDirectory(folder)
         bands, more = stacked_boundary(evaluation.extras), stacked_extras(evaluation.extras)
+        if evaluation.corrupted_counts is not None:
+            more["sum_mIoU_corrupted"] = evaluation.corrupted_counts
         draft.write_confusion(names, groups, evaluation.matrices, bands, more)
         report.write_tables(folder, result, scores, evaluation.matrices, names)
         report.draw_confusion(

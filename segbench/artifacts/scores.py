@@ -37,6 +37,8 @@ class Scores:
         boundary_IoU, mean_boundary_IoU: boundary IoU by class, and its mean.
         ECE: expected calibration error.
         by_image: fine-grained scores by name, see `metrics.fine_grained`.
+        corrupted: mIoU on corrupted images by corruption and severity, see `robustness`.
+        mean_corrupted_mIoU: mean over severities, then over corruptions.
         NLL, Brier, SCE, AURC: of the probabilities, see `metrics.probabilistic`.
         class_SCE: calibration error by class.
         HD95, NSD: of the outlines by class, see `metrics.surface`; mean over images.
@@ -63,6 +65,8 @@ class Scores:
     mean_boundary_IoU: Fraction | None = None
     ECE: Fraction | None = None
     by_image: ByClass | None = None
+    corrupted: dict[Text, ByClass] | None = None
+    mean_corrupted_mIoU: Fraction | None = None
     NLL: Amount | None = None
     Brier: Annotated[float, Strict(), Field(ge=0, le=2, allow_inf_nan=False)] | None = None
     SCE: Fraction | None = None

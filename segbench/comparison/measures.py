@@ -62,7 +62,21 @@ def entrants_by(study: Study, name: str) -> list[Entrant]:
             f"ckpt={lacking[0].path}/checkpoints/best.ckpt {measure.made_by} study=NAME".rstrip()
             + ", for every run, and compare that study"
         )
+    if name == "mIoU_corrupted":
+        _refuse_unequal_corruptions(study)
     return found
+
+
+def _refuse_unequal_corruptions(study: Study) -> None:
+    done: dict[str, str] = {}
+    for label, runs in study.runs.items():
+        for run in runs:
+            scored = run.scores.corrupted or {}
+            words = "; ".join(f"{name} {','.join(by)}" for name, by in scored.items())
+            done.setdefault(words, label)
+    if len(done) > 1:
+        parts = [f"{label}: {words}" for words, label in done.items()]
+        raise DataError(f"metric=mIoU_corrupted: other corruptions; {' against '.join(parts)}")
 
 
 def absent_policy(study: Study, name: str) -> str:
@@ -140,6 +154,8 @@ MEASURES = {
                 Ratio(), _sums("sum_boundary_F"), made_by="boundary=true"),
         Measure("NSD", "share of the outlines within the tolerance (Nikolov et al. 2021)", Ratio(),
                 _sums("sum_NSD"), made_by="surface=true"),
+        Measure("mIoU_corrupted", "mean mIoU on corrupted images (ImageNet-C)", Ratio(),
+                _sums("sum_mIoU_corrupted"), made_by="corruptions=all"),
         Measure("HD95", "95th percentile of the distance between the outlines", Ratio(UNBOUNDED),
                 _sums("sum_HD95"), True, "units of the spacing", "surface=true"),
         Measure("ECE", "expected calibration error (Guo et al. 2017)", Bins(), _bins("bins_ECE"),

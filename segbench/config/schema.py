@@ -90,15 +90,15 @@ class EvaluateConfig:
     seed: int | None = within(None, 0)
     run_dir: str | None = path(None)
 
-    # Scores
     absent_classes: str = choice("exclude", "zero", "one")
     boundary: bool = True
     calibration: bool = True
+    corruptions: Any = None  # all, or names of imagecorruptions; each at these severities
+    severities: list[int] = field(default_factory=lambda: [1, 2, 3, 4, 5])
     surface: bool = False  # HD95 and NSD, in units of `spacing` (height and width of a pixel)
     spacing: list[float] = field(default_factory=lambda: [1.0, 1.0])
     tolerance: float = within(1.0, 0)
 
-    # Reading predictions
     format: str = choice("auto", "ids", "color", "label_ids")
     void_values: list[int] = field(default_factory=list)
     partial: bool = False

@@ -34,6 +34,7 @@ class Evaluation:
         extras: the other counts of each image, N.
         pred_of: returns the label map of the image at a position, uint8 `[H, W]`.
         left_out: why images of the split were not scored (`partial=true`).
+        corrupted, corrupted_counts: see `robustness.count_corrupted`.
     """
 
     records: list[Record]
@@ -41,6 +42,8 @@ class Evaluation:
     extras: list[Extras]
     pred_of: Callable[[int], np.ndarray]
     left_out: list[str] = field(default_factory=list)
+    corrupted: dict[str, dict[str, float | None]] | None = None
+    corrupted_counts: np.ndarray | None = None
 
 
 def evaluate_checkpoint(

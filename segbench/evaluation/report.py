@@ -16,6 +16,7 @@ from segbench.data.dataset import Source
 from segbench.errors import DataError
 from segbench.evaluation.evaluator import Evaluation
 from segbench.evaluation.predictions import void_notes
+from segbench.evaluation.robustness import markdown_rows, print_corrupted
 from segbench.inference.sheets import sample_sheet
 from segbench.metrics.cityscapes_protocol import to_label_ids
 from segbench.metrics.scores import class_iou, mean_over_classes, percent, union_counts
@@ -90,6 +91,8 @@ def write_tables(
     for key in ("category_IoU", "category_iIoU"):
         categories = (getattr(found, key) or {}).items()
         lines += [f"- {key} of {markdown(name)}: {percent(value)}" for name, value in categories]
+    if found.corrupted:
+        lines += markdown_rows(found.corrupted, found.mIoU)
     (folder / "report.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -207,6 +210,8 @@ def print_scores(found: Scores, result: Result, run: RunDirectory, matrices: np.
     classes.add_row("mean", *_means(found, columns), style="bold")
     show(classes)
     show(", ".join(f"{key} {percent(value)}" for key, value in _singles(found).items()))
+    if found.corrupted:
+        print_corrupted(found.corrupted, found.mIoU)
     for note in [*_notes(result), *void_notes(matrices)]:
         show(note, soft_wrap=True)
     files = ("report.md", "confusion.png", "worst.png")
