@@ -11,9 +11,9 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from segbench.config import did_you_mean
+from segbench.config.compare_schema import CompareConfig
 from segbench.config.fields import removed, wrong_values
 from segbench.config.messages import not_set
-from segbench.config.schema import CompareConfig
 from segbench.config.targets import INJECTED, PIPELINE, check_targets
 from segbench.system.storage import is_portable
 

@@ -14,7 +14,7 @@ from segbench.comparison.across_report import compare_studies, rank_figure
 from segbench.comparison.across_tables import outcome, pair_table, score_table
 from segbench.comparison.comparison import Options
 from segbench.comparison.study import read_study
-from segbench.config.schema import CompareConfig
+from segbench.config.compare_schema import CompareConfig
 from segbench.errors import ConfigError, DataError
 from tests.comparison.fabricated import edit, write_study
 

@@ -9,7 +9,7 @@ from omegaconf import OmegaConf
 
 from segbench.artifacts.differences import REFUSED
 from segbench.compare import compare
-from segbench.config.schema import CompareConfig
+from segbench.config.compare_schema import CompareConfig
 from segbench.errors import ConfigError, DataError
 from tests.comparison.fabricated import edit, write_study
 from tests.conftest import run_verb

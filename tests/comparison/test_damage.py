@@ -16,7 +16,7 @@ from segbench.compare import compare
 from segbench.comparison.gallery import gallery
 from segbench.comparison.side_files import read_costs, read_curves
 from segbench.comparison.study import read_study
-from segbench.config.schema import CompareConfig
+from segbench.config.compare_schema import CompareConfig
 from tests.comparison.fabricated import edit, write_study
 
 KEYS = ("val/mIoU", "train/loss")
