@@ -1,6 +1,7 @@
 """Images per second and core of the data path, compared with the usual pipeline in one run.
 
     python -m benchmarks.data              480x360 and 2048x1024, with and without a warm cache
+    python -m benchmarks.data --bands      four bands of 16 bits beside tifffile and albumentations
     python -m benchmarks.data --scaling    time per frame and memory at 100, 1,000, 10,000 frames
 
 The usual pipeline decodes PNG, scales, pads, crops, flips, changes brightness and contrast and
@@ -24,6 +25,7 @@ os.environ["NO_ALBUMENTATIONS_UPDATE"] = "1"
 import albumentations as A
 import cv2
 import numpy as np
+import tifffile
 import torch
 from PIL import Image
 
@@ -33,6 +35,7 @@ from segbench.data.dataset import Frames, Record, SegmentationDataset
 from segbench.data.fingerprint import fingerprint
 from segbench.data.frames import SourceFrames
 from segbench.data.sources.camvid11 import CamVid11
+from segbench.data.sources.folder import Folder
 from segbench.data.sources.streets import Streets
 from segbench.data.transforms import Augmentation, window_draws
 
@@ -69,10 +72,11 @@ def usual(records: list[Record], crop: tuple[int, int]) -> Callable[[int], objec
 
 
 def ours(
-    records: list[Record], frames: Frames, crop: tuple[int, int], jitter: float
+    records: list[Record], frames: Frames, crop: tuple[int, int], jitter: float, bands: int = 3
 ) -> Callable[[int], object]:
-    """Our data set, uint8 output."""
-    augmentation = Augmentation(crop, (0.5, 2.0), color_jitter=jitter)
+    """Our data set; the values as they are stored come out."""
+    fill = (0.0,) * bands
+    augmentation = Augmentation(crop, (0.5, 2.0), color_jitter=jitter, image_fill=fill)
     dataset = SegmentationDataset(records, frames, augmentation, seed=0)
     epochs = iter(range(10**9))
     return lambda index: dataset[next(epochs), index]
@@ -98,6 +102,14 @@ def compare(frame: tuple[int, int], crop: tuple[int, int], count: int, folder: P
         "ours, warm cache": ours(records, cached, crop, 0.3),
         "ours, warm cache, no color jitter": ours(records, cached, crop, 0.0),
     }
+    print(f"\n{frame[1]}x{frame[0]}, crop {crop[1]}x{crop[0]}, one core")
+    print_rates(pipelines, count)
+    wrong = different_labels(files, crop)
+    print(f"  {wrong} label pixels of 400 random crops differ from resize-then-crop")
+
+
+def print_rates(pipelines: dict[str, Callable[[int], object]], count: int) -> None:
+    """Measures the pipelines in turn, and prints images per second of CPU time, and ratios."""
     rates: dict[str, list[float]] = {name: [] for name in pipelines}
     for _ in range(ROUNDS):  # in turns, so that other load affects all equally
         for name, get in pipelines.items():
@@ -107,11 +119,64 @@ def compare(frame: tuple[int, int], crop: tuple[int, int], count: int, folder: P
             rates[name].append(count / (time.process_time() - start))
     medians = {name: float(np.median(values)) for name, values in rates.items()}
     reference = next(iter(medians.values()))
-    print(f"\n{frame[1]}x{frame[0]}, crop {crop[1]}x{crop[0]}, one core")
     for name, rate in medians.items():
         print(f"  {name:38} {rate:8.1f} images/s  {rate / reference:5.1f}x")
-    wrong = different_labels(files, crop)
-    print(f"  {wrong} label pixels of 400 random crops differ from resize-then-crop")
+
+
+def compare_bands(frame: tuple[int, int], crop: tuple[int, int], count: int, folder: Path) -> None:
+    """Prints the rates for images of four bands of 16 bits in TIFF, without changes of color."""
+    rng = np.random.default_rng(0)
+    streets = Streets(frame, train=count, val=0, test=0)
+    for record in streets.records("train"):
+        image, mask = streets.read(record)
+        bands = np.dstack([image, image[..., :1]]).astype(np.uint16) * 15
+        bands += rng.integers(0, 90, bands.shape, np.uint16)
+        for name in ("images", "masks"):
+            (folder / name / "train").mkdir(parents=True, exist_ok=True)
+        file = folder / "images" / "train" / f"{record.name}.tif"
+        options = {"photometric": "rgb", "extrasamples": ["unspecified"], "compression": "zlib"}
+        tifffile.imwrite(file, bands, planarconfig="contig", predictor=True, **options)
+        Image.fromarray(mask).save(folder / "masks" / "train" / f"{record.name}.png")
+    source = Folder(
+        str(folder), "images/{split}/{name}.tif", "masks/{split}/{name}.png",
+        classes=list(streets.classes.names), channels=4, value_range=[0, 4000],
+    )  # fmt: skip
+    records = source.records("train")
+    files = SourceFrames(source, records)
+    cached = cached_on_disk(files, "bands", folder / "cache", 10**11, "frames")
+    pipelines = {
+        "usual (tifffile, albumentations, float32)": usual_bands(records, crop),
+        "ours without cache": ours(records, files, crop, 0.0, 4),
+        "ours, warm cache": ours(records, cached, crop, 0.0, 4),
+    }
+    print(f"\n{frame[1]}x{frame[0]} of 4 bands, 16 bits, crop {crop[1]}x{crop[0]}, one core")
+    print_rates(pipelines, count)
+
+
+def usual_bands(records: list[Record], crop: tuple[int, int]) -> Callable[[int], object]:
+    """The pipeline of most repositories for such images: float32 from the beginning."""
+    pipeline = A.Compose(
+        [
+            A.RandomScale((-0.5, 1.0), p=1.0),
+            A.PadIfNeeded(*crop, border_mode=cv2.BORDER_CONSTANT, fill=0, fill_mask=255),
+            A.RandomCrop(*crop),
+            A.HorizontalFlip(p=0.5),
+            A.Normalize((0.4,) * 4, (0.3,) * 4, max_pixel_value=1.0),
+        ],
+        seed=0,
+    )
+
+    def get(index: int) -> object:
+        record = records[index]
+        image = tifffile.imread(record.image).astype(np.float32) / 4000
+        mask = cv2.imread(str(record.mask), cv2.IMREAD_UNCHANGED)
+        out = pipeline(image=image, mask=mask)
+        return (
+            torch.from_numpy(np.ascontiguousarray(out["image"].transpose(2, 0, 1))),
+            torch.from_numpy(out["mask"]).long(),
+        )
+
+    return get
 
 
 def add_grain(image: np.ndarray, seed: int) -> np.ndarray:
@@ -159,12 +224,16 @@ def main() -> None:
     """Runs the benchmark that the command line selects."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--scaling", action="store_true")
+    parser.add_argument("--bands", action="store_true")
     arguments = parser.parse_args()
     cv2.setNumThreads(0)
     torch.set_num_threads(1)
     with tempfile.TemporaryDirectory() as folder:
         if arguments.scaling:
             scaling(Path(folder))
+            return
+        if arguments.bands:
+            compare_bands(*CASES[0], Path(folder))
             return
         for position, case in enumerate(CASES):
             compare(*case, Path(folder) / str(position))

@@ -270,9 +270,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--size", nargs=2, type=int, default=(360, 480))
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--precision", default="bf16-mixed")
-    parser.add_argument("--steps", type=int, default=22, help="of an epoch")
+    parser.add_argument("--steps", type=int, default=22, help="steps per epoch")
     parser.add_argument("--epochs", type=int, default=5)
-    parser.add_argument("--small", action="store_true", help="custom alone, 2 x 32 x 48, 3 steps")
+    parser.add_argument("--small", action="store_true", help="only custom, 2 x 32 x 48, 3 steps")
     parser.add_argument("--json", type=Path)
     given = parser.parse_args(arguments)
     if given.device == "cuda" and not torch.cuda.is_available():

@@ -8,9 +8,9 @@ a machine. Times are for one image in evaluation. On a CPU this is `CPU time`, w
 latency on one thread of an idle machine and is less sensitive to other load. On a GPU, where the
 CPU only waits, it is the `latency`. For several files, the median is used.
 
-`apart`: how far the ratios of a model's files differ, largest / smallest - 1.
+`repeat gap`: how far the ratios of a model's files differ, largest / smallest - 1.
 `spread`: the spread stated in the files, mean over them: the spreads between rounds of the model
-    and of the reference, added. Ratios repeat if `apart` is not larger.
+    and of the reference, added. Ratios repeat if `repeat gap` is not larger.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def measured(files: Iterable[Path], reference: str) -> dict[str, Pairs]:
             settings.add((tuple(row["input"]), row["device"]))
             found[row["model"]].append((row, beside))
     if len(settings) != 1:
-        raise SystemExit(f"these do not compare: {sorted(map(str, settings))}")
+        raise SystemExit(f"these are not comparable: {sorted(map(str, settings))}")
     return dict(found)
 
 
@@ -89,15 +89,15 @@ def table(found: dict[str, Pairs], reference: str) -> list[str]:
     ratio = {name: float(np.median(ratios(found[name], time.key))) for name in found}
     for name in sorted(found, key=ratio.__getitem__):
         row = found[name][0][0]
-        apart, spread = (f"{value:.0%}" for value in repeats(found[name], time))
+        gap, spread = (f"{value:.0%}" for value in repeats(found[name], time))
         if name == reference:
-            apart = spread = ""  # the reference itself
+            gap = spread = ""  # the reference itself
         elif len(found[name]) == 1:
-            apart = ""
+            gap = ""
         memory = float(np.median(ratios(found[name], "peak_memory_mib")))
         lines.append(
             f"| {name} | {row['params'] / 1e6:.2f} | {row['macs'] / 1e9:.2f} | {ratio[name]:.2f} "
-            f"| {apart} | {spread} | {memory:.2f} |"
+            f"| {gap} | {spread} | {memory:.2f} |"
         )
     return lines
 
@@ -106,7 +106,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("files", nargs="+", type=Path, help="what segbench.benchmark wrote")
+    parser.add_argument("files", nargs="+", type=Path, help="files written by segbench.benchmark")
     parser.add_argument("--reference", default="unet_resnet34")
     arguments = parser.parse_args()
     found = measured(arguments.files, arguments.reference)
@@ -122,7 +122,7 @@ def main() -> None:
         f"ms, {first['peak_memory_mib']:.0f} MiB."
     )
     if several := [repeats(pairs, time) for pairs in found.values() if len(pairs) > 1]:
-        agree = sum(apart <= spread for apart, spread in several)
+        agree = sum(gap <= spread for gap, spread in several)
         print(f"Repeat gap within the spread: {agree} of {len(several)} models.")
 
 

@@ -133,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--model", default="unet_resnet18")
     parser.add_argument("--size", nargs=2, type=int, default=(144, 192))
     parser.add_argument("--batch", type=int, default=4)
-    parser.add_argument("--steps", type=int, default=20, help="of an epoch")
+    parser.add_argument("--steps", type=int, default=20, help="steps per epoch")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--precisions", nargs="+", default=["32-true", "bf16-mixed"])
     parser.add_argument("--json", type=Path)

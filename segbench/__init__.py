@@ -1,4 +1,4 @@
-"""segbench: a fair referee for semantic-segmentation architectures."""
+"""segbench: a fair referee for semantic segmentation models."""
 
 from __future__ import annotations
 

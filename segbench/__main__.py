@@ -25,8 +25,8 @@ def main() -> None:
         print(f"segbench {segbench.__version__}")
     elif verb in ("-h", "--help", "help"):
         print(f"segbench {segbench.__version__}: {(segbench.__doc__ or '').partition(': ')[2]}\n")
-        print("usage: segbench VERB [KEY=VALUE ...]      (segbench VERB --help lists the keys)")
-        print("       python -m segbench.VERB ...        is the same\n")
+        print("usage: segbench COMMAND [KEY=VALUE ...]   (segbench COMMAND --help lists the keys)")
+        print("       python -m segbench.COMMAND ...     does the same\n")
         for name, text in verbs.items():
             summary = (ast.get_docstring(ast.parse(text)) or "").split("\n")[0]
             print(f"  {name:12} {summary}")
@@ -35,7 +35,8 @@ def main() -> None:
 
 
 def _refuse(verb: str, verbs: list[str]) -> int:
-    print(f"segbench: error: there is no verb '{verb}'{did_you_mean(verb, verbs)}", file=sys.stderr)
+    hint = did_you_mean(verb, verbs)
+    print(f"segbench: error: there is no command '{verb}'{hint}", file=sys.stderr)
     return 2
 
 

@@ -1,4 +1,4 @@
-"""Measure what models cost: parameters, FLOPs, latency, throughput, memory, training step.
+"""Measure the cost of models: parameters, FLOPs, latency, throughput, memory, training step.
 
 python -m segbench.benchmark model=unet,segformer_b0 sizes=[[360,480]]
 python -m segbench.benchmark study=custom_vs_unet       the models of its runs, for segbench.compare
@@ -61,7 +61,7 @@ def benchmark(config: DictConfig) -> Outcome:
 def _check(config: Config) -> None:
     problems = []
     if (config["models"] is None) == (config["study"] is None):
-        problems.append("give one of model=NAME,NAME and study=NAME")
+        problems.append("set either model=NAME,NAME or study=NAME")
     for size in config["sizes"] or [None]:
         if not (isinstance(size, list) and len(size) == 2 and all(_positive(n) for n in size)):
             problems.append(f"sizes: must be a list of [H, W], got {size}")
@@ -121,7 +121,7 @@ def _of_study(study: str, allow: list[str]) -> dict[str, Config]:
         if result and is_finished and result.name not in found:
             found[result.name] = _admitted(result.config, str(run.result_file), allow)
     if not found:
-        raise ConfigError(f"study: runs/{study} holds no finished training")
+        raise ConfigError(f"study: runs/{study} contains no finished run")
     short = short_names(found)
     return {short[name]: config for name, config in found.items()}
 
@@ -132,7 +132,7 @@ def _admitted(config: Config, file: str, allow: list[str]) -> Config:
     from segbench.artifacts.plain import check_plain
 
     if not isinstance(config, dict):
-        raise ConfigError(f"{file}: its config is no mapping; the file was altered")
+        raise ConfigError(f"{file}: its config is not a mapping; the file was altered")
     found: Config = {}
     for key, value in config.items():
         if isinstance(value, dict):
@@ -147,9 +147,10 @@ def _admitted(config: Config, file: str, allow: list[str]) -> Config:
 
 def _jobs(config: Config, candidates: dict[str, Config]) -> Iterator[Config]:
     from segbench.artifacts.trust import construct
+    from segbench.data.bands import bands_of
 
     for name, train in candidates.items():
-        num_classes = construct("data", train["data"], name).classes.num_classes
+        source = construct("data", train["data"], name)
         for size in config["sizes"]:
             # As many images as needed, of the same size as for timing inference.
             wanted = {"crop_size": size, "batch_size": config["train_batch"]}
@@ -161,7 +162,8 @@ def _jobs(config: Config, candidates: dict[str, Config]) -> Iterator[Config]:
                     **{key: config[key] for key in keys},
                     "model": name,
                     "node": train["model"],
-                    "num_classes": num_classes,
+                    "num_classes": source.classes.num_classes,
+                    "in_channels": bands_of(source).count,
                     "size": size,
                     "mode": mode,
                     "train": {**train, "data": data, "ema": None},

@@ -1,4 +1,4 @@
-"""Check a data set before anyone wastes a GPU on it: files, labels, leaks, balance.
+"""Check a data set before training on it: files, labels, leaks, class balance.
 
     python -m segbench.check_data data=camvid11
     python -m segbench.check_data data=folder data.root=PATH ... strict=true
@@ -22,6 +22,8 @@ from segbench.config.app import run_verb
 if TYPE_CHECKING:
     from segbench.data.dataset import Source
 
+SHOWN_FILES = 3  # of a finding, on the terminal
+
 
 def check_data(source: Source, output: Path, strict: bool) -> int:
     """Checks a source, writes the reports, prints the findings; returns the exit code."""
@@ -39,14 +41,18 @@ def check_data(source: Source, output: Path, strict: bool) -> int:
         color = colors[finding.severity]
         target.print(Text(finding.severity, style=color), end=" ")
         say(f"{finding.kind} ({finding.split}): {finding.message}")
+        unnamed = [file for file in finding.files if file not in finding.message]
+        for file in unnamed[:SHOWN_FILES]:
+            say(f"  {file}")
+        if len(unnamed) > SHOWN_FILES:
+            say(f"  and {len(unnamed) - SHOWN_FILES} more; see the report")
     errors, warnings = (
         sum(finding.severity == severity for finding in findings)
         for severity in ("error", "warning")
     )
     images = sum(len(measured.records) for measured in statistics.values())
     say(
-        f"{images} images, {errors} error(s), {warnings} warning(s); "
-        f"the report is {output / 'report.md'}"
+        f"{images} images, {errors} error(s), {warnings} warning(s); report: {output / 'report.md'}"
     )
     return int(errors > 0 or (strict and warnings > 0))
 

@@ -1,4 +1,4 @@
-"""Say whether a model is really better: statistics, fairness audit and report of a study.
+"""Compare the models of a study: statistics, fairness audit, verdict and report.
 
     python -m segbench.compare study=NAME                     every finished run of runs/NAME
     python -m segbench.compare study=NAME baseline=unet_resnet34 strict=true

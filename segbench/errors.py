@@ -49,7 +49,9 @@ class UnpairedError(DataError):
     """
 
     def __init__(self, problems: list[str], records: Sequence[Any]) -> None:
-        message = "; ".join(problems) + ". Add the missing files or remove their partners."
+        message = "; ".join(problems) + (
+            ". Add the missing files, or remove the files that have no partner."
+        )
         super().__init__(message, "unpaired")
         self.problems = problems
         self.records = list(records)

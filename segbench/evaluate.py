@@ -1,4 +1,4 @@
-"""Score a checkpoint, or a folder of label maps by any program, at original resolution.
+"""Score a checkpoint, or label maps written by any program, at original resolution.
 
     python -m segbench.evaluate ckpt=runs/.../best.ckpt              as the checkpoint was tested
     python -m segbench.evaluate ckpt=... inference=tta root=PATH     with TTA, other data location
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from segbench.artifacts.result import Protocol, Result
     from segbench.artifacts.scores import Scores
     from segbench.artifacts.segmenter import Segmenter
+    from segbench.data.bands import Bands
     from segbench.data.dataset import Source
     from segbench.evaluation.corruptions import Corruption
     from segbench.evaluation.evaluator import Evaluation
@@ -71,6 +72,7 @@ def _of_ckpt(config: Config) -> Subject:
     from segbench.artifacts import build, provenance
     from segbench.artifacts.plain import is_component
     from segbench.artifacts.segmenter import Segmenter
+    from segbench.data.bands import bands_of
     from segbench.evaluation.corruptions import CorruptedSource
     from segbench.evaluation.evaluator import evaluate_checkpoint
     from segbench.evaluation.record import Subject
@@ -86,8 +88,8 @@ def _of_ckpt(config: Config) -> Subject:
     trained = segmenter.meta["config"]
     if not (config["name"] or is_component(trained["name"])):
         raise ConfigError(
-            f"ckpt={config['ckpt']}: its name {trained['name'][:80]!r} is no name of a folder; "
-            "choose one with name=NAME"
+            f"ckpt={config['ckpt']}: its name {trained['name'][:80]!r} is not a valid folder "
+            "name; set name=NAME"
         )
     node = dict(config["data"] or segmenter.data_node(config["root"]))
     if config["data"] is not None:  # another data set, but preprocessed as in training
@@ -98,10 +100,11 @@ def _of_ckpt(config: Config) -> Subject:
     for key, value in (("eval_batch_size", "batch_size"), ("num_workers", "num_workers")):
         node |= {key: config[value]} if config[value] is not None else {}
     source = build.build_source(node) if config["data"] else segmenter.source(config["root"])
+    _check_bands(bands_of(source), segmenter.bands)
     if source.classes.names != segmenter.classes.names:
         raise ConfigError(
-            f"the classes differ: the network predicts {', '.join(segmenter.classes.names)}; "
-            f"the data set has {', '.join(source.classes.names)}"
+            f"the classes differ: the model predicts {', '.join(segmenter.classes.names)}; the "
+            f"data set has {', '.join(source.classes.names)}"
         )
     data = build.build_datamodule(node, source, trained["seed"])
     corruptions = options.corruptions(config)
@@ -140,6 +143,17 @@ def _of_ckpt(config: Config) -> Subject:
     )
 
 
+def _check_bands(given: Bands, wanted: Bands) -> None:
+    """Raises ConfigError if a data set gives other bands than a checkpoint sees."""
+    if (given.channels, given.keeps_values) != (wanted.channels, wanted.keeps_values):
+        raise ConfigError(
+            f"the checkpoint expects channels={wanted.channels}, "
+            f"value_range={wanted.value_range}, but the data set has channels={given.channels}, "
+            f"value_range={given.value_range}; remove data.channels and data.value_range, or use "
+            "another data set"
+        )
+
+
 def _trained_as(segmenter: Segmenter) -> Protocol:
     from segbench.artifacts.result import Protocol
     from segbench.artifacts.typed import read_as
@@ -151,10 +165,18 @@ def _trained_as(segmenter: Segmenter) -> Protocol:
 
 
 def _seen_as_in_training(segmenter: Segmenter) -> Config:
-    """How images were preprocessed for the model: size and normalization."""
+    """How the network was shown its pictures: size, bands and normalization."""
+    from segbench.artifacts.typed import plain
+
     meta = segmenter.meta
     trained = meta["config"]["data"]  # an ONNX graph normalizes by itself: see there
-    own = {key: list(trained.get(key) or meta[key]) for key in ("mean", "std")}
+    own: Config = {}
+    for key in ("mean", "std"):
+        given = trained.get(key)
+        own[key] = list(meta[key] if given is None or given == "auto" else given)
+    if not segmenter.bands.is_rgb8:
+        bands = plain(segmenter.bands)
+        own |= {key: bands[key] for key in ("channels", "value_range")}
     return {"resize": meta["protocol"].get("resize"), **own}
 
 
@@ -168,8 +190,8 @@ def _check_seen(data: Config, seen: Config) -> None:
     if wrong:
         told = ", ".join(f"data.{key}={data.get(key)} (in training {seen[key]})" for key in wrong)
         raise ConfigError(
-            f"{told}: the network sees pictures as in training, scores are those of the original "
-            "size; leave this out"
+            f"{told}: the model sees images as in training, and scores are computed at the "
+            "original size; remove this setting"
         )
 
 

@@ -1,4 +1,4 @@
-"""Look inside a network: heat maps, embeddings of its features, a drawing of its structure.
+"""Explain a model: heat maps, embeddings of its features, a drawing of its architecture.
 
 python -m segbench.explain ckpt=best.ckpt source=photo.jpg classes=[Road,Sky]
 python -m segbench.explain embeddings ckpt=best.ckpt root=DATA_FOLDER
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from segbench.config import did_you_mean, make_folder
+from segbench.config import make_folder
 from segbench.config.app import run_verb
 from segbench.config.outcome import Outcome
 from segbench.config.places import options_of
@@ -64,9 +64,9 @@ def _check(config: Config) -> None:
     elif config["models"]:
         problems.append("model is for architecture; heat maps and embeddings need ckpt=FILE")
     if str(config["ckpt"]).endswith(".onnx"):
-        problems.append("ckpt: an .onnx file cannot be looked into; give the checkpoint")
+        problems.append("ckpt: an .onnx file cannot be explained; use the checkpoint")
     if config["what"] == "embeddings" and config["source"]:
-        problems.append("embeddings need masks: leave out source, give root=DATA_FOLDER")
+        problems.append("embeddings need masks: remove source and set root=DATA_FOLDER")
     for key, length in (("pixel", 2), ("region", 4), ("size", 2)):
         if config[key] is None:
             continue
@@ -81,7 +81,7 @@ def _check(config: Config) -> None:
 def _heat_maps(config: Config, segmenter: Segmenter, folder: Path) -> None:
     from segbench.explanation.heat_sheets import explain_image, write_sheet
 
-    labels = _class_ids(config["classes"], segmenter.classes.names)
+    labels = segmenter.class_ids(config["classes"])
     names: list[str] = []
     for name, image, mask in _images(config, segmenter):
         names.append(name)
@@ -138,25 +138,16 @@ def _model_nodes(names: list[str]) -> dict[str, Config]:
     return found
 
 
-def _class_ids(names: list[str] | None, known: tuple[str, ...]) -> list[int] | None:
-    if names is None:
-        return None
-    if unknown := [name for name in names if name not in known]:
-        hints = [f"there is no class '{name}'{did_you_mean(name, known)}" for name in unknown]
-        raise ConfigError("classes: " + "; ".join(hints))
-    return [known.index(name) for name in names]
-
-
 def _images(
     config: Config, segmenter: Segmenter
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
-    """Name, image uint8 `[H, W, 3]` and mask uint8 `[H, W]` (None for the user's own images)."""
+    """Name, image as the checkpoint reads it, mask uint8 `[H, W]` (None for images of yours)."""
     from segbench.inference.inputs import find_sources
     from segbench.inference.photos import read_photo
 
     if config["source"]:
         for name, file in list(find_sources(config["source"]).items())[: config["images"]]:
-            yield name, read_photo(file), None
+            yield name, read_photo(file, segmenter.bands), None
         return
     source = segmenter.source(config["root"])
     records = source.records(config["split"])

@@ -1,4 +1,4 @@
-"""Hand a network over, as ONNX or as a small checkpoint, checked on real images.
+"""Export a model as ONNX or as a small checkpoint, and check it on real images.
 
 python -m segbench.export ckpt=runs/STUDY/NAME/seedN/checkpoints/best.ckpt
 python -m segbench.export ckpt=best.ckpt argmax=true source=photos/ output=net.onnx
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from segbench.artifacts.segmenter import Segmenter
+    from segbench.data.bands import Bands
     from segbench.inference.onnx_export import Deployed
 
 Config = dict[str, Any]
@@ -59,8 +60,7 @@ def _write_small(target: Path, segmenter: Segmenter, images: list[Tensor], confi
         small_checkpoint.write_small(segmenter.ckpt, draft, config["half"])
         small = Segmenter(draft, device="cpu", allow_targets=config["allow_targets"])
         pairs = [
-            (segmenter.predictor.labels(image.byte()), small.predictor.labels(image.byte()))
-            for image in images
+            (segmenter.predictor.labels(image), small.predictor.labels(image)) for image in images
         ]
         shares = [float((ours == theirs).double().mean()) for ours, theirs in pairs]
         same = min(shares)
@@ -75,9 +75,8 @@ def _write_small(target: Path, segmenter: Segmenter, images: list[Tensor], confi
         text.write_text(card(target, size, small.meta, parity, config["half"]), "utf-8")
     say(
         f"{target} ({target.stat().st_size / 2**20:.1f} MiB): {100 * parity['mean']:.3f} % of "
-        f"pixels as the original on {len(images)} images, {100 * same:.3f} % on the worst\n"
-        f"{beside}: the model card\n"
-        f"python -m segbench.predict ckpt={target} source=PHOTO"
+        f"pixels agree with the original on {len(images)} images, {100 * same:.3f} % on the "
+        f"worst\n{beside}: the model card\npython -m segbench.predict ckpt={target} source=PHOTO"
     )
 
 
@@ -89,12 +88,18 @@ def _write_onnx(target: Path, segmenter: Segmenter, images: list[Tensor], plain:
 
     predictor, meta = segmenter.predictor, segmenter.meta
     network = onnx_export.Deployed(
-        predictor.model, meta["mean"], meta["std"], predictor.divisor, plain["argmax"]
+        predictor.model,
+        meta["mean"],
+        meta["std"],
+        predictor.divisor,
+        plain["argmax"],
+        segmenter.bands.limits,
     )
     card = _card(segmenter, plain)
     with replacing(target) as draft, replacing(target.with_suffix(".json")) as beside:
         try:
             program = onnx_export.export_onnx(network, draft, _inside(segmenter))
+            images = [image.float() for image in images]
             if plain["quantize"] != "none":
                 onnx_export.quantize(draft, plain["quantize"], images)
             card["parity"] = _parity(network, draft, images, plain)
@@ -110,7 +115,7 @@ def _write_onnx(target: Path, segmenter: Segmenter, images: list[Tensor], plain:
 def _check(config: Config) -> Path:
     """Checks the options; returns the file to write."""
     if config["ckpt"].endswith(".onnx"):
-        raise ConfigError(f"ckpt={config['ckpt']}: is ONNX already; give the checkpoint")
+        raise ConfigError(f"ckpt={config['ckpt']}: is already ONNX; set the checkpoint")
     is_onnx = config["format"] == "onnx"
     ending = "_int8.onnx" if config["quantize"] != "none" else ".onnx" if is_onnx else "_small.ckpt"
     ckpt = Path(config["ckpt"])
@@ -118,13 +123,13 @@ def _check(config: Config) -> Path:
     of_onnx = [k for k in ("argmax", "program") if config[k]]
     of_onnx += ["quantize"] if config["quantize"] != "none" else []
     if is_onnx and config["half"]:
-        raise ConfigError("half is for format=ckpt; for a smaller ONNX file see quantize")
+        raise ConfigError("half is for format=ckpt; for a smaller ONNX file, use quantize")
     if not is_onnx and of_onnx:
         raise ConfigError(f"{', '.join(of_onnx)}: only for format=onnx")
     if target.suffix != f".{config['format']}":
         hint = "; did you mean format=ckpt?" if target.suffix == ".ckpt" else ""
         raise ConfigError(
-            f"output={target}: must end in .{config['format']}, by which predict knows it{hint}"
+            f"output={target}: must end in .{config['format']}, so that predict recognizes it{hint}"
         )
     if target.resolve() == ckpt.resolve():
         raise ConfigError(f"output={target}: is the checkpoint itself; choose another file")
@@ -133,7 +138,7 @@ def _check(config: Config) -> Path:
 
 
 def _images(config: Config, segmenter: Segmenter) -> list[Tensor]:
-    """Real images float32 `[1, 3, H, W]` in 0..255, each at two sizes."""
+    """Real images `[1, channels, H, W]` as they are read, each at two sizes."""
     import torch
 
     from segbench.data.frames import resize_image
@@ -142,7 +147,7 @@ def _images(config: Config, segmenter: Segmenter) -> list[Tensor]:
 
     if config["source"]:
         files = list(find_sources(config["source"]).values())[: config["images"]]
-        photos = [read_photo(file) for file in files]
+        photos = [read_photo(file, segmenter.bands) for file in files]
     else:
         source = segmenter.source(config["root"])
         records = source.records("test")
@@ -153,7 +158,7 @@ def _images(config: Config, segmenter: Segmenter) -> list[Tensor]:
         height, width = segmenter.seen_size(photo.shape[:2])
         for size in ((height, width), (max(1, height * 3 // 4 - 1), max(1, width * 2 // 3 + 1))):
             pixels = torch.from_numpy(resize_image(photo, size)).permute(2, 0, 1)
-            found.append(pixels[None].float())
+            found.append(pixels[None])
     return found
 
 
@@ -184,10 +189,12 @@ def _parity(network: Deployed, file: Path, images: list[Tensor], config: Config)
 
 def _inside(segmenter: Segmenter) -> Config:
     """The metadata inside the file: everything that predict and evaluate need."""
-    keys = ("format", "config", "classes", "protocol", "scores")
-    inside = {key: segmenter.meta[key] for key in keys if key in segmenter.meta}
+    keys, meta = ("format", "config", "classes", "protocol", "scores"), segmenter.meta
+    inside = {key: meta[key] for key in keys if key in meta}
     # The graph pads by itself, and ONNX Runtime computes in float32.
     inside["config"] = {**inside["config"], "inference": {**segmenter.inference, "divisor": 1}}
+    data = {**inside["config"]["data"], "mean": meta["mean"], "std": meta["std"]}
+    inside["config"] = {**inside["config"], "data": data}
     inside["protocol"] = {**inside["protocol"], "precision": "32-true"}
     return {**inside, "params": segmenter.num_params}
 
@@ -196,6 +203,7 @@ def _card(segmenter: Segmenter, config: Config) -> Config:
     """The JSON next to the file, for use without segbench."""
     from segbench.artifacts import provenance
     from segbench.artifacts.small_checkpoint import result_beside
+    from segbench.artifacts.typed import plain
     from segbench.inference.onnx_export import OPSET
 
     meta, trained = segmenter.meta, segmenter.meta["config"]
@@ -203,12 +211,15 @@ def _card(segmenter: Segmenter, config: Config) -> Config:
     outputs = {"logits": "float32 [N, C, H, W]"}
     outputs |= {"labels": "uint8 [N, H, W]"} if config["argmax"] else {}
     return {
-        "input": {"image": "float32 [N, 3, H, W], RGB, 0..255; any N, H, W"},
+        "input": {"image": _input(segmenter.bands)},
+        "bands": plain(segmenter.bands),
         "outputs": outputs,
         "classes": meta["classes"],
         "mean": list(meta["mean"]),
         "std": list(meta["std"]),
-        "normalization": "(image / 255 - mean) / std, inside the graph",
+        "normalization": "((image - low) / (high - low) - mean) / std, inside the graph",
+        "low": segmenter.bands.limits[0],
+        "high": segmenter.bands.limits[1],
         "divisor": segmenter.predictor.divisor,
         "quantize": config["quantize"],
         "opset": OPSET,
@@ -220,20 +231,33 @@ def _card(segmenter: Segmenter, config: Config) -> Config:
         "name": trained.get("name"),
         "seed": trained.get("seed"),
         "data": trained["data"],
-        "license": "The weights were learned from the data set named under `data`; its terms may "
+        "license": "The weights were trained on the data set named under `data`; its terms may "
         "restrict their use.",
         "commit": result.commit if result else None,
         "exported_by": {"commit": provenance.commit()[0], "versions": provenance.versions()},
     }
 
 
+def _input(bands: Bands) -> str:
+    """What the graph takes, in words."""
+    low, high = bands.limits
+    if bands.is_rgb:
+        what = "RGB"
+    elif isinstance(bands.channels, int):
+        what = "all bands of the file"
+    else:
+        what = f"the bands {', '.join(map(str, bands.channels))} of the file, counted from 0"
+    values = f"{low:g}..{high:g}" if not bands.keeps_values else "as stored"
+    return f"float32 [N, {bands.count}, H, W], {what}, {values}; any N, H, W"
+
+
 def _print(target: Path, card: Config) -> None:
     parity = card["parity"]
     sizes = ", ".join("x".join(map(str, size)) for size in parity["sizes"][:4])
     say(
-        f"{target} ({target.stat().st_size / 2**20:.1f} MiB): {100 * parity['agreement']:.3f} % of "
-        f"pixels as PyTorch, logits within {parity['logits']:.1e}, on {parity['images']} images "
-        f"({sizes})\npython -m segbench.evaluate ckpt={target}"
+        f"{target} ({target.stat().st_size / 2**20:.1f} MiB): {100 * parity['agreement']:.3f} % "
+        f"of pixels agree with PyTorch, logits within {parity['logits']:.1e}, on "
+        f"{parity['images']} images ({sizes})\npython -m segbench.evaluate ckpt={target}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Start a project: a folder with own data, model, loss and study that trains at once.
+"""Start a project: a folder with your own data, model, loss and study that trains right away.
 
     segbench init demo              then: cd demo && segbench train data=mine model=mine
 
@@ -36,8 +36,8 @@ def init(folder: Path) -> None:
     there = [str(t.relative_to(folder)) for t in (*targets, folder / DATA) if os.path.lexists(t)]
     if there:
         raise ConfigError(
-            f"{folder} has {', '.join(there[:4])}{', ...' if there[4:] else ''} already, and "
-            "nothing is overwritten; choose another folder"
+            f"{folder} already contains {', '.join(there[:4])}{', ...' if there[4:] else ''}; "
+            "nothing was overwritten. Choose another folder"
         )
     make_folder("folder", folder)
     for target, source in targets.items():
@@ -49,7 +49,7 @@ def init(folder: Path) -> None:
     is_here = folder.resolve() == Path.cwd()
     change = "" if is_here else f"cd {shlex.quote(_as_argument(folder))}\n"
     say(
-        f"{folder}: a project with made-up data. README.md says what to replace. Next:\n\n"
+        f"{folder}: a project with generated data. README.md explains what to replace. Next:\n\n"
         f"{change}segbench check_data data=mine\nsegbench train data=mine model=mine"
     )
 
@@ -68,7 +68,7 @@ def main() -> int:
     words = [word for word in words if word != "--"]
     try:
         if len(words) != 1 or not words[0] or (words[0].startswith("-") and "--" not in sys.argv):
-            raise ConfigError("give one folder: segbench init FOLDER")
+            raise ConfigError("expected one folder: segbench init FOLDER")
         init(Path(words[0]).expanduser())
     except (ConfigError, OutputError, OSError, RuntimeError, ValueError) as error:
         told = output_error(error) or error

@@ -1,4 +1,4 @@
-"""Predict an image, a folder, a glob or a video: id maps, color maps, overlays, probabilities.
+"""Predict an image, a folder, a glob or a video: label maps, overlays, probabilities.
 
 python -m segbench.predict source=photo.jpg                    with the shipped checkpoint
 python -m segbench.predict ckpt=best.ckpt source=photos/ classes=[Road,Sky] alpha=0.7
@@ -12,6 +12,8 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -36,6 +38,7 @@ def predict(config: DictConfig) -> int:
     """Predicts everything that `source` names; returns the exit code."""
     plain: Config = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     _check(plain)
+    from segbench.artifacts.many_pixels import kind_of
     from segbench.inference.inputs import find_sources
     from segbench.inference.outputs import KINDS
     from segbench.inference.video import SUFFIXES as VIDEOS
@@ -53,14 +56,20 @@ def predict(config: DictConfig) -> int:
         plain["drop_class"],
         plain["allow_targets"],
     )
-    shown = _class_ids(plain["classes"], segmenter.classes.names)
+    shown = segmenter.class_ids(plain["classes"])
     make_folder("output", output)
-    is_video = {file for file in files.values() if file.suffix.lower() in VIDEOS}
-    images = {name: file for name, file in files.items() if file not in is_video}
+    if not segmenter.bands.is_rgb8 and any(f.suffix.lower() in VIDEOS for f in files.values()):
+        raise ConfigError(
+            "source: contains a video, which is 8-bit RGB, but the checkpoint expects other "
+            "bands or values (data.channels, data.value_range); use images"
+        )
+    kinds = {name: kind_of(file) for name, file in files.items()}
+    images = {name: file for name, file in files.items() if kinds[name] == "image"}
     failures = _predict_images(images, segmenter, plain, shown) if images else []
+    others = {"video": _predict_video, "raster": _predict_raster, "volume": _predict_volume}
     for name, file in files.items():
-        if file in is_video:
-            failures += _predict_video(name, file, segmenter, plain, shown)
+        if kinds[name] in others:
+            failures += others[kinds[name]](name, file, segmenter, plain, shown)
     for failure in failures:
         say(f"not predicted: {failure}", stderr=True)
     return 1 if failures else 0
@@ -85,22 +94,10 @@ def _check(config: Config) -> None:
         problems.append(
             f"resize: must be auto, null or [H, W] of at most {MAX_PIXELS} pixels, not {resize}"
         )
-    if config["refine_edges"]:
-        from importlib.util import find_spec
-
-        if find_spec("kornia") is None:
-            problems.append("refine_edges: needs the package kornia; pip install kornia")
+    if config["refine_edges"] and find_spec("kornia") is None:
+        problems.append("refine_edges: needs the package kornia; pip install kornia")
     if problems:
         raise ConfigError("\n".join(problems))
-
-
-def _class_ids(names: list[str] | None, known: tuple[str, ...]) -> list[int] | None:
-    if names is None:
-        return None
-    if unknown := [name for name in names if name not in known]:
-        hints = [f"there is no class '{name}'{did_you_mean(name, known)}" for name in unknown]
-        raise ConfigError("classes: " + "; ".join(hints))
-    return [known.index(name) for name in names]
 
 
 def _outputs(config: Config, segmenter: Segmenter, shown: list[int] | None, kinds: list[str]
@@ -128,16 +125,19 @@ def _predict_images(
         progress("Predicting", len(files)) as show,
     ):
         pending: deque[Future[None]] = deque()
-        for name, image in _ahead(reader, read_photo, files, failures):
+        read = partial(read_photo, bands=segmenter.bands)
+        for name, image in _ahead(reader, read, files, failures):
             try:
                 found = _predict_one(image, segmenter, config, "probs" in kinds)
             except DataError as error:
                 failures.append(f"{files[name]}: {error}")
                 continue
             if found.in_windows:
-                say(f"{files[name]}: too large for one piece, predicted in windows "
-                    "(inference=slide chooses them, resize=[H,W] avoids them)")  # fmt: skip
-            pending.append(writers.submit(outputs.write, name, image, found.labels, found.probs))
+                say(f"{files[name]}: too large for one pass, predicted in windows (set "
+                    "inference=slide to configure them, or resize=[H,W] to avoid "
+                    "them)")  # fmt: skip
+            visible = segmenter.bands.displayed(image)
+            pending.append(writers.submit(outputs.write, name, visible, found.labels, found.probs))
             while len(pending) > 2 * config["writers"]:  # limits the memory
                 pending.popleft().result()
             done += 1
@@ -212,11 +212,53 @@ def _predict_video(
         for written in pending:
             written.result()
     if not done:
-        return [f"{file}: holds no frame that can be read"]
+        return [f"{file}: contains no readable frame"]
     seconds = time.perf_counter() - started
     written_to = [f"{kind}/{name}{'.mp4' if kind in RENDERED else '/'}" for kind in kinds]
     say(f"{file}: {done} frames, {done / seconds:.1f} frames/s -> {config['output']}/"
         f"{_braces(written_to)}")  # fmt: skip
+    return []
+
+
+def _predict_raster(
+    name: str, file: Path, segmenter: Segmenter, config: Config, shown: list[int] | None
+) -> list[str]:
+    """Writes GeoTIFFs of the place of a raster, window by window."""
+    from segbench.artifacts.many_pixels import predict_raster
+    from segbench.errors import DataError
+    from segbench.inference.rasters import KINDS
+
+    wanted = [kind for kind in config["write"] or KINDS if kind in KINDS]
+    outputs, started = _outputs(config, segmenter, shown, wanted), time.perf_counter()
+    try:
+        with progress(f"Predicting {file.name}") as show:
+            pixels = predict_raster(segmenter, file, outputs, name, show)
+    except DataError as error:
+        return [f"{file}: {error}"]
+    speed = pixels / (time.perf_counter() - started) / 1e6
+    say(f"{file}: {pixels} pixels, {speed:.2f} Mpixel/s -> {config['output']}/"
+        f"{_braces([f'{kind}/{name}.tif' for kind in wanted])}")  # fmt: skip
+    return []
+
+
+def _predict_volume(
+    name: str, file: Path, segmenter: Segmenter, config: Config, shown: list[int] | None
+) -> list[str]:
+    """Writes pictures of each slice, and a volume of labels that lies where this one lies."""
+    from segbench.artifacts.many_pixels import predict_volume
+    from segbench.errors import DataError
+
+    kinds = config["write"] or ["ids", "color", "overlay", "side_by_side"]
+    outputs = _outputs(config, segmenter, shown, kinds)
+    predict_slice = partial(
+        _predict_one, segmenter=segmenter, config=config, wants_probs="probs" in kinds
+    )
+    try:
+        with progress(f"Predicting {file.name}") as show:
+            slices = predict_volume(segmenter, file, outputs, name, predict_slice, show)
+    except DataError as error:
+        return [f"{file}: {error}"]
+    say(f"{file}: {slices} slices -> {config['output']}/{_braces([*kinds, 'volumes'])}")
     return []
 
 
@@ -236,7 +278,7 @@ def _predict_one(
     found = segmenter.predict(image, with_probs=wants_probs or config["refine_edges"])
     labels = found.labels
     if config["refine_edges"] and found.probs is not None:
-        labels = refine.refine_edges(image, found.probs)
+        labels = refine.refine_edges(segmenter.bands.displayed(image), found.probs)
     if config["majority_window"] > 1:
         labels = refine.majority_filter(labels, config["majority_window"])
     if config["min_region"] > 1:

@@ -1,4 +1,4 @@
-"""Train a model on a data set, test it, and leave a run that can be read, resumed and repeated.
+"""Train a model on a data set, test it, and write a run that can be resumed and repeated.
 
     python -m segbench.train                                        built-in data, U-Net ResNet18
     python -m segbench.train model=unet data=camvid11 data.root=PATH
@@ -43,7 +43,7 @@ def train(config: DictConfig) -> Outcome:
     if plain["overwrite"] and all_start_together():
         raise ConfigError(
             "overwrite=true: torchrun and srun start all processes at once, and one would remove "
-            f"what another reads; remove {run.path} yourself, then leave overwrite=true out"
+            f"what another reads; remove {run.path} yourself, then run without overwrite=true"
         )
     if not is_first_process():  # decides as the first process, which has the lock
         return _unchanged(plain, run) or _train_locked(plain, run)
@@ -65,6 +65,8 @@ def _unchanged(config: Config, run: RunDirectory) -> Outcome | None:
     is_finished = previous is not None and previous.status == "finished"
     if previous is not None and config["test"] and "test" not in previous.scores:
         is_finished = False  # at most its training is finished; its test is still to be done
+    elif is_finished and previous is not None and run.last_checkpoint.is_file():
+        is_finished = _is_proven(previous, run)
     if not is_finished and not run.last_checkpoint.is_file():
         return None  # nothing can be lost
     if (made_with := run.read_config()) is not None:
@@ -72,7 +74,7 @@ def _unchanged(config: Config, run: RunDirectory) -> Outcome | None:
     if previous is not None and is_finished:
         if is_first_process():
             print(
-                f"{run.path} is finished already: {_score_in_words(previous)}. Nothing to do; "
+                f"{run.path} is already finished: {_score_in_words(previous)}. Nothing to do; "
                 "overwrite=true retrains it."
             )
         return _outcome("unchanged", previous, run)
@@ -82,6 +84,21 @@ def _unchanged(config: Config, run: RunDirectory) -> Outcome | None:
             "continue it or overwrite=true to retrain"
         )
     return None
+
+
+def _is_proven(result: Result, run: RunDirectory) -> bool:
+    """Whether the counts of a finished run reproduce its test scores, where it has any."""
+    from segbench.artifacts.counts import read_counts
+
+    if result.scores.get("test") is None:
+        return True
+    try:
+        read_counts(run, result)
+    except ResultError as error:
+        if is_first_process():
+            print(f"note: {run.path}: {error}; it is tested again")
+        return False
+    return True
 
 
 def finish_study(config: DictConfig) -> int:
@@ -114,9 +131,9 @@ def _previous(run: RunDirectory) -> Result | None:
         return run.read_result()
     except ResultError as error:
         if not run.result_file.is_file():  # a folder of that name, for example, cannot be replaced
-            raise ConfigError(f"{error}; remove it, or choose another run_dir") from None
+            raise ConfigError(f"{error}; remove it, or set a different run_dir") from None
         if is_first_process():
-            print(f"note: {error}; it is written again")
+            print(f"note: {error}; it will be rewritten")
         return None
 
 
@@ -154,13 +171,13 @@ def _check_same_config(new: Config, old: Config, run: RunDirectory) -> None:
     ]
     if changed:
         lines = [
-            f"  {key}: there {old_flat.get(key, 'not set')}, now {new_flat.get(key, 'not set')}"
+            f"  {key}: was {old_flat.get(key, 'not set')}, now {new_flat.get(key, 'not set')}"
             for key in changed
         ]
         raise ConfigError(
-            f"{run.path} was made with another config:\n"
+            f"{run.path} was created with a different config:\n"
             + "\n".join(lines)
-            + "\nGive this run another place (study=NAME or name=NAME), or retrain with "
+            + "\nSet study=NAME or name=NAME to write this run elsewhere, or retrain with "
             "overwrite=true."
         )
 

@@ -24,6 +24,7 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from torch.utils import backend_registration
 
 from segbench.artifacts import build
+from segbench.artifacts.build_loss import build_loss
 from segbench.data.datamodule import SegmentationData
 from segbench.data.dataset import EpochSampler
 from segbench.data.device import DeviceLoader
@@ -165,7 +166,7 @@ def jobs() -> Iterator[tuple[str, Callable[[], None]]]:
         yield f"model {file.stem}", lambda model=model: learns(model, CEDice(CLASSES.ignore_index))
     for file in sorted((CONF / "loss").glob("*.yaml")):
         if file.stem not in WAITS:
-            loss = build.build_loss(_read(file), CLASSES, {})
+            loss = build_loss(_read(file), CLASSES, {})
             yield f"loss {file.stem}", lambda loss=loss: loses(loss)
     for name, arguments in PREDICTORS.items():
         model = Custom(CLASSES.num_classes, **small)

@@ -77,11 +77,11 @@ def test_a_model_that_cannot_be_built_is_a_row_with_the_reason(
 @pytest.mark.parametrize(
     ("overrides", "expected"),
     [
-        ((), "give one of model=NAME,NAME and study=NAME"),
+        ((), "set either model=NAME,NAME or study=NAME"),
         (("models=[unett]",), "there is no model 'unett'; did you mean 'unet'"),
-        (("models=[unet]", "modes=[bf17]"), "'bf17' in 'bf17' is none of"),
+        (("models=[unet]", "modes=[bf17]"), "'bf17' in 'bf17' is not one of"),
         (("models=[unet]", "sizes=[360]"), r"sizes: must be a list of \[H, W\]"),
-        (("study=nothing",), "runs/nothing holds no finished training"),
+        (("study=nothing",), "runs/nothing contains no finished run"),
     ],
 )
 def test_a_wrong_command_is_explained(overrides: tuple[str, ...], expected: str) -> None:

@@ -15,7 +15,7 @@ def test_the_package_runs_its_verbs() -> None:
     )
     done = run_module("segbench", "trian")
     assert done.returncode == 2
-    assert done.stderr == "segbench: error: there is no verb 'trian'; did you mean 'train'?\n"
+    assert done.stderr == "segbench: error: there is no command 'trian'; did you mean 'train'?\n"
 
 
 def test_flags_may_be_anywhere_and_a_shown_config_is_checked() -> None:

@@ -62,7 +62,7 @@ def _mandatory_only(config_name: str, overrides: list[str]) -> None:
         reported = [
             text for text in str(error).splitlines() if "problems in the config" not in text
         ]
-        assert all("is not set; give it on the command line" in text for text in reported), reported
+        assert all("is not set; set it on the command line" in text for text in reported), reported
 
 
 @pytest.mark.parametrize(("verb", "choice"), CHOICES, ids=[f"{v} {c}" for v, c in CHOICES])
@@ -117,23 +117,23 @@ def test_every_group_is_used_by_a_verb() -> None:
         ("selection=frist", "selection: 'frist' is not one of best, last"),
         (
             "+trainer.max_epoch=3",
-            "trainer.max_epoch: pytorch_lightning.Trainer takes no argument 'max_epoch'; "
+            "trainer.max_epoch: pytorch_lightning.Trainer has no argument 'max_epoch'; "
             "did you mean 'max_epochs'?",
         ),
         (
             "+model.decoder_chanels=[1]",
-            "model.decoder_chanels: segbench.models.smp.unet takes no argument "
+            "model.decoder_chanels: segbench.models.smp.unet has no argument "
             "'decoder_chanels'; did you mean 'decoder_channels'?",
         ),
         (
             "+model.num_classes=3",
-            "model.num_classes: must not be set here, it comes from the data set; remove it",
+            "model.num_classes: must not be set here: it comes from the data set; remove it",
         ),
         (
             "+loss.ignore_index=0",
-            "loss.ignore_index: must not be set here, it comes from the data set; remove it",
+            "loss.ignore_index: must not be set here: it comes from the data set; remove it",
         ),
-        ("data=folder", "data.root: is not set; give it on the command line as data.root=VALUE"),
+        ("data=folder", "data.root: is not set; set it on the command line as data.root=VALUE"),
         (
             "model._target_=segbench.models.unet.Unet",
             "model._target_: 'segbench.models.unet' has no 'Unet'; did you mean 'UNet'?",
@@ -159,7 +159,7 @@ def test_all_mistakes_are_reported_together() -> None:
 
 
 def test_keys_of_an_unknown_option_are_not_checked_against_another_option() -> None:
-    own = "Or put yours in ./conf/model/unett.yaml"
+    own = "Or put your own in ./conf/model/unett.yaml"
     assert problems("model=unett", "model.width=16") == [
         f"model: there is no model 'unett'; did you mean 'unet'? {own}"
     ]
@@ -188,7 +188,7 @@ def test_a_study_that_sweeps_accepts_other_values_without_m() -> None:
 
 
 def test_a_sweep_without_m_is_explained() -> None:
-    assert "seed=0,1: several values are a sweep, which needs -m" in problems("seed=0,1")[0]
+    assert "seed=0,1: several values form a sweep, which needs -m" in problems("seed=0,1")[0]
 
 
 def test_the_keys_of_a_swept_option_are_checked_with_each_option() -> None:

@@ -27,8 +27,8 @@ def test_each_file_is_compared_with_its_own_reference(tmp_path: Path) -> None:
     busy = written(tmp_path / "b.json", ref=200, same=101, other=140)
     found = measured([quick, busy], "ref")
     assert ratios(found["same"], "cpu_ms") == [0.5, 0.505]
-    apart, spread = repeats(found["same"])
-    assert apart == pytest.approx(0.01)
+    gap, spread = repeats(found["same"])
+    assert gap == pytest.approx(0.01)
     assert spread == pytest.approx(0.1)
     assert repeats(found["other"])[0] == pytest.approx(0.4)
 
@@ -70,7 +70,7 @@ def test_files_of_a_gpu_are_compared_by_latency_and_labeled_so(
     monkeypatch.setattr("sys.argv", ["models", "--reference", "ref", *files])
     models.main()
     printed = capsys.readouterr().out
-    assert f"| GMACs | {title} | apart |" in printed
+    assert f"| GMACs | {title} | repeat gap |" in printed
     spread = "10%" if title == "CPU time" else "20%"
     assert f"| b | 1.00 | 1.00 | {middle} | 0% | {spread} | 1.00 |" in printed
     assert f"ref = 1: {sentence}" in printed

@@ -37,10 +37,10 @@ def test_what_needs_a_validation_is_refused_before_the_first_step(
     [
         ("trainer.accumulate_grad_batches=0", "accumulate_grad_batches: must be at least 1, got 0"),
         ("trainer.gradient_clip_val=-1", "gradient_clip_val: must be at least 0, got -1"),
-        ("trainer.limit_train_batches=0", "limit_train_batches=0: .*say trainer.max_epochs=0"),
-        ("trainer.limit_test_batches=0", "limit_test_batches=0: .*say test=false"),
+        ("trainer.limit_train_batches=0", "limit_train_batches=0: .*set trainer.max_epochs=0"),
+        ("trainer.limit_test_batches=0", "limit_test_batches=0: .*set test=false"),
         ("trainer.devices=0", r"trainer: .*devices=0"),
-        ("+trainer.fast_dev_run=true", "fast_dev_run: writes no checkpoint.*say trainer=debug"),
+        ("+trainer.fast_dev_run=true", "fast_dev_run: writes no checkpoint.*set trainer=debug"),
         ("scheduler.power=-1", "scheduler: power=-1 must be at least 0"),
         ("scheduler.min_factor=2", "scheduler: min_factor=2 must be between 0 and 1"),
         ("optimizer.weight_decay=-1", "optimizer: weight_decay=-1 and"),

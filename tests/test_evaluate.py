@@ -154,9 +154,9 @@ def test_an_incomplete_folder_is_scored_only_on_request(run, perfect, tmp_path):
 
 
 def test_impossible_commands_say_what_to_do(run, ckpt, perfect, tmp_path):
-    with pytest.raises(ConfigError, match="one of ckpt=FILE and predictions=FOLDER"):
+    with pytest.raises(ConfigError, match="set either ckpt=FILE or predictions=FOLDER"):
         run("split=val")
-    with pytest.raises(ConfigError, match="predictions need data=NAME"):
+    with pytest.raises(ConfigError, match="predictions: also set data=NAME"):
         run(f"predictions={perfect}")
     with pytest.raises(ConfigError, match=r"data\.root"):
         run(f"ckpt={ckpt}", *STREETS, "root=x")
@@ -178,7 +178,7 @@ def test_images_are_preprocessed_as_in_training_or_refused(run, ckpt, tmp_path):
     words = (f"ckpt={ckpt}", *STREETS, *few, f"run_dir={tmp_path}/run")
     with pytest.raises(ConfigError, match=r"data\.resize=\[8, 12\] \(in training None\)"):
         run(*words, "data.resize=[8,12]")
-    with pytest.raises(ConfigError, match=r"data\.std=.*sees pictures as in training"):
+    with pytest.raises(ConfigError, match=r"data\.std=.*sees images as in training"):
         run(*words, "data.std=[0.5,0.5,0.5]")
     assert not (tmp_path / "run").exists()
     run(*words, "data.mean=[0.4,0.4,0.4]")  # that of the training

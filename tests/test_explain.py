@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from omegaconf import OmegaConf
 from PIL import Image
 
 from segbench.config.compose import compose_checked, register
-from segbench.errors import ConfigError
+from segbench.errors import ConfigError, NonFiniteLogitsError
 from segbench.explain import _readable, explain
 
 
@@ -65,6 +66,23 @@ def test_embeddings_as_figure_page_table_and_numbers(ckpt: Path, tmp_path: Path)
     assert Image.open(tmp_path / "embedding.png").width > 500
 
 
+@pytest.mark.parametrize("what", ["embeddings", "heatmaps"])
+@pytest.mark.parametrize("at", ["features", "logits"])
+def test_nothing_is_drawn_from_features_that_are_not_finite(
+    make_checkpoint: Any, tmp_path: Path, what: str, at: str
+) -> None:
+    file = make_checkpoint()
+    checkpoint = torch.load(file, weights_only=True)
+    first = "model.head.weight" if at == "logits" else "model.stem."
+    name = next(key for key in checkpoint["state_dict"] if key.startswith(first))
+    checkpoint["state_dict"][name].fill_(3e38)  # finite itself, but not what it is multiplied with
+    torch.save(checkpoint, file)
+    options = ("projection=pca", "images=2", "least=4", "device=cpu", f"what={what}")
+    with pytest.raises(NonFiniteLogitsError, match="are not finite on"):
+        explain(config(f"ckpt={file}", f"output={tmp_path}/out", *options))
+    assert not (tmp_path / "out").exists()
+
+
 def test_drawings_of_models(tmp_path: Path, capsys: Any) -> None:
     explain(config("what=architecture", "models=[custom]", f"output={tmp_path}"))
     assert (tmp_path / "custom.svg").read_text().startswith("<svg")
@@ -78,11 +96,11 @@ def test_drawings_of_models(tmp_path: Path, capsys: Any) -> None:
         (("layer=stemm",), "no layer 'stemm'; did you mean 'stem'"),
         (("pixel=[24,0]",), "outside the image, which is 24 high"),
         (("pixel=[1]",), "pixel: needs 2 numbers"),
-        (("what=embeddings", "least=9999"), "too few cells of a single class"),
+        (("what=embeddings", "least=9999"), "too few feature cells with a single class"),
         (("what=embeddings", "source=photos"), "embeddings need masks"),
         (("what=architecture",), "needs model=NAME"),
         (("what=architecture", "models=[unett]"), "no model 'unett'; did you mean 'unet'"),
-        (("ckpt=net.onnx",), "give the checkpoint"),
+        (("ckpt=net.onnx",), "use the checkpoint"),
     ],
 )
 def test_wrong_commands_are_explained(

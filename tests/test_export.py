@@ -118,7 +118,7 @@ def test_int8_is_smaller_and_still_runs(ckpt: Path, tmp_path: Path, kind: str) -
 def test_wrong_commands_are_explained(ckpt: Path, exported: Path, tmp_path: Path) -> None:
     for overrides, expected in (
         ((f"ckpt={ckpt}", "output=net.bin"), "must end in .onnx"),
-        ((f"ckpt={exported}",), "is ONNX already"),
+        ((f"ckpt={exported}",), "is already ONNX"),
         ((f"ckpt={ckpt}", "output=net.ckpt"), "did you mean format=ckpt"),
         ((f"ckpt={ckpt}", "half=true"), "half is for format=ckpt"),
         ((f"ckpt={ckpt}", "format=ckpt", "argmax=true"), "argmax: only for format=onnx"),
@@ -134,6 +134,23 @@ def test_files_that_are_not_ours_are_refused(tmp_path: Path) -> None:
         Segmenter(tmp_path / "broken.onnx")
     with pytest.raises(ConfigError, match="there is no such file"):
         Segmenter(tmp_path / "missing.onnx")
+
+
+def test_damage_to_an_exported_file_is_noticed(exported: Path, tmp_path: Path) -> None:
+    data, file = exported.read_bytes(), tmp_path / "x.onnx"
+    file.write_bytes(data)
+    OnnxNetwork(file)
+    for place in (*range(7, len(data), len(data) // 60), *range(len(data) - 86, len(data), 9)):
+        damaged = bytearray(data)
+        damaged[place] ^= 1 << place % 8
+        file.write_bytes(damaged)
+        with pytest.raises(
+            ConfigError, match=r"x\.onnx: (is damaged, or|ONNX Runtime|was not|its meta)"
+        ):
+            Segmenter(file)
+    file.write_bytes(data[:-85])  # without its seal, which its metadata say it has
+    with pytest.raises(ConfigError, match="is damaged, or another program"):
+        Segmenter(file)
 
 
 def test_without_onnx_runtime_the_extra_is_named(

@@ -115,7 +115,9 @@ def test_an_unfinished_run_is_never_continued_on_other_images(
     with monkeypatch.context() as patch:
         patch.setattr(SegmentationData, "fingerprint", lambda self, split: f"other {split}")
         for _ in range(2):
-            with pytest.raises(DataError, match="begun on other data: the fingerprint of train"):
+            with pytest.raises(
+                DataError, match="started on different data: the fingerprint of train"
+            ):
                 train_tiny()
             assert run.read_result().data_info == began
     assert train_tiny().status == "finished"
@@ -161,7 +163,8 @@ def _set_best(run: RunDirectory, name: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "code", "told"), [("SIGTERM", 143, "ended by SIGTERM"), ("SIGINT", 130, "interrupted")]
+    ("name", "code", "told"),
+    [("SIGTERM", 143, "stopped by SIGTERM"), ("SIGINT", 130, "interrupted")],
 )
 def test_a_run_ended_by_a_signal_is_recorded_and_can_be_continued(
     tmp_path: Path, name: str, code: int, told: str
@@ -170,7 +173,7 @@ def test_a_run_ended_by_a_signal_is_recorded_and_can_be_continued(
     words = ("model._target_=ended.Net", f"run_dir={tmp_path}/run", "test=false")
     done = run_verb("train", *tiny_arguments(*words), cwd=tmp_path)
     assert done.returncode == code, done.stderr
-    expected = f"{tmp_path}/run was {told} in epoch 2 of 2; the same command continues it"
+    expected = f"{tmp_path}/run was {told} in epoch 2 of 2; run the same command again to continue"
     assert f"segbench.train: error: {expected}\n" in done.stderr
     assert "Traceback" not in done.stderr
     run = RunDirectory(tmp_path / "run")

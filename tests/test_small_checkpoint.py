@@ -64,8 +64,8 @@ def test_the_card_states_the_epoch_of_the_exported_weights(
     file.write_text(json.dumps(result | {"selected_epoch": 1}))
     small = hand_over(last)
     text = small.with_suffix(".md").read_text()
-    assert "weights of epoch 2 (selection=best chose those of epoch 1" in text
-    assert "belong to another epoch (1)" in text
+    assert "weights of epoch 2 (not those of epoch 1, which selection=best chose" in text
+    assert "belong to a different epoch (1)" in text
     assert "test" not in Segmenter(small, device="cpu").meta["scores"]
     file.write_text(json.dumps(result | {"selected_epoch": 2}))
     small = hand_over(last)

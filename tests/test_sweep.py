@@ -165,7 +165,7 @@ def test_ctrl_c_ends_a_sweep_with_the_table_and_how_to_continue(tmp_path: Path) 
     process.send_signal(signal.SIGINT)
     printed, errors = process.communicate(timeout=120)
     assert process.returncode == 130, errors
-    assert "interrupted with 0 of 2 jobs done; the same command continues" in printed
+    assert "interrupted with 0 of 2 jobs done; run the same command again to continue" in printed
     assert "[job 2 of 2]" not in printed
     assert "Traceback" not in errors
     assert not (tmp_path / "runs/default/.jobs").exists()

@@ -109,7 +109,7 @@ def test_speed_is_reported_for_a_training_that_ends_within_an_epoch(
 
 
 def test_half_precision_that_a_cpu_lacks_is_refused(train_tiny: Train) -> None:
-    with pytest.raises(ConfigError, match="say precision=bf16-mixed"):
+    with pytest.raises(ConfigError, match="set precision=bf16-mixed"):
         train_tiny("precision=16-mixed")
 
 
@@ -154,6 +154,28 @@ def test_a_run_without_test_has_no_test_score_until_it_is_requested(
     assert isinstance(read_run(run.path), Run)
 
 
+@pytest.mark.parametrize("damage", ["score", "counts"])
+def test_a_finished_run_whose_counts_do_not_give_its_score_is_tested_again(
+    train_tiny: Train, run: RunDirectory, capsys: pytest.CaptureFixture[str], damage: str
+) -> None:
+    true = train_tiny("trainer.max_epochs=1").score
+    before = run.read_result()
+    if damage == "score":
+        text = run.result_file.read_text()
+        run.result_file.write_text(text.replace(str(true), "0.987654"))
+    else:
+        run.confusion_file.unlink()
+    capsys.readouterr()
+    outcome = train_tiny("trainer.max_epochs=1")
+    assert (outcome.status, outcome.score) == ("finished", true)
+    out = capsys.readouterr().out
+    assert "confusion.npz" in out
+    assert "it is tested again" in out
+    assert "98.8" not in out
+    assert run.read_result().budget == before.budget, "it was trained on"
+    assert train_tiny("trainer.max_epochs=1").status == "unchanged"
+
+
 def test_a_finished_run_is_unchanged(
     train_tiny: Train, run: RunDirectory, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -161,7 +183,7 @@ def test_a_finished_run_is_unchanged(
     before = {file: file.stat().st_mtime_ns for file in run.path.rglob("*") if file.is_file()}
     second = train_tiny("samples=3")  # changes only the output
     assert (second.status, second.score) == ("unchanged", first.score)
-    assert "is finished already: test mIoU" in capsys.readouterr().out
+    assert "is already finished: test mIoU" in capsys.readouterr().out
     del before[run.path / ".lock"]
     assert all(file.stat().st_mtime_ns == time for file, time in before.items())
 
@@ -231,7 +253,7 @@ def test_the_tested_weights_are_the_selected_ones(train_tiny: Train, run: RunDir
 
 
 def test_best_without_a_validation_is_explained(train_tiny: Train) -> None:
-    with pytest.raises(ConfigError, match="selection=best: no epoch with a validation"):
+    with pytest.raises(ConfigError, match="selection=best: no epoch with validation"):
         train_tiny("trainer.check_val_every_n_epoch=5")
 
 

@@ -70,8 +70,8 @@ def test_without_the_extra_the_error_says_what_to_install(monkeypatch: pytest.Mo
 
 
 def test_a_search_for_the_worst_values_or_the_luckiest_seed_is_refused() -> None:
-    assert "say maximize" in reported("hydra.sweeper.direction=minimize")
-    assert "seed: a tuning would choose the luckiest" in reported("seed=0,1")
+    assert "set it to maximize" in reported("hydra.sweeper.direction=minimize")
+    assert "seed: tuning over seeds would select the luckiest" in reported("seed=0,1")
     assert "did you mean 'lr'" in reported("optimizer.lrr=interval(0.1,0.2)")
     assert "there is no model 'unett'" in reported("model=custom,unett")
 
@@ -138,7 +138,7 @@ def test_two_models_are_tuned_alike_and_compared_under_what_was_found(tmp_path: 
 
     second = multirun(tmp_path, *tuning, REPAIRED="yes")
     assert second.returncode == 0, second.stderr
-    assert second.stdout.count("is finished already: val mIoU") == 2
+    assert second.stdout.count("is already finished: val mIoU") == 2
     assert "optuna" not in (second.stdout + second.stderr).lower(), "noise of a library"
     rates = {}
     for model, file in tuned.items():

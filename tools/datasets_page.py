@@ -18,13 +18,15 @@ INTRODUCTION = """# Data sets
 
 <!-- Written by tools/datasets_page.py from conf/data; change it there, then: make datasets -->
 
-`data=NAME data.root=PATH` reads any of these sets with its official splits, class names and colors.
-`python -m segbench.check_data data=NAME` prints how to get it, and checks it once it is there. The
-environment variable `SEGBENCH_DATA` names a folder that contains all your sets, instead of `data`.
+`data=NAME data.root=PATH` reads any of these data sets with its official splits, class names and
+colors. `python -m segbench.check_data data=NAME` prints how to get a data set, or checks it if you
+have it. Set the environment variable `SEGBENCH_DATA` to a folder that contains all your data sets;
+the default is `data`.
 
-To add a set, copy the YAML in `conf/data` that is most like it: most sets need patterns for images
-and masks, classes, and what is under `about` (see `segbench/data/about.py`). Scores below are
-published by others under the conditions given, for orientation; none was measured by segbench.
+To add a data set, copy the most similar YAML in `conf/data`: most need patterns for images and
+masks, classes, and the entries under `about` (see `segbench/data/about.py`). The scores below were
+published by others under the conditions given. They are for orientation; segbench measured none of
+them.
 """
 
 
@@ -38,7 +40,7 @@ def page() -> str:
     lines = [INTRODUCTION, "| `data=` | field | classes | train | val | test | group |"]
     lines.append("|---|---|---|---|---|---|---|")
     lines += [_row(name, config) for name, config in described.items()]
-    lines += ["", "Beside these, with a reader of their own or as an example:", ""]
+    lines += ["", "Other data sets, with their own reader or as an example:", ""]
     lines += [f"- `{name}`: {_head(config_dir() / 'data' / f'{name}.yaml')}" for name in others]
     lines += [_section(name, config) for name, config in described.items()]
     return "\n".join(lines) + "\n"
@@ -92,14 +94,14 @@ def _section(name: str, config: dict[str, Any]) -> str:
     parts = [
         f"\n## {name}",
         f"{about['title']}: {_num_classes(config)} classes, protocol `{config['protocol']}`."
-        + ("" if about.get("comparable", True) else " **No published score has this split.**"),
+        + ("" if about.get("comparable", True) else " **No published score uses this split.**"),
         f"- Size: {about['size']}\n- License: {about['license']}\n- Citation: {about['citation']}",
         "\n".join(steps),
         f"```\n{about['layout'].rstrip()}\n```",
         about["labels"],
-        _bullets("Know that:", about.get("notes")),
+        _bullets("Notes:", about.get("notes")),
         _bullets("Published scores:", about.get("scores")),
-        _bullets("Sources of these facts:", about["sources"]),
+        _bullets("References:", about["sources"]),
     ]
     return "\n\n".join(part for part in parts if part)
 

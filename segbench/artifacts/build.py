@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -14,14 +15,15 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from segbench.config import Config, did_you_mean
+from segbench.data.bands import RGB
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError, DataError
-from segbench.losses.foreign import adapted
 
 if TYPE_CHECKING:
     from segbench.data.datamodule import SegmentationData
     from segbench.data.dataset import Source
     from segbench.inference.predictor import Predictor
+    from segbench.models.weights import LoadReport
 
 
 def instantiate(section: str, node: Mapping[str, Any], **injected: Any) -> Any:
@@ -61,10 +63,10 @@ def _instantiate(
     try:
         signature.bind(**arguments)
     except TypeError as error:
-        raise ConfigError(f"{path}: {target}: {error}; it takes {signature}") from None
+        raise ConfigError(f"{path}: {target}: {error}; its arguments are {signature}") from None
     try:
         return factory(**arguments)
-    except (ValueError, TypeError, ImportError) as error:  # ImportError: an extra is missing
+    except (ValueError, TypeError, ImportError, Warning) as error:  # ImportError: an extra
         raise ConfigError(f"{path}: {error}") from error
     except (OSError, MemoryError):
         raise
@@ -148,25 +150,64 @@ def build_source(data: Mapping[str, Any]) -> Source:
     return source
 
 
-def build_datamodule(data: Mapping[str, Any], source: Source, seed: int) -> SegmentationData:
-    """Builds the loaders of a `data` config for its source."""
+def build_datamodule(
+    data: Mapping[str, Any],
+    source: Source,
+    seed: int,
+    augment: Mapping[str, Mapping[str, Any]] | None = None,
+) -> SegmentationData:
+    """The loaders of a `data` config around its source.
+
+    Args:
+        data: the config.
+        source: built from it.
+        seed: of the run.
+        augment: further transforms of the training images by name, as their config nodes.
+    """
     from segbench.data.datamodule import SegmentationData
 
+    further = {}
+    for name, node in (augment or {}).items():
+        with warnings.catch_warnings():
+            warnings.simplefilter("error")  # albumentations only warns of an unknown argument
+            further[name] = instantiate(f"augment.{name}", node)
     try:
         loaders = split_data(data)[1] if "_target_" in data else data
-        return SegmentationData(source=source, seed=seed, **loaders)
+        return SegmentationData(source=source, seed=seed, augment=further, **loaders)
     except (TypeError, ValueError) as error:
         raise ConfigError(f"data: {error}") from error
 
 
-def build_model(node: Mapping[str, Any], num_classes: int) -> nn.Module:
-    """Builds the model, with random weights unless its config names pretrained ones."""
-    model = instantiate("model", node, **_classes_argument(node, num_classes))
+def of_channels(in_channels: int) -> Config:
+    """The argument of a model for images of so many channels; three are every model's default."""
+    return {"in_channels": in_channels} if in_channels != RGB else {}
+
+
+def build_model(node: Mapping[str, Any], num_classes: int, in_channels: int = RGB) -> nn.Module:
+    """The network, with random weights unless its config names pretrained ones.
+
+    Raises:
+        ConfigError: it cannot be built, or takes no images of so many channels.
+    """
+    target = str(node["_target_"])
+    if in_channels != RGB and not _takes_channels(target):
+        raise ConfigError(
+            f"model: the images have {in_channels} channels (data.channels), but {target} has no "
+            "argument in_channels; add one, or select three bands: data.channels=[0,1,2]"
+        )
+    given = _classes_argument(node, num_classes) | of_channels(in_channels)
+    model = instantiate("model", node, **given)
     if not isinstance(model, nn.Module):
-        raise ConfigError(f"model._target_ {node['_target_']} builds no torch.nn.Module")
+        raise ConfigError(f"model._target_ {node['_target_']} does not build a torch.nn.Module")
     if getattr(model, "aux_weight", 0) < 0:
         raise ConfigError(f"model.aux_weight: must be at least 0, got {model.aux_weight}")
     return model
+
+
+def _takes_channels(target: str) -> bool:
+    parameters = inspect.signature(locate(target)).parameters
+    kinds = {parameter.kind for parameter in parameters.values()}
+    return "in_channels" in parameters or inspect.Parameter.VAR_KEYWORD in kinds
 
 
 def _classes_argument(node: Mapping[str, Any], num_classes: int) -> Config:
@@ -178,54 +219,17 @@ def _classes_argument(node: Mapping[str, Any], num_classes: int) -> Config:
     return {} if "classes" in node else {"classes": num_classes}
 
 
-def build_loss(
-    node: Mapping[str, Any], classes: ClassSet, class_weights: Mapping[str, Sequence[float]]
-) -> nn.Module:
-    """Builds the loss.
-
-    Args:
-        node: config; `class_weights` in it may be a list or a name such as `median_frequency`.
-        classes: gives `ignore_index`.
-        class_weights: the weights for every name that the config uses.
-    """
-    numbered = _with_numbers("loss", node, class_weights, classes)
-    loss = instantiate("loss", numbered, ignore_index=classes.ignore_index)
-    if not callable(loss):
-        raise ConfigError(f"loss._target_ {node['_target_']} builds nothing that can be called")
-    return adapted(loss)
-
-
-def class_weight_names(node: Any) -> set[str]:
-    """The names of class-weight rules that a loss config uses."""
-    if not isinstance(node, Mapping):
-        return set()
-    own = node.get("class_weights")
-    below = [class_weight_names(value) for value in node.values()]
-    return ({own} if isinstance(own, str) else set()).union(*below)
-
-
-def _with_numbers(
-    path: str, node: Any, class_weights: Mapping[str, Sequence[float]], classes: ClassSet
-) -> Any:
-    if not isinstance(node, Mapping):
-        return node
-    out = {k: _with_numbers(f"{path}.{k}", v, class_weights, classes) for k, v in node.items()}
-    weights = node.get("class_weights")
-    if isinstance(weights, str):
-        out["class_weights"] = list(class_weights[weights])
-    elif weights is not None and len(weights) != classes.num_classes:
-        raise ConfigError(
-            f"{path}.class_weights: {len(weights)} weights for {classes.num_classes} classes; give "
-            f"one for each, in the order {', '.join(classes.names)}"
-        )
-    return out
-
-
 def build_predictor(
     node: Mapping[str, Any], model: nn.Module, classes: ClassSet, data: SegmentationData
 ) -> Predictor:
     """Builds the predictor, which turns the logits of a model into label maps."""
-    given = {"model": model, "classes": classes, "mean": data.mean, "std": data.std}
+    given = {
+        "model": model,
+        "classes": classes,
+        "mean": data.mean,
+        "std": data.std,
+        "value_range": data.bands.limits,
+    }
     predictor: Predictor = instantiate("inference", node, **given)
     return predictor
 
@@ -251,7 +255,7 @@ def build_scheduler(
     return scheduler
 
 
-def start_from(model: nn.Module, weights: str) -> str:
+def start_from(model: nn.Module, weights: str) -> LoadReport:
     """Loads weights into a model; returns a message that lists which ones fit.
 
     Raises:
@@ -260,7 +264,7 @@ def start_from(model: nn.Module, weights: str) -> str:
     from segbench.models.weights import load_weights
 
     try:
-        return str(load_weights(model, weights))
+        return load_weights(model, weights)
     except ValueError as error:
         raise ConfigError(str(error)) from None
 

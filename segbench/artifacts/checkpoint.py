@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.overrides import TorchFunctionMode
 
-from segbench.artifacts.entry import check_entry
+from segbench.artifacts.build import of_channels
+from segbench.artifacts.entry import check_entry, stored_bands
 from segbench.artifacts.trust import admit, construct
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError
@@ -45,8 +46,8 @@ def read_checkpoint(path: Path | str) -> dict[str, Any]:
         raise ConfigError(f"ckpt={path}: {error}") from None
     if not isinstance(checkpoint, dict) or not isinstance(checkpoint.get("segbench"), dict):
         raise ConfigError(
-            f"ckpt={path}: was not written by segbench (no 'segbench' entry); to start a training "
-            f"from its weights use weights={path}"
+            f"ckpt={path}: was not written by segbench (it has no 'segbench' entry); to start "
+            f"training from its weights, set weights={path}"
         )
     check_entry(checkpoint["segbench"], f"ckpt={path}")
     state = checkpoint.get("state_dict")
@@ -85,8 +86,9 @@ def load_checkpoint(
         raise ConfigError(f"{where}: {problem}")
     node = admit("model", meta["config"]["model"], where, allow_targets)
     num_classes = ClassSet.from_dict(meta["classes"]).num_classes
+    channels = of_channels(stored_bands(meta).count)
     with _AllottedMemory(state):
-        model = construct("model", node, where, num_classes=num_classes)
+        model = construct("model", node, where, num_classes=num_classes, **channels)
     if problems := _mismatch(model.state_dict(), state):
         raise ConfigError(
             f"ckpt={path}: weights and model do not match: {problems}. The file was altered, or "
@@ -108,7 +110,7 @@ def _mismatch(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
     kinds = {
         "missing": [key for key in own if key not in given],
         "unexpected": [key for key in given if key not in own],
-        "of another shape": shapes,
+        "of a different shape": shapes,
     }
     return "; ".join(
         f"{len(keys)} {kind} ({', '.join(keys[:SHOWN_KEYS])}{', ...' * (len(keys) > SHOWN_KEYS)})"
@@ -142,7 +144,7 @@ class _AllottedMemory(TorchFunctionMode):
             self.numbers -= func(*args, **{**given, "device": "meta"}).numel()
             if min(self.numbers, self.tensors) < 0:
                 raise ConfigError(
-                    "the model that the config of the checkpoint describes is far larger than its "
-                    "weights; nothing of it was loaded, the file was altered"
+                    "the config of the checkpoint describes a model far larger than its "
+                    "weights, so the file was altered; nothing was loaded"
                 )
         return func(*args, **given)

@@ -83,6 +83,7 @@ def _pretraining(result: Result) -> str:
 def _augmentation(result: Result) -> dict[str, Any]:
     """The data options that no other rule covers."""
     found = leaves(dict(_node(result, "data")), "data")
+    found |= leaves(dict(_node(result, "augment")), "augment")
     return {
         key.removeprefix("data."): value
         for key, value in found.items()
@@ -104,6 +105,11 @@ def scored_data(result: Result) -> str | None:
     """The fingerprint of the scored images."""
     info = result.data_info
     return info.fingerprint.get(info.split) if info else None
+
+
+def _bands(result: Result) -> Any:
+    bands = result.protocol.bands if result.protocol else None
+    return bands and {"channels": bands.channels, "value_range": bands.value_range}
 
 
 def _of_data(name: str) -> Callable[[Result], Any]:
@@ -134,7 +140,7 @@ RULES = (
          lambda result: {key: _node(result, "data").get(key) for key in ("folds", "fold")}
          if _node(result, "data").get("folds") else None,
          ("data.folds", "data.fold"), foreign=True),
-    Rule("label protocol", MUST_BE_EQUAL, "the classes do not mean the same",
+    Rule("label protocol", MUST_BE_EQUAL, "the classes have different meanings",
          _of_data("protocol"), foreign=True),
     Rule("comparable with published numbers", MUST_BE_EQUAL, "the data or labels differ",
          _of_data("comparable"), foreign=True),
@@ -143,7 +149,7 @@ RULES = (
     Rule("classes", MUST_BE_EQUAL, "the classes differ",
          lambda result: result.classes and list(result.classes.names), foreign=True),
     Rule("resolution of the scores", MUST_BE_EQUAL,
-         "scores at different resolutions are different measures",
+         "scores at different resolutions are not comparable",
          _of_protocol("resolution"), foreign=True),
     Rule("policy for absent classes", MUST_BE_EQUAL,
          "the mIoU of the same predictions would differ",
@@ -153,73 +159,78 @@ RULES = (
          _of_protocol("void_prediction"), foreign=True),
     # What may explain a difference in score
     Rule("training data", INVALIDATES,
-         "one model saw other images in training, or was selected on others", _trained_on),
-    Rule("pretraining", INVALIDATES, "pretrained weights alone are worth many points",
+         "the models were trained or selected on different images", _trained_on),
+    Rule("pretraining", INVALIDATES, "pretraining alone can add many points",
          _pretraining, ("weights", "model.encoder_weights")),
+    Rule("bands of the images", INVALIDATES, "one model sees more image bands",
+         _bands, ("data.channels", "data.value_range")),
+    Rule("inflated first convolution", WEAKENS,
+         "its pretrained weights were made for three channels", _of_protocol("inflated")),
     Rule("kind", WEAKENS,
-         "predictions from elsewhere: how that model was trained and chosen is unknown",
+         "predictions of another program: how that model was trained and selected is unknown",
          lambda result: result.kind, foreign=True),
     Rule("model input size", WEAKENS, "one model sees finer detail",
          _of_protocol("resize"), ("data.resize",)),
     Rule("inference", WEAKENS, "sliding windows and TTA add points without a better model",
          _of_protocol("inference"), ("inference",)),
-    Rule("augmentation", WEAKENS, "the training images differ", _augmentation, ("data",)),
+    Rule("augmentation", WEAKENS, "the training images differ", _augmentation, ("data", "augment")),
     Rule("loss", WEAKENS, "the loss may explain the difference", _of_config("loss"), ("loss",)),
-    Rule("optimizer", WEAKENS, "the optimizer may explain it",
+    Rule("optimizer", WEAKENS, "the optimizer may explain the difference",
          _of_config("optimizer"), ("optimizer",)),
-    Rule("scheduler", WEAKENS, "the schedule may explain it",
+    Rule("scheduler", WEAKENS, "the schedule may explain the difference",
          _of_config("scheduler"), ("scheduler",)),
     Rule("gradient clipping", WEAKENS, "the optimization differs",
          lambda result: _node(result, "trainer").get("gradient_clip_val"),
          ("trainer.gradient_clip_val",)),
-    Rule("callbacks", WEAKENS, "a callback may act on the training",
+    Rule("callbacks", WEAKENS, "a callback may affect training",
          lambda result: result.config.get("callbacks") or None, ("callbacks",)),
-    Rule("epochs", WEAKENS, "longer training is worth points",
+    Rule("epochs", WEAKENS, "longer training usually scores higher",
          _of_budget("epochs"), ("trainer.max_epochs",)),
-    Rule("steps", WEAKENS, "more optimizer steps are worth points",
+    Rule("steps", WEAKENS, "more optimizer steps usually score higher",
          _of_budget("steps"), ("trainer.max_steps",)),
-    Rule("images seen", WEAKENS, "more images are worth points",
+    Rule("images seen", WEAKENS, "more images usually score higher",
          _of_budget("images_seen"), ("trainer.limit_train_batches",)),
     Rule("effective batch size", WEAKENS, "the optimization differs",
          _of_budget("effective_batch_size"),
          ("data.batch_size", "trainer.accumulate_grad_batches", "trainer.devices",
           "trainer.num_nodes")),
-    Rule("batch normalization", WEAKENS, "its statistics are those of smaller batches for one",
+    Rule("batch normalization", WEAKENS, "for one model, its statistics cover smaller batches",
          _normalizes_over_all, ("trainer.sync_batchnorm",)),
-    Rule("EMA", WEAKENS, "averaged weights are worth points", _of_budget("ema"), ("ema",)),
-    Rule("early stopping", WEAKENS, "the length of training is chosen on val for one of them",
+    Rule("EMA", WEAKENS, "averaged weights usually score higher", _of_budget("ema"), ("ema",)),
+    Rule("early stopping", WEAKENS, "for one model, the training length is chosen on val",
          _of_config("early_stopping"), ("early_stopping",)),
-    Rule("selection", WEAKENS, "choosing the best epoch on val is worth points",
+    Rule("selection", WEAKENS, "selecting the best epoch on val usually scores higher",
          _of_protocol("selection"), ("selection",)),
-    Rule("tuning trials", WEAKENS, "more tuning of one model is worth points",
+    Rule("tuning trials", WEAKENS, "the model with more tuning has an advantage",
          _of_budget("tuning_trials"), ("tuning_trials",), resumable=True),
     Rule("commit", WEAKENS, "the code changed between the runs", lambda result: result.commit),
     # Worth knowing
     Rule("precision", NOTE, "rounding differs", _of_budget("precision"), ("precision",)),
-    Rule("computation", NOTE, "the same sums in another order: values differ by rounding",
+    Rule("computation", NOTE, "operations run in a different order, so values differ by rounding",
          lambda result: {key: result.config.get(key)
                          for key in ("deterministic", "channels_last", "compile")},
          ("deterministic", "channels_last", "compile")),
     Rule("frames on device", NOTE,
-         "the same windows are cut by other code: image values differ by rounding",
+         "crops are made by different code, so image values differ by rounding",
          lambda result: bool(_node(result, "data").get("frames_on_device")),
          ("data.frames_on_device",)),
-    Rule("validation", NOTE, "val is scored at other epochs or on fewer images",
+    Rule("validation", NOTE, "val is scored at different epochs or on fewer images",
          lambda result: {key: _node(result, "trainer").get(key)
                          for key in ("check_val_every_n_epoch", "limit_val_batches")},
          ("trainer.check_val_every_n_epoch", "trainer.limit_val_batches")),
     Rule("params", NOTE, "a larger model may simply have more capacity",
          lambda result: result.params),
-    Rule("hardware", NOTE, "times and memory of different machines are not ranked together",
+    Rule("hardware", NOTE, "time and memory are not compared across machines",
          lambda result: result.hardware),
-    Rule("versions", NOTE, "libraries differ", lambda result: result.versions, foreign=True),
+    Rule("versions", NOTE, "library versions differ", lambda result: result.versions, foreign=True),
     # Changes no number; the keys of the first rule must still stay the same within one run
     Rule("how it is run", NO_CHANGE,
          keys=("trainer",)),
     Rule("loading", NO_CHANGE, resumable=True,
          keys=("data.root", "data.eval_batch_size", "data.num_workers", "data.workers",
                "data.cache", "data.cache_dir",
-               "data.cache_limit_gb", "data.pin_memory", "data.preview", "data.about")),
+               "data.cache_limit_gb", "data.pin_memory", "data.preview", "data.about",
+               "data.show")),
     Rule("what is shown and where it goes", NO_CHANGE, resumable=True,
          keys=("resume", "overwrite", "logger", "samples", "samples_every", "log_every",
                "checkpoint_every", "run_dir",

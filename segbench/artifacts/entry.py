@@ -9,12 +9,15 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from segbench.artifacts.plain import check_plain, is_number
+from segbench.artifacts.typed import read_as
 from segbench.config.fields import LARGEST_SEED
+from segbench.data.bands import RGB8, Bands
 from segbench.data.classes import ClassSet
-from segbench.errors import ConfigError
+from segbench.errors import ConfigError, ResultError
 
 CHECKPOINT_FORMAT = 1
-LARGEST_SIDE = 1 << 15  # maximum image side in pixels that a model was trained on
+# Maximum side and area in pixels of the images that a model was trained on.
+LARGEST_SIDE, LARGEST_AREA = 1 << 15, 1 << 26
 
 
 class _Field(NamedTuple):
@@ -46,15 +49,16 @@ def _is_size(value: Any) -> bool:
         isinstance(value, list | tuple)
         and len(value) == 2
         and all(_is_count(side) and 0 < side <= LARGEST_SIDE for side in value)
+        and value[0] * value[1] <= LARGEST_AREA
     )
 
 
-def _is_rgb(value: Any) -> bool:
-    return isinstance(value, list | tuple) and len(value) == 3 and all(map(is_number, value))
+def _is_numbers(value: Any) -> bool:
+    return isinstance(value, list | tuple) and bool(value) and all(map(is_number, value))
 
 
-def _is_positive_rgb(value: Any) -> bool:
-    return _is_rgb(value) and min(value) > 0
+def _is_positive(value: Any) -> bool:
+    return _is_numbers(value) and min(value) > 0
 
 
 def _is_score(value: Any) -> bool:
@@ -77,28 +81,35 @@ def _is_hardware(value: Any) -> bool:
 
 _MAPPING = _Field(_is_mapping, "a mapping")
 _MAYBE_MAPPING = _Field(_is_mapping, "a mapping", optional=True)
-_COUNT = _Field(lambda v: v is None or _is_count(v), "a number of 0 or more", optional=True)
-_TEXT = _Field(_is_text, "a text", optional=True)
+_COUNT = _Field(lambda v: v is None or _is_count(v), "a number, at least 0", optional=True)
+_TEXT = _Field(_is_text, "a string", optional=True)
 _SCORES = _Field(_is_scores, "scores with an IoU for each class", optional=True)
 
 FIELDS: dict[str, _Field] = {
     "config": _MAPPING,
     "config.model": _MAPPING,
     "config.data": _MAPPING,
-    "config.data.mean": _Field(_is_rgb, "three numbers", optional=True),
-    "config.data.std": _Field(_is_positive_rgb, "three positive numbers", optional=True),
+    "config.data.mean": _Field(
+        lambda v: v == "auto" or _is_numbers(v), "a number for each channel", optional=True
+    ),
+    "config.data.std": _Field(
+        lambda v: v == "auto" or _is_positive(v),
+        "a positive number for each channel",
+        optional=True,
+    ),
+    "config.data.slice_axis": _Field(lambda v: v in (0, 1, 2), "0, 1 or 2", optional=True),
     "config.inference": _MAPPING,
-    "config.name": _Field(_is_text, "a text"),
+    "config.name": _Field(_is_text, "a string"),
     "config.study": _TEXT,
     "config.seed": _Field(
-        lambda v: _is_count(v) and v <= LARGEST_SEED, f"a number of 0 to {LARGEST_SEED}"
+        lambda v: _is_count(v) and v <= LARGEST_SEED, f"a number from 0 to {LARGEST_SEED}"
     ),
     "config.trainer": _MAYBE_MAPPING,
     "classes": _MAPPING,
-    "classes.names": _Field(_is_texts, "a list of texts"),
+    "classes.names": _Field(_is_texts, "a list of strings"),
     "classes.colors": _Field(lambda v: isinstance(v, list | tuple), "a list of [R, G, B]"),
-    "mean": _Field(_is_rgb, "three numbers"),
-    "std": _Field(_is_positive_rgb, "three positive numbers"),
+    "mean": _Field(_is_numbers, "a number for each channel"),
+    "std": _Field(_is_positive, "a positive number for each channel"),
     "protocol": _MAPPING,
     "protocol.resize": _Field(_is_size, "null or [H, W]", optional=True),
     "protocol.precision": _TEXT,
@@ -120,7 +131,7 @@ FIELDS: dict[str, _Field] = {
     "trained.epoch": _COUNT,
     "trained.selected_epoch": _COUNT,
     "trained.command": _TEXT,
-    "trained.commit": _Field(lambda v: v is None or _is_text(v), "a text", optional=True),
+    "trained.commit": _Field(lambda v: v is None or _is_text(v), "a string", optional=True),
 }
 IN_ONNX = ("mean", "std")  # keys that an ONNX entry does not have: the graph normalizes
 
@@ -137,11 +148,11 @@ def check_entry(entry: Any, where: str, left_out: tuple[str, ...] = ()) -> dict[
         ConfigError: it is of another version, altered or damaged; lists all problems.
     """
     if not isinstance(entry, dict):
-        raise ConfigError(f"{where}: was not written by segbench (its entry is no mapping)")
+        raise ConfigError(f"{where}: was not written by segbench (its entry is not a mapping)")
     if entry.get("format") != CHECKPOINT_FORMAT:
         raise ConfigError(
-            f"{where}: has format {str(entry.get('format'))[:80]}, this version of segbench reads "
-            f"format {CHECKPOINT_FORMAT}"
+            f"{where}: has format {str(entry.get('format'))[:80]}, but this version of segbench "
+            f"reads format {CHECKPOINT_FORMAT}"
         )
     check_plain(entry, f"{where}: its entry")
     problems = [
@@ -154,12 +165,31 @@ def check_entry(entry: Any, where: str, left_out: tuple[str, ...] = ()) -> dict[
             ClassSet.from_dict(entry["classes"])
         except (TypeError, ValueError, OverflowError) as error:
             problems.append(f"classes: {error}")
+        problems += _channel_problems(entry, left_out)
     if problems:
         raise ConfigError(
-            f"{where}: what it says of itself is not what segbench writes, so the file was altered "
-            f"or damaged: {'; '.join(problems)}"
+            f"{where}: its metadata is not what segbench writes, so the file was altered or "
+            f"damaged: {'; '.join(problems)}"
         )
     return entry
+
+
+def stored_bands(entry: Mapping[str, Any]) -> Bands:
+    """What the model of an entry sees of an image; RGB of 8 bits where it does not say."""
+    stored = entry["protocol"].get("bands")
+    return RGB8 if stored is None else read_as(Bands, stored)
+
+
+def _channel_problems(entry: Mapping[str, Any], left_out: tuple[str, ...]) -> list[str]:
+    try:
+        count = stored_bands(entry).count
+    except ResultError as error:
+        return [f"protocol.bands.{error}"]
+    return [
+        f"{key}: expected a number for each of {count} channel(s), found {len(entry[key])}"
+        for key in ("mean", "std")
+        if key not in left_out and len(entry[key]) != count
+    ]
 
 
 def _problem(entry: Mapping[str, Any], path: str, field: _Field) -> str:

@@ -13,7 +13,7 @@ from segbench.artifacts.typed import read_as
 from segbench.metrics.scores import percent
 from segbench.system.escaping import markdown, markdown_code, one_line
 
-UNKNOWN_TERMS = "The terms of the data set may restrict the use of what was learned from it."
+UNKNOWN_TERMS = "The terms of the data set may restrict the use of weights trained on it."
 WEAK = 0.3  # classes with a lower IoU are listed under limitations
 
 
@@ -35,22 +35,23 @@ def card(
     rows = {
         "file": f"{markdown_code(file.name)}, {size / 2**20:.1f} MiB, "
         f"{16 if half else 32}-bit weights; read without running code (`weights_only=True`)",
-        "network": _network(config["model"], trained.get("params")),
+        "model": _network(config["model"], trained.get("params")),
         "classes": f"{len(classes)}: {markdown(', '.join(classes))}",
-        "learned from": _data(meta),
-        "command": markdown_code(trained["command"]) if "command" in trained else "not known",
+        "training data": _data(meta),
+        "command": markdown_code(trained["command"]) if "command" in trained else "unknown",
         "commit": _commit(trained),
-        "seed": markdown(str(trained.get("seed", config.get("seed", "not known")))),
+        "seed": markdown(str(trained.get("seed", config.get("seed", "unknown")))),
         "budget": _budget(meta),
         "hardware": markdown(str(read_as(Hardware, trained.get("hardware") or {}))),
-        "as the original": f"{100 * parity['mean']:.3f} % of the pixels of {parity['images']} "
-        f"images ({100 * parity['agreement']:.3f} % in the worst) get the same class",
+        "agreement with the original": f"{100 * parity['mean']:.3f} % of the pixels of "
+        f"{parity['images']} images ({100 * parity['agreement']:.3f} % in the worst) get the same "
+        "class",
     }
     table = "\n".join(f"| {key} | {value} |" for key, value in rows.items())
     name = one_line(shlex.quote(f"ckpt={file.name}"))
     return f"""# {markdown(file.stem)}
 
-Written by `python -m segbench.export format=ckpt`, as was the file.
+Written by `python -m segbench.export format=ckpt`, together with the file.
 
 ```bash
 python -m segbench.predict {name} source=PHOTO
@@ -67,9 +68,10 @@ python -m segbench.evaluate {name} root=DATA_FOLDER
 ## Limits
 
 - {_limits(meta)}
-- Pictures of another camera, place, season or weather are outside of what it has seen; nothing here
-  measures how it does on them.
-- One seed of one network: no statement about the architecture. For that see `segbench.compare`.
+- Images from other cameras, places, seasons or weather differ from its training data; nothing here
+  measures how well it does on them.
+- The scores are those of one seed, and say little about the architecture. For that, see
+  `segbench.compare`.
 
 ## Terms
 
@@ -85,7 +87,7 @@ def terms(data: Mapping[str, Any]) -> str:
     about = data.get("about") or {}
     if "license" in about:
         license_of_data = " ".join(str(about["license"]).split())
-        return f"{UNKNOWN_TERMS} Those of {about.get('title', 'the data set')}: {license_of_data}"
+        return f"{UNKNOWN_TERMS} License of {about.get('title', 'the data set')}: {license_of_data}"
     return getattr(build.locate(target), "terms", UNKNOWN_TERMS)
 
 
@@ -100,7 +102,7 @@ def _data(meta: Mapping[str, Any]) -> str:
     images = info.get("num_images", {}).get("train")
     text = str(info.get("protocol", meta["protocol"].get("labels", meta["config"]["data"])))
     text += f", {images} training images" if images else ""
-    text += f", seen at {resize[0]}x{resize[1]} (height x width)" if resize else ""
+    text += f", resized to {resize[0]}x{resize[1]} (height x width)" if resize else ""
     start = meta["config"].get("weights") or meta["config"]["model"].get("encoder_weights")
     return markdown(f"{text}, starting from {start or 'random'} weights")
 
@@ -108,7 +110,7 @@ def _data(meta: Mapping[str, Any]) -> str:
 def _commit(trained: Mapping[str, Any]) -> str:
     commit = trained.get("commit")
     if not commit:
-        return "not known"
+        return "unknown"
     return markdown_code(commit) + (" with local changes" if trained.get("dirty") else "")
 
 
@@ -123,15 +125,15 @@ def _budget(meta: Mapping[str, Any]) -> str:
     parts += [f"averaged weights (EMA {budget.ema})"] if budget.ema else []
     selection, chosen = meta["protocol"].get("selection"), meta["trained"].get("selected_epoch")
     if _is_another_epoch(meta):
-        parts.append(f"weights of epoch {meta['trained']['epoch']} (selection={selection} chose")
-        parts[-1] += f" those of epoch {chosen}, which are not these)"
+        parts.append(f"weights of epoch {meta['trained']['epoch']} (not those of")
+        parts[-1] += f" epoch {chosen}, which selection={selection} chose)"
     elif chosen:
         parts.append(f"weights of epoch {chosen} (selection={selection})")
     elif epoch := meta["trained"].get("epoch"):
         parts.append(f"weights of epoch {epoch}")
     if timings.train_seconds:
         parts.append(f"{timings.train_seconds / 60:.1f} minutes of training")
-    return markdown(", ".join(parts)) or "not known"
+    return markdown(", ".join(parts)) or "unknown"
 
 
 def _is_another_epoch(meta: Mapping[str, Any]) -> bool:
@@ -145,7 +147,7 @@ def _scores(meta: Mapping[str, Any]) -> str:
     found = {split: meta["scores"].get(split) for split in ("val", "test")}
     known = {split: scores for split, scores in found.items() if scores}
     if not known:
-        return f"None are known of these weights.\n{_tested_elsewhere(meta)}"
+        return f"The scores of these weights are unknown.\n{_tested_elsewhere(meta)}"
     names = meta["classes"]["names"]
     rows = ["| percent | " + " | ".join(known) + " |", "|---" * (1 + len(known)) + "|"]
     for key in ("mIoU", "mDice", "pixel_acc", "mean_acc"):
@@ -153,7 +155,7 @@ def _scores(meta: Mapping[str, Any]) -> str:
     for name in names:
         cells = (percent(s["IoU"].get(name)) for s in known.values())
         rows.append(f"| IoU {markdown(name)} | " + " | ".join(cells) + " |")
-    text = "Of the weights in 32 bits, at the original resolution of the masks; mIoU leaves out"
+    text = "Computed with 32-bit weights at the original resolution of the masks; mIoU excludes"
     text += " classes in neither masks nor predictions.\n\n" + "\n".join(rows) + "\n"
     if not meta["trained"].get("data_info", {}).get("comparable", True):
         text += "\nNot comparable with published scores: "
@@ -167,16 +169,18 @@ def _tested_elsewhere(meta: Mapping[str, Any]) -> str:
     if not _is_another_epoch(meta):
         return ""
     chosen = meta["trained"]["selected_epoch"]
-    return f"\nScores that the run reports belong to another epoch ({chosen}).\n"
+    return f"\nThe scores that the run reports belong to a different epoch ({chosen}).\n"
 
 
 def _limits(meta: Mapping[str, Any]) -> str:
     resize = meta["protocol"].get("resize")
     scores = meta["scores"].get("test") or meta["scores"].get("val")
-    height = f"It sees a picture {resize[0]} pixels high" if resize else "It sees a picture as is"
+    height = f"a height of {resize[0]} pixels" if resize else "their original size"
+    height = f"It sees images at {height}"
     if not scores:
-        return f"{height}; how well it tells the classes apart is not known."
+        return f"{height}; how well it separates the classes is unknown."
     weak = [name for name, value in scores["IoU"].items() if value is not None and value < WEAK]
     if not weak:
         return f"{height}."
-    return f"{height}, and hardly finds (IoU below {100 * WEAK:.0f}): {markdown(', '.join(weak))}."
+    listed = markdown(", ".join(weak))
+    return f"{height}. Classes it hardly detects (IoU below {100 * WEAK:.0f}): {listed}."

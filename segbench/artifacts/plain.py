@@ -31,11 +31,11 @@ def check_plain(value: Any, path: str, nested: Nested | None = None, depth: int 
         raise ConfigError(f"{path[:300]}: nested too deeply")
     if isinstance(value, str):
         if has_control(value, "\n\t"):
-            raise ConfigError(f"{path}: has control characters: {value[:80]!r}")
+            raise ConfigError(f"{path}: contains control characters: {value[:80]!r}")
     elif isinstance(value, Mapping):
         for key, item in value.items():
             if not isinstance(key, str | int) or len(str(key)) > LONGEST_KEY or has_control(key):
-                raise ConfigError(f"{path}: has a key that is no name: {str(key)[:80]!r}")
+                raise ConfigError(f"{path}: contains a key that is not a name: {str(key)[:80]!r}")
             if key == "_target_" and nested is not None:
                 nested(path, item)
             check_plain(item, f"{path}.{key}", nested, depth + 1)

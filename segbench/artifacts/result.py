@@ -14,6 +14,7 @@ from pydantic import Strict, StringConstraints
 from segbench.artifacts.scores import Amount, Count, Flag, Fraction, Scores, Split, Text
 from segbench.artifacts.typed import plain, read_as
 from segbench.config import Config
+from segbench.data.bands import Bands
 from segbench.data.classes import ClassSet
 from segbench.errors import ResultError
 
@@ -48,14 +49,15 @@ class Protocol:
     """How the scores were measured.
 
     Args:
-        resolution: resolution at which pixels are counted; `original` is that of the masks.
-        resize: size of the images that the model sees; None = their own size.
-        inference: config node of the predictor; None for predictions made elsewhere.
+        resolution: at which pixels are counted; `original` is that of the masks.
+        resize: size at which the model sees images; None = their own.
+        bands: which bands of the images it sees, of which range; None = unknown.
+        inflated: channels of a first convolution whose pretrained weights were for three.
+        inference: config node of the predictor; None for predictions from elsewhere.
         absent_classes: policy for classes in neither mask nor pred, see `metrics.scores`.
         void_prediction: how void predicted on a labeled pixel counts; `miss` = a miss of its class.
         selection: which weights were tested, `best` by val/mIoU or `last`; None if unknown.
-        num_classes: number of classes without the ignored one.
-        labels: as `DataInfo.protocol`.
+        num_classes, labels: without the ignored one; as `DataInfo.protocol`.
         precision: precision of the forward pass, Lightning's name.
         source: the checkpoint or folder that was scored; None for a training.
         format: format of the label maps in that folder.
@@ -65,6 +67,8 @@ class Protocol:
 
     resolution: Text = "original"
     resize: tuple[Count, Count] | None = None
+    bands: Bands | None = None
+    inflated: Count | None = None
     inference: Config | None = None
     absent_classes: Literal["exclude", "zero", "one"] = "exclude"
     void_prediction: Text = "miss"
@@ -229,16 +233,12 @@ class Result:
 
     @staticmethod
     def from_dict(content: object) -> Result:
-        """Reads the output of `to_dict`, of this version or an earlier one.
-
-        Raises:
-            ResultError: not a record, or a value has the wrong type or range; names the field.
-        """
+        """The record that `to_dict` gave; ResultError names what is wrong with any other."""
         version = content.get("schema_version") if isinstance(content, dict) else None
         if type(version) is not int:
             raise ResultError("has no schema_version")
         if version > SCHEMA_VERSION:
             raise ResultError(
-                f"has schema {version}, this segbench reads up to {SCHEMA_VERSION}; update segbench"
+                f"has schema {version}, but segbench reads up to {SCHEMA_VERSION}; update segbench"
             )
         return read_as(Result, content)

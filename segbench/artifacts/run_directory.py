@@ -3,7 +3,7 @@
     runs/STUDY/NAME/seedN/
         config.yaml        the resolved config
         result.json        status, config, data fingerprint, protocol, budget, versions, scores
-        confusion.npz      of the test images: what was counted, see `artifacts.counts`
+        confusion.npz      of the test images: what was counted, see `artifacts.pixel_counts`
         metrics.csv        the curves: one row per epoch
         checkpoints/       last.ckpt, best.ckpt
         samples/           image sheets: image, mask, pred, error
@@ -102,8 +102,8 @@ class RunDirectory:
 
     def _damaged_config(self, what: str) -> str:
         return (
-            f"{self.config_file} {what}, so nothing says whether this is the same run. Remove that "
-            "file to continue the run under the config of this command, or retrain with "
+            f"{self.config_file} {what}, so it is unknown whether this is the same run. Remove "
+            "that file to continue the run with the config of this command, or retrain with "
             "overwrite=true"
         )
 
@@ -130,18 +130,18 @@ class RunDirectory:
         boundary: np.ndarray | None = None,
         extras: Mapping[str, np.ndarray] | None = None,
     ) -> None:
-        """Replaces confusion.npz in one step; see `artifacts.counts` for what it contains.
+        """Replaces confusion.npz in one step; see `artifacts.pixel_counts` for what it contains.
 
         Args:
             names: N image names.
             groups: N group names.
             matrices: int64 `[N, C, C + 1]`.
             boundary: int64 `[N, 2, C]`, intersection and union of the boundary bands, if counted.
-            extras: what else was counted, see `artifacts.counts`.
+            extras: what else was counted, see `artifacts.pixel_counts`.
         """
         import numpy as np
 
-        from segbench.artifacts.counts import pack
+        from segbench.artifacts.pixel_counts import pack
 
         counts: dict[str, Any] = pack(matrices, boundary, extras)
         with replacing(self.confusion_file) as file:
@@ -149,9 +149,9 @@ class RunDirectory:
 
     def read_confusion(self) -> tuple[list[str], list[str], np.ndarray]:
         """Names, groups and matrices as `write_confusion` got them."""
-        from segbench.artifacts.counts import read_counts
+        from segbench.artifacts.pixel_counts import read_pixel_counts
 
-        counts = read_counts(self.confusion_file)
+        counts = read_pixel_counts(self.confusion_file)
         return counts.names, counts.groups, counts.matrices()
 
     @contextlib.contextmanager
@@ -163,8 +163,9 @@ class RunDirectory:
                 return
             for folder in (self.path, self.checkpoints, self.samples):
                 clear_drafts(folder)
-            self._reserve.write_bytes(os.urandom(_RESERVED_BYTES))  # zeros may use no disk space
             try:
+                # Zeros may use no disk space.
+                self._reserve.write_bytes(os.urandom(_RESERVED_BYTES))
                 yield True
             finally:
                 self._reserve.unlink(missing_ok=True)
@@ -179,14 +180,14 @@ class RunDirectory:
         found = {file.name for file in self.path.iterdir()} - kept - {self.log_file.name}
         if found and not self._is_run():
             raise ConfigError(
-                f"overwrite=true: {self.path} holds files but no run of segbench, so nothing was "
-                "removed; choose another run_dir, or empty it yourself"
+                f"overwrite=true: {self.path} contains files but no segbench run, so nothing was "
+                "removed; set a different run_dir, or empty it yourself"
             )
         others = [f.parent for f in self.path.rglob("result.json") if f.parent != self.path]
         if others:
             raise ConfigError(
-                f"overwrite=true: {self.path} holds other runs ({min(others)}), so nothing was "
-                "removed; choose another run_dir"
+                f"overwrite=true: {self.path} contains other runs ({min(others)}), so nothing "
+                "was removed; set a different run_dir"
             )
         for file in sorted(self.path.rglob("*"), reverse=True):
             if file.name not in kept:

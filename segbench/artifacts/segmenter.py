@@ -21,8 +21,9 @@ from torch import Tensor, nn
 
 from segbench.artifacts.build import instantiate
 from segbench.artifacts.checkpoint import load_checkpoint
-from segbench.artifacts.entry import IN_ONNX, check_entry
+from segbench.artifacts.entry import IN_ONNX, check_entry, stored_bands
 from segbench.artifacts.trust import admit, construct
+from segbench.config import did_you_mean
 from segbench.data.classes import ClassSet
 from segbench.data.dataset import Source
 from segbench.data.frames import resize_image
@@ -31,6 +32,7 @@ from segbench.inference import onnx
 from segbench.inference.photos import read_photo
 from segbench.inference.predictor import Predictor
 
+Size = tuple[int, int]
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 WHOLE_LIMIT = 1 << 22  # largest image, in pixels, that the model gets in one piece
 LARGE_WINDOW, LARGE_STRIDE = (1024, 1024), (768, 768)
@@ -86,6 +88,7 @@ class Segmenter:
         self.allow_targets = tuple(allow_targets)
         model, self.meta = load_network(self.ckpt, allow_targets)
         self.device = resolve_device(device)
+        self.bands = stored_bands(self.meta)
         self.num_params = self.meta.get("params") or sum(p.numel() for p in model.parameters())
         stored = self.meta["config"]["inference"]
         node = dict(inference or admit("inference", stored, f"ckpt={self.ckpt}", allow_targets))
@@ -97,6 +100,7 @@ class Segmenter:
             "classes": ClassSet.from_dict(self.meta["classes"]),
             "mean": self.meta["mean"],
             "std": self.meta["std"],
+            "value_range": self.meta.get("limits", self.bands.limits),
         }
         self.predictor: Predictor = (
             instantiate("inference", node, **self._given)
@@ -113,18 +117,15 @@ class Segmenter:
         """Predicts one image.
 
         Args:
-            image: a file, or uint8 `[H, W, 3]` RGB.
+            image: a file, or uint8 `[H, W, 3]` RGB; of a checkpoint for other bands as it says.
             with_probs: also return the probabilities (C floats per pixel).
 
         Raises:
             DataError: the file cannot be read, or is too large for probabilities (TTA needs them).
             NonFiniteLogitsError: the logits contain NaN or infinity.
         """
-        pixels = image if isinstance(image, np.ndarray) else read_photo(Path(image))
-        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8:
-            raise ValueError(
-                f"the image must be uint8 [H, W, 3] RGB, not {pixels.dtype} {list(pixels.shape)}"
-            )
+        pixels = image if isinstance(image, np.ndarray) else read_photo(Path(image), self.bands)
+        self._check_pixels(pixels)
         size = (pixels.shape[0], pixels.shape[1])
         if size[0] * size[1] * self.classes.num_classes > PROBS_LIMIT:
             self._check_labels_only(size, with_probs)
@@ -133,7 +134,7 @@ class Segmenter:
         batch = torch.from_numpy(np.ascontiguousarray(resized)).permute(2, 0, 1)[None]
         batch = batch.to(self.device)
         in_windows = seen[0] * seen[1] > WHOLE_LIMIT and self.inference.get("mode") != "slide"
-        predictor = self._windowed() if in_windows else self.predictor
+        predictor = self._windowed(LARGE_WINDOW, LARGE_STRIDE) if in_windows else self.predictor
         probs, names = None, None if isinstance(image, np.ndarray) else [str(image)]
         with self.autocast():
             if with_probs:
@@ -142,6 +143,16 @@ class Segmenter:
             else:
                 labels = predictor.labels(batch, size, names)
         return Prediction(_array(labels[0]), probs, self.classes, in_windows)
+
+    def _check_pixels(self, pixels: np.ndarray) -> None:
+        kinds = (np.uint16, np.float32) if self.bands.keeps_values else (np.uint8,)
+        count = self.bands.count
+        if pixels.ndim != 3 or pixels.shape[2] != count or pixels.dtype not in kinds:
+            names = " or ".join(kind.__name__ for kind in kinds)
+            raise ValueError(
+                f"the image must be {names} [H, W, {count}]{' RGB' * self.bands.is_rgb}, not "
+                f"{pixels.dtype} {list(pixels.shape)}"
+            )
 
     def data_node(self, root: str | None = None) -> dict[str, Any]:
         """The config of the data set that the checkpoint names: only what to read.
@@ -165,8 +176,8 @@ class Segmenter:
             return
         remedy = "predict labels only" if with_probs else "predict without TTA (scales, flip)"
         raise DataError(
-            f"a picture of {size[1]}x{size[0]} pixels is too large for the probabilities of "
-            f"{self.classes.num_classes} classes; {remedy}, or cut it into parts"
+            f"an image of {size[1]}x{size[0]} pixels is too large for the probabilities of "
+            f"{self.classes.num_classes} classes; {remedy}, or cut it into tiles"
         )
 
     def autocast(self) -> AbstractContextManager[Any]:
@@ -186,8 +197,44 @@ class Segmenter:
         scale = min(self._resize[0] / size[0], largest)
         return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 
-    def _windowed(self) -> Predictor:
-        node = {"mode": "slide", "crop_size": LARGE_WINDOW, "stride": LARGE_STRIDE}
+    @property
+    def slice_axis(self) -> int:
+        """Along which axis volumes are cut into images, see `data.volumes`."""
+        return int(self.meta["config"]["data"].get("slice_axis", 2))
+
+    def class_ids(self, names: Sequence[str] | None) -> list[int] | None:
+        """The ids of classes by name; None for None. ConfigError names those that do not exist."""
+        known = self.classes.names
+        if names is None:
+            return None
+        if unknown := [name for name in names if name not in known]:
+            hints = [f"there is no class '{name}'{did_you_mean(name, known)}" for name in unknown]
+            raise ConfigError("classes: " + "; ".join(hints))
+        return [known.index(name) for name in names]
+
+    def windows_for(self, size: tuple[int, int]) -> tuple[Predictor, Size, Size]:
+        """A predictor in windows for a raster of this `(H, W)`; window and stride.
+
+        Raises:
+            DataError: the checkpoint sees resized images, or averages several passes.
+        """
+        if self.seen_size(size) != size:
+            raise DataError(
+                "a georeferenced raster is predicted at its own size, but the checkpoint expects "
+                "resized images; set resize=null"
+            )
+        if self.predictor.averages:
+            raise DataError("a georeferenced raster is predicted without TTA (scales, flip)")
+        window, stride = size, size
+        if self.inference.get("mode") == "slide":
+            (h, w), (y, x) = self.inference["crop_size"], self.inference["stride"]
+            window, stride = (int(h), int(w)), (int(y), int(x))
+        elif size[0] * size[1] > WHOLE_LIMIT:
+            window, stride = LARGE_WINDOW, LARGE_STRIDE
+        return self._windowed(window, stride), window, stride
+
+    def _windowed(self, window: Size, stride: Size) -> Predictor:
+        node = {"mode": "slide", "crop_size": window, "stride": stride}
         return instantiate("inference", {**self.inference, **node}, **self._given)
 
 
@@ -206,7 +253,8 @@ def load_network(path: Path, allow_targets: Sequence[str] = ()) -> tuple[nn.Modu
     except ValueError as error:
         raise ConfigError(f"ckpt={path}: {error}") from None
     meta = check_entry(network.meta, f"ckpt={path}", left_out=IN_ONNX)
-    return network, {**meta, "mean": onnx.NO_MEAN, "std": onnx.NO_STD}
+    raw = onnx.no_normalization(stored_bands(meta).count)
+    return network, {**meta, **raw, "limits": (0.0, 255.0)}
 
 
 def default_checkpoint() -> Path:
@@ -218,7 +266,7 @@ def default_checkpoint() -> Path:
     found = sorted(ASSETS.glob("*.ckpt"))
     if not found:
         raise ConfigError(
-            "ckpt: is not set, and this copy of segbench comes without a checkpoint; give one as "
+            "ckpt: is not set, and this copy of segbench comes without a checkpoint; set "
             "ckpt=PATH (runs/STUDY/NAME/seedN/checkpoints/best.ckpt)"
         )
     return found[0]
@@ -231,7 +279,9 @@ def resolve_device(name: str) -> torch.device:
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise ConfigError(f"device: '{name}' is no device ({str(error).splitlines()[0]})") from None
+        raise ConfigError(
+            f"device: '{name}' is not a device ({str(error).splitlines()[0]})"
+        ) from None
     if device.type == "cuda" and (device.index or 0) >= (found := torch.cuda.device_count()):
         gpus = f"{found} GPU(s), counted from 0" if found else "no GPU; use device=cpu"
         raise ConfigError(f"device: '{name}', but torch finds {gpus}")

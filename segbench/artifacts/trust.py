@@ -76,8 +76,8 @@ def admit(part: str, node: Any, where: str, allow: Sequence[str] = ()) -> dict[s
             return
         if not isinstance(nested, str) or not (trusts or part == "loss"):
             raise ConfigError(
-                f"{at}: names {str(nested)[:200]!r}, where a file may only give plain values; it "
-                "was not run"
+                f"{at}: names {str(nested)[:200]!r}, but a file may only contain plain values "
+                "here; it was not run"
             )
         _check_target(part, nested, where, allow)
 
@@ -119,7 +119,7 @@ def construct(part: str, node: Mapping[str, Any], where: str, **injected: Any) -
     expected = {"model": nn.Module, "inference": Predictor}[part]
     if not isinstance(built, expected):
         raise ConfigError(
-            f"{where}: config.{part}: {node['_target_']} builds a {type(built).__name__} and no "
+            f"{where}: config.{part}: {node['_target_']} builds a {type(built).__name__}, not a "
             f"{expected.__name__}"
         )
     return built
@@ -129,7 +129,7 @@ def _checked_source(source: Any, node: Mapping[str, Any], where: str) -> Any:
     methods = ("records", "read", "fingerprint_key")
     if missing := [name for name in methods if not callable(getattr(source, name, None))]:
         raise ConfigError(
-            f"{where}: config.data: {node['_target_']} builds no data source (it has no "
+            f"{where}: config.data: {node['_target_']} does not build a data source (it lacks "
             f"{', '.join(missing)})"
         )
     return source
@@ -156,8 +156,8 @@ def _check_target(part: str, target: str, where: str, allow: Sequence[str]) -> N
     if module and _DOTTED.fullmatch(target) and module.partition(".")[0] not in _NEVER_ADDED:
         remedy = f". If you know this code and trust it, add allow_targets=[{module}]"
     raise ConfigError(
-        f"{where}: names code that is not of conf/{part}, {target[:200]!r}, as its {part}; it was "
-        f"not run{remedy}"
+        f"{where}: names code that is not in conf/{part}, {target[:200]!r}, as its {part}; it "
+        f"was not run{remedy}"
     )
 
 
@@ -185,15 +185,19 @@ def _check_words(node: Mapping[str, Any], path: str) -> None:
     """Raises ConfigError for text that Hydra would interpret: interpolations, its own keys."""
     for key, value in node.items():
         if str(key)[:1] == "_" and key != "_target_":
-            raise ConfigError(f"{path}: the key '{key}' may not come from a file")
+            raise ConfigError(f"{path}: the key '{key}' is not allowed in a file")
         if "${" in repr(value):
-            raise ConfigError(f"{path}.{key}: has an interpolation, which is not resolved here")
+            raise ConfigError(
+                f"{path}.{key}: contains an interpolation, which is not resolved here"
+            )
 
 
 def _check_model_class(target: str, where: str) -> None:
     factory = locate(target)
     if inspect.isclass(factory) and not issubclass(factory, nn.Module):
-        raise ConfigError(f"{where}: config.model: {target} is no torch.nn.Module; it was not run")
+        raise ConfigError(
+            f"{where}: config.model: {target} is not a torch.nn.Module; it was not run"
+        )
 
 
 def _without_downloads(node: dict[str, Any], target: str) -> dict[str, Any]:

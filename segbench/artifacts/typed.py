@@ -49,7 +49,7 @@ def plain(value: Any) -> Any:
 
 def known(part: T | None) -> T:
     """Returns a part of a result that must not be None at this point."""
-    assert part is not None, "this part of the result is not known yet"
+    assert part is not None, "this part of the result is not available yet"
     return part
 
 

@@ -59,7 +59,7 @@ def audit(
     found += _equal_tuning(runs) + _seeds(runs) + _selected_on_test(runs) + _dirty(runs)
     if macs and len(set(macs.values())) > 1:
         values = {label: f"{value / 1e9:.2f} G" for label, value in macs.items()}
-        found.append(AuditEntry("MACs", NOTE, "one model computes more", values))
+        found.append(AuditEntry("MACs", NOTE, "one model needs more compute", values))
     return sorted(found, key=lambda entry: GRADES.index(entry.grade))
 
 
@@ -128,7 +128,7 @@ def _equal_tuning(runs: Mapping[str, Sequence[Run]]) -> list[AuditEntry]:
     if len(spent) != 1 or spent == {0}:
         return []
     words = {label: str(*spent) for label in trials}
-    return [AuditEntry("tuning trials", NOTE, "as many were spent on each model", words)]
+    return [AuditEntry("tuning trials", NOTE, "the same number was spent on each model", words)]
 
 
 def _seeds(runs: Mapping[str, Sequence[Run]]) -> list[AuditEntry]:
@@ -139,7 +139,7 @@ def _seeds(runs: Mapping[str, Sequence[Run]]) -> list[AuditEntry]:
     words = {label: ", ".join(map(str, values)) for label, values in seeds.items()}
     if unequal:
         return [AuditEntry("seeds", WEAKENS, "the models have different numbers of runs", words)]
-    return [AuditEntry("seeds", NOTE, "the runs carry different seeds", words)]
+    return [AuditEntry("seeds", NOTE, "the runs have different seeds", words)]
 
 
 def _selected_on_test(runs: Mapping[str, Sequence[Run]]) -> list[AuditEntry]:
@@ -167,5 +167,5 @@ def _dirty(runs: Mapping[str, Sequence[Run]]) -> list[AuditEntry]:
     }
     if not changed:
         return []
-    why = "the code had uncommitted changes: the commit does not repeat these runs"
+    why = "the code had uncommitted changes, so the commit does not reproduce these runs"
     return [AuditEntry("dirty state", WEAKENS, why, changed)]

@@ -153,7 +153,8 @@ def headline(drawn: Resampled, found: Sequence[Pair], baseline: str | None) -> P
     labels = [entrant.name for entrant in drawn.entrants]
     if baseline is not None and baseline not in labels:
         raise DataError(
-            f"baseline={baseline} has no finished run in this study; it has {', '.join(labels)}"
+            f"baseline={baseline} has no finished run in this study; models with finished runs: "
+            f"{', '.join(labels)}"
         )
     fitting = (pair for pair in found if baseline in (None, labels[pair.a], labels[pair.b]))
     return next(fitting, None)

@@ -60,15 +60,15 @@ def _see(runs: Sequence[Run], checkpoints: Sequence[Path], names: Sequence[str])
     from segbench.artifacts.segmenter import Segmenter
 
     found: dict[str, Seen] = {}
-    with progress("Predicting the images that decide", len(runs) * len(names)) as show:
+    with progress("Predicting the decisive images", len(runs) * len(names)) as show:
         for number, (run, file) in enumerate(zip(runs, checkpoints, strict=True)):
             segmenter = Segmenter(file)
-            if not found:
-                source = segmenter.source(None)
-                records = {r.name: r for r in source.records(run.data.split)}
-                found = {n: Seen(*source.read(records[n])) for n in names if n in records}
-            for done, (name, seen) in enumerate(found.items(), 1):
-                pred = segmenter.predict(seen.image, with_probs=False).labels
+            source = segmenter.source(None)  # models may see other bands of the same images
+            records = {r.name: r for r in source.records(run.data.split)}
+            for done, name in enumerate((n for n in names if n in records), 1):
+                image, mask = source.read(records[name])
+                seen = found.setdefault(name, Seen(segmenter.bands.displayed(image), mask))
+                pred = segmenter.predict(image, with_probs=False).labels
                 if _is_as_tested(pred, seen.mask, run, name):
                     seen.preds[run.label] = pred
                 show(number * len(names) + done)

@@ -60,7 +60,7 @@ def count(counts: np.ndarray, metric: str = "mIoU") -> np.ndarray:
     """The counts whose ratio is a score.
 
     Args:
-        counts: int `[..., 3, C]`; hits, labeled and predicted pixels, see `artifacts.counts`.
+        counts: int `[..., 3, C]`; hits, labeled and predicted pixels, see `artifacts.pixel_counts`.
         metric: `mIoU` or `mDice`.
 
     Returns:

@@ -42,7 +42,7 @@ def markdown_report(comparison: Mapping[str, Any]) -> str:
     parts += [markdown(tables.method(comparison)), "## Provenance"]
     parts += ["\n".join(f"- {origin.sentence()}" for origin in origins(comparison))]
     prints = ", ".join(f"{split} {value}" for split, value in comparison["fingerprint"].items())
-    parts += [f"Fingerprint of the data: {markdown(prints)}."]
+    parts += [f"Data fingerprint: {markdown(prints)}."]
     return "\n\n".join(parts) + "\n"
 
 
@@ -102,7 +102,7 @@ def latex_tables(comparison: Mapping[str, Any]) -> str:
     parts += [latex_table(board, caption, f"{study}-leaderboard", bold_model)]
     if comparison["pairs"]:
         narrow = _columns(tables.pairs(comparison), {"effect (SDs)"})
-        caption = f"Pairwise differences of {metric}; p values corrected by Holm."
+        caption = f"Pairwise differences of {metric}; p values with Holm correction."
         parts += [latex_table(narrow, caption, f"{study}-pairs")]
     if comparison["margin"]:
         found = comparison["margin"]
@@ -119,7 +119,7 @@ def latex_tables(comparison: Mapping[str, Any]) -> str:
     for shown in _shown_metrics(comparison):
         table = tables.classes(comparison, shown)
         table = _columns(table, set(table.heads) - models)
-        caption = f"{HEADLINES[shown]} by class (%), mean over seeds."
+        caption = f"{HEADLINES[shown]} per class (%), mean over seeds."
         name = f"{study}-classes" + ("" if shown == metric else f"-{HEADLINES[shown].lower()}")
         bold = _bold_class(comparison, table) if shown == metric else None
         parts += [latex_table(table, caption, name, bold)]

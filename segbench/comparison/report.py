@@ -120,17 +120,17 @@ def _captions(comparison: Mapping[str, Any], pair: Mapping[str, Any] | None) -> 
     shares = "each row in percent of the true pixels of its class"
     return {
         "leaderboard": f"Each model's {score}",
-        "cost": f"{score} and cost: intervals as bars on both axes; dotted, the models that none "
-        "beats at a lower cost; hollow, the models that are dominated beyond doubt",
-        "classes": "Class by class, in points: blue where a model is better, orange where it is "
-        "worse; * = significant after correction over the classes"
+        "cost": f"{score} and cost: bars are intervals, the dotted line is the Pareto front, "
+        "hollow markers are dominated models",
+        "classes": "Difference per class, in points: blue where a model is better, orange where "
+        "it is worse; * = significant after correction over the classes"
         + (f" (the first {most} models)" if len(comparison["leaderboard"]) > most + 1 else ""),
         "curves": "Learning curves: mean over seeds"
         + (", band from the lowest to the highest seed" if few_models else ""),
-        "confusion": f"Where the pixels go: {a} minus {b}, in points of the true pixels of each "
-        "class; on the diagonal blue is better",
-        "confusion_first": f"{a}: {shares}, runs averaged",
-        "confusion_second": f"{b}: {shares}, runs averaged",
+        "confusion": f"Confusion of {a} minus that of {b}, in points of the true pixels of each "
+        "class; on the diagonal, blue is better",
+        "confusion_first": f"{a}: {shares}, mean over runs",
+        "confusion_second": f"{b}: {shares}, mean over runs",
     }
 
 

@@ -33,7 +33,7 @@ MIN_GROUPS = 10
 MIN_BLOCKS = 8
 LENGTHEN = 3
 LARGEST_CORRECTION = 2.0
-UNGROUPED = "Each image is a group of its own; if these are frames of videos, set data.group_regex."
+UNGROUPED = "Every image is its own group; if these are video frames, set data.group_regex."
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def plan(
     position = np.empty_like(order)
     position[order] = np.arange(len(order))
     if unit in ("image", "group"):
-        note = f"Single images are resampled ({len(order)} images, taken as independent).{hint}"
+        note = f"Single images are resampled ({len(order)} images, assumed independent).{hint}"
         return Plan("image", 1, position, ((0, len(order), 1),), note)
     sizes = np.bincount(member)
     memory = memory_length(series[:, order], sizes)
@@ -135,7 +135,7 @@ def plan(
     missed = min(memory / length, 1 - 1 / LARGEST_CORRECTION)
     strata = _strata(sizes, length)
     blocks = sum(_draws(size, block) + 1 for _, size, block in strata)
-    how = "as asked" if block_length else "chosen from the autocorrelation of the images"
+    how = "as configured" if block_length else "chosen from the autocorrelation of the images"
     within = "" if ungrouped else f" within {len(names)} group{'s' * (len(names) != 1)}"
     images = f"{length} neighboring images" if length > 1 else "1 image"
     note = f"Blocks of {images} are resampled{within} ({blocks} blocks, {how}).{hint}"

@@ -2,28 +2,17 @@
 
 from __future__ import annotations
 
-import math
 import os
-import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
-from segbench.artifacts.counts import ImageCounts, read_counts
+from segbench.artifacts.counts import read_counts
+from segbench.artifacts.pixel_counts import ImageCounts
 from segbench.artifacts.result import DataInfo, Protocol, Result
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.artifacts.scores import Scores
 from segbench.data.classes import ClassSet
 from segbench.errors import ResultError
-from segbench.metrics.scores import class_iou, mean_over_classes
-
-# Errors of NumPy for a damaged .npz file; NotImplementedError for an unknown compression.
-BROKEN_ARCHIVE = (
-    OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error,
-    NotImplementedError, OverflowError, MemoryError, SyntaxError, RuntimeError,
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -82,49 +71,25 @@ def read_run(folder: Path) -> Run | LeftOut:
         result = directory.read_result()
     except ResultError as error:
         reason = str(error).removeprefix(f"{folder}{os.sep}")
-        return LeftOut(folder, f"{reason}; run it again", broken=True)
+        return LeftOut(folder, f"{reason}; rerun it", broken=True)
     if result is None:
         return LeftOut(folder, "no result.json: the run never started", broken=False)
     if result.status != "finished":
         reason = f"the run is {result.status}" + (f" ({result.reason})" if result.reason else "")
         return LeftOut(folder, reason, broken=False)
     data, protocol, classes = result.data_info, result.protocol, result.classes
-    scores = result.scores.get(data.split) if data else None
-    if data is None or protocol is None or classes is None or scores is None:
+    stated = result.scores.get(data.split) if data else None
+    if data is None or protocol is None or classes is None or stated is None:
         return LeftOut(folder, "the run was not tested (test=false)", broken=False)
     try:
-        images = read_counts(directory.confusion_file)
-        _check_classes(images, classes)
-        _check_score(images.total, scores, protocol.absent_classes, data.split)
-    except FileNotFoundError:
-        return LeftOut(folder, "there is no confusion.npz; run it again", broken=True)
-    except BROKEN_ARCHIVE as error:
-        return LeftOut(folder, f"confusion.npz is corrupt ({error}); run it again", broken=True)
+        images = read_counts(directory, result)
+    except ResultError as error:
+        return LeftOut(folder, f"{error}; rerun it", broken=True)
     if not images.total.any():
         reason = (
-            f"the {data.split} split has no labels, so there is nothing to compare; add masks, or "
-            "score another split in a study of its own "
-            "(segbench.evaluate ckpt=FILE split=val study=NAME)"
+            f"the {data.split} split has no labels, so there is nothing to compare; add masks, "
+            "or score another split in a separate study (segbench.evaluate ckpt=FILE split=val "
+            "study=NAME)"
         )
         return LeftOut(folder, reason, broken=False)
-    return Run(folder, result.name, result, data, protocol, classes, scores, images)
-
-
-def _check_classes(images: ImageCounts, classes: ClassSet) -> None:
-    if len(images.total) != classes.num_classes:
-        raise ValueError(f"counts of {len(images.total)} classes, expected {classes.num_classes}")
-
-
-def _check_score(total: np.ndarray, scores: Scores, absent: str, split: str) -> None:
-    """Raises ValueError unless the counts give the score in result.json."""
-    found = float(mean_over_classes(class_iou(total), absent))
-    if not _agree(scores.mIoU, found):
-        stated = f"result.json says {scores.mIoU} on {split}"
-        raise ValueError(f"it gives mIoU {found:.6f}, but {stated}")
-
-
-def _agree(stated: float | None, found: float) -> bool:
-    """Whether two scores are equal; None and NaN both mean that there is no score."""
-    if stated is None or math.isnan(stated) or math.isnan(found):
-        return (stated is None or math.isnan(stated)) and math.isnan(found)
-    return abs(stated - found) <= 1e-6
+    return Run(folder, result.name, result, data, protocol, classes, stated, images)

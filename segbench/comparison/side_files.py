@@ -46,7 +46,7 @@ def read_costs(study: Study) -> tuple[list[dict[str, Any]], list[LeftOut]]:
                 elif found:
                     entries.append(found)
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
-            reason = f"no costs can be read from it ({_why(error)}); measure again or remove it"
+            reason = f"contains no readable costs ({_why(error)}); measure again or remove it"
             left_out.append(LeftOut(file, reason, broken=True))
     known = {entry["model"] for entry in entries}
     counted = [
@@ -66,19 +66,19 @@ def positive(value: Any) -> float | int | None:
 def _cost(entry: Any, labels: Mapping[str, str], study: Study) -> dict[str, Any] | str:
     """The entry with the label of its model; {} if no run of the study has it; or the problem."""
     if not isinstance(entry, dict) or not isinstance(entry.get("model"), str):
-        return "names no model"
+        return "does not name a model"
     label = labels.get(entry["model"], entry["model"])
     if label not in study.runs:
         return {}
     for key in MEASURES:
         if entry.get(key) is not None and positive(entry[key]) is None:
-            return f"{key} of {entry['model']} is no positive number: {str(entry[key])[:40]}"
+            return f"{key} of {entry['model']} is not a positive number: {str(entry[key])[:40]}"
     spread = entry.get("latency_spread")
     if spread is not None and spread != 0 and positive(spread) is None:
         return f"latency_spread of {entry['model']} is no share: {str(spread)[:40]}"
     device = entry.get("device")
     if device is not None and not isinstance(device, str):
-        return f"device of {entry['model']} is no text"
+        return f"device of {entry['model']} is not text"
     return {**{key: entry[key] for key in SHOWN if key in entry}, "model": label}
 
 
@@ -104,7 +104,7 @@ def read_curves(
                 tables.append(_epochs(run, keys))
             except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
                 file = run.path / "metrics.csv"
-                reason = f"no learning curve can be read from it ({_why(error)})"
+                reason = f"contains no readable learning curve ({_why(error)})"
                 left_out.append(LeftOut(file, reason, broken=True))
         found = {key: curve for key in keys if (curve := _curve([t[key] for t in tables]))}
         if found:

@@ -61,7 +61,7 @@ def read_study(path: Path, only: Iterable[str] = ()) -> Study:
         DataError: the directory or a finished run is missing, or runs must not share a table.
     """
     if not path.is_dir():
-        raise DataError(f"{path}: there is no such study directory; give study=NAME of a study run")
+        raise DataError(f"{path}: there is no such study; set study=NAME to a folder in runs")
     wanted = set(only)
     folders = [
         folder
@@ -93,9 +93,12 @@ def _without_duplicates(runs: list[Run], left_out: list[LeftOut]) -> list[Run]:
             if run.label != other.label:
                 continue
             if run.seed == other.seed:
-                reason = f"seed {run.seed} of {run.label} is already there in {other.path}"
+                reason = f"seed {run.seed} of {run.label} also exists in {other.path}"
             elif _same_counts(run, other):
-                reason = f"its predictions are those of {other.path}: one run counted twice"
+                reason = (
+                    f"its predictions are identical to those of {other.path}: one run would count "
+                    "twice"
+                )
             else:
                 continue
             left_out.append(LeftOut(run.path, reason, broken=True))
@@ -131,9 +134,9 @@ def _refuse_mixed_tables(path: Path, runs: list[Run]) -> None:
         problems.append(f"the images or their groups: {'; '.join(parts)}")
     if problems:
         raise DataError(
-            f"{path}: these runs do not belong in one table, they differ in\n  - "
+            f"{path}: these runs are not comparable: they differ in\n  - "
             + "\n  - ".join(problems)
-            + "\nCompare those that belong together with only=[NAME,...]."
+            + "\nSet only=[NAME,...] to compare those that match."
         )
 
 

@@ -89,22 +89,23 @@ def leaderboard(comparison: Mapping[str, Any]) -> Table:
     metric = comparison["metric"]
     other = OTHER.get(metric, "mIoU")
     columns = [
-        Column("model", "the model, by the name of its runs", _model,
+        Column("model", "name of the model", _model,
                {"model": lambda row: row["label"], "kind": lambda row: row["kind"]}, is_text=True),
         Column(f"{metric} (%)", METRICS[metric] + "; mean over seeds",
                lambda row: percent(row["value"]), {metric: lambda row: row["value"]}),
-        _interval(level(comparison), "where the mean score would be, were the runs repeated with "
+        _interval(level(comparison), "range of the mean score if the runs were repeated with "
                   "other seeds and on other images of the same kind", signed=False),
         Column("SD over seeds", "standard deviation of the score over the seeds",
                lambda row: percent(row["sd"], 2), {"sd": lambda row: row["sd"]}),
         Column("seeds", "number of runs", lambda row: str(len(row["seeds"])),
                {"seeds": lambda row: len(row["seeds"])}),
-        Column("P(rank 1)", "how often the model is first when seeds and images are redrawn",
+        Column("P(rank 1)", "probability that the model ranks first when seeds and images are "
+               "resampled",
                lambda row: percent(row["places"][0], 0) + "%",
                {"p_rank_1": lambda row: row["places"][0]}),
         Column(f"{other} (%)", METRICS[other] + "; mean over seeds",
                lambda row: percent(row[other]), {other: lambda row: row[other]}, is_optional=True),
-        Column("pixel_acc (%)", "share of the labeled pixels that are right",
+        Column("pixel_acc (%)", "share of the labeled pixels that are correct",
                lambda row: percent(row["pixel_acc"]), {"pixel_acc": lambda row: row["pixel_acc"]}),
         Column("params", "number of parameters (K thousands, M millions)",
                lambda row: amount(row["params"]), {"params": lambda row: row["params"]},
@@ -132,23 +133,24 @@ def first_pairs(comparison: Mapping[str, Any]) -> list[Row]:
 def pairs(comparison: Mapping[str, Any], rows: list[Row] | None = None) -> Table:
     """One row per pair of models: all of them, or those of `rows`."""
     columns = [
-        Column("models", "the first minus the second", lambda row: f"{row['a']} − {row['b']}",
+        Column("models", "the first model minus the second", lambda row: f"{row['a']} − {row['b']}",
                {"a": lambda row: row["a"], "b": lambda row: row["b"]}, is_text=True),
-        Column("verdict", "better or worse only where the corrected p value is below "
+        Column("verdict", "better or worse only if the corrected p value is below "
                f"{1 - comparison['confidence']:.2g}", lambda row: row["verdict"],
                {"verdict": lambda row: row["verdict"]}, is_text=True),
         Column("difference (points)", f"difference of the mean {comparison['metric']}",
                lambda row: points(row["value"]), {"difference": lambda row: row["value"]}),
-        _interval(level(comparison), "where the difference would be, were the runs repeated with "
-                  "other seeds and on other images; a dash where the seeds say nothing",
+        _interval(level(comparison), "range of the difference if the runs were repeated with "
+                  "other seeds and on other images; a dash if the seeds allow no estimate",
                   signed=True),
-        Column("p (Holm)", "how likely so large a difference is between equal models, corrected "
-               "by Holm for the number of pairs", lambda row: p_value(row["p_holm"], bare=True),
+        Column("p (Holm)", "probability of such a large difference between equal models, "
+               "Holm-corrected for the number of pairs",
+               lambda row: p_value(row["p_holm"], bare=True),
                {"p": lambda row: row["p"], "p_holm": lambda row: row["p_holm"]}),
         Column("effect (SDs)", "the difference in standard deviations over seeds (Cohen's d)",
                lambda row: points(row["effect"], factor=1), {"effect": lambda row: row["effect"]}),
-        Column("P(improvement)", "how likely a new run of the first model beats a new run of the "
-               "second", lambda row: percent(row["improvement"][0], 0) + "%",
+        Column("P(improvement)", "probability that a new run of the first model beats a new run "
+               "of the second", lambda row: percent(row["improvement"][0], 0) + "%",
                {"p_improvement": lambda row: row["improvement"][0],
                 "p_improvement_low": lambda row: row["improvement"][1],
                 "p_improvement_high": lambda row: row["improvement"][2]}),
@@ -195,12 +197,12 @@ def _class_difference(pair: Mapping[str, Any]) -> list[Column]:
     return [
         Column(f"{pair['a']} − {pair['b']}", "difference in points",
                lambda i: points(found[i]["value"]), {"difference": lambda i: found[i]["value"]}),
-        Column("corrected interval", "corrected for the number of classes; a dash where the seeds "
-               "say nothing", lambda i: bounds(found[i]["interval"], signed=True),
+        Column("corrected interval", "corrected for the number of classes; a dash if the seeds "
+               "allow no estimate", lambda i: bounds(found[i]["interval"], signed=True),
                {"low": lambda i: found[i]["interval"][0],
                 "high": lambda i: found[i]["interval"][1]}),
-        Column("p (Holm)", "how likely so large a difference is between equal models, corrected "
-               "by Holm for the number of classes",
+        Column("p (Holm)", "probability of such a large difference between equal models, "
+               "Holm-corrected for the number of classes",
                lambda i: p_value(found[i]["p_holm"], bare=True),
                {"p_holm": lambda i: found[i]["p_holm"]}),
     ]  # fmt: skip
@@ -244,7 +246,7 @@ def method(comparison: Mapping[str, Any]) -> str:
         f"group{'s' * (groups != 1)}; label protocol {comparison['label_protocol']}; absent "
         f"classes: {comparison['absent_classes']}. {comparison['metric']} from summed confusion "
         f"matrices. {comparison['resampling']} {comparison['replicates']:,} replicates, the same "
-        "for all models; intervals from seed variance plus image variance with Student's t, within "
-        "what is possible; p values corrected by Holm over all pairs; class intervals corrected "
-        "over the classes."
+        "for all models; intervals from seed variance plus image variance with Student's t, "
+        "clipped to possible values; p values Holm-corrected over all pairs; class intervals "
+        "corrected over the classes."
     )

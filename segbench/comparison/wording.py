@@ -52,7 +52,7 @@ def verdict(comparison: Mapping[str, Any], instead: str = "", more: str = "") ->
         finding["field"] for finding in comparison["audit"] if finding["grade"] == "invalidates"
     ]
     if broken:
-        sentence += f" But the comparison does not hold: the runs differ in {join(broken)}."
+        sentence += f" But the comparison is invalid: the runs differ in {join(broken)}."
     return sentence, evidence
 
 
@@ -77,7 +77,7 @@ def _pair_sentences(pair: Mapping[str, Any], comparison: Mapping[str, Any]) -> t
     if pair["verdict"] == ONE_SEED:
         single = join([label for label in (a, b) if seeds[label] < 2])
         return (
-            f"No verdict: one seed of {single} proves nothing. {a} scored {size} more than {b}.",
+            f"No verdict: one seed of {single} is not enough. {a} scored {size} more than {b}.",
             f"{evidence} The interval does not include the variance over seeds.",
         )
     return (
@@ -96,8 +96,8 @@ def needed(pair: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
     """A sentence on what would be needed to show the observed difference."""
     if not pair["has_power"]:
         return (
-            "With fewer than four seeds of each model, how many seeds or images would show such a "
-            "difference cannot be estimated."
+            "With fewer than four seeds of each model, the number of seeds or images needed to "
+            "show such a difference cannot be estimated."
         )
     most = int(MOST_IMAGES_FACTOR * comparison["num_images"])
     seeds, images = pair["seeds_needed"], pair["images_needed"]
@@ -106,8 +106,8 @@ def needed(pair: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
         f"about {images:,} images" if images else f"more than {most:,} images",
     )
     return (
-        f"To show a difference of this size would take {ways[0]} of each on these images, or "
-        f"{ways[1]} with these seeds."
+        f"Showing a difference of this size would take {ways[0]} of each model on these images, "
+        f"or {ways[1]} with these seeds."
     )
 
 

@@ -7,21 +7,20 @@ from pathlib import Path
 from typing import Any
 
 from segbench.errors import ConfigError
+from segbench.system.shipped import shipped
 from segbench.system.storage import FULL
 
 Config = dict[str, Any]  # a resolved config or a node of one; keys are checked when composed
 
-_PACKAGE = Path(__file__).resolve().parents[1]
-
 
 def config_dir() -> Path:
     """The directory of `train.yaml` and the config groups, in a checkout or in a wheel."""
-    return _shipped("conf")
+    return shipped("conf")
 
 
 def studies_dir() -> Path:
     """The directory of the study files, in a checkout or in a wheel."""
-    return _shipped("experiments")
+    return shipped("experiments")
 
 
 def make_folder(key: str, folder: str | Path) -> Path:
@@ -37,7 +36,7 @@ def make_folder(key: str, folder: str | Path) -> Path:
     except OSError as error:
         if error.errno in FULL:
             raise
-        raise ConfigError(f"{key}={folder}: cannot be made ({error.strerror})") from None
+        raise ConfigError(f"{key}={folder}: cannot be created ({error.strerror})") from None
     if not os.access(folder, os.W_OK):
         raise ConfigError(f"{key}={folder}: cannot be written to")
     return folder
@@ -50,8 +49,3 @@ def did_you_mean(word: str, options: Iterable[str]) -> str:
     if close:
         return f"; did you mean '{close[0]}'?"
     return f"; known: {', '.join(options)}" if options else ""
-
-
-def _shipped(name: str) -> Path:
-    inside_wheel = _PACKAGE / name
-    return inside_wheel if inside_wheel.is_dir() else _PACKAGE.parent / name

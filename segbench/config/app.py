@@ -80,7 +80,7 @@ def _run(module: str, config: DictConfig, task: Task) -> int:
             make_folder("run_dir", config.hydra.run.dir)
         outcome = task(own)
     except KeyboardInterrupt:
-        say(f"{module}: interrupted; the same command continues", stderr=True)
+        say(f"{module}: interrupted; run the same command again to continue", stderr=True)
         return INTERRUPTED
     except Exception as error:
         write_outcome(Outcome("failed", reason=first_line(output_error(error) or error)))

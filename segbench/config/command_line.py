@@ -57,7 +57,7 @@ def as_typed(
             continue
         if "${" in value and not _is_quoted(value):
             problems[key_of(argument)] = (
-                f"{key}={value}: ${{...}} is resolved in YAML files only; give the value itself"
+                f"{key}={value}: ${{...}} is resolved only in YAML files; write the value itself"
             )
             continue
         if not sweeps:

@@ -174,7 +174,9 @@ def _expand_home(config: DictConfig) -> None:
         if isinstance(value, str) and value.startswith("~"):
             expanded = os.path.expanduser(value)
             if expanded.startswith("~"):
-                raise ConfigError(f"{key}={value}: there is no such home directory; give the path")
+                raise ConfigError(
+                    f"{key}={value}: there is no such home directory; use the full path"
+                )
             OmegaConf.update(config, key, expanded)
 
 

@@ -50,7 +50,7 @@ def removed(config: Mapping[str, Any], schema: type | None) -> list[str]:
     names = [entry.name for entry in fields(schema)] if is_dataclass(schema) else []
     there = list(config)  # includes keys without a value yet, which `in` omits
     return [
-        f"{name}: was removed (~{name}), but it is needed; set it to a value instead"
+        f"{name}: was removed (~{name}), but it is required; set it to a value instead"
         for name in names
         if name not in there
     ]

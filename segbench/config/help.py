@@ -29,8 +29,8 @@ def groups_of(verb: str) -> list[str]:
 
 _FOOTER = """
 == Also ==
-  --cfg job                         print every key with its value and stop
-  --config-dir FOLDER               options of yours: FOLDER/GROUP/NAME.yaml, as in ./conf, which is
-                                    searched anyway
-Text is taken as typed (study=2024_05_01, 'source=photo (1).jpg'); null is no value.
+  --cfg job                         print every key with its value and exit
+  --config-dir FOLDER               search FOLDER/GROUP/NAME.yaml for your own options, in addition
+                                    to ./conf
+Text is taken literally (study=2024_05_01, 'source=photo (1).jpg'); null means no value.
 """

@@ -33,7 +33,7 @@ def explain(config: DictConfig, override: str, error: Exception) -> str:
         return unknown_option(bare, value, list(error.options))
     if "Ambiguous value" in str(error):
         return (
-            f"{override}: several values are a sweep, which needs -m; a text that contains a comma "
+            f"{override}: several values form a sweep, which needs -m; text that contains a comma "
             f"needs quotes: '{key}=\"A,B\"'"
         )
     if is_group(bare) and value == "null":
@@ -57,10 +57,10 @@ def unknown_option(group: str, name: str, options: Sequence[str]) -> str:
     """For an option without a file in its group: the closest name, and where to add your own."""
     text = f"{group}: there is no {group} '{name}'{did_you_mean(name, options)}"
     if extra := _EXTRAS.get(f"{group} {name}"):
-        return f'{text}; it comes with pip install "segbench[{extra}]"'
+        return f'{text}; to add it, pip install "segbench[{extra}]"'
     if group.startswith("hydra/"):
         return text
-    own = f"put yours in ./conf/{group}/{name}.yaml"
+    own = f"put your own in ./conf/{group}/{name}.yaml"
     return f"{text} Or {own}" if text.endswith("?") else f"{text}; {own}"
 
 
@@ -86,17 +86,17 @@ def not_set(key: str) -> str:
     """For a key without a value."""
     if options := options_of(key) if is_group(key) else []:
         return (
-            f"{key}: is not set; give it on the command line as {key}=OPTION, one of "
+            f"{key}: is not set; set it on the command line as {key}=OPTION, one of "
             + ", ".join(options)
         )
-    return f"{key}: is not set; give it on the command line as {key}=VALUE"
+    return f"{key}: is not set; set it on the command line as {key}=VALUE"
 
 
 def hidden_options(config_name: str, choices: DictConfig) -> list[str]:
     """One message for each chosen user file that a shipped file of the same name hides."""
     chosen = [config_name, *(f"{group!s}/{option}" for group, option in choices.items())]
     return [
-        f"{name}: segbench ships one of this name, so {file} is not read; rename it"
+        f"{name}: segbench ships a file of this name, so {file} is not read; rename it"
         for name in chosen
         if (file := hidden(name))
     ]

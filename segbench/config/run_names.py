@@ -99,8 +99,8 @@ def _legal(value: str) -> str:
 def _shared(place: str, one: Mapping[str, str], other: Mapping[str, str]) -> str:
     first, second = (" ".join(f"{k}={v}" for k, v in job.items()) for job in (one, other))
     if first == second:
-        return f"{first}: is twice in the sweep; leave one out"
+        return f"{first}: occurs twice in the sweep; remove one"
     return (
-        f"run_dir: {first} and {second} would both write to {place}; leave run_dir out of the "
-        "command, or put ${name} into it"
+        f"run_dir: {first} and {second} would both write to {place}; remove run_dir from the "
+        "command, or include ${name} in it"
     )

@@ -39,6 +39,8 @@ class TrainConfig:
     logger: Any = MISSING
     # Lightning callbacks by name, each with a `_target_`
     callbacks: Any = None
+    # albumentations transforms by name, each with a `_target_`
+    augment: Any = None
     inference: Any = MISSING
 
     # Training

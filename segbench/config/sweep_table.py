@@ -39,9 +39,12 @@ def print_jobs(
     if interrupted:
         done = sum(record["status"] in _DONE for record in records)
         of_all = f" of {total}" if total else ""
-        say(f"interrupted with {done}{of_all} jobs done; the same command continues")
+        say(f"interrupted with {done}{of_all} jobs done; run the same command again to continue")
     elif failed:
-        say(f"{failed} of {len(records)} jobs failed; the same command trains only what is left")
+        say(
+            f"{failed} of {len(records)} jobs failed; run the same command again to train only "
+            "what is left"
+        )
     return int(failed > 0)
 
 

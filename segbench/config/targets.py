@@ -18,14 +18,14 @@ from segbench.errors import UnknownTargetError
 HYDRA_KEYS = {"_target_", "_partial_", "_recursive_", "_convert_", "_args_"}
 # Arguments that the builder itself passes to the targets of a section; a config may not set them.
 INJECTED = {
-    "model": {"num_classes"},
+    "model": {"num_classes", "in_channels"},
     "loss": {"ignore_index"},
     "optimizer": {"model", "params"},
     "scheduler": {"optimizer", "total_steps"},
     "trainer": {"callbacks", "logger", "precision", "deterministic", "default_root_dir"},
     "logger": {"save_dir"},
-    "inference": {"model", "classes", "mean", "std"},
-    "data": {"source", "seed"},
+    "inference": {"model", "classes", "mean", "std", "value_range"},
+    "data": {"source", "seed", "augment"},
 }
 # In addition to the arguments of its source, a data config contains those of the loaders.
 PIPELINE = "segbench.data.datamodule.SegmentationData"
@@ -80,18 +80,18 @@ def check_node(
             continue
         if key in injected:
             problems.append(
-                f"{path}.{key}: must not be set here, it comes from the data set; remove it"
+                f"{path}.{key}: must not be set here: it comes from the data set; remove it"
             )
         elif key not in known and not signature.is_open:
             hint = did_you_mean(str(key), known - injected)
-            problems.append(f"{path}.{key}: {target} takes no argument '{key}'{hint}")
+            problems.append(f"{path}.{key}: {target} has no argument '{key}'{hint}")
         elif key in known and (annotation := signature.parameters[str(key)].annotation):
             is_target = isinstance(value, Mapping) and "_target_" in value
             if not is_target and value != "???" and not matches(value, annotation):
                 problems.append(f"{path}.{key}: expected {in_yaml(annotation)}, got {value!r}")
     for key, parameter in signature.parameters.items():
         if parameter.required and key not in node and key not in injected | handed:
-            problems.append(f"{path}.{key}: {target} needs this argument, and it is not set")
+            problems.append(f"{path}.{key}: {target} requires this argument, but it is not set")
     return problems
 
 

@@ -30,10 +30,11 @@ def tuning_problems(config: DictConfig, overrides: list[str]) -> list[str]:
     direction = str(config.hydra.sweeper.get("direction", "maximize")).rpartition(".")[2]
     if direction != "maximize":
         problems.append(
-            f"hydra.sweeper.direction: is {direction}, but trials return val/mIoU; say maximize"
+            f"hydra.sweeper.direction: is {direction}, but trials return val/mIoU; set it to "
+            "maximize"
         )
     if len(_swept("seed", config, overrides)) > 1:
-        problems.append("seed: a tuning would choose the luckiest; give one seed")
+        problems.append("seed: tuning over seeds would select the luckiest one; set a single seed")
     return problems
 
 

@@ -116,7 +116,7 @@ def _endless(values: dict[str, Any]) -> list[str]:
     ]
     epochs, steps = limits["max_epochs"], limits["max_steps"]
     if epochs == -1 and steps in (None, -1) and trainer.get("max_time") is None:
-        problems.append("trainer.max_epochs: -1 is no limit, so give an end by trainer.max_steps")
+        problems.append("trainer.max_epochs: -1 means no limit, so set trainer.max_steps too")
     return problems
 
 
@@ -145,8 +145,8 @@ def _check_report(options: Any) -> list[str]:
 def _not_portable(values: dict[str, Any]) -> list[str]:
     """One sentence for each name that is not a legal folder name on every system."""
     return [
-        f"{key}: '{values[key]}' cannot name a folder on every system; leave out <>:\"\\|?*, dots "
-        "and spaces at the end, and devices of Windows such as CON"
+        f"{key}: '{values[key]}' is not a valid folder name on every system; avoid <>:\"\\|?*, "
+        "trailing dots and spaces, and Windows device names such as CON"
         for key in ("study", "name")
         if values.get(key) not in (None, "", "???")
         and not all(map(is_portable, str(values[key]).split("/")))
@@ -157,11 +157,13 @@ def _without_target(values: dict[str, Any]) -> list[str]:
     """One sentence for each component without a `_target_`."""
     loggers = values.get("logger") or {}
     if not isinstance(loggers, dict):
-        return [f"logger: must be options of the group, as logger=[wandb,csv], got {loggers!r}"]
+        return [
+            f"logger: must be options of the group, such as logger=[wandb,csv], got {loggers!r}"
+        ]
     parts = {name: values.get(name) for name in INJECTED if name != "logger"}
     parts |= {f"logger.{name}": node for name, node in loggers.items()}
     return [
-        f"{name}._target_: is not set; it names the class, as _target_: package.module.Class"
+        f"{name}._target_: is not set; set it to the class, such as _target_: package.module.Class"
         for name, node in parts.items()
         if node not in (None, "???") and not (isinstance(node, dict) and "_target_" in node)
     ]

@@ -70,20 +70,21 @@ def measure(job: Job) -> dict[str, Any]:
     """Measures one model at one size in one mode.
 
     Args:
-        job: `model` (its label), `node` (its config), `num_classes`, `size` `[H, W]`, `mode`,
-            `device`, `seconds` and `rounds` of each timing, `batch_sizes` tried for throughput,
-            `train_batch`, `train_steps` (0: no training), `train` (config of segbench.train).
+        job: `model` (its label), `node` (its config), `num_classes`, `in_channels`, `size`
+            `[H, W]`, `mode`, `device`, `seconds` and `rounds` of each timing, `batch_sizes` tried
+            for throughput, `train_batch`, `train_steps` (0: no training), `train` (config of
+            segbench.train).
 
     Returns:
         One row of benchmark.json. Sizes in pixels, times in ms, memory in MiB.
     """
     device, mode, size = resolve_device(job["device"]), Mode.parse(job["mode"]), job["size"]
     torch.set_float32_matmul_precision("high")  # as in training
-    torch.nn.Conv2d(3, 3, 3)(torch.zeros(1, 3, 8, 8))  # loads what every first convolution loads
-    network = build.build_model(offline(job["node"]), job["num_classes"]).eval()
+    torch.nn.Conv2d(3, 3, 3)(torch.zeros(1, 3, 8, 8))  # what a first convolution loads is no cost
+    network = build.build_model(offline(job["node"]), job["num_classes"], job["in_channels"]).eval()
     row = {**_identity(job), "device": _device_name(device, job["mode"])}
     row["params"] = count_params(network)
-    row["macs"] = count_macs(network, size)
+    row["macs"] = count_macs(network, size, job["in_channels"])
     row["flops"] = 2 * row["macs"]
     model = mode.prepare(network, device)
     row |= _inference(model, mode, device, job)
@@ -115,7 +116,7 @@ def _device_name(device: torch.device, mode: str) -> str:
 def _inference(model: nn.Module, mode: Mode, device: torch.device, job: Job) -> dict[str, Any]:
     @torch.inference_mode()
     def run(batch: int) -> Any:
-        images = mode.images(batch, job["size"], device)
+        images = mode.images(batch, job["size"], device, job["in_channels"])
 
         @torch.inference_mode()
         def forward() -> None:

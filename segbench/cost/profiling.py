@@ -53,8 +53,8 @@ class Mode:
         words = [] if text == "eager" else text.split("+")
         if unknown := [word for word in words if word not in FEATURES]:
             raise ValueError(
-                f"modes: '{unknown[0]}' in '{text}' is none of eager, {', '.join(FEATURES)} "
-                "(several are joined by +, such as channels_last+bf16)"
+                f"modes: '{unknown[0]}' in '{text}' is not one of eager, {', '.join(FEATURES)} "
+                "(join several with +, such as channels_last+bf16)"
             )
         if {"bf16", "fp16"} <= set(words):
             raise ValueError(f"modes: '{text}' has two precisions")
@@ -68,9 +68,11 @@ class Mode:
             compile_network(model)
         return model
 
-    def images(self, batch: int, size: Sequence[int], device: torch.device) -> Tensor:
-        """Random images float32 `[batch, 3, H, W]` in this memory format."""
-        noise = torch.randn(batch, 3, *size, device=device)
+    def images(
+        self, batch: int, size: Sequence[int], device: torch.device, channels: int = 3
+    ) -> Tensor:
+        """Random images float32 `[batch, channels, H, W]` as the network takes them."""
+        noise = torch.randn(batch, channels, *size, device=device)
         return noise.to(memory_format=self.memory_format)
 
     def autocast(self, device: torch.device) -> AbstractContextManager[Any]:
@@ -111,19 +113,20 @@ def count_params(model: nn.Module) -> int:
 
 
 @torch.no_grad()
-def count_macs(model: nn.Module, size: Sequence[int]) -> int:
+def count_macs(model: nn.Module, size: Sequence[int], channels: int = 3) -> int:
     """Multiply-accumulates of one image in eval mode; FLOPs are twice as many.
 
     Args:
         model: any model; its mode is restored.
         size: `(H, W)`.
+        channels: of the image.
     """
     was_training = model.training
     model.eval()
     device = next(model.parameters()).device
     # Attention is computed as plain matrix products, which the counter knows on every device.
     with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
-        model(torch.zeros(1, 3, *size, device=device))
+        model(torch.zeros(1, channels, *size, device=device))
     model.train(was_training)
     return counter.get_total_flops() // 2
 

@@ -43,9 +43,9 @@ def card(name: str, data: Mapping[str, Any]) -> str:
         f"Images: {numbers(about['images'])}. Size: {about['size']}",
         f"License: {about['license']}",
         f"Citation: {about['citation']}",
-        f"To get it:\n{steps}",
+        f"How to get it:\n{steps}",
         f"Layout:\n{about['layout'].rstrip()}",
-        *([f"Know that:\n{_bullets(about['notes'])}"] if about.get("notes") else []),
+        *([f"Notes:\n{_bullets(about['notes'])}"] if about.get("notes") else []),
         f"Then: python -m segbench.check_data data={name} data.root=PATH",
     ]
     return "\n\n".join(parts)
@@ -65,8 +65,8 @@ def incomplete(about: Mapping[str, Any], split: str, found: int) -> list[Finding
         return []
     text = (
         f"{found:,} images, but {about['title']} has {expected:,}: "
-        f"{'a part is missing' if found < expected else 'there are others among them'}, or it is "
-        "another release. Scores do not compare with published ones."
+        f"{'some are missing' if found < expected else 'there are extra images'}, or this is a "
+        "different release. Scores are not comparable with published ones."
     )
     return [Finding("warning", "incomplete", split, text)]
 

@@ -9,8 +9,10 @@ import numpy as np
 from segbench.data.classes import ClassSet
 from segbench.data.dataset import Frames
 from segbench.errors import DataError
+from segbench.system.console import progress
 from segbench.system.machine import cores
 
+_AT_ONCE = 256  # frames
 WEIGHTINGS = ("median_frequency", "enet", "effective_number")
 
 
@@ -25,8 +27,16 @@ def pixel_counts(frames: Frames, num_classes: int) -> np.ndarray:
         counts = np.bincount(frames.read(index)[1].ravel(), minlength=256)
         return np.append(counts[:num_classes], counts[num_classes:].sum())
 
-    with ThreadPoolExecutor(cores()) as pool:
-        return np.stack(list(pool.map(count, range(len(frames)))))
+    counted = np.zeros((len(frames), num_classes + 1), np.int64)
+    with (
+        ThreadPoolExecutor(cores()) as pool,
+        progress("Counting classes", len(frames)) as show,
+    ):
+        for start in range(0, len(frames), _AT_ONCE):  # limits the pending futures of a large set
+            indices = range(start, min(start + _AT_ONCE, len(frames)))
+            counted[start : indices.stop] = list(pool.map(count, indices))
+            show(indices.stop)
+    return counted
 
 
 def check_trainable(frames: Frames, classes: ClassSet) -> None:
@@ -47,13 +57,17 @@ def check_trainable(frames: Frames, classes: ClassSet) -> None:
             return
     if not found:
         raise DataError(
-            "the training set has no label: every pixel of every mask is ignored. Check data.masks "
-            "and data.label_map; `python -m segbench.check_data` shows samples."
+            "the training set has no labels: every pixel of every mask is ignored. Check "
+            "data.masks and data.label_map; `python -m segbench.check_data` shows samples."
         )
     (only,) = found
     raise DataError(
         f"every labeled pixel of the training set is '{classes.names[only]}'"
-        + (f". {binary_hint(classes)}" if has_ignored and only == 0 else ", nothing to tell apart.")
+        + (
+            f". {binary_hint(classes)}"
+            if has_ignored and only == 0
+            else ", so there is nothing to learn."
+        )
     )
 
 
@@ -61,8 +75,8 @@ def binary_hint(classes: ClassSet) -> str:
     """A hint for masks that contain only class 0 and ignored pixels."""
     first, second = [*classes.names, "OTHER"][:2]
     return (
-        "The rest is ignored: binary masks of 0 and 255, whose 255 is read as ignore? Use "
-        f"mask_type: binary, or a label_map such as {{{first}: [0], {second}: [255]}}."
+        "The rest is ignored. Are these binary masks of 0 and 255, where 255 is read as ignore? "
+        f"Use mask_type: binary, or a label_map such as {{{first}: [0], {second}: [255]}}."
     )
 
 

@@ -1,9 +1,9 @@
 """Decoded frames stored as raw bytes: in RAM, or on disk, memory-mapped and shared by all runs.
 
-A cache is a folder named after a fingerprint of its content, with `frames.bin` (image, mask,
-image, mask, ... as uint8) and `meta.json`. It is built under a lock in a folder next to it and
-renamed when complete, so a reader never sees an incomplete cache. If anything fails, training
-continues without a cache, with a warning.
+A cache is a folder named after a fingerprint of what it holds, with `frames.bin` (the bytes of
+image, mask, image, mask, ...) and `meta.json`. It is built in a folder beside it under a lock, and
+renamed when complete, so a reader never sees half of one. Whatever goes wrong, training goes on
+without a cache, with a warning.
 """
 
 from __future__ import annotations
@@ -30,7 +30,8 @@ from segbench.system.console import progress
 from segbench.system.machine import cores, free_memory
 from segbench.system.storage import clear_drafts, replacing, waiting_for
 
-FORMAT = 3  # 3: 16 bits are rounded to 8, and palettes of every container are read
+FORMAT = 4  # 4: images of any of three types, as they are stored
+_TYPES = {name: np.dtype(name) for name in ("uint8", "uint16", "float32")}
 _VERIFIED_BYTES = 1 << 28  # maximum compared with checksums on opening
 _SPARE_BYTES = 1 << 28  # left free on the disk, and in memory
 _log = logging.getLogger(__name__)
@@ -52,16 +53,22 @@ class DiskFrames(Frames):
         try:
             meta = json.loads((folder / "meta.json").read_text(encoding="utf-8"))
             if (meta["format"], meta["key"]) != (FORMAT, key):
-                raise CacheError("another format or data set")
+                raise CacheError("its format or data set differs")
             self.shapes = [(_sides(image, 3), _sides(mask, 2)) for image, mask in meta["shapes"]]
             checksums = [int(checksum) for checksum in meta["checksums"]]
-            sizes = [math.prod(image) + math.prod(mask) for image, mask in self.shapes]
+            self.types = [_TYPES[name] for name in meta["types"]]
+            if len(self.types) != len(self.shapes):
+                raise ValueError("as many types as shapes")
+            sizes = [
+                _aligned(math.prod(image) * kind.itemsize + math.prod(mask))
+                for (image, mask), kind in zip(self.shapes, self.types, strict=True)
+            ]
             self.offsets = [0, *itertools.accumulate(sizes)]
             self._open()
         except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise CacheError(f"unreadable ({error})") from error
         if len(checksums) != len(self):
-            raise CacheError(f"{len(checksums)} checksums of {len(self)} frames")
+            raise CacheError(f"{len(checksums)} checksums for {len(self)} frames")
         if len(self._bytes) != self.offsets[-1]:
             raise CacheError(f"{len(self._bytes)} bytes instead of {self.offsets[-1]}")
         self._verify(checksums)
@@ -74,10 +81,11 @@ class DiskFrames(Frames):
     def read(self, index: int) -> Arrays:
         """Read-only views; see `Frames`."""
         image_shape, mask_shape = self.shapes[index]
-        start, end = self.offsets[index], self.offsets[index + 1]
-        middle = end - mask_shape[0] * mask_shape[1]
-        image = self._bytes[start:middle].reshape(image_shape)
-        return image, self._bytes[middle:end].reshape(mask_shape)
+        start, kind = self.offsets[index], self.types[index]
+        middle = start + math.prod(image_shape) * kind.itemsize
+        image = self._bytes[start:middle].view(kind).reshape(image_shape)
+        mask = self._bytes[middle : middle + mask_shape[0] * mask_shape[1]]
+        return image, mask.reshape(mask_shape)
 
     def _open(self) -> None:
         self._bytes = np.asarray(np.memmap(self.folder / "frames.bin", np.uint8, "r"))
@@ -130,7 +138,7 @@ def cached_in_memory(frames: Frames, limit: int, label: str) -> Frames:
         total += image.nbytes + mask.nbytes
         if total + _estimate(frames, len(arrays) + 1, total) > room:
             _log.warning(
-                "cache=ram for %s: needs about %s, %s allowed; going on without a cache",
+                "cache=ram for %s: needs about %s, %s allowed; continuing without a cache",
                 label,
                 _size(total + _estimate(frames, len(arrays) + 1, total)),
                 _size(room),
@@ -163,7 +171,7 @@ def cached_on_disk(frames: Frames, key: str, folder: Path, limit: int, label: st
             return DiskFrames(target, key)
         except CacheError as error:
             if target.exists():
-                _log.warning("cache %s: %s; building it again", target, error)
+                _log.warning("cache %s: %s; rebuilding it", target, error)
         with waiting_for(folder / f"{key}.lock", f"another run that builds {target}"):
             try:
                 return DiskFrames(target, key)  # another run may have built it in the meantime
@@ -171,7 +179,7 @@ def cached_on_disk(frames: Frames, key: str, folder: Path, limit: int, label: st
                 _build(frames, key, folder, limit, label)
                 return DiskFrames(target, key)
     except (OSError, CacheError) as error:
-        _log.warning("cache=disk for %s: %s; going on without a cache", label, error)
+        _log.warning("cache=disk for %s: %s; continuing without a cache", label, error)
         return frames
 
 
@@ -187,21 +195,24 @@ def _build(frames: Frames, key: str, folder: Path, limit: int, label: str) -> No
 
 def _write(frames: Frames, key: str, folder: Path, limit: int, label: str) -> int:
     shapes: list[tuple[tuple[int, ...], tuple[int, ...]]] = []
-    checksums, total = [], 0
+    checksums, types, total = [], [], 0
     with (folder / "frames.bin").open("wb") as file:
         for image, mask in _decoded(frames, label):
             if not shapes:
                 _make_room(folder.parent, (image.nbytes + mask.nbytes) * len(frames), limit)
-            file.write(image.data)
-            file.write(mask.data)
+            count = image.nbytes + mask.nbytes
+            rest = bytes(_aligned(count) - count)
+            for part in (image.data, mask.data, rest):
+                file.write(part)
             shapes.append((image.shape, mask.shape))
-            checksums.append(zlib.crc32(mask.data, zlib.crc32(image.data)))
-            total += image.nbytes + mask.nbytes
+            types.append(image.dtype.name)
+            checksums.append(zlib.crc32(rest, zlib.crc32(mask.data, zlib.crc32(image.data))))
+            total += _aligned(count)
             if total > limit:
                 raise CacheError(f"exceeds cache_limit_gb ({_size(limit)})")
         file.flush()
         os.fsync(file.fileno())
-    meta = {"format": FORMAT, "key": key, "shapes": shapes, "checksums": checksums}
+    meta = {"format": FORMAT, "key": key, "shapes": shapes, "types": types, "checksums": checksums}
     (folder / "meta.json").write_text(json.dumps(meta), encoding="utf-8")
     return total
 
@@ -250,6 +261,11 @@ def _decoded(frames: Frames, label: str) -> Iterator[Arrays]:
         finally:
             for future in ahead:
                 future.cancel()
+
+
+def _aligned(count: int) -> int:
+    """Bytes of a frame with what fills it up, so that the next one begins where any type may."""
+    return -(-count // 8) * 8
 
 
 def _sides(shape: Any, count: int) -> tuple[int, ...]:

@@ -15,11 +15,13 @@ import numpy as np
 
 from segbench.data.about import incomplete
 from segbench.data.balance import binary_hint
+from segbench.data.bands import Bands, bands_of
 from segbench.data.dataset import SPLITS, Record, Source
 from segbench.data.files import orientation_of, read_raw_mask
 from segbench.data.findings import Finding, SplitStatistics, across_splits
 from segbench.data.frames import SourceFrames
-from segbench.data.oddities import Oddities, dark_range, oddities_of
+from segbench.data.oddities import Oddities, oddities_of
+from segbench.data.proposals import BY_YAML, proposal, unused_range
 from segbench.data.sources.folder import Folder
 from segbench.errors import DataError, UnpairedError
 from segbench.system.console import progress
@@ -30,11 +32,12 @@ _LOSSY = (".jpg", ".jpeg", ".webp")
 
 @dataclass
 class Measured:
-    """Measurements of one image; `sums` and `squares` are over its pixels, per channel in 0..1."""
+    """What one image gave; `sums` and `squares` are over its pixels, of each channel in 0..1."""
 
     counts: np.ndarray
     digest: str
     size: tuple[int, int]
+    span: tuple[float, float]  # smallest and largest value
     sums: np.ndarray
     squares: np.ndarray
     orientation: int  # EXIF orientation
@@ -87,15 +90,19 @@ def _measure(
     frames = SourceFrames(source, records)
     good: list[Record] = []
     measured: list[Measured] = []
+    unlike: list[Record] = []  # whose bands or values the config does not describe
     robust = getattr(source, "threshold", None) is not None  # then compression has no effect
     lossy = [] if robust else [str(r.mask) for r in records if _is_lossy(r)]
     if lossy:
         text = (
-            f"{len(lossy)} mask(s) are in a lossy format, which blurs labels. Export them as PNG."
+            f"{len(lossy)} mask(s) are in a lossy format, which corrupts labels. Export them as "
+            "PNG."
         )
         findings.append(Finding("error", "compressed", split, text, lossy))
     for record, result in zip(records, _read_all(frames, split), strict=True):
-        if isinstance(result, DataError):
+        if isinstance(result, DataError) and result.kind in BY_YAML:
+            unlike.append(record)
+        elif isinstance(result, DataError):
             of_image = result.kind == "unreadable" and str(record.mask) not in str(result)
             path = record.image if of_image else record.mask
             kind = _refined(result.kind, record, source.classes.num_classes)
@@ -104,32 +111,38 @@ def _measure(
         else:
             good.append(record)
             measured.append(result)
-    findings += _oddities(split, good, measured)
+    if unlike:
+        text = proposal([record.image for record in unlike])
+        files = [str(record.image) for record in unlike]
+        findings.append(Finding("error", "bands", split, text, files))
+    findings += _oddities(split, good, measured, bands_of(source))
+    if unused := unused_range([m.span for m in measured], bands_of(source)):
+        findings.append(Finding("warning", "range", split, unused))
     return _summarize(good, measured, source.classes.num_classes)
 
 
-def _oddities(split: str, records: list[Record], measured: list[Measured]) -> list[Finding]:
+def _oddities(
+    split: str, records: list[Record], measured: list[Measured], bands: Bands
+) -> list[Finding]:
     """Findings about files that are read without an error, but perhaps not as intended."""
     both = list(zip(records, measured, strict=True))
     found = []
     if turned := [str(r.image) for r, m in both if m.orientation != 1]:
         text = (
-            f"{len(turned)} image(s) are stored turned (EXIF orientation) and read as displayed. "
-            "Their masks must be drawn for the image as displayed: see samples.png."
+            f"{len(turned)} image(s) have an EXIF orientation and are read as displayed. Their "
+            "masks must match the image as displayed: see samples.png."
         )
         found.append(Finding("warning", "exif", split, text, turned))
-    if clear := [str(r.image) for r, m in both if m.image.alpha]:
+    if clear := [str(r.image) for r, m in both if m.image.alpha and bands.is_rgb]:
         text = (
-            f"{len(clear)} image(s) have transparent pixels. The alpha channel is dropped, and the "
-            "model sees the colors stored below: see samples.png."
+            f"{len(clear)} image(s) have transparent pixels. The alpha channel is dropped, and "
+            "the model sees the colors underneath: see samples.png."
         )
         found.append(Finding("warning", "alpha", split, text, clear))
     paged = [str(r.image) for r, m in both if m.image.frames > 1]
     if paged := paged + [str(r.mask) for r, m in both if m.mask.frames > 1]:
-        text = f"{len(paged)} file(s) have several pages or frames, of which the first is read."
+        text = f"{len(paged)} file(s) have several pages or frames; only the first one is read."
         found.append(Finding("warning", "pages", split, text, paged))
-    if dark := dark_range([m.image.span for m in measured]):
-        found.append(Finding("warning", "range", split, dark))
     return found
 
 
@@ -144,14 +157,15 @@ def _read_all(frames: SourceFrames, split: str) -> Iterator[Measured | DataError
         num_classes = frames.source.classes.num_classes
         histogram = np.bincount(mask.ravel(), minlength=256)
         counts = np.append(histogram[:num_classes], histogram[num_classes:].sum())
-        mean, std = (values[:, 0] / 255 for values in cv2.meanStdDev(image))
+        mean, std = _mean_and_std(image, bands_of(frames.source))
+        span = (float(image.min()), float(image.max()))
         pixels = mask.size
         size = (image.shape[0], image.shape[1])
         digest = hashlib.blake2b(repr(size).encode() + image.tobytes()).hexdigest()
         record = frames.records[index]
         turn, *odd = orientation_of(record.image), *map(oddities_of, (record.image, record.mask))
         squares = (std**2 + mean**2) * pixels
-        return Measured(counts, digest, size, mean * pixels, squares, turn, *odd)
+        return Measured(counts, digest, size, span, mean * pixels, squares, turn, *odd)
 
     workers = cores()
     positions = iter(range(len(frames)))
@@ -162,13 +176,24 @@ def _read_all(frames: SourceFrames, split: str) -> Iterator[Measured | DataError
                 yield result
 
 
+def _mean_and_std(image: np.ndarray, bands: Bands) -> tuple[np.ndarray, np.ndarray]:
+    if image.dtype == np.uint8:
+        mean, std = cv2.meanStdDev(image)
+        return mean[:, 0] / 255, std[:, 0] / 255
+    limits = (0.0, 1.0) if bands.value_range == "percentile" else bands.limits
+    values = (image.reshape(-1, image.shape[2]).astype(np.float32) - limits[0]) / (
+        limits[1] - limits[0]
+    )
+    return values.mean(0, np.float64), values.std(0, np.float64)
+
+
 def _summarize(
     records: list[Record], measured: list[Measured], num_classes: int
 ) -> SplitStatistics:
     counts = np.array([m.counts for m in measured]).reshape(-1, num_classes + 1)
     pixels = max(1, int(counts.sum()))
-    mean = np.sum([m.sums for m in measured], axis=0) / pixels if measured else np.zeros(3)
-    squares = np.sum([m.squares for m in measured], axis=0) / pixels if measured else np.zeros(3)
+    mean = np.sum([m.sums for m in measured] or [np.zeros(1)], axis=0) / pixels
+    squares = np.sum([m.squares for m in measured] or [np.zeros(1)], axis=0) / pixels
     sizes: dict[tuple[int, int], int] = defaultdict(int)
     for one in measured:
         sizes[one.size] += 1
@@ -221,6 +246,6 @@ def _refined(kind: str, record: Record, num_classes: int) -> str:
 
 
 _ADVICE = {
-    "interpolated": " It contains far more values than there are classes: anti-aliased, resized "
-    "with interpolation, or compressed."
+    "interpolated": " It contains far more values than there are classes, so it was probably "
+    "anti-aliased, resized with interpolation, or compressed."
 }

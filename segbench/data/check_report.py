@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from segbench.data.balance import WEIGHTINGS, class_weights
+from segbench.data.bands import bands_of
 from segbench.data.dataset import Source
 from segbench.data.findings import Finding, SplitStatistics
 from segbench.data.preview import sheet
@@ -20,6 +21,7 @@ from segbench.system.storage import replacing_all, write_png, write_text
 
 _SHOWN_FILES = 10
 _SHEET = 12
+_SHOWN_BANDS = 6
 Statistics = dict[str, SplitStatistics]
 
 
@@ -92,17 +94,23 @@ def markdown(summary: dict[str, Any]) -> str:
         if len(finding["files"]) > _SHOWN_FILES:
             lines.append(f"  - and {len(finding['files']) - _SHOWN_FILES} more, see report.json")
     if not summary["findings"]:
-        lines.append("Nothing.")
+        lines.append("None.")
     lines += ["", "## Splits", "", "| split | images | groups | sizes | mean | std |"]
     lines.append("|---|---|---|---|---|---|")
     for split, part in summary["splits"].items():
         sizes = ", ".join(f"{size} ({n})" for size, n in list(part["sizes"].items())[:4])
         sizes += ", ..." * (len(part["sizes"]) > 4)
         lines.append(
-            f"| {split} | {part['images']} | {part['groups']} | {sizes} | {part['mean']} "
-            f"| {part['std']} |"
+            f"| {split} | {part['images']} | {part['groups']} | {sizes} | {_few(part['mean'])} "
+            f"| {_few(part['std'])} |"
         )
     return "\n".join([*lines, "", *_class_tables(summary)]) + "\n"
+
+
+def _few(values: list[float]) -> str:
+    """The first numbers of a list that may have hundreds."""
+    more = f", ... ({len(values)})" if len(values) > _SHOWN_BANDS else ""
+    return f"[{', '.join(map(str, values[:_SHOWN_BANDS]))}{more}]"
 
 
 def _class_tables(summary: dict[str, Any]) -> list[str]:
@@ -169,7 +177,9 @@ def write_samples(path: Path, source: Source, statistics: Statistics) -> None:
         records = measured.records
         for record in records[:: max(1, len(records) // count)][:count]:
             try:
-                samples.append((f"{split} {record.name}", source.read(record)))
+                image, mask = source.read(record)
+                shown = bands_of(source).displayed(image)
+                samples.append((f"{split} {record.name}", (shown, mask)))
             except DataError:
                 continue  # its problem is already in the findings
     if samples:

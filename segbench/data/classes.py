@@ -48,7 +48,7 @@ class ClassSet:
         object.__setattr__(self, "void_color", parse_color(self.void_color))
         problems = []
         if not self.names:
-            problems.append("there is no class")
+            problems.append("there are no classes")
         problems += name_problems(self.names)
         if len(self.names) != len(self.colors):
             problems.append(f"{len(self.names)} names but {len(self.colors)} colors")
@@ -101,10 +101,10 @@ class ClassSet:
             f"{self.names[i]} {self.colors[i]}" for i in distance.argsort(kind="stable")[:3]
         )
         return (
-            f"{where}: {len(pixels) / total:.2%} of the pixels have a color of no class "
-            f"({len(colors)} such colors, most often {tuple(int(v) for v in color)}). "
-            f"Nearest classes: {nearest}. Save masks without anti-aliasing or JPEG "
-            "compression, or map these colors."
+            f"{where}: {len(pixels) / total:.2%} of the pixels have a color that belongs to no "
+            f"class ({len(colors)} such colors, most often {tuple(int(v) for v in color)}). "
+            f"Nearest classes: {nearest}. Save masks without anti-aliasing or JPEG compression, "
+            "or map these colors."
         )
 
     def decode(self, ids: np.ndarray) -> np.ndarray:
@@ -152,8 +152,8 @@ class ClassSet:
 def name_problems(names: Sequence[str]) -> list[str]:
     """Problems with class names, which are used as names of files, columns and legends."""
     return [
-        f"the class name {str(name)[:40]!r} is empty, has control characters or takes more than "
-        f"{LONGEST_NAME} bytes"
+        f"the class name {str(name)[:40]!r} is empty, contains control characters or takes more "
+        f"than {LONGEST_NAME} bytes"
         for name in names
         if not str(name).strip()
         or len(str(name).encode(errors="replace")) > LONGEST_NAME

@@ -110,7 +110,7 @@ def _check_png(data: bytes, path: Path | None) -> None:
         ):
             name = kind.decode("latin-1")
             raise DataError(
-                f"{path}: damaged: the checksum of its part {name!a} does not fit. Copy or "
+                f"{path}: damaged: the checksum of chunk {name!a} does not match. Copy or "
                 "download it again.",
                 "unreadable",
             )
@@ -131,8 +131,8 @@ def _check_jpeg(data: bytes, path: Path | None) -> None:
     for mark, start in _jpeg_parts(data):
         if mark in _JPEG_FRAMES and data[start + 2 : start + 3] not in (b"\x08", b""):
             raise DataError(
-                f"{path}: a JPEG of {data[start + 2]} bits, which is not read; save it with 8 "
-                "bits, or as PNG or TIFF with 16.",
+                f"{path}: a JPEG with {data[start + 2]} bits, which is not supported; save it "
+                "with 8 bits, or as PNG or TIFF with 16.",
                 "unreadable",
             )
         if mark in _JPEG_FRAMES and len(data) >= start + 7:

@@ -2,36 +2,37 @@
 
 from __future__ import annotations
 
-import logging
 import sys
+from collections.abc import Mapping, Sequence
+from functools import cached_property, partial
+from operator import attrgetter
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
 
 from segbench.data.balance import check_trainable, class_weights, pixel_counts
-from segbench.data.cache import cached_in_memory, cached_on_disk
+from segbench.data.bands import bands_of
 from segbench.data.dataset import (
     EpochSampler,
-    Frames,
     Record,
     SegmentationDataset,
     Source,
     check_one_size,
 )
 from segbench.data.device import DeviceLoader
-from segbench.data.fingerprint import fingerprint
 from segbench.data.frames import SourceFrames
+from segbench.data.further_transforms import admitted
 from segbench.data.loader import ProcessLoader, ThreadLoader, check_shared_memory
-from segbench.data.oddities import warn_of_dark
+from segbench.data.normalization import ImagesOf, Normalization
 from segbench.data.preview import sheet, spread_samples
+from segbench.data.splits import Splits
 from segbench.data.transforms import Augmentation
 from segbench.errors import DataError
-from segbench.system.machine import cache_folder, cores, expanded
+from segbench.system.machine import cores
 from segbench.system.storage import write_png
 
-_log = logging.getLogger(__name__)
 Loader = ThreadLoader | ProcessLoader | DeviceLoader
 
 
@@ -52,16 +53,19 @@ class SegmentationData(pl.LightningDataModule):
         crop_size: `(H, W)` of training images in pixels; None = whole frames.
         scale_range: range of the random scale factors of training frames.
         cat_max_ratio, class_uniform, hflip: see `ScaleCrop`.
-        color_jitter, blur, noise, cutout: see `Augmentation`.
+        vflip, rot90, rotate, color_jitter, blur, noise, cutout: see `Augmentation`.
         resize: `(H, W)` to which all images are resized, in training and evaluation; None keeps
             their size. Scores are always at original resolution: val and test masks keep theirs.
-        mean, std: of RGB, for values in 0..1.
+        mean: of each channel, of values in 0..1 (black to white); `auto` takes that of the training
+            images.
+        std: standard deviation, likewise.
         cache: where decoded frames of train and val are cached: `disk`, `ram` or `none`.
         cache_dir: folder of disk caches; None = `machine.cache_folder()`, if there is one.
         cache_limit_gb: maximum size of all caches together, in 10^9 bytes.
         frames_on_device: keep the training frames on the GPU and augment there.
         pin_memory: page-locked batches; None = with CUDA.
-        preview: of `segbench.train`, by `write_preview`.
+        augment: albumentations transforms by name, see `further_transforms.admitted`.
+        preview: whether `segbench.train` should call `write_preview`.
         folds, fold: the source is divided by them already; see `Folds`.
 
     Raises:
@@ -81,19 +85,23 @@ class SegmentationData(pl.LightningDataModule):
         cat_max_ratio: float = 1.0,
         class_uniform: float = 0.0,
         hflip: float = 0.5,
+        vflip: float = 0.0,
+        rot90: float = 0.0,
+        rotate: float = 0.0,
         color_jitter: float = 0.0,
         blur: float = 0.0,
         noise: float = 0.0,
         cutout: float = 0.0,
         resize: tuple[int, int] | None = None,
-        mean: tuple[float, float, float] = (0.485, 0.456, 0.406),
-        std: tuple[float, float, float] = (0.229, 0.224, 0.225),
+        mean: Sequence[float] | Literal["auto"] = (0.485, 0.456, 0.406),
+        std: Sequence[float] | Literal["auto"] = (0.229, 0.224, 0.225),
         cache: Literal["disk", "ram", "none"] = "disk",
         cache_dir: str | None = None,
         cache_limit_gb: float = 50.0,
         frames_on_device: bool = False,
         pin_memory: bool | None = None,
         preview: bool = False,
+        augment: Mapping[str, Any] | None = None,
         folds: int | None = None,
         fold: int = 0,
     ) -> None:
@@ -106,34 +114,50 @@ class SegmentationData(pl.LightningDataModule):
         self.num_workers = min(8, max(1, cores() - 1)) if num_workers is None else num_workers
         self.workers = workers
         self.resize = (int(resize[0]), int(resize[1])) if resize is not None else None
-        self.mean = tuple(float(v) for v in mean)
-        self.std = tuple(float(v) for v in std)
+        self.splits = Splits(source, self.resize, cache, cache_dir, cache_limit_gb)
+        self.normalization = Normalization(
+            bands_of(source), mean, std, lambda: ImagesOf(self.splits.frames("train"))
+        )
+        self.crop_size = (int(crop_size[0]), int(crop_size[1])) if crop_size is not None else None
         self.cache = cache
-        self.cache_dir = expanded(cache_dir, "data.cache_dir") if cache_dir else cache_folder()
-        self.cache_limit = int(cache_limit_gb * 1e9)
+        self.cache_limit_gb = cache_limit_gb
         self.frames_on_device = frames_on_device
         self.pin_memory = pin_memory
         self.preview = preview
         self.fold = fold if folds else None
-        self._check(cpu_only=max(blur, noise, cutout) > 0)
-        red, green, blue = (round(255 * v) for v in self.mean)
-        self.augmentation = Augmentation(
-            crop_size=(int(crop_size[0]), int(crop_size[1])) if crop_size is not None else None,
+        on_cpu = max(blur, noise, cutout, vflip, rot90, rotate) > 0 or bool(augment)
+        self._check(on_cpu, color_jitter)
+        self._augmentation = partial(
+            Augmentation,
+            crop_size=self.crop_size,
             scale_range=(float(scale_range[0]), float(scale_range[1])),
             cat_max_ratio=cat_max_ratio,
             class_uniform=class_uniform,
             hflip=hflip,
+            vflip=vflip,
+            rot90=rot90,
+            rotate=rotate,
             color_jitter=color_jitter,
             blur=blur,
             noise=noise,
             cutout=cutout,
-            image_fill=(red, green, blue),
             ignore_index=source.classes.ignore_index,
+            further=admitted(augment or {}, bands_of(source), source.classes.ignore_index),
         )
-        self.device: torch.device | None = None  # device of the batches, if there is no Trainer
-        self._records: dict[str, list[Record]] = {}
+        self._augmentation()  # numbers out of range are refused now
+        self.device: torch.device | None = None  # of the batches, where no Trainer says it
         self._datasets: dict[str, SegmentationDataset] = {}
         self._train_loader: Loader | None = None
+
+    bands = property(attrgetter("normalization.bands"), doc="What the model sees, see `Bands`.")
+    mean = property(attrgetter("normalization.mean"), doc="Of each channel, of values in 0..1.")
+    std = property(attrgetter("normalization.std"), doc="Likewise, the standard deviation.")
+
+    @cached_property
+    def augmentation(self) -> Augmentation:
+        """The transform of the training images; padding has their mean color."""
+        limits = self.bands.limits if self.bands.keeps_values else None
+        return self._augmentation(image_fill=self.normalization.fill, limits=limits)
 
     def records(self, split: str) -> list[Record]:
         """The images of a split, in the order of `index` in the batches."""
@@ -141,14 +165,11 @@ class SegmentationData(pl.LightningDataModule):
 
     def source_records(self, split: str) -> list[Record]:
         """The images of a split, without building a cache; DataError if there are none."""
-        if not (records := self._records.get(split) or self.source.records(split)):
-            raise DataError(f"the {split} split of {self.source.protocol} is empty")
-        self._records[split] = records
-        return records
+        return self.splits.records(split)
 
     def fingerprint(self, split: str) -> str:
         """Fingerprint of a split's content; see `fingerprint`."""
-        return self._fingerprint(self.records(split))
+        return self.splits.fingerprint(split)
 
     def class_weights(self, weighting: str) -> list[float]:
         """Class weights from the training set; see `balance.class_weights`."""
@@ -157,17 +178,17 @@ class SegmentationData(pl.LightningDataModule):
 
     def write_preview(self, path: Path, count: int = 12) -> None:
         """Writes a sheet of augmented training samples as PNG."""
-        write_png(path, sheet(spread_samples(self.dataset("train"), count), self.classes))
+        samples = spread_samples(self.dataset("train"), count, self.bands)
+        write_png(path, sheet(samples, self.classes))
 
     def dataset(self, split: str) -> SegmentationDataset:
         """The data set of train (augmented), val or test; builds its cache on first use."""
         if split not in self._datasets:
-            records = self.source_records(split)
-            transform = self.augmentation if split == "train" else None
-            frames = self._frames(split, records)
+            records, frames = self.source_records(split), self.splits.frames(split)
+            transform = None
             if split == "train":
                 check_trainable(frames, self.classes)
-                warn_of_dark(self.source.protocol, records)
+                transform = self.augmentation
             self._datasets[split] = SegmentationDataset(records, frames, transform, self.seed)
         return self._datasets[split]
 
@@ -197,7 +218,7 @@ class SegmentationData(pl.LightningDataModule):
             return self.eval_batch_size
         if device is None or device.type != "cuda":
             return 1  # a larger batch is not faster on a CPU
-        crop = self.augmentation.scale_crop.crop_size
+        crop = self.crop_size
         if crop is None:
             return self.batch_size
         height, width = self.dataset(split).frames.read(0)[0].shape[:2]
@@ -205,29 +226,6 @@ class SegmentationData(pl.LightningDataModule):
 
     def _device(self) -> torch.device | None:
         return self.trainer.strategy.root_device if self.trainer else self.device
-
-    def _frames(self, split: str, records: list[Record]) -> Frames:
-        train = split == "train"
-        frames = SourceFrames(self.source, records, self.resize, resize_mask=train)
-        label = f"{self.source.protocol}/{split}"
-        if self.cache == "none" or split == "test":  # test is read only once
-            return frames
-        if self.cache == "ram":
-            return cached_in_memory(frames, self.cache_limit, label)
-        if self.cache_dir is None:
-            _log.warning(
-                "cache=disk for %s: this user has no home folder; going on without a cache (set "
-                "HOME, or data.cache_dir)",
-                label,
-            )
-            return frames
-        size = "x".join(map(str, self.resize or ()))
-        key = f"{self._fingerprint(records)}-{split}{size}"
-        return cached_on_disk(frames, key, self.cache_dir, self.cache_limit, label)
-
-    def _fingerprint(self, records: list[Record]) -> str:
-        memo = self.cache_dir / "fingerprints" if self.cache_dir else None
-        return fingerprint(self.source, records, memo)
 
     def _loader(self, split: str) -> Loader:
         dataset, train, trainer = self.dataset(split), split == "train", self.trainer
@@ -239,7 +237,7 @@ class SegmentationData(pl.LightningDataModule):
                 f"data.batch_size={batch_size} x {world_size} device(s) exceeds the "
                 f"{len(dataset)} training images. Lower data.batch_size."
             )
-        is_cut = batch_size == 1 or self.augmentation.scale_crop.crop_size is not None
+        is_cut = batch_size == 1 or self.crop_size is not None
         if train and not is_cut and not isinstance(dataset.frames, SourceFrames):
             _check_sizes(dataset)  # otherwise the first batch of mixed sizes raises the error
         device = self._device()
@@ -262,17 +260,18 @@ class SegmentationData(pl.LightningDataModule):
             pin_memory=on_cuda if self.pin_memory is None else self.pin_memory,
         )
 
-    def _check(self, cpu_only: bool) -> None:
-        problems = []
-        if self.frames_on_device and cpu_only:
+    def _check(self, cpu_only: bool, color_jitter: float) -> None:
+        problems, bands = self.normalization.problems(), bands_of(self.source)
+        if color_jitter and not bands.is_rgb:
+            problems.append("color_jitter works only on RGB; with data.channels, set it to 0")
+        if self.frames_on_device and (cpu_only or not bands.is_rgb8):
             problems.append(
-                "frames_on_device cannot blur, add noise or cut out; set blur, noise and cutout "
-                "to 0, or frames_on_device=false"
+                "frames_on_device supports only 8-bit RGB with scale_range, crop_size, hflip and "
+                "color_jitter; set frames_on_device=false"
             )
-        sizes = (self.batch_size, self.eval_batch_size)
-        if any(size is not None and size < 1 for size in sizes):
+        if any(size is not None and size < 1 for size in (self.batch_size, self.eval_batch_size)):
             problems.append("batch_size and eval_batch_size must be at least 1")
-        if self.cache_limit < 0:
+        if self.cache_limit_gb < 0:
             problems.append("cache_limit_gb must be at least 0")
         if self.num_workers < 0:
             problems.append(f"num_workers is {self.num_workers}; expected 0 or more")
@@ -282,8 +281,6 @@ class SegmentationData(pl.LightningDataModule):
             problems.append(f"cache is {self.cache}; expected disk, ram or none")
         if self.resize is not None and min(self.resize) < 1:
             problems.append(f"resize is {self.resize}; expected (height, width) in pixels")
-        if len(self.mean) != 3 or len(self.std) != 3 or min(self.std) <= 0:
-            problems.append("mean and std need three values, std above 0")
         if problems:
             raise ValueError("; ".join(problems))
 

@@ -28,6 +28,7 @@ class Record:
         image: path of the image; None if it is generated.
         mask: path of the mask; None if unlabeled or generated.
         index: position, used by generated sources.
+        part: which slice of the files, where these are volumes.
     """
 
     name: str
@@ -35,12 +36,14 @@ class Record:
     image: Path | None = None
     mask: Path | None = None
     index: int = 0
+    part: int | None = None
 
 
 class Sample(TypedDict):
-    """An item of the data set: uint8 `[3, H, W]` RGB, uint8 `[H, W]` class ids, and its origin.
+    """What the data set returns: image `[C, H, W]`, uint8 `[H, W]` class ids, and origin.
 
-    `image` is in channels-last memory (a view of `[H, W, 3]`), which a batch preserves.
+    `image` is uint8 RGB, unless the data set says otherwise (see `data.bands`). It is stored
+    channels-last (a view of `[H, W, C]`), which a batch keeps.
     """
 
     image: torch.Tensor
@@ -59,9 +62,11 @@ class Source(Protocol):
 
     - `terms`, a class attribute: what the license of the data says about weights trained on it, for
       the model card;
-    - `found_label_map`, `dict[str, int] | None`: class id by raw label, if the data set itself
-      defines it, for result.json;
-    - `root`, a path: where `segbench.check_data` looks for files that belong to no record.
+    - `found_label_map`, `dict[str, int] | None`: class id by raw label, where the data set itself
+      says it, for result.json;
+    - `bands`, a `data.bands.Bands`: which bands its images have, and what their values mean, where
+      these are not RGB of 8 bits;
+    - `root`, a path: where `segbench.check_data` looks for files that no record names.
 
     Attributes:
         classes: the classes; the only source of their number and of `ignore_index`.
@@ -96,7 +101,8 @@ class Source(Protocol):
             record: one of `records`.
 
         Returns:
-            uint8 `[H, W, 3]` RGB and uint8 `[H, W]` class ids, `ignore_index` where unlabeled.
+            uint8 `[H, W, 3]` RGB (or as `bands` says) and uint8 `[H, W]` class ids,
+            `ignore_index` where unlabeled.
 
         Raises:
             DataError: a file is damaged or has an unknown label; names the file and the label.
@@ -116,7 +122,7 @@ class Frames(Protocol):
         """Number of frames."""
 
     def read(self, index: int) -> Arrays:
-        """Image uint8 `[H, W, 3]` and mask uint8 `[h, w]`; treat both as read-only."""
+        """Image `[H, W, C]` and mask uint8 `[h, w]`; treat both as read-only."""
 
 
 class Transform(Protocol):
@@ -231,7 +237,7 @@ def collate(samples: list[Sample], one_size: bool = False) -> dict[str, object]:
         one_size: raise an error if the images differ in size, as training requires.
 
     Returns:
-        `image`: uint8 `[N, 3, H, W]` in channels-last memory, or a list of `[3, H, W]` if the
+        `image`: `[N, C, H, W]` in channels-last memory, or a list of `[C, H, W]` when the
         sizes differ; `mask`: uint8 `[N, H, W]`, or a list of `[H, W]` likewise (evaluation keeps
         masks at their original resolution); `name`, `group`: lists; `index`: int64 `[N]`.
 
@@ -265,8 +271,8 @@ def check_one_size(images: Iterable[tuple[str, Sequence[int]]]) -> None:
         if size != first[1]:
             raise DataError(
                 f"the training images have several sizes: {first[0]} is {first[1]}, {name} is "
-                f"{size} (width x height), which make no batch; set data.crop_size or data.resize "
-                "([height, width])"
+                f"{size} (width x height), so they cannot form a batch; set data.crop_size or "
+                "data.resize ([height, width])"
             )
 
 
@@ -284,6 +290,8 @@ def check_split(split: str, absent: Sequence[str] = ()) -> None:
 
 def _stack(tensors: list[torch.Tensor]) -> torch.Tensor | list[torch.Tensor]:
     same = all(tensor.shape == tensors[0].shape for tensor in tensors)
+    if len({tensor.dtype for tensor in tensors}) > 1:  # files of several pixel types
+        tensors = [tensor.float() for tensor in tensors]
     return torch.stack(tensors) if same else tensors
 
 

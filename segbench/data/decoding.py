@@ -1,29 +1,28 @@
-"""Decodes the bytes of a file to what the model sees: 8-bit RGB, or raw label values.
+"""From the bytes of a file to what training and prediction see: true colors and values.
 
 Training, evaluation, prediction, explanation and export all decode files here. The rules:
 
-- Images and masks are read as they are displayed: an EXIF orientation is applied, because masks are
-  drawn on the displayed photo.
-- An alpha channel is dropped, and colors are used as stored, also where they are transparent.
-  `segbench.check_data` reports images in which this makes a difference.
-- Grayscale becomes RGB with three equal channels; palettes, CMYK and YCbCr become RGB.
-- Unsigned integers of other than 8 bits keep their range: the maximum becomes 255, and values in
-  between are rounded.
-- Floats, signed integers, integers of more than 16 bits, and two or more than three bands are
-  errors that name the pixel type: their range or their colors would be guesses.
+- Images, and masks likewise (`data.labels`), are read as they are displayed: an EXIF orientation
+  is applied. People draw masks on the photo that their program shows them.
+- An alpha channel is dropped, and the colors are taken as they are stored, under transparent parts
+  too. `segbench.check_data` reports images in which this makes a difference.
+- Gray becomes RGB of three equal channels; a palette, CMYK and YCbCr become RGB.
+- Whole numbers of fewer than 8 bits become 8 bits, full brightness 255, which loses nothing.
+- Anything else (more bits, floats, signed numbers, two or more than three bands) is refused by
+  name, unless the data set says which bands and which range of values are meant: `data.bands`.
 - Of several pages or frames, the first is read; `segbench.check_data` reports these files.
-- A label is the stored number, or the palette index; in GIF and BMP, whose palettes are also used
-  for grayscale, it is the gray level if all colors in use are gray.
 """
 
 from __future__ import annotations
 
 import stat
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from segbench.data.bands import RGB, Bands
 from segbench.data.damage import JPEG_MAGIC, PNG_MAGIC, check_whole
 from segbench.data.pixels import Pixels, displayed, imdecode, orientation, read_pixels, unreadable
 from segbench.errors import DataError
@@ -33,7 +32,8 @@ SUFFIXES = (
     ".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff",
     ".webp",
 )  # fmt: skip
-_LARGEST_LABEL = (1 << 16) - 1
+_LARGEST_16 = (1 << 16) - 1
+_LARGEST_EXACT = 1 << 24  # whole number up to which float32 has all
 
 
 def read_bytes(path: Path | None) -> bytes:
@@ -70,49 +70,34 @@ def decode_rgb(data: bytes, path: Path | None) -> np.ndarray:
     return displayed(cv2.cvtColor(image, cv2.COLOR_BGR2RGB, dst=image), orientation(data))
 
 
-def decode_mask(data: bytes, path: Path | None) -> np.ndarray:
-    """Decodes a mask without interpreting it.
+def decode_image(data: bytes, path: Path | None, bands: Bands) -> np.ndarray:
+    """Decodes the bands of an image that a model sees.
 
     Args:
         data: the bytes of the file.
         path: name of the file in errors.
+        bands: which bands, and what their values mean.
 
     Returns:
-        uint8 or uint16 `[H, W]` raw label values (for a palette, indices), or uint8 `[H, W, 3]`
-        RGB for a color mask.
+        `[H, W, bands.count]`: uint8 for `value_range: auto`, else uint16 or float32.
 
     Raises:
-        DataError: damaged or not an image, or values that cannot be labels.
+        DataError: damaged, no image, other bands or values than the data set says, by name.
     """
+    if bands.is_rgb8:
+        return decode_rgb(data, path)
     check_whole(data, path)
-    if data.startswith(PNG_MAGIC) and data[24:26] == b"\x08\0":  # 8-bit gray, the usual case
-        mask = imdecode(data, cv2.IMREAD_GRAYSCALE)
-        if mask is None:
-            raise unreadable(data, path, "mask")
-        return displayed(mask, orientation(data))
-    pixels = read_pixels(data, path)
-    if pixels.white_is_zero:
-        raise DataError(
-            f"{path}: white is zero in this TIFF (photometric type 0), so its labels may be meant "
-            "upside down. Export it with black as zero.",
-            "label",
-        )
-    return _as_labels(pixels, path)
+    return image_of(read_pixels(data, path), bands, path)
 
 
-def decode_colors(data: bytes, path: Path | None) -> np.ndarray:
-    """Decodes a color mask, or a palette image to its colors; grayscale is an error.
-
-    Returns:
-        uint8 `[H, W, 3]` RGB.
-    """
-    check_whole(data, path)
-    pixels = read_pixels(data, path)
-    if pixels.palette is not None:
-        return pixels.palette[pixels.values]
-    if pixels.bands == 1:
-        raise DataError(f"{path}: a gray mask where RGB was expected; use mask_type: ids.")
-    return _as_labels(pixels, path)
+def image_of(pixels: Pixels, bands: Bands, path: Path | None) -> np.ndarray:
+    """What `decode_image` makes of pixels, wherever they come from."""
+    if bands.is_rgb8:
+        return _as_rgb(pixels, path)
+    if not bands.keeps_values:
+        pixels = _in_8_bits(pixels, path)
+    values = _chosen(_all_bands(pixels, bands, path), bands, pixels.frames, path)
+    return np.ascontiguousarray(_exact(values, path) if bands.keeps_values else values)
 
 
 def _is_plain(data: bytes) -> bool:
@@ -124,57 +109,105 @@ def _is_plain(data: bytes) -> bool:
 
 
 def _as_rgb(pixels: Pixels, path: Path | None) -> np.ndarray:
-    values, top = pixels.values, pixels.top
-    if pixels.palette is not None:
-        values, top = pixels.palette[values], 255
-    bands = values.shape[2] if values.ndim == 3 else 1
-    if bands not in (1, 3):
-        raise DataError(
-            f"{path}: contains {bands} bands of {pixels.type_name}, and no alpha channel; only "
-            "gray and RGB are read. Save the three bands that the model is to see.",
-            "unreadable",
-        )
-    if not 0 < top <= _LARGEST_LABEL:
-        raise DataError(
-            f"{path}: contains {pixels.type_name}, whose range is unknown. Save it as whole "
-            "numbers of 8 or 16 bits, black as 0.",
-            "unreadable",
-        )
-    if top != 255 or pixels.white_is_zero:
-        table = (np.arange(top + 1, dtype=np.uint32) * 255 + top // 2) // top
-        values = table.astype(np.uint8)[:: -1 if pixels.white_is_zero else 1].take(values)
-    return cv2.cvtColor(values, cv2.COLOR_GRAY2RGB) if bands == 1 else values
-
-
-def _as_labels(pixels: Pixels, path: Path | None) -> np.ndarray:
-    """Integers of any type as uint8 or uint16; DataError for values that cannot be labels."""
-    mask = pixels.values
+    pixels = _in_8_bits(pixels, path)
     if pixels.bands not in (1, 3):
         raise DataError(
-            f"{path}: {pixels.bands} bands of {pixels.type_name} where a mask has one label per "
-            "pixel, or RGB. Export the labels alone.",
-            "color",
+            f"{path}: contains {pixels.bands} bands of {pixels.type_name}, and no alpha channel; "
+            f"set data.channels={pixels.bands}, or a list of the three bands that the model "
+            "should see (data.channels=[0,1,2]).",
+            "unreadable",
         )
-    if mask.dtype == np.uint8 or (mask.dtype == np.uint16 and mask.ndim == 2):
-        return mask
-    if mask.ndim == 3:
+    values = pixels.values
+    return cv2.cvtColor(values, cv2.COLOR_GRAY2RGB) if pixels.bands == 1 else values
+
+
+def _in_8_bits(pixels: Pixels, path: Path | None) -> Pixels:
+    """Colors of palettes, and whole numbers of up to 8 bits as 0..255; DataError for all others."""
+    if pixels.palette is not None:
+        return replace(pixels, values=pixels.palette[pixels.values], palette=None)
+    top = pixels.top
+    if not 0 < top <= 255:
+        bits = f" ({top.bit_length()} bits used)" if 0 < top < _LARGEST_16 else ""
         raise DataError(
-            f"{path}: a color mask of {mask.dtype} values; expected 8 bits a channel. Export it "
-            "again with 8 bits.",
-            "color",
+            f"{path}: contains {pixels.type_name}{bits}, and the values of black and white are "
+            "unknown: set data.value_range=[lo,hi] (segbench.check_data proposes it), or save it "
+            "with 8 bits.",
+            "range",
         )
-    fractions = mask[mask != np.floor(mask)] if mask.dtype.kind == "f" else mask[:0]
-    if fractions.size:
+    if top == 255 and not pixels.white_is_zero:
+        return pixels
+    steps = (np.arange(top + 1, dtype=np.uint32) * 255 + top // 2) // top
+    table = steps.astype(np.uint8)[:: -1 if pixels.white_is_zero else 1]
+    return replace(pixels, values=table.take(pixels.values), top=255, white_is_zero=False)
+
+
+def _all_bands(pixels: Pixels, bands: Bands, path: Path | None) -> np.ndarray:
+    """`[H, W, bands]`, with the alpha channel as the last band where it is asked for."""
+    values = pixels.values if pixels.palette is None else pixels.palette[pixels.values]
+    if pixels.white_is_zero:
+        if values.dtype.kind != "u":
+            raise DataError(
+                f"{path}: {pixels.type_name} where white is zero (photometric type 0 of TIFF); "
+                "export it with black as zero.",
+                "unreadable",
+            )
+        values = pixels.top - values
+    values = values.reshape(*values.shape[:2], -1)
+    stored = values.shape[2]
+    wanted = bands.channels
+    needed = wanted if isinstance(wanted, int) else max(wanted) + 1
+    if pixels.alpha is not None and needed == stored + 1:
+        alpha = pixels.alpha.astype(values.dtype)
+        return np.concatenate([values, alpha[..., None]], axis=2)
+    return values
+
+
+def _chosen(values: np.ndarray, bands: Bands, pages: int, path: Path | None) -> np.ndarray:
+    wanted, stored = bands.channels, values.shape[2]
+    of_page = f" on the first of its {pages} pages (only that one is read)" if pages > 1 else ""
+    if isinstance(wanted, int):
+        if wanted == RGB and stored == 1:
+            return np.repeat(values, RGB, axis=2)
+        if wanted != stored:
+            raise DataError(
+                f"{path}: contains {stored} band(s){of_page}, but data.channels is {wanted}. Set "
+                f"data.channels={stored}, or list the bands to use, counted from 0.",
+                "bands",
+            )
+        return values
+    if max(wanted) >= stored:
         raise DataError(
-            f"{path}: value {fractions.flat[0]:g} is no label; expected whole numbers. Export the "
-            "labels themselves, without interpolation, as PNG.",
-            "label",
+            f"{path}: contains {stored} band(s){of_page}, counted from 0, but data.channels "
+            f"includes band {max(wanted)}.",
+            "bands",
         )
-    low, high = mask.min(), mask.max()
-    if low < 0 or high > _LARGEST_LABEL:
+    return values[..., list(wanted)]
+
+
+def _exact(values: np.ndarray, path: Path | None) -> np.ndarray:
+    """Values as uint16 or float32, unchanged; 64-bit floats are rounded, as models compute."""
+    kind, size = values.dtype.kind, values.dtype.itemsize
+    if kind == "u" and size <= 2:
+        return values.astype(np.uint16, copy=False)
+    if kind == "f":
+        wrong = ~np.isfinite(values)
+        if wrong.any():
+            raise DataError(
+                f"{path}: {wrong.mean():.2%} of its values are not finite (NaN or infinite); "
+                "replace them with a number.",
+                "unreadable",
+            )
+        found = values.astype(np.float32)
+        if not np.isfinite(found).all():
+            raise DataError(
+                f"{path}: contains values that 32-bit floats cannot represent; rescale them.",
+                "unreadable",
+            )
+        return found
+    if max(abs(int(values.min(initial=0))), int(values.max(initial=0))) > _LARGEST_EXACT:
         raise DataError(
-            f"{path}: label {low if low < 0 else high:.0f} is outside 0..{_LARGEST_LABEL}. Export "
-            "the mask again with other label values.",
-            "label",
+            f"{path}: contains integers beyond {_LARGEST_EXACT}, which the 32-bit floats of "
+            "models cannot distinguish; save it with 16 bits.",
+            "unreadable",
         )
-    return mask.astype(np.uint16)
+    return values.astype(np.float32)

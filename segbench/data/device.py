@@ -26,8 +26,7 @@ class DeviceLoader:
     """Keeps all frames of a split on a device as uint8 and augments there.
 
     Args:
-        dataset: the data set; its transform must be an `Augmentation` without blur, noise and
-            cutout.
+        dataset: the data set; its transform must be an `Augmentation` that is not `cpu_only`.
         batch_size: images per batch.
         sampler: yields the keys.
         device: the device that stores the frames.
@@ -48,7 +47,7 @@ class DeviceLoader:
     ) -> None:
         if not isinstance(dataset.transform, Augmentation) or dataset.transform.cpu_only:
             raise ValueError(
-                "data.frames_on_device cannot blur, add noise or cut out; set them to 0"
+                "data.frames_on_device supports only scale_range, crop_size, hflip and color_jitter"
             )
         self.dataset = dataset
         self.augmentation: Augmentation = dataset.transform

@@ -8,10 +8,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 
+from segbench.data.bands import Bands
 from segbench.data.dataset import Record
-from segbench.data.decoding import SUFFIXES, decode_colors, decode_mask, decode_rgb, read_bytes
+from segbench.data.decoding import SUFFIXES, decode_image, decode_rgb, image_of, read_bytes
+from segbench.data.labels import decode_colors, decode_mask, labels_of
 from segbench.data.pixels import orientation
+from segbench.data.volumes import is_volume, read_slice
 from segbench.errors import DataError, UnpairedError
+
+Place = tuple[int, int]  # of a slice: position, axis
 
 
 def read_rgb(path: Path | None) -> np.ndarray:
@@ -26,7 +31,20 @@ def read_rgb(path: Path | None) -> np.ndarray:
     return decode_rgb(read_bytes(path), path)
 
 
-def read_raw_mask(path: Path | None) -> np.ndarray:
+def read_image(path: Path | None, bands: Bands, place: Place | None = None) -> np.ndarray:
+    """Decodes the bands of an image that a model sees; see `decoding.decode_image`.
+
+    Args:
+        path: the file.
+        bands: which of its bands.
+        place: the slice, where the file is a volume.
+    """
+    if place is not None and path is not None:
+        return image_of(read_slice(path, *place), bands, path)
+    return decode_image(read_bytes(path), path, bands)
+
+
+def read_raw_mask(path: Path | None, place: Place | None = None) -> np.ndarray:
     """Decodes a mask file without interpreting it; an EXIF orientation is applied.
 
     Returns:
@@ -37,6 +55,8 @@ def read_raw_mask(path: Path | None) -> np.ndarray:
         DataError: missing, damaged, not an image, or values that cannot be labels (fractions, below
             0 or above 65535).
     """
+    if place is not None and path is not None:
+        return labels_of(read_slice(path, *place), path)
     return decode_mask(read_bytes(path), path)
 
 
@@ -49,13 +69,13 @@ def read_colors(path: Path | None) -> np.ndarray:
     return decode_colors(read_bytes(path), path)
 
 
-def read_ids(path: Path | None) -> np.ndarray:
+def read_ids(path: Path | None, place: Place | None = None) -> np.ndarray:
     """Decodes a mask of label ids; a color mask is an error.
 
     Returns:
         uint8 or uint16 `[H, W]`.
     """
-    mask = read_raw_mask(path)
+    mask = read_raw_mask(path, place)
     if mask.ndim != 2:
         colors = len(np.unique(mask.reshape(-1, 3), axis=0))
         raise DataError(
@@ -83,7 +103,7 @@ def check_ids(ids: np.ndarray, known: np.ndarray, path: Path | None, expected: s
         values = np.unique(ids[~fine])
         raise DataError(
             f"{path}: label {', '.join(map(str, values[:8].tolist()))} on {(~fine).mean():.2%} of "
-            f"the pixels; expected {expected}. Map these values, or repair the mask.",
+            f"the pixels; expected {expected}. Map these values, or fix the mask.",
             "label",
         )
 
@@ -96,10 +116,10 @@ def same_size(image: np.ndarray, mask: np.ndarray, record: Record) -> None:
         turned = orientation_of(path)
         if turned >= 5 and image.shape[:2] == mask.shape[1::-1]:
             raise DataError(
-                f"{path}: displayed turned by a quarter (EXIF orientation {turned}), but its "
-                f"{other} {getattr(record, other) or record.name} fits the stored pixels: the "
-                f"image is {_size(image)} as displayed, the mask {_size(mask)}. Turn the {other} "
-                "likewise, or remove the EXIF orientation without turning the pixels.",
+                f"{path}: EXIF orientation {turned} rotates it by 90 degrees, but its {other} "
+                f"{getattr(record, other) or record.name} matches the stored pixels: the image is "
+                f"{_size(image)} as displayed, the mask {_size(mask)}. Rotate the {other} too, or "
+                "remove the EXIF orientation without rotating the pixels.",
                 "size",
             )
     raise DataError(
@@ -112,6 +132,8 @@ def same_size(image: np.ndarray, mask: np.ndarray, record: Record) -> None:
 def orientation_of(path: Path | None) -> int:
     """The EXIF orientation of an image file, 1 to 8; 1 (upright) if it has none."""
     try:
+        if is_volume(path):  # has none
+            return 1
         return orientation(path.read_bytes()) if path is not None else 1
     except OSError:
         return 1  # the error is reported when the file is decoded
@@ -141,8 +163,8 @@ def require_folders(root: Path, folders: Iterable[str], layout: str, how: str) -
     else:
         found = "no such folder"
     raise DataError(
-        f"{root}: missing {', '.join(missing)}. Expected layout: {layout}. Found: {found}. "
-        f"{how} Then set data.root (beside a ckpt: root)."
+        f"{root}: missing {', '.join(missing)}. Expected layout: {layout}. Found: {found}. {how} "
+        "Then set data.root (with ckpt: root)."
     )
 
 
@@ -174,7 +196,7 @@ def by_stem(paths: list[Path], suffix: str = "") -> dict[str, Path]:
     found: dict[str, Path] = {}
     for path in paths:
         if (key := path.stem.removesuffix(suffix)) in found:
-            raise DataError(f"{path}: a second file of the name of {found[key]}. Remove one.")
+            raise DataError(f"{path}: has the same name as {found[key]}. Remove one.")
         found[key] = path
     return found
 

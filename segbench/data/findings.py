@@ -61,7 +61,7 @@ def across_splits(statistics: dict[str, SplitStatistics]) -> list[Finding]:
     if _same_files(statistics):
         text = (
             "val and test are the same images: do not select on val (selection=last), or hold "
-            "others out of train."
+            "out other images of train."
         )
         findings.append(Finding("warning", "same", "val+test", text))
         del across["val"]
@@ -110,8 +110,8 @@ def _straddling(statistics: dict[str, SplitStatistics]) -> list[Finding]:
         if len(by_split) > 1:
             parts = [f"{len(names)} in {s}{_span(s, by_split)}" for s, names in by_split.items()]
             text = (
-                f"group {group} straddles splits: {', '.join(parts)}. Its images are correlated, "
-                "so scores flatter; split by group, or say so."
+                f"group {group} is in more than one split: {', '.join(parts)}. Its images are "
+                "correlated, so scores are optimistic; split by group, or report this."
             )
             findings.append(Finding("warning", "group", "+".join(by_split), text))
     return findings
@@ -122,8 +122,9 @@ def _ungrouped(statistics: dict[str, SplitStatistics]) -> list[Finding]:
     if len(groups) < 2 or len(set(groups)) < len(groups):
         return []
     text = (
-        "every image is a group of its own, so images count as independent. If they are frames of "
-        "videos, set data.group_regex: else intervals are too narrow and data.ratio divides videos."
+        "every image is its own group, so images are treated as independent. If they are video "
+        "frames, set data.group_regex: otherwise intervals are too narrow and data.ratio divides "
+        "videos."
     )
     return [Finding("hint", "ungrouped", "+".join(statistics), text)]
 

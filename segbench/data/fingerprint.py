@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 from segbench.data.dataset import Record, Source
@@ -43,8 +45,9 @@ def fingerprint(source: Source, records: Sequence[Record], memo: Path | None = N
     remembered = memo / _digest([*head, *map(repr, records), *stats]) if memo else None
     if remembered is not None and (known := _remembered(remembered)):
         return known
+    digest = cache(_file_digest)  # a file may contain many images
     with ThreadPoolExecutor(cores()) as pool:
-        contents = list(pool.map(_content, records))
+        contents = list(pool.map(lambda record: _content(record, digest), records))
     result = _digest([*head, *contents])
     if remembered is not None:
         with suppress(OSError):  # the files are then read again next time
@@ -61,8 +64,8 @@ def _remembered(file: Path) -> str | None:
     return text if re.fullmatch("[0-9a-f]{16}", text) else None
 
 
-def _content(record: Record) -> str:
-    files = (_file_digest(path) for path in (record.image, record.mask) if path is not None)
+def _content(record: Record, digest: Callable[[Path], str]) -> str:
+    files = (digest(path) for path in (record.image, record.mask) if path is not None)
     return f"{record.name}\t{record.group}\t{record.index}\t" + "\t".join(files)
 
 
@@ -77,7 +80,7 @@ def _stat(path: Path | None) -> str:
     found = path.stat()
     if not stat.S_ISREG(found.st_mode):  # reading a pipe would block forever
         raise DataError(f"{path}: is a folder, a pipe or a device, not a file", "unreadable")
-    return f"{path.resolve()} {found.st_size} {found.st_mtime_ns}"
+    return f"{os.path.abspath(path)} {found.st_ino} {found.st_size} {found.st_mtime_ns}"
 
 
 def _digest(parts: Sequence[str]) -> str:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
+from operator import attrgetter
 from pathlib import Path
 
 Identity = tuple[int, int]  # device and inode number of a folder, independent of its path
@@ -30,15 +31,26 @@ def files_below(
 def _below(folder: Path, depth: int | None, closed: frozenset[Identity]) -> Iterator[Path]:
     own = _identity(folder)
     try:
-        names = sorted(name for name in os.listdir(folder) if not name.startswith("."))
+        with os.scandir(folder) as scan:  # its entries have their type without a further call
+            entries = sorted(
+                (e for e in scan if not e.name.startswith(".")), key=attrgetter("name")
+            )
     except OSError:  # the folder does not exist or may not be read
         return
     closed = closed | {own} if own is not None else closed
-    for path in (folder / name for name in names):
-        if path.is_file():
-            yield path
-        elif depth != 0 and path.is_dir() and _identity(path) not in closed:
-            yield from _below(path, None if depth is None else depth - 1, closed)
+    for entry in entries:
+        if _is(entry.is_file):
+            yield folder / entry.name
+        elif depth != 0 and _is(entry.is_dir) and _identity(folder / entry.name) not in closed:
+            yield from _below(folder / entry.name, None if depth is None else depth - 1, closed)
+
+
+def _is(kind: Callable[[], bool]) -> bool:
+    """The type of an entry; a broken or circular link is nothing."""
+    try:
+        return kind()
+    except OSError:
+        return False
 
 
 def _identity(folder: Path) -> Identity | None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from segbench.data.dataset import Arrays, Frames, Record, Source
 from segbench.data.files import same_size
+from segbench.data.window import by_bands
 
 
 class SourceFrames(Frames):
@@ -38,7 +39,7 @@ class SourceFrames(Frames):
         return len(self.records)
 
     def read(self, index: int) -> Arrays:
-        """Image uint8 `[H, W, 3]`, mask uint8 `[h, w]`; see `Frames`."""
+        """Image `[H, W, C]`, mask uint8 `[h, w]`; see `Frames`."""
         record = self.records[index]
         image, mask = self.source.read(record)
         same_size(image, mask, record)
@@ -55,13 +56,12 @@ def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resizes to `(H, W)`: area averaging when shrinking, to avoid aliasing, else bilinear.
 
     Args:
-        image: uint8 `[h, w, 3]`.
+        image: `[h, w, C]` of any type that images are read as.
         size: target height and width in pixels.
 
     Returns:
-        uint8 `[H, W, 3]`.
+        `[H, W, C]` of the same type.
     """
     shrinks = size[0] <= image.shape[0] and size[1] <= image.shape[1]
-    return cv2.resize(
-        image, size[::-1], interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    )
+    how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
+    return by_bands(lambda part: cv2.resize(part, size[::-1], interpolation=how), image)

@@ -226,16 +226,16 @@ def check_shared_memory(dataset: SegmentationDataset, batch_size: int, num_worke
     batch = batch_size * (sample["image"].nbytes + sample["mask"].nbytes)
     if batch * num_workers * PREFETCHED > free:
         raise shared_memory_full(
-            f"{num_workers} worker processes hand over up to {PREFETCHED} batches each, "
-            f"of {batch / 1e6:.1f} MB, through it, and {free / 1e6:.1f} MB are free"
+            f"{num_workers} worker processes pass up to {PREFETCHED} batches each, of "
+            f"{batch / 1e6:.1f} MB, through it, but only {free / 1e6:.1f} MB are free"
         )
 
 
 def shared_memory_full(reason: str) -> ConfigError:
     """The error for worker processes that cannot transfer their batches."""
     return ConfigError(
-        f"/dev/shm is too small: {reason}. Set data.workers=thread or data.num_workers=0, or give "
-        "it more room (docker run --shm-size=8g)"
+        f"/dev/shm is too small: {reason}. Set data.workers=thread or data.num_workers=0, or make "
+        "it larger (docker run --shm-size=8g)"
     )
 
 

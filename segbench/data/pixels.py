@@ -6,6 +6,7 @@ import ast
 import io
 import re
 import warnings
+import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ import numpy as np
 from PIL import Image
 
 from segbench.data import tiff
+from segbench.data.bands import MOST_CHANNELS
 from segbench.data.damage import PNG_MAGIC, has_exif
 from segbench.errors import DataError
 
@@ -22,7 +24,9 @@ from segbench.errors import DataError
 cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 _ORIENTATION = 0x0112  # EXIF tag; values 5 to 8 rotate by 90 degrees
 _NPY_MAGIC = b"\x93NUMPY"
+_ZIP_MAGIC = b"PK\x03\x04"
 _NETPBM = re.compile(rb"P([2356])" + 3 * rb"(?:\s|#[^\n]*\n)+(\d+)" + rb"(?:#[^\n]*\n)?\s", re.S)
+_MOST_UNPACKED = 1040  # bytes out of one byte, of the compression of ZIP
 _MASKS_OF_BMP = ("1", "L", "P", "RGB", "RGBA")
 
 
@@ -76,6 +80,8 @@ def read_pixels(data: bytes, path: Path | None) -> Pixels:
             pixels, turn = _tiff(data, path)
         elif data.startswith(_NPY_MAGIC):
             pixels = _npy(data, path)
+        elif data.startswith(_ZIP_MAGIC):
+            pixels = _npy(_only_array(data, path), path)
         elif match := _NETPBM.match(data):
             pixels = _netpbm(data, match)
         elif data.startswith(PNG_MAGIC):
@@ -87,7 +93,7 @@ def read_pixels(data: bytes, path: Path | None) -> Pixels:
     except (DataError, ImportError):
         raise
     except Image.DecompressionBombError as error:
-        raise DataError(f"{path}: too large ({error}); cut it into parts.", "unreadable") from None
+        raise DataError(f"{path}: too large ({error}); cut it into tiles.", "unreadable") from None
     except Exception as error:  # decoders raise almost anything for damaged files
         raise unreadable(data, path, "file") from error
     if pixels.values.size == 0:
@@ -221,10 +227,26 @@ def _netpbm(data: bytes, match: re.Match[bytes]) -> Pixels:
     else:
         values = np.array(data[match.end() :].split()[:count], np.int64)
         if len(values) < count:
-            raise ValueError("cut short")
+            raise ValueError("truncated")
     if values.min(initial=0) < 0 or values.max(initial=0) > top:
-        raise ValueError("a value above the largest")
+        raise ValueError("a value above the maximum")
     return Pixels(values.astype(np.uint16 if top > 255 else np.uint8).reshape(shape), top)
+
+
+def _only_array(data: bytes, path: Path | None) -> bytes:
+    """The bytes of the one array of a .npz file."""
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        arrays = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+        if len(arrays) != 1:
+            names = ", ".join(info.filename.removesuffix(".npy") for info in arrays[:5]) or "none"
+            raise DataError(
+                f"{path}: contains {len(arrays)} arrays ({names}); expected one. Save each image "
+                "in a separate file.",
+                "unreadable",
+            )
+        if arrays[0].file_size > _MOST_UNPACKED * len(data):
+            raise ValueError("more bytes than its own can have been packed from")
+        return archive.read(arrays[0])
 
 
 def _npy(data: bytes, path: Path | None) -> Pixels:
@@ -236,14 +258,13 @@ def _npy(data: bytes, path: Path | None) -> Pixels:
     dtype, shape = np.dtype(header["descr"]), tuple(header["shape"])
     if dtype.kind not in "buif":
         raise DataError(
-            f"{path}: an array of {dtype}, which are no pixels; save whole numbers of 8 or 16 "
-            "bits.",
+            f"{path}: an array of {dtype}, which are not pixels; save 8-bit or 16-bit integers.",
             "unreadable",
         )
-    if not (len(shape) == 2 or (len(shape) == 3 and shape[2] in (1, 3))) or 0 in shape:
+    if len(shape) not in (2, 3) or 0 in shape or shape[2:] > (MOST_CHANNELS,):
         raise DataError(
-            f"{path}: an array of shape {list(shape)}; expected [H, W] or [H, W, 3] (RGB). Save "
-            "each image in a file of its own, with the channels last.",
+            f"{path}: an array of shape {list(shape)}; expected [H, W] or [H, W, bands]. Save "
+            "each image in a separate file, with the bands last.",
             "unreadable",
         )
     # Not with np.load, which allocates as much memory as the header claims.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
+from segbench.data.bands import RGB8, Bands
 from segbench.data.classes import ClassSet
 from segbench.data.dataset import Arrays, SegmentationDataset
 from segbench.data.lettering import draw_text, text_width
@@ -40,13 +41,15 @@ def sheet(samples: list[tuple[str, Arrays]], classes: ClassSet, columns: int = 4
     )
 
 
-def spread_samples(dataset: SegmentationDataset, count: int) -> list[tuple[str, Arrays]]:
+def spread_samples(
+    dataset: SegmentationDataset, count: int, bands: Bands = RGB8
+) -> list[tuple[str, Arrays]]:
     """At most `count` samples of a data set, evenly spaced over it, in the format of `sheet`."""
     samples = []
     for index in range(0, len(dataset), max(1, len(dataset) // count))[:count]:
         sample = dataset[0, index]
-        arrays = (sample["image"].permute(1, 2, 0).numpy(), sample["mask"].numpy())
-        samples.append((sample["name"], arrays))
+        image = bands.displayed(sample["image"].permute(1, 2, 0).numpy())
+        samples.append((sample["name"], (image, sample["mask"].numpy())))
     return samples
 
 

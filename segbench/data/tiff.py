@@ -95,7 +95,7 @@ def _check_header(page: Any, size: int, path: Path | None) -> None:
     if page.imagelength * page.imagewidth * max(1, page.samplesperpixel) > 4 * MAX_PIXELS:
         raise DataError(
             f"{path}: {page.imagewidth}x{page.imagelength} pixels of {page.samplesperpixel} bands "
-            "are too many; cut it into parts.",
+            "are too many; cut it into tiles.",
             "unreadable",
         )
     samples = page.imagelength * page.imagewidth * max(1, page.samplesperpixel)
@@ -121,7 +121,8 @@ def _check_header(page: Any, size: int, path: Path | None) -> None:
 
 def _unread(path: Path | None, what: str) -> DataError:
     return DataError(
-        f"{path}: contains {what}, which is not read; save it as gray or RGB of 8 or 16 bits.",
+        f"{path}: contains {what}, which is not supported; save it as gray or RGB with 8 or 16 "
+        "bits.",
         "unreadable",
     )
 
@@ -171,8 +172,8 @@ def _by_other_libraries(page: Any, data: bytes, path: Path | None) -> np.ndarray
     compression = getattr(page.compression, "name", page.compression)
     raise DataError(
         f"{path}: {page.samplesperpixel} band(s) of {page.bitspersample} bits compressed by "
-        f"{compression} are not read without the package imagecodecs; pip install imagecodecs, or "
-        "save it without compression or with deflate.",
+        f"{compression} cannot be read without the package imagecodecs; pip install imagecodecs, "
+        "or save it without compression or with deflate.",
         "unreadable",
     )
 

@@ -1,122 +1,27 @@
 """Augmentation with few parameters; every draw is a function of (seed, epoch, index).
 
-Scale, crop, flip and padding are one albumentations transform of our own (`ScaleCrop`): choosing
-the crop window before resizing makes the data path fast. Color changes are one matrix. Blur, noise
-and cutouts are albumentations' own.
+Scale, crop, flip and padding are one step (`ScaleCrop`), because choosing the crop window before
+resizing is what makes the data path fast. Quarter turns and the flip upside down move no pixel
+between pixels. Changes of color are one matrix. Rotation, blur, noise and cutouts are
+albumentations', as are the further transforms that a config names.
 """
 
 from __future__ import annotations
 
 import copy
-import os
 import random
 import warnings
-from typing import Any
+from collections.abc import Sequence
 
-os.environ.setdefault("NO_ALBUMENTATIONS_UPDATE", "1")  # no network access on import
-
-import albumentations as A
 import cv2
 import numpy as np
 
 from segbench.data.dataset import Arrays
-from segbench.data.window import Size, Window, place, scaled
+from segbench.data.further_transforms import A, Transform, run
+from segbench.data.scale_crop import Fill, ScaleCrop
+from segbench.data.window import Size, Window
 
-_CROP_TRIES = 10
 _LUMA = (0.299, 0.587, 0.114)  # of RGB, ITU-R BT.601
-
-
-class ScaleCrop(A.DualTransform):
-    """Random scale, random crop, left-right flip and padding in one step.
-
-    Args:
-        crop_size: output `(H, W)` in pixels; None keeps each frame's own size.
-        scale_range: the frame is resized by a factor drawn uniformly from this range.
-        cat_max_ratio: draw the crop again (up to 10 times) while one class covers more than this
-            share of its labeled pixels; 1 never draws again.
-        class_uniform: probability that the crop contains a pixel of a class drawn uniformly from
-            those in the frame, so that rare classes are seen more often.
-        hflip: probability of a left-right flip.
-        image_fill: RGB of padding in the image.
-        ignore_index: value of padding in the mask.
-    """
-
-    def __init__(
-        self,
-        crop_size: Size | None,
-        scale_range: tuple[float, float],
-        cat_max_ratio: float,
-        class_uniform: float,
-        hflip: float,
-        image_fill: tuple[int, int, int],
-        ignore_index: int,
-    ) -> None:
-        super().__init__(p=1.0)
-        self.crop_size = crop_size
-        self.scale_range = scale_range
-        self.cat_max_ratio = cat_max_ratio
-        self.class_uniform = class_uniform
-        self.hflip = hflip
-        self.image_fill = image_fill
-        self.ignore_index = ignore_index
-
-    @property
-    def targets_as_params(self) -> list[str]:
-        """The transform depends on the mask, which determines where to crop."""
-        return ["mask"]
-
-    def get_params_dependent_on_data(
-        self, params: dict[str, Any], data: dict[str, Any]
-    ) -> dict[str, Any]:
-        """Draws the window for `data["mask"]`."""
-        return {"window": self.draw(data["mask"], self.py_random)}
-
-    def draw(self, mask: np.ndarray, draws: random.Random) -> Window:
-        """Draws a window for a frame with this mask (uint8 `[H, W]`)."""
-        frame = (mask.shape[0], mask.shape[1])
-        flip = draws.random() < self.hflip
-        scale = draws.uniform(*self.scale_range)
-        resized = scaled(frame, scale)
-        output = self.crop_size or frame
-        center = None
-        if self.class_uniform and draws.random() < self.class_uniform:
-            center = self._pixel_of_some_class(mask, resized, draws)
-        for _ in range(_CROP_TRIES):
-            free = (draws.random(), draws.random())
-            window = place(frame, resized, output, free, center, flip)
-            if center or self.cat_max_ratio >= 1 or self._mixed(window.crop_mask(mask)):
-                break
-        return window
-
-    def apply(self, img: np.ndarray, window: Window, **params: Any) -> np.ndarray:
-        """Crops the window from the image, bilinear; uint8 `[H, W, 3]`."""
-        return window.pad(window.crop_image(img), self.image_fill)
-
-    def apply_to_mask(self, mask: np.ndarray, window: Window, **params: Any) -> np.ndarray:
-        """Crops the window from the mask, nearest; uint8 `[H, W]`."""
-        return window.pad(window.crop_mask(mask), self.ignore_index)
-
-    def _mixed(self, crop: np.ndarray) -> bool:
-        counts = self._labeled(crop)
-        return bool(counts.max() <= self.cat_max_ratio * counts.sum())
-
-    def _pixel_of_some_class(
-        self, mask: np.ndarray, resized: Size, draws: random.Random
-    ) -> tuple[float, float] | None:
-        counts = self._labeled(mask)
-        present = np.flatnonzero(counts)
-        if not present.size:
-            return None
-        wanted = present[draws.randrange(present.size)]
-        nth = draws.randrange(int(counts[wanted]))
-        row, column = divmod(int(np.flatnonzero(mask.ravel() == wanted)[nth]), mask.shape[1])
-        height, width = mask.shape
-        return (row + 0.5) * resized[0] / height, (column + 0.5) * resized[1] / width
-
-    def _labeled(self, mask: np.ndarray) -> np.ndarray:
-        counts = np.bincount(mask.ravel(), minlength=256)
-        counts[self.ignore_index] = 0
-        return counts
 
 
 class Augmentation:
@@ -128,13 +33,19 @@ class Augmentation:
         cat_max_ratio: see `ScaleCrop`.
         class_uniform: see `ScaleCrop`.
         hflip: see `ScaleCrop`.
+        vflip: probability of a flip upside down.
+        rot90: probability of one, two or three quarter turns; of two alone where whole frames are
+            not square.
+        rotate: largest angle of a rotation in degrees; what it uncovers is padding.
         color_jitter: strength in 0..1: brightness, contrast and saturation change by up to this
             share; 0 disables it.
         blur: probability of a light Gaussian blur.
         noise: probability of Gaussian noise.
         cutout: probability that 1-4 rectangles are blanked out; their mask is ignored.
-        image_fill: RGB of padding and cutouts.
+        image_fill: value of padding and cutouts in each band; whole numbers for images of such.
         ignore_index: mask value of padding and cutouts.
+        limits: the values of black and white in uint16 and float32 images; None: 8 bits.
+        further: albumentations transforms that come last, see `further_transforms`.
 
     Raises:
         ValueError: parameters are out of range; the message names all of them.
@@ -147,72 +58,104 @@ class Augmentation:
         cat_max_ratio: float = 1.0,
         class_uniform: float = 0.0,
         hflip: float = 0.5,
+        vflip: float = 0.0,
+        rot90: float = 0.0,
+        rotate: float = 0.0,
         color_jitter: float = 0.0,
         blur: float = 0.0,
         noise: float = 0.0,
         cutout: float = 0.0,
-        image_fill: tuple[int, int, int] = (0, 0, 0),
+        image_fill: Fill = (0, 0, 0),
         ignore_index: int = 255,
+        limits: tuple[float, float] | None = None,
+        further: Sequence[Transform] = (),
     ) -> None:
         shares = {
             "class_uniform": class_uniform,
             "hflip": hflip,
+            "vflip": vflip,
+            "rot90": rot90,
             "color_jitter": color_jitter,
             "blur": blur,
             "noise": noise,
             "cutout": cutout,
         }
-        _check(crop_size, scale_range, cat_max_ratio, shares)
+        _check(crop_size, scale_range, cat_max_ratio, rotate, shares)
         self.scale_crop = ScaleCrop(
             crop_size, scale_range, cat_max_ratio, class_uniform, hflip, image_fill, ignore_index
         )
+        self.limits = limits or (0.0, 255.0)
+        low, high = limits or (0.0, 1.0)
+        fill = tuple((value - low) / (high - low) for value in image_fill) if limits else image_fill
         with warnings.catch_warnings():
             warnings.simplefilter("error")  # albumentations only warns of an unknown argument
             steps = [
+                A.Rotate(
+                    limit=rotate,
+                    interpolation=cv2.INTER_LINEAR,
+                    border_mode=cv2.BORDER_CONSTANT,
+                    fill=fill,
+                    fill_mask=ignore_index,
+                    p=float(rotate > 0),
+                ),
                 A.GaussianBlur(blur_limit=0, sigma_limit=(0.1, 1.5), p=blur),
                 A.GaussNoise(std_range=(0.01, 0.05), p=noise),
                 A.CoarseDropout(
                     num_holes_range=(1, 4),
                     hole_height_range=(0.05, 0.2),
                     hole_width_range=(0.05, 0.2),
-                    fill=image_fill,
+                    fill=fill,
                     fill_mask=ignore_index,
                     p=cutout,
                 ),
             ]
+        self.vflip, self.rot90 = vflip, rot90
         self.color_jitter = color_jitter
-        self.cpu_only = max(blur, noise, cutout) > 0
-        self._steps = [step for step in steps if step.p > 0]
+        self._steps = [*(step for step in steps if step.p > 0), *further]
+        self.cpu_only = bool(self._steps) or max(vflip, rot90) > 0
         self._idle: list[A.Compose] = []
 
     def __call__(self, image: np.ndarray, mask: np.ndarray, key: tuple[int, int, int]) -> Arrays:
         """Augments one frame.
 
         Args:
-            image: uint8 `[h, w, 3]`.
+            image: `[h, w, C]`; uint8, uint16 or float32.
             mask: uint8 `[h, w]`.
             key: `(seed, epoch, index)`, the only seed of all draws.
 
         Returns:
-            uint8 `[H, W, 3]` and uint8 `[H, W]` with `(H, W)` = `crop_size`.
+            `[H, W, C]` of the same type and uint8 `[H, W]` with `(H, W)` = `crop_size`.
         """
-        window = self.draw_window(mask, key)
+        turns, is_flipped = self._draw_turns(key, mask.shape)
+        window = self.scale_crop.draw(mask, window_draws(key), is_turned=turns % 2 == 1)
         image = self.scale_crop.apply(image, window)
         mask = self.scale_crop.apply_to_mask(mask, window)
+        if turns or is_flipped:
+            image, mask = _turned(image, turns, is_flipped), _turned(mask, turns, is_flipped)
         if self.color_jitter:
             image = cv2.transform(image, self.draw_colors(key))
         if not self._steps:
             return image, mask
         # A pipeline stores its current draw, so every thread uses its own.
         pipeline = self._idle.pop() if self._idle else A.Compose(copy.deepcopy(self._steps))
-        pipeline.set_random_state(np.random.default_rng(key), random.Random(f"rest {key}"))
-        out = pipeline(image=image, mask=mask)
+        out = run(pipeline, self._shares(image), mask, key)
         self._idle.append(pipeline)
-        return out["image"], out["mask"]
+        return self._stored(out["image"], image.dtype), out["mask"]
 
     def draw_window(self, mask: np.ndarray, key: tuple[int, int, int]) -> Window:
         """The window that `__call__` crops for this key from a frame with this mask."""
         return self.scale_crop.draw(mask, window_draws(key))
+
+    def _draw_turns(self, key: tuple[int, int, int], shape: Sequence[int]) -> tuple[int, bool]:
+        """Quarter turns, and whether it is flipped upside down."""
+        if not (self.vflip or self.rot90):
+            return 0, False
+        draws = random.Random(f"turns {key}")
+        is_flipped = draws.random() < self.vflip
+        turns = 1 + draws.randrange(3) if draws.random() < self.rot90 else 0
+        if turns and self.scale_crop.crop_size is None and shape[0] != shape[1]:
+            turns = 2  # all frames must keep one size
+        return turns, is_flipped
 
     def draw_colors(self, key: tuple[int, int, int]) -> np.ndarray:
         """The color transform that `__call__` applies for this key.
@@ -221,14 +164,38 @@ class Augmentation:
         they are combined into one matrix.
 
         Returns:
-            float32 `[3, 4]`, to be applied to (R, G, B, 1) with values in 0..255.
+            float32 `[3, 4]`, to be applied to (R, G, B, 1) with values between the limits.
         """
         draws = random.Random(f"colors {key}")
         low, high = 1 - self.color_jitter, 1 + self.color_jitter
         brightness, contrast, saturation = (draws.uniform(low, high) for _ in range(3))
-        gray = (1 - contrast) * np.dot(_LUMA, self.scale_crop.image_fill)
+        black = self.limits[0]  # no zero everywhere
+        gray = (1 - contrast) * (np.dot(_LUMA, self.scale_crop.image_fill) - black)
         mix = contrast * (saturation * np.eye(3) + (1 - saturation) * np.tile(_LUMA, (3, 1)))
-        return (brightness * np.column_stack([mix, [gray] * 3])).astype(np.float32)
+        mix, shift = brightness * mix, brightness * gray
+        return np.column_stack([mix, black - black * mix.sum(1) + shift]).astype(np.float32)
+
+    def _shares(self, image: np.ndarray) -> np.ndarray:
+        """What albumentations takes: 8 bits as they are, else float32 between the limits."""
+        if image.dtype == np.uint8:
+            return image
+        low, high = self.limits
+        return (image.astype(np.float32) - np.float32(low)) / np.float32(high - low)
+
+    def _stored(self, image: np.ndarray, dtype: np.dtype) -> np.ndarray:
+        """The way back from `_shares`; whole numbers are rounded."""
+        if dtype == np.uint8:
+            return image
+        low, high = self.limits
+        values = image * np.float32(high - low) + np.float32(low)
+        if dtype.kind == "u":
+            values = np.rint(values).clip(0, np.iinfo(dtype).max)
+        return values.astype(dtype)
+
+
+def _turned(array: np.ndarray, turns: int, is_flipped: bool) -> np.ndarray:
+    turned = np.rot90(array, turns)
+    return np.ascontiguousarray(turned[::-1] if is_flipped else turned)
 
 
 def window_draws(key: tuple[int, int, int]) -> random.Random:
@@ -240,6 +207,7 @@ def _check(
     crop_size: Size | None,
     scale_range: tuple[float, float],
     cat_max_ratio: float,
+    rotate: float,
     shares: dict[str, float],
 ) -> None:
     problems = [
@@ -253,5 +221,7 @@ def _check(
         problems.append(f"scale_range is {scale_range}; expected (low, high) with 0 < low <= high")
     if not 0 < cat_max_ratio <= 1:
         problems.append(f"cat_max_ratio is {cat_max_ratio}; expected above 0, at most 1")
+    if not 0 <= rotate <= 180:
+        problems.append(f"rotate is {rotate}; expected 0 to 180 degrees")
     if problems:
         raise ValueError("; ".join(problems))

@@ -7,6 +7,7 @@ values within 1.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import gcd
 from typing import NamedTuple
@@ -15,6 +16,7 @@ import cv2
 import numpy as np
 
 Size = tuple[int, int]
+_MOST_BANDS = 4  # of OpenCV
 _WARP_COST = 5.0  # a pixel of an affine warp takes this many times as long as one of a resize
 
 
@@ -83,44 +85,56 @@ class Window:
         """Crops an image; within 1 of bilinear resize, then crop.
 
         Args:
-            image: uint8 `[*frame, 3]`.
+            image: `[*frame, C]` of any type that images are read as.
 
         Returns:
-            uint8 `[*size, 3]`.
+            `[*size, C]` of the same type.
         """
         if self.frame == self.resized:
             return self._cut(image)
         rows, cols = self._aligned(0), self._aligned(1)
         area = (rows.target[1] - rows.target[0]) * (cols.target[1] - cols.target[0])
         if area < _WARP_COST * self.size[0] * self.size[1]:
-            part = cv2.resize(
+            target = (cols.target[1] - cols.target[0], rows.target[1] - rows.target[0])
+            part = by_bands(
+                lambda bands: cv2.resize(bands, target, interpolation=cv2.INTER_LINEAR),
                 image[slice(*rows.source), slice(*cols.source)],
-                (cols.target[1] - cols.target[0], rows.target[1] - rows.target[0]),
-                interpolation=cv2.INTER_LINEAR,
             )
             return self._cut(part, rows.target[0], cols.target[0])
         (y0, y1, step_y, shift_y), (x0, x1, step_x, shift_x) = self._span(0), self._span(1)
-        return cv2.warpAffine(
+        matrix = np.array([[step_x, 0.0, shift_x], [0.0, step_y, shift_y]])
+        return by_bands(
+            lambda bands: cv2.warpAffine(
+                bands,
+                matrix,
+                self.size[::-1],
+                flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
+                borderMode=cv2.BORDER_REPLICATE,
+            ),
             image[y0:y1, x0:x1],
-            np.array([[step_x, 0.0, shift_x], [0.0, step_y, shift_y]]),
-            self.size[::-1],
-            flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP,
-            borderMode=cv2.BORDER_REPLICATE,
         )
 
-    def pad(self, crop: np.ndarray, fill: int | tuple[int, int, int]) -> np.ndarray:
+    def pad(self, crop: np.ndarray, fill: float | Sequence[float]) -> np.ndarray:
         """Puts a crop into an output filled with `fill`; uint8 `[*output, ...]`."""
         if self.size == self.output:
             return crop
         (top, left), (height, width) = self.offset, self.size
         bottom, right = self.output[0] - top - height, self.output[1] - left - width
+        if isinstance(fill, Sequence) and len(fill) > _MOST_BANDS:  # OpenCV has four fills
+            padded = np.empty((*self.output, len(fill)), crop.dtype)
+            padded[:] = fill
+            padded[top : top + height, left : left + width] = crop
+            return padded
         border = (top, bottom, left, right, cv2.BORDER_CONSTANT)
-        return cv2.copyMakeBorder(crop, *border, value=fill)
+        padded = cv2.copyMakeBorder(crop, *border, value=fill)
+        return padded.reshape(*padded.shape[:2], *crop.shape[2:])
 
     def _cut(self, array: np.ndarray, first_row: int = 0, first_col: int = 0) -> np.ndarray:
         top, left = self.origin[0] - first_row, self.origin[1] - first_col
         part = array[top : top + self.size[0], left : left + self.size[1]]
-        return cv2.flip(part, 1) if self.flip else part
+        if not self.flip:
+            return part
+        return np.ascontiguousarray(part[:, ::-1]) if _is_many(part) else cv2.flip(part, 1)
 
     def _aligned(self, axis: int) -> _Aligned:
         """The smallest part around the crop whose resize equals that of the whole frame.
@@ -144,6 +158,31 @@ class Window:
         end = min(self.frame[axis], int(high) + 3)
         step = self.frame[axis] / self.resized[axis]
         return first, end, -step if source[0] > source[-1] else step, source[0] - first
+
+
+def by_bands(change: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -> np.ndarray:
+    """What OpenCV makes of an image of any number of bands, four at a time.
+
+    It takes more for some operations and types, not for all; it interpolates two bands with fewer
+    digits than one, three or four; and it forgets the axis of a single one.
+
+    Args:
+        change: an operation on `[H, W, 1..4]` or `[H, W]`.
+        image: `[H, W, C]`, or `[H, W]`.
+    """
+    if not _is_many(image):
+        return change(image)
+    parts, first = [], 0
+    while (left := image.shape[2] - first) > 0:
+        count = min(left, _MOST_BANDS) if left != 2 else 1
+        parts.append(change(np.ascontiguousarray(image[..., first : first + count])))
+        first += count
+    return np.concatenate([part.reshape(*part.shape[:2], -1) for part in parts], axis=2)
+
+
+def _is_many(image: np.ndarray) -> bool:
+    """Whether OpenCV alone would not do: other than three or four bands on an axis."""
+    return image.ndim == 3 and not 2 < image.shape[2] <= _MOST_BANDS
 
 
 def scaled(frame: Size, scale: float) -> Size:

@@ -87,8 +87,10 @@ def corrupt(image: np.ndarray, corruption: Corruption, name: str) -> np.ndarray:
         uint8 of the same shape.
 
     Raises:
-        ConfigError: the image is too small for the library.
+        ConfigError: the image is too small for the library, or not RGB of 8 bits.
     """
+    if image.dtype != np.uint8 or image.shape[2:] != (3,):
+        raise ConfigError(f"corruptions: {name} is no RGB image of 8 bits, which they are made for")
     if min(image.shape[:2]) < SMALLEST:
         raise ConfigError(
             f"corruptions: {name} is {image.shape[1]}x{image.shape[0]}; images must have at least "

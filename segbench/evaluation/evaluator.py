@@ -194,7 +194,7 @@ def evaluate_predictions(
             "score what is there with partial=true.\n" + "\n".join(f"  - {p}" for p in problems)
         )
     if not kept:
-        raise DataError(f"predictions={folder}: no file fits an image of the {split} split")
+        raise DataError(f"predictions={folder}: no file matches an image of the {split} split")
 
     def pred_of(position: int) -> np.ndarray:
         return read_prediction(found[kept[position]], classes, format, void_values)

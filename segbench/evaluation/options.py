@@ -19,9 +19,9 @@ def check(config: Config) -> None:
     """Raises ConfigError unless the keys fit together."""
     problems = []
     if (config["ckpt"] is None) == (config["predictions"] is None):
-        problems.append("give one of ckpt=FILE and predictions=FOLDER")
+        problems.append("set either ckpt=FILE or predictions=FOLDER")
     if config["predictions"] and config["data"] is None:
-        problems.append("predictions need data=NAME, the data set they are scored on")
+        problems.append("predictions: also set data=NAME, the data set to score them on")
     if config["data"] is not None and config["root"] is not None:
         problems.append("root is for the data set of a checkpoint; with data=NAME set data.root")
     if config["corruptions"] and config["predictions"]:
@@ -32,7 +32,7 @@ def check(config: Config) -> None:
     if len(spacing) != 2 or not all(0 < side < math.inf for side in spacing):
         problems.append(f"spacing={spacing}: must be the height and width of a pixel, above 0")
     if config["predictions"] and config["inference"]:
-        problems.append("inference is for checkpoints; predictions are made already")
+        problems.append("inference applies to checkpoints, not to existing predictions")
     if problems:
         raise ConfigError("; ".join(problems))
 
@@ -44,9 +44,11 @@ def check_place(config: Config, run: RunDirectory, source: Source) -> None:
     try:
         previous = run.read_result()
     except ResultError as error:
-        raise ConfigError(f"{error}; remove it, or choose another run_dir") from None
+        raise ConfigError(f"{error}; remove it, or set a different run_dir") from None
     if previous is not None and previous.kind != "evaluate":
-        raise ConfigError(f"{run.path} contains a training; choose another study, name or run_dir")
+        raise ConfigError(
+            f"{run.path} contains a training run; set a different study, name or run_dir"
+        )
     if config["save"] == "cityscapes" and not is_cityscapes(source.classes.names):
         raise ConfigError("save=cityscapes is for the 19 classes of Cityscapes; use save=ids")
 

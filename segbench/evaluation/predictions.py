@@ -43,7 +43,7 @@ def find_predictions(
     files = sorted(f for f in files_below(folder) if f.suffix.lower() in SUFFIXES)
     if not files:
         raise DataError(
-            f"{key}={folder}: contains no label map ({', '.join(SUFFIXES)}), in subfolders neither"
+            f"{key}={folder}: contains no label map ({', '.join(SUFFIXES)}), not even in subfolders"
         )
     position = {Path(record.name).name: i for i, record in enumerate(records)}
     found: dict[int, Path] = {}
@@ -173,8 +173,13 @@ def void_notes(matrices: np.ndarray) -> list[str]:
         return []
     shown = f"{100 * share:.1f} %" if share >= 0.001 else "fewer than 0.1 %"
     hint = (
-        " Binary label maps of 0 and 255? Write the class ID instead of 255."
+        " Are these binary label maps of 0 and 255? Write the class ID instead of 255."
         if share >= 0.01 and not matrices[:, :, 1:-1].any()
         else ""
     )
-    return [f"{shown} of the labeled pixels are predicted as 255 = no class, a miss each.{hint}"]
+    return [
+        (
+            f"{shown} of the labeled pixels are predicted as 255 (no class), and each counts as a "
+            f"miss.{hint}"
+        )
+    ]

@@ -12,6 +12,7 @@ from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.artifacts.scores import Scores
 from segbench.artifacts.typed import known
+from segbench.data.bands import bands_of
 from segbench.data.dataset import Source
 from segbench.errors import DataError
 from segbench.evaluation.evaluator import Evaluation
@@ -117,10 +118,13 @@ def _notes(result: Result) -> list[str]:
     protocol, info = known(result.protocol), known(result.data_info)
     lines = [
         f"{info.num_images[info.split]} images at original resolution, {protocol.source}; absent "
-        f"classes: {protocol.absent_classes}; void predicted on a labeled pixel: a miss. Percent."
+        f"classes: {protocol.absent_classes}; void predicted on a labeled pixel counts as a miss. "
+        "Scores in percent."
     ]
     if protocol.partial:
-        lines.append(f"PARTIAL: {len(protocol.partial)} problems, see protocol.partial.")
+        lines.append(
+            f"PARTIAL: {len(protocol.partial)} problems; see protocol.partial in result.json."
+        )
     if not info.comparable:
         lines.append("Not comparable with published numbers (see the data config).")
     return lines
@@ -176,6 +180,7 @@ def draw_worst(file: Path, evaluation: Evaluation, source: Source, wanted: int) 
         image, mask = source.read(record)
         name = f"{record.name}: mIoU {100 * values[position]:.1f}"
         pred = evaluation.pred_of(int(position))
+        image = bands_of(source).displayed(image)
         shown.append({"name": name, "image": image, "mask": mask, "pred": pred})
     if shown:
         sheet = sample_sheet(shown, source.classes, f"the {len(shown)} worst images")
@@ -193,7 +198,9 @@ def save_predictions(folder: Path, evaluation: Evaluation, kind: str) -> None:
     for position, record in enumerate(evaluation.records):
         pred = evaluation.pred_of(position)
         if PurePath(record.name).is_absolute() or ".." in PurePath(record.name).parts:
-            raise DataError(f"image name {record.name!r}: leads out of {folder}; rename the image")
+            raise DataError(
+                f"image name {record.name!r}: leads outside of {folder}; rename the image"
+            )
         file = folder / f"{record.name}.png"
         write_png(file, to_label_ids(pred) if kind == "cityscapes" else pred)
 

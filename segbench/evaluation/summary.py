@@ -236,7 +236,7 @@ def _mean(values: np.ndarray) -> np.ndarray:
 
 
 def stacked_extras(extras: Sequence[Extras]) -> dict[str, np.ndarray]:
-    """What was counted of every image beside matrices and bands, as `artifacts.counts` keeps it."""
+    """The further counts of every image, as `artifacts.pixel_counts` keeps them."""
     found: dict[str, np.ndarray] = {}
 
     def add(key: str, arrays: list[Any]) -> None:

@@ -29,6 +29,7 @@ from segbench.explanation.embeddings import (
     without_rare,
 )
 from segbench.explanation.features import run_with_features
+from segbench.inference.labels import checked_argmax, require_finite
 from segbench.system.console import console, say, table
 from segbench.system.escaping import csv_cell, one_line
 from segbench.system.figures import label as figure_label
@@ -75,8 +76,8 @@ def embed_images(
     """Samples, projects and scores the features of a layer.
 
     Args:
-        segmenter: the model.
-        samples: name, image uint8 `[H, W, 3]` and mask uint8 `[H, W]` of each image.
+        segmenter: the network.
+        samples: name, image as the checkpoint reads it and mask uint8 `[H, W]` of each image.
         layer: see `features.run_with_features`.
         how: the projection.
         per_class: maximum number of cells per class.
@@ -86,10 +87,11 @@ def embed_images(
 
     Raises:
         ValueError: the layer does not exist, or fewer than two classes have enough cells.
+        NonFiniteLogitsError: the logits or the features of this layer are not finite.
     """
 
     def maps() -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        for _, image, mask in samples:
+        for name, image, mask in samples:
             if mask is None:
                 raise ValueError("embeddings need masks")
             seen = segmenter.seen_size((image.shape[0], image.shape[1]))
@@ -97,6 +99,8 @@ def embed_images(
             normalized = segmenter.predictor.normalize(pixels.to(segmenter.device))
             with torch.no_grad():
                 found = run_with_features(segmenter.predictor.model, normalized, layer)
+            require_finite(checked_argmax(found.logits)[1], [name])
+            require_finite(found.features.isfinite().all()[None], [name], f"features at {layer}")
             padded = pad_mask(mask, seen, found.extent, segmenter.classes.ignore_index)
             yield found.features[0].float().cpu().numpy(), padded
 
@@ -109,7 +113,8 @@ def embed_images(
     }  # fmt: skip
     plane = project(cells.features, how, seed)
     scores = separation(cells.features, cells.labels, neighbors)
-    return Embedding(cells, plane, scores, left_out, samples, classes, settings)
+    shown = [(name, segmenter.bands.displayed(image), mask) for name, image, mask in samples]
+    return Embedding(cells, plane, scores, left_out, shown, classes, settings)
 
 
 def write_embedding(found: Embedding, folder: Path) -> None:

@@ -127,8 +127,9 @@ def without_rare(cells: Cells, names: Sequence[str], least: int) -> tuple[Cells,
     if len(enough) < 2:
         found = ", ".join(f"{name} {count}" for name, count in few.items()) or "none"
         raise ValueError(
-            f"too few cells of a single class: two classes need {least} each, found {found}; take "
-            "more images (images=), another split, or a layer of higher resolution (layer=)"
+            f"too few feature cells with a single class: at least two classes need {least} each, "
+            f"found {found}; use more images (images=), another split, or a layer of higher "
+            "resolution (layer=)"
         )
     keep = np.isin(cells.labels, enough)
     kept = (cells.features[keep], cells.labels[keep], cells.images[keep], cells.places[keep])

@@ -63,7 +63,9 @@ def run_with_features(model: nn.Module, image: Tensor, layer: str | None = None)
         stack.callback(handle.remove)
         logits = model(image)
     if not kept:
-        raise ValueError(f"layer={layer}: gives no map [N, D, h, w]; take another one")
+        raise ValueError(
+            f"layer={layer}: its output is not a feature map [N, D, h, w]; set a different layer"
+        )
     return Seen(logits, kept[-1], layer, max(sizes))
 
 
@@ -103,7 +105,7 @@ def coarsest_layer(model: nn.Module, image: Tensor) -> str:
                 stack.callback(module.register_forward_hook(note).remove)
         model(image)
     if not found:
-        raise ValueError("no layer of this network gives a map; name one with layer=")
+        raise ValueError("no layer of this model outputs a feature map; set one with layer=")
     coarsest = min(size for size, _ in found)
     return [name for size, name in found if size == coarsest][-1]
 
@@ -186,7 +188,7 @@ def chosen_pixels(
         ValueError: outside the image, or both are given.
     """
     if pixel is not None and region is not None:
-        raise ValueError("give one of pixel and region")
+        raise ValueError("set either pixel or region")
     if pixel is None and region is None:
         return None
     top, left, bottom, right = region or [pixel[0], pixel[1], pixel[0] + 1, pixel[1] + 1]  # type: ignore[index]

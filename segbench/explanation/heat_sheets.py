@@ -71,7 +71,7 @@ def explain_image(
 
     Args:
         segmenter: the model; it gets the image in one piece.
-        image: uint8 `[H, W, 3]`.
+        image: as the checkpoint reads it.
         mask: uint8 `[H, W]`, for the error map.
         labels: classes of the heat maps; None: the most frequent ones, or those at `pixel` or in
             `region`.
@@ -103,11 +103,12 @@ def explain_image(
     heat = {}
     for label in labels:
         lit = heat_map(model, normalized, label, where, found_layer, method)[None, None]
+        require_finite(lit.isfinite().all()[None], ["the image"], f"gradients at {found_layer}")
         lit = F.interpolate(lit, size, mode="bilinear", align_corners=False)[0, 0]
         heat[segmenter.classes.names[label]] = lit.cpu().numpy()
     names = segmenter.classes.names
     return Explanation(
-        image, mask, pred.numpy(), entropy(probs).numpy(), heat,
+        segmenter.bands.displayed(image), mask, pred.numpy(), entropy(probs).numpy(), heat,
         {names[label]: probs[label].numpy() for label in labels}, found_layer, segmenter.classes,
     )  # fmt: skip
 
@@ -122,12 +123,12 @@ def write_sheet(found: Explanation, file: Path) -> None:
     ]
     if found.mask is not None:
         wrong = error_map(found.image, found.labels, found.mask, found.classes)
-        tiles.append(("right green, wrong red", wrong))
+        tiles.append(("correct green, wrong red", wrong))
     rows = [tiles]
     for name, heat in found.heat.items():
         rows.append(
             [
-                (f"{figures.label(name)}: what speaks for it",
+                (f"{figures.label(name)}: class activation",
                  _tinted(found.image, heat, cv2.COLORMAP_JET)),
                 (f"{figures.label(name)}: probability", _tinted(found.image, found.probs[name],
                                                  cv2.COLORMAP_VIRIDIS)),

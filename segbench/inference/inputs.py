@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from segbench.data import decoding
+from segbench.data import decoding, volumes
 from segbench.data.folders import files_below
 from segbench.errors import DataError
 from segbench.inference import video
@@ -32,7 +32,7 @@ def find_sources(source: str, own: Sequence[Path] = ()) -> dict[str, Path]:
         DataError: nothing is there, or nothing that can be an image or a video.
     """
     if not source:  # an empty path would mean the working directory
-        raise DataError("source: is empty; give a file, a folder or a glob")
+        raise DataError("source: is empty; set it to a file, a folder or a glob")
     try:
         path = Path(source).expanduser()
     except RuntimeError as error:  # there is no home directory
@@ -40,21 +40,29 @@ def find_sources(source: str, own: Sequence[Path] = ()) -> dict[str, Path]:
     if path.is_file():
         found = [path]
     elif path.is_dir():
-        suffixes = (*decoding.SUFFIXES, *video.SUFFIXES)
-        found = [f for f in files_below(path, without=own) if f.suffix.lower() in suffixes]
+        suffixes = (*decoding.SUFFIXES, *video.SUFFIXES, *volumes.SUFFIXES)
+        found = [f for f in files_below(path, without=own) if f.name.lower().endswith(suffixes)]
         if not found:
-            raise DataError(f"source: the folder {source} contains no image and no video")
+            raise DataError(f"source: the folder {source} contains no images and no videos")
     else:
         left_out = {folder.resolve() for folder in own}
         matches = map(Path, glob.glob(str(path), recursive=True))
         found = [f for f in matches if f.is_file() and left_out.isdisjoint(f.resolve().parents)]
         if not found:
-            raise DataError(f"source: there is no file or folder '{source}', as a glob neither")
+            raise DataError(
+                f"source: there is no file or folder '{source}', and it matches nothing as a glob"
+            )
     found.sort()
     base = path if path.is_dir() else Path(os.path.commonpath([f.parent for f in found]))
-    stems = Counter(file.relative_to(base).with_suffix("") for file in found)
     names = [file.relative_to(base) for file in found]
+    stems = Counter(map(_stem, names))
     return {
-        str(name if stems[name.with_suffix("")] > 1 else name.with_suffix("")): file
+        str(name if stems[_stem(name)] > 1 else _stem(name)): file
         for name, file in zip(names, found, strict=True)
     }
+
+
+def _stem(name: Path) -> Path:
+    """A path without suffix, `.nii.gz` counting as one."""
+    suffix = next((s for s in (".nii.gz",) if name.name.lower().endswith(s)), name.suffix)
+    return name.with_name(name.name[: len(name.name) - len(suffix)])

@@ -46,11 +46,16 @@ class FiniteLogits:
             require_finite(torch.cat(found), names)
 
 
-def require_finite(finite: Tensor, names: Sequence[str]) -> None:
+def require_finite(finite: Tensor, names: Sequence[str], what: str = "logits") -> None:
     """Waits for the output of `checked_argmax`, bool `[N]`, and checks it.
 
+    Args:
+        finite: of each image.
+        names: of the images.
+        what: of the model is finite or not, in words.
+
     Raises:
-        NonFiniteLogitsError: some logits were not finite; names the images.
+        NonFiniteLogitsError: some were not finite; names the images.
     """
     flags = finite.tolist()
     bad = [name for name, fine in zip(names, flags, strict=True) if not fine]
@@ -58,8 +63,8 @@ def require_finite(finite: Tensor, names: Sequence[str]) -> None:
         return
     more = f" and {len(bad) - NAMED} more" if len(bad) > NAMED else ""
     raise NonFiniteLogitsError(
-        f"the model's logits are not finite on {', '.join(bad[:NAMED])}{more} ({len(bad)} of "
-        f"{len(names)} images), so no label map and no score is made from them. Usual causes: "
+        f"the model's {what} are not finite on {', '.join(bad[:NAMED])}{more} ({len(bad)} of "
+        f"{len(names)} images), so no label map and no score is computed from them. Usual causes: "
         "weights that diverged in training, or a precision that overflows (precision=32-true)."
     )
 

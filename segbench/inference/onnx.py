@@ -6,6 +6,7 @@ The graph itself normalizes and pads, and the file contains classes and protocol
 
 from __future__ import annotations
 
+import hashlib
 import json
 from importlib.util import find_spec
 from pathlib import Path
@@ -16,12 +17,24 @@ import torch
 from torch import Tensor, nn
 
 METADATA_KEY = "segbench"
-# Because the graph itself normalizes, a Predictor passes it pixels in 0..255.
-NO_MEAN, NO_STD = [0.0, 0.0, 0.0], [1 / 255, 1 / 255, 1 / 255]
+SEALED = "sealed"  # in the metadata: the file ends in a seal
+# The seal is one more entry of the metadata (field 14 of ONNX's ModelProto: a key and a value), so
+# any program reads the file. Its value is the SHA-256 of all bytes before it, in hex.
+_SEAL = b"\x72\x53\x0a\x0fsegbench.sha256\x12\x40"
+_SEAL_LENGTH = len(_SEAL) + 64
+_CHANGED = (
+    "is damaged, or another program has changed it since segbench wrote it; export the checkpoint "
+    "again"
+)
+
+
+def no_normalization(channels: int) -> dict[str, list[float]]:
+    """Mean and std by which a Predictor passes values on: the file normalizes by itself."""
+    return {"mean": [0.0] * channels, "std": [1 / 255] * channels}
 
 
 class OnnxNetwork(nn.Module):
-    """Wraps an exported file as a module: pixels in 0..255 in, logits out.
+    """An exported file in the place of the network: pixels in, logits out.
 
     Args:
         file: written by `segbench.export`.
@@ -36,6 +49,7 @@ class OnnxNetwork(nn.Module):
         require("onnxruntime")
         import onnxruntime
 
+        is_sealed = _check_seal(file)
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or torch.get_num_threads()
         options.log_severity_level = 3
@@ -46,20 +60,53 @@ class OnnxNetwork(nn.Module):
         except Exception as error:  # ONNX Runtime has no common base class for its errors
             reason = str(error).splitlines()[0]
             raise ValueError(f"{file}: ONNX Runtime cannot read it ({reason})") from None
-        found = self.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        try:
+            found = self.session.get_modelmeta().custom_metadata_map.get(METADATA_KEY)
+        except UnicodeDecodeError:
+            raise ValueError(f"{file}: {_CHANGED}") from None
         if found is None:
             raise ValueError(f"{file}: was not written by `python -m segbench.export`")
         try:
             self.meta: Any = json.loads(found)  # untrusted: callers must check it
         except (ValueError, RecursionError):
-            raise ValueError(f"{file}: its metadata are no JSON; it was altered") from None
+            raise ValueError(f"{file}: its metadata is not JSON; the file was altered") from None
+        if isinstance(self.meta, dict) and self.meta.pop(SEALED, False) and not is_sealed:
+            raise ValueError(f"{file}: {_CHANGED}")
         self.eval()  # the only mode
 
     def forward(self, image: Tensor) -> Tensor:
-        """float32 `[N, 3, H, W]` in 0..255 -> float32 logits `[N, C, H, W]`, on its device."""
+        """float32 `[N, channels, H, W]` as read -> float32 logits `[N, C, H, W]`, on its device."""
         pixels = np.ascontiguousarray(image.float().cpu().numpy())
         (logits,) = self.session.run(["logits"], {"image": pixels})
         return torch.from_numpy(logits).to(image.device)
+
+
+def seal(file: Path) -> None:
+    """Appends the seal to an ONNX file, by which damage is noticed: ONNX has no checksum."""
+    data = file.read_bytes()
+    file.write_bytes(data + _SEAL + hashlib.sha256(data).hexdigest().encode())
+
+
+def unseal(file: Path) -> None:
+    """Takes the seal off a file that is to be changed."""
+    data = file.read_bytes()
+    if data[-_SEAL_LENGTH:].startswith(_SEAL):
+        file.write_bytes(data[:-_SEAL_LENGTH])
+
+
+def _check_seal(file: Path) -> bool:
+    """Whether a file has a seal; those of earlier versions have none.
+
+    Raises:
+        ValueError: it is that of another file.
+    """
+    data = memoryview(file.read_bytes())
+    tail = bytes(data[-_SEAL_LENGTH:])
+    if not tail.startswith(_SEAL):
+        return False
+    if hashlib.sha256(data[:-_SEAL_LENGTH]).hexdigest().encode() != tail[len(_SEAL) :]:
+        raise ValueError(f"{file}: {_CHANGED}")
+    return True
 
 
 def require(*packages: str) -> None:

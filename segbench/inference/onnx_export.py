@@ -1,6 +1,6 @@
 """Exports a model to ONNX, from pixels to logits.
 
-    image float32 [N, 3, H, W], RGB in 0..255
+    image float32 [N, channels, H, W], values as they are read (RGB in 0..255)
       -> normalize -> pad to the divisor -> model -> crop
       -> logits float32 [N, C, H, W]   (and, if requested, labels uint8 [N, H, W])
 
@@ -24,7 +24,8 @@ from torch.nn import functional as F
 
 from segbench.errors import ExportError
 from segbench.inference.labels import argmax_labels, checked_argmax, require_finite
-from segbench.inference.onnx import METADATA_KEY, OnnxNetwork, require
+from segbench.inference.onnx import METADATA_KEY, SEALED, OnnxNetwork, require, seal, unseal
+from segbench.inference.predictor import scaling
 
 OPSET = 18
 
@@ -33,11 +34,12 @@ class Deployed(nn.Module):
     """A model from pixels to logits.
 
     Args:
-        model: any model, in eval mode; it is copied.
-        mean: mean of the RGB channels in 0..1.
-        std: standard deviation of the RGB channels in 0..1.
-        divisor: for models that do not pad themselves, as in `Predictor`.
+        model: any network, in eval mode; it is copied.
+        mean: of the channels in 0..1, black to white.
+        std: likewise.
+        divisor: for networks that do not pad themselves, as in `Predictor`.
         argmax: also return the label map.
+        value_range: the values of black and white in the images.
     """
 
     def __init__(
@@ -47,13 +49,12 @@ class Deployed(nn.Module):
         std: Sequence[float],
         divisor: int = 1,
         argmax: bool = False,
+        value_range: tuple[float, float] = (0.0, 255.0),
     ) -> None:
         super().__init__()
         self.model = with_exportable_pooling(copy.deepcopy(model).float().cpu().eval())
-        factor, shift = (
-            [1 / (255 * s) for s in std],
-            [m / s for m, s in zip(mean, std, strict=True)],
-        )
+        factor, shift = scaling(mean, std, value_range)
+        self.value_range = value_range
         self.register_buffer("factor", torch.tensor(factor)[:, None, None])
         self.register_buffer("shift", torch.tensor(shift)[:, None, None])
         self.divisor, self.argmax = divisor, argmax
@@ -62,7 +63,7 @@ class Deployed(nn.Module):
     shift: Tensor
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """float `[N, 3, H, W]` in 0..255 -> logits, or logits and labels."""
+        """float `[N, channels, H, W]` as it is read -> logits, or logits and labels."""
         pixels = image * self.factor - self.shift
         height, width = image.shape[2:]
         if self.divisor > 1:
@@ -132,7 +133,9 @@ def export_onnx(network: Deployed, file: Path, metadata: dict[str, Any]) -> Any:
     import onnx
 
     sizes = {0: Dim("batch", min=1), 2: Dim("height", min=1), 3: Dim("width", min=1)}
-    example = torch.rand(2, 3, 70, 90) * 255  # torch.export specializes sizes 0 and 1
+    low, high = network.value_range
+    noise = torch.rand(2, len(network.factor), 70, 90)  # 0 and 1 are special to torch.export
+    example = low + (high - low) * noise
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -158,8 +161,9 @@ def export_onnx(network: Deployed, file: Path, metadata: dict[str, Any]) -> Any:
     # images in a pooling pyramid), torch writes 1 for any image.
     for info in proto.graph.value_info:
         info.type.tensor_type.ClearField("shape")
-    onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps(metadata)})
+    onnx.helper.set_model_props(proto, {METADATA_KEY: json.dumps({**metadata, SEALED: True})})
     onnx.save(proto, str(file))
+    seal(file)
     return program
 
 
@@ -187,8 +191,8 @@ def explain(error: BaseException) -> str:
     first = next((line.strip() for line in str(chain[-1]).splitlines() if line.strip()), "")
     which = f"operator {operators[0]}" if operators else type(chain[-1]).__name__
     return (
-        f"the network cannot be written as ONNX: {which}: {first[:300]}. Replace that part of the "
-        "network by operators that ONNX has and that take any size, or keep the checkpoint"
+        f"the model cannot be exported to ONNX: {which}: {first[:300]}. Replace that part of the "
+        "model with operators that ONNX supports for any image size, or use the checkpoint"
     )
 
 
@@ -199,14 +203,10 @@ def quantize(file: Path, kind: str, images: Sequence[Tensor]) -> None:
         file: written by `export_onnx`.
         kind: `dynamic`: weights are int8, the ranges of activations are computed at run time;
             `static`: the ranges are calibrated on `images`.
-        images: float32 `[1, 3, H, W]` in 0..255.
+        images: float32 `[1, channels, H, W]` as they are read.
     """
     require("onnxruntime")
     from onnxruntime import quantization
-
-    if kind == "dynamic":
-        quantization.quantize_dynamic(file, file)
-        return
 
     class Images(quantization.CalibrationDataReader):
         def __init__(self) -> None:
@@ -216,11 +216,16 @@ def quantize(file: Path, kind: str, images: Sequence[Tensor]) -> None:
             image = next(self.rest, None)
             return None if image is None else {"image": image.numpy()}
 
-    quantization.quantize_static(file, file, Images(), per_channel=True)
+    unseal(file)
+    if kind == "dynamic":
+        quantization.quantize_dynamic(file, file)
+    else:
+        quantization.quantize_static(file, file, Images(), per_channel=True)
+    seal(file)
 
 
 def agreement(network: Deployed, onnx: OnnxNetwork, image: Tensor) -> tuple[float, float]:
-    """Compares the two on an image float32 `[1, 3, H, W]` in 0..255.
+    """How well the two agree on an image float32 `[1, channels, H, W]`.
 
     Returns:
         The share of pixels with the same class, and the largest difference of logits relative to

@@ -41,8 +41,8 @@ class Outputs:
         self.folder, self.classes, self.kinds = folder, classes, list(kinds)
         self.shown = list(range(classes.num_classes)) if shown is None else list(shown)
         self.alpha, self.legend = alpha, legend
-        self._table = np.full(256, 255, np.uint8)
-        self._table[self.shown] = self.shown
+        self.table = np.full(256, 255, np.uint8)
+        self.table[self.shown] = self.shown
         self._files = file_names(classes.names)
 
     def write(
@@ -58,7 +58,7 @@ class Outputs:
         """
         for kind in self.kinds:
             if kind == "ids":
-                write_png(self.folder / kind / f"{name}.png", self._table[labels], _LEVEL)
+                write_png(self.folder / kind / f"{name}.png", self.table[labels], _LEVEL)
             elif kind == "probs":
                 assert probs is not None
                 for label in self.shown:
@@ -81,7 +81,7 @@ class Outputs:
             all_names: list all classes shown in the legend, not only those in this image, so that
                 all frames of a video have the same size.
         """
-        labels = self._table[labels]
+        labels = self.table[labels]
         if kind == "color":
             return self.classes.decode(labels)
         tinted = overlay(image, labels, self.classes, self.alpha)

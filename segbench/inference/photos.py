@@ -6,16 +6,21 @@ from pathlib import Path
 
 import numpy as np
 
-from segbench.data.decoding import decode_rgb, read_bytes
+from segbench.data.bands import RGB8, Bands
+from segbench.data.decoding import decode_image, read_bytes
 
 
-def read_photo(path: Path) -> np.ndarray:
+def read_photo(path: Path, bands: Bands = RGB8) -> np.ndarray:
     """Reads an image in its displayed orientation, by the rules of `data.decoding`.
 
+    Args:
+        path: the file.
+        bands: what the model sees of it.
+
     Returns:
-        uint8 `[H, W, 3]` RGB.
+        uint8 `[H, W, 3]` RGB, or as `bands` says.
 
     Raises:
         DataError: the file is missing, damaged, not an image, or has an unsupported pixel type.
     """
-    return decode_rgb(read_bytes(path), path)
+    return decode_image(read_bytes(path), path, bands)

@@ -10,6 +10,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segbench.data.classes import ClassSet
+from segbench.errors import DataError
+from segbench.inference.amounts import MOST_ENLARGED, check_amounts
 from segbench.inference.labels import FiniteLogits, checked_argmax, require_finite
 from segbench.inference.windows import slide
 
@@ -21,10 +23,10 @@ class Predictor:
     is the prediction. Several passes (scales, flip) give probabilities, which are averaged.
 
     Args:
-        model: any model `[N, 3, H, W] -> [N, C, H, W]`, in eval mode.
+        model: any network `[N, channels, H, W] -> [N, C, H, W]`, in eval mode.
         classes: the classes of its C channels.
-        mean: mean of the RGB channels in 0..1.
-        std: standard deviation of the RGB channels in 0..1.
+        mean: of the channels in 0..1, black to white.
+        std: likewise.
         mode: `whole`: the image in one piece; `slide`: overlapping windows.
         crop_size: `(H, W)` of a window; required for `slide`.
         stride: `(rows, columns)` between windows; required for `slide`.
@@ -36,10 +38,12 @@ class Predictor:
             color, at the bottom and right, to a multiple of this; the logits are cropped.
         drop_class: name of a class that is never predicted (a background class); `classes` of the
             predictor is then the class set without it.
+        value_range: the values of black and white in the images.
 
     Raises:
         ValueError: `slide` without window or stride, a stride larger than the window, an unknown
             class, or a number out of range.
+        DataError: (when it predicts) an image is too large for these scales or windows.
     """
 
     def __init__(
@@ -57,17 +61,13 @@ class Predictor:
         flip: bool = False,
         divisor: int = 1,
         drop_class: str | None = None,
+        value_range: tuple[float, float] = (0.0, 255.0),
     ) -> None:
-        if not scales or min(scales) <= 0:
-            raise ValueError(f"scales must be positive and at least one, not {list(scales)}")
-        if min(divisor, window_batch) < 1:
-            raise ValueError(
-                f"divisor and window_batch must be at least 1, not {divisor} and {window_batch}"
-            )
+        check_amounts(scales, divisor, window_batch)
         self.model = model
-        # (image / 255 - mean) / std, as one factor and one shift per channel
-        self._factor = torch.tensor([1 / (255 * s) for s in std])[:, None, None]
-        self._shift = torch.tensor([m / s for m, s in zip(mean, std, strict=True)])[:, None, None]
+        factor, shift = scaling(mean, std, value_range)
+        self._factor = torch.tensor(factor)[:, None, None]
+        self._shift = torch.tensor(shift)[:, None, None]
         self._windows = _checked_windows(crop_size, stride) if mode == "slide" else None
         self.window_batch, self.blend = window_batch, blend
         self.scales, self.flip, self.divisor = list(scales), flip, divisor
@@ -75,8 +75,8 @@ class Predictor:
         self._num_channels = classes.num_classes
 
     def normalize(self, image: Tensor) -> Tensor:
-        """uint8 `[N, 3, H, W]` to float32 `(image / 255 - mean) / std`, on the image's device."""
-        if self._factor.device != image.device:  # once: a copy at every step would be a sync
+        """`[N, channels, H, W]` to float32 `(value in 0..1 - mean) / std`, where the image is."""
+        if self._factor.device != image.device:  # once: a copy at every step would make it wait
             self._factor, self._shift = self._factor.to(image.device), self._shift.to(image.device)
         return image.float().mul_(self._factor).sub_(self._shift)
 
@@ -91,7 +91,7 @@ class Predictor:
         """Predicts label maps.
 
         Args:
-            image: uint8 `[N, 3, H, W]` RGB, on the model's device.
+            image: uint8 `[N, 3, H, W]` RGB, or as it is read, on the model's device.
             size: `(H, W)` of the label maps; None keeps that of the image.
             names: names of the images, for errors.
             finite: collects whether the logits were finite, to be checked after all images; None
@@ -157,6 +157,11 @@ class Predictor:
         """The logits of every scale and flip, each at its own scale, flipped back."""
         for scale in self.scales:
             height, width = (max(1, round(side * scale)) for side in pixels.shape[2:])
+            if scale > 1 and height * width > MOST_ENLARGED:
+                raise DataError(
+                    f"inference.scales: {scale} makes {width}x{height} pixels of an image, more "
+                    f"than {MOST_ENLARGED}; take a smaller scale"
+                )
             scaled = _resize(pixels, (height, width), antialias=scale < 1)
             yield self._logits(scaled)
             if self.flip:
@@ -170,12 +175,33 @@ class Predictor:
             )
         return self._forward(pixels).float()
 
+    @torch.inference_mode()
+    def label_bands(
+        self, image: Tensor, lefts: Sequence[int] | None = None
+    ) -> Iterator[tuple[Tensor, Tensor]]:
+        """Label maps from top to bottom, of an image of which no more is read than one window.
+
+        Args:
+            image: like a tensor `[1, channels, H, W]` that can be cut by `[:, :, rows, columns]`.
+            lefts: see `windows.slide`.
+
+        Yields:
+            uint8 `[1, rows, W]`, and whether the logits were finite, bool `[1]`.
+        """
+        assert self._windows
+        assert not self.averages
+        for band, _ in self._bands(image, lambda c: self._forward(self.normalize(c)), lefts):
+            yield checked_argmax(band)
+
     def _bands(
-        self, image: Tensor, forward: Callable[[Tensor], Tensor]
+        self,
+        image: Tensor,
+        forward: Callable[[Tensor], Tensor],
+        lefts: Sequence[int] | None = None,
     ) -> Iterator[tuple[Tensor, Tensor]]:
         assert self._windows
         batch = self.window_batch if image.device.type != "cpu" else 1
-        return slide(forward, image, *self._windows, batch, self.blend)
+        return slide(forward, image, *self._windows, batch, self.blend, lefts)
 
     def _forward(self, pixels: Tensor) -> Tensor:
         if self.model.training:
@@ -193,6 +219,22 @@ class Predictor:
         if self._kept.device != logits.device:
             self._kept = self._kept.to(logits.device)
         return logits[:, self._kept]
+
+
+def scaling(
+    mean: Sequence[float], std: Sequence[float], value_range: tuple[float, float]
+) -> tuple[list[float], list[float]]:
+    """`((image - low) / (high - low) - mean) / std` as one factor and one shift of each channel.
+
+    Returns:
+        The factors, and what is subtracted behind them.
+    """
+    low, high = value_range
+    black = low / (high - low)
+    return (
+        [1 / ((high - low) * s) for s in std],
+        [(black + m) / s for m, s in zip(mean, std, strict=True)],
+    )
 
 
 def _note(are_finite: Tensor, names: Sequence[str] | None, finite: FiniteLogits | None) -> None:
@@ -234,6 +276,6 @@ def _checked_windows(
     if not (0 < step[0] <= window[0] and 0 < step[1] <= window[1]):
         raise ValueError(
             f"stride {list(step)} must be at least 1 and at most crop_size {list(window)}, or "
-            "parts of the image are never seen"
+            "parts of the image would be skipped"
         )
     return window, step

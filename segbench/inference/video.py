@@ -36,7 +36,7 @@ class VideoReader:
     def __init__(self, path: Path) -> None:
         self._capture = cv2.VideoCapture(str(path))
         if not path.is_file() or not self._capture.isOpened():
-            raise DataError(f"{path}: not a video that can be read")
+            raise DataError(f"{path}: cannot be read as a video")
         self.frames_per_second = self._capture.get(cv2.CAP_PROP_FPS) or 25.0
         self.num_frames = max(0, int(self._capture.get(cv2.CAP_PROP_FRAME_COUNT)))
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
+
+from segbench.errors import DataError
+
+MOST_WINDOWS = 1 << 14  # of an image; 1024x1024 ones with stride 768 then make up 10 gigapixels
 
 
 def window_starts(length: int, window: int, stride: int) -> list[int]:
@@ -27,6 +31,7 @@ def slide(
     stride: tuple[int, int],
     batch: int,
     blend: Literal["uniform", "gaussian"] = "uniform",
+    lefts: Sequence[int] | None = None,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Runs `forward` on overlapping windows and sums their logits.
 
@@ -41,15 +46,27 @@ def slide(
         batch: windows per call of `forward`; the images of a batch count separately.
         blend: weight of a pixel in its window: `uniform` as in mmsegmentation, or `gaussian`,
             which gives the center of a window more weight (nnU-Net; sigma is an eighth of it).
+        lefts: where windows start along a row; None: everywhere. With fewer, the bands begin with
+            the first of these windows and end with the last.
 
     Yields:
         Bands from top to bottom that make up the image: the weighted sum of logits
         `[N, C, rows, W]` and the weights `[1, 1, rows, W]` to divide it by.
+
+    Raises:
+        DataError: there would be more than `MOST_WINDOWS`.
     """
     num_images, _, height, width = image.shape
     rows, columns = min(window[0], height), min(window[1], width)
     tops = window_starts(height, rows, stride[0])
-    lefts = window_starts(width, columns, stride[1])
+    lefts = window_starts(width, columns, stride[1]) if lefts is None else lefts
+    begin, width = lefts[0], lefts[-1] + columns - lefts[0]
+    if len(tops) * len(lefts) > MOST_WINDOWS:
+        raise DataError(
+            f"inference: windows of {rows}x{columns} pixels with stride {list(stride)} cut an "
+            f"image of {width}x{height} into {len(tops) * len(lefts)}, more than {MOST_WINDOWS}; "
+            "take larger ones, or a larger stride"
+        )
     weight = _weight(rows, columns, blend, image.device)
     per_call = max(1, batch // num_images)
     canvas = weights = torch.empty(0)
@@ -57,13 +74,15 @@ def slide(
         for first in range(0, len(lefts), per_call):
             part = lefts[first : first + per_call]
             crops = [image[:, :, top : top + rows, x : x + columns] for x in part]
-            logits = forward(torch.cat(crops) if len(crops) > 1 else crops[0]).float()
+            if len(crops) > 1:  # torch joins no uint16 on a GPU
+                crops = [torch.cat([crop.float() for crop in crops])]
+            logits = forward(crops[0]).float()
             if not canvas.numel():
                 canvas = logits.new_zeros(num_images, logits.shape[1], rows, width)
                 weights = logits.new_zeros(1, 1, rows, width)
             for x, crop_logits in zip(part, logits.split(num_images), strict=True):
-                canvas[..., x : x + columns].addcmul_(crop_logits, weight)
-                weights[..., x : x + columns].add_(weight)
+                canvas[..., x - begin : x - begin + columns].addcmul_(crop_logits, weight)
+                weights[..., x - begin : x - begin + columns].add_(weight)
         done = following - top
         yield canvas[:, :, :done], weights[:, :, :done]
         canvas, weights = _scrolled(canvas, done), _scrolled(weights, done)

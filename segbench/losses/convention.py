@@ -4,7 +4,7 @@ Input and output. `loss(logits, mask)` takes logits `[N, C, H, W]` (any float dt
 `[N, H, W]` of class ids (any integer dtype) and returns a scalar: float32 whatever the autocast
 dtype (float64 for float64 logits, which is what gradient checks need). Half-precision logits are
 widened first, so nothing overflows; sums over pixels run in float64. A single class (C = 1) has
-probability 1 everywhere and hence loss 0: a binary task needs two classes.
+probability 1 everywhere and loss 0: a binary task needs two classes.
 
 Ignored pixels. Pixels where the mask equals `ignore_index` affect nothing: not the value, the
 gradient or the counts. If all pixels are ignored, the loss and its gradient are 0; the loss stays
@@ -64,7 +64,7 @@ def check_inputs(logits: Tensor, mask: Tensor, ignore_index: int) -> None:
     if list(mask.shape) != expected:
         raise ValueError(
             f"the mask is {list(mask.shape)} but logits {list(logits.shape)} need a mask of class "
-            f"ids {expected}: no one-hot, no channel axis, and the size of the logits"
+            f"ids {expected}: not one-hot, without a channel axis, and as large as the logits"
         )
     if mask.is_floating_point() or mask.is_complex() or mask.dtype == torch.bool:
         raise ValueError(
@@ -178,7 +178,7 @@ def _check_labels(mask: Tensor, num_classes: int, ignore_index: int) -> None:
     if unknown.any():
         labels = mask[unknown].unique()[:8].tolist()
         raise ValueError(
-            f"the mask holds label {', '.join(map(str, labels))}, outside 0..{num_classes - 1} and "
-            f"not ignore_index ({ignore_index}). Map it to a class or to ignore in the data "
+            f"the mask contains label {', '.join(map(str, labels))}, outside 0..{num_classes - 1} "
+            f"and not ignore_index ({ignore_index}). Map it to a class or to ignore in the data "
             "config, or give the model as many classes as the data set has"
         )

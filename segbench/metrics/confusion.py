@@ -67,7 +67,7 @@ class ConfusionPerImage(Metric):
         if unknown.any():
             bad = [self.names[i] for i in index[unknown > 0][:5]]
             raise DataError(
-                f"the masks of {', '.join(bad)} hold labels outside the class set "
+                f"the masks of {', '.join(bad)} contain labels outside the class set "
                 f"(0..{self.classes.num_classes - 1}, {self.classes.ignore_index} = ignore)"
             )
         order, first = np.unique(index, return_index=True)

@@ -66,7 +66,7 @@ def category_matrix(
     if unknown := category_of.keys() - set(names):
         raise ValueError(f"categories name unknown classes: {', '.join(sorted(unknown))}")
     if sum(map(len, categories.values())) != len(category_of):
-        raise ValueError("a class stands in two categories")
+        raise ValueError("a class is in two categories")
     void = len(categories)
     place = np.array([category_of.get(name, void) for name in names] + [void])
     merged = np.zeros((void + 1, void + 1), np.int64)

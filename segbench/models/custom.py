@@ -35,6 +35,7 @@ class Custom(nn.Module):
 
     Args:
         num_classes: channels of the logits.
+        in_channels: channels of the image.
         width: channels at 1/2; 1/4 has twice and 1/8 four times as many. A multiple of 4.
         shallow_blocks: number of residual blocks at 1/4.
         dilations: dilation of each block at 1/8; half of the block's channels use it, the other
@@ -57,17 +58,20 @@ class Custom(nn.Module):
         drop_path_rate: float = 0.0,
         dropout: float = 0.1,
         aux_weight: float = 0.4,
+        in_channels: int = 3,
     ) -> None:
         super().__init__()
         if width < 4 or width % 4:
             raise ValueError(f"width must be a positive multiple of 4, got {width}")
         if not dilations or min(dilations) < 1:
-            raise ValueError(f"dilations {list(dilations)}: expected one of 1 or more per block")
+            raise ValueError(
+                f"dilations {list(dilations)}: expected one value of at least 1 per block"
+            )
         if not 0 <= drop_path_rate <= 1:
             raise ValueError(f"drop_path_rate must be between 0 and 1, got {drop_path_rate}")
         half, quarter, eighth = width, 2 * width, 4 * width
         rates = torch.linspace(0, drop_path_rate, shallow_blocks + len(dilations)).tolist()
-        self.stem = nn.Sequential(ConvNormAct(3, half, stride=2), ConvNormAct(half, half))
+        self.stem = nn.Sequential(ConvNormAct(in_channels, half, stride=2), ConvNormAct(half, half))
         self.shallow = nn.Sequential(
             Down(half, quarter), *(Block(quarter, 1, rate) for rate in rates[:shallow_blocks])
         )
@@ -84,7 +88,7 @@ class Custom(nn.Module):
         self.aux_head = FCNHead(eighth, quarter, num_classes) if aux_weight else None
 
     def forward(self, image: Tensor) -> Tensor:
-        """[N, 3, H, W] float, normalized -> logits [N, num_classes, H, W]."""
+        """[N, in_channels, H, W] float, normalized -> logits [N, num_classes, H, W]."""
         return self._logits(image)[0]
 
     def forward_with_aux(self, image: Tensor) -> tuple[Tensor, list[Tensor]]:
@@ -175,7 +179,7 @@ class Context(nn.Module):
 
 
 class Merge(nn.Module):
-    """Project both maps to the same width, add the upsampled deep one, one 3x3 convolution."""
+    """Projects both maps to the same width, adds the upsampled deep one, then 3x3."""
 
     def __init__(self, deep_channels: int, skip_channels: int, out_channels: int) -> None:
         super().__init__()

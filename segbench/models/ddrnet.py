@@ -8,15 +8,15 @@ of Traffic Scenes", IEEE Transactions on Intelligent Transportation Systems 2023
                          └ high ─ 1/8 ── + ─ 1/8 ─── + ─ 1/8 ────────┘
                                          └ auxiliary head (training only)
 
-Two branches of residual blocks. After the first and second stage each receives the other: the low
-one is compressed and upsampled, the high one goes through strided convolutions. The pyramid (DAPPM)
-pools the deepest map over windows of 5, 9, 17 pixels and over all of it; each level is added to the
-next before it is fused.
+Two branches of residual blocks. After the first and second stage each branch receives the other:
+the low-resolution one is compressed and upsampled, the high-resolution one passes strided
+convolutions. The pyramid (DAPPM) pools the deepest map over windows of 5, 9, 17 pixels and over all
+of it; each level is added to the next before the levels are fused.
 
-Differences from the paper: none in the layers. As in mmsegmentation the two strided convolutions of
-the stem have no bias (batch norm follows). `weights=PATH` reads its checkpoints and the authors',
-whose biases move into the running means. Images are padded to a multiple of 8, and to 128 pixels
-at least. 5.7 M parameters at width 32, 20.1 M at width 64 (without the auxiliary head).
+Differences from the paper: none in the layers. As in mmsegmentation, the two strided convolutions
+of the stem have no bias (batch norm follows). `weights=PATH` reads its and the authors' files,
+whose biases are folded into the running means. Images are padded to a multiple of 8 and to at least
+128 pixels. 5.7 M parameters at width 32, 20.1 M at width 64 (without the auxiliary head).
 """
 
 from __future__ import annotations
@@ -34,13 +34,13 @@ from segbench.models.blocks import (
     resize,
 )
 
-# The deepest map has stride 64, but need not be whole: it is resized to the finest one, stride 8.
+# The deepest map has stride 64, but its size is not exact: it is resized to stride 8.
 STRIDE = 8
 SMALLEST = 128
 
 
 class DDRNet(nn.Module):
-    """DDRNet-23: slim at width 32.
+    """DDRNet-23; slim at width 32.
 
     Args:
         num_classes: channels of the logits.
@@ -114,7 +114,7 @@ class DDRNet(nn.Module):
         return logits, aux
 
     def _features(self, padded: Tensor) -> tuple[Tensor, Tensor]:
-        """Both branches added up, and the high one after its first stage, both at stride 8."""
+        """Sum of both branches, and the high one after its first stage; both at stride 8."""
         low = high = self.stem(padded)
         taps = []
         for level, (compress, down) in enumerate(zip(self.compression, self.down, strict=True)):
@@ -127,12 +127,12 @@ class DDRNet(nn.Module):
 
     @staticmethod
     def translate_key(key: str) -> str:
-        """Name here of a key of a checkpoint of mmsegmentation or of the authors."""
+        """Translates a parameter name of an mmsegmentation or authors' checkpoint."""
         return foreign.rename(key, foreign.DDRNET_MMSEG, foreign.DDRNET_AUTHORS)
 
     @staticmethod
     def adapt_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Parameters of a checkpoint, by their names here, without the biases of the stem."""
+        """Parameters of a checkpoint (already renamed), without the biases of the stem."""
         return foreign.without_biases(state, ("stem.0", "stem.1"))
 
 

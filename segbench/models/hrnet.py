@@ -34,13 +34,14 @@ class HRNet(nn.Module):
 
     Args:
         num_classes: channels of the logits.
+        in_channels: channels of the image.
         width: channels at the highest resolution; each lower one has twice as many; 18, 32 or 48
             in the paper.
     """
 
-    def __init__(self, num_classes: int, width: int = 48) -> None:
+    def __init__(self, num_classes: int, width: int = 48, in_channels: int = 3) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(3, 64, 3, stride=2, padding=1, bias=False)
+        self.conv1 = nn.Conv2d(in_channels, 64, 3, stride=2, padding=1, bias=False)
         self.bn1 = nn.BatchNorm2d(64)
         self.conv2 = nn.Conv2d(64, 64, 3, stride=2, padding=1, bias=False)
         self.bn2 = nn.BatchNorm2d(64)
@@ -61,7 +62,7 @@ class HRNet(nn.Module):
         )
 
     def forward(self, image: Tensor) -> Tensor:
-        """[N, 3, H, W] float, normalized -> logits [N, num_classes, H, W]."""
+        """[N, in_channels, H, W] float, normalized -> logits [N, num_classes, H, W]."""
         padded = pad_to_stride(image, STRIDE)
         x = F.relu(self.bn1(self.conv1(padded)))
         maps = [self.layer1(F.relu(self.bn2(self.conv2(x))))]

@@ -23,8 +23,9 @@ def problem(repository: str, revision: str | None = None) -> str | None:
     if reason is None:
         return None
     return (
-        f"{repository!r} is not in the cache ({constants.HF_HUB_CACHE}) and its hub cannot be "
-        f"reached ({reason}). Set HF_HOME to a cache that has it, or run once with a network"
+        f"{repository!r} is not in the cache ({constants.HF_HUB_CACHE}) and the hub cannot be "
+        f"reached ({reason}). Set HF_HOME to a cache that contains it, or run once with internet "
+        "access"
     )
 
 
@@ -43,7 +44,7 @@ def weights_file(repository: str) -> str:
     try:
         return hf_hub_download(repository, FILES[0])
     except Exception as error:
-        raise ValueError(f"{repository!r} has no {FILES[0]} on its hub: {error}") from None
+        raise ValueError(f"{repository!r} has no {FILES[0]} on the hub: {error}") from None
 
 
 def unreachable(address: str) -> str | None:

@@ -25,6 +25,7 @@ class PSPNet(nn.Module):
 
     Args:
         num_classes: channels of the logits.
+        in_channels: channels of the image.
         encoder_name: as in `segbench.models.smp`; it must support dilation (the ResNets do).
         encoder_weights: as in `segbench.models.smp`.
         encoder_output_stride: 8 (the paper) or 16 (a quarter of the cost in the last stages).
@@ -36,6 +37,7 @@ class PSPNet(nn.Module):
     def __init__(
         self,
         num_classes: int,
+        in_channels: int = 3,
         encoder_name: str = "resnet50",
         encoder_weights: str | None = None,
         encoder_output_stride: Literal[8, 16] = 8,
@@ -51,6 +53,7 @@ class PSPNet(nn.Module):
                 encoder_depth=5,
                 psp_out_channels=psp_out_channels,
                 psp_dropout=psp_dropout,
+                in_channels=in_channels,
                 classes=num_classes,
                 upsampling=encoder_output_stride,
                 output_stride=encoder_output_stride,
@@ -67,7 +70,7 @@ class PSPNet(nn.Module):
         self.aux_head = FCNHead(width, width // 4, num_classes) if aux_weight else None
 
     def forward(self, image: Tensor) -> Tensor:
-        """[N, 3, H, W] float, normalized -> logits [N, num_classes, H, W]."""
+        """[N, in_channels, H, W] float, normalized -> logits [N, num_classes, H, W]."""
         features = self.encoder(pad_to_stride(image, self.stride))
         logits = self.head(self.decoder(features))
         return logits[..., : image.shape[-2], : image.shape[-1]]

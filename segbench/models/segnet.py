@@ -29,13 +29,14 @@ class SegNet(nn.Module):
 
     Args:
         num_classes: channels of the logits.
+        in_channels: channels of the image.
         dropout: channel dropout probability after the three deepest encoder and decoder stages,
             0..1; 0 is SegNet, 0.5 the published Bayesian SegNet.
     """
 
-    def __init__(self, num_classes: int, dropout: float = 0.0) -> None:
+    def __init__(self, num_classes: int, dropout: float = 0.0, in_channels: int = 3) -> None:
         super().__init__()
-        self.encoder = vgg16_stages()
+        self.encoder = vgg16_stages(in_channels)
         self.decoder = nn.ModuleList()
         for level in range(4, -1, -1):
             stage = nn.Sequential()
@@ -49,7 +50,7 @@ class SegNet(nn.Module):
         self.head = nn.Conv2d(WIDTHS[0], num_classes, 3, padding=1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """[N, 3, H, W] float, normalized -> logits [N, num_classes, H, W]."""
+        """[N, in_channels, H, W] float, normalized -> logits [N, num_classes, H, W]."""
         x = pad_to_stride(image, STRIDE)
         indices = []
         for level, stage in enumerate(self.encoder):

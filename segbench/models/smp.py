@@ -8,7 +8,8 @@ channels 256..16, whatever the encoder. Added here: padding to any size, errors 
 ignores unknown arguments), weights that fail fast, batches of one after global pooling. PSPNet,
 with its auxiliary head, and the transformers have their own files.
 
-Every function takes `num_classes` and
+Every function takes `num_classes`, `in_channels` (of the image; pretrained weights of the first
+convolution, which are those of RGB, are inflated by smp) and
     encoder_name: an encoder of smp, or `tu-` and a timm model (`tu-convnext_tiny`).
     encoder_weights: null (from scratch), `imagenet` (must be cached or reachable), or, for
         `tu-tf_efficientnet_lite0` alone, `package` (the extra `pretrained`).
@@ -27,6 +28,7 @@ from segbench.models.smp_network import SmpNetwork, build_smp
 
 def unet(
     num_classes: int,
+    in_channels: int = 3,
     encoder_name: str = "resnet34",
     encoder_weights: str | None = None,
     encoder_depth: int = 5,
@@ -48,6 +50,7 @@ def unet(
             decoder_channels=channels,
             decoder_attention_type=decoder_attention_type,
             decoder_interpolation=decoder_interpolation,
+            in_channels=in_channels,
             classes=num_classes,
         ),
         encoder_name,
@@ -58,6 +61,7 @@ def unet(
 
 def unetplusplus(
     num_classes: int,
+    in_channels: int = 3,
     encoder_name: str = "resnet34",
     encoder_weights: str | None = None,
     encoder_depth: int = 5,
@@ -75,6 +79,7 @@ def unetplusplus(
             decoder_channels=channels,
             decoder_attention_type=decoder_attention_type,
             decoder_interpolation=decoder_interpolation,
+            in_channels=in_channels,
             classes=num_classes,
         ),
         encoder_name,
@@ -85,6 +90,7 @@ def unetplusplus(
 
 def fpn(
     num_classes: int,
+    in_channels: int = 3,
     encoder_name: str = "resnet34",
     encoder_weights: str | None = None,
     encoder_depth: int = 5,
@@ -103,6 +109,7 @@ def fpn(
             decoder_segmentation_channels,
             decoder_merge_policy,
             decoder_dropout,
+            in_channels=in_channels,
             classes=num_classes,
         ),
         encoder_name,
@@ -113,13 +120,16 @@ def fpn(
 
 def linknet(
     num_classes: int,
+    in_channels: int = 3,
     encoder_name: str = "resnet34",
     encoder_weights: str | None = None,
     encoder_depth: int = 5,
 ) -> SmpNetwork:
     """LinkNet; Chaurasia and Culurciello, VCIP 2017 (with ResNet-18 there)."""
     network = build_smp(
-        lambda weights: smp.Linknet(encoder_name, encoder_depth, weights, classes=num_classes),
+        lambda weights: smp.Linknet(
+            encoder_name, encoder_depth, weights, in_channels=in_channels, classes=num_classes
+        ),
         encoder_name,
         encoder_weights,
     )
@@ -128,6 +138,7 @@ def linknet(
 
 def deeplabv3(
     num_classes: int,
+    in_channels: int = 3,
     encoder_name: str = "resnet50",
     encoder_weights: str | None = None,
     encoder_output_stride: Literal[8, 16] = 8,
@@ -144,6 +155,7 @@ def deeplabv3(
             decoder_channels=decoder_channels,
             decoder_atrous_rates=tuple(decoder_atrous_rates),
             decoder_aspp_dropout=decoder_aspp_dropout,
+            in_channels=in_channels,
             classes=num_classes,
         ),
         encoder_name,
@@ -154,6 +166,7 @@ def deeplabv3(
 
 def deeplabv3plus(
     num_classes: int,
+    in_channels: int = 3,
     encoder_name: str = "resnet50",
     encoder_weights: str | None = None,
     encoder_output_stride: Literal[8, 16] = 16,
@@ -170,6 +183,7 @@ def deeplabv3plus(
             decoder_channels=decoder_channels,
             decoder_atrous_rates=tuple(decoder_atrous_rates),
             decoder_aspp_dropout=decoder_aspp_dropout,
+            in_channels=in_channels,
             classes=num_classes,
         ),
         encoder_name,
@@ -180,6 +194,7 @@ def deeplabv3plus(
 
 def pan(
     num_classes: int,
+    in_channels: int = 3,
     encoder_name: str = "resnet34",
     encoder_weights: str | None = None,
     encoder_output_stride: Literal[16, 32] = 16,
@@ -196,6 +211,7 @@ def pan(
             encoder_weights=weights,
             encoder_output_stride=encoder_output_stride,
             decoder_channels=decoder_channels,
+            in_channels=in_channels,
             classes=num_classes,
         ),
         encoder_name,
@@ -206,6 +222,7 @@ def pan(
 
 def upernet(
     num_classes: int,
+    in_channels: int = 3,
     encoder_name: str = "resnet34",
     encoder_weights: str | None = None,
     encoder_depth: int = 5,
@@ -214,7 +231,12 @@ def upernet(
     """UPerNet; Xiao et al., "Unified Perceptual Parsing", ECCV 2018."""
     network = build_smp(
         lambda weights: smp.UPerNet(
-            encoder_name, encoder_depth, weights, decoder_channels, classes=num_classes
+            encoder_name,
+            encoder_depth,
+            weights,
+            decoder_channels,
+            in_channels=in_channels,
+            classes=num_classes,
         ),
         encoder_name,
         encoder_weights,

@@ -57,7 +57,7 @@ class SmpNetwork(nn.Module):
         self.at_least = at_least
 
     def forward(self, image: Tensor) -> Tensor:
-        """[N, 3, H, W] float, normalized -> logits [N, num_classes, H, W]."""
+        """[N, in_channels, H, W] float, normalized -> logits [N, num_classes, H, W]."""
         padded = pad_to_stride(image, self.stride, self.at_least)
         features = self.encoder(padded)
         # A ViT encoder returns (maps, prefix tokens), all others a list of maps.

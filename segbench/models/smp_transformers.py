@@ -15,6 +15,7 @@ from segbench.models.smp_network import SmpNetwork, build_smp
 
 def segformer(
     num_classes: int,
+    in_channels: int = 3,
     encoder_name: str = "mit_b0",
     encoder_weights: str | None = None,
     decoder_segmentation_channels: int = 256,
@@ -30,6 +31,7 @@ def segformer(
             encoder_name,
             encoder_weights=weights,
             decoder_segmentation_channels=decoder_segmentation_channels,
+            in_channels=in_channels,
             classes=num_classes,
         ),
         encoder_name,
@@ -41,14 +43,15 @@ def segformer(
             block.drop_path.drop_prob = drop_path_rate * place / (len(blocks) - 1)
     elif drop_path_rate:
         raise ValueError(
-            f"drop_path_rate={drop_path_rate} has no effect on {encoder_name!r}: "
-            "set it to 0 or take an encoder whose name begins with mit_"
+            f"drop_path_rate={drop_path_rate} has no effect on {encoder_name!r}: set it to 0 or "
+            "use an encoder whose name starts with mit_"
         )
     return SmpNetwork(network)
 
 
 def dpt(
     num_classes: int,
+    in_channels: int = 3,
     encoder_name: str = "tu-vit_small_patch16_224",
     encoder_weights: str | None = None,
     encoder_depth: int = 4,
@@ -71,6 +74,7 @@ def dpt(
             decoder_readout=decoder_readout,
             decoder_intermediate_channels=list(widths),
             decoder_fusion_channels=decoder_fusion_channels,
+            in_channels=in_channels,
             classes=num_classes,
             dynamic_img_size=True,
             drop_path_rate=drop_path_rate,

@@ -17,6 +17,7 @@ from torchvision import models
 from torchvision.models import segmentation
 
 from segbench.models.blocks import allow_batches_of_one, pad_to_stride, resize
+from segbench.models.first_convolution import widen_first_convolution
 from segbench.models.hub import unreachable
 
 SMALLEST = 32
@@ -41,7 +42,7 @@ class TorchvisionNetwork(nn.Module):
         self.takes_all = isinstance(network, segmentation.LRASPP)
 
     def forward(self, image: Tensor) -> Tensor:
-        """[N, 3, H, W] float, normalized -> logits [N, num_classes, H, W]."""
+        """[N, in_channels, H, W] float, normalized -> logits [N, num_classes, H, W]."""
         padded = pad_to_stride(image, 1, at_least=SMALLEST)
         features = self.encoder(padded)
         logits = self.head(features if self.takes_all else features["out"])
@@ -66,7 +67,10 @@ class TorchvisionNetwork(nn.Module):
 
 
 def fcn_resnet50(
-    num_classes: int, encoder_weights: str | None = None, aux_weight: float = 0.5
+    num_classes: int,
+    encoder_weights: str | None = None,
+    aux_weight: float = 0.5,
+    in_channels: int = 3,
 ) -> TorchvisionNetwork:
     """FCN head on a ResNet-50 dilated to stride 8; `aux_weight` 0 builds no auxiliary head."""
     network = segmentation.fcn_resnet50(
@@ -75,11 +79,15 @@ def fcn_resnet50(
         num_classes=num_classes,
         aux_loss=bool(aux_weight),
     )
+    widen_first_convolution(network, in_channels, encoder_weights)
     return TorchvisionNetwork(network, aux_weight)
 
 
 def deeplabv3_resnet50(
-    num_classes: int, encoder_weights: str | None = None, aux_weight: float = 0.5
+    num_classes: int,
+    encoder_weights: str | None = None,
+    aux_weight: float = 0.5,
+    in_channels: int = 3,
 ) -> TorchvisionNetwork:
     """DeepLabV3 on a ResNet-50 dilated to stride 8; `aux_weight` 0 builds no auxiliary head."""
     network = segmentation.deeplabv3_resnet50(
@@ -88,11 +96,15 @@ def deeplabv3_resnet50(
         num_classes=num_classes,
         aux_loss=bool(aux_weight),
     )
+    widen_first_convolution(network, in_channels, encoder_weights)
     return TorchvisionNetwork(network, aux_weight)
 
 
 def lraspp_mobilenet_v3_large(
-    num_classes: int, encoder_weights: str | None = None, norm_momentum: float = 0.01
+    num_classes: int,
+    encoder_weights: str | None = None,
+    norm_momentum: float = 0.01,
+    in_channels: int = 3,
 ) -> TorchvisionNetwork:
     """LR-ASPP on MobileNetV3-Large; Howard et al., "Searching for MobileNetV3", ICCV 2019.
 
@@ -102,6 +114,7 @@ def lraspp_mobilenet_v3_large(
         norm_momentum: momentum of the encoder's batch norm, 0..1. Torchvision's 0.01 suits the
             tens of thousands of steps of its own training: after n steps, 0.99^n of the initial
             mean 0 and variance 1 is left in the statistics of prediction (37% after 100 steps).
+        in_channels: channels of the image.
     """
     weights = _backbone(models.MobileNet_V3_Large_Weights.IMAGENET1K_V1, encoder_weights)
     network = segmentation.lraspp_mobilenet_v3_large(
@@ -110,6 +123,7 @@ def lraspp_mobilenet_v3_large(
     for module in network.backbone.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = norm_momentum
+    widen_first_convolution(network, in_channels, encoder_weights)
     return TorchvisionNetwork(network)
 
 
@@ -125,7 +139,7 @@ def _backbone(
     if problem is not None:
         raise ValueError(
             f"encoder_weights='imagenet': {cached} does not exist and cannot be downloaded "
-            f"({problem}). Put {cached.name} there, set TORCH_HOME to a folder that has it in "
-            "hub/checkpoints, or train from scratch with encoder_weights=null"
+            f"({problem}). Put {cached.name} there, set TORCH_HOME to a folder that contains it "
+            "in hub/checkpoints, or train from scratch with encoder_weights=null"
         )
     return imagenet

@@ -28,6 +28,7 @@ class UNet(nn.Module):
 
     Args:
         num_classes: channels of the logits.
+        in_channels: channels of the image.
         width: channels of the first level, >= 1; level `i` has width * 2**i.
         depth: number of times the size is halved, >= 1; the stride is 2**depth.
         dropout: channel dropout probability at the end of the deepest level, 0..1 (the paper gives
@@ -38,7 +39,12 @@ class UNet(nn.Module):
     """
 
     def __init__(
-        self, num_classes: int, width: int = 64, depth: int = 4, dropout: float = 0.0
+        self,
+        num_classes: int,
+        width: int = 64,
+        depth: int = 4,
+        dropout: float = 0.0,
+        in_channels: int = 3,
     ) -> None:
         super().__init__()
         if width < 1 or depth < 1:
@@ -46,7 +52,7 @@ class UNet(nn.Module):
         widths = [width * 2**level for level in range(depth + 1)]
         self.stride = 2**depth
         self.down = nn.ModuleList(
-            _two_convs(i, o) for i, o in zip([3, *widths], widths, strict=False)
+            _two_convs(i, o) for i, o in zip([in_channels, *widths], widths, strict=False)
         )
         self.pool = nn.MaxPool2d(2)
         self.dropout = nn.Dropout2d(dropout)
@@ -57,7 +63,7 @@ class UNet(nn.Module):
         self.head = nn.Conv2d(width, num_classes, 1)
 
     def forward(self, image: Tensor) -> Tensor:
-        """[N, 3, H, W] float, normalized -> logits [N, num_classes, H, W]."""
+        """[N, in_channels, H, W] float, normalized -> logits [N, num_classes, H, W]."""
         x = pad_to_stride(image, self.stride)
         skips = []
         for level, convs in enumerate(self.down):

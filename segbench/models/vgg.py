@@ -15,10 +15,10 @@ WIDTHS = (64, 128, 256, 512, 512)
 CONVS = (2, 2, 3, 3, 3)
 
 
-def vgg16_stages() -> nn.ModuleList:
-    """Five stages; stage `i` maps [N, C, H, W] to [N, WIDTHS[i], H, W]. Pool 2x2 between them."""
+def vgg16_stages(in_channels: int = 3) -> nn.ModuleList:
+    """Five stages; the first takes `in_channels`, stage `i` gives WIDTHS[i]. Pool 2x2 between."""
     stages = nn.ModuleList()
-    channels = 3
+    channels = in_channels
     for width, convs in zip(WIDTHS, CONVS, strict=True):
         stage = nn.Sequential()
         for _ in range(convs):

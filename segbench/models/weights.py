@@ -20,6 +20,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from segbench.models import hub
+from segbench.models.first_convolution import inflated, is_inflatable
 
 CLASSIFIERS = ("head.", "aux_head.")
 # Prefixes that DataParallel and Lightning add to all keys of a model.
@@ -39,6 +40,7 @@ class LoadReport:
             values.
         missing: keys of the model that the weights do not have; they keep their initial values.
         unexpected: keys of the weights that the model does not have; ignored.
+        inflated: first convolutions whose weights were for images of three channels.
     """
 
     source: str
@@ -46,12 +48,14 @@ class LoadReport:
     reinitialized: tuple[str, ...]
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
+    inflated: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         lines = [f"weights {self.source}: {self.loaded} tensors loaded"]
         for title, keys in (
+            ("inflated as timm does, see models/first_convolution.py", self.inflated),
             ("head re-initialized, the number of classes differs", self.reinitialized),
-            ("missing in the weights, fresh values kept", self.missing),
+            ("missing in the weights, initial values kept", self.missing),
             ("unexpected in the weights, ignored", self.unexpected),
         ):
             if keys:
@@ -83,6 +87,12 @@ def load_weights(model: nn.Module, source: str) -> LoadReport:
     """
     given, ignored = _translate(model, read_state(source))
     own = model.state_dict()
+    widened = {
+        key: given[key].shape[1]
+        for key in own
+        if key in given and is_inflatable(given[key], own[key])
+    }
+    given |= {key: inflated(given[key], own[key].shape[1]) for key in widened}
     common = own.keys() & given.keys()
     differing = [k for k in own if k in common and own[k].shape != given[k].shape]
     missing = [k for k in own if k not in given and not k.endswith("num_batches_tracked")]
@@ -101,6 +111,10 @@ def load_weights(model: nn.Module, source: str) -> LoadReport:
     return LoadReport(
         source=source,
         loaded=len(fitting),
+        inflated=tuple(
+            f"{key}: {channels} -> {own[key].shape[1]} channels"
+            for key, channels in widened.items()
+        ),
         reinitialized=tuple(
             f"{key}: {_shape(given.get(key))} -> {_shape(own.get(key))}" for key in differing
         ),
@@ -129,7 +143,7 @@ def read_state(source: str) -> dict[str, Tensor]:
         raise ValueError(f"weights={source!r}: {error}") from None
     except Exception as error:  # safetensors raises its own
         raise ValueError(
-            f"weights={source!r}: cannot be read, truncated or not a file of weights ({error})"
+            f"weights={source!r}: cannot be read: truncated, or not a file of weights ({error})"
         ) from None
     for wrapper in ("state_dict", "model"):
         if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
@@ -137,7 +151,7 @@ def read_state(source: str) -> dict[str, Tensor]:
     if not isinstance(content, dict) or not all(
         isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
     ):
-        raise ValueError(f"weights={source!r}: expected a state_dict, names to tensors")
+        raise ValueError(f"weights={source!r}: expected a state_dict that maps names to tensors")
     if problem := not_finite(content):
         raise ValueError(f"weights={source!r}: {problem}")
     return content
@@ -158,13 +172,13 @@ def read_plain(path: Path) -> Any:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:
         named = re.search(r"GLOBAL ([\w.]+)", str(error))
-        what = f"it names {named[1]}" if named else "it is damaged, or of another program"
+        what = f"it names {named[1]}" if named else "it is damaged, or from another program"
         raise ValueError(
             f"not a file of plain data, so it was refused and nothing of it was run ({what})"
         ) from None
     except Exception as error:  # torch raises almost anything for a file of another kind
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
-        raise ValueError(f"cannot be read, truncated or not a file of torch ({reason})") from None
+        raise ValueError(f"cannot be read: truncated, or not a torch file ({reason})") from None
 
 
 def _check_records(path: Path) -> None:
@@ -176,13 +190,13 @@ def _check_records(path: Path) -> None:
             ]
             damaged = packed or archive.testzip()  # torch does not compress; testzip decompresses
     except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
-        raise ValueError(f"cannot be read, the file is damaged or truncated ({error})") from None
+        raise ValueError(f"cannot be read: the file is damaged or truncated ({error})") from None
     if packed:
         raise ValueError("cannot be read: it has compressed records, which torch never writes")
     if damaged:
         raise ValueError(
             f"the file is damaged: the checksum of {damaged} does not match; copy it again, or "
-            "take another one"
+            "use another one"
         )
 
 
@@ -197,9 +211,9 @@ def not_finite(state: Mapping[str, Tensor]) -> str:
         return ""
     shown = f"{', '.join(found[:SHOWN])}{', ...' * (len(found) > SHOWN)}"
     return (
-        f"{len(found)} of {len(state)} tensors have weights that are no numbers (NaN or infinite: "
-        f"{shown}). The training diverged, or the file was altered; take an earlier checkpoint, or "
-        "train with a lower learning rate"
+        f"{len(found)} of {len(state)} tensors contain NaN or infinite weights ({shown}). The "
+        "training diverged, or the file was altered; use an earlier checkpoint, or train with a "
+        "lower learning rate"
     )
 
 
@@ -253,9 +267,9 @@ def _mismatch(
     table = "\n".join(f"  {a:<{wide}}  {b:<{middle}}  {c}" for a, b, c in rows)
     rest = f"\n  ... and {len(keys) - ROWS} more" if len(keys) > ROWS else ""
     return (
-        f"weights={source!r} are of another architecture, nothing was loaded: {len(keys)} of "
-        f"{len(own.keys() | given.keys())} keys do not match. Expected weights of the same model "
-        f"and arguments\n{table}{rest}"
+        f"weights={source!r} belong to another architecture, so nothing was loaded: {len(keys)} "
+        f"of {len(own.keys() | given.keys())} keys do not match. Expected weights of the same "
+        f"model and arguments\n{table}{rest}"
     )
 
 

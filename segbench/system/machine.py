@@ -63,7 +63,7 @@ def expanded(path: str | os.PathLike[str], key: str) -> Path:
         return Path(path).expanduser()
     except RuntimeError:
         raise ConfigError(
-            f"{key}={path}: there is no such home folder; set HOME, or give the path in full"
+            f"{key}={path}: there is no such home folder; set HOME, or use the full path"
         ) from None
 
 

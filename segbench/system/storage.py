@@ -29,7 +29,7 @@ FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}  # Windows has no 
 _REMEDIES = {
     **dict.fromkeys(FULL, "free some and repeat the command"),
     errno.EFBIG: "allow larger files (ulimit -f) and repeat the command",
-    errno.EROFS: "choose another place, or have it mounted writable",
+    errno.EROFS: "choose another place, or remount it writable",
     errno.EACCES: "choose another place, or change its permissions",
     errno.EPERM: "choose another place, or change its permissions",
     errno.EIO: "check the disk, then repeat the command",

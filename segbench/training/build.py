@@ -8,14 +8,16 @@ import pytorch_lightning as pl
 import torch
 
 from segbench.artifacts import build
+from segbench.artifacts.build_loss import build_loss, class_weight_names
 from segbench.artifacts.entry import CHECKPOINT_FORMAT
 from segbench.artifacts.result import Protocol
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.artifacts.typed import plain
 from segbench.config import Config
+from segbench.data.bands import RGB, bands_of
 from segbench.data.datamodule import SegmentationData
 from segbench.data.dataset import SPLITS
-from segbench.errors import ConfigError
+from segbench.errors import ConfigError, DataError
 from segbench.training.compiling import compile_network
 from segbench.training.dry_run import dry_run
 from segbench.training.speed import Speed
@@ -60,28 +62,36 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
     source = build.build_source(source_node)
     build.check_num_classes(source.classes)
     loggers = build_loggers(config, run)  # from here on, failures are logged
-    model = build.build_model(config["model"], source.classes.num_classes)
+    channels = bands_of(source).count
+    model = build.build_model(config["model"], source.classes.num_classes, channels)
+    is_inflated = channels != RGB and bool(config["model"].get("encoder_weights"))
     if config["weights"]:
-        print(build.start_from(model, config["weights"]))
-    data = build.build_datamodule(loader_node, source, config["seed"])
+        loaded = build.start_from(model, config["weights"])
+        is_inflated = bool(loaded.inflated)
+        print(loaded)
+    elif is_inflated:
+        print(f"the pretrained first convolution was inflated from {RGB} to {channels} channels")
+    data = build.build_datamodule(loader_node, source, config["seed"], config.get("augment"))
     if config["inference"].get("drop_class"):
-        raise ConfigError("inference.drop_class is for prediction; in training it must be null")
+        raise ConfigError(
+            "inference.drop_class is only for prediction; it must be null in training"
+        )
     predictor = build.build_predictor(config["inference"], model, source.classes, data)
-    named = build.class_weight_names(config["loss"])
+    named = class_weight_names(config["loss"])
     equal = {name: [1.0] * source.classes.num_classes for name in named}
-    loss = build.build_loss(config["loss"], source.classes, equal)
+    loss = build_loss(config["loss"], source.classes, equal)
     dry_run(config, model, loss, predictor, data)
     if data.preview:
         data.write_preview(run.path / "preview.png")
         print(f"preview of augmented samples: {run.path / 'preview.png'}")
-    names = {split: [record.name for record in data.records(split)] for split in SPLITS}
+    names = _image_names(data, config["test"])
     if named:
         weights = {name: data.class_weights(name) for name in named}
-        loss = build.build_loss(config["loss"], source.classes, weights)
+        loss = build_loss(config["loss"], source.classes, weights)
     if config["compile"]:
         compile_network(model)
-    protocol = protocol_of(config, data)
-    fingerprint = {split: data.fingerprint(split) for split in SPLITS}
+    protocol = protocol_of(config, data, is_inflated)
+    fingerprint = {split: data.fingerprint(split) for split in names}
     speed = Speed()
     trainer = build_trainer(config, run, data, loggers, speed)
     is_clipped = bool(config["trainer"].get("gradient_clip_val"))
@@ -110,12 +120,26 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
     return RunParts(task, data, trainer, speed, protocol, fingerprint)
 
 
-def protocol_of(config: Config, data: SegmentationData) -> Protocol:
+def _image_names(data: SegmentationData, is_tested: bool) -> dict[str, list[str]]:
+    """The images of each split; a training that is not tested does without a test split."""
+    names = {}
+    for split in SPLITS:
+        try:
+            names[split] = [record.name for record in data.records(split)]
+        except DataError:
+            if split != "test" or is_tested:
+                raise
+    return names
+
+
+def protocol_of(config: Config, data: SegmentationData, is_inflated: bool) -> Protocol:
     """How the scores of a training are measured."""
     return Protocol(
         resize=data.resize,
         inference=config["inference"],
         selection=config["selection"],
+        bands=data.bands,
+        inflated=data.bands.count if is_inflated else None,
         num_classes=data.classes.num_classes,
         labels=data.source.protocol,
         precision=build.resolve_precision(config["precision"], config["trainer"]["accelerator"]),

@@ -13,8 +13,10 @@ import torch
 from pytorch_lightning.callbacks import TQDMProgressBar
 from torch import Tensor
 
+from segbench.data.bands import RGB8, Bands
 from segbench.data.classes import ClassSet
 from segbench.data.files import read_rgb
+from segbench.errors import DataError
 from segbench.inference.sheets import film_strip, panel_height, sample_sheet, strip_epochs
 from segbench.system.storage import replacing, write_png
 from segbench.training.tracking import log_samples
@@ -96,11 +98,20 @@ class Samples(pl.Callback):
         classes: the class set.
         indices: positions in the validation set.
         every: number of epochs between two sheets; also written after the last epoch.
+        bands: how images are shown.
     """
 
-    def __init__(self, folder: Path, classes: ClassSet, indices: Sequence[int], every: int) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        classes: ClassSet,
+        indices: Sequence[int],
+        every: int,
+        bands: Bands = RGB8,
+    ) -> None:
         self.folder = folder
         self.classes = classes
+        self.bands = bands
         self.indices = set(indices)
         self.every = every
         self._shown: list[dict[str, Any]] = []
@@ -124,10 +135,11 @@ class Samples(pl.Callback):
             return
         for position, index in enumerate(batch["index"].tolist()):
             if index in self.indices:
+                image = batch["image"][position]
                 self._shown.append(
                     {
                         "name": batch["name"][position],
-                        "image": _to_numpy(batch["image"][position].permute(1, 2, 0)),
+                        "image": self.bands.displayed(_to_numpy(image.permute(1, 2, 0))),
                         "mask": _to_numpy(batch["mask"][position]),
                         "pred": _to_numpy(outputs["pred"][position]),
                     }
@@ -153,9 +165,21 @@ class Samples(pl.Callback):
         if self._height is None or not trainer.is_global_zero:
             return
         files = {int(file.stem.removeprefix("epoch")): file for file in self.folder.glob("epoch*")}
-        sheets = {epoch: read_rgb(files[epoch]) for epoch in strip_epochs(sorted(files))}
-        strip = film_strip(sheets, self._height)
-        write_png(self.folder / "film_strip.png", strip)
+        try:
+            sheets = {epoch: read_rgb(files[epoch]) for epoch in strip_epochs(sorted(files))}
+        except DataError as error:  # of an earlier start; it does not decide how a run ends
+            print(f"note: no film_strip.png is drawn: {error}")
+            return
+        if sheets:
+            write_png(self.folder / "film_strip.png", film_strip(sheets, self._height))
+
+    def state_dict(self) -> dict[str, Any]:
+        """What the film strip needs of a run whose last epoch is finished when it is resumed."""
+        return {"height": self._height}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Restores it."""
+        self._height = state_dict["height"]
 
 
 class EpochLines(pl.Callback):

@@ -60,7 +60,7 @@ class LastCheckpoint(Checkpoint):
         try:
             self._write_kept(trainer)
         except (RuntimeError, OSError) as error:  # the device failed, or the disk is full
-            print(f"note: {self.file} is not of the last epoch: {error}")
+            print(f"note: {self.file} does not contain the last epoch: {error}")
 
     def _write_kept(self, trainer: pl.Trainer) -> None:
         if self._kept is None:

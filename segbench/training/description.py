@@ -80,10 +80,10 @@ def print_description(result: Result) -> None:
     assert info is not None
     assert protocol is not None
     prints = info.fingerprint
-    if protocol.selection == "best" and prints["val"] == prints["test"]:
+    if protocol.selection == "best" and prints["val"] == prints.get("test"):
         print(
             "note: val and test are the same images, and the best epoch is chosen on them: the "
-            "test score will be too high. Set selection=last, or hold other images out of train "
+            "test score will be too high. Set selection=last, or hold out other images of train "
             "(Cityscapes: data.val_cities=[ulm,zurich])."
         )
     print(
@@ -113,16 +113,17 @@ def check_same_run(
     if not old and before and before.data_info:
         old = before.data_info.fingerprint
     now = parts.fingerprint
-    changed = [split for split in now if isinstance(old, Mapping) and old.get(split) != now[split]]
+    known = old if isinstance(old, Mapping) else {}  # without test where nothing was tested
+    changed = [split for split in now if split in known and known[split] != now[split]]
     if changed:
         raise DataError(
-            f"{run.path} was begun on other data: the fingerprint of {', '.join(changed)} differs. "
-            "Restore the files, or retrain with overwrite=true"
+            f"{run.path} was started on different data: the fingerprint of {', '.join(changed)} "
+            "differs. Restore the files, or retrain with overwrite=true"
         )
     devices = begun.get("devices", parts.trainer.world_size)
     if devices != parts.trainer.world_size:
         raise ConfigError(
-            f"{run.path} was begun on {devices} device(s), and this would continue it on "
-            f"{parts.trainer.world_size}, with another effective batch size. Set "
+            f"{run.path} was started on {devices} device(s), and this command would continue it "
+            f"on {parts.trainer.world_size}, with a different effective batch size. Set "
             f"trainer.devices={devices}, or retrain with overwrite=true"
         )

@@ -62,7 +62,7 @@ def dry_run(
         shown = predictor.normalize(_batch(data, "val", 1)["image"])
         if shown.shape[2:] != image.shape[2:]:
             model.eval()
-            what = f"a validation image {_size(shown)}, which it sees whole, not as a crop"
+            what = f"a validation image {_size(shown)}, which is passed whole, not as a crop"
             with torch.no_grad(), _blamed(f"model {about.name}", what):
                 about.check(model(shown.to(memory_format=memory_format)), shown)
             model.train()
@@ -98,8 +98,7 @@ class _Model:
         if shape[1] != self.num_classes:
             return (
                 f"returns {shape[1]} channels for the {self.num_classes} classes of the data set; "
-                "give it the argument num_classes, which segbench sets, and make that many "
-                "channels"
+                "add an argument num_classes, which segbench sets, and output that many channels"
             )
         if shape[2:] != wanted[2:]:
             return (
@@ -116,13 +115,13 @@ class _Model:
             return None
         if torch.allclose(values.sum(1), torch.ones(()).to(values), atol=1e-3):
             return (
-                "returns probabilities (at each pixel they sum to 1), to which the loss applies "
-                "softmax once more; return the logits, before softmax"
+                "returns probabilities (they sum to 1 at each pixel), but the loss applies "
+                "softmax again; return the logits, before softmax"
             )
         if values.min() > 0:
             _log.warning(
-                "model %s: all logits of the first images are between 0 and 1; if forward ends in "
-                "a sigmoid, return what is before it",
+                "model %s: all logits of the first images are between 0 and 1; if forward ends "
+                "in a sigmoid, return the values before it",
                 self.name,
             )
         return None
@@ -146,7 +145,7 @@ def _check_loss(
     except ConfigError as error:
         if str(ignored) in str(error) and "out of bounds" in str(error):
             raise ConfigError(
-                f"{name}: cannot take {ignored}, the label of ignored pixels; give it an argument "
+                f"{name}: cannot handle {ignored}, the label of ignored pixels; add an argument "
                 "ignore_index, which segbench sets, and leave these pixels out"
             ) from error
         raise

@@ -112,7 +112,7 @@ def _explained(error: BaseException, journal: Journal) -> BaseException:
     if isinstance(error, KeyboardInterrupt) or _is_lightnings_exit(error):
         signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning ignores it
         return InterruptedByUserError(
-            f"{path} was interrupted{journal.progress}; the same command continues it"
+            f"{path} was interrupted{journal.progress}; run the same command again to continue"
         )
     if (failure := output_error(error)) is not None:
         return failure
@@ -123,7 +123,8 @@ def _explained(error: BaseException, journal: Journal) -> BaseException:
 
 def _by_sigterm(journal: Journal) -> EndedBySignalError:
     return EndedBySignalError(
-        f"{journal.run.path} was ended by SIGTERM{journal.progress}; the same command continues it"
+        f"{journal.run.path} was stopped by SIGTERM{journal.progress}; run the same command again "
+        "to continue"
     )
 
 

@@ -16,8 +16,8 @@ from segbench.system.storage import replacing
 
 MOST_WAITING = 16  # steps whose batches are kept until their loss is known
 CAUSES = (
-    "Usual causes: a learning rate that is too high, fp16 without head-room "
-    "(precision=bf16-mixed or 32-true), broken images."
+    "Usual causes: a learning rate that is too high, fp16 overflow (set precision=bf16-mixed or "
+    "32-true), broken images."
 )
 
 
@@ -86,7 +86,8 @@ class LossWatch:
             torch.save(content, file)
         return NonFiniteLossError(
             f"the loss became {step.loss.item()} at step {step.number} on "
-            f"{', '.join(step.batch['name'])}. The batch is in {dump} (torch.load). {CAUSES}"
+            f"{', '.join(step.batch['name'])}. The batch is saved in {dump} (load it with "
+            f"torch.load). {CAUSES}"
         )
 
 

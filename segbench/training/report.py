@@ -41,16 +41,16 @@ def print_report(result: Result, run: RunDirectory) -> None:
     if info.tested is not None:
         show(
             f"{info.tested} of the {info.num_images['test']} test images were tested "
-            "(trainer.limit_test_batches): no score to compare"
+            "(trainer.limit_test_batches): the scores are not comparable"
         )
     timings = result.timings
     show(
         f"{timings.images_per_s or 0:.1f} images/s, {timings.waiting_for_data or 0:.1%} of the "
-        f"training time waiting for data, {timings.total_seconds or 0:.0f} s in all"
+        f"training time waiting for data, {timings.total_seconds or 0:.0f} s in total"
     )
     if timings.shares is not None and timings.epoch_seconds is not None:
         shares = ", ".join(f"{part} {share:.0%}" for part, share in timings.shares.items())
-        show(f"the {timings.epoch_seconds:.0f} s of the epochs went to: {shares}")
+        show(f"time spent in epochs ({timings.epoch_seconds:.0f} s): {shares}")
     show(f"\nrun directory  {run.path}")
     images = sorted(run.samples.glob("epoch*.png"))
     if images:

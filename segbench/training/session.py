@@ -169,12 +169,12 @@ def _selected(config: Config, run: RunDirectory, parts: RunParts) -> Path:
         return file
     if parts.trainer.current_epoch:
         raise ConfigError(
-            f"{file} is missing: {parts.trainer.current_epoch} epoch(s) were trained and it was "
+            f"{file} is missing: {parts.trainer.current_epoch} epoch(s) were trained, but it was "
             "removed since. Set selection=last to test the last weights, or retrain with "
             "overwrite=true"
         )
     raise ConfigError(
-        f"selection={config['selection']}, but no checkpoint was written: no epoch with a "
+        f"selection={config['selection']}, but no checkpoint was written: no epoch with "
         "validation was completed (trainer.max_epochs, trainer.check_val_every_n_epoch)"
     )
 
@@ -189,7 +189,7 @@ def _read_own(file: Path, run: RunDirectory) -> Config:
         return read_checkpoint(file)
     except ConfigError as error:
         other = run.best_checkpoint if file == run.last_checkpoint else run.last_checkpoint
-        copy = f"`cp {other} {file}` goes on with {other.name}, or " if other.is_file() else ""
+        copy = f"`cp {other} {file}` continues with {other.name}, or " if other.is_file() else ""
         raise DataError(f"{error}. {copy}retrain with overwrite=true") from None
 
 

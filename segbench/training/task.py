@@ -76,7 +76,7 @@ class SegmentationTask(pl.LightningModule):
         self.make_optimizer = make_optimizer
         self.make_scheduler = make_scheduler
         self.confusion = nn.ModuleDict(
-            {s: ConfusionPerImage(classes, image_names[s]) for s in ("val", "test")}
+            {s: ConfusionPerImage(classes, image_names.get(s, [])) for s in ("val", "test")}
         )
         self.boundary = BoundaryPerImage(classes)
         self.seed = seed
@@ -239,7 +239,7 @@ class SegmentationTask(pl.LightningModule):
         if self.trainer.max_epochs and steps < wanted:
             raise ConfigError(
                 f"trainer.max_steps={wanted}, but trainer.max_epochs={self.trainer.max_epochs} "
-                f"ends after {steps} steps; add trainer.max_epochs=-1 to let the steps decide"
+                f"ends after {steps} steps; set trainer.max_epochs=-1 to train for max_steps"
             )
         optimizer = self.make_optimizer(self.model)
         scheduler = self.make_scheduler(optimizer, steps)

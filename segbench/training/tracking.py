@@ -61,8 +61,8 @@ def _logged_in() -> bool:
         return wandb.login(prompt=False)
     except Exception as error:  # the server rejects the key or cannot be reached
         raise ConfigError(
-            f"W&B: {str(error) or type(error).__name__}. Set WANDB_MODE=offline to log to the disk "
-            "alone, or say logger=csv"
+            f"W&B: {str(error) or type(error).__name__}. Set WANDB_MODE=offline to log to disk "
+            "only, or set logger=csv"
         ) from error
 
 

@@ -119,7 +119,7 @@ def build_loggers(config: Config, run: RunDirectory) -> list[Logger]:
         try:
             logger.log_hyperparams(config)
         except Exception as error:  # W&B starts here, with its settings, its server and its disk
-            raise ConfigError(f"logger.{name} does not start: {error}") from error
+            raise ConfigError(f"logger.{name} could not be started: {error}") from error
         loggers.append(logger)
     return loggers
 
@@ -174,21 +174,21 @@ def check_possible(config: Config) -> None:
     trainer = config["trainer"]
     if config["precision"] == "16-mixed" and build.on_cpu(trainer["accelerator"]):
         raise ConfigError(
-            "precision=16-mixed: on a CPU Lightning would run bf16-mixed; say precision=bf16-mixed"
+            "precision=16-mixed: on a CPU, Lightning would run bf16-mixed; set precision=bf16-mixed"
         )
     for key, least in LEAST.items():
         if (value := trainer.get(key)) is not None and value < least:
             raise ConfigError(f"trainer.{key}: must be at least {least}, got {value}")
     if trainer.get("fast_dev_run"):
         raise ConfigError(
-            "trainer.fast_dev_run: writes no checkpoint, which the test needs; say trainer=debug"
+            "trainer.fast_dev_run: writes no checkpoint, which the test needs; set trainer=debug"
         )
     if trainer.get("limit_train_batches") == 0 and trainer["max_epochs"] != 0:
         raise ConfigError(
-            "trainer.limit_train_batches=0: nothing would be trained; say trainer.max_epochs=0"
+            "trainer.limit_train_batches=0: nothing would be trained; set trainer.max_epochs=0"
         )
     if trainer.get("limit_test_batches") == 0 and config["test"]:
-        raise ConfigError("trainer.limit_test_batches=0: nothing would be tested; say test=false")
+        raise ConfigError("trainer.limit_test_batches=0: nothing would be tested; set test=false")
     check_validated(config)
 
 
@@ -200,7 +200,7 @@ def _callbacks(
     callbacks: list[Callback] = [
         speed,
         RequireValLabels(needed_by(config)),
-        Samples(run.samples, data.classes, positions, config["samples_every"]),
+        Samples(run.samples, data.classes, positions, config["samples_every"], data.bands),
         # Saved at the end of the epoch, so that a resume starts with a new one.
         MovableCheckpoint(
             run.checkpoints,
@@ -233,7 +233,7 @@ def _own_callbacks(config: Config) -> list[Callback]:
     for name, node in (config["callbacks"] or {}).items():
         callback = build.instantiate(f"callbacks.{name}", node)
         if not isinstance(callback, Callback):
-            raise ConfigError(f"callbacks.{name}: {node['_target_']} is no Lightning callback")
+            raise ConfigError(f"callbacks.{name}: {node['_target_']} is not a Lightning callback")
         found.append(callback)
     return found
 

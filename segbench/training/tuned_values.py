@@ -41,7 +41,7 @@ def write_tuned(folder: Path, choices: Mapping[str, str | None]) -> int:
         and val.mIoU is not None
     ]
     if not finished:
-        print(f"{folder}: no trial has finished, so there are no tuned values of {model}")
+        print(f"{folder}: no trial has finished, so there are no tuned values for {model}")
         return 1
     score, best, result = max(finished, key=lambda entry: entry[0])
     record = yaml.safe_load((folder / "optimization_results.yaml").read_text(encoding="utf-8"))

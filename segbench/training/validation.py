@@ -32,8 +32,8 @@ def check_validated(config: Config) -> None:
     given = ", ".join(f"trainer.{key}={trainer[key]}" for key in keys)
     advice = " or set selection=last" if wanted == ["selection=best"] else ""
     raise ConfigError(
-        f"{', '.join(wanted)}: no epoch with a validation would be completed ({given}); "
-        f"validate within the training{advice}"
+        f"{', '.join(wanted)}: no epoch with validation would be completed ({given}); validate "
+        f"during training{advice}"
     )
 
 
@@ -62,9 +62,9 @@ class RequireValLabels(pl.Callback):
         if self.wanted and not trainer.sanity_checking and not has_val_score(pl_module):
             limit = trainer.limit_val_batches
             is_all = isinstance(limit, float) and limit == 1
-            seen = "" if is_all else f" among those that trainer.limit_val_batches={limit} sees"
+            seen = "" if is_all else f" among those that trainer.limit_val_batches={limit} covers"
             raise DataError(
                 f"val: no image has a labeled pixel{seen}, so there is no val/mIoU, which "
                 f"{', '.join(self.wanted)} needs. Add masks to val, or set selection=last"
-                + ("" if self.wanted == ["selection=best"] else " and do without the others")
+                + ("" if self.wanted == ["selection=best"] else " and disable the others")
             )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from segbench.artifacts import build
+from segbench.artifacts.build_loss import build_loss, class_weight_names
 from segbench.artifacts.offline import offline
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError, DataError
@@ -55,7 +56,7 @@ def test_an_auxiliary_loss_is_not_subtracted() -> None:
 
 
 def test_a_model_must_be_a_module() -> None:
-    with pytest.raises(ConfigError, match=r"builds no torch\.nn\.Module"):
+    with pytest.raises(ConfigError, match=r"does not build a torch\.nn\.Module"):
         build.build_model({"_target_": f"{__name__}._no_module"}, 3)
 
 
@@ -70,7 +71,7 @@ def test_the_data_set_gives_num_classes_and_ignore_index() -> None:
         "losses": {"ce": CE, "dice": {"_target_": "segbench.losses.overlap.Dice"}},
         "weights": {"ce": 1.0, "dice": 2.0},
     }
-    loss = build.build_loss(both, CLASSES, {})
+    loss = build_loss(both, CLASSES, {})
     parts = [m for m in loss.modules() if hasattr(m, "ignore_index") and m is not loss]
     assert len(parts) == 2
     assert all(part.ignore_index == 255 for part in parts)
@@ -79,8 +80,8 @@ def test_the_data_set_gives_num_classes_and_ignore_index() -> None:
 def test_class_weights_by_name_are_filled_in() -> None:
     node = {**CE, "class_weights": "enet"}
     nested = {"_target_": "x", "losses": {"one": node, "two": {**CE, "class_weights": [1.0]}}}
-    assert build.class_weight_names(nested) == {"enet"}
-    loss = build.build_loss(node, CLASSES, {"enet": [1.0, 2.0, 3.0]})
+    assert class_weight_names(nested) == {"enet"}
+    loss = build_loss(node, CLASSES, {"enet": [1.0, 2.0, 3.0]})
     assert loss.class_weights.tolist() == [1.0, 2.0, 3.0]
 
 
@@ -88,7 +89,7 @@ def test_class_weights_of_another_number_of_classes_are_refused_before_training(
     both = {"_target_": "x", "losses": {"ce": {**CE, "class_weights": [1.0, 2.0]}}}
     message = r"loss.losses.ce.class_weights: 2 weights for 3 classes; .* order a, b, c"
     with pytest.raises(ConfigError, match=message):
-        build.build_loss(both, CLASSES, {})
+        build_loss(both, CLASSES, {})
 
 
 def test_a_data_set_of_one_class_is_refused() -> None:

@@ -141,7 +141,7 @@ def test_checkpoints_that_are_not_ours_are_explained(tmp_path: Path) -> None:
         checkpoint.load_checkpoint(tmp_path)
     file = tmp_path / "foreign.ckpt"
     torch.save({"state_dict": {"conv.weight": torch.zeros(1)}}, file)
-    with pytest.raises(ConfigError, match=r"was not written by segbench .* use weights="):
+    with pytest.raises(ConfigError, match=r"was not written by segbench .* set weights="):
         checkpoint.load_checkpoint(file)
     torch.save(torch.zeros(3), file)
     with pytest.raises(ConfigError, match="was not written by segbench"):
@@ -153,13 +153,15 @@ def test_checkpoints_that_are_not_ours_are_explained(tmp_path: Path) -> None:
         file.write_text(text)
         with pytest.raises(ConfigError, match=r"foreign\.ckpt"):
             checkpoint.load_checkpoint(file)
-    with pytest.raises(ConfigError, match="has format 99, this version of segbench reads format 1"):
+    with pytest.raises(
+        ConfigError, match="has format 99, but this version of segbench reads format 1"
+    ):
         checkpoint.load_checkpoint(_checkpoint(tmp_path / "new.ckpt", format=99))
     with pytest.raises(ConfigError, match="weights and model do not match") as caught:
         checkpoint.load_checkpoint(
             _checkpoint(tmp_path / "other.ckpt", {**UNET, "width": 3, "depth": 2})
         )
     assert re.search(
-        r"\d+ missing \(\w[^()]*, \.\.\.\); \d+ of another shape \(", str(caught.value)
+        r"\d+ missing \(\w[^()]*, \.\.\.\); \d+ of a different shape \(", str(caught.value)
     )
     assert len(str(caught.value)) < 600

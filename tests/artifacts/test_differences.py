@@ -22,7 +22,8 @@ def test_every_top_level_key_has_a_rule() -> None:
 def test_every_loader_option_loads_or_changes_the_training_images() -> None:
     """A new option of the loaders counts as augmentation unless the table says otherwise."""
     changing = {"crop_size", "scale_range", "cat_max_ratio", "class_uniform", "hflip",
-                "color_jitter", "blur", "noise", "cutout", "mean", "std"}  # fmt: skip
+                "color_jitter", "blur", "noise", "cutout", "mean", "std", "vflip",
+                "rot90", "rotate", "augment"}  # fmt: skip
     options = set(signature(SegmentationData).parameters) - {"source", "seed"}
     augmenting = {o for o in options if (r := rule_of(f"data.{o}")) and r.name == "augmentation"}
     assert augmenting == changing

@@ -99,7 +99,7 @@ def test_wrong_input_is_explained(ckpt, tmp_path):
         model.predict(np.zeros((2, 2)))
     with pytest.raises(ConfigError, match=r"no\.ckpt: there is no such file"):
         segbench.load(tmp_path / "no.ckpt")
-    with pytest.raises(ConfigError, match="no device"):
+    with pytest.raises(ConfigError, match="not a device"):
         segbench.load(ckpt, device="fridge")
 
 
@@ -107,7 +107,7 @@ def test_without_a_checkpoint_the_shipped_one_is_taken(ckpt, tmp_path, monkeypat
     monkeypatch.setattr(module, "ASSETS", ckpt.parent)
     assert segbench.load().ckpt == ckpt
     monkeypatch.setattr(module, "ASSETS", tmp_path)
-    with pytest.raises(ConfigError, match="give one as ckpt=PATH"):
+    with pytest.raises(ConfigError, match="set ckpt=PATH"):
         segbench.load()
 
 
@@ -115,7 +115,7 @@ def test_a_checkpoint_may_not_name_foreign_code(make_checkpoint):
     inference = {"_target_": "os.system", "command": "true"}
     good = segbench.load(make_checkpoint()).meta["config"]
     file = make_checkpoint(config={**good, "inference": inference})
-    with pytest.raises(ConfigError, match=r"not of conf/inference, 'os\.system'"):
+    with pytest.raises(ConfigError, match=r"not in conf/inference, 'os\.system'"):
         segbench.load(file)
 
 

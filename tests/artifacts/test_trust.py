@@ -21,12 +21,13 @@ from segbench.artifacts.offline import offline
 from segbench.artifacts.plain import is_component
 from segbench.artifacts.segmenter import Segmenter
 from segbench.data.classes import ClassSet
-from segbench.errors import ConfigError
+from segbench.errors import ConfigError, DataError
 from segbench.inference import onnx
 from segbench.models.weights import read_state
 
 UNET = {"_target_": "segbench.models.unet.UNet", "width": 2, "depth": 1}
 STREETS = {"_target_": "segbench.data.sources.streets.Streets", "size": [16, 24]}
+FOLDER = "segbench.data.sources.folder.Folder"
 HERE = __name__
 
 
@@ -121,7 +122,7 @@ def test_custom_models_nest_custom_blocks_without_downloads() -> None:
     for nested in ("os.system", "segbench.models.hub.problem", f"{HERE}.Path", f"{HERE}.os.system"):
         with pytest.raises(ConfigError):
             trust.admit("model", {**node, "block": {"_target_": nested}}, "x", [HERE])
-    with pytest.raises(ConfigError, match=r"is no torch\.nn\.Module"):
+    with pytest.raises(ConfigError, match=r"is not a torch\.nn\.Module"):
         trust.admit("model", {"_target_": f"{HERE}.NoModel"}, "x", [HERE])
 
 
@@ -177,6 +178,28 @@ def test_a_model_far_larger_than_its_weights_is_not_built(
         load_checkpoint(file)
 
 
+@pytest.mark.parametrize(
+    ("part", "change", "said"),
+    [
+        ("inference", {"scales": [1.0] * 1000}, "scales: 1000 of them"),
+        ("inference", {"scales": [1e6]}, "scales: 1 of them up to 1000000"),
+        ("inference", {"divisor": 10**9}, "divisor must be at most"),
+        ("data", {"test": 10**12}, "test is 1000000000000 but must be at most"),
+        ("data", {"size": [10**6, 10**6]}, "size is 1000000 but must be at most"),
+        ("data", {"_target_": FOLDER, "root": "/", "images": "{split}/a", "masks": "m",
+                  "classes": ["a", "b"], "group_regex": "(a+)+b"}, "group_regex .* forever"),
+    ],
+)  # fmt: skip
+def test_a_file_cannot_ask_for_endless_work(
+    ckpt: Path, tmp_path: Path, part: str, change: dict[str, Any], said: str
+) -> None:
+    node = torch.load(ckpt, weights_only=True)["segbench"]["config"][part]
+    node = change if "_target_" in change else node | change
+    file = changed(ckpt, tmp_path / "x.ckpt", f"config.{part}", node)
+    with pytest.raises((ConfigError, DataError), match=said):
+        Segmenter(file, device="cpu").source()
+
+
 ODD = (..., "\x1b[31m", "text", -1, 10**400, float("nan"), [None], [[]], {"a": []}, True)
 
 
@@ -215,9 +238,10 @@ def test_an_altered_entry_is_at_most_one_error(ckpt: Path, path: str) -> None:
         ("config", ..., "config is missing"),
         ("protocol", ..., "protocol is missing"),
         ("mean", ..., "mean is missing"),
-        ("std", [0.1, 0.0, 0.1], "std: expected three positive numbers"),
+        ("std", [0.1, 0.0, 0.1], "std: expected a positive number for each channel"),
         ("config.seed", "../../x", "config.seed: expected a number"),
         ("protocol.resize", [0, 10**9], "protocol.resize: expected null or"),
+        ("protocol.resize", [32768, 32768], "protocol.resize: expected null or"),
         ("scores.test", {"mIoU": 1.0}, "scores.test: expected"),
     ],
 )
@@ -309,6 +333,6 @@ def test_evaluate_does_not_follow_the_name_of_a_checkpoint(
 
     monkeypatch.chdir(tmp_path)
     file = changed(ckpt, tmp_path / "evil.ckpt", "config.name", name)
-    with pytest.raises(ConfigError, match=r"is no name of a folder; choose one with name=NAME"):
+    with pytest.raises(ConfigError, match=r"is not a valid folder name; set name=NAME"):
         evaluate(compose("evaluate", f"ckpt={file}"))
     assert os.listdir(tmp_path) == ["evil.ckpt"]

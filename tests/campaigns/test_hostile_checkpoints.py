@@ -67,6 +67,7 @@ class Guard:
 
     def __init__(self) -> None:
         self.armed, self.acts = False, []
+        self.output = ""  # a folder below which anything may be written
         sys.addaudithook(self._hook)
 
     def _hook(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -76,12 +77,18 @@ class Guard:
             _, mode, flags = arguments
             writes = any(c in (mode or "") for c in "wax+")
             writes |= bool((flags or 0) & (os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC))
-            if not writes:
+            if not writes or self._is_output(arguments[:1]):
                 return
-        elif not FORBIDDEN.match(event):
+        elif not FORBIDDEN.match(event) or self._is_output(arguments[:2]):
             return
         self.acts.append(f"{event} {arguments!r}"[:300])
         raise ForbiddenError(self.acts[-1])
+
+    def _is_output(self, paths: tuple[Any, ...]) -> bool:
+        found = [os.path.realpath(p) for p in paths if isinstance(p, str | os.PathLike)]
+        return bool(self.output and found) and all(
+            path == self.output or path.startswith(self.output + os.sep) for path in found
+        )
 
 
 @cache
@@ -190,13 +197,17 @@ class Loader:
         monkeypatch.setattr(onnx, "OnnxNetwork", lambda file: self._graph)
         monkeypatch.setattr(sys, "dont_write_bytecode", True)
 
+    def write(self, entry: dict[str, Any], as_onnx: bool) -> Path:
+        """The file that is loaded next."""
+        self._graph = torch.nn.Conv2d(3, 11, 1).eval()
+        self._graph.meta = entry
+        if not as_onnx:
+            torch.save({**self.checkpoint, "segbench": entry}, self.file)
+        return self.onnx if as_onnx else self.file
+
     def load(self, entry: dict[str, Any], as_onnx: bool) -> str:
         """`loaded` or `refused`; any other outcome fails the test."""
-        self._graph = torch.nn.Conv2d(3, 11, 1)
-        self._graph.meta = entry
-        file = self.onnx if as_onnx else self.file
-        if not as_onnx:
-            torch.save({**self.checkpoint, "segbench": entry}, file)
+        file = self.write(entry, as_onnx)
         self.called = set()
         guard().acts, guard().armed = [], True
         sys.setprofile(self._note)

@@ -75,7 +75,7 @@ def test_runs_of_different_protocols_never_share_a_table(runs, name):
         )
     for key, value in REFUSED_CHANGES[name].items():
         edit(folder, key, value)
-    with pytest.raises(DataError, match="do not belong in one table") as error:
+    with pytest.raises(DataError, match="are not comparable: they differ in") as error:
         compare(config(runs))
     assert f"\n  - {name}: " in str(error.value)
     assert str(error.value).count("\n  - ") == 1, "one difference, one line"

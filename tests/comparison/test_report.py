@@ -118,7 +118,7 @@ def test_an_invalid_comparison_is_stated_in_the_verdict(tmp_path):
     for seed in (0, 1):
         edit(path / "custom-streets" / f"seed{seed}", "config.weights", "imagenet.pt")
     found = compare_runs(read_study(path), FAST)
-    assert "does not hold: the runs differ in pretraining" in found["verdict"]
+    assert "is invalid: the runs differ in pretraining" in found["verdict"]
     text = write(path, found).read_text()
     assert "What invalidates this comparison" in text
 
@@ -177,7 +177,7 @@ def test_independent_images_are_not_called_groups_or_blocks(tmp_path):
     found = compare_runs(read_study(path), FAST)
     assert found["unit"] == "image"
     text = write(path, found).read_text()
-    assert "48 images, taken as independent" in text
+    assert "48 images, assumed independent" in text
     assert "set data.group_regex" in text
     assert "Whole " not in text
 
@@ -319,7 +319,7 @@ def test_dice_can_be_the_tested_metric(tmp_path):
     assert "points of mDice" in dice["verdict"]
     assert tables.leaderboard(dice).heads[1] == "mDice (%)"
     text = write(path, dice).read_text()
-    assert "Dice of every class" in text
+    assert "Dice per class" in text
     assert "points of mIoU" not in text
 
 

@@ -59,7 +59,7 @@ def test_groups_of_one_image_are_images_taken_as_independent(unit):
     names = [f"image{i:03d}" for i in range(60)]
     plan = resampling.plan(names, noise(0, 60), unit)
     assert (plan.unit, plan.dof + 1) == ("image", 60)
-    assert "60 images, taken as independent" in plan.note
+    assert "60 images, assumed independent" in plan.note
     assert "set data.group_regex" in plan.note
     assert "group_regex" not in resampling.plan(NAMES, noise(0, 100), unit).note
 

@@ -60,6 +60,9 @@ def test_an_unfinished_or_failed_run_is_named_but_no_broken_file(study):
         (lambda run: (run / "result.json").write_text("[]"), "no schema_version"),
         (lambda run: edit(run, "schema_version", 99), "update segbench"),
         (lambda run: edit(run, "scores.test.mIoU", 0.99), "result.json says 0.99"),
+        (lambda run: edit(run, "scores.test.mDice", 0.99), "result.json says 0.99"),
+        (lambda run: edit(run, "scores.test.fwIoU", None), "result.json says None"),
+        (lambda run: edit(run, "scores.test.IoU.car", 0.99), "result.json says 0.99"),
         (lambda run: (run / "confusion.npz").write_bytes(b"PK"), "confusion.npz is corrupt"),
         (lambda run: (run / "confusion.npz").unlink(), "no confusion.npz"),
         (
@@ -130,9 +133,9 @@ def test_a_missing_key_is_named(study):
 
 def test_the_same_run_is_not_counted_twice(study):
     shutil.copytree(run_of(study), run_of(study, seed=7))
-    assert "already there" in read_study(study).left_out[0].reason
+    assert "also exists in" in read_study(study).left_out[0].reason
     edit(run_of(study, seed=7), "seed", 7)
-    assert "one run counted twice" in read_study(study).left_out[0].reason
+    assert "one run would count twice" in read_study(study).left_out[0].reason
 
 
 def test_two_data_sets_can_be_compared_one_at_a_time(study):

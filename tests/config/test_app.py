@@ -20,7 +20,9 @@ from tests.conftest import run_verb as run_process
 def test_a_folder_that_cannot_be_created_is_reported(tmp_path: Path) -> None:
     assert make_folder("output", tmp_path / "a" / "b").is_dir()
     (tmp_path / "file").write_text("")
-    with pytest.raises(ConfigError, match=r"output=\S*file/a: cannot be made \(Not a directory\)"):
+    with pytest.raises(
+        ConfigError, match=r"output=\S*file/a: cannot be created \(Not a directory\)"
+    ):
         make_folder("output", tmp_path / "file" / "a")
 
 
@@ -42,7 +44,7 @@ def test_a_training_that_cannot_write_reports_it_without_a_traceback(tmp_path: P
     for words in ([f"run_dir={tmp_path}/file/run"], ["-m", f"hydra.sweep.dir={tmp_path}/file/s"]):
         done = run_process("train", *words, "logger=csv", cwd=tmp_path)
         assert done.returncode == 2, done.stderr
-        assert "cannot be made (Not a directory)" in done.stderr
+        assert "cannot be created (Not a directory)" in done.stderr
         assert "Traceback" not in done.stderr
 
 
@@ -52,7 +54,7 @@ def test_warnings_reach_the_terminal_and_a_log(
     def task(config: DictConfig) -> int:
         log = logging.FileHandler(tmp_path / "train.log", encoding="utf-8")
         logging.getLogger().addHandler(log)  # as a training does
-        logging.getLogger("segbench.data.cache").warning("going on without a cache")
+        logging.getLogger("segbench.data.cache").warning("continuing without a cache")
         logging.getLogger().removeHandler(log)
         log.close()
         return 0
@@ -60,12 +62,12 @@ def test_warnings_reach_the_terminal_and_a_log(
     monkeypatch.setattr(sys, "argv", ["check_data", "data=streets", f"output={tmp_path}"])
     with pytest.raises(SystemExit):
         run_verb("check_data", task)
-    assert "going on without a cache" in capsys.readouterr().err
-    assert (tmp_path / "train.log").read_text() == "going on without a cache\n"
+    assert "continuing without a cache" in capsys.readouterr().err
+    assert (tmp_path / "train.log").read_text() == "continuing without a cache\n"
 
 
 @pytest.mark.parametrize("name", ["a:b", "CON", "nets.", "x/..", "what?"])
 def test_a_name_that_some_system_cannot_have_is_refused(name: str) -> None:
     register()
-    with pytest.raises(ConfigError, match="cannot name a folder on every system"):
+    with pytest.raises(ConfigError, match="is not a valid folder name on every system"):
         compose_checked("train", ["logger=csv", f"name='{name}'"])

@@ -83,7 +83,7 @@ def test_a_list_of_texts_is_kept_as_typed(texts: list[str]) -> None:
     word = f"key=[{','.join(map(quoted, texts))}]"
     words, problems = as_typed([word], lambda key: {LIST}, False)
     if any("${" in text for text in texts):  # which Hydra would resolve
-        assert "resolved in YAML files only" in problems["key"]
+        assert "resolved only in YAML files" in problems["key"]
     else:
         assert OverridesParser.create().parse_override(words[0]).value() == texts
 
@@ -114,7 +114,7 @@ def test_commas_separate_values_only_in_a_sweep() -> None:
 def test_an_interpolation_on_the_command_line_is_refused() -> None:
     words, problems = as_typed(["source=${x}.png"], lambda key: {TEXT}, False)
     assert not words
-    assert "is resolved in YAML files only" in problems["source"]
+    assert "is resolved only in YAML files" in problems["source"]
 
 
 def test_keys_that_also_take_numbers_are_not_quoted() -> None:

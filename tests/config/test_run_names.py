@@ -36,7 +36,7 @@ def test_a_name_that_contains_the_swept_key_is_unchanged() -> None:
 def test_jobs_that_would_share_a_directory_are_refused_before_the_first() -> None:
     with pytest.raises(ConfigError, match=r"seed=0 and seed=1 would both write to here"):
         named("run_dir=here", "seed=0,1")
-    with pytest.raises(ConfigError, match=r"seed=3: is twice in the sweep"):
+    with pytest.raises(ConfigError, match=r"seed=3: occurs twice in the sweep"):
         named("seed=3,3")
 
 

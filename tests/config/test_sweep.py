@@ -112,7 +112,7 @@ def test_an_interrupted_job_ends_the_sweep(
     assert ended.value.exit_code == 130
     planned.end(interrupted=True)
     printed = capsys.readouterr().out
-    assert "interrupted with 0 of 4 jobs done; the same command continues" in printed
+    assert "interrupted with 0 of 4 jobs done; run the same command again to continue" in printed
     assert "by SIGINT" in printed
 
 
@@ -167,7 +167,7 @@ def test_the_tables_show_percent_mean_and_spread(capsys: pytest.CaptureFixture[s
     assert "[/x] bad" in printed
     assert ["model=unet", "2", "55.0", "7.1"] in lines
     assert ["model=fcn", "1", "40.0", "–"] in lines
-    assert "1 of 4 jobs failed; the same command trains only what is left" in printed
+    assert "1 of 4 jobs failed; run the same command again to train only what is left" in printed
 
 
 @pytest.mark.parametrize(

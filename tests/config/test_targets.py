@@ -32,8 +32,8 @@ def test_all_problems_of_all_nodes_are_found() -> None:
     assert sorted(found) == [
         "loss._target_: 'segbench.losses.overlap' has no 'Diec'; did you mean 'Dice'?",
         "model.depth: expected int, got 'four'",
-        "model.num_classes: must not be set here, it comes from the data set; remove it",
-        "model.widht: segbench.models.unet.UNet takes no argument 'widht'; did you mean 'width'?",
+        "model.num_classes: must not be set here: it comes from the data set; remove it",
+        "model.widht: segbench.models.unet.UNet has no argument 'widht'; did you mean 'width'?",
     ]
 
 
@@ -46,7 +46,7 @@ def test_nested_nodes_are_found_wherever_they_are() -> None:
 
 def test_a_missing_argument_is_reported() -> None:
     assert check(optimizer={"_target_": "segbench.training.optim.adamw", "model": None}) == [
-        "optimizer.lr: segbench.training.optim.adamw needs this argument, and it is not set"
+        "optimizer.lr: segbench.training.optim.adamw requires this argument, but it is not set"
     ]
 
 
@@ -60,7 +60,7 @@ def test_arguments_of_the_loaders_are_in_the_node_of_the_source() -> None:
     (problem,) = check_targets({"data": {**node, "source": 1}}, injected, beside)
     assert problem.startswith("data.source: must not be set here")
     (problem,) = check_targets({"data": {**node, "batchsize": 1}}, injected, beside)
-    assert problem.endswith("takes no argument 'batchsize'; did you mean 'batch_size'?")
+    assert problem.endswith("has no argument 'batchsize'; did you mean 'batch_size'?")
 
 
 @pytest.mark.parametrize(

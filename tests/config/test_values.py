@@ -28,17 +28,20 @@ def problem(*words: str, verb: str = "train") -> str:
         ("samples=${hydra:job.num}", "samples: ${hydra:job.num}: "),
         ("data=[1,2]", "data: takes one option: acdc, "),
         ("data={a:1}", "data: takes one option: acdc, "),
-        ("model=null", "model: is not set; give it on the command line as model=OPTION"),
+        ("model=null", "model: is not set; set it on the command line as model=OPTION"),
         ("optimizer.lr=nan", "optimizer.lr: must be a finite number, got nan"),
         ("optimizer.weight_decay=inf", "optimizer.weight_decay: must be a finite number, got inf"),
         ("data.mean=[0,nan,0]", "data.mean[1]: must be a finite number, got nan"),
         ("optimizer.lr=1e999", "optimizer.lr: must be a finite number, got inf"),
         ("trainer.max_epochs=99999999999999999999", "is too large"),
-        ("trainer.max_epochs=-1", "trainer.max_epochs: -1 is no limit, so give an end"),
+        (
+            "trainer.max_epochs=-1",
+            "trainer.max_epochs: -1 means no limit, so set trainer.max_steps",
+        ),
         ("trainer.max_epochs=-2", "trainer.max_epochs: must be at least 0, or -1"),
         ("data.resize=[100000,100000]", "data.resize: must be [height, width] from 1 to 32767"),
         ("data.crop_size=[0,10]", "data.crop_size: must be [height, width] from 1 to 32767"),
-        ("~seed", "seed: was removed (~seed), but it is needed"),
+        ("~seed", "seed: was removed (~seed), but it is required"),
         ("=3", "=3: write KEY=VALUE"),
         ("~", "~: write KEY=VALUE"),
     ],
@@ -59,7 +62,7 @@ def test_an_unknown_choice_is_not_reported_as_unset() -> None:
     assert "there is no data 'nuceli'; did you mean 'nuclei'?" in reported
     assert "./conf/data/nuceli.yaml" in reported
     assert "not set" not in reported
-    assert "data: is not set; give it on the command line as data=OPTION, one of acdc, " in (
+    assert "data: is not set; set it on the command line as data=OPTION, one of acdc, " in (
         problem(verb="check_data")
     )
 

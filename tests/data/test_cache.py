@@ -185,7 +185,7 @@ def test_a_folder_that_cannot_be_made_falls_back(tmp_path: Path, caplog) -> None
     (tmp_path / "file").touch()
     frames, source = open_cache(tmp_path / "file" / "cache")
     assert frames is source
-    assert "going on without a cache" in caplog.text
+    assert "continuing without a cache" in caplog.text
 
 
 def test_the_limit_refuses_what_is_too_large(tmp_path: Path, caplog) -> None:
@@ -248,7 +248,7 @@ def test_without_a_home_training_continues_without_a_cache(monkeypatch, caplog) 
     monkeypatch.setattr("pwd.getpwuid", _unknown_user)
     data = _streets(monkeypatch)
     assert isinstance(data.dataset("train").frames, SourceFrames)
-    assert "no home folder; going on without a cache (set HOME, or data.cache_dir)" in caplog.text
+    assert "no home folder; continuing without a cache (set HOME, or data.cache_dir)" in caplog.text
     assert len(data.fingerprint("train")) == 16
 
 

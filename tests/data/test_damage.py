@@ -13,49 +13,25 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
 
 from segbench.data.dataset import Record
-from segbench.data.decoding import decode_colors, decode_mask, decode_rgb, read_bytes
+from segbench.data.decoding import decode_rgb, read_bytes
 from segbench.data.fingerprint import fingerprint
+from segbench.data.labels import decode_colors, decode_mask
 from segbench.data.sources.streets import Streets
 from segbench.errors import DataError
-from tests.data.pixel_files import chunk, netpbm, palette_image, pillow, png, random_pixels, tiff
+from tests.data.image_files import MASKS, SMOOTH, WHOLE
+from tests.data.pixel_files import chunk, netpbm, pillow, tiff
 
 PATH = Path("a.file")
-SMOOTH = np.array(Image.fromarray(random_pixels("uint8", 3)).resize((160, 120)))
-LABELS = np.kron(random_pixels("uint8", 1, top=9), np.ones((20, 20), np.uint8))
-COLORS = np.random.default_rng(5).integers(0, 256, (16, 3), np.uint8)
-MASKS = {
-    "palette": pillow(palette_image(LABELS, COLORS), "PNG"),
-    "palette of 4 bits": pillow(palette_image(LABELS, COLORS), "PNG", bits=4),
-    "1 bit": pillow(Image.fromarray(LABELS > 4), "PNG"),
-    "2 bits": png(LABELS % 4, 2),
-    "8 bits": png(LABELS, 8),
-    "16 bits": png(LABELS.astype(np.uint16), 16),
-    "RGB": png(COLORS[LABELS], 8),
-}
-WHOLE = {
-    "PNG": pillow(SMOOTH, "PNG"),
-    "palette PNG": MASKS["palette"],
-    "JPEG": pillow(SMOOTH, "JPEG"),
-    "progressive JPEG": pillow(SMOOTH, "JPEG", progressive=True, restart_marker_blocks=3),
-    "BMP": pillow(SMOOTH, "BMP"),
-    "GIF": pillow(SMOOTH, "GIF"),
-    "WebP": pillow(SMOOTH, "WEBP"),
-    "TIFF": pillow(SMOOTH, "TIFF"),
-    "LZW TIFF": pillow(SMOOTH, "TIFF", compression="tiff_lzw"),
-    "deflate TIFF": tiff(SMOOTH, compression="zlib"),
-    "PPM": pillow(SMOOTH, "PPM"),
-    "plain PGM": netpbm(random_pixels("uint8", 1), 255, plain=True),
-}
 
 
 @pytest.mark.parametrize("kind", MASKS)
 def test_no_flipped_bit_changes_a_label(kind: str) -> None:
     data = MASKS[kind]
     rng = np.random.default_rng(0)
-    read = [decode_mask, decode_rgb] + [decode_colors] * kind.startswith(("palette", "RGB"))
+    read = [decode_mask] + [decode_rgb] * (kind != "16 bits")
+    read += [decode_colors] * kind.startswith(("palette", "RGB"))
     true = [function(data, PATH) for function in read]
     refused = 0
     for position in rng.integers(8, len(data), 150):
@@ -104,7 +80,7 @@ def test_a_jpeg_of_12_bits_is_refused_by_name() -> None:
     data = bytearray(WHOLE["JPEG"])
     frame = data.index(b"\xff\xc0")
     data[frame + 4] = 12
-    with pytest.raises(DataError, match="a JPEG of 12 bits"):
+    with pytest.raises(DataError, match="a JPEG with 12 bits"):
         decode_rgb(bytes(data), PATH)
 
 

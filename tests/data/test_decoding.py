@@ -152,8 +152,8 @@ def test_integers_of_any_type_are_labels(tmp_path: Path, dtype: str) -> None:
     [
         (70000, "int32", "label 70000 is outside"),
         (-1, "int16", "label -1 is outside"),
-        (0.5, "float32", "value 0.5 is no label"),
-        (np.nan, "float32", "value nan is no label"),
+        (0.5, "float32", "value 0.5 is not a label"),
+        (np.nan, "float32", "value nan is not a label"),
         (np.inf, "float32", "label inf is outside"),
     ],
 )

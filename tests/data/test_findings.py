@@ -23,6 +23,16 @@ def test_a_val_equal_to_test_is_reported_once_and_is_not_a_leak(tmp_path: Path) 
     assert "selection=last" in same.message
 
 
+def test_splits_without_a_readable_image_are_not_called_the_same(tmp_path: Path) -> None:
+    for split in ("train", "val", "test"):
+        for folder in (split, f"{split}_m"):
+            (tmp_path / folder).mkdir()
+            (tmp_path / folder / f"{split}0.png").write_bytes(b"no image")
+    findings, _ = check(Folder(str(tmp_path), "{split}", "{split}_m", classes=["all"]))
+    assert {finding.split for finding in findings} >= {"train", "val", "test"}
+    assert not [finding for finding in findings if finding.kind in ("same", "leak", "duplicate")]
+
+
 @pytest.mark.parametrize(("group_regex", "kinds"), [(None, ["ungrouped"]), (r"^\w+v", [])])
 def test_images_without_groups_get_a_hint_not_an_error(
     tmp_path: Path,

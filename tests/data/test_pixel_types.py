@@ -10,7 +10,8 @@ import pytest
 import tifffile
 from PIL import Image
 
-from segbench.data.decoding import decode_colors, decode_mask, decode_rgb
+from segbench.data.decoding import decode_rgb
+from segbench.data.labels import decode_colors, decode_mask
 from segbench.data.pixels import read_pixels
 from segbench.errors import DataError
 from segbench.inference.photos import read_photo
@@ -29,8 +30,10 @@ PATH = Path("a.file")
 
 
 def seen(pixels: np.ndarray, top: float, alpha: bool = False) -> np.ndarray:
-    """What a model gets for stored pixels: 8-bit RGB over the full range."""
+    """What a model sees of stored pixels of up to 8 bits: RGB over the full range."""
     pixels = pixels[..., :-1] if alpha else pixels
+    if top > 255:  # refused; exactly what is stored where the range is given
+        return pixels
     gray = np.floor(pixels.astype(np.float64) * 255 / top + 0.5).astype(np.uint8)
     gray = gray[..., None] if gray.ndim == 2 else gray
     return np.broadcast_to(gray, (*gray.shape[:2], 3)) if gray.shape[2] == 1 else gray
@@ -39,6 +42,8 @@ def seen(pixels: np.ndarray, top: float, alpha: bool = False) -> np.ndarray:
 def check(data: bytes, expected: np.ndarray | str, tmp_path: Path) -> None:
     """Checks that training and prediction read the expected pixels, or raise the same error."""
     (tmp_path / "a").write_bytes(data)
+    if not isinstance(expected, str) and expected.dtype != np.uint8:
+        expected = "16-bit integers"
     for read in (lambda: decode_rgb(data, PATH), lambda: read_photo(tmp_path / "a")):
         if isinstance(expected, str):
             with pytest.raises(DataError, match=expected):
@@ -52,6 +57,7 @@ def check(data: bytes, expected: np.ndarray | str, tmp_path: Path) -> None:
 
 INTEGERS = {"uint8": 255, "uint16": 65535}
 REFUSED = {
+    "uint16": "16-bit integers",
     "uint32": "32-bit integers", "int8": "8-bit signed integers", "int16": "16-bit signed integers",
     "int32": "32-bit signed integers", "float16": "16-bit floats", "float32": "32-bit floats",
     "float64": "64-bit floats",
@@ -68,7 +74,7 @@ LAYOUTS = {
 
 
 @pytest.mark.parametrize("bands", [1, 2, 3, 4, 5])
-@pytest.mark.parametrize("dtype", [*INTEGERS, *REFUSED])
+@pytest.mark.parametrize("dtype", ["uint8", *REFUSED])
 def test_tiff_of_every_type_and_number_of_bands(tmp_path: Path, dtype: str, bands: int) -> None:
     pixels = random_pixels(dtype, bands)
     options = {"extrasamples": ["unspecified"] * (bands - 3)} if bands > 3 else {}
@@ -76,8 +82,8 @@ def test_tiff_of_every_type_and_number_of_bands(tmp_path: Path, dtype: str, band
         options = {"photometric": "minisblack", "planarconfig": "contig"}
     data = tiff(pixels, **options)
     kind = REFUSED.get(dtype, f"{8 * pixels.itemsize}-bit integers")
-    fine = dtype in INTEGERS and bands in (1, 3)
-    words = rf"a\.file: contains {kind}, whose range|contains {bands} bands of {kind}"
+    fine = dtype == "uint8" and bands in (1, 3)
+    words = rf"a\.file: contains {kind}, and only|contains {bands} bands of {kind}"
     if fine:
         check(data, seen(pixels, INTEGERS[dtype]), tmp_path)
     else:
@@ -131,9 +137,13 @@ def test_tiff_compressed_by_lzw(tmp_path: Path, mode: str) -> None:
     image = Image.fromarray(pixels, "CMYK") if mode == "CMYK" else Image.fromarray(pixels)
     image = image if mode in ("CMYK", "I;16") else image.convert(mode)
     plain, packed = (pillow(image, "TIFF", compression=c) for c in (None, "tiff_lzw"))
+    if mode == "I;16":
+        check(packed, "16-bit integers", tmp_path)
+        np.testing.assert_array_equal(read_pixels(packed, PATH).values, pixels)
+        return
     expected = decode_rgb(plain, PATH)
     check(packed, expected, tmp_path)
-    if mode not in ("I;16", "LA", "RGBA"):
+    if mode not in ("LA", "RGBA"):
         np.testing.assert_array_equal(expected, np.array(image.convert("RGB")))
 
 
@@ -149,7 +159,7 @@ def test_tiff_of_few_bits_and_of_12(tmp_path: Path) -> None:
 
 
 def test_tiff_upside_down_is_shown_as_viewers_do(tmp_path: Path) -> None:
-    for dtype, top in {"bool": 1, **INTEGERS}.items():
+    for dtype, top in {"bool": 1, "uint8": 255}.items():
         pixels = random_pixels("uint8" if dtype == "bool" else dtype, 1, top)
         data = tiff(pixels.astype(dtype), photometric="miniswhite")
         check(data, seen(top - pixels, top), tmp_path)
@@ -243,7 +253,7 @@ def test_one_bit(tmp_path: Path, kind: str) -> None:
     np.testing.assert_array_equal(decode_mask(data, PATH), bits)
 
 
-@pytest.mark.parametrize("dtype", ["bool", *INTEGERS, *REFUSED, "complex64", "O"])
+@pytest.mark.parametrize("dtype", ["bool", "uint8", *REFUSED, "complex64", "O"])
 def test_numpy_of_every_type(tmp_path: Path, dtype: str) -> None:
     for bands in (1, 3):
         if dtype == "O":
@@ -256,14 +266,15 @@ def test_numpy_of_every_type(tmp_path: Path, dtype: str) -> None:
             check(npy(bits == 1), seen(bits, 1), tmp_path)
         else:
             pixels = random_pixels(dtype, bands)
-            expected = seen(pixels, INTEGERS[dtype]) if dtype in INTEGERS else REFUSED[dtype]
+            expected = seen(pixels, 255) if dtype == "uint8" else REFUSED[dtype]
             check(npy(pixels), expected, tmp_path)
             check(npy(np.asfortranarray(pixels)), expected, tmp_path)
             check(npy(pixels.astype(pixels.dtype.newbyteorder(">"))), expected, tmp_path)
 
 
 def test_numpy_of_other_shapes_or_of_false_claims(tmp_path: Path) -> None:
-    for shape in ((3, 4, 5), (2, 4, 5, 3), (7,), (0, 4)):
+    check(npy(np.zeros((3, 4, 5), np.uint8)), r"5 bands .*set data\.channels=5", tmp_path)
+    for shape in ((2, 4, 5, 3), (7,), (0, 4), (2, 2, 513)):
         check(npy(np.zeros(shape, np.uint8)), "an array of shape", tmp_path)
     data = npy(np.zeros((4, 5), np.uint8))
     huge = data.replace(b"(4, 5), }  ", b"(9999999, 99999), }"[: len(b"(4, 5), }  ")])

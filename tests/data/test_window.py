@@ -6,7 +6,8 @@ import cv2
 import numpy as np
 import pytest
 
-from segbench.data.transforms import ScaleCrop, window_draws
+from segbench.data.scale_crop import ScaleCrop
+from segbench.data.transforms import window_draws
 from segbench.data.window import Window, place
 
 RNG = np.random.default_rng(0)

@@ -149,7 +149,7 @@ def test_everything_wrong_with_a_folder_is_listed_and_nothing_scored(source, fol
 
 def test_a_folder_without_any_matching_file_is_refused_even_if_partial(source, tmp_path):
     cv2.imwrite(str(tmp_path / "stranger.png"), np.zeros((24, 33), np.uint8))
-    with pytest.raises(DataError, match="no file fits"):
+    with pytest.raises(DataError, match="no file matches"):
         evaluate_folder(tmp_path, source, partial=True)
 
 

@@ -81,7 +81,7 @@ def test_values_of_no_class_are_named(tmp_path):
         read_prediction(file, CLASSES)
     assert read_prediction(file, CLASSES, void_values=[11]).tolist() == [[0, 1, 255, 255]]
     color = save(tmp_path / "c.png", np.full((1, 1, 3), 7, np.uint8))
-    with pytest.raises(DataError, match="color of no class"):
+    with pytest.raises(DataError, match="color that belongs to no class"):
         read_prediction(color, CLASSES)
     with pytest.raises(DataError, match="expects one channel"):
         read_prediction(color, CLASSES, "ids")
@@ -120,7 +120,7 @@ def test_predictions_of_no_class_are_reported():
     matrices = np.zeros((2, 2, 3), np.int64)
     matrices[0] = [[90, 0, 0], [0, 0, 10]]
     (note,) = void_notes(matrices)
-    assert note.startswith("10.0 % of the labeled pixels are predicted as 255 = no class")
+    assert note.startswith("10.0 % of the labeled pixels are predicted as 255 (no class)")
     assert "0 and 255?" in note
     matrices[1] = [[0, 50, 0], [0, 50, 0]]
     assert "0 and 255?" not in void_notes(matrices)[0]  # class 1 is predicted too

@@ -92,5 +92,5 @@ def test_rare_classes_are_left_out_and_too_few_are_refused() -> None:
     cells = sample_cells([a_map()], num_classes=2, per_class=6, seed=0)
     kept, left_out = without_rare(cells, ("road", "pole"), least=3)
     assert (len(kept.labels), left_out) == (9, {})
-    with pytest.raises(ValueError, match=r"two classes need 5 each, found pole 3; take more"):
+    with pytest.raises(ValueError, match=r"two classes need 5 each, found pole 3; use more"):
         without_rare(cells, ("road", "pole"), least=5)

@@ -105,7 +105,7 @@ def test_entropy_is_one_for_uniform_and_zero_for_certain_probabilities() -> None
         ([32, 0], None, "outside the image"),
         (None, [0, 0, 5, 41], "outside the image"),
         (None, [5, 5, 5, 9], "outside the image"),
-        ([0, 0], [0, 0, 1, 1], "one of pixel and region"),
+        ([0, 0], [0, 0, 1, 1], "set either pixel or region"),
     ],
 )
 def test_wrong_positions_are_refused(

@@ -12,6 +12,7 @@ import yaml
 from torch.nn import functional as F
 
 from segbench.artifacts import build
+from segbench.artifacts.build_loss import build_loss
 from segbench.config import config_dir
 from segbench.data.datamodule import SegmentationData
 from segbench.data.dataset import EpochSampler
@@ -64,7 +65,7 @@ def full_precision() -> Iterator[None]:
 @pytest.mark.parametrize("file", options("loss"), ids=lambda file: file.stem)
 def test_a_loss_and_its_gradient(file: Path, device: torch.device) -> None:
     torch.manual_seed(0)
-    loss = build.build_loss(read(file), CLASSES, {})
+    loss = build_loss(read(file), CLASSES, {})
     logits = torch.randn(2, CLASSES.num_classes, 60, 80) * 3
     mask = random_labels(2, 60, 80).clamp(max=CLASSES.ignore_index)
     mask[mask == CLASSES.num_classes + 1] = CLASSES.ignore_index

@@ -29,7 +29,7 @@ def test_two_files_of_one_name_keep_their_suffix(photos):
 
 
 def test_nothing_to_predict_is_an_error(tmp_path):
-    with pytest.raises(DataError, match="contains no image and no video"):
+    with pytest.raises(DataError, match="contains no images and no videos"):
         find_sources(str(tmp_path))
     with pytest.raises(DataError, match="no file or folder"):
         find_sources(f"{tmp_path}/*.png")

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from segbench.data.bands import Bands
 from segbench.data.files import read_rgb
 from segbench.errors import DataError
 from segbench.inference.photos import read_photo
@@ -29,10 +30,15 @@ def test_a_photo_taken_sideways_is_rotated_upright(tmp_path):
     assert np.array_equal(read_photo(file), np.rot90(RGB, -1))
 
 
-def test_gray_16_bit_keeps_its_range(tmp_path):
+def test_gray_of_16_bits_keeps_its_values_or_is_refused(tmp_path):
     gray = np.array([[0, 257, 65535]], np.uint16)
     file = save(tmp_path / "a.png", Image.fromarray(gray))
-    assert read_photo(file)[0, :, 0].tolist() == [0, 1, 255]
+    assert read_photo(file, Bands(1, (0.0, 9.0)))[0, :, 0].tolist() == [0, 257, 65535]
+    with pytest.raises(
+        DataError,
+        match=r"a\.png: contains 16-bit integers, and the values of black and white are unknown",
+    ):
+        read_photo(file)
 
 
 @pytest.mark.parametrize("mode", ["L", "1", "P", "LA", "RGBA", "CMYK"])
@@ -56,7 +62,10 @@ def test_alpha_is_dropped_as_in_training(tmp_path, suffix):
 
 def test_what_cannot_be_read_is_refused_by_name(tmp_path):
     floats = save(tmp_path / "f.tif", Image.fromarray(np.zeros((2, 2), np.float32)))
-    with pytest.raises(DataError, match=r"f\.tif: contains 32-bit floats, whose range"):
+    with pytest.raises(
+        DataError,
+        match=r"f\.tif: contains 32-bit floats, and the values of black and white are unknown",
+    ):
         read_photo(floats)
     whole = save(
         tmp_path / "a.png",

@@ -6,7 +6,7 @@ from torch import nn
 from torch.nn import functional as F
 
 from segbench.data.classes import ClassSet
-from segbench.errors import NonFiniteLogitsError
+from segbench.errors import DataError, NonFiniteLogitsError
 from segbench.inference.labels import FiniteLogits
 from segbench.inference.predictor import Predictor
 from segbench.inference.windows import slide, window_starts
@@ -178,12 +178,26 @@ def test_a_model_that_needs_multiples_is_padded(model):
 def test_impossible_requests_say_what_to_do(model):
     with pytest.raises(ValueError, match="needs crop_size and stride"):
         Predictor(model, CLASSES, MEAN, STD, "slide")
-    with pytest.raises(ValueError, match="never seen"):
+    with pytest.raises(ValueError, match="would be skipped"):
         Predictor(model, CLASSES, MEAN, STD, "slide", crop_size=(8, 8), stride=(9, 8))
     with pytest.raises(ValueError, match="no class 'backgroud'"):
         Predictor(model, CLASSES, MEAN, STD, drop_class="backgroud")
+    for scales in ([1.0] * 1000, [1e9], [float("inf")], [float("nan")], [0.5, -1.0], []):
+        with pytest.raises(ValueError, match="scales"):
+            Predictor(model, CLASSES, MEAN, STD, scales=scales)
+    with pytest.raises(ValueError, match="divisor must be at most 1024, not 1000000000"):
+        Predictor(model, CLASSES, MEAN, STD, divisor=10**9)
     with pytest.raises(ValueError, match=r"model\.eval"):
         Predictor(model.train(), CLASSES, MEAN, STD).labels(image(4, 4))
+
+
+def test_no_request_makes_one_image_the_work_of_hours(model):
+    tiny = Predictor(model, CLASSES, MEAN, STD, "slide", crop_size=(2, 2), stride=(1, 1))
+    with pytest.raises(DataError, match="into 39601, more than 16384; take larger ones"):
+        tiny.labels(image(200, 200))
+    enlarged = Predictor(model, CLASSES, MEAN, STD, scales=[1.0, 4.0])
+    with pytest.raises(DataError, match=r"scales: 4.0 makes 12000x8000 pixels of an image"):
+        enlarged.labels(torch.zeros(1, 3, 2000, 3000, dtype=torch.uint8))
 
 
 @pytest.mark.parametrize(

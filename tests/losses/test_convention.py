@@ -194,7 +194,7 @@ def test_descent_on_the_logits_lowers_the_loss(name, batch):
 @pytest.mark.parametrize(
     ("logits", "mask", "message"),
     [
-        (torch.zeros(2, 3, 4, 4), torch.zeros(2, 1, 4, 4).long(), "no channel axis"),
+        (torch.zeros(2, 3, 4, 4), torch.zeros(2, 1, 4, 4).long(), "without a channel axis"),
         (torch.zeros(2, 3, 4, 4), torch.zeros(2, 8, 8).long(), r"\[2, 4, 4\]"),
         (torch.zeros(2, 3, 4), torch.zeros(2, 4).long(), "before softmax"),
         (torch.zeros(2, 3, 4, 4).long(), torch.zeros(2, 4, 4).long(), "float logits"),

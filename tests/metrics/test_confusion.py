@@ -55,7 +55,9 @@ def test_a_label_outside_the_class_set_is_an_error_that_names_the_image() -> Non
     mask[3, 0, 0] = 7
     metric = ConfusionPerImage(CLASSES, NAMES)
     metric.update(pred, mask, torch.arange(7))
-    with pytest.raises(DataError, match=r"image3 hold labels outside the class set \(0\.\.2, 255"):
+    with pytest.raises(
+        DataError, match=r"image3 contain labels outside the class set \(0\.\.2, 255"
+    ):
         metric.compute()
 
 

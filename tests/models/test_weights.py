@@ -104,7 +104,7 @@ def test_another_decoder_within_the_head_is_refused(theirs: nn.Module, tmp_path:
     torch.save(theirs.state_dict(), tmp_path / "w.pt")
     for ours in (Decoding(5), Decoding(5, layers=3)):
         before = {key: value.clone() for key, value in ours.state_dict().items()}
-        with pytest.raises(ValueError, match="another architecture, nothing was loaded"):
+        with pytest.raises(ValueError, match="another architecture, so nothing was loaded"):
             load_weights(ours, str(tmp_path / "w.pt"))
         assert same(ours.state_dict(), before)
 
@@ -127,7 +127,7 @@ def test_another_architecture_is_refused_completely(tmp_path: Path) -> None:
     ours = small(width=4)
     before = {key: value.clone() for key, value in ours.state_dict().items()}
     torch.save(small(width=8).state_dict(), tmp_path / "wide.pt")
-    with pytest.raises(ValueError, match="another architecture, nothing was loaded") as error:
+    with pytest.raises(ValueError, match="another architecture, so nothing was loaded") as error:
         load_weights(ours, str(tmp_path / "wide.pt"))
     assert "down.0.0.0.weight" in str(error.value)
     assert "8x3x3x3" in str(error.value)

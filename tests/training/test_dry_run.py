@@ -133,7 +133,7 @@ def test_what_is_wrong_with_a_model_is_said_once(
         (f"{LOSS}\nanswer: detached", r"own_parts.Loss: its value has no gradient"),
         (f"{LOSS}\nanswer: nan", "own_parts.Loss: is -inf on the first images, before any train"),
         (f"{LOSS}\nanswer: fails", r"own_parts.Loss failed on logits .*ZeroDivisionError"),
-        ("_target_: own_parts.NoIgnore", "own_parts.NoIgnore: cannot take 255, .*ignore_index"),
+        ("_target_: own_parts.NoIgnore", "own_parts.NoIgnore: cannot handle 255, .*ignore_index"),
     ],
 )
 def test_what_is_wrong_with_a_loss_is_said_once(
@@ -146,7 +146,7 @@ def test_what_is_wrong_with_a_loss_is_said_once(
 def test_a_model_that_takes_only_crops_fails_before_the_first_epoch(
     own: Callable[..., Any],
 ) -> None:
-    with pytest.raises(ConfigError, match=r"failed on a validation image 16x24, which it sees"):
+    with pytest.raises(ConfigError, match=r"failed on a validation image 16x24, which is passed"):
         own(f"{NET}\nanswer: crops", CE, "data.crop_size=[16,16]")
 
 

@@ -75,7 +75,7 @@ def test_a_finished_run_without_test_labels_is_unchanged_too(
     assert train_tiny(*ONE).status == "finished"
     second = train_tiny(*ONE)
     assert (second.status, second.score) == ("unchanged", None)
-    expected = "is finished already: no test score (the test split has no labels)"
+    expected = "is already finished: no test score (the test split has no labels)"
     assert expected in capsys.readouterr().out
 
 
@@ -120,7 +120,9 @@ def test_ctrl_c_reports_where_and_the_same_command_continues(
         patch.setattr(Speed, "on_train_batch_end", fail_at(3, KeyboardInterrupt()))
         with pytest.raises(InterruptedByUserError) as caught:
             train_tiny()
-    assert "interrupted in epoch 2 of 2; the same command continues it" in str(caught.value)
+    assert "interrupted in epoch 2 of 2; run the same command again to continue" in str(
+        caught.value
+    )
     assert caught.value.exit_code == 130
     result = run.read_result()
     assert result.status == "interrupted"
@@ -135,7 +137,7 @@ def test_sigterm_before_the_first_step_has_its_status(
     before = signal.getsignal(signal.SIGTERM)
     end = lambda *_: os.kill(os.getpid(), signal.SIGTERM)  # noqa: E731
     monkeypatch.setattr(session, "build_run", end)
-    with pytest.raises(EndedBySignalError, match="was ended by SIGTERM; the same command"):
+    with pytest.raises(EndedBySignalError, match="was stopped by SIGTERM; run the same command"):
         train_tiny()
     assert run.read_result().status == "interrupted"
     assert signal.getsignal(signal.SIGTERM) == before
@@ -225,7 +227,7 @@ def test_a_damaged_record_is_written_again(
     whole = run.read_result()
     run.result_file.write_bytes(content)
     assert train_tiny(*ONE).status == "finished"
-    assert "it is written again" in capsys.readouterr().out
+    assert "it will be rewritten" in capsys.readouterr().out
     assert run.read_result().scores == whole.scores
     assert run.read_result().budget == whole.budget
 
@@ -239,7 +241,7 @@ def test_damaged_files_of_a_run_come_with_a_remedy(
             train_tiny()
     last = run.last_checkpoint.read_bytes()
     run.last_checkpoint.write_bytes(last[: len(last) // 2])
-    copy = rf"`cp {run.best_checkpoint} {run.last_checkpoint}` goes on with best\.ckpt"
+    copy = rf"`cp {run.best_checkpoint} {run.last_checkpoint}` continues with best\.ckpt"
     with pytest.raises(DataError, match=rf"(?s){copy}, or retrain with overwrite=true"):
         train_tiny()
     run.last_checkpoint.write_bytes(last)
@@ -293,7 +295,7 @@ def test_lightning_and_custom_callbacks_plug_in(train_tiny: Train, run: RunDirec
 
 def test_an_object_that_is_not_a_callback_is_refused(train_tiny: Train) -> None:
     words = ("+callbacks.mine._target_=torch.nn.Identity", "allow_targets=[torch]")
-    with pytest.raises(ConfigError, match=r"callbacks\.mine: .* is no Lightning callback"):
+    with pytest.raises(ConfigError, match=r"callbacks\.mine: .* is not a Lightning callback"):
         train_tiny(*ONE, *words)
 
 
@@ -308,5 +310,5 @@ def test_a_run_is_never_continued_on_another_number_of_devices(
     assert begun["segbench"]["devices"] == 1
     begun["segbench"]["devices"] = 2
     monkeypatch.setattr(session, "read_checkpoint", lambda file: begun)
-    with pytest.raises(ConfigError, match=r"begun on 2 device\(s\).*trainer\.devices=2"):
+    with pytest.raises(ConfigError, match=r"started on 2 device\(s\).*trainer\.devices=2"):
         train_tiny()

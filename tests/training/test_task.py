@@ -238,7 +238,7 @@ def test_a_loss_that_is_not_finite_in_the_last_step_of_an_epoch_is_never_saved(
 
 def test_fewer_steps_than_requested_are_refused(tmp_path: Path) -> None:
     options = {"limit_val_batches": 0, "max_steps": 3}
-    with pytest.raises(ConfigError, match=r"ends after 2 steps; add trainer\.max_epochs=-1"):
+    with pytest.raises(ConfigError, match=r"ends after 2 steps; set trainer\.max_epochs=-1"):
         make_trainer(tmp_path, **options).fit(make_task(), loader(2))
     trainer = make_trainer(tmp_path, **options, max_epochs=-1)
     trainer.fit(make_task(), loader(2))

@@ -20,7 +20,7 @@ def test_a_warning_is_shown_and_logged_once(
     handlers = [logging.StreamHandler()] if by_a_verb else []
     monkeypatch.setattr(logging.getLogger("segbench"), "handlers", handlers)
     with logged_to(tmp_path / "train.log"):
-        logging.getLogger("segbench.data.cache").warning("going on without a cache")
-    assert capsys.readouterr().err.count("going on without a cache") == 1
+        logging.getLogger("segbench.data.cache").warning("continuing without a cache")
+    assert capsys.readouterr().err.count("continuing without a cache") == 1
     text = (tmp_path / "train.log").read_text(encoding="utf-8")
-    assert text.count("going on without a cache") == 1
+    assert text.count("continuing without a cache") == 1

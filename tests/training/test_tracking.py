@@ -43,5 +43,5 @@ def test_what_a_logger_refuses_is_reported(
     train_tiny: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
-    with pytest.raises(ConfigError, match=r"logger\.wandb does not start: .*'a/b'"):
+    with pytest.raises(ConfigError, match=r"logger\.wandb could not be started: .*'a/b'"):
         train_tiny("logger=wandb", "logger.wandb.project=a/b")

@@ -106,8 +106,8 @@ class CamVid:
     """
 
     terms = (
-        "The weights were learned from CamVid, whose images are for non-commercial research: use "
-        "the weights for that only."
+        "The weights were trained on CamVid, whose images are for non-commercial research; use "
+        "the weights only for that."
     )
 
     def __init__(

@@ -69,8 +69,8 @@ class CamVid11:
     protocol = "camvid11-segnet"
     comparable = True
     terms = (
-        "The weights were learned from CamVid, whose images are for non-commercial research (this "
-        "copy of them states CC BY-NC 4.0): use the weights for that only."
+        "The weights were trained on CamVid, whose images are for non-commercial research (this "
+        "copy states CC BY-NC 4.0); use the weights only for that."
     )
 
     def __init__(self, root: str) -> None:

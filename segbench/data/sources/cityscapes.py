@@ -47,7 +47,7 @@ class Cityscapes:
 
     comparable = True
     terms = (
-        "The weights were learned from Cityscapes, which may be used for non-commercial purposes "
+        "The weights were trained on Cityscapes, which may be used for non-commercial purposes "
         "only: see its license."
     )
 

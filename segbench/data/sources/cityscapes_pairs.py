@@ -75,7 +75,7 @@ class CityscapesPairs:
     classes = CLASSES
     comparable = False
     terms = (
-        "The weights were learned from Cityscapes, which may be used for non-commercial purposes "
+        "The weights were trained on Cityscapes, which may be used for non-commercial purposes "
         "only: see its license."
     )
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
+from segbench.data.annotations import KINDS, Outlines
+from segbench.data.bands import RGB, bands_from
 from segbench.data.classes import ClassSet
 from segbench.data.dataset import SPLITS, Arrays, Record, check_split
-from segbench.data.files import all_paired, pair, read_rgb
-from segbench.data.sources.folder_config import class_set, contradictions
+from segbench.data.files import Place, all_paired, read_image
+from segbench.data.regexes import Regex
+from segbench.data.sources.folder_config import check_arguments, class_set
+from segbench.data.sources.folder_rows import rows_of
 from segbench.data.sources.label_map import (
     LabelMap,
     binary_map,
@@ -21,28 +25,12 @@ from segbench.data.sources.label_map import (
     declared_map,
     found_map,
     identity_map,
-    raw_value,
     threshold_map,
     unpack,
 )
-from segbench.data.sources.layout import (
-    Row,
-    find_files,
-    group_in,
-    read_list,
-    read_table,
-    split_groups,
-    without_partners,
-)
-from segbench.data.sources.place import check_place
+from segbench.data.volumes import count_slices, is_volume
 from segbench.errors import DataError, UnpairedError
 from segbench.system.machine import expanded
-
-_NO_TEST = (
-    "Without a test split, set 'data.splits={test: val}', with selection=last (then nothing is "
-    "selected on val)."
-)
-_NO_TEST_LIST = "Without a test split, give val's list for it too, with selection=last."
 
 
 class Folder:
@@ -63,17 +51,20 @@ class Folder:
         split_seed: seed of the division by `ratio`.
         group_regex: searched in the name; its first capture group (or the whole match) is the
             group of an image. None makes every image its own group.
-        mask_type: `ids` (one label ID per pixel, palette PNG included), `rgb` (colors) or
-            `binary` (0 and 255, or 0 and 1, the same in all masks).
-        threshold: for `binary` masks that were compressed or blurred: lowest gray level of class 1.
-        classes: class names; None uses those of `label_map` (`auto` names them by their values).
-        colors: RGB of each class; None chooses distinct ones (required for `mask_type: rgb`
-            without `label_map`).
-        void_color: RGB of ignored pixels; with None, no color of an RGB mask is ignored, and
-            ignored pixels are painted black (or another color of no class).
+        mask_type: `ids` (one label ID per pixel, palette PNG included), `rgb` (colors), `binary`
+            (0 and 255, or 0 and 1, alike in all masks), or outlines: `coco` (`masks` is a file of
+            all images) or `labelme` (a file for each), see `data.annotations`.
+        threshold: for `binary` masks that were compressed or blurred: gray level of class 1 on.
+        classes: class names; None takes those of `label_map` (`auto` names them by their values).
+        colors: RGB of each class; None picks distinct ones (`mask_type: rgb` without `label_map`
+            needs them).
+        void_color: RGB of ignored pixels; None lets no color of an RGB mask be ignored, and
+            paints them black (or another color of no class).
         label_map: class name (or `ignore`) -> raw values, colors for RGB masks; `auto` maps the
             distinct values found to 0..K-1 in order; None uses ids as they are, 255 ignored.
         ignore_values: raw values (or colors) that `auto` ignores.
+        channels, value_range, show: which bands the model sees, see `data.bands`.
+        slice_axis: along which axis volumes (NIfTI) are cut into images; see `data.volumes`.
         protocol: short id of the label protocol; only scores of one protocol are compared.
         about: facts about the data set; see `segbench.data.about`.
 
@@ -92,24 +83,31 @@ class Folder:
         ratio: list[float] | None = None,
         split_seed: int = 0,
         group_regex: str | None = None,
-        mask_type: Literal["ids", "rgb", "binary"] = "ids",
+        mask_type: Literal["ids", "rgb", "binary", "coco", "labelme"] = "ids",
         threshold: int | None = None,
         classes: list[str] | None = None,
         colors: list[list[int]] | None = None,
         void_color: list[int] | None = None,
         label_map: dict[str, list] | str | None = None,
         ignore_values: list | None = None,
+        channels: int | list[int] = RGB,
+        value_range: Literal["auto", "percentile"] | list[float] = "auto",
+        show: list[int] | None = None,
+        slice_axis: int = 2,
         protocol: str = "folder",
         about: dict[str, Any] | None = None,
     ) -> None:
         self.root = expanded(root, "data.root")
+        self.bands = bands_from(channels, value_range, show)
+        self.slice_axis = slice_axis
+        self.outlines = Outlines(mask_type, classes or []) if mask_type in KINDS else None
         self.images, self.masks, self.table = images, masks, table
         self.splits = dict(splits or {})
         self.lists, self.ratio, self.split_seed = lists, ratio, split_seed
         try:
-            self.group_regex = re.compile(group_regex) if group_regex else None
-        except re.error as error:
-            raise ValueError(f"group_regex '{group_regex}': {error}") from None
+            self.group_regex = Regex(group_regex) if group_regex else None
+        except ValueError as error:
+            raise ValueError(f"group_regex {error}") from None
         self.mask_type, self.threshold = mask_type, threshold
         self.names, self.colors = classes, colors
         if classes is None and isinstance(label_map, dict):
@@ -122,32 +120,36 @@ class Folder:
         chosen: dict[str, Any] = self.splits if self.lists is None else self.lists
         self.absent = tuple(split for split in SPLITS if chosen.get(split, "") is None)
         self._faults: list[DataError] | None = None
-        self._check()
+        check_arguments(self)
 
     def records(self, split: str) -> list[Record]:
         """See `Source`."""
         check_split(split, self.absent)
-        rows, problems = self._rows(split)
+        rows, problems = rows_of(self, split)
         records = [
-            Record(name, group or self._group(name, f"{split}/"), image, mask, 0)
+            Record(part_name, group or self.group(name, f"{split}/"), image, mask, 0, part)
             for name, image, mask, group in rows
+            for part_name, part in self._parts(name, image)
         ]
         records.sort(key=lambda record: (record.group, record.name))
-        records = [
-            Record(r.name, r.group, r.image, r.mask, index) for index, r in enumerate(records)
-        ]
+        records = [replace(record, index=index) for index, record in enumerate(records)]
         return all_paired(records, problems)
 
     def read(self, record: Record) -> Arrays:
         """See `Source`. Without a mask every pixel is ignored."""
-        image = read_rgb(record.image)
+        place = self._place(record)
+        image = read_image(record.image, self.bands, place)
+        size = (image.shape[0], image.shape[1])
         if record.mask is None:
-            return image, np.full(image.shape[:2], 255, np.uint8)
-        return image, self.label_map.read(record.mask)
+            return image, np.full(size, 255, np.uint8)
+        if self.outlines is not None and record.image is not None:
+            return image, self.outlines.read(record.mask, record.image, size)
+        return image, self.label_map.read(record.mask, place)
 
     def fingerprint_key(self) -> str:
         """See `Source`."""
-        return f"folder v2 {self.mask_type} {self.label_map.table}"
+        axis = "" if self.slice_axis == 2 else f" axis {self.slice_axis}"
+        return f"folder v2 {self.mask_type} {self.label_map.table}{axis}"
 
     @cached_property
     def label_map(self) -> LabelMap:
@@ -160,6 +162,8 @@ class Folder:
         return label_map
 
     def _label_map(self) -> LabelMap:
+        if self.outlines is not None:
+            return LabelMap({}, colored=False)
         colored = self.mask_type == "rgb"
         if self.declared == "auto":
             masks = self._all_masks(strict=self._faults is None)
@@ -222,48 +226,17 @@ class Folder:
         shown = unpack if self.mask_type == "rgb" else int
         return {str(shown(raw)): class_id for raw, class_id in self.label_map.table.items()}
 
-    def _rows(self, split: str) -> tuple[list[Row], list[str]]:
-        if self.table is not None:
-            return read_table(self.root / self.table, self.root, split), []
-        folder = self.splits.get(split) or split
-        images_pattern = self.images or ""
-        masks_pattern = self.masks[split] if isinstance(self.masks, dict) else self.masks or ""
-        if self.about:
-            listed = (self.lists or {}).get(split)
-            check_place(self.root, folder, (images_pattern, masks_pattern), listed, self.about)
-        try:
-            images = find_files(self.root, images_pattern, folder, "data.images")
-            masks = find_files(self.root, masks_pattern, folder, "data.masks")
-            if not images:
-                raise DataError(f"{self.root}: no image matches data.images='{self.images}'.")
-        except DataError as error:
-            if split == "test" and self.lists is None and self.ratio is None:
-                raise DataError(f"{error} {_NO_TEST}") from None
-            raise
-        images, masks = without_partners(images, masks)
-        if self.lists is not None:
-            if split not in self.lists:
-                hint = f" {_NO_TEST_LIST}" if split == "test" else ""
-                raise DataError(
-                    f"data.lists has no '{split}'; it has {', '.join(self.lists)}.{hint}"
-                )
-            wanted = set(read_list(self.root, self.lists[split] or [], images))
-        elif self.ratio is not None:
-            groups = {name: self._group(name) for name in images}
-            division = split_groups(list(groups.values()), self.ratio, self.split_seed)
-            wanted = {name for name, group in groups.items() if division[group] == split}
-            if split == "train":  # masks without image belong to no split; report them here, once
-                wanted |= masks.keys() - images.keys()
-        else:
-            wanted = images.keys() | masks.keys()
-        pairs, problems = pair(
-            {name: path for name, path in images.items() if name in wanted},
-            {name: path for name, path in masks.items() if name in wanted},
-        )
-        rows = [(name, image, mask, group_in(images_pattern, image)) for name, image, mask in pairs]
-        return rows, problems
+    def _parts(self, name: str, image: Path) -> list[tuple[str, int | None]]:
+        """The images in a file: the slices of a volume, or one."""
+        if not is_volume(image):
+            return [(name, None)]
+        count = count_slices(image, self.slice_axis)
+        return [(f"{name}_{part:03d}", part) for part in range(count)]
 
-    def _all_masks(self, strict: bool) -> Iterator[Path]:
+    def _place(self, record: Record) -> Place | None:
+        return None if record.part is None else (record.part, self.slice_axis)
+
+    def _all_masks(self, strict: bool) -> Iterator[tuple[Path, Place | None]]:
         """The masks of all splits; if not `strict`, only of the records that can be found."""
         for split in SPLITS:
             if split in self.absent or (self.lists is not None and split not in self.lists):
@@ -274,26 +247,19 @@ class Folder:
                 if strict:
                     raise
                 records = error.records if isinstance(error, UnpairedError) else []
-            yield from (record.mask for record in records if record.mask)
+            yield from ((r.mask, self._place(r)) for r in records if r.mask)
 
-    def _group(self, name: str, prefix: str = "") -> str:
+    def group(self, name: str, prefix: str = "") -> str:
+        """The group of an image by its name."""
         if self.group_regex is None:
             return prefix + name
-        match = self.group_regex.search(name)
+        try:
+            match = self.group_regex.search(name)
+        except ValueError as error:
+            raise DataError(f"data.group_regex {error}.") from None
         if match is None:
             raise DataError(
                 f"'{name}' does not match data.group_regex='{self.group_regex.pattern}', which "
-                "says what group an image belongs to."
+                "determines the group of an image."
             )
         return match[1] if self.group_regex.groups else match[0]
-
-    def _check(self) -> None:
-        problems = contradictions(self)
-        if problems:
-            raise ValueError("; ".join(problems))
-        if isinstance(self.declared, dict):
-            declared_map(self.declared, self.names or [], self.mask_type == "rgb")
-        if self.declared != "auto":
-            class_set(self.names or [], self.colors, self.void_color)
-        for value in self.ignore_values:
-            raw_value(value, self.mask_type == "rgb")

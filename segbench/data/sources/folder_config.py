@@ -5,17 +5,32 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from segbench.data.annotations import KINDS
 from segbench.data.classes import ClassSet, name_problems, parse_color
-from segbench.data.sources.label_map import distinct_colors
+from segbench.data.sources.label_map import declared_map, distinct_colors, raw_value
+from segbench.data.volumes import AXES
 
 if TYPE_CHECKING:
     from segbench.data.sources.folder import Folder
 
 # Tried in turn for ignored pixels. There are more grays than classes, so one is always free.
+MASK_TYPES = ("ids", "rgb", "binary", *KINDS)
 _VOID_COLORS = ((0, 0, 0), (255, 255, 255), (255, 0, 255), *((gray,) * 3 for gray in range(256)))
 
 
-def contradictions(folder: Folder) -> list[str]:
+def check_arguments(folder: Folder) -> None:
+    """Raises ValueError for arguments that contradict each other, or name no labels."""
+    if problems := _contradictions(folder):
+        raise ValueError("; ".join(problems))
+    if isinstance(folder.declared, dict):
+        declared_map(folder.declared, folder.names or [], folder.mask_type == "rgb")
+    if folder.declared != "auto":
+        class_set(folder.names or [], folder.colors, folder.void_color)
+    for value in folder.ignore_values:
+        raw_value(value, folder.mask_type == "rgb")
+
+
+def _contradictions(folder: Folder) -> list[str]:
     """A phrase for each pair of arguments that contradict each other."""
     ways = {
         "{split} in images": "{split}" in (folder.images or ""),
@@ -29,8 +44,12 @@ def contradictions(folder: Folder) -> list[str]:
         problems.append(f"choose exactly one of {', '.join(ways)}; got {chosen or 'none'}")
     if folder.table is None and not (folder.images and folder.masks):
         problems.append("images and masks are needed without a table")
-    if folder.mask_type not in ("ids", "rgb", "binary"):
-        problems.append(f"mask_type is {folder.mask_type}; expected ids, rgb or binary")
+    if folder.mask_type not in MASK_TYPES:
+        problems.append(f"mask_type is {folder.mask_type}; expected {', '.join(MASK_TYPES)}")
+    if folder.outlines is not None and folder.declared is not None:
+        problems.append(f"mask_type {folder.mask_type} takes classes by name, without a label_map")
+    if folder.slice_axis not in AXES:
+        problems.append(f"slice_axis is {folder.slice_axis}; expected 0, 1 or 2")
     if isinstance(folder.declared, str) and folder.declared != "auto":
         problems.append(f"label_map is '{folder.declared}'; expected auto or a mapping")
     if folder.declared != "auto" and not folder.names:
@@ -38,7 +57,7 @@ def contradictions(folder: Folder) -> list[str]:
     if folder.mask_type == "rgb" and folder.declared is None and not folder.colors:
         problems.append("mask_type rgb needs colors or a label_map")
     if folder.mask_type == "binary" and folder.declared is None and len(folder.names or "") != 2:
-        problems.append("mask_type binary needs two classes (of 0 and of 255)")
+        problems.append("mask_type binary needs two classes (for 0 and for 255)")
     if folder.threshold is not None and (
         folder.mask_type != "binary" or folder.declared is not None
     ):
@@ -48,7 +67,9 @@ def contradictions(folder: Folder) -> list[str]:
     if folder.ratio is not None and min(folder.ratio, default=0) < 0:
         problems.append(f"ratio is {folder.ratio}; expected shares of 0 or more")
     if "ignore" in (folder.names or ()):
-        problems.append("a class cannot be called 'ignore', which means pixels without label")
+        problems.append(
+            "a class cannot be called 'ignore', which stands for pixels without a label"
+        )
     return problems
 
 

@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 
 from segbench.data.classes import RGB, ClassSet, pack, parse_color
-from segbench.data.files import read_colors, read_ids, read_raw_mask
+from segbench.data.files import Place, read_colors, read_ids, read_raw_mask
 from segbench.errors import DataError
 
 IGNORE = 255
 _LARGEST_LABEL = (1 << 16) - 1
 _MOST_VALUES = 255
+Mask = tuple[Path, Place | None]  # file, and the slice of a volume
 
 
 class LabelMap:
@@ -41,13 +42,20 @@ class LabelMap:
         self.first_channel = first_channel
         self._lut: np.ndarray | None = None
 
-    def read(self, path: Path | None) -> np.ndarray:
+    def read(self, path: Path | None, place: Place | None = None) -> np.ndarray:
         """Decodes a mask file to class ids, uint8 `[H, W]`.
 
         Raises:
             DataError: a value is not in the table; the message has its share and a remedy.
         """
-        raw = _first_channel(path) if self.first_channel else read_values(path, self.colored)
+        if self.first_channel and place is None:
+            raw = _first_channel(path)
+        else:
+            raw = read_values(path, self.colored, place)
+        return self.ids_of(raw, str(path))
+
+    def ids_of(self, raw: np.ndarray, what: str) -> np.ndarray:
+        """Class ids uint8 `[H, W]` of raw values; `what` they are of, for the error."""
         if self._lut is None:
             size = 1 << 24 if self.colored else 1 << 16
             self._lut = np.full(size, -1, np.int16)
@@ -58,7 +66,7 @@ class LabelMap:
             shown = ", ".join(self._show(v) for v in np.unique(raw[unknown])[:6].tolist())
             known = ", ".join(self._show(v) for v in list(self.table)[:40])
             raise DataError(
-                f"{path}: label {shown} on {unknown.mean():.2%} of the pixels is not in the label "
+                f"{what}: label {shown} on {unknown.mean():.2%} of the pixels is not in the label "
                 f"map (known: {known}). Add it to data.label_map, as a class or under ignore; if "
                 "the mask was resized with interpolation or saved as JPEG, export it again."
                 f"{self.expected}",
@@ -73,10 +81,10 @@ class LabelMap:
         return str(unpack(value)) if self.colored else str(value)
 
 
-def read_values(path: Path | None, colored: bool) -> np.ndarray:
+def read_values(path: Path | None, colored: bool, place: Place | None = None) -> np.ndarray:
     """Raw values of a mask: label IDs, or packed colors; integer `[H, W]`."""
     if not colored:
-        return read_ids(path)
+        return read_ids(path, place)
     rgb = read_colors(path)
     return pack(rgb).reshape(rgb.shape[:2])
 
@@ -99,12 +107,12 @@ def declared_map(
     Raises:
         ValueError: a name is not a class, a class has no values, or a value is given twice.
     """
-    problems = [f"'{n}' is no class" for n in label_map if n not in names and n != "ignore"]
+    problems = [f"'{n}' is not a class" for n in label_map if n not in names and n != "ignore"]
     problems += [f"class '{n}' has no values" for n in names if not label_map.get(n)]
     table: dict[int, int] = {}
     for name, values in label_map.items():
         if not isinstance(values, Sequence) or isinstance(values, str):
-            problems.append(f"{name}: {values} is no list of values")
+            problems.append(f"{name}: {values} is not a list of values")
             continue
         for value in values:
             try:
@@ -132,7 +140,7 @@ def color_map(classes: ClassSet, with_void: bool) -> LabelMap:
     return LabelMap(table | void, colored=True)
 
 
-def binary_map(masks: Iterable[Path]) -> LabelMap:
+def binary_map(masks: Iterable[Mask]) -> LabelMap:
     """Masks of 0 and 255, or of 0 and 1: the first mask with two values decides for all.
 
     In masks of 0 and 1, 255 is not treated as a class, because it may mean ignore.
@@ -140,9 +148,9 @@ def binary_map(masks: Iterable[Path]) -> LabelMap:
     Args:
         masks: all mask files; unreadable ones, and those with other values, are skipped.
     """
-    for path in masks:
+    for path, place in masks:
         try:
-            values = set(np.unique(read_ids(path)).tolist())
+            values = set(np.unique(read_ids(path, place)).tolist())
         except DataError:
             continue  # reported when it is read for its labels
         if values - {0} in ({1}, {255}):
@@ -151,7 +159,8 @@ def binary_map(masks: Iterable[Path]) -> LabelMap:
     else:
         second = 255
     expected = (
-        f" mask_type: binary takes 0 and 255, or 0 and 1, alike in all masks; here 0 and {second}."
+        " mask_type: binary expects 0 and 255, or 0 and 1, the same in all masks; found 0 and "
+        f"{second}."
     )
     return LabelMap({0: 0, second: 1}, colored=False, expected=expected)
 
@@ -163,7 +172,7 @@ def threshold_map(threshold: int) -> LabelMap:
 
 
 def found_map(
-    masks: Iterable[Path],
+    masks: Iterable[Mask],
     ignore_values: Sequence[Any],
     colored: bool,
     faults: list[DataError] | None = None,
@@ -181,9 +190,9 @@ def found_map(
         DataError: there are too many values for classes, or none, or 255 is ambiguous.
     """
     found: set[int] = set()
-    for path in masks:
+    for path, place in masks:
         try:
-            values = set(np.unique(read_values(path, colored)).tolist())
+            values = set(np.unique(read_values(path, colored, place)).tolist())
             if len(found | values) > _MOST_VALUES:
                 raise DataError(
                     f"{path}: more than {_MOST_VALUES} distinct values so far; these masks were "
@@ -198,12 +207,12 @@ def found_map(
     kept = sorted(found - ignored, key=unpack if colored else None)
     problem = None
     if not kept:
-        problem = "label_map=auto found no label in any mask, so there is no class."
+        problem = "label_map=auto found no label in any mask, so there are no classes."
         kept = [next(value for value in range(len(ignored) + 1) if value not in ignored)]
     elif not colored and IGNORE in kept and kept != [0, IGNORE]:
         problem = (
             f"label_map=auto found the values {', '.join(map(str, kept))}: is 255 a class or "
-            "ignore? Say ignore_values: [255], or write the label_map out."
+            "ignore? Set ignore_values: [255], or write out the label_map."
         )
         kept.remove(IGNORE)
         ignored.add(IGNORE)
@@ -237,7 +246,7 @@ def raw_value(value: Any, colored: bool) -> int:
     if colored:
         return _packed(parse_color(value))
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= _LARGEST_LABEL:
-        raise ValueError(f"{value} is no label; expected a whole number of 0 to {_LARGEST_LABEL}")
+        raise ValueError(f"{value} is not a label; expected an integer from 0 to {_LARGEST_LABEL}")
     return value
 
 

@@ -11,15 +11,19 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from segbench.data import volumes
 from segbench.data.decoding import SUFFIXES
 from segbench.data.folders import files_below
 from segbench.data.names import check_name
+from segbench.data.regexes import Regex
 from segbench.errors import DataError
 
 Row = tuple[str, Path, Path | None, str | None]  # name, image, mask, group
 
 
-def find_files(root: Path, pattern: str, split_folder: str = "", key: str = "") -> dict[str, Path]:
+def find_files(
+    root: Path, pattern: str, split_folder: str = "", key: str = "", read: Sequence[str] = ()
+) -> dict[str, Path]:
     """Files below `root` that match a pattern, by name.
 
     Symbolic links to folders are followed; names that begin with a dot are skipped; the case of an
@@ -33,45 +37,70 @@ def find_files(root: Path, pattern: str, split_folder: str = "", key: str = "") 
             pattern without `{name}` is a folder whose files are named by their stems.
         split_folder: replaces `{split}`.
         key: the key of the pattern, for errors.
+        read: the suffixes that are read; empty: those of images.
 
     Raises:
         DataError: the folder does not exist, two files have the same name, or all files are of
             unsupported formats.
     """
-    pattern = pattern.replace("{split}", split_folder)
-    if "{name}" not in pattern:
-        pattern = pattern.rstrip("/") + "/{name}.*"
+    pattern = _of_files(pattern.replace("{split}", split_folder))
     fixed = Path(fixed_folder(pattern))
     if not (root / fixed).is_dir():
         raise DataError(
-            f"{root / fixed}: no such folder. It comes from the pattern '{pattern}' below "
-            "data.root; correct data.root, data.images or data.masks."
+            f"{root / fixed}: no such folder. The pattern '{pattern}' below data.root leads "
+            "there; correct data.root, data.images or data.masks."
         )
-    regex, suffixes = _expression(pattern), _suffixes_of(pattern)
+    regex, suffixes = _expression(pattern), tuple(read) or _suffixes_of(pattern)
     parts = ("group", "name") if "{group}" in pattern else ("name",)
     found: dict[str, Path] = {}
     unread: Counter[str] = Counter()
     depth = None if "**" in pattern else pattern.count("/") - len(fixed.parts)
-    for path in sorted(files_below(root / fixed, depth)):
-        match = regex.fullmatch(path.relative_to(root).as_posix())
+    below = len(root.parts)
+    for path in files_below(root / fixed, depth):
+        try:
+            match = regex.fullmatch("/".join(path.parts[below:]))
+        except ValueError:
+            raise DataError(
+                f"{key or 'pattern'}: '{pattern}' has too many * for paths as long as {path}."
+            ) from None
         if match is None:
             continue
-        if path.suffix.lower() not in suffixes:
+        if not path.name.lower().endswith(suffixes):
             unread[path.suffix.lower()] += 1
             continue
         name = "_".join(match.groupdict()[part] for part in parts)
         if name in found:
             raise DataError(
-                f"{path}: has the name '{name}' of {found[name]}. Remove one, or list the pairs in "
-                "a CSV file with a column name, and set data.table."
+                f"{path}: has the same name '{name}' as {found[name]}. Remove one, or list the "
+                "pairs in a CSV file with a column name, and set data.table."
             )
         found[name] = path
     if unread and not found:
         kinds = ", ".join(suffix or "no extension" for suffix, _ in unread.most_common(5))
         raise DataError(
             f"{key or pattern}: {sum(unread.values())} file(s) match '{pattern}', but {kinds} is "
-            f"not read; read are {', '.join(suffixes)}."
+            f"not supported; supported are {', '.join(suffixes)}."
         )
+    return found
+
+
+def of_one_file(
+    file: Path, described: Sequence[str], images: Mapping[str, Path]
+) -> dict[str, Path]:
+    """A file with the masks of many images, by the name of each image that it describes.
+
+    Args:
+        file: the annotations.
+        described: the images in it, as paths without suffix.
+        images: those that were found, by name.
+    """
+    names = {image.with_suffix("").as_posix(): name for name, image in images.items()}
+    tails = {PurePosixPath(path).name: name for path, name in names.items()}
+    found = {}
+    for text in described:
+        whole = [name for path, name in names.items() if path.endswith(f"/{text}")]
+        name = whole[0] if len(whole) == 1 else tails.get(PurePosixPath(text).name)
+        found[name or text] = file
     return found
 
 
@@ -125,9 +154,9 @@ def read_list(root: Path, chosen: str | Sequence[str], names: Mapping[str, Path]
     if not isinstance(chosen, str):
         if absent := [name for name in chosen if name not in names]:
             raise DataError(
-                f"{root}: {len(absent)} of the {len(chosen)} images that data.lists names are not "
-                f"there: {', '.join(map(str, absent[:8]))}. A part of the data set is missing, or "
-                f"the names are wrong; expected names like '{next(iter(names), 'NAME')}'."
+                f"{root}: {len(absent)} of the {len(chosen)} images named in data.lists are "
+                f"missing: {', '.join(map(str, absent[:8]))}. A part of the data set is missing, "
+                f"or the names are wrong; expected names like '{next(iter(names), 'NAME')}'."
             )
         return chosen
     path = root / chosen
@@ -145,8 +174,8 @@ def read_list(root: Path, chosen: str | Sequence[str], names: Mapping[str, Path]
         (unknown if name is None else wanted).append(name or line)
     if unknown:
         raise DataError(
-            f"{path}: {len(unknown)} line(s) name no image, e.g. '{unknown[0]}'. Expected names "
-            f"like '{next(iter(names), 'NAME')}'."
+            f"{path}: {len(unknown)} line(s) do not name an image, e.g. '{unknown[0]}'. Expected "
+            f"names like '{next(iter(names), 'NAME')}'."
         )
     return list(dict.fromkeys(wanted))
 
@@ -165,7 +194,7 @@ def _named(text: str, names: Mapping[str, Path], folders: set[str]) -> str | Non
 
 
 def _is_file_name(text: str) -> bool:
-    return PurePosixPath(text).suffix.lower() in (*SUFFIXES, ".npy")
+    return text.lower().endswith((*SUFFIXES, *volumes.SUFFIXES, ".npy", ".npz"))
 
 
 def read_table(path: Path, root: Path, split: str) -> list[Row]:
@@ -192,7 +221,7 @@ def read_table(path: Path, root: Path, split: str) -> list[Row]:
         image = root / row["image"].strip()
         name = check_name((row.get("name") or "").strip() or image.stem, str(path))
         if name in found:
-            raise DataError(f"{path}: two rows of the name '{name}'; add a column name.")
+            raise DataError(f"{path}: two rows have the name '{name}'; add a column name.")
         mask = row["mask"].strip()
         group = (row.get("group") or "").strip() or None
         found[name] = (name, image, root / mask if mask else None, group)
@@ -237,10 +266,20 @@ def _text(path: Path) -> str:
     try:
         return path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: not in UTF-8 ({error}). Save it as UTF-8.") from error
+        raise DataError(f"{path}: not UTF-8 ({error}). Save it as UTF-8.") from error
 
 
-def _expression(pattern: str) -> re.Pattern[str]:
+def matches(pattern: str, path: Path) -> bool:
+    """Whether a pattern matches a path of an image (or mask) below the root."""
+    return _expression(_of_files(pattern)).fullmatch(path.as_posix()) is not None
+
+
+def _of_files(pattern: str) -> str:
+    """The pattern of the files, if `pattern` is a folder."""
+    return pattern if "{name}" in pattern else pattern.rstrip("/") + "/{name}.*"
+
+
+def _expression(pattern: str) -> Regex:
     """A regular expression for paths below the root that match a pattern."""
     stem, dot, suffix = pattern.rpartition(".")
     if "/" in suffix or "*" in suffix or "{" in suffix:
@@ -249,9 +288,10 @@ def _expression(pattern: str) -> re.Pattern[str]:
     expression = expression.replace(r"\{group\}", r"(?P<group>[^/]+)", 1)
     expression = expression.replace(r"\{name\}", r"(?P=name)")  # as in {name}/{name}.png
     expression = expression.replace(r"\*\*/", r"(?:.*/)?").replace(r"\*", r"[^/]*")
-    return re.compile(f"{expression}(?i:{re.escape(dot + suffix)})")
+    return Regex(f"{expression}(?i:{re.escape(dot + suffix)})")
 
 
 def _suffixes_of(pattern: str) -> tuple[str, ...]:
     """The extensions that a pattern matches: arrays only if it names their extension."""
-    return (*SUFFIXES, ".npy") if pattern.lower().endswith(".npy") else SUFFIXES
+    named = (".npy", ".npz")
+    return tuple(s for s in named if pattern.lower().endswith(s)) or (*SUFFIXES, *volumes.SUFFIXES)

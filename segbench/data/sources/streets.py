@@ -14,6 +14,7 @@ from segbench.data.dataset import Record
 from segbench.data.sources.street_scene.draw import draw
 from segbench.errors import DataError
 
+LARGEST_SIDE, MOST_IMAGES = 1 << 13, 1 << 20
 VERSION = 1  # increases whenever the same arguments give different images
 SPLITS = ("train", "val", "test")
 
@@ -69,6 +70,14 @@ class Streets:
             f"{key} is {value} but must be at least {low}"
             for key, (value, low) in least.items()
             if value < low
+        ]
+        problems += [
+            f"{key} is {value} but must be at most {high}"
+            for key, (value, high) in {
+                "size": (max(size), LARGEST_SIDE),
+                **{split: (count, MOST_IMAGES) for split, count in counts.items()},
+            }.items()
+            if value > high
         ]
         if len(size) != 2:
             problems.append(f"size is {tuple(size)} but must be [height, width]")

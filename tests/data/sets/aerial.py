@@ -72,7 +72,7 @@ AERIAL = {
             6: ("agricultural", (255, 195, 128)),
         },
         fault=shifted,
-        named="label 255 .*shifted by one already",
+        named="label 255 .*already been shifted by one",
     ),
     "potsdam": Layout(
         files=_tiles(

@@ -106,7 +106,7 @@ DRIVING = {
         classes=19,
         table=_CITYSCAPES,
         fault=_train_ids,
-        named="255.*A 255 means that these masks were converted to trainIds",
+        named="255.*If they contain 255, they were converted to trainIds",
     ),
     "idd": Layout(
         files=_idd(),
@@ -125,7 +125,7 @@ DRIVING = {
             24: ("vegetation", (107, 142, 35)),
         },
         fault=lambda ids: np.where(ids == IGNORE, 35, ids).astype(np.uint8),
-        named="label 35 .*masks of another level",
+        named="label 35 .*they are of another level",
     ),
     "acdc": Layout(
         files=_acdc(),
@@ -143,7 +143,7 @@ DRIVING = {
         classes=19,
         table=_CITYSCAPES,
         fault=_label_ids,
-        named="label 19, .*they are the label IDs of Cityscapes",
+        named="label 19, .*they are Cityscapes label IDs",
     ),
     "dark_zurich": Layout(
         files=dict.fromkeys(
@@ -161,7 +161,7 @@ DRIVING = {
         classes=19,
         table=_CITYSCAPES,
         fault=_label_ids,
-        named="label 19, .*they are the label IDs of Cityscapes",
+        named="label 19, .*they are Cityscapes label IDs",
     ),
     "nightdriving": Layout(
         files={
@@ -177,7 +177,7 @@ DRIVING = {
         classes=19,
         table=_CITYSCAPES,
         fault=_label_ids,
-        named="label 19, .*they are the label IDs of Cityscapes",
+        named="label 19, .*they are Cityscapes label IDs",
     ),
     "mapillary_v1": Layout(
         files={
@@ -199,6 +199,30 @@ DRIVING = {
         },
         palette=True,
         fault=lambda ids: np.where(ids == IGNORE, 123, ids).astype(np.uint8),
-        named="label 123 .*of v2.0",
+        named="label 123 .*from v2.0",
+    ),
+    "mapillary_v2": Layout(
+        files={
+            split: pairs(f"{folder}/images/{{}}.jpg", f"{folder}/v2.0/labels/{{}}.png", names)
+            for split, folder, names in (
+                ("train", "training", ["--NSVcUgfVhFd6uzkqHOOg", "--SWG8TJo7vrbZ_x5YLj6A"]),
+                ("val", "validation", ["--BJs76vloEaiH-wppzWNA", "-3-MmXdwhyIQhtb4-8NqHQ"]),
+                ("test", "validation", ["--BJs76vloEaiH-wppzWNA", "-3-MmXdwhyIQhtb4-8NqHQ"]),
+            )
+        },
+        raw=range(123),
+        ignored=123,
+        classes=123,
+        table={
+            0: ("Bird", None),
+            21: ("Road", None),
+            45: ("Lane Marking - Crosswalk", None),
+            92: ("Traffic Light - General (Upright)", None),
+            108: ("Car", None),
+            122: ("Static", None),
+        },
+        palette=True,
+        gone="validation/v2.0",
+        named="missing validation/v2.0/labels of Mapillary Vistas v2.0",
     ),
 }

@@ -82,7 +82,7 @@ MEDICAL = {
         classes=2,
         table={0: ("background", None), 1: ("lesion", None)},
         fault=lambda ids: ids * 100,
-        named="label 100 .*masks of task 1 have 0 and 255",
+        named="label 100 .*masks of task 1 contain 0 and 255",
     ),
     "drive": Layout(
         files=_drive(),
@@ -102,7 +102,7 @@ MEDICAL = {
         classes=2,
         table=_VESSELS,
         gone="stare-images/im0324.ppm",
-        named="1 of the 10 images that data.lists names are not there: im0324",
+        named="1 of the 10 images named in data.lists are missing: im0324",
     ),
     "chase_db1": Layout(
         files=_chase(),

@@ -57,7 +57,7 @@ SCENES = {
             149: ("flag", (92, 0, 255)),
         },
         fault=shifted,
-        named="label 255 .*shifted by one already",
+        named="label 255 .*already been shifted by one",
     ),
     "voc2012": Layout(
         files={
@@ -115,7 +115,7 @@ SCENES = {
             58: ("wood", (31, 0, 255)),
         },
         fault=shifted,
-        named="label 255 .*shifted by one already",
+        named="label 255 .*already been shifted by one",
     ),
     "coco_stuff164k": Layout(
         files={
@@ -151,6 +151,6 @@ SCENES = {
         classes=171,
         table=_COCO_TABLE,
         fault=shifted,
-        named="255.*shifted by one already",
+        named="255.*already been shifted by one",
     ),
 }

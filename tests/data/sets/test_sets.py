@@ -26,6 +26,7 @@ from segbench.data.check import check
 from segbench.data.dataset import SPLITS
 from segbench.data.sources.cityscapes import Cityscapes
 from segbench.data.sources.folder import Folder
+from segbench.data.sources.place import data_sets_in
 from segbench.errors import DataError
 from tests.conftest import ROOT
 from tests.data.sets.aerial import AERIAL
@@ -269,3 +270,13 @@ def test_the_page_on_data_sets_is_up_to_date(monkeypatch: pytest.MonkeyPatch) ->
     assert datasets_page.PAGE.read_text(encoding="utf-8") == datasets_page.page(), (
         "run: make datasets"
     )
+
+
+@pytest.mark.parametrize("there", sorted(set(SETS) - {"voc2012_aug"}))
+def test_another_data_set_in_the_folder_is_named(there: str, tmp_path: Path) -> None:
+    SETS[there].write(tmp_path)
+    assert there in data_sets_in(tmp_path)
+    wanted = "ade20k" if there != "ade20k" else "voc2012"
+    split = "train" if "train" in SETS[wanted].files else "test"
+    with pytest.raises(DataError, match=rf"missing .*looks like .*data={there}\b"):
+        source_of(wanted, tmp_path).records(split)

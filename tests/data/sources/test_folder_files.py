@@ -83,7 +83,9 @@ def test_formats_that_are_not_read_are_named(tmp_path: Path, suffix: str) -> Non
         file.rename(file.with_suffix(suffix))
     shown = suffix or "no extension"
     pattern = f"msk/{{name}}{suffix}"
-    with pytest.raises(DataError, match=rf"data\.masks: 3 file\(s\).*{shown} is not read.*\.png"):
+    with pytest.raises(
+        DataError, match=rf"data\.masks: 3 file\(s\).*{shown} is not supported.*\.png"
+    ):
         Folder(root, "img", pattern, **RATIO).records("train")
 
 
@@ -120,7 +122,7 @@ def test_linked_folders_are_followed_but_not_in_circles(tmp_path: Path) -> None:
 def test_two_files_of_one_name_are_refused_with_a_remedy(tmp_path: Path) -> None:
     root = pairs(tmp_path, 1, "img/a/000{}.png", "msk/000{}.png")
     put(tmp_path / "img/b/0000.png", IMAGE)
-    with pytest.raises(DataError, match=r"has the name '0000' of .*column name.*data\.table"):
+    with pytest.raises(DataError, match=r"has the same name '0000' as .*column name.*data\.table"):
         Folder(root, "img/*/{name}.png", "msk", **RATIO).records("train")
 
 
@@ -176,7 +178,7 @@ def test_a_line_of_a_list_matches_its_own_file_or_none(
     known["z"] = tmp_path / "other" / "z.png"
     (tmp_path / "list.txt").write_text(line + "\n")
     if expected is None:
-        with pytest.raises(DataError, match=r"1 line\(s\) name no image"):
+        with pytest.raises(DataError, match=r"1 line\(s\) do not name an image"):
             read_list(tmp_path, "list.txt", known)
     else:
         assert read_list(tmp_path, "list.txt", known) == [expected]
@@ -218,11 +220,11 @@ def test_names_in_a_table_may_have_folders_and_any_characters(tmp_path: Path) ->
         ({"colors": [[0, 0, 0], [9, 9, 9]], "void_color": [9, 9, 9]}, "the same color twice"),
         ({"classes": [f"c{i}" for i in range(256)]}, "ignore_index 255 must lie between"),
         ({"classes": ["a", "ignore"]}, "cannot be called 'ignore'"),
-        ({"label_map": {"a": ["x"], "b": [1]}}, "x is no label"),
-        ({"label_map": {"a": 0, "b": [1]}}, "a: 0 is no list"),
-        ({"label_map": {"a": [-1], "b": [1]}}, "-1 is no label"),
-        ({"label_map": {"a": [70000], "b": [1]}}, "70000 is no label"),
-        ({"label_map": "auto", "ignore_values": ["x"]}, "x is no label"),
+        ({"label_map": {"a": ["x"], "b": [1]}}, "x is not a label"),
+        ({"label_map": {"a": 0, "b": [1]}}, "a: 0 is not a list"),
+        ({"label_map": {"a": [-1], "b": [1]}}, "-1 is not a label"),
+        ({"label_map": {"a": [70000], "b": [1]}}, "70000 is not a label"),
+        ({"label_map": "auto", "ignore_values": ["x"]}, "x is not a label"),
         ({"group_regex": "("}, r"group_regex '\('"),
         ({"images": "img", "ratio": [1.2, -0.1, -0.1]}, "shares of 0 or more"),
     ],

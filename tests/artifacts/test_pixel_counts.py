@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from segbench.artifacts.counts import pack, read_counts
+from segbench.artifacts.pixel_counts import pack, read_pixel_counts
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.metrics.scores import reduced
 
@@ -27,7 +27,7 @@ def store(tmp_path, arrays):
 def test_counts_come_back_as_they_were(tmp_path, most):
     dense = matrices(most=most)
     boundary = reduced(dense)[:, :2]
-    found = read_counts(store(tmp_path, pack(dense, boundary)))
+    found = read_pixel_counts(store(tmp_path, pack(dense, boundary)))
     assert np.array_equal(found.matrices(), dense)
     assert np.array_equal(found.counts, reduced(dense))
     assert np.array_equal(found.total, dense.sum(axis=0))
@@ -37,7 +37,7 @@ def test_counts_come_back_as_they_were(tmp_path, most):
 
 def test_files_of_earlier_versions_are_read(tmp_path):
     dense = matrices()
-    found = read_counts(store(tmp_path, {"matrices": dense}))
+    found = read_pixel_counts(store(tmp_path, {"matrices": dense}))
     assert np.array_equal(found.matrices(), dense)
     assert np.array_equal(found.counts, reduced(dense))
     assert np.array_equal(found.total, dense.sum(axis=0))
@@ -76,7 +76,7 @@ def test_counts_that_cannot_be_are_not_written(tmp_path):
 def test_parts_that_contradict_each_other_are_refused(tmp_path, change, message):
     file = store(tmp_path, pack(matrices()) | change)
     with pytest.raises(ValueError, match=message):
-        read_counts(file)
+        read_pixel_counts(file)
 
 
 @pytest.mark.parametrize("change", [{"cells": 30}, {"cell_ends": 10_000}])
@@ -86,4 +86,4 @@ def test_cells_outside_of_the_matrix_are_refused_when_they_are_read(tmp_path, ch
         arrays[key] = arrays[key].astype(np.int64)
         arrays[key][-1] = value
     with pytest.raises(ValueError, match="in no matrix"):
-        read_counts(store(tmp_path, arrays)).matrices()
+        read_pixel_counts(store(tmp_path, arrays)).matrices()

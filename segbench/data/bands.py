@@ -1,0 +1,160 @@
+"""Which bands of its files a model sees, and what their values mean.
+
+Without a word it sees RGB of 8 bits. Anything else is said by three keys of the data set:
+
+    channels      3: RGB, gray repeated; N: files of N bands (an alpha channel counts if N says so);
+                  [3, 2, 1]: these bands, counted from 0
+    value_range   auto: the full range of 8 bits; [lo, hi]: the values that are black and white;
+                  percentile: lo and hi are the 1st and 99th percentile of the training images
+    show          which of the channels people are shown as red, green and blue, or as gray
+
+With a range, images keep their values exactly as they are stored, whole numbers of up to 16 bits as
+uint16 and all others as float32: the range is applied where the model normalizes. Values outside of
+it are not cut off.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+RGB = 3
+MOST_CHANNELS = 512  # of an image in OpenCV
+Limits = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class Bands:
+    """The channels of an image and the meaning of their values; see above.
+
+    Raises:
+        ValueError: they contradict each other.
+    """
+
+    channels: int | tuple[int, ...] = RGB
+    value_range: Literal["auto", "percentile"] | Limits = "auto"
+    show: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if problems := self._problems():
+            raise ValueError("; ".join(problems))
+
+    def _problems(self) -> list[str]:
+        wanted, limits, shown = self.channels, self.value_range, self.show
+        problems = []
+        numbers = (wanted,) if isinstance(wanted, int) else wanted
+        least = 1 if isinstance(wanted, int) else 0
+        if not numbers or min(numbers) < least or self.count > MOST_CHANNELS:
+            problems.append(
+                f"channels is {_listed(wanted)}; expected a number of 1 to {MOST_CHANNELS}, or a "
+                "list of bands counted from 0"
+            )
+        if isinstance(limits, str):
+            if limits not in ("auto", "percentile"):
+                problems.append(f"value_range is {limits}; expected auto, percentile or [lo, hi]")
+        elif len(limits) != 2 or not np.isfinite(limits).all() or not limits[0] < limits[1]:
+            problems.append(f"value_range is {_listed(limits)}; expected [lo, hi] with lo < hi")
+        if shown is not None and (len(shown) not in (1, 3) or not _within(shown, self.count)):
+            problems.append(
+                f"show is {_listed(shown)}; expected one or three of the channels 0 to "
+                f"{self.count - 1}"
+            )
+        return problems
+
+    @property
+    def count(self) -> int:
+        """Number of channels that the model sees."""
+        return self.channels if isinstance(self.channels, int) else len(self.channels)
+
+    @property
+    def is_rgb8(self) -> bool:
+        """Whether images are RGB of 8 bits, as without a word."""
+        return self.channels == RGB and self.value_range == "auto"
+
+    @property
+    def is_rgb(self) -> bool:
+        """Whether the channels are colors, so that brightness and saturation have a meaning."""
+        return self.channels == RGB
+
+    @property
+    def keeps_values(self) -> bool:
+        """Whether images have the values of their files, not 8 bits."""
+        return self.value_range != "auto"
+
+    @property
+    def limits(self) -> Limits:
+        """The values of black and white; ValueError while percentiles are not known."""
+        if self.value_range == "auto":
+            return 0.0, 255.0
+        if isinstance(self.value_range, str):
+            raise ValueError(
+                "value_range: percentile is computed once the training images are read"
+            )
+        return self.value_range
+
+    @property
+    def key(self) -> str:
+        """A part of the name of a cache: another where images are read otherwise."""
+        if self.is_rgb8:
+            return ""
+        text = f"{_listed(self.channels)} {self.keeps_values}"
+        return "-" + hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    def displayed(self, image: np.ndarray) -> np.ndarray:
+        """An image as people are shown it, uint8 `[H, W, 3]`.
+
+        Args:
+            image: `[H, W, count]` as it was read.
+        """
+        if image.dtype == np.uint8 and image.shape[2] == RGB and self.show is None:
+            return image
+        shown = self.show or ((0, 1, 2) if self.count >= RGB else (0,))
+        chosen = image[..., list(shown)]
+        if image.dtype != np.uint8:
+            low, high = self._shown_limits(chosen)
+            scaled = (chosen.astype(np.float32) - low) * (255 / (high - low))
+            chosen = np.rint(scaled.clip(0, 255)).astype(np.uint8)
+        return np.ascontiguousarray(np.broadcast_to(chosen, (*chosen.shape[:2], RGB)))
+
+    def _shown_limits(self, chosen: np.ndarray) -> Limits:
+        """The limits, or while nobody has read the training images, percentiles of this image."""
+        if self.value_range != "percentile":
+            return self.limits
+        low, high = np.percentile(chosen, (1, 99)).tolist()
+        return low, max(high, low + 1e-6 * max(1.0, abs(low)))
+
+
+RGB8 = Bands()
+
+
+def bands_from(
+    channels: int | Sequence[int], value_range: str | Sequence[float], show: Sequence[int] | None
+) -> Bands:
+    """The bands of a config or of a checkpoint.
+
+    Raises:
+        ValueError: the keys contradict each other.
+    """
+    limits: Any = value_range
+    if not isinstance(value_range, str):
+        limits = tuple(float(value) for value in value_range)
+    wanted = channels if isinstance(channels, int) else tuple(int(band) for band in channels)
+    return Bands(wanted, limits, None if show is None else tuple(int(band) for band in show))
+
+
+def bands_of(source: Any) -> Bands:
+    """The bands of a data source; RGB of 8 bits where it does not say."""
+    found: Bands = getattr(source, "bands", RGB8)
+    return found
+
+
+def _within(bands: Sequence[int], count: int) -> bool:
+    return min(bands) >= 0 and max(bands) < count
+
+
+def _listed(value: Any) -> str:
+    return str(list(value)) if isinstance(value, tuple) else str(value)

@@ -1,0 +1,88 @@
+"""What to write into the YAML of a data set whose images are not RGB of 8 bits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from segbench.data.bands import RGB, Bands
+from segbench.data.decoding import read_bytes
+from segbench.data.pixels import Pixels, read_pixels
+from segbench.errors import DataError
+
+BY_YAML = ("range", "bands")  # kinds of errors that keys of the YAML fix
+_LOOKED_AT = 24  # images, spread over the split
+_LEAST_SHARE = 0.25  # of the range; images that use less are taken to be meant otherwise
+
+
+def proposal(paths: Sequence[Path | None]) -> str:
+    """The keys for images that are read otherwise, from their number of bands and their values.
+
+    Args:
+        paths: the images; some of them are looked at.
+    """
+    every = max(1, len(paths) // _LOOKED_AT)
+    found = [p for path in paths[::every] if (p := _pixels(path)) is not None]
+    if not found:
+        return f"{len(paths)} image(s) do not match data.channels and data.value_range."
+    (kind, bands), count = Counter((p.type_name, _bands(p)) for p in found).most_common(1)[0]
+    alike = [p for p in found if (p.type_name, _bands(p)) == (kind, bands)]
+    low = min(float(p.values.min()) for p in alike)
+    high = max(float(p.values.max()) for p in alike)
+    others = f" ({len(found) - count} of {len(found)} are of another type)" * (count < len(found))
+    keys = [f"channels: {bands}"] if bands not in (1, RGB) else []
+    if not all(0 < p.top <= 255 for p in alike):
+        keys.append(f"value_range: {_range(low, high)}")
+    keys += ["mean: auto", "std: auto"]
+    keys += [f"show: {_shown(bands)}"] * (bands > RGB)
+    return (
+        f"{len(paths)} image(s) contain {bands} band(s) of {kind}, {low:g} to {high:g}{others}. "
+        f"Add to the YAML of the data set: {{{', '.join(keys)}}}"
+    )
+
+
+def unused_range(spans: Sequence[tuple[float, float]], bands: Bands) -> str | None:
+    """A sentence if the values of images use little of their range, or lie outside of it.
+
+    Args:
+        spans: smallest and largest value of each image.
+        bands: with the range.
+    """
+    if not spans or not bands.keeps_values or bands.value_range == "percentile":
+        return None
+    low, high = min(span[0] for span in spans), max(span[1] for span in spans)
+    black, white = bands.limits
+    used = (min(high, white) - max(low, black)) / (white - black)
+    beyond = max(black - low, high - white) / (white - black)
+    if used >= _LEAST_SHARE and beyond <= 1:
+        return None
+    return (
+        f"data.value_range is [{black:g}, {white:g}], but the values are in {low:g} to {high:g}. "
+        f"Write value_range: {_range(low, high)}"
+    )
+
+
+def _pixels(path: Path | None) -> Pixels | None:
+    try:
+        return read_pixels(read_bytes(path), path)
+    except DataError:
+        return None
+
+
+def _bands(pixels: Pixels) -> int:
+    return RGB if pixels.palette is not None else pixels.bands
+
+
+def _range(low: float, high: float) -> str:
+    """Black and white for values between two numbers: black is 0 where they come near it."""
+    black = 0.0 if 0 <= low <= high / 4 else low
+    white = high if high > black else black + 1
+    return f"[{black:g}, {float(np.format_float_positional(white, 6, fractional=False)):g}]"
+
+
+def _shown(bands: int) -> list[int]:
+    """Three bands for people: the usual blue, green, red order of sensors, or spread over many."""
+    return [2, 1, 0] if bands <= 16 else [bands * 3 // 4, bands // 2, bands // 4]

@@ -1,0 +1,82 @@
+"""The pairs of image and mask of each split of `data=folder`, as its config says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from segbench.data.files import pair
+from segbench.data.sources.layout import (
+    Row,
+    find_files,
+    group_in,
+    of_one_file,
+    read_list,
+    read_table,
+    split_groups,
+    without_partners,
+)
+from segbench.data.sources.place import check_place
+from segbench.errors import DataError
+
+if TYPE_CHECKING:
+    from segbench.data.sources.folder import Folder
+
+_NO_TEST = (
+    "Without a test split, set 'data.splits={test: val}', with selection=last (then nothing is "
+    "selected on val)."
+)
+_NO_TEST_LIST = "Without a test split, give val's list for it too, with selection=last."
+
+
+def rows_of(source: Folder, split: str) -> tuple[list[Row], list[str]]:
+    """Name, image, mask and group of each image of a split, and what is wrong with the pairs."""
+    if source.table is not None:
+        return read_table(source.root / source.table, source.root, split), []
+    folder = source.splits.get(split) or split
+    images_pattern = source.images or ""
+    masks_pattern = source.masks[split] if isinstance(source.masks, dict) else source.masks or ""
+    if source.about:
+        listed = (source.lists or {}).get(split)
+        check_place(source.root, folder, (images_pattern, masks_pattern), listed, source.about)
+    try:
+        images = find_files(source.root, images_pattern, folder, "data.images")
+        masks = _masks_of(source, masks_pattern, folder, images)
+        if not images:
+            raise DataError(f"{source.root}: no image matches data.images='{source.images}'.")
+    except DataError as error:
+        if split == "test" and source.lists is None and source.ratio is None:
+            raise DataError(f"{error} {_NO_TEST}") from None
+        raise
+    images, masks = without_partners(images, masks)
+    if source.lists is not None:
+        if split not in source.lists:
+            hint = f" {_NO_TEST_LIST}" if split == "test" else ""
+            raise DataError(f"data.lists has no '{split}'; it has {', '.join(source.lists)}.{hint}")
+        wanted = set(read_list(source.root, source.lists[split] or [], images))
+    elif source.ratio is not None:
+        groups = {name: source.group(name) for name in images}
+        division = split_groups(list(groups.values()), source.ratio, source.split_seed)
+        wanted = {name for name, group in groups.items() if division[group] == split}
+        if split == "train":  # masks without image belong to no split, but must not be missed
+            wanted |= masks.keys() - images.keys()
+    else:
+        wanted = images.keys() | masks.keys()
+    pairs, problems = pair(
+        {name: path for name, path in images.items() if name in wanted},
+        {name: path for name, path in masks.items() if name in wanted},
+    )
+    rows = [(name, image, mask, group_in(images_pattern, image)) for name, image, mask in pairs]
+    return rows, problems
+
+
+def _masks_of(
+    source: Folder, pattern: str, folder: str, images: Mapping[str, Path]
+) -> dict[str, Path]:
+    """The mask file of each name."""
+    if source.mask_type != "coco" or source.outlines is None:
+        read = (".json",) if source.mask_type == "labelme" else ()
+        return find_files(source.root, pattern, folder, "data.masks", read)
+    file = source.root / pattern.replace("{split}", folder)
+    return of_one_file(file, source.outlines.names_in(file), images)
