@@ -74,7 +74,7 @@ def usual(records: list[Record], crop: tuple[int, int]) -> Callable[[int], objec
 def ours(
     records: list[Record], frames: Frames, crop: tuple[int, int], jitter: float, bands: int = 3
 ) -> Callable[[int], object]:
-    """Our data set; the values as they are stored come out."""
+    """Our data set; outputs the stored values."""
     fill = (0.0,) * bands
     augmentation = Augmentation(crop, (0.5, 2.0), color_jitter=jitter, image_fill=fill)
     dataset = SegmentationDataset(records, frames, augmentation, seed=0)
@@ -109,7 +109,7 @@ def compare(frame: tuple[int, int], crop: tuple[int, int], count: int, folder: P
 
 
 def print_rates(pipelines: dict[str, Callable[[int], object]], count: int) -> None:
-    """Measures the pipelines in turn, and prints images per second of CPU time, and ratios."""
+    """Measures the pipelines in turns; prints images per second of CPU time, and ratios."""
     rates: dict[str, list[float]] = {name: [] for name in pipelines}
     for _ in range(ROUNDS):  # in turns, so that other load affects all equally
         for name, get in pipelines.items():
@@ -124,7 +124,7 @@ def print_rates(pipelines: dict[str, Callable[[int], object]], count: int) -> No
 
 
 def compare_bands(frame: tuple[int, int], crop: tuple[int, int], count: int, folder: Path) -> None:
-    """Prints the rates for images of four bands of 16 bits in TIFF, without changes of color."""
+    """Prints the rates for TIFF images of four 16-bit bands, without color changes."""
     rng = np.random.default_rng(0)
     streets = Streets(frame, train=count, val=0, test=0)
     for record in streets.records("train"):
@@ -154,7 +154,7 @@ def compare_bands(frame: tuple[int, int], crop: tuple[int, int], count: int, fol
 
 
 def usual_bands(records: list[Record], crop: tuple[int, int]) -> Callable[[int], object]:
-    """The pipeline of most repositories for such images: float32 from the beginning."""
+    """The pipeline of most repositories for such images: float32 from the start."""
     pipeline = A.Compose(
         [
             A.RandomScale((-0.5, 1.0), p=1.0),

@@ -22,7 +22,7 @@ from segbench.config.app import run_verb
 if TYPE_CHECKING:
     from segbench.data.dataset import Source
 
-SHOWN_FILES = 3  # of a finding, on the terminal
+SHOWN_FILES = 3  # per finding, in the terminal
 
 
 def check_data(source: Source, output: Path, strict: bool) -> int:

@@ -144,7 +144,7 @@ def _of_ckpt(config: Config) -> Subject:
 
 
 def _check_bands(given: Bands, wanted: Bands) -> None:
-    """Raises ConfigError if a data set gives other bands than a checkpoint sees."""
+    """Raises ConfigError if a data set has other bands than a checkpoint uses."""
     if (given.channels, given.keeps_values) != (wanted.channels, wanted.keeps_values):
         raise ConfigError(
             f"the checkpoint expects channels={wanted.channels}, "
@@ -165,7 +165,7 @@ def _trained_as(segmenter: Segmenter) -> Protocol:
 
 
 def _seen_as_in_training(segmenter: Segmenter) -> Config:
-    """How the network was shown its pictures: size, bands and normalization."""
+    """How images were preprocessed for the model: size, bands and normalization."""
     from segbench.artifacts.typed import plain
 
     meta = segmenter.meta

@@ -141,7 +141,7 @@ def _model_nodes(names: list[str]) -> dict[str, Config]:
 def _images(
     config: Config, segmenter: Segmenter
 ) -> Iterator[tuple[str, np.ndarray, np.ndarray | None]]:
-    """Name, image as the checkpoint reads it, mask uint8 `[H, W]` (None for images of yours)."""
+    """Name, image as read for the checkpoint, mask uint8 `[H, W]` (None for the user's images)."""
     from segbench.inference.inputs import find_sources
     from segbench.inference.photos import read_photo
 

@@ -138,7 +138,7 @@ def _check(config: Config) -> Path:
 
 
 def _images(config: Config, segmenter: Segmenter) -> list[Tensor]:
-    """Real images `[1, channels, H, W]` as they are read, each at two sizes."""
+    """Real images `[1, channels, H, W]` as read, each at two sizes."""
     import torch
 
     from segbench.data.frames import resize_image
@@ -239,7 +239,7 @@ def _card(segmenter: Segmenter, config: Config) -> Config:
 
 
 def _input(bands: Bands) -> str:
-    """What the graph takes, in words."""
+    """The input of the graph, in words."""
     low, high = bands.limits
     if bands.is_rgb:
         what = "RGB"

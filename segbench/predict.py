@@ -223,7 +223,7 @@ def _predict_video(
 def _predict_raster(
     name: str, file: Path, segmenter: Segmenter, config: Config, shown: list[int] | None
 ) -> list[str]:
-    """Writes GeoTIFFs of the place of a raster, window by window."""
+    """Writes GeoTIFFs with the georeference of a raster, window by window."""
     from segbench.artifacts.many_pixels import predict_raster
     from segbench.errors import DataError
     from segbench.inference.rasters import KINDS
@@ -244,7 +244,7 @@ def _predict_raster(
 def _predict_volume(
     name: str, file: Path, segmenter: Segmenter, config: Config, shown: list[int] | None
 ) -> list[str]:
-    """Writes pictures of each slice, and a volume of labels that lies where this one lies."""
+    """Writes images of each slice, and a volume of labels with the orientation of the input."""
     from segbench.artifacts.many_pixels import predict_volume
     from segbench.errors import DataError
 

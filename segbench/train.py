@@ -87,7 +87,7 @@ def _unchanged(config: Config, run: RunDirectory) -> Outcome | None:
 
 
 def _is_proven(result: Result, run: RunDirectory) -> bool:
-    """Whether the counts of a finished run reproduce its test scores, where it has any."""
+    """Whether the counts of a finished run reproduce its test scores, if it has any."""
     from segbench.artifacts.counts import read_counts
 
     if result.scores.get("test") is None:

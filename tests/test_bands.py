@@ -1,4 +1,4 @@
-"""Four bands of 16 bits through every verb, and beside the same set seen in three bands."""
+"""Four 16-bit bands through every verb, compared with the same set read as three bands."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ FOUR = ("channels=4", "value_range=[0,4000]", "show=[2,1,0]")
 
 
 def write_four_bands(root: Path, train: int = 6) -> Path:
-    """TIFFs of 0..3999 whose fourth band alone tells the two classes apart."""
+    """TIFFs of 0..3999 in which only the fourth band separates the two classes."""
     for split, count in (("train", train), ("val", 3), ("test", 3)):
         for index in range(count):
             rng = np.random.default_rng((index, count))
@@ -62,7 +62,7 @@ def test_four_bands_through_every_verb(
     shared = ("trainer.max_epochs=12", "selection=last", "optimizer.lr=0.02", "samples=1")
     given = (*words(root, *FOUR, "hflip=0.5", "scale_range=[0.8,1.2]"), *shared, "model.width=8")
     outcome = train_tiny(*given, "data.crop_size=[40,48]", "data.blur=0.2", "data.cutout=0.2")
-    assert outcome.score > 0.8  # which only the fourth band can give
+    assert outcome.score > 0.8  # possible only with the fourth band
     run = RunDirectory(tmp_path / "run")
     ckpt = run.last_checkpoint
     result = run.read_result()
@@ -101,7 +101,7 @@ def test_four_bands_through_every_verb(
     assert by_onnx.score == pytest.approx(outcome.score, abs=1e-4)
 
 
-def test_a_checkpoint_for_four_bands_says_what_it_was_given(
+def test_a_checkpoint_for_four_bands_reports_the_given_bands(
     root: Path, train_tiny: Any, tmp_path: Path
 ) -> None:
     train_tiny(*words(root, "channels=[3,0,1,2]", "value_range=percentile"), "trainer.max_epochs=1")

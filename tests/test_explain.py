@@ -75,7 +75,7 @@ def test_nothing_is_drawn_from_features_that_are_not_finite(
     checkpoint = torch.load(file, weights_only=True)
     first = "model.head.weight" if at == "logits" else "model.stem."
     name = next(key for key in checkpoint["state_dict"] if key.startswith(first))
-    checkpoint["state_dict"][name].fill_(3e38)  # finite itself, but not what it is multiplied with
+    checkpoint["state_dict"][name].fill_(3e38)  # finite, but its products are not
     torch.save(checkpoint, file)
     options = ("projection=pca", "images=2", "least=4", "device=cpu", f"what={what}")
     with pytest.raises(NonFiniteLogitsError, match="are not finite on"):

@@ -148,7 +148,7 @@ def test_damage_to_an_exported_file_is_noticed(exported: Path, tmp_path: Path) -
             ConfigError, match=r"x\.onnx: (is damaged, or|ONNX Runtime|was not|its meta)"
         ):
             Segmenter(file)
-    file.write_bytes(data[:-85])  # without its seal, which its metadata say it has
+    file.write_bytes(data[:-85])  # without the seal that its metadata declare
     with pytest.raises(ConfigError, match="is damaged, or another program"):
         Segmenter(file)
 

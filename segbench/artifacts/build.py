@@ -156,13 +156,13 @@ def build_datamodule(
     seed: int,
     augment: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> SegmentationData:
-    """The loaders of a `data` config around its source.
+    """Builds the loaders of a `data` config for its source.
 
     Args:
         data: the config.
-        source: built from it.
-        seed: of the run.
-        augment: further transforms of the training images by name, as their config nodes.
+        source: the source built from it.
+        seed: seed of the run.
+        augment: further transforms of the training images by name, as config nodes.
     """
     from segbench.data.datamodule import SegmentationData
 
@@ -179,15 +179,15 @@ def build_datamodule(
 
 
 def of_channels(in_channels: int) -> Config:
-    """The argument of a model for images of so many channels; three are every model's default."""
+    """The `in_channels` argument of a model; none for three, the default of every model."""
     return {"in_channels": in_channels} if in_channels != RGB else {}
 
 
 def build_model(node: Mapping[str, Any], num_classes: int, in_channels: int = RGB) -> nn.Module:
-    """The network, with random weights unless its config names pretrained ones.
+    """Builds the model, with random weights unless its config names pretrained ones.
 
     Raises:
-        ConfigError: it cannot be built, or takes no images of so many channels.
+        ConfigError: it cannot be built, or does not accept this number of channels.
     """
     target = str(node["_target_"])
     if in_channels != RGB and not _takes_channels(target):

@@ -23,7 +23,7 @@ _BROKEN_ARCHIVE = (
 
 
 def read_counts(run: RunDirectory, result: Result) -> ImageCounts:
-    """The counts behind the scores of a run.
+    """Reads the pixel counts behind the scores of a run.
 
     Args:
         run: its directory.

@@ -175,7 +175,7 @@ def check_entry(entry: Any, where: str, left_out: tuple[str, ...] = ()) -> dict[
 
 
 def stored_bands(entry: Mapping[str, Any]) -> Bands:
-    """What the model of an entry sees of an image; RGB of 8 bits where it does not say."""
+    """The bands that the model of an entry gets; 8-bit RGB if the entry does not define them."""
     stored = entry["protocol"].get("bands")
     return RGB8 if stored is None else read_as(Bands, stored)
 

@@ -1,4 +1,4 @@
-"""Predicts what is more than an image: georeferenced rasters of any size, and volumes."""
+"""Predicts inputs larger than an image: georeferenced rasters of any size, and volumes."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ from segbench.inference.outputs import Outputs
 from segbench.system.console import say
 from segbench.system.storage import replacing
 
-Show = Callable[[int, int], None]  # how much is done, of how much
+Show = Callable[[int, int], None]  # called with the amount done and the total
 
 
 def kind_of(file: Path) -> Literal["image", "video", "raster", "volume"]:
-    """How a file is predicted; a georeferenced one is an image where rasterio is missing."""
+    """How a file is predicted; without rasterio, a georeferenced file is treated as an image."""
     if file.suffix.lower() in video.SUFFIXES:
         return "video"
     if volumes.is_volume(file):
@@ -37,7 +37,7 @@ def kind_of(file: Path) -> Literal["image", "video", "raster", "volume"]:
 def predict_raster(
     segmenter: Segmenter, file: Path, outputs: Outputs, name: str, show: Show
 ) -> int:
-    """Writes `KIND/NAME.tif` of the place of a raster; returns its number of pixels.
+    """Writes `KIND/NAME.tif` with the georeference of a raster; returns its number of pixels.
 
     Raises:
         DataError: it cannot be read, or the checkpoint does not fit it.
@@ -79,7 +79,7 @@ def predict_volume(
         labels.append(outputs.table[seen.labels])
         show(part + 1, count)
     with replacing(outputs.folder / "volumes" / f"{name}.nii.gz") as draft:
-        written = draft.with_name(f"{draft.name}.nii.gz")  # nibabel goes by the suffix
+        written = draft.with_name(f"{draft.name}.nii.gz")  # nibabel needs the suffix
         volumes.write_volume(written, file, np.stack(labels), axis)
         written.replace(draft)
     return count

@@ -49,15 +49,15 @@ class Protocol:
     """How the scores were measured.
 
     Args:
-        resolution: at which pixels are counted; `original` is that of the masks.
-        resize: size at which the model sees images; None = their own.
-        bands: which bands of the images it sees, of which range; None = unknown.
+        resolution: resolution at which pixels are counted; `original` is that of the masks.
+        resize: size of the images that the model sees; None = their own size.
+        bands: the bands of the images that the model sees, and their range; None = unknown.
         inflated: channels of a first convolution whose pretrained weights were for three.
-        inference: config node of the predictor; None for predictions from elsewhere.
+        inference: config node of the predictor; None for predictions made elsewhere.
         absent_classes: policy for classes in neither mask nor pred, see `metrics.scores`.
         void_prediction: how void predicted on a labeled pixel counts; `miss` = a miss of its class.
         selection: which weights were tested, `best` by val/mIoU or `last`; None if unknown.
-        num_classes, labels: without the ignored one; as `DataInfo.protocol`.
+        num_classes, labels: number without the ignored class; as `DataInfo.protocol`.
         precision: precision of the forward pass, Lightning's name.
         source: the checkpoint or folder that was scored; None for a training.
         format: format of the label maps in that folder.
@@ -233,7 +233,7 @@ class Result:
 
     @staticmethod
     def from_dict(content: object) -> Result:
-        """The record that `to_dict` gave; ResultError names what is wrong with any other."""
+        """Reads the output of `to_dict`; ResultError names what is wrong with any other content."""
         version = content.get("schema_version") if isinstance(content, dict) else None
         if type(version) is not int:
             raise ResultError("has no schema_version")

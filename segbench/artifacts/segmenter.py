@@ -117,7 +117,7 @@ class Segmenter:
         """Predicts one image.
 
         Args:
-            image: a file, or uint8 `[H, W, 3]` RGB; of a checkpoint for other bands as it says.
+            image: a file, or uint8 `[H, W, 3]` RGB (or the bands that the checkpoint defines).
             with_probs: also return the probabilities (C floats per pixel).
 
         Raises:
@@ -199,11 +199,11 @@ class Segmenter:
 
     @property
     def slice_axis(self) -> int:
-        """Along which axis volumes are cut into images, see `data.volumes`."""
+        """The axis along which volumes are cut into images, see `data.volumes`."""
         return int(self.meta["config"]["data"].get("slice_axis", 2))
 
     def class_ids(self, names: Sequence[str] | None) -> list[int] | None:
-        """The ids of classes by name; None for None. ConfigError names those that do not exist."""
+        """The ids of classes by name; None for None. ConfigError names unknown classes."""
         known = self.classes.names
         if names is None:
             return None
@@ -213,10 +213,10 @@ class Segmenter:
         return [known.index(name) for name in names]
 
     def windows_for(self, size: tuple[int, int]) -> tuple[Predictor, Size, Size]:
-        """A predictor in windows for a raster of this `(H, W)`; window and stride.
+        """A predictor with windows for a raster of this `(H, W)`; also its window and stride.
 
         Raises:
-            DataError: the checkpoint sees resized images, or averages several passes.
+            DataError: the checkpoint resizes images, or averages several passes.
         """
         if self.seen_size(size) != size:
             raise DataError(

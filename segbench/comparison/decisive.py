@@ -63,7 +63,7 @@ def _see(runs: Sequence[Run], checkpoints: Sequence[Path], names: Sequence[str])
     with progress("Predicting the decisive images", len(runs) * len(names)) as show:
         for number, (run, file) in enumerate(zip(runs, checkpoints, strict=True)):
             segmenter = Segmenter(file)
-            source = segmenter.source(None)  # models may see other bands of the same images
+            source = segmenter.source(None)  # models may use other bands of the same images
             records = {r.name: r for r in source.records(run.data.split)}
             for done, name in enumerate((n for n in names if n in records), 1):
                 image, mask = source.read(records[name])

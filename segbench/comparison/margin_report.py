@@ -146,7 +146,7 @@ def sentence(comparison: Mapping[str, Any], label: str) -> str:
     if row["verdict"] == NOT_WORSE:
         return f"{label} is not worse than {base} by more than {size} of {score}.{real}"
     if row["verdict"] == ONE_SEED:
-        return f"No verdict on {label}: one seed proves nothing, whatever the margin."
+        return f"No verdict on {label}: one seed is not enough, whatever the margin."
     return (
         f"Undecided: the runs neither show nor exclude that {label} is worse than {base} by more "
         f"than {size} of {score}."

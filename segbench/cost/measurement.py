@@ -80,7 +80,7 @@ def measure(job: Job) -> dict[str, Any]:
     """
     device, mode, size = resolve_device(job["device"]), Mode.parse(job["mode"]), job["size"]
     torch.set_float32_matmul_precision("high")  # as in training
-    torch.nn.Conv2d(3, 3, 3)(torch.zeros(1, 3, 8, 8))  # what a first convolution loads is no cost
+    torch.nn.Conv2d(3, 3, 3)(torch.zeros(1, 3, 8, 8))  # loads what every first convolution loads
     network = build.build_model(offline(job["node"]), job["num_classes"], job["in_channels"]).eval()
     row = {**_identity(job), "device": _device_name(device, job["mode"])}
     row["params"] = count_params(network)

@@ -71,7 +71,7 @@ class Mode:
     def images(
         self, batch: int, size: Sequence[int], device: torch.device, channels: int = 3
     ) -> Tensor:
-        """Random images float32 `[batch, channels, H, W]` as the network takes them."""
+        """Random images float32 `[batch, channels, H, W]` in this memory format."""
         noise = torch.randn(batch, channels, *size, device=device)
         return noise.to(memory_format=self.memory_format)
 
@@ -119,7 +119,7 @@ def count_macs(model: nn.Module, size: Sequence[int], channels: int = 3) -> int:
     Args:
         model: any model; its mode is restored.
         size: `(H, W)`.
-        channels: of the image.
+        channels: channels of the image.
     """
     was_training = model.training
     model.eval()

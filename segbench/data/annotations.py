@@ -1,8 +1,8 @@
-"""Masks from outlines: COCO's instances (one file for many images) and labelme's (one for each).
+"""Masks from outlines: COCO instances (one file for many images), labelme (one file per image).
 
-Both are filled by pycocotools, as `COCO.annToMask` fills them. Where objects overlap, the later one
-in the file lies on top. Pixels of no object are the class `background`, or are ignored where there
-is none.
+Both are rasterized by pycocotools, as in `COCO.annToMask`. If objects overlap, the later one in the
+file is on top. Pixels without an object are the class `background`, or ignored if there is no such
+class.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from segbench.errors import DataError
 KINDS = ("coco", "labelme")
 BACKGROUND, IGNORE = "background", 255
 Shapes = list[tuple[str, Callable[[tuple[int, int]], np.ndarray]]]
-_CIRCLE = 90  # corners
+_CIRCLE = 90  # corners of the polygon for a circle
 
 
 class Outlines:
@@ -29,7 +29,7 @@ class Outlines:
 
     Args:
         kind: `coco` or `labelme`.
-        names: the classes, called as in the annotations, and perhaps `background`.
+        names: the class names of the annotations, optionally with `background`.
     """
 
     def __init__(self, kind: str, names: Sequence[str]) -> None:
@@ -38,7 +38,7 @@ class Outlines:
         self._files: dict[Path, _Coco] = {}
 
     def names_in(self, path: Path) -> list[str]:
-        """The images that a COCO file describes, as paths without suffix."""
+        """The images that a COCO file describes, as paths without extension."""
         return [str(PurePosixPath(name).with_suffix("")) for name in self._coco(path).sizes]
 
     def read(self, path: Path, image: Path, size: tuple[int, int]) -> np.ndarray:
@@ -46,12 +46,11 @@ class Outlines:
 
         Args:
             path: the annotations.
-            image: the file of the image.
+            image: the image file.
             size: its `(H, W)`.
 
         Raises:
-            DataError: the file is damaged, has a class that is not in the list, or says another
-                size.
+            DataError: the file is damaged, has an unknown class, or states another image size.
         """
         read = self._labelme(path) if self.kind == "labelme" else self._coco(path).of(image)
         stated, shapes = read
@@ -140,7 +139,7 @@ class _Coco:
 
 
 def _segmentation(shape: Any, path: Path) -> Callable[[tuple[int, int]], np.ndarray]:
-    """The rule of `COCO.annToMask`: polygons are merged, run lengths are unpacked."""
+    """Rasterizes as `COCO.annToMask`: polygons are merged, run lengths are decoded."""
 
     def fill(size: tuple[int, int]) -> np.ndarray:
         masks = needed("pycocotools.mask", "coco", "a mask from annotations")
@@ -152,7 +151,7 @@ def _segmentation(shape: Any, path: Path) -> Callable[[tuple[int, int]], np.ndar
             else:
                 packed = shape
             found = np.zeros(size, np.uint8) if packed is None else masks.decode(packed)
-        except Exception as error:  # of Cython, of many kinds
+        except Exception as error:  # Cython raises various types
             raise DataError(f"{path}: an outline that cannot be filled ({error}).") from None
         if found.shape != size:
             raise DataError(f"{path}: run lengths do not match the size of the image.", "size")
@@ -162,7 +161,7 @@ def _segmentation(shape: Any, path: Path) -> Callable[[tuple[int, int]], np.ndar
 
 
 def _shape(shape: dict[str, Any], path: Path) -> Callable[[tuple[int, int]], np.ndarray]:
-    """A shape of labelme as a polygon."""
+    """A labelme shape as a polygon."""
     kind = shape.get("shape_type") or "polygon"
     points = [(float(x), float(y)) for x, y in shape["points"]]
     if kind == "rectangle":

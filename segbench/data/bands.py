@@ -1,16 +1,15 @@
-"""Which bands of its files a model sees, and what their values mean.
+"""The bands of its files that a model sees, and the meaning of their values.
 
-Without a word it sees RGB of 8 bits. Anything else is said by three keys of the data set:
+The default is 8-bit RGB. Three keys of the data set define anything else:
 
-    channels      3: RGB, gray repeated; N: files of N bands (an alpha channel counts if N says so);
+    channels      3: RGB, gray repeated; N: files with N bands (including alpha if N counts it);
                   [3, 2, 1]: these bands, counted from 0
-    value_range   auto: the full range of 8 bits; [lo, hi]: the values that are black and white;
+    value_range   auto: the full range of 8 bits; [lo, hi]: the values of black and white;
                   percentile: lo and hi are the 1st and 99th percentile of the training images
-    show          which of the channels people are shown as red, green and blue, or as gray
+    show          the channels displayed as red, green and blue, or as gray
 
-With a range, images keep their values exactly as they are stored, whole numbers of up to 16 bits as
-uint16 and all others as float32: the range is applied where the model normalizes. Values outside of
-it are not cut off.
+With a range, images keep their stored values: integers of up to 16 bits as uint16, all others as
+float32. The range is applied when the model normalizes. Values outside of it are not clipped.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ from typing import Any, Literal
 import numpy as np
 
 RGB = 3
-MOST_CHANNELS = 512  # of an image in OpenCV
+MOST_CHANNELS = 512  # limit of OpenCV
 Limits = tuple[float, float]
 
 
@@ -72,22 +71,22 @@ class Bands:
 
     @property
     def is_rgb8(self) -> bool:
-        """Whether images are RGB of 8 bits, as without a word."""
+        """Whether images are 8-bit RGB, the default."""
         return self.channels == RGB and self.value_range == "auto"
 
     @property
     def is_rgb(self) -> bool:
-        """Whether the channels are colors, so that brightness and saturation have a meaning."""
+        """Whether the channels are colors, for which brightness and saturation are defined."""
         return self.channels == RGB
 
     @property
     def keeps_values(self) -> bool:
-        """Whether images have the values of their files, not 8 bits."""
+        """Whether images have the stored values of their files, not 8 bits."""
         return self.value_range != "auto"
 
     @property
     def limits(self) -> Limits:
-        """The values of black and white; ValueError while percentiles are not known."""
+        """The values of black and white; ValueError if percentiles are not known yet."""
         if self.value_range == "auto":
             return 0.0, 255.0
         if isinstance(self.value_range, str):
@@ -98,17 +97,17 @@ class Bands:
 
     @property
     def key(self) -> str:
-        """A part of the name of a cache: another where images are read otherwise."""
+        """A part of the cache name that differs if images are read differently."""
         if self.is_rgb8:
             return ""
         text = f"{_listed(self.channels)} {self.keeps_values}"
         return "-" + hashlib.sha256(text.encode()).hexdigest()[:8]
 
     def displayed(self, image: np.ndarray) -> np.ndarray:
-        """An image as people are shown it, uint8 `[H, W, 3]`.
+        """Converts an image for display, uint8 `[H, W, 3]`.
 
         Args:
-            image: `[H, W, count]` as it was read.
+            image: `[H, W, count]` as read.
         """
         if image.dtype == np.uint8 and image.shape[2] == RGB and self.show is None:
             return image
@@ -121,7 +120,7 @@ class Bands:
         return np.ascontiguousarray(np.broadcast_to(chosen, (*chosen.shape[:2], RGB)))
 
     def _shown_limits(self, chosen: np.ndarray) -> Limits:
-        """The limits, or while nobody has read the training images, percentiles of this image."""
+        """The limits; if the training images have not been read yet, percentiles of this image."""
         if self.value_range != "percentile":
             return self.limits
         low, high = np.percentile(chosen, (1, 99)).tolist()
@@ -134,7 +133,7 @@ RGB8 = Bands()
 def bands_from(
     channels: int | Sequence[int], value_range: str | Sequence[float], show: Sequence[int] | None
 ) -> Bands:
-    """The bands of a config or of a checkpoint.
+    """Builds the bands of a config or a checkpoint.
 
     Raises:
         ValueError: the keys contradict each other.
@@ -147,7 +146,7 @@ def bands_from(
 
 
 def bands_of(source: Any) -> Bands:
-    """The bands of a data source; RGB of 8 bits where it does not say."""
+    """The bands of a data source; 8-bit RGB if it does not define them."""
     found: Bands = getattr(source, "bands", RGB8)
     return found
 

@@ -1,9 +1,9 @@
 """Decoded frames stored as raw bytes: in RAM, or on disk, memory-mapped and shared by all runs.
 
-A cache is a folder named after a fingerprint of what it holds, with `frames.bin` (the bytes of
-image, mask, image, mask, ...) and `meta.json`. It is built in a folder beside it under a lock, and
-renamed when complete, so a reader never sees half of one. Whatever goes wrong, training goes on
-without a cache, with a warning.
+A cache is a folder named after a fingerprint of its content, with `frames.bin` (the bytes of
+image, mask, image, mask, ...) and `meta.json`. It is built under a lock in a folder next to it and
+renamed when complete, so a reader never sees an incomplete cache. If anything fails, training
+continues without a cache, with a warning.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from segbench.system.console import progress
 from segbench.system.machine import cores, free_memory
 from segbench.system.storage import clear_drafts, replacing, waiting_for
 
-FORMAT = 4  # 4: images of any of three types, as they are stored
+FORMAT = 4  # 4: images of any of three dtypes, as stored
 _TYPES = {name: np.dtype(name) for name in ("uint8", "uint16", "float32")}
 _VERIFIED_BYTES = 1 << 28  # maximum compared with checksums on opening
 _SPARE_BYTES = 1 << 28  # left free on the disk, and in memory
@@ -264,7 +264,7 @@ def _decoded(frames: Frames, label: str) -> Iterator[Arrays]:
 
 
 def _aligned(count: int) -> int:
-    """Bytes of a frame with what fills it up, so that the next one begins where any type may."""
+    """Size of a frame in bytes, padded so that the next one is aligned for any dtype."""
     return -(-count // 8) * 8
 
 

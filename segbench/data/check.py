@@ -32,12 +32,12 @@ _LOSSY = (".jpg", ".jpeg", ".webp")
 
 @dataclass
 class Measured:
-    """What one image gave; `sums` and `squares` are over its pixels, of each channel in 0..1."""
+    """Measurements of one image; `sums` and `squares` are over its pixels, per channel in 0..1."""
 
     counts: np.ndarray
     digest: str
     size: tuple[int, int]
-    span: tuple[float, float]  # smallest and largest value
+    span: tuple[float, float]  # minimum and maximum value
     sums: np.ndarray
     squares: np.ndarray
     orientation: int  # EXIF orientation
@@ -90,7 +90,7 @@ def _measure(
     frames = SourceFrames(source, records)
     good: list[Record] = []
     measured: list[Measured] = []
-    unlike: list[Record] = []  # whose bands or values the config does not describe
+    unlike: list[Record] = []  # images whose bands or values differ from the config
     robust = getattr(source, "threshold", None) is not None  # then compression has no effect
     lossy = [] if robust else [str(r.mask) for r in records if _is_lossy(r)]
     if lossy:

@@ -108,7 +108,7 @@ def markdown(summary: dict[str, Any]) -> str:
 
 
 def _few(values: list[float]) -> str:
-    """The first numbers of a list that may have hundreds."""
+    """The first numbers of a list that may contain hundreds."""
     more = f", ... ({len(values)})" if len(values) > _SHOWN_BANDS else ""
     return f"[{', '.join(map(str, values[:_SHOWN_BANDS]))}{more}]"
 

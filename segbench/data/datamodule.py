@@ -56,9 +56,9 @@ class SegmentationData(pl.LightningDataModule):
         vflip, rot90, rotate, color_jitter, blur, noise, cutout: see `Augmentation`.
         resize: `(H, W)` to which all images are resized, in training and evaluation; None keeps
             their size. Scores are always at original resolution: val and test masks keep theirs.
-        mean: of each channel, of values in 0..1 (black to white); `auto` takes that of the training
+        mean: mean of each channel, of values in 0..1 (black to white); `auto` measures the training
             images.
-        std: standard deviation, likewise.
+        std: standard deviation of each channel, of values in 0..1; may be `auto`.
         cache: where decoded frames of train and val are cached: `disk`, `ram` or `none`.
         cache_dir: folder of disk caches; None = `machine.cache_folder()`, if there is one.
         cache_limit_gb: maximum size of all caches together, in 10^9 bytes.
@@ -144,8 +144,8 @@ class SegmentationData(pl.LightningDataModule):
             ignore_index=source.classes.ignore_index,
             further=admitted(augment or {}, bands_of(source), source.classes.ignore_index),
         )
-        self._augmentation()  # numbers out of range are refused now
-        self.device: torch.device | None = None  # of the batches, where no Trainer says it
+        self._augmentation()  # raises errors for numbers out of range now
+        self.device: torch.device | None = None  # device of the batches, if there is no Trainer
         self._datasets: dict[str, SegmentationDataset] = {}
         self._train_loader: Loader | None = None
 

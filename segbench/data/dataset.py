@@ -28,7 +28,7 @@ class Record:
         image: path of the image; None if it is generated.
         mask: path of the mask; None if unlabeled or generated.
         index: position, used by generated sources.
-        part: which slice of the files, where these are volumes.
+        part: the slice of the files, if these are volumes.
     """
 
     name: str
@@ -40,10 +40,10 @@ class Record:
 
 
 class Sample(TypedDict):
-    """What the data set returns: image `[C, H, W]`, uint8 `[H, W]` class ids, and origin.
+    """An item of the data set: image `[C, H, W]`, uint8 `[H, W]` class ids, and its origin.
 
-    `image` is uint8 RGB, unless the data set says otherwise (see `data.bands`). It is stored
-    channels-last (a view of `[H, W, C]`), which a batch keeps.
+    `image` is uint8 RGB, unless the data set defines other bands (see `data.bands`). It is in
+    channels-last memory (a view of `[H, W, C]`), which a batch preserves.
     """
 
     image: torch.Tensor
@@ -62,11 +62,11 @@ class Source(Protocol):
 
     - `terms`, a class attribute: what the license of the data says about weights trained on it, for
       the model card;
-    - `found_label_map`, `dict[str, int] | None`: class id by raw label, where the data set itself
-      says it, for result.json;
-    - `bands`, a `data.bands.Bands`: which bands its images have, and what their values mean, where
-      these are not RGB of 8 bits;
-    - `root`, a path: where `segbench.check_data` looks for files that no record names.
+    - `found_label_map`, `dict[str, int] | None`: class id by raw label, if the data set itself
+      defines it, for result.json;
+    - `bands`, a `data.bands.Bands`: the bands of its images and the meaning of their values, if
+      these are not 8-bit RGB;
+    - `root`, a path: where `segbench.check_data` looks for files that belong to no record.
 
     Attributes:
         classes: the classes; the only source of their number and of `ignore_index`.
@@ -101,7 +101,7 @@ class Source(Protocol):
             record: one of `records`.
 
         Returns:
-            uint8 `[H, W, 3]` RGB (or as `bands` says) and uint8 `[H, W]` class ids,
+            uint8 `[H, W, 3]` RGB (or as defined by `bands`) and uint8 `[H, W]` class ids,
             `ignore_index` where unlabeled.
 
         Raises:
@@ -237,7 +237,7 @@ def collate(samples: list[Sample], one_size: bool = False) -> dict[str, object]:
         one_size: raise an error if the images differ in size, as training requires.
 
     Returns:
-        `image`: `[N, C, H, W]` in channels-last memory, or a list of `[C, H, W]` when the
+        `image`: `[N, C, H, W]` in channels-last memory, or a list of `[C, H, W]` if the
         sizes differ; `mask`: uint8 `[N, H, W]`, or a list of `[H, W]` likewise (evaluation keeps
         masks at their original resolution); `name`, `group`: lists; `index`: int64 `[N]`.
 
@@ -290,7 +290,7 @@ def check_split(split: str, absent: Sequence[str] = ()) -> None:
 
 def _stack(tensors: list[torch.Tensor]) -> torch.Tensor | list[torch.Tensor]:
     same = all(tensor.shape == tensors[0].shape for tensor in tensors)
-    if len({tensor.dtype for tensor in tensors}) > 1:  # files of several pixel types
+    if len({tensor.dtype for tensor in tensors}) > 1:  # files with different dtypes
         tensors = [tensor.float() for tensor in tensors]
     return torch.stack(tensors) if same else tensors
 

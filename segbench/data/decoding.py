@@ -1,15 +1,15 @@
-"""From the bytes of a file to what training and prediction see: true colors and values.
+"""Decodes the bytes of a file to what training and prediction get: true colors and values.
 
 Training, evaluation, prediction, explanation and export all decode files here. The rules:
 
-- Images, and masks likewise (`data.labels`), are read as they are displayed: an EXIF orientation
-  is applied. People draw masks on the photo that their program shows them.
-- An alpha channel is dropped, and the colors are taken as they are stored, under transparent parts
-  too. `segbench.check_data` reports images in which this makes a difference.
-- Gray becomes RGB of three equal channels; a palette, CMYK and YCbCr become RGB.
-- Whole numbers of fewer than 8 bits become 8 bits, full brightness 255, which loses nothing.
-- Anything else (more bits, floats, signed numbers, two or more than three bands) is refused by
-  name, unless the data set says which bands and which range of values are meant: `data.bands`.
+- Images, and masks (`data.labels`), are read as they are displayed: an EXIF orientation is
+  applied, because masks are drawn on the displayed photo.
+- An alpha channel is dropped, and colors are used as stored, also where they are transparent.
+  `segbench.check_data` reports images in which this makes a difference.
+- Grayscale becomes RGB with three equal channels; palettes, CMYK and YCbCr become RGB.
+- Integers of fewer than 8 bits become 8 bits with maximum 255, which is lossless.
+- Anything else (more bits, floats, signed integers, two or more than three bands) is an error that
+  names the pixel type, unless the data set defines the bands and the range of values: `data.bands`.
 - Of several pages or frames, the first is read; `segbench.check_data` reports these files.
 """
 
@@ -33,7 +33,7 @@ SUFFIXES = (
     ".webp",
 )  # fmt: skip
 _LARGEST_16 = (1 << 16) - 1
-_LARGEST_EXACT = 1 << 24  # whole number up to which float32 has all
+_LARGEST_EXACT = 1 << 24  # float32 is exact for integers up to this
 
 
 def read_bytes(path: Path | None) -> bytes:
@@ -76,13 +76,13 @@ def decode_image(data: bytes, path: Path | None, bands: Bands) -> np.ndarray:
     Args:
         data: the bytes of the file.
         path: name of the file in errors.
-        bands: which bands, and what their values mean.
+        bands: the bands, and the meaning of their values.
 
     Returns:
         `[H, W, bands.count]`: uint8 for `value_range: auto`, else uint16 or float32.
 
     Raises:
-        DataError: damaged, no image, other bands or values than the data set says, by name.
+        DataError: damaged, not an image, or bands or values that the data set does not define.
     """
     if bands.is_rgb8:
         return decode_rgb(data, path)
@@ -91,7 +91,7 @@ def decode_image(data: bytes, path: Path | None, bands: Bands) -> np.ndarray:
 
 
 def image_of(pixels: Pixels, bands: Bands, path: Path | None) -> np.ndarray:
-    """What `decode_image` makes of pixels, wherever they come from."""
+    """The output of `decode_image` for pixels from any origin."""
     if bands.is_rgb8:
         return _as_rgb(pixels, path)
     if not bands.keeps_values:
@@ -122,7 +122,7 @@ def _as_rgb(pixels: Pixels, path: Path | None) -> np.ndarray:
 
 
 def _in_8_bits(pixels: Pixels, path: Path | None) -> Pixels:
-    """Colors of palettes, and whole numbers of up to 8 bits as 0..255; DataError for all others."""
+    """Colors of palettes, and integers of up to 8 bits as 0..255; DataError for all others."""
     if pixels.palette is not None:
         return replace(pixels, values=pixels.palette[pixels.values], palette=None)
     top = pixels.top
@@ -142,7 +142,7 @@ def _in_8_bits(pixels: Pixels, path: Path | None) -> Pixels:
 
 
 def _all_bands(pixels: Pixels, bands: Bands, path: Path | None) -> np.ndarray:
-    """`[H, W, bands]`, with the alpha channel as the last band where it is asked for."""
+    """`[H, W, bands]`, with the alpha channel as the last band if requested."""
     values = pixels.values if pixels.palette is None else pixels.palette[pixels.values]
     if pixels.white_is_zero:
         if values.dtype.kind != "u":

@@ -1,4 +1,4 @@
-"""Packages that only some data sets need, imported when one of these is read."""
+"""Packages that only some data sets need, imported when one of them is read."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ def needed(module: str, extra: str, purpose: str) -> Any:
 
     Args:
         module: its dotted name.
-        extra: of segbench, that installs it.
-        purpose: what it is needed for, as the beginning of a sentence.
+        extra: the extra of segbench that installs it.
+        purpose: what it is needed for, as the start of a sentence.
 
     Raises:
-        ConfigError: it is not installed; the extra is named.
+        ConfigError: it is not installed; names the extra.
     """
     try:
         return importlib.import_module(module)

@@ -16,7 +16,7 @@ from segbench.data.pixels import orientation
 from segbench.data.volumes import is_volume, read_slice
 from segbench.errors import DataError, UnpairedError
 
-Place = tuple[int, int]  # of a slice: position, axis
+Place = tuple[int, int]  # position and axis of a slice
 
 
 def read_rgb(path: Path | None) -> np.ndarray:
@@ -36,8 +36,8 @@ def read_image(path: Path | None, bands: Bands, place: Place | None = None) -> n
 
     Args:
         path: the file.
-        bands: which of its bands.
-        place: the slice, where the file is a volume.
+        bands: the bands to decode.
+        place: the slice, if the file is a volume.
     """
     if place is not None and path is not None:
         return image_of(read_slice(path, *place), bands, path)
@@ -132,7 +132,7 @@ def same_size(image: np.ndarray, mask: np.ndarray, record: Record) -> None:
 def orientation_of(path: Path | None) -> int:
     """The EXIF orientation of an image file, 1 to 8; 1 (upright) if it has none."""
     try:
-        if is_volume(path):  # has none
+        if is_volume(path):  # has no EXIF
             return 1
         return orientation(path.read_bytes()) if path is not None else 1
     except OSError:

@@ -56,11 +56,11 @@ def resize_image(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Resizes to `(H, W)`: area averaging when shrinking, to avoid aliasing, else bilinear.
 
     Args:
-        image: `[h, w, C]` of any type that images are read as.
+        image: `[h, w, C]` of any dtype that images have when read.
         size: target height and width in pixels.
 
     Returns:
-        `[H, W, C]` of the same type.
+        `[H, W, C]` of the same dtype.
     """
     shrinks = size[0] <= image.shape[0] and size[1] <= image.shape[1]
     how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR

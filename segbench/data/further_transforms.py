@@ -1,8 +1,8 @@
-"""Transforms of albumentations that a config names, tried before they are let into a training.
+"""Custom albumentations transforms from a config, tested before they are used in a training.
 
-What a training relies on is not in their signatures, so each is run on a small image first. It must
-keep size, type and bands of the image, give labels that the mask had (or ignore), and draw from the
-random numbers it is given alone: the same key gives the same result, whatever came before.
+The requirements of a training are not visible in their signatures, so each transform is first run
+on a small image. It must keep size, dtype and bands of the image, return only labels of the mask
+(or ignore), and draw only from the given random state: the same key gives the same result.
 """
 
 from __future__ import annotations
@@ -22,24 +22,24 @@ import numpy as np
 
 from segbench.data.bands import Bands
 
-Transform = Any  # one of `_KINDS`; albumentations has no types
+Transform = Any  # one of `_KINDS`; albumentations has no type hints
 _KINDS = (A.BasicTransform, A.BaseCompose)
 Key = tuple[int, int, int]
-_SIDE = 48  # pixels of the image of the trial
+_SIDE = 48  # side of the test image in pixels
 _CLASSES = 5
-_TRIALS = 6  # draws that are compared
+_TRIALS = 6  # number of draws that are compared
 
 
 def admitted(transforms: Mapping[str, Any], bands: Bands, ignore_index: int) -> list[Transform]:
-    """The transforms, with padding that is ignored in masks, once each has passed its trial.
+    """Returns the transforms, with padding ignored in masks, after testing each of them.
 
     Args:
-        transforms: by name; what a config built.
-        bands: of the images; those of 8 bits come as uint8, all others as float32 in 0..1.
-        ignore_index: of the mask.
+        transforms: transforms by name, built from a config.
+        bands: bands of the images; those of 8 bits are uint8, all others float32 in 0..1.
+        ignore_index: ignored label of the mask.
 
     Raises:
-        ValueError: one is no transform, or breaks what a training relies on; named with the reason.
+        ValueError: an object is not a transform, or violates a requirement; says which and why.
     """
     for name, transform in transforms.items():
         if not isinstance(transform, _KINDS):
@@ -50,7 +50,7 @@ def admitted(transforms: Mapping[str, Any], bands: Bands, ignore_index: int) -> 
                 raise ValueError(
                     f"augment.{name}: mask_interpolation={how} would mix labels; remove it"
                 )
-            if getattr(part, "fill_mask", None) == 0:  # which would be the first class
+            if getattr(part, "fill_mask", None) == 0:  # would be the first class
                 part.fill_mask = ignore_index
         if reason := _fault(transform, bands, ignore_index):
             raise ValueError(f"augment.{name}: {type(transform).__name__} {reason}")
@@ -58,13 +58,13 @@ def admitted(transforms: Mapping[str, Any], bands: Bands, ignore_index: int) -> 
 
 
 def run(transform: Any, image: np.ndarray, mask: np.ndarray, key: Key) -> Any:
-    """What a pipeline makes of image and mask for a key, which alone decides its draws."""
+    """The output of a pipeline for image, mask and key; the key alone determines its draws."""
     transform.set_random_state(np.random.default_rng(key), random.Random(f"rest {key}"))
     return transform(image=image, mask=mask)
 
 
 def _fault(transform: Transform, bands: Bands, ignore_index: int) -> str:
-    """Why a transform is refused; empty if it is not."""
+    """Why a transform is refused; empty if it is accepted."""
     rng = np.random.default_rng(0)
     image = rng.random((_SIDE, _SIDE + 8, bands.count), np.float32)
     image = image if bands.keeps_values else (image * 255).astype(np.uint8)
@@ -77,7 +77,7 @@ def _fault(transform: Transform, bands: Bands, ignore_index: int) -> str:
             fresh = [run(_pipeline(always), image, mask, (0, 0, n)) for n in range(_TRIALS)]
             used = _pipeline(always)
             again = [run(used, image, mask, (0, 0, n)) for n in reversed(range(_TRIALS))][::-1]
-    except Exception as error:  # a transform of others may raise anything
+    except Exception as error:  # third-party transforms may raise anything
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         return f"fails on images of {bands.count} channel(s): {reason}"
     for first, second in zip(fresh, again, strict=True):
@@ -103,7 +103,7 @@ def _pipeline(transform: Transform) -> A.Compose:
 
 
 def _parts(transform: Transform) -> list[Any]:
-    """A transform, or those that it is composed of."""
+    """A transform, or those of which it is composed."""
     if isinstance(transform, A.BaseCompose):
         return [part for inner in transform.transforms for part in _parts(inner)]
     return [transform]

@@ -1,7 +1,7 @@
-"""From the bytes of a mask file to the labels that it stores.
+"""Decodes the bytes of a mask file to the labels that it stores.
 
-A label is the number that is stored, the position in a palette; in GIF and BMP, whose palettes also
-serve for gray, the gray level where all colors in use are gray.
+A label is the stored number, or the palette index; in GIF and BMP, whose palettes are also used for
+grayscale, it is the gray level if all colors in use are gray.
 """
 
 from __future__ import annotations

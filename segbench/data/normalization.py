@@ -1,4 +1,4 @@
-"""Mean, deviation and range of what a model sees: given, or those of the training images."""
+"""Mean, standard deviation and range of the model input: given, or measured in training."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from segbench.data.dataset import Frames
 
 PERCENTILES = (1.0, 99.0)
 _BINS = 1 << 16
-_AT_ONCE = 1 << 20  # values that are widened to 64 bits at once
+_AT_ONCE = 1 << 20  # number of values converted to 64 bits at a time
 
 
 class Normalization:
-    """How the values of images become what a model computes with.
+    """Normalization of image values for a model.
 
     Args:
-        bands: which channels, of which range.
-        mean: of each channel, of values in 0..1 (black to white); `auto` measures it.
-        std: standard deviation, likewise.
-        training_images: gives the images that are measured, `[H, W, C]` each, any number of times.
+        bands: the channels and their range.
+        mean: mean of each channel, of values in 0..1 (black to white); `auto` measures it.
+        std: standard deviation of each channel, of values in 0..1; may be `auto`.
+        training_images: returns the images to measure, `[H, W, C]` each, at every call.
 
     Raises:
         ValueError: a text other than `auto`.
@@ -42,24 +42,24 @@ class Normalization:
 
     @cached_property
     def bands(self) -> Bands:
-        """The bands with the range that holds for all images."""
+        """The bands with the range that applies to all images."""
         if self._declared.value_range != "percentile":
             return self._declared
         return replace(self._declared, value_range=percentiles_of(self._training_images()))
 
     @property
     def mean(self) -> tuple[float, ...]:
-        """Of each channel."""
+        """Mean of each channel."""
         return self._given["mean"] or self._measured[0]
 
     @property
     def std(self) -> tuple[float, ...]:
-        """Of each channel."""
+        """Standard deviation of each channel."""
         return self._given["std"] or self._measured[1]
 
     @property
     def fill(self) -> tuple[float, ...]:
-        """The mean as a pixel of an image as it is read; whole numbers where it has 8 bits."""
+        """The mean as a pixel of an image as read; integers for 8 bits."""
         low, high = self.bands.limits
         pixel = [low + (high - low) * value for value in self.mean]
         return tuple(pixel if self.bands.keeps_values else map(round, pixel))
@@ -69,7 +69,7 @@ class Normalization:
         return mean_and_std(self._training_images(), self.bands.limits)
 
     def problems(self) -> list[str]:
-        """What is wrong with the numbers given."""
+        """Problems with the given numbers."""
         count = self._declared.count
         problems = [
             f"{key} has {len(values)} value(s) for {count} channel(s); give one per channel, or "
@@ -83,7 +83,7 @@ class Normalization:
 
 
 class ImagesOf:
-    """The images of frames without their masks; can be iterated as often as need be."""
+    """The images of frames without their masks; can be iterated repeatedly."""
 
     def __init__(self, frames: Frames) -> None:
         self.frames = frames
@@ -95,7 +95,7 @@ class ImagesOf:
 def percentiles_of(images: Iterable[np.ndarray]) -> Limits:
     """The 1st and 99th percentile of all values, within 1 of 65,536 steps of their range.
 
-    Exact for whole numbers of up to 16 bits. Takes two passes, and memory for one image.
+    Exact for integers of up to 16 bits. Takes two passes, and memory for one image.
 
     Args:
         images: can be iterated twice; uint16 or float32.
@@ -129,7 +129,7 @@ def mean_and_std(
         limits: the values of black and white.
 
     Returns:
-        The means, and the deviations; that of a channel of one value is 1, which changes nothing.
+        The means and the deviations; the deviation of a constant channel is 1.
     """
     low, high = limits
     count, sums, squares = 0, np.zeros(1), np.zeros(1)
@@ -143,7 +143,7 @@ def mean_and_std(
 
 
 def _parts(images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
-    """The pixels of all images as float64 `[N, C]`, few at a time."""
+    """The pixels of all images as float64 `[N, C]`, a few at a time."""
     for image in images:
         pixels = image.reshape(-1, image.shape[2])
         at_once = max(1, _AT_ONCE // image.shape[2])
@@ -152,7 +152,7 @@ def _parts(images: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
 
 
 def _numbers(values: Sequence[float] | str) -> tuple[float, ...] | None:
-    """Given numbers; None for `auto`."""
+    """Parses given numbers; None for `auto`."""
     if isinstance(values, str):
         if values != "auto":
             raise ValueError(f"mean and std must be numbers or auto, not {values}")

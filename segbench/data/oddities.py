@@ -1,4 +1,4 @@
-"""What is read without an error, but should be known: alpha channels and further pages."""
+"""Peculiarities of files that are read without an error: alpha channels and further pages."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ class Oddities:
     """Peculiarities of one file.
 
     Args:
-        frames: pages or frames in it, of which the first is read.
-        alpha: whether it has transparent pixels, whose colors count nevertheless.
+        frames: number of pages or frames, of which the first is read.
+        alpha: whether it has transparent pixels, whose colors are used as stored.
     """
 
     frames: int = 1

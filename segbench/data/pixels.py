@@ -26,7 +26,7 @@ _ORIENTATION = 0x0112  # EXIF tag; values 5 to 8 rotate by 90 degrees
 _NPY_MAGIC = b"\x93NUMPY"
 _ZIP_MAGIC = b"PK\x03\x04"
 _NETPBM = re.compile(rb"P([2356])" + 3 * rb"(?:\s|#[^\n]*\n)+(\d+)" + rb"(?:#[^\n]*\n)?\s", re.S)
-_MOST_UNPACKED = 1040  # bytes out of one byte, of the compression of ZIP
+_MOST_UNPACKED = 1040  # maximum decompressed bytes per byte in a ZIP
 _MASKS_OF_BMP = ("1", "L", "P", "RGB", "RGBA")
 
 
@@ -234,7 +234,7 @@ def _netpbm(data: bytes, match: re.Match[bytes]) -> Pixels:
 
 
 def _only_array(data: bytes, path: Path | None) -> bytes:
-    """The bytes of the one array of a .npz file."""
+    """The bytes of the only array of a .npz file."""
     with zipfile.ZipFile(io.BytesIO(data)) as archive:
         arrays = [info for info in archive.infolist() if info.filename.endswith(".npy")]
         if len(arrays) != 1:

@@ -1,4 +1,4 @@
-"""What to write into the YAML of a data set whose images are not RGB of 8 bits."""
+"""Suggests YAML keys for a data set whose images are not 8-bit RGB."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from segbench.data.decoding import read_bytes
 from segbench.data.pixels import Pixels, read_pixels
 from segbench.errors import DataError
 
-BY_YAML = ("range", "bands")  # kinds of errors that keys of the YAML fix
+BY_YAML = ("range", "bands")  # kinds of errors that can be fixed in YAML
 _LOOKED_AT = 24  # images, spread over the split
-_LEAST_SHARE = 0.25  # of the range; images that use less are taken to be meant otherwise
+_LEAST_SHARE = 0.25  # of the range; images that use less are probably scaled differently
 
 
 def proposal(paths: Sequence[Path | None]) -> str:
-    """The keys for images that are read otherwise, from their number of bands and their values.
+    """The keys for images that are not 8-bit RGB, from their number of bands and their values.
 
     Args:
-        paths: the images; some of them are looked at.
+        paths: the images, of which some are read.
     """
     every = max(1, len(paths) // _LOOKED_AT)
     found = [p for path in paths[::every] if (p := _pixels(path)) is not None]
@@ -45,11 +45,11 @@ def proposal(paths: Sequence[Path | None]) -> str:
 
 
 def unused_range(spans: Sequence[tuple[float, float]], bands: Bands) -> str | None:
-    """A sentence if the values of images use little of their range, or lie outside of it.
+    """A message if the values of images use little of their range, or are outside of it.
 
     Args:
-        spans: smallest and largest value of each image.
-        bands: with the range.
+        spans: minimum and maximum value of each image.
+        bands: the bands, with the range.
     """
     if not spans or not bands.keeps_values or bands.value_range == "percentile":
         return None
@@ -77,12 +77,12 @@ def _bands(pixels: Pixels) -> int:
 
 
 def _range(low: float, high: float) -> str:
-    """Black and white for values between two numbers: black is 0 where they come near it."""
+    """Black and white for values between two numbers: black is 0 if they come close to it."""
     black = 0.0 if 0 <= low <= high / 4 else low
     white = high if high > black else black + 1
     return f"[{black:g}, {float(np.format_float_positional(white, 6, fractional=False)):g}]"
 
 
 def _shown(bands: int) -> list[int]:
-    """Three bands for people: the usual blue, green, red order of sensors, or spread over many."""
+    """Three bands for display: the usual blue, green, red order of sensors, or evenly spaced."""
     return [2, 1, 0] if bands <= 16 else [bands * 3 // 4, bands // 2, bands // 4]

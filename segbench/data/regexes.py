@@ -1,8 +1,8 @@
-"""Regular expressions of configs, which may come from a file of somebody else: they cannot hang.
+"""Regular expressions in configs, which may come from an untrusted file: they cannot hang.
 
-Python's `re` tries the ways in which the repetitions of an expression can share a text one after
-the other. `(a+)+b` has 2^n of them on n letters, which takes forever on a name of 40. Here the ways
-are counted before anything is matched.
+Python's `re` tries all ways in which the repetitions of an expression can share a text. `(a+)+b`
+has 2^n of them for n letters, which takes forever for a name of 40 letters. Here the ways are
+counted before anything is matched.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ from math import factorial
 from re import _parser  # type: ignore[attr-defined]
 from typing import Any
 
-MOST_WAYS = 10**9  # seconds, on a text made for the purpose
-MOST_NESTED = 16  # repetitions of what can itself match in several ways
+MOST_WAYS = 10**9  # seconds, for a worst-case text
+MOST_NESTED = 16  # repetitions of something that can itself match in several ways
 
 
 class Regex:
     """A regular expression that is matched in bounded time.
 
     Args:
-        expression: in Python's syntax.
+        expression: the expression in Python's syntax.
 
     Raises:
-        ValueError: it is none, or a repetition in it repeats what can itself match in several ways.
+        ValueError: it is invalid, or repeats something that can itself match in several ways.
     """
 
     def __init__(self, expression: str) -> None:
@@ -33,20 +33,20 @@ class Regex:
             self._compiled = re.compile(expression)
             parsed = _parser.parse(expression)
         except (re.error, OverflowError, RecursionError) as error:
-            raise ValueError(f"'{expression[:200]}' is no regular expression: {error}") from None
+            raise ValueError(f"'{expression[:200]}' is not a regular expression: {error}") from None
         self.pattern, self.groups = expression, self._compiled.groups
         self._ways = cache(lambda length: _ways_in_order(parsed, length))
         if _is_endless(parsed):
             raise ValueError(
-                f"'{expression[:200]}' repeats what can match in several ways, as (a+)+ or (a|b)* "
-                "do, which can take forever; write it without, as [ab]+"
+                f"'{expression[:200]}' repeats a group that can match in several ways, like (a+)+ "
+                "or (a|b)*, which can take forever; rewrite it, for example as [ab]+"
             )
 
     def search(self, text: str) -> re.Match[str] | None:
         """As `re.search`.
 
         Raises:
-            ValueError: the text is too long for as many repetitions.
+            ValueError: the text is too long for the number of repetitions.
         """
         self._check(text, starts=len(text) + 1)
         return self._compiled.search(text)
@@ -65,7 +65,7 @@ class Regex:
 
 
 def _contents(operation: str, argument: Any) -> list[Any]:
-    """The parts within a part: one sequence, or one for each alternative."""
+    """The parts inside a part: one sequence, or one per alternative."""
     if operation.endswith("_REPEAT"):
         return [argument[2]]
     if operation == "BRANCH":
@@ -78,7 +78,7 @@ def _contents(operation: str, argument: Any) -> list[Any]:
 
 
 def _is_endless(parts: Iterable[Any]) -> bool:
-    """Whether the ways grow exponentially with the text."""
+    """Whether the number of ways grows exponentially with the text."""
     for operation, argument in parts:
         contents = _contents(str(operation), argument)
         is_repeated = str(operation).endswith("_REPEAT") and argument[1] > MOST_NESTED
@@ -90,14 +90,14 @@ def _is_endless(parts: Iterable[Any]) -> bool:
 
 
 def _ways_in_order(parts: Iterable[Any], length: int) -> int:
-    """At most how many ways there are to match a text of some length from its beginning."""
+    """Upper bound on the number of ways to match a text of some length from its start."""
     ways, repeats = _ways(parts, length)
-    # Repetitions that follow each other share the text: their ends are in order.
+    # Consecutive repetitions share the text: their ends are in order.
     return ways // factorial(repeats)
 
 
 def _ways(parts: Iterable[Any], length: int) -> tuple[int, int]:
-    """Ways to match parts one after the other, and how many of them are long repetitions."""
+    """Ways to match parts in sequence, and how many of them are long repetitions."""
     ways, repeats = 1, 0
     flat = _flat(parts)
     for (operation, argument), following in zip(flat, [*flat[1:], None], strict=False):
@@ -115,7 +115,7 @@ def _ways(parts: Iterable[Any], length: int) -> tuple[int, int]:
 
 
 def _flat(parts: Iterable[Any]) -> list[Any]:
-    """The parts with those of groups in the place of the groups."""
+    """The parts with groups replaced by their content."""
     found: list[Any] = []
     for operation, argument in parts:
         group = str(operation) == "SUBPATTERN"
@@ -124,7 +124,7 @@ def _flat(parts: Iterable[Any]) -> list[Any]:
 
 
 def _ends_at(content: Any, following: Any) -> bool:
-    """Whether a repeated letter ends in one way only, as in `[^/]*/`: at the first other one."""
+    """Whether a repetition can end in only one way, as in `[^/]*/`: at the first other letter."""
     if following is None or str(following[0]) != "LITERAL" or len(content) != 1:
         return False
     operation, argument = content[0]

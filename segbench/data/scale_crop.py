@@ -49,10 +49,10 @@ class ScaleCrop:
         """Draws a window.
 
         Args:
-            mask: of the frame, uint8 `[H, W]`.
-            draws: decide where.
-            is_turned: the crop will be turned by a quarter, so it must be as wide as the output is
-                high.
+            mask: mask of the frame, uint8 `[H, W]`.
+            draws: random state that determines the window.
+            is_turned: whether the crop will be rotated by 90 degrees, so that its width must be the
+                height of the output.
         """
         frame = (mask.shape[0], mask.shape[1])
         flip = draws.random() < self.hflip
@@ -71,7 +71,7 @@ class ScaleCrop:
         return window
 
     def apply(self, image: np.ndarray, window: Window) -> np.ndarray:
-        """Cuts the window of the image `[h, w, C]`, bilinear; `[H, W, C]`."""
+        """Crops the window from the image `[h, w, C]`, bilinear; `[H, W, C]`."""
         return window.pad(window.crop_image(image), self.image_fill)
 
     def apply_to_mask(self, mask: np.ndarray, window: Window) -> np.ndarray:

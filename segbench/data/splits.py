@@ -1,4 +1,4 @@
-"""The records and frames of the splits of a source, kept in a cache where the config says so."""
+"""Records and frames of the splits of a source, cached if configured."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ _log = logging.getLogger(__name__)
 
 
 class Splits:
-    """Train, val and test of a source, each read when it is first asked for.
+    """Train, val and test of a source, each read on first use.
 
     Args:
         source: the data set.
-        resize: `(H, W)` of images, and of the masks of train; None keeps them.
-        cache: `disk`, `ram` or `none`; test is read once, and never kept.
+        resize: `(H, W)` of images, and of the masks of train; None keeps their size.
+        cache: `disk`, `ram` or `none`; test is read only once, and never cached.
         cache_dir: folder of disk caches; None = `machine.cache_folder()`.
-        cache_limit_gb: what all caches together may take, in 10^9 bytes.
+        cache_limit_gb: maximum size of all caches together, in 10^9 bytes.
     """
 
     def __init__(
@@ -46,7 +46,7 @@ class Splits:
         """The images of a split.
 
         Raises:
-            DataError: there are none.
+            DataError: the split is empty.
         """
         if split not in self._records:
             records = self.source.records(split)
@@ -56,7 +56,7 @@ class Splits:
         return self._records[split]
 
     def frames(self, split: str) -> Frames:
-        """Their frames; builds the cache when first asked."""
+        """The frames of a split; builds the cache on first use."""
         if split not in self._frames:
             self._frames[split] = self._cached(split)
         return self._frames[split]

@@ -1,9 +1,9 @@
 """Augmentation with few parameters; every draw is a function of (seed, epoch, index).
 
-Scale, crop, flip and padding are one step (`ScaleCrop`), because choosing the crop window before
-resizing is what makes the data path fast. Quarter turns and the flip upside down move no pixel
-between pixels. Changes of color are one matrix. Rotation, blur, noise and cutouts are
-albumentations', as are the further transforms that a config names.
+Scale, crop, flip and padding are one step (`ScaleCrop`): choosing the crop window before resizing
+makes the data path fast. Rotations by 90 degrees and the vertical flip are exact. Color changes are
+one matrix. Other rotations, blur, noise and cutouts are albumentations' own, as are the further
+transforms that a config names.
 """
 
 from __future__ import annotations
@@ -33,19 +33,19 @@ class Augmentation:
         cat_max_ratio: see `ScaleCrop`.
         class_uniform: see `ScaleCrop`.
         hflip: see `ScaleCrop`.
-        vflip: probability of a flip upside down.
-        rot90: probability of one, two or three quarter turns; of two alone where whole frames are
-            not square.
-        rotate: largest angle of a rotation in degrees; what it uncovers is padding.
+        vflip: probability of a vertical flip.
+        rot90: probability of a rotation by 90, 180 or 270 degrees; only 180 if whole frames are not
+            square.
+        rotate: maximum angle of a rotation in degrees; the uncovered area is padding.
         color_jitter: strength in 0..1: brightness, contrast and saturation change by up to this
             share; 0 disables it.
         blur: probability of a light Gaussian blur.
         noise: probability of Gaussian noise.
         cutout: probability that 1-4 rectangles are blanked out; their mask is ignored.
-        image_fill: value of padding and cutouts in each band; whole numbers for images of such.
+        image_fill: value of padding and cutouts in each band; integers for integer images.
         ignore_index: mask value of padding and cutouts.
-        limits: the values of black and white in uint16 and float32 images; None: 8 bits.
-        further: albumentations transforms that come last, see `further_transforms`.
+        limits: values of black and white in uint16 and float32 images; None: 8 bits.
+        further: albumentations transforms that are applied last, see `further_transforms`.
 
     Raises:
         ValueError: parameters are out of range; the message names all of them.
@@ -124,7 +124,7 @@ class Augmentation:
             key: `(seed, epoch, index)`, the only seed of all draws.
 
         Returns:
-            `[H, W, C]` of the same type and uint8 `[H, W]` with `(H, W)` = `crop_size`.
+            `[H, W, C]` of the same dtype and uint8 `[H, W]` with `(H, W)` = `crop_size`.
         """
         turns, is_flipped = self._draw_turns(key, mask.shape)
         window = self.scale_crop.draw(mask, window_draws(key), is_turned=turns % 2 == 1)
@@ -147,7 +147,7 @@ class Augmentation:
         return self.scale_crop.draw(mask, window_draws(key))
 
     def _draw_turns(self, key: tuple[int, int, int], shape: Sequence[int]) -> tuple[int, bool]:
-        """Quarter turns, and whether it is flipped upside down."""
+        """Number of rotations by 90 degrees, and whether to flip vertically."""
         if not (self.vflip or self.rot90):
             return 0, False
         draws = random.Random(f"turns {key}")
@@ -176,14 +176,14 @@ class Augmentation:
         return np.column_stack([mix, black - black * mix.sum(1) + shift]).astype(np.float32)
 
     def _shares(self, image: np.ndarray) -> np.ndarray:
-        """What albumentations takes: 8 bits as they are, else float32 between the limits."""
+        """The input of albumentations: 8 bits unchanged, else float32 between the limits."""
         if image.dtype == np.uint8:
             return image
         low, high = self.limits
         return (image.astype(np.float32) - np.float32(low)) / np.float32(high - low)
 
     def _stored(self, image: np.ndarray, dtype: np.dtype) -> np.ndarray:
-        """The way back from `_shares`; whole numbers are rounded."""
+        """The inverse of `_shares`; integers are rounded."""
         if dtype == np.uint8:
             return image
         low, high = self.limits

@@ -1,7 +1,7 @@
 """Slices of volumes (NIfTI) as images: each slice is an image, its volume is its group.
 
-A volume is turned to the orientation RAS+ first (the first axis goes to the right, the second to
-the front, the third up), so that slices of all volumes lie alike: axis 2 gives axial slices with
+A volume is first reoriented to RAS+ (the first axis points right, the second to the front, the
+third up), so that slices of all volumes have the same orientation: axis 2 gives axial slices with
 the front on top. A fourth axis (time, or several contrasts) is the bands.
 """
 
@@ -28,7 +28,7 @@ def is_volume(path: Path | None) -> bool:
 
 
 def count_slices(path: Path, axis: int) -> int:
-    """Number of slices of a volume along an axis of RAS+; reads the header alone."""
+    """Number of slices of a volume along an axis of RAS+; reads only the header."""
     with _errors(path):
         nibabel = _nibabel()
         image = nibabel.load(path)
@@ -37,15 +37,15 @@ def count_slices(path: Path, axis: int) -> int:
 
 
 def read_slice(path: Path, index: int, axis: int) -> Pixels:
-    """One slice, exactly as it is stored (scaled where the header says so).
+    """Reads one slice, exactly as stored (scaled if the header says so).
 
     Args:
         path: the volume.
         index: position along the axis.
-        axis: of RAS+; 0 gives sagittal, 1 coronal, 2 axial slices.
+        axis: axis of RAS+; 0 gives sagittal, 1 coronal, 2 axial slices.
 
     Raises:
-        DataError: damaged, or no volume of numbers.
+        DataError: damaged, or not a volume of numbers.
         ConfigError: nibabel is not installed.
     """
     with _errors(path):
@@ -57,13 +57,13 @@ def read_slice(path: Path, index: int, axis: int) -> Pixels:
 
 
 def write_volume(path: Path, like: Path, slices: np.ndarray, axis: int) -> None:
-    """Writes labels as a volume that lies where another lies.
+    """Writes labels as a volume with the orientation and position of another volume.
 
     Args:
         path: the file to write.
-        like: the volume that the labels are of.
-        slices: uint8 `[slices, H, W]`, as `read_slice` gives slices.
-        axis: that they were cut along.
+        like: the volume that was labeled.
+        slices: uint8 `[slices, H, W]`, in the orientation of `read_slice`.
+        axis: the axis along which they were cut.
     """
     nibabel = _nibabel()
     source = nibabel.load(like)
@@ -92,7 +92,7 @@ def _values(path: Path, changed: int) -> np.ndarray:
 
 
 class _errors:  # noqa: N801  (a context manager)
-    """Errors of nibabel, which are of many kinds, as one that names the file."""
+    """Converts the various errors of nibabel to one that names the file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -16,7 +16,7 @@ import cv2
 import numpy as np
 
 Size = tuple[int, int]
-_MOST_BANDS = 4  # of OpenCV
+_MOST_BANDS = 4  # limit of OpenCV
 _WARP_COST = 5.0  # a pixel of an affine warp takes this many times as long as one of a resize
 
 
@@ -85,10 +85,10 @@ class Window:
         """Crops an image; within 1 of bilinear resize, then crop.
 
         Args:
-            image: `[*frame, C]` of any type that images are read as.
+            image: `[*frame, C]` of any dtype that images have when read.
 
         Returns:
-            `[*size, C]` of the same type.
+            `[*size, C]` of the same dtype.
         """
         if self.frame == self.resized:
             return self._cut(image)
@@ -120,7 +120,7 @@ class Window:
             return crop
         (top, left), (height, width) = self.offset, self.size
         bottom, right = self.output[0] - top - height, self.output[1] - left - width
-        if isinstance(fill, Sequence) and len(fill) > _MOST_BANDS:  # OpenCV has four fills
+        if isinstance(fill, Sequence) and len(fill) > _MOST_BANDS:  # OpenCV supports four fills
             padded = np.empty((*self.output, len(fill)), crop.dtype)
             padded[:] = fill
             padded[top : top + height, left : left + width] = crop
@@ -161,10 +161,10 @@ class Window:
 
 
 def by_bands(change: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -> np.ndarray:
-    """What OpenCV makes of an image of any number of bands, four at a time.
+    """Applies an OpenCV operation to an image of any number of bands, four at a time.
 
-    It takes more for some operations and types, not for all; it interpolates two bands with fewer
-    digits than one, three or four; and it forgets the axis of a single one.
+    OpenCV supports more for some operations and dtypes only, interpolates two bands less precisely
+    than one, three or four, and drops the axis of a single band.
 
     Args:
         change: an operation on `[H, W, 1..4]` or `[H, W]`.
@@ -181,7 +181,7 @@ def by_bands(change: Callable[[np.ndarray], np.ndarray], image: np.ndarray) -> n
 
 
 def _is_many(image: np.ndarray) -> bool:
-    """Whether OpenCV alone would not do: other than three or four bands on an axis."""
+    """Whether OpenCV alone is not sufficient: other than three or four bands on an axis."""
     return image.ndim == 3 and not 2 < image.shape[2] <= _MOST_BANDS
 
 

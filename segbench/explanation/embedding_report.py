@@ -76,8 +76,8 @@ def embed_images(
     """Samples, projects and scores the features of a layer.
 
     Args:
-        segmenter: the network.
-        samples: name, image as the checkpoint reads it and mask uint8 `[H, W]` of each image.
+        segmenter: the model.
+        samples: name, image as read for the checkpoint, mask uint8 `[H, W]` of each image.
         layer: see `features.run_with_features`.
         how: the projection.
         per_class: maximum number of cells per class.

@@ -71,7 +71,7 @@ def explain_image(
 
     Args:
         segmenter: the model; it gets the image in one piece.
-        image: as the checkpoint reads it.
+        image: the image as read for the checkpoint.
         mask: uint8 `[H, W]`, for the error map.
         labels: classes of the heat maps; None: the most frequent ones, or those at `pixel` or in
             `region`.

@@ -1,4 +1,4 @@
-"""Limits of what a predictor may be asked to do: a checkpoint of somebody else may ask for it."""
+"""Limits on the work of a predictor, because an untrusted checkpoint may ask for too much."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ from collections.abc import Sequence
 
 MOST_SCALES, LARGEST_SCALE = 16, 4
 LARGEST_DIVISOR = 1024
-MOST_ENLARGED = 1 << 26  # pixels of an image that the model sees enlarged
+MOST_ENLARGED = 1 << 26  # maximum pixels of an image that is enlarged for the model
 
 
 def check_amounts(scales: Sequence[float], divisor: int, window_batch: int) -> None:
-    """Raises ValueError for what makes no sense, or more work than anyone can want."""
+    """Raises ValueError for impossible options, or an unreasonable amount of work."""
     if not scales or min(scales) <= 0:
         raise ValueError(f"scales must be positive and at least one, not {list(scales)[:9]}")
     if len(scales) > MOST_SCALES or not max(scales) <= LARGEST_SCALE:
         raise ValueError(
-            f"scales: {len(scales)} of them up to {max(scales)}; at most {MOST_SCALES} are taken, "
-            f"each at most {LARGEST_SCALE}"
+            f"scales: {len(scales)} of them up to {max(scales)}; at most {MOST_SCALES} are "
+            f"allowed, each at most {LARGEST_SCALE}"
         )
     if min(divisor, window_batch) < 1:
         raise ValueError(

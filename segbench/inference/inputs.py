@@ -63,6 +63,6 @@ def find_sources(source: str, own: Sequence[Path] = ()) -> dict[str, Path]:
 
 
 def _stem(name: Path) -> Path:
-    """A path without suffix, `.nii.gz` counting as one."""
+    """A path without extension; `.nii.gz` counts as one."""
     suffix = next((s for s in (".nii.gz",) if name.name.lower().endswith(s)), name.suffix)
     return name.with_name(name.name[: len(name.name) - len(suffix)])

@@ -50,9 +50,9 @@ def require_finite(finite: Tensor, names: Sequence[str], what: str = "logits") -
     """Waits for the output of `checked_argmax`, bool `[N]`, and checks it.
 
     Args:
-        finite: of each image.
-        names: of the images.
-        what: of the model is finite or not, in words.
+        finite: whether each image is finite.
+        names: names of the images.
+        what: what was checked, in words.
 
     Raises:
         NonFiniteLogitsError: some were not finite; names the images.

@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 METADATA_KEY = "segbench"
-SEALED = "sealed"  # in the metadata: the file ends in a seal
+SEALED = "sealed"  # metadata key: the file ends with a seal
 # The seal is one more entry of the metadata (field 14 of ONNX's ModelProto: a key and a value), so
-# any program reads the file. Its value is the SHA-256 of all bytes before it, in hex.
+# any program can read the file. Its value is the SHA-256 of all bytes before it, in hex.
 _SEAL = b"\x72\x53\x0a\x0fsegbench.sha256\x12\x40"
 _SEAL_LENGTH = len(_SEAL) + 64
 _CHANGED = (
@@ -29,12 +29,12 @@ _CHANGED = (
 
 
 def no_normalization(channels: int) -> dict[str, list[float]]:
-    """Mean and std by which a Predictor passes values on: the file normalizes by itself."""
+    """Mean and std with which a Predictor leaves values unchanged: the graph normalizes."""
     return {"mean": [0.0] * channels, "std": [1 / 255] * channels}
 
 
 class OnnxNetwork(nn.Module):
-    """An exported file in the place of the network: pixels in, logits out.
+    """Wraps an exported file as a module: pixels in, logits out.
 
     Args:
         file: written by `segbench.export`.
@@ -82,13 +82,13 @@ class OnnxNetwork(nn.Module):
 
 
 def seal(file: Path) -> None:
-    """Appends the seal to an ONNX file, by which damage is noticed: ONNX has no checksum."""
+    """Appends a seal to an ONNX file, to detect damage: ONNX has no checksum."""
     data = file.read_bytes()
     file.write_bytes(data + _SEAL + hashlib.sha256(data).hexdigest().encode())
 
 
 def unseal(file: Path) -> None:
-    """Takes the seal off a file that is to be changed."""
+    """Removes the seal of a file before it is changed."""
     data = file.read_bytes()
     if data[-_SEAL_LENGTH:].startswith(_SEAL):
         file.write_bytes(data[:-_SEAL_LENGTH])
@@ -98,7 +98,7 @@ def _check_seal(file: Path) -> bool:
     """Whether a file has a seal; those of earlier versions have none.
 
     Raises:
-        ValueError: it is that of another file.
+        ValueError: the seal does not match the file.
     """
     data = memoryview(file.read_bytes())
     tail = bytes(data[-_SEAL_LENGTH:])

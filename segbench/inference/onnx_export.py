@@ -1,6 +1,6 @@
 """Exports a model to ONNX, from pixels to logits.
 
-    image float32 [N, channels, H, W], values as they are read (RGB in 0..255)
+    image float32 [N, channels, H, W], values as read (RGB in 0..255)
       -> normalize -> pad to the divisor -> model -> crop
       -> logits float32 [N, C, H, W]   (and, if requested, labels uint8 [N, H, W])
 
@@ -34,12 +34,12 @@ class Deployed(nn.Module):
     """A model from pixels to logits.
 
     Args:
-        model: any network, in eval mode; it is copied.
-        mean: of the channels in 0..1, black to white.
-        std: likewise.
-        divisor: for networks that do not pad themselves, as in `Predictor`.
+        model: any model, in eval mode; it is copied.
+        mean: mean of the channels in 0..1, black to white.
+        std: standard deviation of the channels in 0..1.
+        divisor: for models that do not pad themselves, as in `Predictor`.
         argmax: also return the label map.
-        value_range: the values of black and white in the images.
+        value_range: values of black and white in the images.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Deployed(nn.Module):
     shift: Tensor
 
     def forward(self, image: Tensor) -> Tensor | tuple[Tensor, Tensor]:
-        """float `[N, channels, H, W]` as it is read -> logits, or logits and labels."""
+        """float `[N, channels, H, W]` as read -> logits, or logits and labels."""
         pixels = image * self.factor - self.shift
         height, width = image.shape[2:]
         if self.divisor > 1:
@@ -134,7 +134,7 @@ def export_onnx(network: Deployed, file: Path, metadata: dict[str, Any]) -> Any:
 
     sizes = {0: Dim("batch", min=1), 2: Dim("height", min=1), 3: Dim("width", min=1)}
     low, high = network.value_range
-    noise = torch.rand(2, len(network.factor), 70, 90)  # 0 and 1 are special to torch.export
+    noise = torch.rand(2, len(network.factor), 70, 90)  # torch.export specializes sizes 0 and 1
     example = low + (high - low) * noise
     try:
         with warnings.catch_warnings():
@@ -203,7 +203,7 @@ def quantize(file: Path, kind: str, images: Sequence[Tensor]) -> None:
         file: written by `export_onnx`.
         kind: `dynamic`: weights are int8, the ranges of activations are computed at run time;
             `static`: the ranges are calibrated on `images`.
-        images: float32 `[1, channels, H, W]` as they are read.
+        images: float32 `[1, channels, H, W]` as read.
     """
     require("onnxruntime")
     from onnxruntime import quantization
@@ -225,7 +225,7 @@ def quantize(file: Path, kind: str, images: Sequence[Tensor]) -> None:
 
 
 def agreement(network: Deployed, onnx: OnnxNetwork, image: Tensor) -> tuple[float, float]:
-    """How well the two agree on an image float32 `[1, channels, H, W]`.
+    """Compares the two on an image float32 `[1, channels, H, W]`.
 
     Returns:
         The share of pixels with the same class, and the largest difference of logits relative to

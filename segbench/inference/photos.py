@@ -15,10 +15,10 @@ def read_photo(path: Path, bands: Bands = RGB8) -> np.ndarray:
 
     Args:
         path: the file.
-        bands: what the model sees of it.
+        bands: the bands that the model sees.
 
     Returns:
-        uint8 `[H, W, 3]` RGB, or as `bands` says.
+        uint8 `[H, W, 3]` RGB, or as defined by `bands`.
 
     Raises:
         DataError: the file is missing, damaged, not an image, or has an unsupported pixel type.

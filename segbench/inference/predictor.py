@@ -23,10 +23,10 @@ class Predictor:
     is the prediction. Several passes (scales, flip) give probabilities, which are averaged.
 
     Args:
-        model: any network `[N, channels, H, W] -> [N, C, H, W]`, in eval mode.
+        model: any model `[N, channels, H, W] -> [N, C, H, W]`, in eval mode.
         classes: the classes of its C channels.
-        mean: of the channels in 0..1, black to white.
-        std: likewise.
+        mean: mean of the channels in 0..1, black to white.
+        std: standard deviation of the channels in 0..1.
         mode: `whole`: the image in one piece; `slide`: overlapping windows.
         crop_size: `(H, W)` of a window; required for `slide`.
         stride: `(rows, columns)` between windows; required for `slide`.
@@ -38,12 +38,12 @@ class Predictor:
             color, at the bottom and right, to a multiple of this; the logits are cropped.
         drop_class: name of a class that is never predicted (a background class); `classes` of the
             predictor is then the class set without it.
-        value_range: the values of black and white in the images.
+        value_range: values of black and white in the images.
 
     Raises:
         ValueError: `slide` without window or stride, a stride larger than the window, an unknown
             class, or a number out of range.
-        DataError: (when it predicts) an image is too large for these scales or windows.
+        DataError: (on prediction) an image is too large for these scales or windows.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Predictor:
 
     def normalize(self, image: Tensor) -> Tensor:
         """`[N, channels, H, W]` to float32 `(value in 0..1 - mean) / std`, where the image is."""
-        if self._factor.device != image.device:  # once: a copy at every step would make it wait
+        if self._factor.device != image.device:  # once: a copy at every step would be a sync
             self._factor, self._shift = self._factor.to(image.device), self._shift.to(image.device)
         return image.float().mul_(self._factor).sub_(self._shift)
 
@@ -91,7 +91,7 @@ class Predictor:
         """Predicts label maps.
 
         Args:
-            image: uint8 `[N, 3, H, W]` RGB, or as it is read, on the model's device.
+            image: uint8 `[N, 3, H, W]` RGB, or other values as read, on the model's device.
             size: `(H, W)` of the label maps; None keeps that of the image.
             names: names of the images, for errors.
             finite: collects whether the logits were finite, to be checked after all images; None
@@ -160,7 +160,7 @@ class Predictor:
             if scale > 1 and height * width > MOST_ENLARGED:
                 raise DataError(
                     f"inference.scales: {scale} makes {width}x{height} pixels of an image, more "
-                    f"than {MOST_ENLARGED}; take a smaller scale"
+                    f"than {MOST_ENLARGED}; use a smaller scale"
                 )
             scaled = _resize(pixels, (height, width), antialias=scale < 1)
             yield self._logits(scaled)
@@ -179,10 +179,10 @@ class Predictor:
     def label_bands(
         self, image: Tensor, lefts: Sequence[int] | None = None
     ) -> Iterator[tuple[Tensor, Tensor]]:
-        """Label maps from top to bottom, of an image of which no more is read than one window.
+        """Label maps from top to bottom, for an image that is read one window at a time.
 
         Args:
-            image: like a tensor `[1, channels, H, W]` that can be cut by `[:, :, rows, columns]`.
+            image: like a tensor `[1, channels, H, W]` that supports `[:, :, rows, columns]`.
             lefts: see `windows.slide`.
 
         Yields:
@@ -227,7 +227,7 @@ def scaling(
     """`((image - low) / (high - low) - mean) / std` as one factor and one shift of each channel.
 
     Returns:
-        The factors, and what is subtracted behind them.
+        The factors, and the shifts that are subtracted after them.
     """
     low, high = value_range
     black = low / (high - low)

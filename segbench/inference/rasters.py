@@ -1,8 +1,8 @@
-"""Georeferenced rasters of any size, predicted window by window into rasters of the same place.
+"""Georeferenced rasters of any size, predicted window by window into rasters of the same extent.
 
 The windows are those of sliding inference, read one by one from the file. They are predicted in
-strips from top to bottom whose logits fit into little memory, so the labels are the same as if the
-whole raster had been in memory.
+strips from top to bottom whose logits fit into little memory, so that the labels are the same as
+with the whole raster in memory.
 """
 
 from __future__ import annotations
@@ -31,30 +31,30 @@ from segbench.system.storage import replacing
 
 KINDS = ("ids", "color", "overlay")
 NO_DATA = 255
-TILE = 256  # pixels, of the files written
-_STRIP_BYTES = 1 << 28  # of the logits of a strip
-_CACHE_MB = 64  # of GDAL
+TILE = 256  # tile size in pixels of the files written
+_STRIP_BYTES = 1 << 28  # maximum size of the logits of a strip
+_CACHE_MB = 64  # cache size of GDAL
 _GEO_TAGS = (33550, 33922, 34264, 34735)  # pixel scale, tie points, matrix, coordinate system
 
 
 def is_georeferenced(path: Path) -> bool:
-    """Whether a file is a TIFF that says where on earth it lies."""
+    """Whether a file is a georeferenced TIFF."""
     if path.suffix.lower() not in (".tif", ".tiff"):
         return False
     try:
         with tifffile.TiffFile(path) as file:
             return any(tag in file.pages[0].tags for tag in _GEO_TAGS)  # type: ignore[union-attr]
-    except Exception:  # of many kinds; told by anyone who decodes the file
+    except Exception:  # of various types; reported when the file is decoded
         return False
 
 
 class Raster:
-    """A raster in the place of a tensor `[1, channels, H, W]`: windows are read when they are cut.
+    """A raster in place of a tensor `[1, channels, H, W]`: slicing reads a window.
 
     Args:
         path: the file.
-        bands: what the model sees of it.
-        device: of the windows.
+        bands: the bands that the model sees.
+        device: device of the windows.
 
     Raises:
         DataError: it cannot be read.
@@ -92,7 +92,7 @@ class Raster:
         return image_of(pixels, self.bands, self.path)
 
     def has_data(self, rows: slice, columns: slice) -> np.ndarray:
-        """bool `[h, w]`, false where the raster says that it has no data."""
+        """bool `[h, w]`, false where the raster has no data."""
         window = ((rows.start, rows.stop), (columns.start, columns.stop))
         found: np.ndarray = self._read(self.file.dataset_mask, window) > 0
         return found
@@ -121,15 +121,15 @@ def predict_raster(
     alpha: float,
     progress: Callable[[int, int], None],
 ) -> None:
-    """Predicts a raster and writes labels, colors and overlays that lie where it lies.
+    """Predicts a raster and writes labels, colors and overlays with its georeference.
 
     Args:
-        raster: opened.
-        predictor: in sliding windows of this size and stride, without TTA.
+        raster: the opened raster.
+        predictor: with sliding windows of this size and stride, without TTA.
         window: `(H, W)` of a window.
         stride: `(rows, columns)` between windows.
         targets: kind (of `KINDS`) -> file to write.
-        shown: uint8 `[256]`, what each label is written as.
+        shown: uint8 `[256]`, the value written for each label.
         alpha: strength of the colors in overlays, 0..1.
         progress: called with the number of strips done and their total.
 
@@ -160,7 +160,7 @@ def predict_raster(
 def _strips(
     width: int, window: tuple[int, int], stride: tuple[int, int], num_classes: int
 ) -> Iterator[tuple[int, int, list[int]]]:
-    """Left and right end of each strip, and the windows that reach into it."""
+    """Left and right end of each strip, and the windows that overlap it."""
     columns = min(window[1], width)
     starts = window_starts(width, columns, stride[1])
     step = max(TILE, _STRIP_BYTES // (4 * num_classes * window[0]) // TILE * TILE)
@@ -172,7 +172,7 @@ def _strips(
 def _rows(
     raster: Raster, predictor: Predictor, left: int, right: int, lefts: Sequence[int]
 ) -> Iterator[tuple[int, np.ndarray]]:
-    """Labels of a strip, as many rows at once as fill whole tiles of a file."""
+    """Labels of a strip, in blocks of rows that fill whole tiles of a file."""
     kept: list[np.ndarray] = []
     top = 0
     for part, finite in predictor.label_bands(raster, lefts):  # type: ignore[arg-type]
@@ -191,7 +191,7 @@ def _rows(
 def _created(
     stack: ExitStack, rasterio: Any, raster: Raster, kind: str, path: Path, predictor: Predictor
 ) -> Any:
-    """A new GeoTIFF of the place of the raster, which appears under its name when it is whole."""
+    """A new GeoTIFF with the georeference of the raster, renamed when it is complete."""
     path.parent.mkdir(parents=True, exist_ok=True)
     draft = stack.enter_context(replacing(path, durable=False))
     source, bands = raster.file, 1 if kind == "ids" else 3

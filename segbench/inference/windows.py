@@ -10,7 +10,7 @@ from torch import Tensor
 
 from segbench.errors import DataError
 
-MOST_WINDOWS = 1 << 14  # of an image; 1024x1024 ones with stride 768 then make up 10 gigapixels
+MOST_WINDOWS = 1 << 14  # per image; 10 gigapixels for 1024x1024 windows with stride 768
 
 
 def window_starts(length: int, window: int, stride: int) -> list[int]:
@@ -46,7 +46,7 @@ def slide(
         batch: windows per call of `forward`; the images of a batch count separately.
         blend: weight of a pixel in its window: `uniform` as in mmsegmentation, or `gaussian`,
             which gives the center of a window more weight (nnU-Net; sigma is an eighth of it).
-        lefts: where windows start along a row; None: everywhere. With fewer, the bands begin with
+        lefts: start positions of windows along a row; None: all. With fewer, the bands start with
             the first of these windows and end with the last.
 
     Yields:
@@ -65,7 +65,7 @@ def slide(
         raise DataError(
             f"inference: windows of {rows}x{columns} pixels with stride {list(stride)} cut an "
             f"image of {width}x{height} into {len(tops) * len(lefts)}, more than {MOST_WINDOWS}; "
-            "take larger ones, or a larger stride"
+            "use larger windows, or a larger stride"
         )
     weight = _weight(rows, columns, blend, image.device)
     per_call = max(1, batch // num_images)
@@ -74,7 +74,7 @@ def slide(
         for first in range(0, len(lefts), per_call):
             part = lefts[first : first + per_call]
             crops = [image[:, :, top : top + rows, x : x + columns] for x in part]
-            if len(crops) > 1:  # torch joins no uint16 on a GPU
+            if len(crops) > 1:  # torch cannot concatenate uint16 on a GPU
                 crops = [torch.cat([crop.float() for crop in crops])]
             logits = forward(crops[0]).float()
             if not canvas.numel():

@@ -8,8 +8,8 @@ channels 256..16, whatever the encoder. Added here: padding to any size, errors 
 ignores unknown arguments), weights that fail fast, batches of one after global pooling. PSPNet,
 with its auxiliary head, and the transformers have their own files.
 
-Every function takes `num_classes`, `in_channels` (of the image; pretrained weights of the first
-convolution, which are those of RGB, are inflated by smp) and
+Every function takes `num_classes`, `in_channels` (of the image; smp inflates the pretrained RGB
+weights of the first convolution) and
     encoder_name: an encoder of smp, or `tu-` and a timm model (`tu-convnext_tiny`).
     encoder_weights: null (from scratch), `imagenet` (must be cached or reachable), or, for
         `tu-tf_efficientnet_lite0` alone, `package` (the extra `pretrained`).

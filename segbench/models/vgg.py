@@ -16,7 +16,7 @@ CONVS = (2, 2, 3, 3, 3)
 
 
 def vgg16_stages(in_channels: int = 3) -> nn.ModuleList:
-    """Five stages; the first takes `in_channels`, stage `i` gives WIDTHS[i]. Pool 2x2 between."""
+    """Five stages; the first takes `in_channels`, stage `i` outputs WIDTHS[i]. Pool 2x2 between."""
     stages = nn.ModuleList()
     channels = in_channels
     for width, convs in zip(WIDTHS, CONVS, strict=True):

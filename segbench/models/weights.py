@@ -40,7 +40,7 @@ class LoadReport:
             values.
         missing: keys of the model that the weights do not have; they keep their initial values.
         unexpected: keys of the weights that the model does not have; ignored.
-        inflated: first convolutions whose weights were for images of three channels.
+        inflated: first convolutions whose weights were for images with three channels.
     """
 
     source: str

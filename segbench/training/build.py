@@ -121,7 +121,7 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
 
 
 def _image_names(data: SegmentationData, is_tested: bool) -> dict[str, list[str]]:
-    """The images of each split; a training that is not tested does without a test split."""
+    """The images of each split; a training without a test needs no test split."""
     names = {}
     for split in SPLITS:
         try:

@@ -98,7 +98,7 @@ class Samples(pl.Callback):
         classes: the class set.
         indices: positions in the validation set.
         every: number of epochs between two sheets; also written after the last epoch.
-        bands: how images are shown.
+        bands: how images are displayed.
     """
 
     def __init__(
@@ -167,18 +167,18 @@ class Samples(pl.Callback):
         files = {int(file.stem.removeprefix("epoch")): file for file in self.folder.glob("epoch*")}
         try:
             sheets = {epoch: read_rgb(files[epoch]) for epoch in strip_epochs(sorted(files))}
-        except DataError as error:  # of an earlier start; it does not decide how a run ends
+        except DataError as error:  # from an earlier start; does not change how the run ends
             print(f"note: no film_strip.png is drawn: {error}")
             return
         if sheets:
             write_png(self.folder / "film_strip.png", film_strip(sheets, self._height))
 
     def state_dict(self) -> dict[str, Any]:
-        """What the film strip needs of a run whose last epoch is finished when it is resumed."""
+        """State that the film strip needs if a run is resumed after its last epoch."""
         return {"height": self._height}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Restores it."""
+        """Restores the state."""
         self._height = state_dict["height"]
 
 

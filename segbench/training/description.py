@@ -113,7 +113,7 @@ def check_same_run(
     if not old and before and before.data_info:
         old = before.data_info.fingerprint
     now = parts.fingerprint
-    known = old if isinstance(old, Mapping) else {}  # without test where nothing was tested
+    known = old if isinstance(old, Mapping) else {}  # without test if nothing was tested
     changed = [split for split in now if split in known and known[split] != now[split]]
     if changed:
         raise DataError(

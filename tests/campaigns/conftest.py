@@ -1,4 +1,4 @@
-"""Trainings that nothing happened to, with which the campaigns compare others."""
+"""Undisturbed trainings, with which the campaigns compare others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from tests.campaigns.trainings import Whole, words_of
 
 @pytest.fixture(scope="session")
 def whole_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Whole]:
-    """`whole_of("ema=0.9", ...)`: the training with these words, made once."""
+    """`whole_of("ema=0.9", ...)`: the training with these arguments, run once."""
 
     @cache
     def train(*overrides: str) -> Whole:
@@ -27,5 +27,5 @@ def whole_of(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Whole]:
 
 @pytest.fixture(scope="session")
 def whole(whole_of: Callable[..., Whole]) -> Whole:
-    """The usual one."""
+    """The default training."""
     return whole_of()

@@ -1,6 +1,6 @@
 """Commands of segbench in processes forked from one that has imported everything.
 
-So a training that is to be killed, or to find the disk full, costs a fraction of a second. The
+A training that is to be killed, or to run out of disk space, then costs a fraction of a second. The
 server is that of `multiprocessing`, with `tests.campaigns.warm` preloaded.
 """
 
@@ -23,24 +23,24 @@ from typing import Any, NamedTuple
 
 from tests.conftest import ROOT, python_path
 
-TICK = 0.001  # seconds between two looks at the clock of a process that is to be killed
+TICK = 0.001  # seconds between two checks of the CPU time of a process that is to be killed
 LONGEST = 300  # seconds of a command on a slow machine
-# Events of Python's audit hooks by which a command changes the disk.
+# Events of Python's audit hooks through which a command changes the disk.
 CHANGES = frozenset(("os.rename", "os.remove", "os.rmdir", "os.mkdir", "os.truncate", "os.link"))
 
 
 @dataclass
 class Fault:
-    """What happens to a command, in its process.
+    """A fault injected into a command, in its process.
 
     Args:
         folder: only changes below it count.
-        at: which of them, from 0, meets the fault; None: none does.
-        kind: `kill`: the process is killed before it; `cut`: it is killed in the middle of writing
-            the first file from then on that has more than `size` bytes; `full`: it fails, as where
-            the disk is full, and the next ones succeed.
-        size: bytes that a file may have: of `cut` from then on, without `at` from the beginning.
-        disk: bytes of a disk of its own that is mounted on `folder`; None: no such disk.
+        at: index of the change that fails, from 0; None: none.
+        kind: `kill`: the process is killed before it; `cut`: it is killed while writing the first
+            file from then on that has more than `size` bytes; `full`: the change fails as on a full
+            disk, and the next ones succeed.
+        size: maximum bytes of a file: with `cut` from then on, without `at` from the start.
+        disk: bytes of a separate disk that is mounted on `folder`; None: no such disk.
         events: the changes so far.
     """
 
@@ -51,7 +51,7 @@ class Fault:
     events: list[str] = field(default_factory=list)
 
     def arm(self) -> None:
-        """From here on the process is watched; an audit hook cannot be removed."""
+        """Starts watching the process; an audit hook cannot be removed."""
         if self.at is None and self.size is not None:
             self._limit()
         sys.addaudithook(self._hook)
@@ -78,7 +78,7 @@ class Fault:
 
     def _strike(self, path: str, event: str) -> None:
         if self.kind == "full":
-            # Nothing needs room to go away.
+            # Removing needs no disk space.
             if event not in ("os.remove", "os.rmdir"):
                 raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
         elif self.kind == "cut":
@@ -93,7 +93,7 @@ def _is_below(path: Any, folder: str) -> bool:
 
 
 class Ended(NamedTuple):
-    """How a command ended: exit code (negative: the signal), what it showed, what it changed."""
+    """How a command ended: exit code (negative: the signal), its output, its changes."""
 
     code: int
     output: str
@@ -102,13 +102,13 @@ class Ended(NamedTuple):
 
     @property
     def has_traceback(self) -> bool:
-        """Whether a person saw one."""
+        """Whether the output contains a traceback."""
         return "Traceback (most recent call last)" in self.output
 
 
 @cache
 def _server() -> Any:
-    """The context whose processes are forked from a warm one."""
+    """The multiprocessing context that forks from a warm process."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.campaigns.warm"])
     before = os.environ.get("PYTHONPATH")
@@ -128,13 +128,13 @@ def _server() -> Any:
 def run(
     verb: str, words: Iterable[str], fault: Fault | None = None, kill_at: float | None = None
 ) -> Ended:
-    """Runs a verb in a process of its own.
+    """Runs a verb in its own process.
 
     Args:
         verb: `train`, `evaluate`, `predict` or `export`.
-        words: of its command line.
-        fault: what happens to it.
-        kill_at: CPU seconds after which it is killed, wherever it is.
+        words: its command-line arguments.
+        fault: the fault to inject.
+        kill_at: CPU seconds after which it is killed.
     """
     context = _server()
     reader, writer = context.Pipe(duplex=False)
@@ -148,7 +148,7 @@ def run(
     assert process.exitcode is not None, f"{verb} does not end: {output[-2000:]}"
     try:
         found = events_reader.recv()
-    except EOFError:  # it was killed, or nobody watched it
+    except EOFError:  # it was killed, or not watched
         found = []
     return Ended(process.exitcode, output, found, seconds)
 
@@ -173,7 +173,7 @@ def _child(
 
 
 def _watch(pid: int, reader: Connection, kill_at: float | None) -> tuple[str, float]:
-    """What a process writes until its end, and its CPU time; kills it when that is reached."""
+    """The output of a process until its end, and its CPU time; kills it at the limit."""
     clock = (~pid << 3) | 2  # of its CPU time, see clock_getcpuclockid(3)
     chunks, seconds = [], 0.0
     ends = time.monotonic() + LONGEST
@@ -185,7 +185,7 @@ def _watch(pid: int, reader: Connection, kill_at: float | None) -> tuple[str, fl
                 os.kill(pid, signal.SIGKILL)
                 kill_at = None
         except (OSError, ProcessLookupError):
-            kill_at = None  # it has ended
+            kill_at = None  # it has already ended
         if ready:
             chunk = os.read(reader.fileno(), 1 << 16)
             if not chunk:

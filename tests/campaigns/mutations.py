@@ -1,22 +1,22 @@
-"""Damage to bytes, as disks, networks and editors do it, drawn by a seed."""
+"""Damage to bytes as caused by disks, networks and editors, drawn by a seed."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
 
-LONGEST = 64  # bytes of a piece that is lost, doubled or overwritten, in most cases
+LONGEST = 64  # bytes of a piece that is lost, duplicated or overwritten, in most cases
 
 
 def flipped(data: bytearray, draw: random.Random) -> bytearray:
-    """One to three bits the other way."""
+    """Flips one to three bits."""
     for _ in range(draw.choice((1, 1, 1, 2, 3))):
         data[draw.randrange(len(data))] ^= 1 << draw.randrange(8)
     return data
 
 
 def overwritten(data: bytearray, draw: random.Random) -> bytearray:
-    """A piece of other bytes: of zeros, of ones, or of anything."""
+    """Overwrites a piece with zeros, ones, or random bytes."""
     start, end = _piece(data, draw)
     fill = draw.choice((0, 255, None))
     data[start:end] = draw.randbytes(end - start) if fill is None else bytes([fill]) * (end - start)
@@ -24,19 +24,19 @@ def overwritten(data: bytearray, draw: random.Random) -> bytearray:
 
 
 def cut(data: bytearray, draw: random.Random) -> bytearray:
-    """The end is missing."""
+    """Truncates the end."""
     return data[: draw.randrange(len(data))]
 
 
 def lost(data: bytearray, draw: random.Random) -> bytearray:
-    """A piece is missing."""
+    """Removes a piece."""
     start, end = _piece(data, draw)
     del data[start:end]
     return data
 
 
 def doubled(data: bytearray, draw: random.Random) -> bytearray:
-    """A piece stands there twice, or again somewhere else."""
+    """Duplicates a piece, in place or somewhere else."""
     start, end = _piece(data, draw)
     place = draw.choice((end, draw.randrange(len(data) + 1)))
     data[place:place] = data[start:end]
@@ -44,7 +44,7 @@ def doubled(data: bytearray, draw: random.Random) -> bytearray:
 
 
 def swapped(data: bytearray, draw: random.Random) -> bytearray:
-    """Two pieces have changed places."""
+    """Swaps two pieces."""
     length = draw.randint(1, max(1, min(LONGEST, len(data) // 2)))
     first, second = sorted(draw.randrange(len(data) - length + 1) for _ in range(2))
     one, other = data[first : first + length], data[second : second + length]
@@ -59,7 +59,7 @@ KINDS: tuple[Callable[[bytearray, random.Random], bytearray], ...] = (
 
 
 def mutated(data: bytes, draw: random.Random) -> bytes:
-    """The bytes of a file after one accident, sometimes after two; never what they were."""
+    """The bytes of a file after one or two of these; always different from the original."""
     if not data:
         return draw.randbytes(1)
     changed = bytearray(data)

@@ -1,4 +1,4 @@
-"""What all campaigns share: draws by number, what an error must be like, the table at the end."""
+"""Shared by all campaigns: draws by number, requirements on errors, the final table."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LONGEST_MESSAGE = 2_000
 
 
 def refused(error: Exception, names: str) -> str:
-    """`refused`, for an error as people should get one: short, and it names what is meant."""
+    """Checks that an error is short and names the problem; returns `refused`."""
     assert names in str(error), error
     assert len(str(error)) < LONGEST_MESSAGE, error
     return "refused"
@@ -29,14 +29,14 @@ def show(title: str, seed: int, counts: Counter[tuple[str, str]], capsys: Any) -
 
 
 def draws(seed: int, number: int) -> random.Random:
-    """The random numbers of one try, which can so be repeated alone."""
+    """The random state of one try, so that it can be repeated alone."""
     return random.Random(f"{seed} {number}")
 
 
 def each(
     seed: int, numbers: range, end: Callable[[int, random.Random], tuple[str, str]]
 ) -> Counter[tuple[str, str]]:
-    """Counts how the tries end; an error names its number, by which it can be repeated."""
+    """Counts how the tries end; an error names its number, with which it can be repeated."""
     ends: Counter[tuple[str, str]] = Counter()
     for number in numbers:
         try:

@@ -1,11 +1,10 @@
-"""A campaign: a training that dies at every single change it makes to the disk.
+"""A campaign: a training that dies at every single change that it makes on disk.
 
     pytest tests/campaigns/test_crash_points.py -m slow
 
-A change is a file that is opened for writing, a rename, a removal, a new folder. The process is
-killed before each of them in turn, and in the middle of writing each file, by a limit on its size
-at which the system kills it. The same command then ends the run with the bits of one that never
-died.
+A change is opening a file for writing, a rename, a removal, or a new folder. The process is killed
+before each of them in turn, and while writing each file, by a limit on the file size at which the
+system kills it. The same command then finishes the run, bit-identical to one that never died.
 """
 
 from __future__ import annotations
@@ -24,12 +23,12 @@ from tests.campaigns.trainings import Whole, assert_same_files, whole_files, wor
 from tests.test_resume import assert_same_run
 
 SEED = 20261128
-BLOCKS = 16  # of the points, of which each block takes every 16th
-SIZES = (1, 100, 3_000, 10_000, 40_000)  # bytes at which a file is cut
+BLOCKS = 16  # of points; each block takes every 16th
+SIZES = (1, 100, 3_000, 10_000, 40_000)  # bytes at which a file is cut off
 
 
 def points(whole: Whole) -> list[tuple[str, int, int | None]]:
-    """Every crash point: its kind, the change it is at, the size at which files are cut."""
+    """Every crash point: its kind, the change, and the size at which files are cut off."""
     found: list[tuple[str, int, int | None]] = []
     for at, event in enumerate(whole.events):
         found.append(("kill", at, None))
@@ -42,7 +41,7 @@ def crashed(point: tuple[str, int, int | None], folder: Path, whole: Whole) -> s
     """Lets a training die at a point, and continues it; returns how the first one ended.
 
     Raises:
-        AssertionError: it did not end as the one that never died.
+        AssertionError: the result differs from that of the undisturbed training.
     """
     kind, at, size = point
     words = words_of(folder)

@@ -1,11 +1,11 @@
-"""A campaign: the disk is full, at every write, and at every size.
+"""A campaign: the disk is full at every write, and at every size.
 
     pytest tests/campaigns/test_full_disks.py -m slow
 
-Three ways: one change fails as on a full disk and the next succeed; no file may be larger than a
-size; a disk of its own that is too small, where this machine lets one be mounted. Whatever happens:
-one message and no traceback, exit code 1, a record that says failed, no half of a file. With room
-the same command ends with the bits of one that always had it.
+Three ways: one change fails as on a full disk and the next ones succeed; no file may be larger than
+a limit; a separate disk that is too small, if this machine can mount one. In all cases: one message
+and no traceback, exit code 1, a record with the status failed, no partial file. With enough space
+the same command then ends bit-identical to one that always had enough.
 """
 
 from __future__ import annotations
@@ -51,10 +51,10 @@ def commands(whole: Whole, folder: Path) -> dict[str, tuple[str, ...]]:
 
 
 def judge(verb: str, ended: Ended, folder: Path) -> str:
-    """How a command without room ended.
+    """How a command without disk space ended.
 
     Raises:
-        AssertionError: not as promised.
+        AssertionError: not as required.
     """
     assert not ended.has_traceback, ended.output
     assert_all_readable(folder)
@@ -72,7 +72,7 @@ def judge(verb: str, ended: Ended, folder: Path) -> str:
 def at_each_change(
     verb: str, part: slice, whole: Whole, tmp_path: Path
 ) -> Counter[tuple[str, str]]:
-    """Lets every change of a command fail in turn, then repeats it with room."""
+    """Lets every change of a command fail in turn, then repeats it with enough space."""
     counts: Counter[tuple[str, str]] = Counter()
     events, expected = whole.events, whole_files(whole.path)
     if verb != "train":
@@ -97,7 +97,7 @@ def at_each_change(
 def _again(
     verb: str, words: tuple[str, ...], folder: Path, whole: Whole, expected: dict[str, bytes]
 ) -> None:
-    """With room all is well."""
+    """With enough space everything succeeds."""
     again = run(verb, words)
     assert again.code == 0, again.output
     if verb == "train":
@@ -106,7 +106,7 @@ def _again(
 
 
 def small_files(size: int, whole: Whole, folder: Path) -> str:
-    """A training of which no file may be larger than `size` bytes; then without a limit."""
+    """A training with a limit of `size` bytes per file; then without a limit."""
     folder.mkdir(parents=True)
     words = commands(whole, folder)["train"]
     ended = run("train", words, Fault(str(folder), size=size))
@@ -117,7 +117,7 @@ def small_files(size: int, whole: Whole, folder: Path) -> str:
 
 @contextmanager
 def disk(folder: Path, kib: int) -> Iterator[None]:
-    """A disk of its own; skips the test where none can be mounted."""
+    """A separate disk; skips the test if none can be mounted."""
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={kib}k", "tmpfs", str(folder)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
@@ -129,7 +129,7 @@ def disk(folder: Path, kib: int) -> Iterator[None]:
 
 
 def small_disk(kib: int, whole: Whole, folder: Path) -> str:
-    """A training on a disk of so many KiB, which then grows."""
+    """A training on a disk of this many KiB, which then grows."""
     with disk(folder, kib):
         words = commands(whole, folder)["train"]
         end = judge("train", run("train", words), folder)

@@ -67,7 +67,7 @@ class Guard:
 
     def __init__(self) -> None:
         self.armed, self.acts = False, []
-        self.output = ""  # a folder below which anything may be written
+        self.output = ""  # folder below which anything may be written
         sys.addaudithook(self._hook)
 
     def _hook(self, event: str, arguments: tuple[Any, ...]) -> None:

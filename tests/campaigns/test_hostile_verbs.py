@@ -1,10 +1,10 @@
-"""A campaign: hostile checkpoints, given to every verb that takes one.
+"""A campaign: hostile checkpoints, passed to every verb that takes one.
 
     pytest tests/campaigns/test_hostile_verbs.py -m slow
 
-The files of `test_hostile_checkpoints` under predict, evaluate, explain (heat maps and embeddings),
-export and `segbench.load`; .onnx files under those that take them. They may write into their output
-only, and read; nothing else may happen. A sample runs always.
+The files of `test_hostile_checkpoints` with predict, evaluate, explain (heat maps and embeddings),
+export and `segbench.load`; .onnx files with those that take them. They may read, and write into
+their output folder; nothing else may happen. A sample always runs.
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ from tests.campaigns.test_hostile_checkpoints import (
     with_node,
 )
 
-IN_CI, IN_ALL = 6, 300  # cases, each under every verb
-FAST = ("predict", "export", "load")  # in a second
+IN_CI, IN_ALL = 6, 300  # cases, each with every verb
+FAST = ("predict", "export", "load")  # take a second
 ALL = (*FAST, "evaluate", "explain", "embeddings")
 Compose = Callable[..., Any]
 
 
 def verbs(file: Path, out: Path, photo: Path, compose: Compose) -> dict[str, Callable[[], Any]]:
-    """What is called with a file; it is always the same one, so a config is composed once."""
+    """The calls with a file; it is always the same path, so that a config is composed once."""
     ckpt, is_onnx = f"ckpt={file}", file.suffix == ".onnx"
     images = ("images=1", "device=cpu")
     configs = {
@@ -90,7 +90,7 @@ def campaign(
     compose: Compose,
     capsys: Any,
 ) -> Counter[tuple[str, str]]:
-    """Gives a file for each case to these verbs; counts the ends."""
+    """Passes a file for each case to these verbs; counts the outcomes."""
     out, photo = tmp_path / "out", tmp_path / "photo.png"
     out.mkdir()
     Image.fromarray(np.zeros((16, 24, 3), np.uint8)).save(photo)
@@ -101,7 +101,7 @@ def campaign(
     guard().output = str(out.resolve())
     counts: Counter[tuple[str, str]] = Counter()
     try:
-        for as_onnx in (False, True):  # what is imported late is imported now
+        for as_onnx in (False, True):  # trigger lazy imports now
             file = hostile.write(hostile.entry, as_onnx)
             for name, call in calls[file].items():
                 call()
@@ -116,7 +116,7 @@ def campaign(
                 counts[name, end] += 1
                 assert not guard().acts, (name, target, place)
                 may_load = allowed(target, place) or is_ignored(place, as_onnx)
-                # A label map of one's own image, or a list of weights, needs no data set.
+                # A label map of the user's own image, or a list of weights, needs no data set.
                 needs_no_data = "data" in place and name in ("predict", "explain", "load")
                 assert end == "refused" or may_load or needs_no_data, (name, target, place)
     finally:

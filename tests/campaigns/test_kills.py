@@ -1,10 +1,10 @@
-"""A campaign: trainings killed at random moments, and continued until they are finished.
+"""A campaign: trainings killed at random moments, and continued until they finish.
 
     pytest tests/campaigns/test_kills.py -m slow
 
-However often and wherever a training is killed, the same command continues it, and it ends with the
-bits of one that was never killed: weights, state of the optimizer, curves, counts, scores, images.
-The moment is drawn by the seed, in CPU time of the process.
+However often and wherever a training is killed, the same command continues it, and the result is
+bit-identical to one that was never killed: weights, optimizer, curves, counts, scores, images. The
+moment is drawn by the seed, in CPU time of the process.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ WholeOf = Callable[..., Whole]
 
 
 def variant_of(number: int) -> str:
-    """Which training a try is about."""
+    """The variant of the training of a try."""
     return draws(SEED, number).choice(list(VARIANTS))
 
 
@@ -47,7 +47,7 @@ def killed(number: int, folder: Path, whole_of: WholeOf) -> tuple[str, int]:
     """Kills and continues one training; returns its variant and how often it was killed.
 
     Raises:
-        AssertionError: it did not end as the one that was never killed.
+        AssertionError: the result differs from that of the undisturbed training.
     """
     draw, variant = draws(SEED, number), variant_of(number)
     whole = whole_of(*VARIANTS[variant])

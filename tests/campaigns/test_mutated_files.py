@@ -2,9 +2,9 @@
 
     pytest tests/campaigns/test_mutated_files.py -m slow
 
-Each file is either refused with an error for people, or gives exactly what the whole file gives:
-its counts or predictions. What a checkpoint says of itself may be another truth after it was
-altered; then it predicts as any checkpoint does. A sample runs always.
+Each file is either refused with an error message, or gives exactly the counts or predictions of the
+undamaged file. The metadata of an altered checkpoint may be wrong; it must then predict like any
+checkpoint. A sample always runs.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ PROBE = np.random.default_rng(0).integers(0, 256, (16, 24, 3), np.uint8)
 
 
 def small_checkpoint(ckpt: Path) -> dict[str, Any]:
-    """A checkpoint of a model of a few hundred weights, as it is saved."""
+    """A checkpoint of a model with a few hundred weights, as saved."""
     model = {"width": 2, "depth": 1}
     entry = torch.load(ckpt, weights_only=True)["segbench"]
     entry["config"]["model"] = {"_target_": "segbench.models.unet.UNet", **model}
@@ -101,7 +101,7 @@ ODD = (None, "", "x", "a\0b", "../../x", -1, 0, 10**9, 1e308, float("nan"), [], 
 
 
 def altered(value: Any, draw: random.Random) -> Any:
-    """A plain value with one thing in it replaced, removed, doubled or added."""
+    """A plain value with one item in it replaced, removed, duplicated or added."""
     value = copy.deepcopy(value)
     place = value
     while isinstance(place, dict | list) and place:
@@ -124,7 +124,7 @@ def altered(value: Any, draw: random.Random) -> Any:
 
 
 def entries(numbers: range, ckpt: Path, folder: Path) -> Counter[tuple[str, str]]:
-    """The campaign of what a checkpoint says of itself: refused, or as good as any checkpoint."""
+    """The campaign of checkpoint metadata: refused, or as valid as any checkpoint."""
     file, whole = folder / "x.ckpt", small_checkpoint(ckpt)
 
     def end(number: int, draw: random.Random) -> tuple[str, str]:
@@ -146,7 +146,7 @@ def entries(numbers: range, ckpt: Path, folder: Path) -> Counter[tuple[str, str]
 
 @pytest.fixture(scope="module")
 def exported(ckpt: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A small model as an ONNX file, as segbench.export writes it."""
+    """A small model as an ONNX file, as written by segbench.export."""
     pytest.importorskip("onnx")
     pytest.importorskip("onnxruntime")
     from segbench.inference.onnx_export import Deployed, export_onnx

@@ -2,9 +2,9 @@
 
     pytest tests/campaigns/test_mutated_images.py -m slow
 
-Each file is either refused with an error for people, or gives exactly the pixels and labels of the
-whole one. Formats without checksums (JPEG, GIF, BMP, WebP, TIFF, PPM) cannot keep that promise;
-what is read of them has a right type and size, or is refused. A sample runs always.
+Each file is either refused with an error message, or gives exactly the pixels and labels of the
+undamaged one. Formats without checksums (JPEG, GIF, BMP, WebP, TIFF, PPM) cannot guarantee this;
+what is read from them has a valid dtype and size, or is refused. A sample always runs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from segbench.data.decoding import decode_colors, decode_mask, decode_rgb
+from segbench.data.decoding import decode_rgb
+from segbench.data.labels import decode_colors, decode_mask
 from segbench.errors import DataError
 from tests.campaigns.mutations import mutated
 from tests.campaigns.tables import each, refused, show
@@ -33,7 +34,7 @@ CHECKED = {name for name in IMAGES if name in MASKS or "PNG" in name}
 
 
 def read_all(data: bytes) -> list[Any]:
-    """What each reader makes of the bytes of an image: pixels, or None where it refuses."""
+    """The output of each reader for the bytes of an image: pixels, or None if it is refused."""
     found: list[Any] = []
     for reader in READERS:
         try:
@@ -45,7 +46,7 @@ def read_all(data: bytes) -> list[Any]:
 
 
 def image_ends(name: str, data: bytes, whole: list[Any]) -> str:
-    """How reading a damaged image ends; raises AssertionError for other labels."""
+    """How reading a damaged image ends; raises AssertionError for wrong labels."""
     found = read_all(data)
     for got, expected in zip(found, whole, strict=True):
         if got is None:

@@ -1,12 +1,12 @@
-"""A campaign: damaged files of results, under `compare` and under the same training again.
+"""A campaign: damaged result files, in `compare` and in a repeated training.
 
     pytest tests/campaigns/test_mutated_results.py -m slow
 
-A comparison is finished, and leaves out what it cannot read by name; no score, interval or p value
-in it differs from that of the undamaged runs that it took. Or it refuses in words, where runs no
-longer belong together. Text without a checksum keeps no such promise for what is not computed from
-counts: a changed digit of a seed or of a learning curve is another seed and another curve. A
-training that finds a damaged run ends with a message, or as it should. A sample runs always.
+A comparison finishes, and leaves out by name what it cannot read; no score, interval or p value in
+it differs from that of the undamaged runs that it used. Or it is refused with a message, if runs no
+longer belong together. Text without a checksum has no such guarantee for values that are not
+computed from counts: a changed digit of a seed or a learning curve is another seed or curve. A
+training that finds a damaged run ends with a message, or normally. A sample always runs.
 """
 
 from __future__ import annotations
@@ -39,10 +39,10 @@ from tests.comparison.fabricated import write_study
 
 SEED = 20261201
 SAMPLE, ALL, BLOCK = 12, 1_000, 250
-REPORTS = 50  # of how many comparisons one is written as a report
-ALL_AGAIN = 160  # trainings that are called again
+REPORTS = 50  # one of this many comparisons is written as a report
+ALL_AGAIN = 160  # trainings that are repeated
 OPTIONS = Options(replicates=50)
-FILES = {  # of a run, and how often each is drawn
+FILES = {  # files of a run, and how often each is drawn
     "result.json": 4, "confusion.npz": 3, "metrics.csv": 2, "config.yaml": 1,
     "samples/epoch0012.png": 1, "../../benchmark.json": 1,
 }  # fmt: skip
@@ -60,7 +60,7 @@ def study(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def copied(whole: Path, folder: Path) -> Path:
-    """A copy of the study, by links: files in it are replaced, not changed."""
+    """A copy of the study made of links: files in it are replaced, not modified."""
     study = folder / whole.name
     for file in whole.rglob("*"):
         if file.is_file():
@@ -71,7 +71,7 @@ def copied(whole: Path, folder: Path) -> Path:
 
 
 def damage(study: Path, draw: random.Random) -> str:
-    """Damages one file of one run; returns which."""
+    """Damages one file of one run; returns its name."""
     run_folder = draw.choice(sorted(study.glob("*/seed*")))
     name = draw.choices(list(FILES), list(FILES.values()))[0]
     file = run_folder / name
@@ -85,7 +85,7 @@ def damage(study: Path, draw: random.Random) -> str:
 
 
 class Judge:
-    """Compares comparisons of damaged studies with those of whole ones."""
+    """Compares comparisons of damaged studies with those of undamaged ones."""
 
     def __init__(self, whole: Path) -> None:
         self.study = read_study(whole)
@@ -108,7 +108,7 @@ class Judge:
         """How a comparison ended.
 
         Raises:
-            AssertionError: it has a wrong number, or a run went missing without a word.
+            AssertionError: a number is wrong, or a run was dropped silently.
         """
         taken = {
             run.path.relative_to(study): (label, run)
@@ -135,7 +135,7 @@ class Judge:
 
 
 def compared(study: Path, judge: Judge, as_report: bool) -> str:
-    """Compares a damaged study; returns how that ended."""
+    """Compares a damaged study; returns how the comparison ended."""
     try:
         found = read_study(study)
         comparison = copy.deepcopy(compare_runs(found, OPTIONS))
@@ -170,12 +170,12 @@ def campaign(numbers: range, whole: Path, tmp_path: Path, capsys: Any) -> None:
 
 
 def again(number: int, whole_run: Path, folder: Path) -> tuple[str, str]:
-    """Damages a file of a run and calls its training again; returns the file and the end."""
+    """Damages a file of a run and repeats its training; returns the file and the outcome."""
     draw = draws(SEED, number)
     shutil.copytree(whole_run, folder)
     name = draw.choice(("result.json", "config.yaml"))
     file = folder / name
-    if draw.random() < 0.3:  # not finished: the damaged file decides how it goes on
+    if draw.random() < 0.3:  # unfinished: the damaged file determines how it continues
         text = (folder / "result.json").read_text()
         (folder / "result.json").write_text(text.replace('"finished"', '"running"'))
     data = file.read_bytes()
@@ -190,7 +190,7 @@ def again(number: int, whole_run: Path, folder: Path) -> tuple[str, str]:
 
 
 def campaign_again(numbers: range, tmp_path: Path, whole: Whole, capsys: Any) -> None:
-    """Runs tries of the campaign of trainings that are called again."""
+    """Runs tries of the campaign of repeated trainings."""
     counts: Counter[tuple[str, str]] = Counter()
     for number in numbers:
         counts[again(number, whole.path, tmp_path / str(number))] += 1

@@ -1,4 +1,4 @@
-"""A sample of the campaigns that end a training: their tools work, at the price of seconds.
+"""A sample of the campaigns that interrupt a training: checks their tools within seconds.
 
 All in one test, because all of it needs a server that has imported everything.
 """

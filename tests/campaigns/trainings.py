@@ -1,4 +1,4 @@
-"""The training that the campaigns interrupt, and what it must leave in the end."""
+"""The training that the campaigns interrupt, and the files that it must write."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from PIL import Image
 
 from tests.conftest import TINIEST
 
-# The least that has all a training has: two epochs of two steps, validation, samples, a test.
+# The smallest complete training: two epochs of two steps, validation, samples, a test.
 SMALLEST = (
     *TINIEST,
     "data.frames_per_drive=1",
@@ -29,11 +29,11 @@ SMALLEST = (
     "checkpoint_every=0",
     "deterministic=true",
 )
-EXTRA = {".lock"}  # of the process that has the run; it stays behind
+EXTRA = {".lock"}  # of the process that has the run; it is not removed
 
 
 class Whole(NamedTuple):
-    """A training that nothing happened to: its run, the changes that it made, its CPU seconds."""
+    """An undisturbed training: its run, the changes that it made, its CPU seconds."""
 
     path: Path
     events: list[str]
@@ -41,7 +41,7 @@ class Whole(NamedTuple):
 
 
 def words_of(folder: Path, *overrides: str) -> tuple[str, ...]:
-    """The command line of the training; the last value of a key wins."""
+    """The arguments of the training; the last value of a key wins."""
     last = {word.split("=", 1)[0]: word for word in (*SMALLEST, *overrides, f"run_dir={folder}")}
     return tuple(last.values())
 
@@ -56,12 +56,12 @@ def whole_files(folder: Path) -> dict[str, bytes]:
 
 
 def assert_same_files(folder: Path, expected: dict[str, bytes]) -> None:
-    """The same files, with the same images, and nothing that a killed process left."""
+    """Checks for the same files, with the same images, and no leftovers of a killed process."""
     assert whole_files(folder) == expected
 
 
 def assert_all_readable(folder: Path) -> None:
-    """No file is half of one, none is a draft."""
+    """Checks that no file is partial and none is a draft."""
     for file in folder.rglob("*"):
         if not file.is_file() or file.name in EXTRA:
             continue

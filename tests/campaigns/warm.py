@@ -1,7 +1,7 @@
-"""Imports and runs everything once: what is forked from here starts a command in milliseconds.
+"""Imports and runs everything once, so that forked commands start in milliseconds.
 
-The fork server of `tests.campaigns.forked` imports this module. So that nothing is left behind for
-the commands to find, the training goes into a folder that is removed.
+The fork server of `tests.campaigns.forked` imports this module. The training uses a folder that is
+removed afterwards, so that the commands do not find it.
 """
 
 from __future__ import annotations

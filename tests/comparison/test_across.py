@@ -155,7 +155,8 @@ def test_the_verb_writes_a_page_for_all_of_them(studies, capsys):
     folder = root / "a+b+c/report"
     text = (folder / "index.html").read_text()
     assert "fcn did not run on b" in text
-    assert "http" not in text.replace("http://www.w3.org", "")
+    assert 'src="http' not in text
+    assert 'href="http' not in text
     assert json.loads((folder / "across.json").read_text())["studies"] == ["a", "b", "c"]
     assert (folder / "tables.tex").read_text().count(r"\toprule") == 2
     assert (folder / "figures/ranks.svg").is_file()
@@ -178,7 +179,7 @@ def test_what_makes_no_sense_is_refused(studies, changes, message):
 
 def test_studies_that_share_no_model_or_their_images_are_refused(tmp_path):
     sets = write_sets(tmp_path, a={"x": 0.0, "y": 0.1}, b={"z": 0.0, "w": 0.1})
-    with pytest.raises(DataError, match=r"share no model \(a has x, y; b has z, w\)"):
+    with pytest.raises(DataError, match=r"share no model \(a has x, y; b has w, z\)"):
         compare_studies(sets, FAST)
     one = write_sets(tmp_path, c={"x": 0.0, "y": 0.1})
     with pytest.raises(DataError, match="a and c are scored on the same images"):

@@ -186,7 +186,9 @@ def test_impossible_counts_are_refused(study: Path, change):
     assert read_study(study).left_out == []
     with np.load(run.confusion_file) as file:
         stored = dict(file)
-    changed = [stored | {key: change(stored[key])} for key in ("counts", "boundary")]
+    changed = [
+        stored | {key: change(stored[key].astype(np.int64))} for key in ("counts", "boundary")
+    ]
     older = {"names": names, "groups": groups}
     if change(matrices[:, :, :-1]).shape == matrices[:, :, :-1].shape:
         changed += [older | {"matrices": change(matrices)}]

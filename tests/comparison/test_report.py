@@ -101,7 +101,7 @@ def test_the_baseline_decides_which_pair_the_report_is_about(study_path):
 def test_one_seed_gets_no_verdict(tmp_path):
     path = write_study(tmp_path, {"custom": 2.0, "unet": 0.0}, seeds=1)
     found = compare_runs(read_study(path), FAST)
-    assert found["verdict"].startswith("No verdict: one seed of custom and unet proves nothing")
+    assert found["verdict"].startswith("No verdict: one seed of custom and unet is not enough")
     assert found["leaderboard"][0]["sd"] is None
     write(path, found)
 

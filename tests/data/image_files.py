@@ -1,4 +1,4 @@
-"""Bytes of whole image files and masks of every format, to be damaged."""
+"""Bytes of complete image and mask files of every format, to be damaged."""
 
 from __future__ import annotations
 

@@ -77,7 +77,7 @@ def test_numbers_that_floats_cannot_hold_are_refused() -> None:
             decode_image(npy(values), PATH, wide)
 
 
-def test_an_alpha_channel_is_a_band_where_it_is_asked_for() -> None:
+def test_an_alpha_channel_is_a_band_if_requested() -> None:
     for data, kind in (
         (png(random_pixels("uint8", 4), 8), np.uint8),
         (png(random_pixels("uint16", 4), 16), np.uint16),
@@ -115,9 +115,9 @@ def test_gray_is_repeated_for_rgb_of_any_range() -> None:
     np.testing.assert_array_equal(found, np.repeat(random_pixels("uint16", 1)[..., None], 3, 2))
 
 
-def test_without_a_word_the_fast_path_is_taken(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_uses_the_fast_path(monkeypatch: pytest.MonkeyPatch) -> None:
     data = png(random_pixels("uint8", 3), 8)
-    monkeypatch.setattr("segbench.data.decoding.read_pixels", None)  # would be called otherwise
+    monkeypatch.setattr("segbench.data.decoding.read_pixels", None)  # must not be called
     np.testing.assert_array_equal(decode_image(data, PATH, RGB8), decode_rgb(data, PATH))
 
 
@@ -141,7 +141,7 @@ def test_contradictions_are_named(channels, limits, show, words: str) -> None:  
         bands_from(channels, limits, show)
 
 
-def test_people_are_shown_the_range_in_eight_bits() -> None:
+def test_the_range_is_displayed_in_eight_bits() -> None:
     image = np.array([[[0, 100, 200, 400], [50, 300, 4, 0]]], np.uint16)
     shown = Bands(4, (0.0, 200.0), (3, 1, 0)).displayed(image)
     assert shown.tolist() == [[[255, 128, 0], [0, 255, 64]]]
@@ -255,7 +255,7 @@ def test_mean_deviation_and_percentiles_of_all_pixels() -> None:
     mean, std = mean_and_std(images, (0.0, 4000.0))
     np.testing.assert_allclose(mean, pixels.mean(0))
     np.testing.assert_allclose(std[:3], pixels.std(0)[:3])
-    assert std[3] == 1.0  # a constant band divides by nothing
+    assert std[3] == 1.0  # so that a constant band is not divided by zero
     low, high = percentiles_of(images)
     exact = np.percentile(pixels * 4000, (1, 99), method="inverted_cdf")
     np.testing.assert_allclose((low, high), exact, atol=1)
@@ -281,7 +281,7 @@ def test_what_is_given_is_not_measured_and_wrong_numbers_are_named() -> None:
         Normalization(Bands(), "full", "auto", unread)
 
 
-def test_bands_on_pages_are_told_from_bands_of_a_page() -> None:
+def test_bands_on_pages_are_distinguished_from_bands_of_a_page() -> None:
     pages = tiff(np.moveaxis(random_pixels("uint16", 4), -1, 0), photometric="minisblack")
     with pytest.raises(DataError, match=r"1 band\(s\) on the first of its 4 pages"):
         decode_image(pages, PATH, Bands(4, (0.0, 9.0)))

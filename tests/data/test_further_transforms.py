@@ -1,4 +1,4 @@
-"""Flips, turns and transforms of albumentations: labels stay labels, and draws can be repeated."""
+"""Flips, rotations and albumentations transforms: labels are preserved, draws are repeatable."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_turns_and_flips_move_image_and_mask_alike(crop: tuple[int, int] | None)
         seen.add(mask.tobytes())
         again, _ = augment(IMAGE, MASK, (0, 0, index))
         np.testing.assert_array_equal(image, again)
-    assert shapes == {crop or (30, 40)}  # a batch needs one size
+    assert shapes == {crop or (30, 40)}  # a batch needs a single size
     assert len(seen) >= (4 if crop is None else 8)
 
 
@@ -54,7 +54,7 @@ def test_a_rotation_uncovers_what_is_ignored_and_mixes_no_labels() -> None:
     assert (image[0, 0] == 9).all()
 
 
-def test_without_these_knobs_nothing_is_drawn_otherwise_than_before() -> None:
+def test_without_these_options_draws_are_unchanged() -> None:
     options: dict[str, Any] = {"scale_range": (0.5, 2.0), "color_jitter": 0.2, "blur": 0.5}
     plain = Augmentation((20, 24), **options)
     turning = Augmentation((20, 24), vflip=1.0, **options)
@@ -84,14 +84,14 @@ def test_good_transforms_are_let_in_for_all_images(transform: Any, bands: Bands)
 
 
 class Moody(A.ImageOnlyTransform):
-    """Draws from the random numbers of the process."""
+    """Draws from the global random state of the process."""
 
     def apply(self, img: np.ndarray, **params: Any) -> np.ndarray:
         return np.clip(img + random.randrange(1, 90), 0, 255).astype(img.dtype)
 
 
 class Counting(A.ImageOnlyTransform):
-    """Remembers how often it was called."""
+    """Counts how often it was called."""
 
     def __init__(self, p: float = 1.0) -> None:
         super().__init__(p=p)

@@ -30,7 +30,7 @@ PATH = Path("a.file")
 
 
 def seen(pixels: np.ndarray, top: float, alpha: bool = False) -> np.ndarray:
-    """What a model sees of stored pixels of up to 8 bits: RGB over the full range."""
+    """What a model gets for stored pixels of up to 8 bits: RGB over the full range."""
     pixels = pixels[..., :-1] if alpha else pixels
     if top > 255:  # refused; exactly what is stored where the range is given
         return pixels

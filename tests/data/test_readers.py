@@ -1,4 +1,4 @@
-"""Volumes, outlines and data sets of Hugging Face: exactly what the libraries give."""
+"""Volumes, outlines and Hugging Face data sets: the same values as from the libraries."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_without_the_extra_the_error_names_it(monkeypatch: pytest.MonkeyPatch) -
 
 
 def write_volumes(root: Path, affine: np.ndarray | None = None) -> dict[str, np.ndarray]:
-    """Three volumes of another depth each, with masks; what they hold in RAS+."""
+    """Three volumes of different depth, with masks; returns their content in RAS+."""
     nibabel = pytest.importorskip("nibabel", reason="the extra medical is not installed")
     affine = np.diag([-1.0, 2.0, 1.0, 1.0]) if affine is None else affine  # LAS
     found = {}
@@ -78,7 +78,7 @@ def test_slices_of_volumes_are_images_and_the_volume_is_their_group(tmp_path: Pa
     assert not [f for f in findings if f.severity == "error"]
 
 
-def test_labels_go_back_to_where_the_volume_lies(tmp_path: Path) -> None:
+def test_labels_keep_the_position_of_the_volume(tmp_path: Path) -> None:
     nibabel = pytest.importorskip("nibabel")
     oblique = np.array([[0, 0, 3.0, 5], [-2.0, 0, 0, 7], [0, 1.5, 0, 9], [0, 0, 0, 1]])
     for number, affine in enumerate((None, oblique, np.diag([1.0, -1, -1, 1]))):

@@ -193,7 +193,7 @@ def test_impossible_requests_say_what_to_do(model):
 
 def test_no_request_makes_one_image_the_work_of_hours(model):
     tiny = Predictor(model, CLASSES, MEAN, STD, "slide", crop_size=(2, 2), stride=(1, 1))
-    with pytest.raises(DataError, match="into 39601, more than 16384; take larger ones"):
+    with pytest.raises(DataError, match="into 39601, more than 16384; use larger windows"):
         tiny.labels(image(200, 200))
     enlarged = Predictor(model, CLASSES, MEAN, STD, scales=[1.0, 4.0])
     with pytest.raises(DataError, match=r"scales: 4.0 makes 12000x8000 pixels of an image"):

@@ -1,4 +1,4 @@
-"""Georeferenced rasters: the same labels as in memory, in the same place, in little memory."""
+"""Georeferenced rasters: the same labels as in memory, the same extent, with little memory."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ WHERE = rasterio.transform.from_origin(500_000, 4_000_000, 10, 10)
 
 
 def write_raster(path: Path, values: np.ndarray, **options: Any) -> Path:
-    """Bands first; a place in Spain."""
+    """Bands first; located in Spain."""
     with rasterio.open(
         path, "w", driver="GTiff", count=len(values), height=values.shape[1],
         width=values.shape[2], dtype=values.dtype, crs="EPSG:32630", transform=WHERE, **options,
@@ -42,7 +42,7 @@ def read(path: Path) -> tuple[np.ndarray, Any, Any]:
         return file.read(), file.crs, file.transform
 
 
-def test_the_result_lies_where_the_raster_lies(
+def test_the_result_has_the_georeference_of_the_raster(
     ckpt: Path, raster: Path, tmp_path: Path, compose: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     output = tmp_path / "out"
@@ -74,7 +74,7 @@ def test_strips_of_windows_give_what_windows_in_memory_give(
     np.testing.assert_array_equal(read(tmp_path / "out" / "ids" / "scene.tif")[0][0], expected)
 
 
-def test_where_there_is_no_data_there_is_no_class(ckpt: Path, tmp_path: Path, compose: Any) -> None:
+def test_pixels_without_data_get_no_class(ckpt: Path, tmp_path: Path, compose: Any) -> None:
     values = np.full((3, 40, 50), 90, np.uint8)
     values[:, :, 20:30] = 0
     file = write_raster(tmp_path / "holes.tif", values, nodata=0)
@@ -85,7 +85,7 @@ def test_where_there_is_no_data_there_is_no_class(ckpt: Path, tmp_path: Path, co
     assert (labels[:, :20] != 255).all()
 
 
-def test_what_cannot_be_meant_is_told(
+def test_contradictory_settings_are_refused(
     ckpt: Path, tmp_path: Path, compose: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deep = write_raster(tmp_path / "deep.tif", np.zeros((4, 40, 50), np.uint16))
@@ -102,7 +102,9 @@ def test_what_cannot_be_meant_is_told(
     assert "without TTA" in capsys.readouterr().err
 
 
-def test_a_tiff_without_a_place_stays_a_picture(ckpt: Path, tmp_path: Path, compose: Any) -> None:
+def test_a_tiff_without_georeference_is_an_ordinary_image(
+    ckpt: Path, tmp_path: Path, compose: Any
+) -> None:
     tifffile.imwrite(tmp_path / "plain.tif", np.zeros((20, 30, 3), np.uint8), photometric="rgb")
     words = (f"ckpt={ckpt}", f"source={tmp_path}/plain.tif", f"output={tmp_path}/out")
     assert predict(compose("predict", *words)) == 0
@@ -132,7 +134,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before)
 
 @pytest.mark.slow
 def test_a_large_raster_takes_the_memory_of_a_strip(tmp_path: Path) -> None:
-    """8,000 x 8,000 pixels of four bands are 512 MB; 20,000 x 20,000 take as much more as wider."""
+    """8,000 x 8,000 pixels of four bands are 512 MB; 20,000 x 20,000 need more only in width."""
     side = 8000
     file = tmp_path / "large.tif"
     options: dict[str, Any] = {"tiled": True, "blockxsize": 512, "blockysize": 512}

@@ -1,4 +1,4 @@
-"""Every model takes images of any number of channels; weights for RGB are inflated as timm does."""
+"""Every model accepts images of any number of channels; RGB weights are inflated as in timm."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_torchvision_and_smp_follow_the_same_rule() -> None:
         assert deep(torch.rand(1, 6, 40, 50)).shape == (1, 2, 40, 50)
 
 
-def test_weights_for_rgb_are_inflated_and_the_report_says_so(tmp_path: Path) -> None:
+def test_weights_for_rgb_are_inflated_and_reported(tmp_path: Path) -> None:
     rgb, wide = UNet(2, width=4, depth=1), UNet(2, width=4, depth=1, in_channels=4)
     torch.save(rgb.state_dict(), tmp_path / "rgb.pt")
     report = load_weights(wide, str(tmp_path / "rgb.pt"))

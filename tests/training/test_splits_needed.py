@@ -1,4 +1,4 @@
-"""Which splits a training needs."""
+"""The splits that a training needs."""
 
 from __future__ import annotations
 

@@ -52,19 +52,19 @@ class Folder:
         group_regex: searched in the name; its first capture group (or the whole match) is the
             group of an image. None makes every image its own group.
         mask_type: `ids` (one label ID per pixel, palette PNG included), `rgb` (colors), `binary`
-            (0 and 255, or 0 and 1, alike in all masks), or outlines: `coco` (`masks` is a file of
-            all images) or `labelme` (a file for each), see `data.annotations`.
-        threshold: for `binary` masks that were compressed or blurred: gray level of class 1 on.
-        classes: class names; None takes those of `label_map` (`auto` names them by their values).
-        colors: RGB of each class; None picks distinct ones (`mask_type: rgb` without `label_map`
-            needs them).
-        void_color: RGB of ignored pixels; None lets no color of an RGB mask be ignored, and
-            paints them black (or another color of no class).
+            (0 and 255, or 0 and 1, the same in all masks), or outlines: `coco` (`masks` is one file
+            for all images) or `labelme` (one file per image), see `data.annotations`.
+        threshold: for `binary` masks that were compressed or blurred: lowest gray level of class 1.
+        classes: class names; None uses those of `label_map` (`auto` names them by their values).
+        colors: RGB of each class; None chooses distinct ones (required for `mask_type: rgb`
+            without `label_map`).
+        void_color: RGB of ignored pixels; with None, no color of an RGB mask is ignored, and
+            ignored pixels are painted black (or another color of no class).
         label_map: class name (or `ignore`) -> raw values, colors for RGB masks; `auto` maps the
             distinct values found to 0..K-1 in order; None uses ids as they are, 255 ignored.
         ignore_values: raw values (or colors) that `auto` ignores.
-        channels, value_range, show: which bands the model sees, see `data.bands`.
-        slice_axis: along which axis volumes (NIfTI) are cut into images; see `data.volumes`.
+        channels, value_range, show: the bands that the model sees, see `data.bands`.
+        slice_axis: axis along which volumes (NIfTI) are cut into images, see `data.volumes`.
         protocol: short id of the label protocol; only scores of one protocol are compared.
         about: facts about the data set; see `segbench.data.about`.
 
@@ -227,7 +227,7 @@ class Folder:
         return {str(shown(raw)): class_id for raw, class_id in self.label_map.table.items()}
 
     def _parts(self, name: str, image: Path) -> list[tuple[str, int | None]]:
-        """The images in a file: the slices of a volume, or one."""
+        """The images of a file: the slices of a volume, or one image."""
         if not is_volume(image):
             return [(name, None)]
         count = count_slices(image, self.slice_axis)
@@ -250,7 +250,7 @@ class Folder:
             yield from ((r.mask, self._place(r)) for r in records if r.mask)
 
     def group(self, name: str, prefix: str = "") -> str:
-        """The group of an image by its name."""
+        """The group of an image, from its name."""
         if self.group_regex is None:
             return prefix + name
         try:

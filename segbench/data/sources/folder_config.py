@@ -19,7 +19,7 @@ _VOID_COLORS = ((0, 0, 0), (255, 255, 255), (255, 0, 255), *((gray,) * 3 for gra
 
 
 def check_arguments(folder: Folder) -> None:
-    """Raises ValueError for arguments that contradict each other, or name no labels."""
+    """Raises ValueError if arguments contradict each other, or define no labels."""
     if problems := _contradictions(folder):
         raise ValueError("; ".join(problems))
     if isinstance(folder.declared, dict):

@@ -1,4 +1,4 @@
-"""The pairs of image and mask of each split of `data=folder`, as its config says."""
+"""Pairs images and masks of each split of `data=folder` according to its config."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ _NO_TEST_LIST = "Without a test split, give val's list for it too, with selectio
 
 
 def rows_of(source: Folder, split: str) -> tuple[list[Row], list[str]]:
-    """Name, image, mask and group of each image of a split, and what is wrong with the pairs."""
+    """Name, image, mask and group of each image of a split, and problems with the pairs."""
     if source.table is not None:
         return read_table(source.root / source.table, source.root, split), []
     folder = source.splits.get(split) or split
@@ -59,7 +59,7 @@ def rows_of(source: Folder, split: str) -> tuple[list[Row], list[str]]:
         groups = {name: source.group(name) for name in images}
         division = split_groups(list(groups.values()), source.ratio, source.split_seed)
         wanted = {name for name, group in groups.items() if division[group] == split}
-        if split == "train":  # masks without image belong to no split, but must not be missed
+        if split == "train":  # masks without image belong to no split; report them here, once
             wanted |= masks.keys() - images.keys()
     else:
         wanted = images.keys() | masks.keys()

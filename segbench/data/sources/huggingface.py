@@ -1,6 +1,6 @@
-"""Data sets of Hugging Face on disk, as `DatasetDict.save_to_disk` writes them.
+"""Hugging Face data sets on disk, as written by `DatasetDict.save_to_disk`.
 
-Images and masks are columns of the type Image; their bytes are decoded as those of files are.
+Images and masks are columns of the type Image; their bytes are decoded like those of files.
 """
 
 from __future__ import annotations
@@ -28,20 +28,20 @@ _DEFAULT = {"val": "validation"}
 
 
 class HuggingFace:
-    """A data set that was saved by `save_to_disk`.
+    """A data set saved by `save_to_disk`.
 
     Args:
         root: the folder.
         image: column of the images.
         mask: column of the masks, one label ID per pixel.
         name: column of names that are unique in a split; None numbers the images.
-        group: column of what images are correlated within; None makes every image its own group.
-        splits: what train, val and test are called in it; null: no such split.
+        group: column of the groups of correlated images; None makes every image its own group.
+        splits: names of train, val and test in the data set; null: the split does not exist.
         classes: class names.
-        colors: RGB of each class; None picks distinct ones.
-        label_map: class name (or `ignore`) -> raw labels; None takes ids as they are, 255 ignored.
-        channels, value_range, show: which bands the model sees, see `data.bands`.
-        protocol: short id of the label protocol; scores are compared only within one.
+        colors: RGB of each class; None chooses distinct ones.
+        label_map: class name (or `ignore`) -> raw labels; None uses ids as they are, 255 ignored.
+        channels, value_range, show: the bands that the model sees, see `data.bands`.
+        protocol: short id of the label protocol; only scores of one protocol are compared.
 
     Raises:
         ValueError: arguments contradict each other.
@@ -111,7 +111,7 @@ class HuggingFace:
         return image, self.label_map.ids_of(raw, what)
 
     def fingerprint_key(self) -> str:
-        """See `Source`; the bytes of all files are a part of it."""
+        """See `Source`; includes the bytes of all files."""
         digest = hashlib.blake2b(digest_size=16)
         for file in sorted(self.root.rglob("*.arrow")):
             with file.open("rb") as opened:
@@ -128,7 +128,7 @@ class HuggingFace:
         datasets = needed("datasets", "hf", "a data set of Hugging Face")
         try:
             found = datasets.load_from_disk(str(self.root))
-        except Exception as error:  # of many kinds
+        except Exception as error:  # of various types
             raise DataError(
                 f"{self.root}: is not a data set written by save_to_disk "
                 f"({(str(error).splitlines() or [''])[0][:200]})."
@@ -147,7 +147,7 @@ class HuggingFace:
         )
 
     def _checked(self, name: str) -> Any:
-        """The table of a split whose images come as bytes."""
+        """The table of a split, with images as bytes."""
         datasets, table = needed("datasets", "hf", "a data set"), self._tables[name]
         for key, column in self.columns.items():
             if column is None:

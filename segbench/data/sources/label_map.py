@@ -15,7 +15,7 @@ from segbench.errors import DataError
 IGNORE = 255
 _LARGEST_LABEL = (1 << 16) - 1
 _MOST_VALUES = 255
-Mask = tuple[Path, Place | None]  # file, and the slice of a volume
+Mask = tuple[Path, Place | None]  # file, and slice of a volume
 
 
 class LabelMap:
@@ -55,7 +55,7 @@ class LabelMap:
         return self.ids_of(raw, str(path))
 
     def ids_of(self, raw: np.ndarray, what: str) -> np.ndarray:
-        """Class ids uint8 `[H, W]` of raw values; `what` they are of, for the error."""
+        """Class ids uint8 `[H, W]` of raw values; `what` names their origin in errors."""
         if self._lut is None:
             size = 1 << 24 if self.colored else 1 << 16
             self._lut = np.full(size, -1, np.int16)

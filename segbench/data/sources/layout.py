@@ -37,7 +37,7 @@ def find_files(
             pattern without `{name}` is a folder whose files are named by their stems.
         split_folder: replaces `{split}`.
         key: the key of the pattern, for errors.
-        read: the suffixes that are read; empty: those of images.
+        read: the supported suffixes; if empty, those of images.
 
     Raises:
         DataError: the folder does not exist, two files have the same name, or all files are of
@@ -87,12 +87,12 @@ def find_files(
 def of_one_file(
     file: Path, described: Sequence[str], images: Mapping[str, Path]
 ) -> dict[str, Path]:
-    """A file with the masks of many images, by the name of each image that it describes.
+    """Maps the name of each image to the one file with the masks of many images.
 
     Args:
         file: the annotations.
-        described: the images in it, as paths without suffix.
-        images: those that were found, by name.
+        described: the images in it, as paths without extension.
+        images: the images found, by name.
     """
     names = {image.with_suffix("").as_posix(): name for name, image in images.items()}
     tails = {PurePosixPath(path).name: name for path, name in names.items()}
