@@ -10,16 +10,25 @@ LOCKED := dashboard refine export explain pretrained tune dev
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
-setup: .venv/ready  ## create .venv with all dependencies
+setup: .venv/dev  ## create .venv with all dependencies, including those of the tests
 
 # uv installs torch and torchvision as a matching pair from the registry, at the versions of the lock file.
-.venv/ready: pyproject.toml requirements.lock
-	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --constraint requirements.lock --editable ".[dev]"
-	touch $@
+INSTALL = $(BIN)/uv pip install --python $(BIN)/python --constraint requirements.lock --editable
 
-train: setup  ## set up, then train U-Net on the built-in data; ARGS="model=unet seed=1"
+.venv/ready: pyproject.toml requirements.lock
+	@echo "1 of 2: creating .venv"
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	@echo "2 of 2: installing PyTorch and the other dependencies (downloads 3 GB the first time)"
+	@$(INSTALL) .
+	@touch $@
+
+.venv/dev: .venv/ready
+	@echo "installing the dependencies of the tests"
+	@$(INSTALL) ".[dev]"
+	@touch $@
+
+train: .venv/ready  ## set up, then train U-Net on the built-in data; ARGS="model=unet seed=1"
 	$(BIN)/python -m segbench.train $(ARGS)
 
 test: setup  ## set up, then run all tests not marked slow, on all cores

@@ -4,8 +4,8 @@
     python -m segbench.check_data data=folder data.root=PATH ... strict=true
     python -m segbench.check_data data=ade20k          prints how to get it, if it is missing
 
-Writes report.md, report.json, pairs.csv, classes.png and samples.png. The exit code is 1 if
-anything was found that would corrupt a result (with strict=true also for warnings), else 0.
+Writes index.html, report.md, report.json, pairs.csv, classes.png and samples.png. The exit code is
+1 if anything was found that would corrupt a result (with strict=true also for warnings), else 0.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 SHOWN_FILES = 3  # per finding, in the terminal
 
 
-def check_data(source: Source, output: Path, strict: bool) -> int:
+def check_data(source: Source, output: Path, strict: bool, name: str = "") -> int:
     """Checks a source, writes the reports, prints the findings; returns the exit code."""
     from rich.text import Text
 
@@ -34,7 +34,7 @@ def check_data(source: Source, output: Path, strict: bool) -> int:
     from segbench.system.console import console, say
 
     findings, statistics = check(source)
-    write_reports(output, source, findings, statistics)
+    write_reports(output, name or source.protocol, source, findings, statistics)
     target = console()
     colors = {"error": "red", "warning": "yellow", "hint": "cyan"}
     for finding in findings:
@@ -52,7 +52,8 @@ def check_data(source: Source, output: Path, strict: bool) -> int:
     )
     images = sum(len(measured.records) for measured in statistics.values())
     say(
-        f"{images} images, {errors} error(s), {warnings} warning(s); report: {output / 'report.md'}"
+        f"{images} images, {errors} error(s), {warnings} warning(s); "
+        f"report: {output / 'index.html'}"
     )
     return int(errors > 0 or (strict and warnings > 0))
 
@@ -63,13 +64,13 @@ def main(config: DictConfig) -> int:
     from segbench.data.about import card
 
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
-    data = plain["data"]
+    data, name = plain["data"], HydraConfig.get().runtime.choices["data"]
     if data.get("about") and not Path(data["root"]).expanduser().is_dir():
         print(f"{data['root']}: no such folder, so there is nothing to check.\n")
-        print(card(HydraConfig.get().runtime.choices["data"], data))
+        print(card(name, data))
         return 2
     source = build_source(data)
-    return check_data(source, make_folder("output", plain["output"]), plain["strict"])
+    return check_data(source, make_folder("output", plain["output"]), plain["strict"], name)
 
 
 if __name__ == "__main__":

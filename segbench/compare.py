@@ -167,7 +167,7 @@ def _log(comparison: Mapping[str, Any], folder: Path) -> None:
         group=comparison["study"],
         name=f"{comparison['study']}/compare",
         job_type="compare",
-        dir=str(folder),
+        dir=os.environ.get("WANDB_DIR") or str(folder.parent),  # beside the runs
         mode="online" if online else "offline",
         config={
             key: comparison[key] for key in ("study", "metric", "baseline", "unit", "replicates")

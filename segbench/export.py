@@ -84,18 +84,20 @@ def _write_onnx(target: Path, segmenter: Segmenter, images: list[Tensor], plain:
     """Writes an ONNX file, and its metadata as JSON."""
     import torch
 
-    from segbench.inference import onnx_export
+    from segbench.inference import onnx_export, onnx_sizes
+    from segbench.inference.onnx import OnnxNetwork
 
     predictor, meta = segmenter.predictor, segmenter.meta
+    divisor = onnx_sizes.divisor_of(predictor.model, predictor.divisor, len(meta["mean"]))
     network = onnx_export.Deployed(
         predictor.model,
         meta["mean"],
         meta["std"],
-        predictor.divisor,
+        divisor,
         plain["argmax"],
         segmenter.bands.limits,
     )
-    card = _card(segmenter, plain)
+    card = _card(segmenter, plain, divisor)
     with replacing(target) as draft, replacing(target.with_suffix(".json")) as beside:
         try:
             program = onnx_export.export_onnx(network, draft, _inside(segmenter))
@@ -103,8 +105,12 @@ def _write_onnx(target: Path, segmenter: Segmenter, images: list[Tensor], plain:
             if plain["quantize"] != "none":
                 onnx_export.quantize(draft, plain["quantize"], images)
             card["parity"] = _parity(network, draft, images, plain)
+            least = onnx_sizes.least_size(network, OnnxNetwork(draft))
         except ValueError as error:
             raise ConfigError(str(error)) from None
+        if least != 1 and plain["quantize"] == "none":
+            card["least_size"] = least
+            card["input"]["image"] += f" of at least {least} pixels"
         beside.write_text(json.dumps(card, indent=2) + "\n", encoding="utf-8")
     if plain["program"]:
         with replacing(target.with_suffix(".pt2")) as draft, draft.open("wb") as file:
@@ -199,7 +205,7 @@ def _inside(segmenter: Segmenter) -> Config:
     return {**inside, "params": segmenter.num_params}
 
 
-def _card(segmenter: Segmenter, config: Config) -> Config:
+def _card(segmenter: Segmenter, config: Config, divisor: int) -> Config:
     """The JSON next to the file, for use without segbench."""
     from segbench.artifacts import provenance
     from segbench.artifacts.small_checkpoint import result_beside
@@ -220,7 +226,7 @@ def _card(segmenter: Segmenter, config: Config) -> Config:
         "normalization": "((image - low) / (high - low) - mean) / std, inside the graph",
         "low": segmenter.bands.limits[0],
         "high": segmenter.bands.limits[1],
-        "divisor": segmenter.predictor.divisor,
+        "divisor": divisor,
         "quantize": config["quantize"],
         "opset": OPSET,
         "protocol": meta["protocol"],

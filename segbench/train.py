@@ -27,7 +27,7 @@ from segbench.config.app import run_verb
 from segbench.config.outcome import Outcome
 from segbench.config.tuning import is_tuning
 from segbench.errors import ConfigError, ResultError
-from segbench.training.distributed import all_start_together, is_first_process
+from segbench.training.distributed import all_start_together, check_launch, is_first_process
 
 if TYPE_CHECKING:
     from segbench.artifacts.result import Result
@@ -119,6 +119,9 @@ def finish_study(config: DictConfig) -> int:
 
 
 def _train_locked(config: Config, run: RunDirectory) -> Outcome:
+    check_launch(config["trainer"])
+    if is_first_process():
+        print(f"{run.path}: loading", flush=True)  # what follows takes seconds to import
     from segbench.training.session import run_training
 
     result = run_training(config, run)

@@ -17,6 +17,8 @@ from segbench.errors import ConfigError, ExportError
 from segbench.evaluate import evaluate
 from segbench.export import export
 from segbench.inference.onnx import OnnxNetwork
+from segbench.inference.onnx_export import Deployed, export_onnx
+from segbench.inference.onnx_sizes import divisor_of, least_size
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("onnxscript")
@@ -159,3 +161,56 @@ def test_without_onnx_runtime_the_extra_is_named(
     monkeypatch.setattr("segbench.inference.onnx.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match=r"onnxruntime: pip install 'segbench\[export\]'"):
         Segmenter(exported)
+
+
+class Strided(torch.nn.Module):
+    """Two strides without padding, then `interpolate(size=...)`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.body = torch.nn.Sequential(
+            torch.nn.Conv2d(3, 8, 7, stride=4), torch.nn.ReLU(), torch.nn.Conv2d(8, 8, 3, stride=2)
+        )
+        self.head = torch.nn.Conv2d(8, 3, 1)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        logits = self.head(self.body(image))
+        return torch.nn.functional.interpolate(logits, size=image.shape[-2:], mode="bilinear")
+
+
+class Halving(torch.nn.Module):
+    """A skip connection over two poolings: only multiples of 4 fit."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = torch.nn.Conv2d(3, 8, 3, padding=1)
+        self.head = torch.nn.Conv2d(8, 3, 1)
+
+    def forward(self, image: torch.Tensor) -> torch.Tensor:
+        detail = self.first(image)
+        deep = torch.nn.functional.max_pool2d(detail, 4)
+        return self.head(detail + torch.nn.functional.interpolate(deep, scale_factor=4.0))
+
+
+@pytest.mark.parametrize(("network", "divisor", "least"), [(Strided(), 1, 16), (Halving(), 4, 1)])
+def test_ordinary_networks_are_exported_and_their_sizes_are_known(
+    network: torch.nn.Module, divisor: int, least: int, tmp_path: Path
+) -> None:
+    model = network.eval()
+    assert divisor_of(model, 1) == divisor
+    deployed = Deployed(model, [0.5] * 3, [0.2] * 3, divisor)
+    export_onnx(deployed, tmp_path / "net.onnx", {})
+    written = OnnxNetwork(tmp_path / "net.onnx")
+    assert least_size(deployed, written) == least
+    for size in ((64, 64), (37, 83), (120, 50)):
+        image = torch.rand(1, 3, *size) * 255
+        np.testing.assert_allclose(deployed(image).detach(), written(image), atol=1e-3)
+
+
+def test_a_network_for_one_size_is_refused() -> None:
+    class Fixed(torch.nn.Module):
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return image + torch.zeros(20, 20)
+
+    with pytest.raises(ExportError, match="cannot be exported for images of any size: RuntimeErr"):
+        divisor_of(Fixed(), 1)

@@ -47,10 +47,13 @@ def dashboard(entity: str, project: str = "segbench", study: str | None = None) 
         workspaces.Section(name, [curve(*entry) for entry in charts.items()], is_open=True)
         for name, charts in SECTIONS.items()
     ]
-    by_class = panels.LinePlot(title="val/IoU per class", x=STEP, metric_regex="val/IoU/.*")
+    by_class = [
+        panels.LinePlot(title=f"val/{kind} per class", x=STEP, metric_regex=f"val/{kind}/.*")
+        for kind in ("IoU", "Dice")
+    ]
     best = panels.BarPlot(title="test/mIoU", metrics=["test/mIoU"])
     sections[0].panels.append(best)
-    sections.insert(1, workspaces.Section("Classes", [by_class], is_open=True))
+    sections.insert(1, workspaces.Section("Classes", by_class, is_open=True))
     pictures = panels.MediaBrowser(media_keys=["val/samples"])
     sections.insert(2, workspaces.Section("Samples", [pictures], is_open=True))
     groups = [workspaces.Config(key) for key in ("study", "name", "seed")]

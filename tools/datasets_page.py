@@ -14,6 +14,7 @@ from segbench.config import config_dir
 from segbench.config.compose import compose_checked, register
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "datasets.md"
+TEMPLATES = ("folder", "hf")  # for any data set: their keys are for the user to set
 INTRODUCTION = """# Data sets
 
 <!-- Written by tools/datasets_page.py from conf/data; change it there, then: make datasets -->
@@ -34,7 +35,8 @@ def page() -> str:
     """The text of docs/datasets.md."""
     register()
     files = sorted((config_dir() / "data").glob("*.yaml"))
-    configs = {file.stem: _config(file.stem) for file in files if file.stem != "folder"}
+    names = [file.stem for file in files if file.stem not in TEMPLATES]
+    configs = {name: _config(name) for name in names}
     described = {name: config for name, config in configs.items() if config.get("about")}
     others = [name for name in configs if name not in described]
     lines = [INTRODUCTION, "| `data=` | field | classes | train | val | test | group |"]

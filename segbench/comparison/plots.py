@@ -1,7 +1,7 @@
 """The figures of a report, drawn once as SVG that adapts to the page's light or dark colors.
 
-Colors are those of Okabe & Ito (2008), which readers with any color vision can tell apart; models
-also differ in marker, and from the eighth on, where colors repeat, in another marker and line.
+Colors are those of Okabe & Ito (2008), which are distinguishable with any color vision; models also
+differ in marker and, where colors repeat, in line style, and every axis has its unit.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ from segbench.system.figures import label, plain_text
 
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
 MARKERS = "osD^vPX"
-LINES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))
+LINES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))  # where there are more models than colors
 MOST_BANDS = len(COLORS)  # of learning curves: more of them hide each other
 MOST_COLUMNS = 8  # of the heat map of classes
-# Stand-ins that `inline_svg` replaces by the text and grid colors of the page.
+# Placeholders that `inline_svg` replaces by the text and grid colors of the page.
 INK, GRID = "#232425", "#d9dadb"
 DIVERGING = LinearSegmentedColormap.from_list("okabe", ["#D55E00", "#f7f7f7", "#0072B2"])
 WIDTH = 5.6

@@ -29,7 +29,7 @@ from segbench.config.places import further_folder
 from segbench.config.run_names import named_keys, suffixed
 from segbench.config.sweep_table import print_jobs
 from segbench.config.tuning import is_tuning, swept_values
-from segbench.system.console import say
+from segbench.system.console import duration, say
 from segbench.system.machine import cores, signal_name
 from segbench.system.storage import write_text
 
@@ -158,12 +158,6 @@ class Sweep:
         at_once = max(1.0, sum(worked) / elapsed)
         left = (self.total - len(records)) * (sum(worked) / len(worked)) / at_once
         return f"({duration(elapsed)} so far, about {duration(left)} left)"
-
-
-def duration(seconds: float) -> str:
-    """Formats seconds as `H:MM:SS`."""
-    whole = round(seconds)
-    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
 
 
 def _is_of_sweep(argument: str) -> bool:

@@ -20,6 +20,7 @@ from segbench.data.dataset import SPLITS, Record, Source
 from segbench.data.files import orientation_of, read_raw_mask
 from segbench.data.findings import Finding, SplitStatistics, across_splits
 from segbench.data.frames import SourceFrames
+from segbench.data.grouping import Fault, grouped
 from segbench.data.oddities import Oddities, oddities_of
 from segbench.data.proposals import BY_YAML, proposal, unused_range
 from segbench.data.sources.folder import Folder
@@ -99,6 +100,7 @@ def _measure(
             "PNG."
         )
         findings.append(Finding("error", "compressed", split, text, lossy))
+    faults: list[Fault] = []
     for record, result in zip(records, _read_all(frames, split), strict=True):
         if isinstance(result, DataError) and result.kind in BY_YAML:
             unlike.append(record)
@@ -107,10 +109,11 @@ def _measure(
             path = record.image if of_image else record.mask
             kind = _refined(result.kind, record, source.classes.num_classes)
             text = str(result) + _ADVICE.get(kind, "")
-            findings.append(Finding("error", kind, split, text, [str(path or record.name)]))
+            faults.append(Fault(record, kind, text, path))
         else:
             good.append(record)
             measured.append(result)
+    findings += grouped(split, len(records), faults)
     if unlike:
         text = proposal([record.image for record in unlike])
         files = [str(record.image) for record in unlike]

@@ -26,20 +26,32 @@ Statistics = dict[str, SplitStatistics]
 
 
 def write_reports(
-    folder: Path, source: Source, findings: list[Finding], statistics: Statistics
+    folder: Path, name: str, source: Source, findings: list[Finding], statistics: Statistics
 ) -> None:
-    """Writes all reports into `folder`."""
-    summary = summarize(source, findings, statistics)
+    """Writes all reports into `folder`; `name` is that of the data set."""
+    summary = summarize(name, source, findings, statistics)
     with replacing_all(folder) as draft:
         write_text(draft / "report.json", json.dumps(summary, indent=2) + "\n")
         write_text(draft / "report.md", markdown(summary))
+        write_text(draft / "index.html", page(summary))
         write_pairs(draft / "pairs.csv", source, statistics)
         if statistics:
             write_histogram(draft / "classes.png", source, statistics)
             write_samples(draft / "samples.png", source, statistics)
 
 
-def summarize(source: Source, findings: list[Finding], statistics: Statistics) -> dict[str, Any]:
+def page(summary: dict[str, Any]) -> str:
+    """The report as a page, beside the images that it shows."""
+    from jinja2 import Environment, FileSystemLoader
+
+    templates = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
+    yaml = "\n".join(_yaml_lines(summary))
+    return templates.get_template("check_page.html.j2").render(**summary, yaml=yaml)
+
+
+def summarize(
+    name: str, source: Source, findings: list[Finding], statistics: Statistics
+) -> dict[str, Any]:
     """The report as plain types."""
     names = source.classes.names
     splits = {}
@@ -65,6 +77,7 @@ def summarize(source: Source, findings: list[Finding], statistics: Statistics) -
             for rule in WEIGHTINGS
         }
     return {
+        "name": name,
         "protocol": source.protocol,
         "comparable": source.comparable,
         "classes": source.classes.to_dict(),
@@ -80,7 +93,7 @@ def markdown(summary: dict[str, Any]) -> str:
     """Formats the report as Markdown."""
     comparable = "" if summary["comparable"] else " (not comparable with published scores)"
     lines = [
-        f"# Data check: {escaped(summary['protocol'])}{comparable}",
+        f"# Data check: {escaped(summary['name'])}{comparable}",
         "",
         f"{summary['errors']} error(s), {summary['warnings']} warning(s).",
         "",
@@ -125,7 +138,24 @@ def _class_tables(summary: dict[str, Any]) -> list[str]:
             cells.append(str(part["images_per_class"].get(name, "")))
         cells += [str(values.get(name, "")) for values in weights.values()]
         lines.append(f"| {' | '.join(cells)} |")
-    return [*lines, "", "The last columns are suggested class weights of the training split."]
+    rules = " or ".join(weights) or "enet"
+    lines += ["", f"The last columns are the class weights of loss.class_weights={rules}."]
+    if yaml := _yaml_lines(summary):
+        lines += ["", "## For the YAML of this data set", "", "```yaml", *yaml, "```"]
+    return lines
+
+
+def _yaml_lines(summary: dict[str, Any]) -> list[str]:
+    """Keys of the data set that follow from what was measured, ready to copy."""
+    train = summary["splits"].get("train")
+    if train is None:
+        return []
+    lines = [f"{key}: {[round(value, 3) for value in train[key]]}" for key in ("mean", "std")]
+    sizes = [tuple(map(int, size.split("x"))) for size in train["sizes"]]
+    if len(sizes) > 1:
+        width, height = (min(side) for side in zip(*sizes, strict=True))
+        lines.append(f"crop_size: [{height}, {width}]  # height, width of the smallest image")
+    return lines
 
 
 def write_pairs(path: Path, source: Source, statistics: Statistics) -> None:
@@ -149,22 +179,23 @@ def write_pairs(path: Path, source: Source, statistics: Statistics) -> None:
 
 @plain_text()
 def write_histogram(path: Path, source: Source, statistics: Statistics) -> None:
-    """Plots the pixel share of every class in every split, on a logarithmic axis."""
+    """Draws the pixel share of every class in every split: bars with their numbers."""
     from matplotlib.figure import Figure
 
     names = [*map(label, source.classes.names), "ignore"]
-    colors = [*source.classes.colors, source.classes.void_color]
-    figure = Figure(figsize=(max(6.0, 0.45 * len(names)), 2.4 * len(statistics)), dpi=100)
-    for axes, (split, measured) in zip(
-        figure.subplots(len(statistics), squeeze=False)[:, 0], statistics.items(), strict=True
-    ):
+    colors = [
+        tuple(v / 255 for v in c) for c in (*source.classes.colors, source.classes.void_color)
+    ]
+    figure = Figure(figsize=(4.0 * len(statistics) + 1.5, 0.28 * len(names) + 1.2), dpi=100)
+    panels = figure.subplots(1, len(statistics), squeeze=False, sharey=True)[0]
+    for axes, (split, measured) in zip(panels, statistics.items(), strict=True):
         share = 100 * measured.counts.sum(axis=0) / max(1, measured.counts.sum())
-        axes.bar(
-            names, share, color=[tuple(v / 255 for v in c) for c in colors], edgecolor="#444444"
-        )
-        axes.set_yscale("log")
-        axes.set_ylabel(f"{split}, % of pixels")
-        axes.tick_params(axis="x", rotation=60)
+        bars = axes.barh(range(len(names)), share, color=colors, edgecolor="#444444")
+        axes.bar_label(bars, [f"{value:.2g}" for value in share], padding=3)
+        axes.set_yticks(range(len(names)), names)
+        axes.set_xlim(0, 1.15 * max(share.max(), 1e-9))
+        axes.set_xlabel(f"{split}, % of pixels")
+    panels[0].invert_yaxis()
     figure.tight_layout()
     figure.savefig(path)
 

@@ -103,8 +103,18 @@ class ClassSet:
         return (
             f"{where}: {len(pixels) / total:.2%} of the pixels have a color that belongs to no "
             f"class ({len(colors)} such colors, most often {tuple(int(v) for v in color)}). "
-            f"Nearest classes: {nearest}. Save masks without anti-aliasing or JPEG compression, "
-            "or map these colors."
+            f"Nearest classes: {nearest}. {self._remedy(color)}"
+        )
+
+    def _remedy(self, color: np.ndarray) -> str:
+        """What to do about a color of no class, in the words of the config."""
+        swapped = tuple(int(v) for v in color[::-1])
+        if swapped in self.colors:
+            name = self.names[self.colors.index(swapped)]
+            return f"In BGR order it is '{name}': swap red and blue in data.colors."
+        return (
+            "Save masks without anti-aliasing or JPEG compression, or add the color: to "
+            "data.colors as a separate class, or as data.void_color."
         )
 
     def decode(self, ids: np.ndarray) -> np.ndarray:

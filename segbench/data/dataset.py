@@ -29,6 +29,7 @@ class Record:
         mask: path of the mask; None if unlabeled or generated.
         index: position, used by generated sources.
         part: the slice of the files, if these are volumes.
+        more_masks: further masks of the image, with more pixels of class 1.
     """
 
     name: str
@@ -37,14 +38,11 @@ class Record:
     mask: Path | None = None
     index: int = 0
     part: int | None = None
+    more_masks: tuple[Path, ...] = ()
 
 
 class Sample(TypedDict):
-    """An item of the data set: image `[C, H, W]`, uint8 `[H, W]` class ids, and its origin.
-
-    `image` is uint8 RGB, unless the data set defines other bands (see `data.bands`). It is in
-    channels-last memory (a view of `[H, W, C]`), which a batch preserves.
-    """
+    """Image `[C, H, W]`, channels last in memory; uint8 `[H, W]` class ids; and their origin."""
 
     image: torch.Tensor
     mask: torch.Tensor
@@ -281,9 +279,9 @@ def check_split(split: str, absent: Sequence[str] = ()) -> None:
     if split not in SPLITS:
         raise DataError(f"there is no split '{split}'; expected one of {', '.join(SPLITS)}")
     if split in absent:
+        present = " and ".join(s for s in SPLITS if s not in absent)
         raise DataError(
-            f"this data set has no {split} images, only "
-            f"{' and '.join(s for s in SPLITS if s not in absent)}: it is for evaluating "
+            f"this data set has no {split} images, only {present}: it is for evaluating "
             "checkpoints that were trained on another data set with the same classes."
         )
 

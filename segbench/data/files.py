@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -176,15 +177,33 @@ def pair(
     Returns:
         `(key, image, mask)` in the order of `images`, and one sentence per kind of problem.
     """
+    lonely = [key for key in images if key not in masks]
+    strays = [key for key in masks if key not in images]
     problems = [
         f"{len(paths)} {what}: {', '.join(paths[:5])}{', ...' if len(paths) > 5 else ''}"
         for what, paths in (
-            ("image(s) without mask", [str(p) for key, p in images.items() if key not in masks]),
-            ("mask(s) without image", [str(p) for key, p in masks.items() if key not in images]),
+            ("image(s) without mask", [str(images[key]) for key in lonely]),
+            ("mask(s) without image", [str(masks[key]) for key in strays]),
         )
         if paths
     ]
+    if problems and (hint := _naming(lonely, strays)):
+        problems[-1] += f" ({hint})"
     return [(key, path, masks[key]) for key, path in images.items() if key in masks], problems
+
+
+def _naming(images: list[str], masks: list[str], most: int = 100) -> str:
+    """How the masks are named after the images, if one rule explains nearly all; else empty."""
+    rules: Counter[str] = Counter()
+    for image in images[:most]:
+        for mask in masks:
+            for shorter, longer, key in ((image, mask, "masks"), (mask, image, "images")):
+                before, found, after = longer.partition(shorter)
+                if found and (before or after):
+                    name = f"{before}{{name}}{after}"
+                    rules[f"all are paired with data.{key} naming {name}, as in {name}.png"] += 1
+    rule, count = next(iter(rules.most_common(1)), ("", 0))
+    return rule if count >= 0.9 * min(most, len(images)) and count > 1 else ""
 
 
 def by_stem(paths: list[Path], suffix: str = "") -> dict[str, Path]:

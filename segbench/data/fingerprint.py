@@ -39,7 +39,7 @@ def fingerprint(source: Source, records: Sequence[Record], memo: Path | None = N
     """
     head = [source.fingerprint_key(), repr(source.classes)]
     try:
-        stats = [_stat(path) for record in records for path in (record.image, record.mask)]
+        stats = [_stat(path) for record in records for path in _files(record)]
     except OSError as error:
         raise DataError(f"{error.filename}: cannot be read ({error.strerror}).") from error
     remembered = memo / _digest([*head, *map(repr, records), *stats]) if memo else None
@@ -64,8 +64,12 @@ def _remembered(file: Path) -> str | None:
     return text if re.fullmatch("[0-9a-f]{16}", text) else None
 
 
+def _files(record: Record) -> tuple[Path | None, ...]:
+    return record.image, record.mask, *record.more_masks
+
+
 def _content(record: Record, digest: Callable[[Path], str]) -> str:
-    files = (digest(path) for path in (record.image, record.mask) if path is not None)
+    files = (digest(path) for path in _files(record) if path is not None)
     return f"{record.name}\t{record.group}\t{record.index}\t" + "\t".join(files)
 
 

@@ -28,6 +28,7 @@ from segbench.inference.onnx import METADATA_KEY, SEALED, OnnxNetwork, require, 
 from segbench.inference.predictor import scaling
 
 OPSET = 18
+LEAST_DIMS = (1, 4, 16, 64)  # smallest heights and widths that are tried
 
 
 class Deployed(nn.Module):
@@ -132,20 +133,10 @@ def export_onnx(network: Deployed, file: Path, metadata: dict[str, Any]) -> Any:
     require("onnx", "onnxscript")
     import onnx
 
-    sizes = {0: Dim("batch", min=1), 2: Dim("height", min=1), 3: Dim("width", min=1)}
-    low, high = network.value_range
-    noise = torch.rand(2, len(network.factor), 70, 90)  # torch.export specializes sizes 0 and 1
-    example = low + (high - low) * noise
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            program = torch.export.export(
-                network,
-                (example,),
-                dynamic_shapes=(sizes,),
-                # torch cannot prove facts that follow from the padding (the image fits into it).
-                prefer_deferred_runtime_asserts_over_guards=True,
-            )
+            program = _traced(network)
             written = torch.onnx.export(
                 program,
                 input_names=["image"],
@@ -165,6 +156,27 @@ def export_onnx(network: Deployed, file: Path, metadata: dict[str, Any]) -> Any:
     onnx.save(proto, str(file))
     seal(file)
     return program
+
+
+def _traced(network: Deployed) -> Any:
+    """The program for images of any size from the smallest one on that torch can prove."""
+    low, high = network.value_range
+    noise = torch.rand(2, len(network.factor), 70, 90)  # torch.export specializes sizes 0 and 1
+    example = low + (high - low) * noise
+    for least in LEAST_DIMS:
+        sizes = {0: Dim("batch", min=1), 2: Dim("height", min=least), 3: Dim("width", min=least)}
+        try:
+            return torch.export.export(
+                network,
+                (example,),
+                dynamic_shapes=(sizes,),
+                # What padding settles (the image fits into its padded size) torch cannot prove.
+                prefer_deferred_runtime_asserts_over_guards=True,
+            )
+        except Exception as error:  # a strided network, say, divides small sizes down to nothing
+            if least == LEAST_DIMS[-1] or "Constraints violated" not in str(error):
+                raise
+    raise AssertionError("unreachable")
 
 
 def any_size(program: Any) -> Any:

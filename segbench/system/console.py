@@ -57,6 +57,12 @@ def table(*columns: str, title: str | None = None, left: int = 1) -> Table:
     return found
 
 
+def duration(seconds: float) -> str:
+    """Formats seconds as `H:MM:SS`."""
+    whole = round(seconds)
+    return f"{whole // 3600}:{whole // 60 % 60:02d}:{whole % 60:02d}"
+
+
 @contextmanager
 def progress(what: str, total: int | None = None) -> Iterator[Callable[..., None]]:
     """Shows a progress bar on stderr until the block ends, if stderr is a terminal.

@@ -1,4 +1,4 @@
-"""Callbacks for output during a run (curves, images, progress), and cuDNN's kernel search."""
+"""Callbacks for what a run keeps (curves, images), and for cuDNN's kernel search."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import TQDMProgressBar
 from torch import Tensor
 
 from segbench.data.bands import RGB8, Bands
@@ -67,6 +66,8 @@ class Curves(pl.Callback):
         """Rewrites the file, which is small, with the row of this epoch."""
         row: dict[str, float] = {"epoch": trainer.current_epoch, "step": trainer.global_step}
         for key, value in trainer.callback_metrics.items():
+            if key == "train/loss_step":
+                continue
             # Between validations, Lightning keeps the values of the last one.
             if pl_module.is_validated or not key.startswith("val/"):
                 row[key] = float(value)
@@ -180,60 +181,6 @@ class Samples(pl.Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restores the state."""
         self._height = state_dict["height"]
-
-
-class EpochLines(pl.Callback):
-    """Prints one line per epoch if there is no terminal for a progress bar."""
-
-    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Prints loss and val/mIoU."""
-        if not trainer.is_global_zero:
-            return
-        found = trainer.callback_metrics
-        parts = [
-            f"{label} {float(found[key]):{form}}"
-            for key, label, form in (
-                ("train/loss", "train/loss", ".4f"),
-                ("val/mIoU", "val/mIoU", ".4f"),
-                ("train/images_per_s", "images/s", ".1f"),
-            )
-            if key in found
-        ]
-        epoch = f"epoch {trainer.current_epoch + 1}"
-        epoch += "" if trainer.max_epochs == -1 else f"/{trainer.max_epochs}"
-        print("  ".join([epoch, *parts]), flush=True)
-
-
-class Bar(TQDMProgressBar):
-    """Lightning's progress bar, but it reads the loss only when it is logged.
-
-    Reading the loss makes the host wait for the device; Lightning would do so at every step.
-
-    Args:
-        read_every: number of steps between two readings.
-    """
-
-    def __init__(self, read_every: int) -> None:
-        super().__init__()
-        self.read_every = read_every
-
-    def on_train_batch_end(
-        self,
-        trainer: pl.Trainer,
-        pl_module: pl.LightningModule,
-        outputs: Any,
-        batch: Any,
-        batch_idx: int,
-    ) -> None:
-        """Counts the batch; tqdm itself redraws at most ten times a second."""
-        bar, done = self.train_progress_bar, batch_idx + 1
-        bar.update(done - bar.n)
-        if done % self.read_every == 0 or done == bar.total:
-            bar.set_postfix(self.get_metrics(trainer, pl_module))
-
-    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
-        """Loss and val/mIoU, without the version number, which has no meaning here."""
-        return {k: v for k, v in super().get_metrics(trainer, pl_module).items() if k != "v_num"}
 
 
 def _to_numpy(tensor: Tensor) -> np.ndarray:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
+from typing import Any
+
+from segbench.errors import ConfigError
 
 
 def is_first_process() -> bool:
@@ -35,6 +39,50 @@ def all_start_together() -> bool:
     if _by_torchrun():
         return os.environ.get("WORLD_SIZE", "1") != "1"
     return _by_srun() and os.environ["SLURM_NTASKS"] != "1"
+
+
+def check_launch(trainer: Mapping[str, Any]) -> None:
+    """Checks, before anything heavy is imported, that the processes are those that the config asks.
+
+    Args:
+        trainer: its config; `devices=auto` fits everything.
+
+    Raises:
+        ConfigError: srun or torchrun start another number of processes.
+    """
+    devices, nodes = trainer.get("devices"), trainer.get("num_nodes", 1)
+    if _by_torchrun():
+        world = int(os.environ.get("WORLD_SIZE", "1"))
+        if isinstance(devices, int) and devices * nodes != world:
+            raise ConfigError(
+                f"torchrun starts {world} process(es), but trainer.devices={devices} times "
+                f"trainer.num_nodes={nodes} are {devices * nodes}; set trainer.devices to the "
+                "number on each node (--nproc-per-node)"
+            )
+    elif _by_srun():
+        _check_srun(devices, nodes)
+
+
+def _check_srun(devices: Any, nodes: int) -> None:
+    tasks, per_node = os.environ["SLURM_NTASKS"], os.environ.get("SLURM_NTASKS_PER_NODE")
+    if per_node is None:
+        if tasks != "1":
+            raise ConfigError(
+                f"SLURM runs with --ntasks={tasks}, which does not determine the number of "
+                "processes on each node; use --ntasks-per-node=K and set trainer.devices=K. For "
+                "one process, or a sweep, use --ntasks=1"
+            )
+        return
+    if isinstance(devices, int) and per_node != str(devices):
+        raise ConfigError(
+            f"SLURM starts --ntasks-per-node={per_node} process(es), but trainer.devices={devices}"
+            "; make them equal"
+        )
+    if os.environ.get("SLURM_NNODES", str(nodes)) != str(nodes):
+        raise ConfigError(
+            f"SLURM runs on --nodes={os.environ['SLURM_NNODES']}, but trainer.num_nodes={nodes}; "
+            "make them equal"
+        )
 
 
 def _by_torchrun() -> bool:

@@ -51,20 +51,23 @@ def dry_run(
     memory_format = torch.channels_last if channels_last else torch.contiguous_format
     model.to(memory_format=memory_format)
     about = _Model(str(config["model"]["_target_"]), data.classes.num_classes)
-    with isolate_rng(), _buffers_kept(model):
+    with isolate_rng(include_cuda=False), _buffers_kept(model):
+        device = next((weight.device for weight in model.parameters()), torch.device("cpu"))
         batch = _batch(data, "train", min(BATCH, data.batch_size))
-        image = predictor.normalize(batch["image"].to(memory_format=memory_format))
+        image = batch["image"].to(device, memory_format=memory_format)
+        image, mask = predictor.normalize(image), batch["mask"].to(device)
         model.train()
         with _blamed(f"model {about.name}", f"a training batch {_size(image)}"):
             logits, auxiliary = outputs_of(model, image)
         about.check(logits, image)
-        _check_loss(config, model, loss, logits, auxiliary, batch["mask"], data)
-        shown = predictor.normalize(_batch(data, "val", 1)["image"])
+        _check_loss(config, model, loss.to(device), logits, auxiliary, mask, data)
+        shown = _batch(data, "val", 1)["image"].to(device, memory_format=memory_format)
+        shown = predictor.normalize(shown)
         if shown.shape[2:] != image.shape[2:]:
             model.eval()
             what = f"a validation image {_size(shown)}, which is passed whole, not as a crop"
             with torch.no_grad(), _blamed(f"model {about.name}", what):
-                about.check(model(shown.to(memory_format=memory_format)), shown)
+                about.check(model(shown), shown)
             model.train()
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import torch
 from torch import Tensor
 
 
@@ -43,3 +45,32 @@ def loss_terms(
     if hasattr(loss, "terms"):
         return terms | loss.terms(logits, mask)
     return terms | {"main": loss(logits, mask)}
+
+
+class EpochMeans:
+    """Means of the loss and of its terms over the steps of an epoch.
+
+    They are summed where they are, so that the host waits for no step.
+    """
+
+    def __init__(self) -> None:
+        self._names: list[str] = []
+        self._total: Tensor | None = None
+        self._steps = 0
+
+    def add(self, names: Sequence[str], values: Tensor) -> None:
+        """Adds the terms `[T]` of a step, detached."""
+        self._names = list(names)
+        self._total = values if self._total is None else self._total + values
+        self._steps += 1
+
+    def values(self) -> dict[str, Tensor]:
+        """The means so far by name in the log, `train/loss` and `train/loss/TERM`."""
+        if self._total is None:
+            return {}
+        means = self._total / self._steps
+        found = {"train/loss": means.sum()}
+        if len(self._names) > 1:
+            named = zip(self._names, torch.unbind(means), strict=True)
+            found |= {f"train/loss/{name}": mean for name, mean in named}
+        return found

@@ -25,7 +25,7 @@ def print_report(result: Result, run: RunDirectory) -> None:
         score = percent(val.mIoU if val else None)
         show(f"val mIoU {score} %, {selection} weights; not tested (test=false)")
         return
-    title = f"test, {selection} weights (epoch {result.selected_epoch})"
+    title = f"test scores, {selection} weights (epoch {result.selected_epoch})"
     classes = table("class", "IoU", "Dice", "recall", "val IoU", title=title)
     for name in found.IoU:
         values = [found.IoU[name], found.Dice[name], found.recall[name]]

@@ -33,7 +33,7 @@ from segbench.training.distributed import is_first_process, process_name
 from segbench.training.ending import Journal, ended_by_sigterm, recorded
 from segbench.training.report import print_report
 from segbench.training.terminal_log import logged_to
-from segbench.training.tracking import finish_wandb, log_confusion
+from segbench.training.tracking import finish_wandb, log_confusion, log_facts
 from segbench.training.trainer import check_possible
 
 
@@ -78,14 +78,16 @@ def _work(
             run.write_config(config)
         journal.update(journal.result)
         check_possible(config)
-        begun = _read_own(resume, run)["segbench"] if resume else {}
+        checkpoint = _read_own(resume, run) if resume else {}
+        begun = checkpoint.get("segbench", {})
         parts = build_run(config, run)
         check_same_run(begun, before, parts, run)
         journal.update(describe(journal.result, parts, config))
+        log_facts(parts.trainer.loggers, journal.result)
         if is_first_process():
             print_description(journal.result)
             if resume:
-                print(f"resuming {resume}", flush=True)
+                print(f"resuming {resume} after epoch {checkpoint['epoch'] + 1}", flush=True)
     _fit(parts, journal, resume)
     with ended_by_sigterm(journal), _determinism_explained():
         # Only test given weights. All ranks must take part in saving, so the condition must not

@@ -23,7 +23,7 @@ from segbench.metrics.boundary import BoundaryPerImage
 from segbench.metrics.confusion import ConfusionPerImage
 from segbench.metrics.scores import scores
 from segbench.training.finite import CAUSES, LossWatch, check_weights
-from segbench.training.loss_terms import loss_terms, outputs_of
+from segbench.training.loss_terms import EpochMeans, loss_terms, outputs_of
 
 Batch = dict[str, Any]
 
@@ -87,6 +87,8 @@ class SegmentationTask(pl.LightningModule):
         self._val_epoch: int | None = None
         self._losses: LossWatch | None = None
         self._finite = FiniteLogits()
+        self._means = EpochMeans()
+        self._lr = 0.0
 
     def normalize(self, image: Tensor) -> Tensor:
         """uint8 `[N, 3, H, W]` -> float32, normalized, in the memory format of the model."""
@@ -98,6 +100,7 @@ class SegmentationTask(pl.LightningModule):
         Random operations of a model (dropout) are then the same after a resume.
         """
         if batch_idx == 0:
+            self._means = EpochMeans()
             key = (self.seed, self.current_epoch, self.global_rank)
             torch.manual_seed(int(np.random.SeedSequence(key).generate_state(1)[0]))
 
@@ -107,18 +110,21 @@ class SegmentationTask(pl.LightningModule):
         logits, auxiliary = outputs_of(self.model, image)
         ignored = self.classes.ignore_index
         terms = loss_terms(self.model, self.loss, logits, auxiliary, mask, ignored)
-        loss = torch.stack(list(terms.values())).sum()
+        values = torch.stack(list(terms.values()))
+        loss = values.sum()
         if self._losses is None:
             self._losses = LossWatch(Path(self.trainer.default_root_dir))
         self._losses.add(loss.detach(), self.global_step, batch)
-        # Lightning logs at these steps; the last ones are needed for the row of the epoch.
+        self._means.add(list(terms), values.detach())
+        self._lr = self.trainer.optimizers[0].param_groups[-1]["lr"]
+        is_due = (self.global_step + 1) % self.log_every == 0  # Lightning writes at these steps
         is_last = self.trainer.is_last_batch or self.global_step + 1 == self.trainer.max_steps
-        if (self.global_step + 1) % self.log_every == 0 or is_last:
-            self.log("train/loss", loss.detach(), prog_bar=True, batch_size=len(mask))
-            self.log("lr", self.trainer.optimizers[0].param_groups[-1]["lr"], batch_size=len(mask))
-            if len(terms) > 1:
-                values = {f"train/loss/{name}": value.detach() for name, value in terms.items()}
-                self.log_dict(values, batch_size=len(mask))
+        if is_due:
+            self.log("train/loss_step", loss.detach(), prog_bar=True, batch_size=len(mask))
+        if is_last:  # for callbacks; loggers get them in `on_train_epoch_end`, however short it is
+            self.log_dict(self._means.values(), batch_size=1, sync_dist=True)
+        if is_due or is_last:
+            self.log("lr", self._lr, batch_size=1)
         return loss
 
     def check_finite(self) -> None:
@@ -187,6 +193,9 @@ class SegmentationTask(pl.LightningModule):
             NonFiniteLossError: a loss or a weight is NaN or infinite.
         """
         self.check_end()
+        self.log_dict(self._means.values(), sync_dist=True)
+        if self.global_step % self.log_every:  # else the last step has logged it
+            self.log("lr", self._lr)
         schedule = self.lr_schedulers()
         if isinstance(schedule, ReduceLROnPlateau) and self.is_validated:
             schedule.step(self.latest_scores["val"]["mIoU"] or 0.0)
@@ -220,9 +229,9 @@ class SegmentationTask(pl.LightningModule):
         for key in ("mIoU", "mDice", "pixel_acc", "mean_acc"):
             if found[key] is not None:
                 self.log(f"{split}/{key}", found[key], prog_bar=key == "mIoU", rank_zero_only=True)
-        for name, value in found["IoU"].items():
-            if value is not None:
-                self.log(f"{split}/IoU/{name}", value, rank_zero_only=True)
+        for kind in ("IoU", "Dice"):
+            values = {f"{split}/{kind}/{n}": v for n, v in found[kind].items() if v is not None}
+            self.log_dict(values, rank_zero_only=True)
 
     def on_validation_epoch_start(self) -> None:
         """Resets the counts of the previous epoch."""

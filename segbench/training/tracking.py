@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import os
 import secrets
+import shlex
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import cv2
 import numpy as np
 from pytorch_lightning.loggers import Logger, WandbLogger
 
+from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import Config
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError
 from segbench.system.storage import write_text
+from segbench.training.distributed import is_first_process
 
-LONGEST_TAG = 64  # limit of W&B
+LONGEST_TAG, LONGEST_GROUP = 64, 128  # limits of W&B
+# What is best of the values of an epoch, for the summary of a run.
+BEST = {f"val/{key}": "max" for key in ("mIoU", "mDice", "pixel_acc", "mean_acc")}
+BEST |= {"val/loss": "min"}
 
 
 def is_disabled(node: Mapping[str, Any]) -> bool:
@@ -27,10 +34,29 @@ def is_disabled(node: Mapping[str, Any]) -> bool:
     return off and str(node["_target_"]).endswith("WandbLogger")
 
 
-def wandb_arguments(node: Mapping[str, Any], run: RunDirectory) -> Config:
-    """The arguments of a W&B logger beyond its config: id, offline mode, tags within W&B's limit.
+def save_dir(node: Mapping[str, Any], config: Config, run: RunDirectory) -> Path:
+    """Where a logger writes: in the run directory; W&B and MLflow, in one folder of the study.
+
+    So their own tools find the runs of a study side by side, and one command uploads them all.
+    """
+    own = Path(config["name"], f"seed{config['seed']}").parts
+    is_in_study = run.path.parts[-len(own) :] == own
+    study = run.path.parents[len(own) - 1] if is_in_study else run.path
+    kind = str(node["_target_"]).rpartition(".")[2]
+    if kind == "WandbLogger":
+        return Path(os.environ.get("WANDB_DIR") or study)
+    return study / "mlruns" if kind == "MLFlowLogger" else run.path
+
+
+def wandb_arguments(node: Mapping[str, Any], folder: Path, run: RunDirectory) -> Config:
+    """The arguments of a W&B logger beyond its config: id, mode, tags and group within its limits.
 
     The id is drawn once and stored in the run directory, so that a resumed run continues there.
+
+    Args:
+        node: config of the logger.
+        folder: from `save_dir`.
+        run: the run.
     """
     if not str(node["_target_"]).endswith("WandbLogger"):
         return {}
@@ -39,17 +65,49 @@ def wandb_arguments(node: Mapping[str, Any], run: RunDirectory) -> Config:
         write_text(id_file, secrets.token_hex(4))
     os.environ.setdefault("WANDB_SILENT", "true")
     offline = not _logged_in()
-    if offline:
+    if offline and is_first_process():
+        place = shlex.quote(str(folder))
         print(
-            "W&B is offline (not logged in): `wandb leet DIR` shows the run, `wandb sync DIR` "
-            f"uploads it; DIR is {run.path}/wandb/latest-run"
+            f"W&B is offline (not logged in): `wandb leet {place}/wandb` shows the runs of the "
+            f"study, `wandb sync {place}/wandb/offline-run-*` uploads them"
         )
+    folder.mkdir(parents=True, exist_ok=True)
     return {
         "id": id_file.read_text(encoding="utf-8").strip(),
         "mode": "offline" if offline else "online",
         "resume": "allow",
         "tags": [str(tag)[:LONGEST_TAG] for tag in node.get("tags") or ()],
+        "group": str(group)[:LONGEST_GROUP] if (group := node.get("group")) else None,
     }
+
+
+def started(logger: Logger) -> Logger:
+    """A logger, ready to be started; of W&B's, without an argument that W&B warns of."""
+    if isinstance(logger, WandbLogger):
+        logger._wandb_init.pop("anonymous", None)
+    return logger
+
+
+def define_best(loggers: Sequence[Logger]) -> None:
+    """The best values of the validation are those in the summary of W&B, not the last ones."""
+    for logger in _of_wandb(loggers):
+        for key, best in BEST.items():
+            step = "trainer/global_step"
+            logger.experiment.define_metric(key, step_metric=step, step_sync=True, summary=best)
+
+
+def log_facts(loggers: Sequence[Logger], result: Result) -> None:
+    """What is known of a run when it starts, as plain values in the config of W&B."""
+    if not is_first_process():
+        return
+    facts = {
+        "params": result.params,
+        "commit": result.commit,
+        "dirty": result.dirty,
+        "fingerprint": result.data_info.fingerprint if result.data_info else None,
+    }
+    for logger in _of_wandb(loggers):
+        logger.experiment.config.update(facts, allow_val_change=True)
 
 
 def _logged_in() -> bool:
@@ -101,18 +159,23 @@ def log_samples(
 
 
 def log_confusion(loggers: Sequence[Any], matrix: np.ndarray, names: Sequence[str]) -> None:
-    """Logs a confusion matrix `[C, C + 1]` as a table, with the share of each true class."""
+    """Logs a confusion matrix `[C, C + 1]`: W&B's plot, and a table with shares of the truth."""
     loggers = _of_wandb(loggers)
     if not loggers:
         return
     import wandb
 
     table = wandb.Table(columns=["true", "pred", "pixels", "share"])
+    plotted = wandb.Table(columns=["Actual", "Predicted", "nPredictions"])
     for true, row in zip(names, matrix, strict=True):
         for pred, count in zip([*names, "void"], row, strict=True):
             table.add_data(true, pred, int(count), float(count) / max(int(row.sum()), 1))
+            plotted.add_data(true, pred, int(count))
+    fields: dict[str, Any] = {str(name): name for name in plotted.columns}
+    title = {"title": "test: pixels of each class"}
+    plot = wandb.plot_table("wandb/confusion_matrix/v1", plotted, fields, title)
     for logger in loggers:
-        logger.experiment.log({"test/confusion": table})
+        logger.experiment.log({"test/confusion": table, "test/confusion_plot": plot})
 
 
 def _of_wandb(loggers: Sequence[Logger]) -> list[WandbLogger]:

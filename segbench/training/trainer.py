@@ -25,10 +25,11 @@ from segbench.data.datamodule import SegmentationData
 from segbench.errors import ConfigError
 from segbench.system.storage import replacing
 from segbench.training.averaging import EMA
-from segbench.training.callbacks import Bar, CudnnSearch, Curves, EpochLines, Samples
+from segbench.training.callbacks import CudnnSearch, Curves, Samples
 from segbench.training.checkpoints import LastCheckpoint
+from segbench.training.progress import Bar, EpochLines
 from segbench.training.speed import Speed
-from segbench.training.tracking import is_disabled, wandb_arguments
+from segbench.training.tracking import define_best, is_disabled, save_dir, started, wandb_arguments
 from segbench.training.validation import RequireValLabels, check_validated, has_val_score, needed_by
 
 # Minimum of arguments that the Trainer itself does not check.
@@ -114,13 +115,15 @@ def build_loggers(config: Config, run: RunDirectory) -> list[Logger]:
     for name, node in (config["logger"] or {}).items():
         if is_disabled(node):
             continue
-        given = wandb_arguments(node, run)
-        logger = build.instantiate(f"logger.{name}", node, save_dir=str(run.path), **given)
+        folder = save_dir(node, config, run)
+        given = {"save_dir": str(folder)} | wandb_arguments(node, folder, run)
+        logger = started(build.instantiate(f"logger.{name}", node, **given))
         try:
             logger.log_hyperparams(config)
         except Exception as error:  # W&B starts here, with its settings, its server and its disk
             raise ConfigError(f"logger.{name} could not be started: {error}") from error
         loggers.append(logger)
+    define_best(loggers)
     return loggers
 
 
@@ -220,7 +223,8 @@ def _callbacks(
     if not config["deterministic"] and "benchmark" not in config["trainer"]:
         callbacks.append(CudnnSearch())
     if config["trainer"]["enable_progress_bar"]:
-        callbacks.append(Bar(config["log_every"]) if sys.stdout.isatty() else EpochLines())
+        callbacks += [Bar(config["log_every"])] if sys.stdout.isatty() else []
+        callbacks.append(EpochLines())
     callbacks += _own_callbacks(config)
     # Last, so that it contains the final state of the others.
     callbacks.append(LastCheckpoint(run.last_checkpoint, config["checkpoint_every"]))

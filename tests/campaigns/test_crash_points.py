@@ -33,7 +33,7 @@ def points(whole: Whole) -> list[tuple[str, int, int | None]]:
     for at, event in enumerate(whole.events):
         found.append(("kill", at, None))
         if event.startswith("open"):
-            found.append(("cut", at, draws(SEED, at).choice(SIZES)))
+            found += [("cut", at, size) for size in draws(SEED, at).sample(SIZES, 2)]
     return found
 
 

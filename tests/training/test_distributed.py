@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from segbench.training.distributed import all_start_together, is_first_process
+from segbench.errors import ConfigError
+from segbench.training.distributed import all_start_together, check_launch, is_first_process
 
 VARIABLES = (
     *("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "TORCHELASTIC_RUN_ID"),
     *("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS", "SLURM_JOB_NAME"),
+    *("SLURM_NTASKS_PER_NODE", "SLURM_NNODES"),
 )
 SRUN = {"SLURM_NTASKS": "2", "SLURM_JOB_NAME": "train"}
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2"}
@@ -40,3 +42,37 @@ def test_the_first_process_is_found(
         monkeypatch.setenv(name, value)
     assert is_first_process() is first
     assert all_start_together() is at_once
+
+
+@pytest.mark.parametrize(
+    ("environment", "devices", "said"),
+    [
+        ({}, 2, None),
+        (SRUN, 2, "--ntasks=2, which does not determine .*--ntasks-per-node=K"),
+        (SRUN | {"SLURM_NTASKS": "1"}, 1, None),
+        (SRUN | {"SLURM_NTASKS_PER_NODE": "2"}, 2, None),
+        (SRUN | {"SLURM_NTASKS_PER_NODE": "2"}, "auto", None),
+        (SRUN | {"SLURM_NTASKS_PER_NODE": "2"}, 1, "--ntasks-per-node=2 .*trainer.devices=1"),
+        (
+            SRUN | {"SLURM_NTASKS_PER_NODE": "1", "SLURM_NNODES": "2"},
+            1,
+            "--nodes=2, but trainer.num_nodes=1",
+        ),
+        (SRUN | {"SLURM_JOB_NAME": "bash"}, 1, None),
+        (TORCHRUN, 2, None),
+        (TORCHRUN, 1, "torchrun starts 2 process.*trainer.devices=1"),
+    ],
+)
+def test_another_number_of_processes_is_refused_before_anything_is_loaded(
+    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], devices: int | str, said: str
+) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    trainer = {"devices": devices, "num_nodes": 1}
+    if said is None:
+        check_launch(trainer)
+        return
+    with pytest.raises(ConfigError, match=said):
+        check_launch(trainer)

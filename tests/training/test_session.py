@@ -22,8 +22,8 @@ from segbench.errors import (
     OutputError,
 )
 from segbench.training import session
-from segbench.training.callbacks import EpochLines
 from segbench.training.ending import Journal, recorded
+from segbench.training.progress import EpochLines
 from segbench.training.speed import Speed
 from tests.comparison.fabricated import record
 

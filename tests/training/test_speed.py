@@ -12,7 +12,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 
-from segbench.training.callbacks import Bar, CudnnSearch
+from segbench.training.callbacks import CudnnSearch
+from segbench.training.progress import Bar
 from segbench.training.speed import Speed
 from segbench.training.step_times import StepTimes
 from tests.training.test_task import loader, make_task, make_trainer

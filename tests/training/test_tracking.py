@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.errors import ConfigError
-from segbench.training.tracking import LONGEST_TAG, wandb_arguments
+from segbench.training.tracking import LONGEST_TAG, save_dir, wandb_arguments
 
 wandb = pytest.importorskip("wandb")
 NODE = {"_target_": "pytorch_lightning.loggers.WandbLogger"}
@@ -21,10 +21,77 @@ def test_the_id_is_kept_and_tags_are_fitted(
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     node = {**NODE, "tags": ["mine", "x" * 100]}
-    first = wandb_arguments(node, RunDirectory(tmp_path))
+    first = wandb_arguments(node, tmp_path, RunDirectory(tmp_path))
     assert first["mode"] == "offline"
     assert first["tags"] == ["mine", "x" * LONGEST_TAG]
-    assert wandb_arguments(node, RunDirectory(tmp_path))["id"] == first["id"]
+    assert wandb_arguments(node, tmp_path, RunDirectory(tmp_path))["id"] == first["id"]
+
+
+def records(folder: Path) -> Iterator[Any]:
+    """What an offline run of W&B recorded: a log of LevelDB's format after a header of 7 bytes."""
+    from wandb.proto.wandb_internal_pb2 import Record
+
+    (file,) = folder.glob("wandb/offline-run-*/*.wandb")
+    data, place, block, head = file.read_bytes(), 7, 32768, 7
+    content = b""
+    while place + head <= len(data):
+        if (left := block - place % block) < head:
+            place += left
+            continue
+        length, kind = int.from_bytes(data[place + 4 : place + 6], "little"), data[place + 6]
+        content += data[place + head : place + head + length]
+        place += head + length
+        if kind in (1, 4):  # a whole record, or the last part of one
+            record = Record()
+            record.ParseFromString(content)
+            yield record
+            content = b""
+
+
+def test_what_a_short_run_leaves_in_wandb(
+    train_tiny: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("WANDB_SILENT")
+    train_tiny(
+        "logger=wandb", "log_every=100", "study=mine", "run_dir=runs/mine/unet-streets/seed0"
+    )
+    shown = capfd.readouterr()
+    assert "wandb leet runs/mine/wandb` shows" in shown.out
+    assert "anonymous" not in shown.err
+    found = list(records(tmp_path / "runs" / "mine"))
+    keys: set[str] = set()
+    for record in found:
+        keys |= {item.key or "/".join(item.nested_key) for item in record.history.item}
+    scores = {"val/mIoU", "val/mDice", "val/IoU/Road", "val/Dice/Road"}
+    assert {"train/loss", "train/loss/ce", "lr", *scores} <= keys
+    assert "test/confusion_plot_table/path" in keys
+    assert {record.run.run_group for record in found} - {""} == {"mine/unet-streets"}
+    best = {r.metric.name: r.metric.summary.max for r in found if r.HasField("metric")}
+    assert best["val/mIoU"]
+    updates = [u for r in found for u in (*r.run.config.update, *r.config.update)]
+    config = {update.key or "/".join(update.nested_key): update.value_json for update in updates}
+    assert config["model_name"] == '"unet"'
+    assert config["loss_name"] == '"ce_dice"'
+    assert {"params", "commit", "fingerprint"} <= set(config)
+
+
+def test_loggers_of_a_study_share_a_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("WANDB_DIR", raising=False)
+    config = {"name": "a/unet", "seed": 3}
+    run = RunDirectory(tmp_path / "runs" / "mine" / "a" / "unet" / "seed3")
+    assert save_dir(NODE, config, run) == tmp_path / "runs" / "mine"
+    mlflow = {"_target_": "pytorch_lightning.loggers.MLFlowLogger"}
+    assert save_dir(mlflow, config, run) == tmp_path / "runs" / "mine" / "mlruns"
+    csv = {"_target_": "pytorch_lightning.loggers.CSVLogger"}
+    assert save_dir(csv, config, run) == run.path
+    elsewhere = RunDirectory(tmp_path / "elsewhere")
+    assert save_dir(NODE, config, elsewhere) == elsewhere.path
+    monkeypatch.setenv("WANDB_DIR", "mine")
+    assert save_dir(NODE, config, run) == Path("mine")
 
 
 def test_a_server_that_does_not_respond_is_reported_with_a_remedy(
@@ -36,7 +103,7 @@ def test_a_server_that_does_not_respond_is_reported_with_a_remedy(
     monkeypatch.setattr(wandb, "login", login)
     monkeypatch.delenv("WANDB_MODE", raising=False)
     with pytest.raises(ConfigError, match=r"no route to host.*WANDB_MODE=offline.*logger=csv"):
-        wandb_arguments(NODE, RunDirectory(tmp_path))
+        wandb_arguments(NODE, tmp_path, RunDirectory(tmp_path))
 
 
 def test_what_a_logger_refuses_is_reported(

@@ -16,7 +16,7 @@ from segbench.data.classes import ClassSet
 from segbench.data.dataset import SPLITS, Arrays, Record, check_split
 from segbench.data.files import Place, all_paired, read_image
 from segbench.data.regexes import Regex
-from segbench.data.sources.folder_config import check_arguments, class_set
+from segbench.data.sources.folder_config import check_arguments, class_set, started
 from segbench.data.sources.folder_rows import rows_of
 from segbench.data.sources.label_map import (
     LabelMap,
@@ -51,10 +51,14 @@ class Folder:
         split_seed: seed of the division by `ratio`.
         group_regex: searched in the name; its first capture group (or the whole match) is the
             group of an image. None makes every image its own group.
+        group_starts: for names that end in a frame number: the first frame of each sequence; the
+            frames of a sequence are one group.
         mask_type: `ids` (one label ID per pixel, palette PNG included), `rgb` (colors), `binary`
             (0 and 255, or 0 and 1, the same in all masks), or outlines: `coco` (`masks` is one file
             for all images) or `labelme` (one file per image), see `data.annotations`.
         threshold: for `binary` masks that were compressed or blurred: lowest gray level of class 1.
+        merge_masks: for `binary`: several files may match `masks` for one image, each with a part
+            of the pixels of class 1.
         classes: class names; None uses those of `label_map` (`auto` names them by their values).
         colors: RGB of each class; None chooses distinct ones (required for `mask_type: rgb`
             without `label_map`).
@@ -83,8 +87,10 @@ class Folder:
         ratio: list[float] | None = None,
         split_seed: int = 0,
         group_regex: str | None = None,
+        group_starts: list[int] | None = None,
         mask_type: Literal["ids", "rgb", "binary", "coco", "labelme"] = "ids",
         threshold: int | None = None,
+        merge_masks: bool = False,
         classes: list[str] | None = None,
         colors: list[list[int]] | None = None,
         void_color: list[int] | None = None,
@@ -108,7 +114,8 @@ class Folder:
             self.group_regex = Regex(group_regex) if group_regex else None
         except ValueError as error:
             raise ValueError(f"group_regex {error}") from None
-        self.mask_type, self.threshold = mask_type, threshold
+        self.group_starts = sorted(group_starts or ())
+        self.mask_type, self.threshold, self.merge_masks = mask_type, threshold, merge_masks
         self.names, self.colors = classes, colors
         if classes is None and isinstance(label_map, dict):
             self.names = [name for name in label_map if name != "ignore"]
@@ -125,9 +132,17 @@ class Folder:
     def records(self, split: str) -> list[Record]:
         """See `Source`."""
         check_split(split, self.absent)
-        rows, problems = rows_of(self, split)
+        rows, problems, further = rows_of(self, split)
         records = [
-            Record(part_name, group or self.group(name, f"{split}/"), image, mask, 0, part)
+            Record(
+                part_name,
+                group or self.group(name, f"{split}/"),
+                image,
+                mask,
+                0,
+                part,
+                tuple(further.get(name, ())),
+            )
             for name, image, mask, group in rows
             for part_name, part in self._parts(name, image)
         ]
@@ -144,7 +159,15 @@ class Folder:
             return image, np.full(size, 255, np.uint8)
         if self.outlines is not None and record.image is not None:
             return image, self.outlines.read(record.mask, record.image, size)
-        return image, self.label_map.read(record.mask, place)
+        ids = self.label_map.read(record.mask, place)
+        for more in record.more_masks:
+            other = self.label_map.read(more, place)
+            if other.shape != ids.shape:
+                raise DataError(
+                    f"{more}: has another size than {record.mask}; merge_masks needs one."
+                )
+            ids = np.maximum(ids, other)
+        return image, ids
 
     def fingerprint_key(self) -> str:
         """See `Source`."""
@@ -251,6 +274,8 @@ class Folder:
 
     def group(self, name: str, prefix: str = "") -> str:
         """The group of an image, from its name."""
+        if self.group_starts:
+            return f"frames from {started(name, self.group_starts)}"
         if self.group_regex is None:
             return prefix + name
         try:

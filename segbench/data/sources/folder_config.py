@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -9,6 +10,7 @@ from segbench.data.annotations import KINDS
 from segbench.data.classes import ClassSet, name_problems, parse_color
 from segbench.data.sources.label_map import declared_map, distinct_colors, raw_value
 from segbench.data.volumes import AXES
+from segbench.errors import DataError
 
 if TYPE_CHECKING:
     from segbench.data.sources.folder import Folder
@@ -48,6 +50,10 @@ def _contradictions(folder: Folder) -> list[str]:
         problems.append(f"mask_type is {folder.mask_type}; expected {', '.join(MASK_TYPES)}")
     if folder.outlines is not None and folder.declared is not None:
         problems.append(f"mask_type {folder.mask_type} takes classes by name, without a label_map")
+    if folder.merge_masks and folder.mask_type != "binary":
+        problems.append("merge_masks is for mask_type binary")
+    if folder.group_starts and folder.group_regex is not None:
+        problems.append("set only one of group_regex and group_starts")
     if folder.slice_axis not in AXES:
         problems.append(f"slice_axis is {folder.slice_axis}; expected 0, 1 or 2")
     if isinstance(folder.declared, str) and folder.declared != "auto":
@@ -71,6 +77,21 @@ def _contradictions(folder: Folder) -> list[str]:
             "a class cannot be called 'ignore', which stands for pixels without a label"
         )
     return problems
+
+
+def started(name: str, starts: Sequence[int]) -> int:
+    """The last of the ascending `starts` that is not above the number at the end of a name.
+
+    Raises:
+        DataError: the name ends in no number, or in one below all of them.
+    """
+    digits = re.search(r"\d+$", name)
+    before = [start for start in starts if digits and start <= int(digits[0])]
+    if not before:
+        raise DataError(
+            f"'{name}' does not end in a number from {starts[0]} on, which data.group_starts needs."
+        )
+    return before[-1]
 
 
 def class_set(

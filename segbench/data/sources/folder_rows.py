@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
+from collections.abc import Mapping, Sequence
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from segbench.data.files import pair
@@ -11,13 +11,12 @@ from segbench.data.sources.layout import (
     Row,
     find_files,
     group_in,
-    of_one_file,
     read_list,
     read_table,
     split_groups,
     without_partners,
 )
-from segbench.data.sources.place import check_place
+from segbench.data.sources.place import check_place, looks_like
 from segbench.errors import DataError
 
 if TYPE_CHECKING:
@@ -30,10 +29,18 @@ _NO_TEST = (
 _NO_TEST_LIST = "Without a test split, give val's list for it too, with selection=last."
 
 
-def rows_of(source: Folder, split: str) -> tuple[list[Row], list[str]]:
-    """Name, image, mask and group of each image of a split, and problems with the pairs."""
+Further = dict[str, list[Path]]  # more masks of an image, by its name
+
+
+def rows_of(source: Folder, split: str) -> tuple[list[Row], list[str], Further]:
+    """The images of a split.
+
+    Returns:
+        Name, image, mask and group of each; what is wrong with the pairs; further masks.
+    """
+    further: Further = {}
     if source.table is not None:
-        return read_table(source.root / source.table, source.root, split), []
+        return read_table(source.root / source.table, source.root, split), [], further
     folder = source.splits.get(split) or split
     images_pattern = source.images or ""
     masks_pattern = source.masks[split] if isinstance(source.masks, dict) else source.masks or ""
@@ -42,14 +49,19 @@ def rows_of(source: Folder, split: str) -> tuple[list[Row], list[str]]:
         check_place(source.root, folder, (images_pattern, masks_pattern), listed, source.about)
     try:
         images = find_files(source.root, images_pattern, folder, "data.images")
-        masks = _masks_of(source, masks_pattern, folder, images)
+        masks = _masks_of(source, masks_pattern, folder, images, further)
         if not images:
-            raise DataError(f"{source.root}: no image matches data.images='{source.images}'.")
+            raise DataError(
+                f"{source.root}: no image matches data.images='{source.images}'."
+                f"{looks_like(source.root)}"
+            )
     except DataError as error:
         if split == "test" and source.lists is None and source.ratio is None:
             raise DataError(f"{error} {_NO_TEST}") from None
         raise
     images, masks = without_partners(images, masks)
+    merged = {path for paths in further.values() for path in paths}
+    images = {name: path for name, path in images.items() if path not in merged}
     if source.lists is not None:
         if split not in source.lists:
             hint = f" {_NO_TEST_LIST}" if split == "test" else ""
@@ -68,15 +80,36 @@ def rows_of(source: Folder, split: str) -> tuple[list[Row], list[str]]:
         {name: path for name, path in masks.items() if name in wanted},
     )
     rows = [(name, image, mask, group_in(images_pattern, image)) for name, image, mask in pairs]
-    return rows, problems
+    return rows, problems, further
 
 
 def _masks_of(
-    source: Folder, pattern: str, folder: str, images: Mapping[str, Path]
+    source: Folder, pattern: str, folder: str, images: Mapping[str, Path], further: Further
 ) -> dict[str, Path]:
-    """The mask file of each name."""
+    """The mask file of each name; with `merge_masks`, `further` gets the others."""
     if source.mask_type != "coco" or source.outlines is None:
         read = (".json",) if source.mask_type == "labelme" else ()
-        return find_files(source.root, pattern, folder, "data.masks", read)
+        more = further if source.merge_masks else None
+        return find_files(source.root, pattern, folder, "data.masks", read, more)
     file = source.root / pattern.replace("{split}", folder)
-    return of_one_file(file, source.outlines.names_in(file), images)
+    return _of_one_file(file, source.outlines.names_in(file), images)
+
+
+def _of_one_file(
+    file: Path, described: Sequence[str], images: Mapping[str, Path]
+) -> dict[str, Path]:
+    """A file with the masks of many images, by the name of each image that it describes.
+
+    Args:
+        file: the annotations.
+        described: the images in it, as paths without suffix.
+        images: those that were found, by name.
+    """
+    names = {image.with_suffix("").as_posix(): name for name, image in images.items()}
+    tails = {PurePosixPath(path).name: name for path, name in names.items()}
+    found = {}
+    for text in described:
+        whole = [name for path, name in names.items() if path.endswith(f"/{text}")]
+        name = whole[0] if len(whole) == 1 else tails.get(PurePosixPath(text).name)
+        found[name or text] = file
+    return found

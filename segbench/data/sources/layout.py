@@ -22,7 +22,12 @@ Row = tuple[str, Path, Path | None, str | None]  # name, image, mask, group
 
 
 def find_files(
-    root: Path, pattern: str, split_folder: str = "", key: str = "", read: Sequence[str] = ()
+    root: Path,
+    pattern: str,
+    split_folder: str = "",
+    key: str = "",
+    read: Sequence[str] = (),
+    more: dict[str, list[Path]] | None = None,
 ) -> dict[str, Path]:
     """Files below `root` that match a pattern, by name.
 
@@ -38,6 +43,7 @@ def find_files(
         split_folder: replaces `{split}`.
         key: the key of the pattern, for errors.
         read: the supported suffixes; if empty, those of images.
+        more: gets the second and further files of a name, which are an error if this is None.
 
     Raises:
         DataError: the folder does not exist, two files have the same name, or all files are of
@@ -69,6 +75,9 @@ def find_files(
             unread[path.suffix.lower()] += 1
             continue
         name = "_".join(match.groupdict()[part] for part in parts)
+        if name in found and more is not None:
+            more.setdefault(name, []).append(path)
+            continue
         if name in found:
             raise DataError(
                 f"{path}: has the same name '{name}' as {found[name]}. Remove one, or list the "
@@ -81,26 +90,6 @@ def find_files(
             f"{key or pattern}: {sum(unread.values())} file(s) match '{pattern}', but {kinds} is "
             f"not supported; supported are {', '.join(suffixes)}."
         )
-    return found
-
-
-def of_one_file(
-    file: Path, described: Sequence[str], images: Mapping[str, Path]
-) -> dict[str, Path]:
-    """Maps the name of each image to the one file with the masks of many images.
-
-    Args:
-        file: the annotations.
-        described: the images in it, as paths without extension.
-        images: the images found, by name.
-    """
-    names = {image.with_suffix("").as_posix(): name for name, image in images.items()}
-    tails = {PurePosixPath(path).name: name for path, name in names.items()}
-    found = {}
-    for text in described:
-        whole = [name for path, name in names.items() if path.endswith(f"/{text}")]
-        name = whole[0] if len(whole) == 1 else tails.get(PurePosixPath(text).name)
-        found[name or text] = file
     return found
 
 

@@ -45,6 +45,32 @@ def _drive() -> Files:
     return {**files, "test": files["val"]}
 
 
+def _cvc() -> Files:
+    image, mask = "PNG/Original/{}.png", "PNG/Ground Truth/{}.png"
+    chosen = {
+        "train": ["1", "2", "25", "104", "51", "68", "79"],
+        "val": ["600", "612"],
+        "test": ["26"],
+    }
+    return {split: pairs(image, mask, names) for split, names in chosen.items()}
+
+
+def _busi() -> Files:
+    image, mask = "{0}/{0} ({1}).png", "{0}/{0} ({1})_mask.png"
+    chosen = {
+        "train": [("benign", 1), ("benign", 100), ("malignant", 1), ("malignant", 2)],
+        "val": [("benign", 2)],
+        "test": [("normal", 1)],
+    }
+    return {
+        split: [(image.format(*name), mask.format(*name)) for name in names]
+        for split, names in chosen.items()
+    }
+
+
+# First frames of the sequences of the fake frames of CVC-ClinicDB.
+_FIRST = {"2": 1, "25": 1, "600": 592, "612": 592}
+
 MEDICAL = {
     "kvasir_seg": Layout(
         files=_val_is_test(
@@ -164,5 +190,29 @@ MEDICAL = {
         },
         fault=lambda ids: np.where(ids == 8, 13, ids).astype(np.uint8),
         named="label 13 .*all 13 organs",
+    ),
+    "cvc_clinicdb": Layout(
+        files=_cvc(),
+        groups={
+            split: [
+                f"frames from {_FIRST.get(number := image[13:-4], number)}" for image, _ in files
+            ]
+            for split, files in _cvc().items()
+        },
+        raw=[0, 255],
+        ignored=None,
+        classes=2,
+        table={0: ("background", None), 1: ("polyp", None)},
+        gone="PNG/Ground Truth",
+        named="missing PNG/Ground Truth of CVC-ClinicDB.*Only PNG/Original",
+    ),
+    "busi": Layout(
+        files=_busi(),
+        raw=[0, 255],
+        ignored=None,
+        classes=2,
+        table={0: ("background", None), 1: ("lesion", None)},
+        fault=lambda ids: ids * 100,
+        named="label 100 .*masks contain 0 and 255",
     ),
 }

@@ -24,6 +24,7 @@ from segbench.config.compose import compose_checked, register
 from segbench.data.about import KEYS, OPTIONAL_KEYS, card
 from segbench.data.check import check
 from segbench.data.dataset import SPLITS
+from segbench.data.fingerprint import fingerprint
 from segbench.data.sources.cityscapes import Cityscapes
 from segbench.data.sources.folder import Folder
 from segbench.data.sources.place import data_sets_in
@@ -213,6 +214,33 @@ def test_eroded_borders_are_ignored(tmp_path: Path) -> None:
     assert (np.delete(ids, range(8, 12), axis=1) == 0).all()
 
 
+def test_masks_of_several_lesions_are_merged(tmp_path: Path) -> None:
+    layout = SETS["busi"]
+    truth = layout.write(tmp_path)
+    second = np.zeros_like(truth["benign/benign (100)_mask.png"])
+    second[:5] = 1
+    save(tmp_path / "benign/benign (100)_mask_1.png", layout.paint(second))
+    source = source_of("busi", tmp_path)
+    records = {record.name: record for split in SPLITS for record in source.records(split)}
+    assert len(records) == 6
+    expected = np.maximum(truth["benign/benign (100)_mask.png"], second)
+    np.testing.assert_array_equal(source.read(records["benign (100)"])[1], expected)
+    before = fingerprint(source, list(records.values()))
+    save(tmp_path / "benign/benign (100)_mask_1.png", layout.paint(second[::-1]))
+    assert fingerprint(source, list(records.values())) != before
+    save(tmp_path / "benign/benign (100)_mask_1.png", layout.paint(second)[:9])
+    with pytest.raises(DataError, match=r"has another size than .*_mask\.png"):
+        source.read(records["benign (100)"])
+
+
+def test_a_frame_before_the_first_sequence_is_named(tmp_path: Path) -> None:
+    SETS["cvc_clinicdb"].write(tmp_path)
+    for folder in ("Original", "Ground Truth"):
+        (tmp_path / f"PNG/{folder}/2.png").rename(tmp_path / f"PNG/{folder}/extra.png")
+    with pytest.raises(DataError, match=r"'extra' does not end in a number from 1 on"):
+        source_of("cvc_clinicdb", tmp_path).records("train")
+
+
 def test_a_set_without_training_images_is_reported(tmp_path: Path) -> None:
     SETS["nightdriving"].write(tmp_path)
     with pytest.raises(DataError, match="no train images, only test: it is for evaluating"):
@@ -241,7 +269,7 @@ def test_the_check_explains_how_to_get_a_missing_data_set(
 
 
 def test_a_model_card_states_the_license_of_the_data() -> None:
-    assert "Those of LoveDA: CC BY-NC-SA 4.0" in terms(config_of("loveda"))
+    assert "License of LoveDA: CC BY-NC-SA 4.0" in terms(config_of("loveda"))
 
 
 @pytest.mark.parametrize("name", ["ade20k", "acdc"])
@@ -278,5 +306,5 @@ def test_another_data_set_in_the_folder_is_named(there: str, tmp_path: Path) -> 
     assert there in data_sets_in(tmp_path)
     wanted = "ade20k" if there != "ade20k" else "voc2012"
     split = "train" if "train" in SETS[wanted].files else "test"
-    with pytest.raises(DataError, match=rf"missing .*looks like .*data={there}\b"):
+    with pytest.raises(DataError, match=rf"looks like .*data={there}\b"):
         source_of(wanted, tmp_path).records(split)

@@ -1,0 +1,79 @@
+"""What the terminal shows while a run goes on: a line per epoch and, above it, a progress bar."""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import TQDMProgressBar
+from pytorch_lightning.callbacks.progress.tqdm_progress import Tqdm
+
+from segbench.system.console import duration
+
+
+class EpochLines(pl.Callback):
+    """Prints one line per epoch, with the time that is left."""
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Looks at the clock."""
+        self._started, self._first = time.monotonic(), trainer.current_epoch
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Prints loss, scores and times."""
+        if not trainer.is_global_zero:
+            return
+        found = trainer.callback_metrics
+        shown = [("train/loss", "train/loss", ".4f"), ("train/images_per_s", "images/s", ".1f")]
+        if pl_module.is_validated:  # else Lightning keeps the scores of an earlier epoch
+            shown[1:1] = [(key, key, ".4f") for key in ("val/mIoU", "val/mDice")]
+        parts = [
+            f"{label} {float(found[key]):{form}}" for key, label, form in shown if key in found
+        ]
+        epoch = f"epoch {trainer.current_epoch + 1}"
+        if (last := trainer.max_epochs) not in (None, -1):
+            done = trainer.current_epoch + 1 - self._first
+            left = (time.monotonic() - self._started) / done * (last - trainer.current_epoch - 1)
+            epoch += f"/{last}"
+            parts.append(f"{duration(left)} left")
+        Tqdm.write("  ".join([epoch, *parts]), file=sys.stdout)  # above the bar, if there is one
+        sys.stdout.flush()
+
+
+class Bar(TQDMProgressBar):
+    """Lightning's progress bar, but it reads the loss only when it is logged.
+
+    Reading the loss makes the host wait for the device; Lightning would do so at every step.
+
+    Args:
+        read_every: number of steps between two readings.
+    """
+
+    def __init__(self, read_every: int) -> None:
+        super().__init__()
+        self.read_every = read_every
+
+    def init_train_tqdm(self) -> Tqdm:
+        """The bar, which vanishes with the training; the lines of the epochs stay."""
+        bar = super().init_train_tqdm()
+        bar.leave = False
+        return bar
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Counts the batch; tqdm itself redraws at most ten times a second."""
+        bar, done = self.train_progress_bar, batch_idx + 1
+        bar.update(done - bar.n)
+        if done % self.read_every == 0 or done == bar.total:
+            bar.set_postfix(self.get_metrics(trainer, pl_module))
+
+    def get_metrics(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> dict[str, Any]:
+        """Loss and val/mIoU, without the version number, which has no meaning here."""
+        return {k: v for k, v in super().get_metrics(trainer, pl_module).items() if k != "v_num"}
