@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segbench.artifacts.result import Result
+from segbench.data.bands import RGB8
 
 MUST_BE_EQUAL = "must be equal"  # such runs are refused in one table
 INVALIDATES = "invalidates"  # a difference in score cannot be attributed to the models
@@ -108,8 +109,10 @@ def scored_data(result: Result) -> str | None:
 
 
 def _bands(result: Result) -> Any:
-    bands = result.protocol.bands if result.protocol else None
-    return bands and {"channels": bands.channels, "value_range": bands.value_range}
+    if result.protocol is None:
+        return None
+    bands = result.protocol.bands or RGB8  # runs of earlier versions saw nothing else
+    return {"channels": bands.channels, "value_range": bands.value_range}
 
 
 def _of_data(name: str) -> Callable[[Result], Any]:

@@ -11,6 +11,12 @@ from tests.comparison.fabricated import edit, write_study
 CHANGES = {
     "training data": ("data_info.fingerprint.train", "ffff", INVALIDATES),
     "pretraining": ("config.model.encoder_weights", "imagenet", INVALIDATES),
+    "bands of the images": (
+        "protocol.bands",
+        {"channels": 4, "value_range": [0, 4000], "show": None},
+        INVALIDATES,
+    ),
+    "inflated first convolution": ("protocol.inflated", 4, WEAKENS),
     "kind": ("kind", "evaluate", WEAKENS),
     "model input size": ("protocol.resize", [128, 256], WEAKENS),
     "inference": ("protocol.inference.mode", "slide", WEAKENS),
@@ -75,6 +81,12 @@ def test_one_difference_gives_exactly_one_entry(study, field):
 
 def test_every_audited_field_is_tested():
     assert {rule.name for rule in AUDITED} <= set(CHANGES)
+
+
+def test_runs_of_earlier_versions_saw_rgb_of_eight_bits(study):
+    rgb = {"channels": 3, "value_range": "auto", "show": None}
+    change(study, "protocol.bands", rgb)
+    assert found(study) == []
 
 
 def test_weights_loaded_from_a_file_are_pretraining(study):
