@@ -121,7 +121,7 @@ def finish_study(config: DictConfig) -> int:
 def _train_locked(config: Config, run: RunDirectory) -> Outcome:
     check_launch(config["trainer"])
     if is_first_process():
-        print(f"{run.path}: loading", flush=True)  # what follows takes seconds to import
+        print(f"{run.path}: loading", flush=True)  # the following imports take seconds
     from segbench.training.session import run_training
 
     result = run_training(config, run)

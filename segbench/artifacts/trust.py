@@ -29,7 +29,7 @@ from typing import Any
 
 from torch import nn
 
-from segbench.artifacts.build import build_source, instantiate, locate
+from segbench.artifacts.build import FOLDS, build_source, instantiate, locate
 from segbench.artifacts.offline import offline
 from segbench.artifacts.plain import check_plain, numbers
 from segbench.config import config_dir
@@ -85,7 +85,7 @@ def admit(part: str, node: Any, where: str, allow: Sequence[str] = ()) -> dict[s
     _check_words(node, path)
     admitted = dict(node)
     if part == "data":
-        known = {*inspect.signature(locate(target)).parameters, *SEEN, "_target_"}
+        known = {*inspect.signature(locate(target)).parameters, *SEEN, *FOLDS, "_target_"}
         admitted = {key: value for key, value in node.items() if key in known}
     if part == "model":
         _check_model_class(target, where)

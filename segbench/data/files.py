@@ -193,7 +193,7 @@ def pair(
 
 
 def _naming(images: list[str], masks: list[str], most: int = 100) -> str:
-    """How the masks are named after the images, if one rule explains nearly all; else empty."""
+    """The rule that names masks after images, if one explains nearly all of them; else empty."""
     rules: Counter[str] = Counter()
     for image in images[:most]:
         for mask in masks:

@@ -50,7 +50,7 @@ def loss_terms(
 class EpochMeans:
     """Means of the loss and of its terms over the steps of an epoch.
 
-    They are summed where they are, so that the host waits for no step.
+    They are summed on the device, so that the host does not wait at any step.
     """
 
     def __init__(self) -> None:

@@ -117,11 +117,11 @@ class SegmentationTask(pl.LightningModule):
         self._losses.add(loss.detach(), self.global_step, batch)
         self._means.add(list(terms), values.detach())
         self._lr = self.trainer.optimizers[0].param_groups[-1]["lr"]
-        is_due = (self.global_step + 1) % self.log_every == 0  # Lightning writes at these steps
+        is_due = (self.global_step + 1) % self.log_every == 0  # Lightning logs at these steps
         is_last = self.trainer.is_last_batch or self.global_step + 1 == self.trainer.max_steps
         if is_due:
             self.log("train/loss_step", loss.detach(), prog_bar=True, batch_size=len(mask))
-        if is_last:  # for callbacks; loggers get them in `on_train_epoch_end`, however short it is
+        if is_last:  # for callbacks; loggers get them in `on_train_epoch_end`, even if short
             self.log_dict(self._means.values(), batch_size=1, sync_dist=True)
         if is_due or is_last:
             self.log("lr", self._lr, batch_size=1)
@@ -194,7 +194,7 @@ class SegmentationTask(pl.LightningModule):
         """
         self.check_end()
         self.log_dict(self._means.values(), sync_dist=True)
-        if self.global_step % self.log_every:  # else the last step has logged it
+        if self.global_step % self.log_every:  # otherwise the last step has logged it
             self.log("lr", self._lr)
         schedule = self.lr_schedulers()
         if isinstance(schedule, ReduceLROnPlateau) and self.is_validated:

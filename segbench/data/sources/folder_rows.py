@@ -36,7 +36,7 @@ def rows_of(source: Folder, split: str) -> tuple[list[Row], list[str], Further]:
     """The images of a split.
 
     Returns:
-        Name, image, mask and group of each; what is wrong with the pairs; further masks.
+        Name, image, mask and group of each; problems with the pairs; further masks.
     """
     further: Further = {}
     if source.table is not None:
@@ -86,7 +86,7 @@ def rows_of(source: Folder, split: str) -> tuple[list[Row], list[str], Further]:
 def _masks_of(
     source: Folder, pattern: str, folder: str, images: Mapping[str, Path], further: Further
 ) -> dict[str, Path]:
-    """The mask file of each name; with `merge_masks`, `further` gets the others."""
+    """The mask file of each name; with `merge_masks`, the others are added to `further`."""
     if source.mask_type != "coco" or source.outlines is None:
         read = (".json",) if source.mask_type == "labelme" else ()
         more = further if source.merge_masks else None
