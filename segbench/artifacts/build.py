@@ -116,23 +116,33 @@ def locate(target: str) -> Any:
     return getattr(module, name)
 
 
+FOLDS = ("folds", "fold")  # keys of any data set, see `data.folds`
+
+
 def split_data(data: Mapping[str, Any]) -> tuple[Config, Config]:
     """Splits a `data` config into the nodes of its source and its loaders, `SegmentationData`.
 
-    A key that both take belongs to the source. Each half can be passed to its build function.
+    A key that both take belongs to the source, and so do those of cross-validation. Each half can
+    be passed to its build function.
     """
     of_source = inspect.signature(locate(str(data["_target_"]))).parameters
-    source = {k: v for k, v in data.items() if k == "_target_" or k in of_source}
+    source = {k: v for k, v in data.items() if k in ("_target_", *FOLDS) or k in of_source}
     return source, {k: v for k, v in data.items() if k not in source}
 
 
 def build_source(data: Mapping[str, Any]) -> Source:
-    """The data source of a `data` config.
+    """The data source of a `data` config; with `folds`, one fold of it.
 
     Raises:
         ConfigError: it rejects its arguments, or its classes are inconsistent.
     """
-    source: Source = instantiate("data", split_data(data)[0])
+    node = split_data(data)[0]
+    folds, fold = node.pop("folds", None), node.pop("fold", 0)
+    source: Source = instantiate("data", node)
+    if folds is not None:
+        from segbench.data.folds import Folds
+
+        source = Folds(source, folds, fold)
     try:
         source.classes  # noqa: B018  (made when it is asked for)
     except ValueError as error:

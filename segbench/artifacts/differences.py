@@ -149,6 +149,11 @@ RULES = (
     # What all runs of a table must share
     Rule("data fingerprint", MUST_BE_EQUAL, "they were not scored on the same images",
          scored_data, ("data._target_",), foreign=True),
+    Rule("fold", MUST_BE_EQUAL,
+         "they were not scored on the same images; studies=[...] compares folds",
+         lambda result: {key: _node(result, "data").get(key) for key in ("folds", "fold")}
+         if _node(result, "data").get("folds") else None,
+         ("data.folds", "data.fold"), foreign=True),
     Rule("label protocol", MUST_BE_EQUAL, "the classes have different meanings",
          _of_data("protocol"), foreign=True),
     Rule("comparable with published numbers", MUST_BE_EQUAL, "the data or labels differ",

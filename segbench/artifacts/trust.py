@@ -29,7 +29,7 @@ from typing import Any
 
 from torch import nn
 
-from segbench.artifacts.build import build_source, instantiate, locate
+from segbench.artifacts.build import FOLDS, build_source, instantiate, locate
 from segbench.artifacts.offline import offline
 from segbench.artifacts.plain import check_plain, numbers
 from segbench.config import config_dir
@@ -85,7 +85,7 @@ def admit(part: str, node: Any, where: str, allow: Sequence[str] = ()) -> dict[s
     _check_words(node, path)
     admitted = dict(node)
     if part == "data":
-        known = {*inspect.signature(locate(target)).parameters, *SEEN, "_target_"}
+        known = {*inspect.signature(locate(target)).parameters, *SEEN, *FOLDS, "_target_"}
         admitted = {key: value for key, value in node.items() if key in known}
     if part == "model":
         _check_model_class(target, where)
@@ -211,12 +211,12 @@ def _without_downloads(node: dict[str, Any], target: str) -> dict[str, Any]:
 
 def _too_large(node: Mapping[str, Any]) -> list[str]:
     problems = [
-        f"config.model.{key}: {len(value)} values are more than any model has"
+        f"config.model.{key}: {len(value)} values are more than any model takes"
         for key, value in node.items()
         if isinstance(value, list) and len(value) > LONGEST_LIST
     ]
     problems += [
-        f"config.model.{key}: {str(number)[:40]} is more than any model has"
+        f"config.model.{key}: {str(number)[:40]} is more than any model takes"
         for key, value in node.items()
         for number in numbers(value)
         if not abs(number) <= LARGEST_NUMBER  # also true for NaN

@@ -8,14 +8,16 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from segbench.artifacts.result import Result, Scores
+from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory
+from segbench.artifacts.scores import Scores
 from segbench.artifacts.typed import known
 from segbench.data.bands import bands_of
 from segbench.data.dataset import Source
 from segbench.errors import DataError
 from segbench.evaluation.evaluator import Evaluation
 from segbench.evaluation.predictions import void_notes
+from segbench.evaluation.robustness import markdown_rows, print_corrupted
 from segbench.inference.sheets import sample_sheet
 from segbench.metrics.cityscapes_protocol import to_label_ids
 from segbench.metrics.scores import class_iou, mean_over_classes, percent, union_counts
@@ -33,7 +35,8 @@ MEANS = {
     "boundary_IoU": "mean_boundary_IoU",
     "iIoU": "mean_iIoU",
 }
-SINGLES = ("pixel_acc", "fwIoU", "mean_image_mIoU", "worst_tenth_mIoU", "ECE", "mean_category_IoU",
+SINGLES = ("pixel_acc", "fwIoU", "mean_image_mIoU", "worst_tenth_mIoU", "ECE", "SCE",
+           "AURC", "mean_NSD", "mean_category_IoU",
            "mean_category_iIoU")  # fmt: skip
 
 
@@ -89,6 +92,8 @@ def write_tables(
     for key in ("category_IoU", "category_iIoU"):
         categories = (getattr(found, key) or {}).items()
         lines += [f"- {key} of {markdown(name)}: {percent(value)}" for name, value in categories]
+    if found.corrupted:
+        lines += markdown_rows(found.corrupted, found.mIoU)
     (folder / "report.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -155,7 +160,7 @@ def draw_confusion(file: Path, matrix: np.ndarray, names: Sequence[str]) -> None
                 color = "white" if share > 0.5 else "black"
                 text = f"{100 * share:.0f}"
                 axes.text(column, row, text, ha="center", va="center", color=color, fontsize=8)
-    figure.savefig(file, dpi=120)
+    figure.savefig(file, dpi=120, bbox_inches="tight")  # the title may be wider than few classes
 
 
 def draw_worst(file: Path, evaluation: Evaluation, source: Source, wanted: int) -> None:
@@ -212,6 +217,8 @@ def print_scores(found: Scores, result: Result, run: RunDirectory, matrices: np.
     classes.add_row("mean", *_means(found, columns), style="bold")
     show(classes)
     show(", ".join(f"{key} {percent(value)}" for key, value in _singles(found).items()))
+    if found.corrupted:
+        print_corrupted(found.corrupted, found.mIoU)
     for note in [*_notes(result), *void_notes(matrices)]:
         show(note, soft_wrap=True)
     files = ("report.md", "confusion.png", "worst.png")
