@@ -237,14 +237,9 @@ def build_predictor(
     node: Mapping[str, Any], model: nn.Module, classes: ClassSet, data: SegmentationData
 ) -> Predictor:
     """Builds the predictor, which turns the logits of a model into label maps."""
-    given = {
-        "model": model,
-        "classes": classes,
-        "mean": data.mean,
-        "std": data.std,
-        "value_range": data.bands.limits,
-    }
-    predictor: Predictor = instantiate("inference", node, **given)
+    given = {"model": model, "classes": classes, "mean": data.mean, "std": data.std}
+    limits = data.bands.limits
+    predictor: Predictor = instantiate("inference", node, value_range=limits, **given)
     return predictor
 
 
