@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 # The launchers are left out: what they need would hold back the versions of all others.
-LOCKED := dashboard refine export explain pretrained tune dev
+LOCKED := dashboard refine export explain pretrained tune hf dev
 
 .PHONY: help setup train test test-all gpu lint package format architectures datasets results lock clean
 
@@ -29,7 +29,7 @@ INSTALL = $(BIN)/uv pip install --python $(BIN)/python --constraint requirements
 	@touch $@
 
 train: .venv/ready  ## set up, then train U-Net on the built-in data; ARGS="model=unet seed=1"
-	$(BIN)/python -m segbench.train $(ARGS)
+	$(BIN)/python -m segbench.train $(or $(ARGS),-cn quickstart)
 
 test: setup  ## set up, then run all tests not marked slow, on all cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto $(ARGS)

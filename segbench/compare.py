@@ -2,6 +2,8 @@
 
     python -m segbench.compare study=NAME                     every finished run of runs/NAME
     python -m segbench.compare study=NAME baseline=unet_resnet34 strict=true
+    python -m segbench.compare study=NAME baseline=unet margin=1.0   is it as good within a point?
+    python -m segbench.compare studies=[A,B,C]      the models they share, over three data sets
 
 Writes runs/NAME/report: index.html (self-contained, works offline), report.md, tables.tex, CSV
 tables, figures and comparison.json. The exit code is 1 if a damaged file was left out, or if
@@ -11,42 +13,41 @@ strict=true and the audit found anything more severe than a note.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig
 
 from segbench.api.verbs import make_callable
-from segbench.config import make_folder, resolved
+from segbench.config import did_you_mean, make_folder, resolved
 from segbench.config.app import run_verb
 from segbench.errors import ConfigError
+from segbench.system.console import console, say, table
 from segbench.system.storage import alone_in
+
+if TYPE_CHECKING:
+    from segbench.comparison.comparison import Options
+    from segbench.comparison.tables import Table
 
 
 def compare(config: DictConfig) -> int:
     """Compares, writes the report, prints the verdict; returns the exit code."""
     plain = resolved(config)
     _check(plain)
-    from segbench.comparison.comparison import Options, compare_runs, left_out_entries
+    return _compare_studies(plain) if plain["studies"] else _compare_study(plain)
+
+
+def _compare_study(plain: Mapping[str, Any]) -> int:
+    from segbench.comparison.comparison import compare_runs, left_out_entries
     from segbench.comparison.gallery import gallery
     from segbench.comparison.report import write_report
     from segbench.comparison.study import read_study
 
     study = read_study(Path(plain["runs"]) / plain["study"], plain["only"])
     folder = make_folder("study", study.path / "report")
-    options = Options(
-        metric=plain["metric"],
-        baseline=plain["baseline"],
-        unit=plain["unit"],
-        block_length=plain["block_length"],
-        replicates=plain["replicates"],
-        confidence=plain["confidence"],
-        varies=tuple(plain["varies"]),
-        gallery=plain["gallery"],
-    )
     with alone_in(folder, "study"):
-        comparison = compare_runs(study, options)
+        comparison = compare_runs(study, _options(plain))
         images = gallery(study, comparison)
         comparison["left_out"] += left_out_entries(study, images.left_out)
         page = write_report(study, comparison, images)
@@ -58,26 +59,92 @@ def compare(config: DictConfig) -> int:
     return int(broken or (plain["strict"] and unfair))
 
 
+def _compare_studies(plain: Mapping[str, Any]) -> int:
+    """Compares the models that several studies share, a data set each."""
+    from segbench.comparison.across_report import compare_studies, write_report
+    from segbench.comparison.study import read_study
+
+    runs = Path(plain["runs"])
+    studies = [read_study(runs / name, plain["only"]) for name in plain["studies"]]
+    found = compare_studies(studies, _options(plain))
+    folder = make_folder(
+        "studies", runs / "+".join(study.path.name for study in studies) / "report"
+    )
+    with alone_in(folder, "studies"):
+        page = write_report(folder, found)
+    _print_studies(found, page)
+    return int(any(entry["broken"] for entry in found["left_out"]))
+
+
+def _options(plain: Mapping[str, Any]) -> Options:
+    from segbench.comparison.comparison import Options
+
+    return Options(
+        metric=plain["metric"],
+        metrics=tuple(plain["metrics"]),
+        baseline=plain["baseline"],
+        margin=plain["margin"],
+        unit=plain["unit"],
+        block_length=plain["block_length"],
+        replicates=plain["replicates"],
+        confidence=plain["confidence"],
+        varies=tuple(plain["varies"]),
+        gallery=plain["gallery"],
+    )
+
+
 def _check(config: Mapping[str, Any]) -> None:
     from segbench.artifacts.differences import AUDITED
+    from segbench.comparison.measures import MEASURES
 
     known = [rule.name for rule in AUDITED]
     if unknown := [name for name in config["varies"] if name not in known]:
         names = ", ".join(unknown)
         raise ConfigError(f"varies: {names}: not audited; known: {', '.join(known)}")
+    for name in config["metrics"]:
+        if name not in MEASURES:
+            hint = did_you_mean(name, MEASURES)
+            raise ConfigError(f"metrics: {name}: there is no such metric{hint}; known: "
+                              f"{', '.join(MEASURES)}")  # fmt: skip
+    studies = config["studies"]
+    if (config["study"] is None) == (not studies):
+        raise ConfigError("give one of study=NAME and studies=[NAME,NAME,...]")
+    if len(studies) == 1:
+        raise ConfigError(f"studies={studies[0]}: one study is compared with study={studies[0]}")
+    if len(set(studies)) < len(studies):
+        raise ConfigError(f"studies={','.join(studies)}: name each study once")
+    if studies and config["margin"] is not None:
+        raise ConfigError("margin is for one study; with studies=[...] leave it out")
 
 
-def _print(comparison: Mapping[str, Any], page: Path) -> None:
-    from segbench.comparison import tables
-    from segbench.system.console import console, say, table
+def _print_studies(found: Mapping[str, Any], page: Path) -> None:
+    from segbench.comparison.across_tables import pair_table, score_table
 
-    shown = [tables.leaderboard(comparison)]
-    shown += [tables.pairs(comparison)] if comparison["pairs"] else []
-    for found in shown:
+    _print_tables([score_table(found), *([pair_table(found)] if found["pairs"] else [])])
+    for entry in found["left_out"]:
+        say(f"left out: {entry['path']}: {entry['reason']}")
+    say(f"\n{found['verdict']}\n{found['evidence']}\n\nreport: {page}")
+
+
+def _print_tables(tables: Sequence[Table]) -> None:
+    for found in tables:
         grid = table(*found.heads, left=sum(column.is_text for column in found.columns))
         for cells in found.texts():
             grid.add_row(*cells)
         console().print(grid, "")
+
+
+def _print(comparison: Mapping[str, Any], page: Path) -> None:
+    from segbench.comparison import margin_report, more_metrics, tables
+
+    shown = [tables.leaderboard(comparison)]
+    shown += [more_metrics.table(comparison)] if comparison["metrics"] else []
+    shown += [margin_report.table(comparison)] if comparison["margin"] else []
+    first = tables.first_pairs(comparison)
+    shown += [tables.pairs(comparison, first)] if first else []
+    _print_tables(shown)
+    if more := len(comparison["pairs"]) - len(first):
+        say(f"{more} more pairs are in the report\n")
     for finding in comparison["audit"]:
         if finding["grade"] != "note":
             say(f"{finding['grade']}: {finding['field']}: {finding['why']}")

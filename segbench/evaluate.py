@@ -23,14 +23,19 @@ from segbench.config import Config, make_folder, resolved
 from segbench.config.app import run_verb
 from segbench.config.outcome import Outcome
 from segbench.errors import ConfigError, ResultError
+from segbench.evaluation import options
 from segbench.system.console import progress
 from segbench.system.storage import alone_in, replacing_all
 
 if TYPE_CHECKING:
-    from segbench.artifacts.result import Protocol, Result, Scores
+    import numpy as np
+
+    from segbench.artifacts.result import Protocol, Result
+    from segbench.artifacts.scores import Scores
     from segbench.artifacts.segmenter import Segmenter
     from segbench.data.bands import Bands
     from segbench.data.dataset import Source
+    from segbench.evaluation.corruptions import Corruption
     from segbench.evaluation.evaluator import Evaluation
     from segbench.evaluation.record import Subject
 
@@ -38,12 +43,12 @@ if TYPE_CHECKING:
 def evaluate(config: DictConfig) -> Outcome:
     """Scores, writes the run directory, prints the table."""
     plain = resolved(config)
-    _check(plain)
+    options.check(plain)
     started = time.time()
     subject = _of_ckpt(plain) if plain["ckpt"] else _of_folder(plain)
     place = f"runs/{plain['study']}/{subject.name}/seed{subject.seed}"
     run = RunDirectory(plain["run_dir"] or place)
-    _check_place(plain, run, subject.source)
+    options.check_place(plain, run, subject.source)
     make_folder("run_dir", run.path)
     with alone_in(run.path, "run_dir"):
         evaluation = subject.evaluate()
@@ -63,42 +68,16 @@ def _record(
     return replace(result, timings=Timings(total_seconds=time.time() - started)), scores
 
 
-def _check(config: Config) -> None:
-    problems = []
-    if (config["ckpt"] is None) == (config["predictions"] is None):
-        problems.append("set either ckpt=FILE or predictions=FOLDER")
-    if config["predictions"] and config["data"] is None:
-        problems.append("predictions: also set data=NAME, the data set to score them on")
-    if config["data"] is not None and config["root"] is not None:
-        problems.append("root is for the data set of a checkpoint; with data=NAME set data.root")
-    if config["predictions"] and config["inference"]:
-        problems.append("inference applies to checkpoints, not to existing predictions")
-    if problems:
-        raise ConfigError("; ".join(problems))
-
-
-def _check_place(config: Config, run: RunDirectory, source: Source) -> None:
-    from segbench.metrics.cityscapes_protocol import is_cityscapes
-
-    try:
-        previous = run.read_result()
-    except ResultError as error:
-        raise ConfigError(f"{error}; remove it, or set a different run_dir") from None
-    if previous is not None and previous.kind != "evaluate":
-        raise ConfigError(
-            f"{run.path} contains a training run; set a different study, name or run_dir"
-        )
-    if config["save"] == "cityscapes" and not is_cityscapes(source.classes.names):
-        raise ConfigError("save=cityscapes is for the 19 classes of Cityscapes; use save=ids")
-
-
 def _of_ckpt(config: Config) -> Subject:
     from segbench.artifacts import build, provenance
     from segbench.artifacts.plain import is_component
     from segbench.artifacts.segmenter import Segmenter
     from segbench.data.bands import bands_of
+    from segbench.evaluation.corruptions import CorruptedSource
     from segbench.evaluation.evaluator import evaluate_checkpoint
     from segbench.evaluation.record import Subject
+    from segbench.evaluation.robustness import count_corrupted
+    from segbench.evaluation.summary import Wanted
 
     segmenter = Segmenter(
         config["ckpt"],
@@ -128,11 +107,25 @@ def _of_ckpt(config: Config) -> Subject:
             f"data set has {', '.join(source.classes.names)}"
         )
     data = build.build_datamodule(node, source, trained["seed"])
+    corruptions = options.corruptions(config)
 
     def evaluation() -> Evaluation:
-        extras = config["boundary"], config["calibration"]
         with progress("Evaluating") as show:
-            return evaluate_checkpoint(segmenter, data, config["split"], *extras, show)
+            found = evaluate_checkpoint(
+                segmenter, data, config["split"], options.wanted(config), show
+            )
+        if not corruptions:
+            return found
+        scored, counts = count_corrupted(corruptions, corrupted, config["absent_classes"])
+        return replace(found, corrupted=scored, corrupted_counts=counts)
+
+    def corrupted(corruption: Corruption) -> np.ndarray:
+        other = build.build_datamodule(
+            node | {"cache": "none"}, CorruptedSource(source, corruption), trained["seed"]
+        )
+        plain = Wanted(boundary=False, calibration=False)
+        with progress(str(corruption)) as show:
+            return evaluate_checkpoint(segmenter, other, config["split"], plain, show).matrices
 
     return Subject(
         name=config["name"] or trained["name"],
@@ -223,7 +216,8 @@ def _of_folder(config: Config) -> Subject:
                 config["format"],
                 config["void_values"],
                 config["partial"],
-                config["boundary"],
+                options.wanted(config),
+                Path(config["confidence"]) if config["confidence"] else None,
                 config["num_workers"] or 2,
                 show,
             )
@@ -255,15 +249,16 @@ def _write(
     source: Source,
 ) -> None:
     from segbench.evaluation import report
-    from segbench.evaluation.summary import stacked_boundary
+    from segbench.evaluation.summary import stacked_boundary, stacked_extras
 
     names = [record.name for record in evaluation.records]
     groups = [record.group for record in evaluation.records]
     with replacing_all(run.path) as folder:
         draft = RunDirectory(folder)
-        draft.write_confusion(
-            names, groups, evaluation.matrices, stacked_boundary(evaluation.extras)
-        )
+        bands, more = stacked_boundary(evaluation.extras), stacked_extras(evaluation.extras)
+        if evaluation.corrupted_counts is not None:
+            more["sum_mIoU_corrupted"] = evaluation.corrupted_counts
+        draft.write_confusion(names, groups, evaluation.matrices, bands, more)
         report.write_tables(folder, result, scores, evaluation.matrices, names)
         report.draw_confusion(
             folder / "confusion.png", evaluation.matrices.sum(0), source.classes.names

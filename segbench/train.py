@@ -122,7 +122,7 @@ def finish_study(config: DictConfig) -> int:
 def _train_locked(config: Config, run: RunDirectory) -> Outcome:
     check_launch(config["trainer"])
     if is_first_process():
-        say(f"{run.path}: loading")  # what follows takes seconds to import
+        say(f"{run.path}: loading")  # the following imports take seconds
     from segbench.training.session import run_training
 
     result = run_training(config, run)

@@ -164,7 +164,7 @@ def test_a_model_for_three_channels_is_refused_by_name(
     (tmp_path / "narrow_model.py").write_text(OWN)
     monkeypatch.syspath_prepend(tmp_path)
     try:
-        with pytest.raises(ConfigError, match=r"4 channels .*narrow_model\.Narrow takes no"):
+        with pytest.raises(ConfigError, match=r"4 channels .*narrow_model\.Narrow has no"):
             train_tiny(*words(root, *FOUR), "model=unet", "~model.width", "~model.depth",
                        "~model.dropout", "model._target_=narrow_model.Narrow")  # fmt: skip
     finally:

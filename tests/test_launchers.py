@@ -1,6 +1,6 @@
 """A sweep under joblib, submitit and Ray: the runs, table and report of the built-in launcher.
 
-They come with `pip install "segbench[launchers,ray]"`; what is not installed is skipped.
+They come with `pip install "segbench[launchers,ray]"`; missing ones are skipped.
 """
 
 from __future__ import annotations

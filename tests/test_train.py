@@ -16,13 +16,15 @@ import torch
 
 from segbench.artifacts import build
 from segbench.artifacts.checkpoint import load_checkpoint
-from segbench.artifacts.result import Budget, Scores
+from segbench.artifacts.result import Budget
 from segbench.artifacts.run_directory import RunDirectory
+from segbench.artifacts.scores import Scores
 from segbench.artifacts.segmenter import Segmenter
 from segbench.artifacts.typed import read_as
 from segbench.comparison.runs import LeftOut, Run, read_run
 from segbench.errors import ConfigError, NonFiniteLogitsError, NonFiniteLossError
 from segbench.evaluation.evaluator import evaluate_checkpoint
+from segbench.evaluation.summary import Wanted
 from segbench.metrics.scores import scores
 from tests.conftest import curves, run_verb, tiny_arguments
 
@@ -166,9 +168,8 @@ def test_the_checkpoint_alone_reproduces_the_score(
     config = torch.load(checkpoint, weights_only=True)["segbench"]["config"]
     source = build.build_source(config["data"])
     data = build.build_datamodule(config["data"], source, config["seed"])
-    evaluation = evaluate_checkpoint(
-        segmenter, data, "test", False, False, lambda done, total: None
-    )
+    wanted = Wanted(boundary=False, calibration=False)
+    evaluation = evaluate_checkpoint(segmenter, data, "test", wanted, lambda done, total: None)
     again = scores(evaluation.matrices.sum(0), source.classes.names)
     assert again["mIoU"] == pytest.approx(result.scores["test"].mIoU, abs=1e-6)
     assert read_as(Scores, again) == result.scores["test"]

@@ -14,7 +14,7 @@ from segbench.config import config_dir
 from segbench.config.compose import compose_checked, register
 
 PAGE = Path(__file__).resolve().parents[1] / "docs" / "datasets.md"
-TEMPLATES = ("folder", "hf")  # for any data set: their keys are for the user to set
+TEMPLATES = ("folder", "hf")  # for any data set: the user sets their keys
 INTRODUCTION = """# Data sets
 
 <!-- Written by tools/datasets_page.py from conf/data; change it there, then: make datasets -->

@@ -5,16 +5,17 @@ from __future__ import annotations
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from segbench.artifacts.result import Result, Scores
+from segbench.artifacts.pixel_counts import ImageCounts, read_pixel_counts
+from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory
+from segbench.artifacts.scores import Scores
 from segbench.data.classes import ClassSet
 from segbench.errors import ResultError
-from segbench.metrics.scores import check_counts, scores
+from segbench.metrics.scores import scores
 
 # Errors of NumPy for a damaged .npz file; NotImplementedError for an unknown compression.
 _BROKEN_ARCHIVE = (
@@ -23,24 +24,7 @@ _BROKEN_ARCHIVE = (
 )  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Counts:
-    """The content of confusion.npz.
-
-    Args:
-        names, groups: name and group of each image, `[N]`.
-        matrices: int64 `[N, C, C + 1]`.
-        boundary: int64 `[N, 2, C]`, intersection and union of the boundary bands; None if they
-            were not counted.
-    """
-
-    names: list[str]
-    groups: list[str]
-    matrices: np.ndarray
-    boundary: np.ndarray | None
-
-
-def read_counts(run: RunDirectory, result: Result) -> Counts:
+def read_counts(run: RunDirectory, result: Result) -> ImageCounts:
     """Reads the pixel counts behind the scores of a run.
 
     Args:
@@ -57,51 +41,26 @@ def read_counts(run: RunDirectory, result: Result) -> Counts:
     stated = result.scores[data.split]
     assert stated is not None
     try:
-        names, groups, matrices = run.read_confusion()
-        _check_matrices(names, groups, matrices, classes)
-        boundary = _read_boundary(run, matrices.shape)
-        _check_scores(matrices, stated, protocol.absent_classes, classes, data.split)
+        counts = read_pixel_counts(run.confusion_file)
+        _check_classes(counts, classes)
+        _check_scores(counts.total, stated, protocol.absent_classes, classes, data.split)
     except FileNotFoundError:
         raise ResultError("there is no confusion.npz") from None
     except _BROKEN_ARCHIVE as error:
         raise ResultError(f"confusion.npz is corrupt ({error})") from None
-    return Counts(names, groups, matrices, boundary)
+    return counts
 
 
-def _read_boundary(run: RunDirectory, shape: tuple[int, ...]) -> np.ndarray | None:
-    with np.load(run.confusion_file) as file:
-        boundary = file.get("boundary")
-    expected = (shape[0], 2, shape[1])
-    if boundary is None:
-        return None
-    if boundary.shape != expected:
-        raise ValueError(f"boundary counts {boundary.shape}, expected {expected}")
-    check_counts(boundary, "boundary counts")
-    if (boundary[:, 0] > boundary[:, 1]).any():
-        raise ValueError("boundary counts: an intersection is larger than its union")
-    return boundary
-
-
-def _check_matrices(
-    names: list[str], groups: list[str], matrices: np.ndarray, classes: ClassSet
-) -> None:
-    """Raises ValueError unless there is one matrix of pixel counts per image."""
-    expected = (len(names), classes.num_classes, classes.num_classes + 1)
-    if not all(isinstance(text, str) for text in (*names, *groups)):
-        raise ValueError("names or groups that are not text")
-    if matrices.shape != expected or len(groups) != len(names):
-        raise ValueError(
-            f"matrices {matrices.shape}, {len(names)} names, {len(groups)} groups; "
-            f"expected {expected}"
-        )
-    check_counts(matrices, "matrices")
+def _check_classes(counts: ImageCounts, classes: ClassSet) -> None:
+    if len(counts.total) != classes.num_classes:
+        raise ValueError(f"counts of {len(counts.total)} classes, expected {classes.num_classes}")
 
 
 def _check_scores(
-    matrices: np.ndarray, stated: Scores, absent: str, classes: ClassSet, split: str
+    total: np.ndarray, stated: Scores, absent: str, classes: ClassSet, split: str
 ) -> None:
-    """Raises ValueError unless the matrices reproduce all scores in result.json."""
-    for key, found in scores(matrices.sum(axis=0), classes.names, absent).items():
+    """Raises ValueError unless the counts reproduce all scores in result.json."""
+    for key, found in scores(total, classes.names, absent).items():
         of_all = getattr(stated, key)
         by_class: Mapping[str, Any] = found if isinstance(found, dict) else {"": found}
         for name, value in by_class.items():

@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Annotated, Literal
 
-from pydantic import Field, Strict, StringConstraints
+from pydantic import Strict, StringConstraints
 
+from segbench.artifacts.scores import Amount, Count, Flag, Fraction, Scores, Split, Text
 from segbench.artifacts.typed import plain, read_as
 from segbench.config import Config
 from segbench.data.bands import Bands
@@ -18,15 +19,6 @@ from segbench.data.classes import ClassSet
 from segbench.errors import ResultError
 
 SCHEMA_VERSION = 1
-
-Text = Annotated[str, StringConstraints(max_length=100_000)]
-Flag = Annotated[bool, Strict()]
-Count = Annotated[int, Strict(), Field(ge=0, lt=2**63)]
-Amount = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
-Fraction = Annotated[float, Strict(), Field(ge=0, le=1, allow_inf_nan=False)]
-Split = Annotated[str, StringConstraints(pattern="^(train|val|test)$")]
-ByClass = dict[Text, Fraction | None]
-ByName = dict[Text, Fraction | None]  # of groups of images, or of categories of classes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -167,53 +159,6 @@ class Hardware:
             return self.device if (self.num_gpus or 1) == 1 else f"{self.num_gpus} x {self.device}"
         threads = self.threads or self.cores
         return f"{self.cpu or 'CPU'}, {threads} thread{'s' * (threads != 1)}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Scores:
-    """The scores of one split, fractions; None if a value is undefined.
-
-    The files of `metrics/` define them; fields with a default are optional. Reports show whatever
-    is a field: `ByClass` in the table of classes, with `mean_...` as its mean.
-
-    Args:
-        mIoU, mDice, mean_acc: means of `IoU`, `Dice` and `recall`.
-        pixel_acc: share of the labeled pixels with the right class.
-        fwIoU: mean of `IoU` weighted by the share of true pixels.
-        IoU, Dice, precision, recall: by class name.
-        mean_image_mIoU: mean of the mIoU of each image.
-        worst_tenth_mIoU: mean of the mIoU of the tenth of the images with the lowest mIoU.
-        groups: mIoU by group of images.
-        boundary_F, mean_boundary_F: boundary F-score by class, and its mean.
-        boundary_IoU, mean_boundary_IoU: boundary IoU by class, and its mean.
-        ECE: expected calibration error.
-        category_IoU, mean_category_IoU: IoU of Cityscapes categories, and its mean.
-        iIoU, mean_iIoU, category_iIoU, mean_category_iIoU: Cityscapes' instance-level IoU.
-    """
-
-    mIoU: Fraction | None
-    mDice: Fraction | None
-    pixel_acc: Fraction | None
-    mean_acc: Fraction | None
-    fwIoU: Fraction | None
-    IoU: ByClass
-    Dice: ByClass
-    precision: ByClass
-    recall: ByClass
-    mean_image_mIoU: Fraction | None = None
-    worst_tenth_mIoU: Fraction | None = None
-    groups: ByName | None = None
-    boundary_F: ByClass | None = None
-    mean_boundary_F: Fraction | None = None
-    boundary_IoU: ByClass | None = None
-    mean_boundary_IoU: Fraction | None = None
-    ECE: Fraction | None = None
-    category_IoU: ByName | None = None
-    mean_category_IoU: Fraction | None = None
-    iIoU: ByClass | None = None
-    mean_iIoU: Fraction | None = None
-    category_iIoU: ByName | None = None
-    mean_category_iIoU: Fraction | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,8 +3,7 @@
     runs/STUDY/NAME/seedN/
         config.yaml        the resolved config
         result.json        status, config, data fingerprint, protocol, budget, versions, scores
-        confusion.npz      for the test images: names [N], groups [N], matrices int64 [N, C, C + 1],
-                           boundary int64 [N, 2, C] (intersection and union of boundary bands)
+        confusion.npz      of the test images: what was counted, see `artifacts.pixel_counts`
         metrics.csv        the curves: one row per epoch
         checkpoints/       last.ckpt, best.ckpt
         samples/           image sheets: image, mask, pred, error
@@ -19,7 +18,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -129,29 +128,32 @@ class RunDirectory:
         groups: Sequence[str],
         matrices: np.ndarray,
         boundary: np.ndarray | None = None,
+        extras: Mapping[str, np.ndarray] | None = None,
     ) -> None:
-        """Replaces confusion.npz atomically.
+        """Replaces confusion.npz in one step; see `artifacts.pixel_counts` for what it contains.
 
         Args:
             names: N image names.
             groups: N group names.
             matrices: int64 `[N, C, C + 1]`.
-            boundary: int64 `[N, 2, C]`, intersection and union of the boundary bands, if computed.
+            boundary: int64 `[N, 2, C]`, intersection and union of the boundary bands, if counted.
+            extras: what else was counted, see `artifacts.pixel_counts`.
         """
         import numpy as np
 
+        from segbench.artifacts.pixel_counts import pack
+
+        counts: dict[str, np.ndarray] = pack(matrices, boundary, extras)
         with replacing(self.confusion_file) as file:
-            counts = {"names": np.array(names), "groups": np.array(groups), "matrices": matrices}
-            if boundary is not None:
-                counts["boundary"] = boundary
+            counts |= {"names": np.array(names), "groups": np.array(groups)}
             np.savez_compressed(file, **counts)  # type: ignore[arg-type]
 
     def read_confusion(self) -> tuple[list[str], list[str], np.ndarray]:
-        """Reads names, groups and matrices in the format of `write_confusion`."""
-        import numpy as np
+        """Names, groups and matrices as `write_confusion` got them."""
+        from segbench.artifacts.pixel_counts import read_pixel_counts
 
-        with np.load(self.confusion_file) as file:
-            return file["names"].tolist(), file["groups"].tolist(), file["matrices"]
+        counts = read_pixel_counts(self.confusion_file)
+        return counts.names, counts.groups, counts.matrices()
 
     @contextlib.contextmanager
     def locked(self) -> Iterator[bool]:

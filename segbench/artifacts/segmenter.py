@@ -131,7 +131,9 @@ class Segmenter:
             self._check_labels_only(size, with_probs)
         seen = self.seen_size(size)
         resized = pixels if seen == size else resize_image(pixels, seen)
-        batch = torch.from_numpy(np.ascontiguousarray(resized)).permute(2, 0, 1)[None]
+        batch = torch.from_numpy(np.require(resized, requirements=["C", "W"])).permute(2, 0, 1)[
+            None
+        ]
         batch = batch.to(self.device)
         in_windows = seen[0] * seen[1] > WHOLE_LIMIT and self.inference.get("mode") != "slide"
         predictor = self._windowed(LARGE_WINDOW, LARGE_STRIDE) if in_windows else self.predictor

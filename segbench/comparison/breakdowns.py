@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from segbench.comparison.content import DecisiveImage, DecisiveImages, GroupDifference
-from segbench.comparison.entrants import Entrant, influence
+from segbench.comparison.entrants import Entrant
+from segbench.comparison.measures import absent_policy
+from segbench.comparison.scoring import Ratio
 from segbench.comparison.statistics import Estimate, holm, resample
 from segbench.comparison.study import Study
 from segbench.comparison.verdicts import Pair
-from segbench.metrics.scores import union_counts
 
 MOST_GROUPS = 16
 MOST_REPLICATES = 2000
@@ -24,6 +26,7 @@ def by_group(
     block_length: int | None,
     replicates: int,
     confidence: float,
+    metric: str = "mIoU",
 ) -> list[GroupDifference]:
     """The headline difference within each group, largest groups first.
 
@@ -43,8 +46,7 @@ def by_group(
         if len(where) < 2:
             continue
         parts = [
-            Entrant(entrants[i].name, entrants[i].seeds, entrants[i].counts[:, where])
-            for i in (pair.a, pair.b)
+            replace(entrants[i], counts=entrants[i].counts[:, where]) for i in (pair.a, pair.b)
         ]
         drawn = resample(
             parts,
@@ -52,7 +54,7 @@ def by_group(
             unit="block",
             block_length=block_length,
             replicates=min(replicates, MOST_REPLICATES),
-            absent=study.absent,
+            absent=absent_policy(study, metric),
         )
         found.append((str(name), len(where), drawn.difference(0, 1)))
     corrected = holm([estimate.p_value()[-1] for _, _, estimate in found])
@@ -69,7 +71,9 @@ def decisive_images(
 ) -> DecisiveImages:
     """The images that contribute most to the headline difference, in both directions."""
     both = [entrants[pair.a], entrants[pair.b]]
-    gain = influence(both[0].counts).mean(axis=0) - influence(both[1].counts).mean(axis=0)
+    scoring = both[0].scoring or Ratio()
+    first, second = (scoring.influence(entrant.counts).mean(axis=0) for entrant in both)
+    gain = first - second
     # Influences sum to zero; with each image's share of the difference they sum to the difference.
     gain = gain + pair.estimate.value[-1] / len(gain)
     order = np.argsort(-gain, kind="stable")
@@ -90,7 +94,6 @@ def decisive_images(
 
 
 def _image_accuracy(study: Study, label: str) -> np.ndarray:
-    """Pixel accuracy of each image over all runs of a model, float64 `[N]`."""
-    total = np.sum([run.matrices for run in study.runs[label]], axis=0)
-    hits, _ = union_counts(total)
-    return hits.sum(axis=1) / np.maximum(total.sum(axis=(1, 2)), 1)
+    """Pixel accuracy of each image, all runs of a model together, float64 `[N]`."""
+    counts = sum(run.images.counts.sum(axis=-1) for run in study.runs[label])
+    return np.asarray(counts[:, 0] / np.maximum(counts[:, 1], 1))

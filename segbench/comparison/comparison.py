@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from segbench.artifacts.typed import plain
-from segbench.comparison import breakdowns, wording
+from segbench.comparison import breakdowns, margin_report, wording
 from segbench.comparison.audit import audit
 from segbench.comparison.content import (
     Comparison,
@@ -21,7 +21,10 @@ from segbench.comparison.content import (
     Row,
     RunEntry,
 )
-from segbench.comparison.entrants import Entrant, boundary_entrants, entrants_of
+from segbench.comparison.domination import domination
+from segbench.comparison.entrants import HEADLINES, Entrant, boundary_entrants
+from segbench.comparison.measures import absent_policy, entrants_by
+from segbench.comparison.more_metrics import more_metrics
 from segbench.comparison.resampling import Unit
 from segbench.comparison.runs import LeftOut, Run
 from segbench.comparison.side_files import read_costs, read_curves, relative
@@ -31,7 +34,9 @@ from segbench.comparison.verdicts import Pair, pairs, ranks
 from segbench.errors import DataError
 from segbench.metrics.scores import class_dice, class_iou, mean_over_classes, union_counts
 
-SCHEMA_VERSION = 2  # 2: metric, mDice, Dice by class, curves, intervals within what is possible
+# 2: metric, mDice, Dice by class, curves, intervals within what is possible
+# 3: margin, domination
+SCHEMA_VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -39,9 +44,13 @@ class Options:
     """Options of a comparison.
 
     Args:
-        metric: the score that is tested: `mIoU` or `mDice`; the other one is reported as well.
-        baseline: label that the others are compared with; None = the runner-up.
-        unit: unit of resampling: auto, image, block or group.
+        metric: the score that is tested: `mIoU` or `mDice`; the other one is shown beside it.
+        metrics: further ones, whose p values are corrected together.
+        baseline: label the others are measured against; None = that of the margin, else the
+            runner-up.
+        margin: the largest loss against the baseline that does not matter, in points; None = as
+            the runs say, see `margin_report.margin_of`.
+        unit: what is resampled: auto, image, block or group.
         block_length: images per block; None = chosen from the data.
         replicates: number of resampled image sets.
         confidence: confidence level of intervals, 0..1; tests use the level 1 - confidence.
@@ -50,7 +59,9 @@ class Options:
     """
 
     metric: str = "mIoU"
+    metrics: tuple[str, ...] = ()
     baseline: str | None = None
+    margin: float | None = None
     unit: Unit = "auto"
     block_length: int | None = None
     replicates: int = 10_000
@@ -66,14 +77,17 @@ def compare_runs(study: Study, options: Options) -> Comparison:
         A JSON-serializable dict: scores are fractions, missing values None.
 
     Raises:
+        ConfigError: a margin without a baseline.
         DataError: the baseline is not in the study, or there are too few images.
     """
-    entrants = entrants_of(study, options.metric)
-    drawn = _resample(entrants, study, options)
+    margin = margin_report.margin_of(study, options.margin, options.baseline)
+    options = replace(options, baseline=margin.baseline if margin else options.baseline)
+    entrants = entrants_by(study, options.metric)
+    drawn = resample_study(entrants, study, options)
     found = pairs(drawn, options.confidence)
     shown = headline(drawn, found, options.baseline)
     costs, unread_costs = read_costs(study)
-    curves, unread_curves = read_curves(study, (f"val/{options.metric}", "train/loss"))
+    curves, unread_curves = read_curves(study, (f"val/{_curve(options.metric)}", "train/loss"))
     macs = {cost["model"]: value for cost in costs if (value := cost.get("macs"))}
     result: dict[str, object] = {
         "schema_version": SCHEMA_VERSION,
@@ -102,14 +116,23 @@ def compare_runs(study: Study, options: Options) -> Comparison:
         "curves": curves,
         "runs": [_run(run, study) for runs in study.runs.values() for run in runs],
     }
+    result["metrics"] = _metrics(study, drawn, shown, options)
+    result["margin"] = margin and margin_report.entry(margin, drawn, found, options.confidence)
+    result["domination"] = domination(result)
     if shown is not None:
         result |= _about_headline(entrants, shown, study, options)
-    result["verdict"], result["evidence"] = wording.verdict(result)
-    comparison: Comparison = _jsonable(result)
+    about_margin = margin_report.headline(result) if margin and shown else ("", "")
+    result["verdict"], result["evidence"] = wording.verdict(result, *about_margin)
+    comparison: Comparison = jsonable(result)
     return comparison
 
 
-def _resample(entrants: Sequence[Entrant], study: Study, options: Options) -> Resampled:
+def resample_study(entrants: Sequence[Entrant], study: Study, options: Options) -> Resampled:
+    """The models of a study on resampled images.
+
+    Raises:
+        DataError: there are too few images.
+    """
     try:
         return resample(
             entrants,
@@ -117,10 +140,21 @@ def _resample(entrants: Sequence[Entrant], study: Study, options: Options) -> Re
             unit=options.unit,
             block_length=options.block_length,
             replicates=options.replicates,
-            absent=study.absent,
+            absent=absent_policy(study, options.metric),
         )
     except ValueError as error:
         raise DataError(f"{study.path}: {error}") from None
+
+
+def _metrics(
+    study: Study, drawn: Resampled, shown: Pair | None, options: Options
+) -> list[dict[str, Any]]:
+    labels = [entrant.name for entrant in drawn.entrants]
+    pair = None if shown is None else (labels[shown.a], labels[shown.b])
+    return more_metrics(
+        study, options.metrics, pair, options.confidence,
+        lambda entrants, name: resample_study(entrants, study, replace(options, metric=name)),
+    )  # fmt: skip
 
 
 def headline(drawn: Resampled, found: Sequence[Pair], baseline: str | None) -> Pair | None:
@@ -141,11 +175,13 @@ def _about_headline(
     """Breakdowns of the headline difference."""
     length, replicates, confidence = options.block_length, options.replicates, options.confidence
     found: dict[str, object] = {
-        "by_group": breakdowns.by_group(entrants, pair, study, length, replicates, confidence),
+        "by_group": breakdowns.by_group(
+            entrants, pair, study, length, replicates, confidence, options.metric
+        ),
         "images": breakdowns.decisive_images(entrants, pair, study, options.gallery),
     }
-    if study.has_boundary:
-        near = _resample(boundary_entrants(study, options.metric), study, options)
+    if study.has_boundary and options.metric in HEADLINES:
+        near = resample_study(boundary_entrants(study, options.metric), study, options)
         found["boundary"] = near.difference(pair.a, pair.b).summary(-1, confidence)
     return found
 
@@ -172,8 +208,8 @@ def _leaderboard(study: Study, drawn: Resampled, options: Options) -> list[Row]:
 
 
 def _plain_scores(study: Study, label: str) -> PlainScores:
-    """Means over the runs of a model, without statistics: both metrics, also by class."""
-    totals = np.stack([run.matrices.sum(axis=0) for run in study.runs[label]])
+    """Means over the runs of a model, without statistics: both metrics, by class too."""
+    totals = np.stack([run.images.total for run in study.runs[label]])
     iou, dice = class_iou(totals), class_dice(totals)
     hits, _ = union_counts(totals)
     return {
@@ -215,8 +251,14 @@ def _pair(pair: Pair, study: Study, drawn: Resampled, options: Options) -> PairE
                 "p_holm": pair.class_p_holm[index],
             }
             for index, name in enumerate(study.classes.names)
+            if options.metric in HEADLINES
         ],
     }
+
+
+def _curve(metric: str) -> str:
+    """The metric whose learning curve is shown."""
+    return metric if metric in HEADLINES else "mIoU"
 
 
 def _fingerprint(study: Study) -> dict[str, str]:
@@ -254,17 +296,12 @@ def _run(run: Run, study: Study) -> RunEntry:
     }
 
 
-def _of(kind: type, value: Any) -> Any:
-    """The value if it has this type; an invalid value in a result becomes missing."""
-    return value if isinstance(value, kind) else None
-
-
-def _jsonable(value: Any) -> Any:
-    """Converts NumPy values to Python's, NaN and infinity to None."""
+def jsonable(value: Any) -> Any:
+    """NumPy values to Python's, NaN and infinity to None."""
     if isinstance(value, Mapping):
-        return {str(key): _jsonable(item) for key, item in value.items()}
+        return {str(key): jsonable(item) for key, item in value.items()}
     if isinstance(value, np.ndarray | list | tuple):
-        return [_jsonable(item) for item in value]
+        return [jsonable(item) for item in value]
     if isinstance(value, float | np.floating):
         return float(value) if np.isfinite(value) else None
     return value.item() if isinstance(value, np.generic) else value

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from segbench.comparison.study import Study
-from segbench.metrics.scores import mean_over_classes, overlap, overlap_counts, union_counts
+from segbench.metrics.scores import mean_over_classes, overlap, overlap_counts
+
+if TYPE_CHECKING:
+    from segbench.comparison.scoring import Scoring
 
 HEADLINES = {"mIoU": "IoU", "mDice": "Dice"}  # the score of a model, and that of a class
 
@@ -25,54 +29,46 @@ class Entrant:
     Args:
         name: unique in the comparison.
         seeds: the seed of each run, all different.
-        counts: int64 `[S, N, 3, C]`: for each run, image and class the numerator and the
-            denominator of its score (see `metrics.scores.overlap_counts`), and the true pixels.
+        counts: int `[S, N, 3, C]`: for each run, image and class the numerator and the
+            denominator of its score (see `metrics.scores.overlap_counts`), and the true pixels; or
+            what else `scoring` takes.
+        scoring: how they become a score; None = as a ratio.
     """
 
     name: str
     seeds: tuple[int, ...]
     counts: np.ndarray
+    scoring: Scoring | None = None
 
     def __post_init__(self) -> None:
         if len(self.seeds) != len(self.counts) or len(set(self.seeds)) != len(self.seeds):
             raise ValueError(f"{self.name}: the seeds {self.seeds} do not name its runs one by one")
 
 
-def entrants_of(study: Study, metric: str = "mIoU") -> list[Entrant]:
-    """The models of a study, with the counts of all pixels."""
-    return [
-        Entrant(
-            label,
-            tuple(run.seed for run in runs),
-            np.stack([count(run.matrices, metric) for run in runs]),
-        )
-        for label, runs in study.runs.items()
-    ]
-
-
 def boundary_entrants(study: Study, metric: str = "mIoU") -> list[Entrant]:
-    """The same with the counts of the bands along class boundaries, which all runs must have."""
+    """The models of a study with the counts of the bands along the outlines of classes."""
     found = []
     for label, runs in study.runs.items():
-        bands = np.stack([run.boundary for run in runs if run.boundary is not None])
+        bands = np.stack([b for run in runs if (b := run.images.boundary) is not None])
         hits, union = bands[:, :, 0], bands[:, :, 1]
         parts = [*overlap_counts(hits, union, HEADLINES[metric]), union]
         found.append(Entrant(label, tuple(run.seed for run in runs), np.stack(parts, axis=2)))
     return found
 
 
-def count(matrices: np.ndarray, metric: str = "mIoU") -> np.ndarray:
-    """Reduces confusion matrices to what a score needs: 3C numbers instead of C (C + 1).
+def count(counts: np.ndarray, metric: str = "mIoU") -> np.ndarray:
+    """The counts whose ratio is a score.
 
     Args:
-        matrices: int64 `[..., C, C + 1]`.
+        counts: int `[..., 3, C]`; hits, labeled and predicted pixels, see `artifacts.pixel_counts`.
         metric: `mIoU` or `mDice`.
 
     Returns:
-        int64 `[..., 3, C]`, see `Entrant`.
+        int `[..., 3, C]`, see `Entrant`.
     """
-    parts = overlap_counts(*union_counts(matrices), HEADLINES[metric])
-    return np.stack([*parts, matrices.sum(axis=-1)], axis=-2)
+    hits, labeled, predicted = np.moveaxis(counts, -2, 0)
+    parts = overlap_counts(hits, labeled + predicted - hits, HEADLINES[metric])
+    return np.stack([*parts, labeled], axis=-2)
 
 
 def scores_of(counts: np.ndarray, absent: str = "exclude") -> np.ndarray:
@@ -86,7 +82,11 @@ def scores_of(counts: np.ndarray, absent: str = "exclude") -> np.ndarray:
 
 
 def resampled_scores(
-    counts: np.ndarray, weights: np.ndarray, absent: str, labeled: np.ndarray
+    counts: np.ndarray,
+    truth: np.ndarray,
+    weights: np.ndarray,
+    absent: str,
+    labeled: np.ndarray,
 ) -> np.ndarray:
     """Scores of resampled image sets, by one matrix product.
 
@@ -94,7 +94,8 @@ def resampled_scores(
     for all models; otherwise a few false positives would determine whether it counts.
 
     Args:
-        counts: float64 `[P, S, 3, C]`, summed per position of the resampled series.
+        counts: float64 `[P, S, 2, C]`, summed per position of the resampled series.
+        truth: float64 `[P, T, C]`; the true pixels, of each run or (T = 1) the same for all.
         weights: float64 `[R, P]`.
         absent: see `scores_of`.
         labeled: bool `[C]`; the classes with labeled pixels in the data.
@@ -106,7 +107,8 @@ def resampled_scores(
     summed = (weights @ counts.reshape(len(counts), -1)).reshape(len(weights), *size)
     values = overlap(summed[:, :, 0], summed[:, :, 1])
     if absent == "exclude":
-        values[(summed[:, :, 2] == 0) & labeled] = np.nan
+        found = (weights @ truth.reshape(len(truth), -1)).reshape(len(weights), *truth.shape[1:])
+        values[np.broadcast_to((found == 0) & labeled, values.shape)] = np.nan
     return _with_mean(values, absent)
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from segbench.comparison import tables
+from segbench.comparison import domination, margin_report, more_metrics, tables
 from segbench.comparison.entrants import HEADLINES
 from segbench.comparison.reproduce import origins
 from segbench.comparison.tables import Table
@@ -27,6 +27,13 @@ def markdown_report(comparison: Mapping[str, Any]) -> str:
         reason = markdown(entry["reason"])
         parts.append(f"- *left out*: {markdown_code(entry['path'])}: {reason}")
     parts += ["## Leaderboard", markdown_of(tables.leaderboard(comparison))]
+    if comparison["margin"]:
+        parts += ["## Margin", markdown_of(margin_report.table(comparison))]
+        parts += [markdown(margin_report.summary(comparison))]
+    if comparison["metrics"]:
+        parts += ["## Metrics", markdown_of(more_metrics.table(comparison))]
+    for title, table in domination.tables(comparison).items():
+        parts += [f"## Accuracy and {markdown(title)}", markdown_of(table)]
     if comparison["pairs"]:
         parts += ["## Pairs", markdown_of(tables.pairs(comparison))]
     for metric in _shown_metrics(comparison):
@@ -41,8 +48,8 @@ def markdown_report(comparison: Mapping[str, Any]) -> str:
 
 def _shown_metrics(comparison: Mapping[str, Any]) -> list[str]:
     """The tested metric first, and the other one if available."""
-    others = [metric for metric in HEADLINES if metric != comparison["metric"]]
-    return [comparison["metric"], *(others if tables.has_dice(comparison) else [])]
+    found = tables.tested_by_class(comparison)
+    return found if tables.has_dice(comparison) else found[:1]
 
 
 def markdown_of(table: Table) -> str:
@@ -92,11 +99,22 @@ def latex_tables(comparison: Mapping[str, Any]) -> str:
     caption = f"{metric} with {tables.level(comparison)}, on {comparison['num_images']} "
     caption += f"{comparison['split']} images of {comparison['label_protocol']}."
     parts = ["% needs \\usepackage{booktabs}", f"% {latex(tables.method(comparison))}"]
-    parts += [_latex_table(board, caption, f"{study}-leaderboard", bold_model)]
+    parts += [latex_table(board, caption, f"{study}-leaderboard", bold_model)]
     if comparison["pairs"]:
         narrow = _columns(tables.pairs(comparison), {"effect (SDs)"})
         caption = f"Pairwise differences of {metric}; p values with Holm correction."
-        parts += [_latex_table(narrow, caption, f"{study}-pairs")]
+        parts += [latex_table(narrow, caption, f"{study}-pairs")]
+    if comparison["margin"]:
+        found = comparison["margin"]
+        narrow = _columns(margin_report.table(comparison), {"needed for the margin"})
+        caption = f"Non-inferiority and equivalence of {metric} against {found['baseline']} within "
+        caption += f"{found['points']:g} points (two one-sided tests). {found['note']}"
+        parts += [latex_table(narrow, caption, f"{study}-margin")]
+    if comparison["metrics"]:
+        caption = (
+            "Further metrics with their intervals; p values corrected by Holm over the metrics."
+        )
+        parts += [latex_table(more_metrics.table(comparison), caption, f"{study}-metrics")]
     models = {"class", *(row["label"] for row in comparison["leaderboard"])}
     for shown in _shown_metrics(comparison):
         table = tables.classes(comparison, shown)
@@ -104,7 +122,7 @@ def latex_tables(comparison: Mapping[str, Any]) -> str:
         caption = f"{HEADLINES[shown]} per class (%), mean over seeds."
         name = f"{study}-classes" + ("" if shown == metric else f"-{HEADLINES[shown].lower()}")
         bold = _bold_class(comparison, table) if shown == metric else None
-        parts += [_latex_table(table, caption, name, bold)]
+        parts += [latex_table(table, caption, name, bold)]
     return "\n".join(parts)
 
 
@@ -117,9 +135,10 @@ def _columns(table: Table, without: set[str]) -> Table:
     return Table(tuple(c for c in table.columns if c.head not in without), table.rows)
 
 
-def _latex_table(
+def latex_table(
     table: Table, caption: str, name: str, is_bold: Callable[[Any, int], bool] | None = None
 ) -> str:
+    """One booktabs table; `is_bold` says of a row and a column whether the cell is bold."""
     lines = []
     for row, cells in zip(table.rows, table.texts(), strict=True):
         shown = [

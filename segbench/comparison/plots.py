@@ -1,13 +1,13 @@
 """The figures of a report, drawn once as SVG that adapts to the page's light or dark colors.
 
 Colors are those of Okabe & Ito (2008), which are distinguishable with any color vision; models also
-differ in marker, and every axis has its unit.
+differ in marker and, where colors repeat, in line style, and every axis has its unit.
 """
 
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -18,15 +18,18 @@ from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.figure import Figure
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
+from segbench.comparison.domination import COSTS, COUNTS, DOMINATED, Cost, panels
 from segbench.comparison.entrants import HEADLINES
 from segbench.comparison.runs import Run
 from segbench.comparison.study import Study
 from segbench.comparison.wording import level, points
 from segbench.system.figures import label, plain_text
 
-LINES = ("-", "--", ":", "-.")  # where there are more models than colors
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
 MARKERS = "osD^vPX"
+LINES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))  # where there are more models than colors
+MOST_BANDS = len(COLORS)  # of learning curves: more of them hide each other
+MOST_COLUMNS = 8  # of the heat map of classes
 # Placeholders that `inline_svg` replaces by the text and grid colors of the page.
 INK, GRID = "#232425", "#d9dadb"
 DIVERGING = LinearSegmentedColormap.from_list("okabe", ["#D55E00", "#f7f7f7", "#0072B2"])
@@ -38,16 +41,11 @@ STYLE: Any = {
     "axes.grid": True, "grid.color": GRID, "grid.linewidth": 0.6, "axes.axisbelow": True,
     "legend.frameon": False, "figure.constrained_layout.use": True,
 }  # fmt: skip
-COSTS = {
-    "latency_ms": "latency (ms, median)", "params": "parameters",
-    "macs": "multiply-accumulates (MACs)", "peak_memory_mib": "peak memory (MiB)",
-}  # fmt: skip
-COUNTS = ("params", "macs")  # formatted with K, M, G
 
 
 def figures(study: Study, comparison: Mapping[str, Any]) -> dict[str, Figure]:
-    """All figures that have data, by name."""
-    with _style():
+    """All figures there is data for, by name."""
+    with style():
         drawn = {
             "leaderboard": leaderboard(comparison),
             "cost": cost(comparison),
@@ -59,14 +57,15 @@ def figures(study: Study, comparison: Mapping[str, Any]) -> dict[str, Figure]:
 
 
 @contextmanager
-def _style() -> Iterator[None]:
+def style() -> Iterator[None]:
+    """Inside, figures are drawn in the style of a report."""
     with plain_text(), matplotlib.rc_context(STYLE):
         yield
 
 
 def save(figure: Figure, stem: Path) -> None:
     """Writes `stem.svg` and `stem.png`."""
-    with _style():
+    with style():
         figure.savefig(stem.with_suffix(".svg"), metadata={"Date": None})
         figure.savefig(stem.with_suffix(".png"), dpi=200, facecolor="white")
 
@@ -74,7 +73,7 @@ def save(figure: Figure, stem: Path) -> None:
 def inline_svg(figure: Figure) -> str:
     """The SVG element alone, with the page's colors for text and grid."""
     buffer = io.StringIO()
-    with _style():
+    with style():
         figure.savefig(buffer, format="svg", transparent=True, metadata={"Date": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
@@ -82,11 +81,16 @@ def inline_svg(figure: Figure) -> str:
 
 
 def look(comparison: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
-    """Color and marker of each model, by its rank on the leaderboard."""
+    """Color and marker of each model, by its place on the leaderboard: no two alike up to 49."""
     return {
-        row["label"]: (COLORS[i % len(COLORS)], MARKERS[i % len(MARKERS)])
+        row["label"]: (COLORS[i % len(COLORS)], MARKERS[(i + i // len(COLORS)) % len(MARKERS)])
         for i, row in enumerate(comparison["leaderboard"])
     }
+
+
+def legend_height(names: int) -> float:
+    """Inches that a legend in three columns takes."""
+    return 0.2 * -(-names // 3)
 
 
 def leaderboard(comparison: Mapping[str, Any]) -> Figure:
@@ -107,25 +111,23 @@ def leaderboard(comparison: Mapping[str, Any]) -> Figure:
 
 
 def cost(comparison: Mapping[str, Any]) -> Figure | None:
-    """The score against each cost: one panel per measure and device, with the Pareto front."""
+    """The score against each cost: a panel per measure and device, dominated models hollow."""
     scores = {row["label"]: row for row in comparison["leaderboard"]}
-    panels: dict[tuple[str, str], list[tuple[float, str]]] = {}
-    for entry in comparison["costs"]:
-        for key in COSTS:
-            if entry.get(key) and entry["model"] in scores:
-                # Times and memory depend on the machine: never two machines on one axis.
-                machine = (
-                    entry.get("device", "") if key in ("latency_ms", "peak_memory_mib") else ""
-                )
-                panels.setdefault((key, machine), []).append((entry[key], entry["model"]))
-    if not panels:
+    found = panels(comparison)
+    if not found:
         return None
-    columns = min(2, len(panels))
-    lines = -(-len(panels) // columns)
-    figure = Figure(figsize=(WIDTH, 0.5 + 2.3 * lines))
-    for number, ((key, machine), found) in enumerate(panels.items(), 1):
+    dominated = {
+        (row["measure"], row["device"], row["model"])
+        for row in comparison["domination"]
+        if row["status"] == DOMINATED
+    }
+    columns = min(2, len(found))
+    lines = -(-len(found) // columns)
+    figure = Figure(figsize=(WIDTH, 0.3 + legend_height(len(scores)) + 2.3 * lines))
+    for number, ((key, machine), costs) in enumerate(found.items(), 1):
         axes = figure.add_subplot(lines, columns, number)
-        _cost_panel(axes, found, scores, look(comparison))
+        hollow = {label for *panel, label in dominated if panel == [key, machine]}
+        _cost_panel(axes, costs, scores, look(comparison), hollow)
         axes.set_xlabel(COSTS[key] + (f"\n{label(machine)}" if machine else ""))
         axes.set_ylabel(f"{comparison['metric']} (%)")
         if key in COUNTS:
@@ -138,24 +140,29 @@ def cost(comparison: Mapping[str, Any]) -> Figure | None:
 
 def _cost_panel(
     axes: Any,
-    marks: Sequence[tuple[float, str]],
+    costs: Sequence[Cost],
     scores: Mapping[str, Any],
     looks: Mapping[str, tuple[str, str]],
+    hollow: Collection[str],
 ) -> None:
-    for value, name in sorted(marks, key=lambda mark: list(looks).index(mark[1])):
-        color, marker = looks[name]
-        row = scores[name]
-        axes.plot([value, value], _percent(row["interval"]), color=color, linewidth=1.5)
-        axes.plot(value, 100 * row["value"], marker, color=color, markersize=6, label=label(name))
+    """Intervals on both axes; models in `hollow` are dominated."""
+    for cost in sorted(costs, key=lambda cost: list(looks).index(cost.label)):
+        color, marker = looks[cost.label]
+        row, at = scores[cost.label], cost.value
+        axes.plot([at, at], _percent(row["interval"]), color=color, linewidth=1.5)
+        axes.plot([cost.low, cost.high], [100 * row["value"]] * 2, color=color, linewidth=1.5)
+        inside = "none" if cost.label in hollow else color
+        mark: dict[str, Any] = {"color": color, "markersize": 6, "markerfacecolor": inside}
+        axes.plot(at, 100 * row["value"], marker, label=label(cost.label), **mark)
     front, best = [], -np.inf
-    for value, name in sorted(marks):
-        if scores[name]["value"] > best:
-            best = scores[name]["value"]
-            front.append((value, 100 * best))
+    for cost in sorted(costs, key=lambda cost: cost.value):
+        if scores[cost.label]["value"] > best:
+            best = scores[cost.label]["value"]
+            front.append((cost.value, 100 * best))
     if len(front) > 1:
         axes.plot(*zip(*front, strict=True), color=INK, linewidth=1, linestyle=":", zorder=0)
-    most = max(value for value, _ in marks)
-    axes.set_xlim(-0.04 * most, 1.15 * most)  # room for the marker of a model with low cost
+    most = max(cost.high for cost in costs)
+    axes.set_xlim(-0.04 * most, 1.15 * most)  # room for the marker of a model that costs little
 
 
 def class_differences(comparison: Mapping[str, Any]) -> Figure | None:
@@ -164,10 +171,11 @@ def class_differences(comparison: Mapping[str, Any]) -> Figure | None:
     Or the baseline, if one is set. Stars mark differences that are significant after correction
     over the classes.
     """
-    if comparison["headline"] is None:
+    if comparison["headline"] is None or comparison["metric"] not in HEADLINES:
         return None
     against = comparison["baseline"] or comparison["pairs"][comparison["headline"]]["b"]
-    columns = [pair for pair in comparison["pairs"] if against in (pair["a"], pair["b"])][:8]
+    columns = [pair for pair in comparison["pairs"] if against in (pair["a"], pair["b"])]
+    columns = columns[:MOST_COLUMNS]
     signs = [1 if pair["b"] == against else -1 for pair in columns]
     names = comparison["classes"]
     values = 100 * np.array(
@@ -200,22 +208,26 @@ def class_differences(comparison: Mapping[str, Any]) -> Figure | None:
 
 def curves(comparison: Mapping[str, Any]) -> Figure | None:
     """Validation score and train/loss over the epochs: mean over seeds, band from min to max."""
-    score = comparison["metric"]
+    score = comparison["metric"] if comparison["metric"] in HEADLINES else "mIoU"
     panels = [(f"val/{score}", f"val {score} (%)", 100.0), ("train/loss", "train loss", 1.0)]
     panels = [
         panel for panel in panels if any(panel[0] in c for c in comparison["curves"].values())
     ]
     if not panels:
         return None
-    figure = Figure(figsize=(WIDTH, 2.5 * len(panels) + 0.4))
+    looks = look(comparison)
+    height = 2.5 * len(panels) + 0.2 + legend_height(len(looks))
+    figure = Figure(figsize=(WIDTH, height))
     for number, (key, title, factor) in enumerate(panels, 1):
         axes = figure.add_subplot(len(panels), 1, number)
-        for index, (name, (color, _)) in enumerate(look(comparison).items()):
+        for place, (name, (color, _)) in enumerate(looks.items()):
+            line = LINES[place // len(COLORS) % len(LINES)]
             if curve := comparison["curves"].get(name, {}).get(key):
                 mean, low, high = (_percent(curve[k], factor) for k in ("mean", "low", "high"))
-                style = LINES[index // len(COLORS) % len(LINES)]
-                axes.plot(curve["epochs"], mean, color=color, linestyle=style, label=label(name))
-                axes.fill_between(curve["epochs"], low, high, color=color, alpha=0.2, linewidth=0)
+                axes.plot(curve["epochs"], mean, color=color, linestyle=line, label=label(name))
+                if len(looks) <= MOST_BANDS:
+                    band: dict[str, Any] = {"color": color, "alpha": 0.2, "linewidth": 0}
+                    axes.fill_between(curve["epochs"], low, high, **band)
         axes.set(xlabel="epoch", ylabel=title)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=3,
@@ -270,7 +282,7 @@ def _confusion(
 
 
 def _shares(runs: Sequence[Run]) -> np.ndarray:
-    total = np.mean([run.matrices.sum(axis=0) for run in runs], axis=0)
+    total = np.mean([run.images.total for run in runs], axis=0)
     with np.errstate(invalid="ignore", divide="ignore"):
         return total / total.sum(axis=1, keepdims=True)
 

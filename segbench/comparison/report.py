@@ -11,7 +11,15 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from segbench.comparison import formats, plots, tables, wording
+from segbench.comparison import (
+    domination,
+    formats,
+    margin_report,
+    more_metrics,
+    plots,
+    tables,
+    wording,
+)
 from segbench.comparison.comparison import write_json
 from segbench.comparison.entrants import HEADLINES
 from segbench.comparison.gallery import Gallery
@@ -46,6 +54,8 @@ def write_report(study: Study, comparison: Mapping[str, Any], gallery: Gallery) 
         write_text(draft / "tables.tex", formats.latex_tables(comparison))
         formats.write_csv(tables.leaderboard(comparison), draft / "leaderboard.csv")
         formats.write_csv(tables.pairs(comparison), draft / "pairs.csv")
+        if comparison["metrics"]:
+            formats.write_csv(more_metrics.table(comparison), draft / "metrics.csv")
         formats.write_csv(formats.class_values(comparison), draft / "classes.csv")
         write_text(draft / "index.html", _page(study, comparison, gallery, svg, folder))
     for old in (folder / "figures").iterdir():
@@ -74,6 +84,7 @@ def _page(
     if comparison["headline"] is not None:
         pair = comparison["pairs"][comparison["headline"]]
     low, high = _axis(comparison)
+    first = tables.first_pairs(comparison)
     return environment.get_template("report.html.j2").render(
         c=comparison,
         pair=pair,
@@ -83,10 +94,15 @@ def _page(
         svg=svg,
         captions=_captions(comparison, pair),
         leaderboard=tables.leaderboard(comparison),
-        pairs=tables.pairs(comparison),
+        pairs=tables.pairs(comparison, first),
+        all_pairs=tables.pairs(comparison) if len(first) < len(comparison["pairs"]) else None,
+        margin=margin_report.table(comparison) if comparison["margin"] else None,
+        metrics=more_metrics.table(comparison) if comparison["metrics"] else None,
+        definitions=more_metrics.definitions(comparison),
+        costs=domination.tables(comparison),
         classes={
             HEADLINES[metric]: tables.classes(comparison, metric)
-            for metric in sorted(HEADLINES, key=lambda metric: metric != comparison["metric"])
+            for metric in tables.tested_by_class(comparison)
         },
         method=tables.method(comparison),
         gallery=gallery,
@@ -97,15 +113,20 @@ def _page(
 
 
 def _captions(comparison: Mapping[str, Any], pair: Mapping[str, Any] | None) -> dict[str, str]:
-    """The caption of each figure, with the units of its colors."""
+    """What each figure shows, with the units of its colors."""
+    few_models = len(comparison["leaderboard"]) <= plots.MOST_BANDS
     score, a, b = comparison["metric"], pair and pair["a"], pair and pair["b"]
+    most = plots.MOST_COLUMNS
     shares = "each row in percent of the true pixels of its class"
     return {
         "leaderboard": f"Each model's {score}",
-        "cost": f"{score} and cost: bars are intervals, the dotted line is the Pareto front",
+        "cost": f"{score} and cost: bars are intervals, the dotted line is the Pareto front, "
+        "hollow markers are dominated models",
         "classes": "Difference per class, in points: blue where a model is better, orange where "
-        "it is worse; * = significant after correction over the classes",
-        "curves": "Learning curves: mean over seeds, band from the lowest to the highest seed",
+        "it is worse; * = significant after correction over the classes"
+        + (f" (the first {most} models)" if len(comparison["leaderboard"]) > most + 1 else ""),
+        "curves": "Learning curves: mean over seeds"
+        + (", band from the lowest to the highest seed" if few_models else ""),
         "confusion": f"Confusion of {a} minus that of {b}, in points of the true pixels of each "
         "class; on the diagonal, blue is better",
         "confusion_first": f"{a}: {shares}, mean over runs",

@@ -64,7 +64,8 @@ class Plan:
 
     def gather(self, values: np.ndarray) -> np.ndarray:
         """Sums `values` `[N, ...]` over the images of each position: `[positions, ...]`."""
-        out = np.zeros((int(self.position.max()) + 1, *values.shape[1:]), values.dtype)
+        kind = np.result_type(values.dtype, np.int64)  # sums of 32 bits need more
+        out = np.zeros((int(self.position.max()) + 1, *values.shape[1:]), kind)
         np.add.at(out, self.position, values)
         return out
 

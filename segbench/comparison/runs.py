@@ -6,11 +6,11 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-
 from segbench.artifacts.counts import read_counts
-from segbench.artifacts.result import DataInfo, Protocol, Result, Scores
+from segbench.artifacts.pixel_counts import ImageCounts
+from segbench.artifacts.result import DataInfo, Protocol, Result
 from segbench.artifacts.run_directory import RunDirectory
+from segbench.artifacts.scores import Scores
 from segbench.data.classes import ClassSet
 from segbench.errors import ResultError
 
@@ -26,11 +26,8 @@ class Run:
         data: its images.
         protocol: how it was scored.
         classes: the classes.
-        scores: scores of the split that was scored.
-        names, groups: name and group of each image, `[N]`.
-        matrices: int64 `[N, C, C + 1]`.
-        boundary: int64 `[N, 2, C]`; intersection and union of the boundary bands (Boundary IoU,
-            Cheng et al. 2021) of each image and class; None if they were not counted.
+        scores: of the split that was scored.
+        images: its images and what was counted of them.
     """
 
     path: Path
@@ -40,10 +37,17 @@ class Run:
     protocol: Protocol
     classes: ClassSet
     scores: Scores
-    names: list[str]
-    groups: list[str]
-    matrices: np.ndarray
-    boundary: np.ndarray | None = None
+    images: ImageCounts
+
+    @property
+    def names(self) -> list[str]:
+        """The name of each image."""
+        return self.images.names
+
+    @property
+    def groups(self) -> list[str]:
+        """The group of each image."""
+        return self.images.groups
 
     @property
     def seed(self) -> int:
@@ -78,17 +82,14 @@ def read_run(folder: Path) -> Run | LeftOut:
     if data is None or protocol is None or classes is None or stated is None:
         return LeftOut(folder, "the run was not tested (test=false)", broken=False)
     try:
-        counts = read_counts(directory, result)
+        images = read_counts(directory, result)
     except ResultError as error:
         return LeftOut(folder, f"{error}; rerun it", broken=True)
-    if not counts.matrices.any():
+    if not images.total.any():
         reason = (
             f"the {data.split} split has no labels, so there is nothing to compare; add masks, "
             "or score another split in a separate study (segbench.evaluate ckpt=FILE split=val "
             "study=NAME)"
         )
         return LeftOut(folder, reason, broken=False)
-    return Run(
-        folder, result.name, result, data, protocol, classes, stated,
-        counts.names, counts.groups, counts.matrices, counts.boundary,
-    )  # fmt: skip
+    return Run(folder, result.name, result, data, protocol, classes, stated, images)

@@ -20,7 +20,8 @@ from segbench.comparison.runs import LeftOut, Run
 from segbench.comparison.study import Study
 
 MEASURES = ("params", "macs", "latency_ms", "peak_memory_mib")
-LAST_EPOCH = 10_000_000  # a larger number means a damaged file
+SHOWN = (*MEASURES, "latency_spread", "device")
+LAST_EPOCH = 10_000_000  # beyond it is no epoch but damage
 
 
 def read_costs(study: Study) -> tuple[list[Cost], list[LeftOut]]:
@@ -28,7 +29,8 @@ def read_costs(study: Study) -> tuple[list[Cost], list[LeftOut]]:
 
     Returns:
         Entries with `model` and any of `device`, `params`, `macs`, `latency_ms` (median),
-        `peak_memory_mib`; times and memory are for this `device`. And what was left out.
+        `latency_spread` (between rounds, a share), `peak_memory_mib`, where times and memory belong
+        to their `device`; and what was left out.
     """
     file = study.path / "benchmark.json"
     left_out: list[LeftOut] = []
@@ -72,10 +74,13 @@ def _cost(entry: Any, labels: Mapping[str, str], study: Study) -> Cost | str:
     for key in MEASURES:
         if entry.get(key) is not None and positive(entry[key]) is None:
             return f"{key} of {entry['model']} is not a positive number: {str(entry[key])[:40]}"
+    spread = entry.get("latency_spread")
+    if spread is not None and spread != 0 and positive(spread) is None:
+        return f"latency_spread of {entry['model']} is no share: {str(spread)[:40]}"
     device = entry.get("device")
     if device is not None and not isinstance(device, str):
         return f"device of {entry['model']} is not text"
-    measured = {key: entry[key] for key in (*MEASURES, "device") if key in entry}
+    measured = {key: entry[key] for key in (*SHOWN, "device") if key in entry}
     return cast(Cost, {**measured, "model": label})
 
 

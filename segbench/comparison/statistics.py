@@ -34,15 +34,11 @@ from scipy.stats import t as student_t
 
 from segbench.comparison import resampling
 from segbench.comparison.content import Summary
-from segbench.comparison.entrants import (
-    Entrant,
-    check_same_images,
-    influence,
-    resampled_scores,
-    scores_of,
-)
+from segbench.comparison.entrants import Entrant, check_same_images
+from segbench.comparison.scoring import Ratio
 
 CHUNK_BYTES = 16 << 20
+ROUNDING = 1e-12  # scores that differ by less are the same
 
 
 @dataclass(frozen=True)
@@ -95,12 +91,14 @@ class Estimate:
         """Two-sided p values of the hypothesis that `value` is zero.
 
         Returns:
-            float64 `[C + 1]`; NaN if `value` or `error` is, for a class that does not occur.
+            float64 `[C + 1]`; NaN if `value` or `error` is, for a class that does not occur; 1
+            where the value is no more than rounding.
         """
         with np.errstate(invalid="ignore", divide="ignore"):
             t = np.abs(self.value) / self.error
         p = 2 * student_t.sf(t, self.dof)
-        return np.where((self.error == 0) & (self.value == 0), 1.0, p)
+        is_rounding = (np.abs(self.value) < ROUNDING) & (self.error < ROUNDING)
+        return np.where(is_rounding, 1.0, p)
 
 
 @dataclass(frozen=True)
@@ -152,7 +150,8 @@ class Resampled:
             weight = weight + part**2 / max(number[i] - 1, 1)
         with np.errstate(invalid="ignore", divide="ignore"):
             dof = np.where(weight > 0, (seeds + images) ** 2 / weight, np.inf)
-        limits = (0.0, 1.0) if len(terms) == 1 else (-1.0, 1.0)
+        low, high = (self.entrants[0].scoring or Ratio()).limits
+        limits = (low, high) if len(terms) == 1 else (low - high, high - low)
         return Estimate(value, np.asarray(seeds), images, np.maximum(dof, 1.0), limits)
 
 
@@ -184,20 +183,20 @@ def resample(
     bounds = np.cumsum([0, *(len(entrant.seeds) for entrant in entrants)])
     parts = [slice(int(a), int(b)) for a, b in pairwise(bounds)]
     counts = np.concatenate([entrant.counts for entrant in entrants])
-    observed = scores_of(counts.sum(axis=1), absent)
-    series = np.stack([influence(entrant.counts).mean(axis=0) for entrant in entrants])
+    scoring = entrants[0].scoring or Ratio()
+    observed = scoring.observed(counts, absent)
+    series = np.stack([scoring.influence(entrant.counts).mean(axis=0) for entrant in entrants])
     plan = resampling.plan(groups, series, unit, block_length)
-    labeled = counts[0, :, 2].sum(axis=0) > 0
-    gathered = plan.gather(counts.swapaxes(0, 1)).astype(np.float64)
+    sample = scoring.sampler(plan, counts, absent)
 
     rng = np.random.default_rng(seed)
-    chunk = max(1, CHUNK_BYTES // (8 * max(gathered[0].size, len(gathered))))
+    chunk = max(1, CHUNK_BYTES // (8 * max(counts[:, 0].size, counts.shape[1])))
     means = np.empty((replicates, len(parts), observed.shape[1]))
     runs = np.empty((replicates, len(counts)))
     deviation = np.zeros((2, *observed.shape))
     for start in range(0, replicates, chunk):
         weights = plan.weights(min(chunk, replicates - start), rng)
-        scores = resampled_scores(gathered, weights, absent, labeled)
+        scores = sample(weights)
         rows = slice(start, start + len(weights))
         runs[rows] = scores[..., -1]
         for model, part in enumerate(parts):

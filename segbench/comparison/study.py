@@ -47,7 +47,7 @@ class Study:
     @property
     def has_boundary(self) -> bool:
         """Whether all runs counted the pixels near class boundaries."""
-        return all(run.boundary is not None for runs in self.runs.values() for run in runs)
+        return all(run.images.boundary is not None for runs in self.runs.values() for run in runs)
 
 
 def read_study(path: Path, only: Iterable[str] = ()) -> Study:
@@ -94,7 +94,7 @@ def _without_duplicates(runs: list[Run], left_out: list[LeftOut]) -> list[Run]:
                 continue
             if run.seed == other.seed:
                 reason = f"seed {run.seed} of {run.label} also exists in {other.path}"
-            elif np.array_equal(run.matrices, other.matrices):
+            elif _same_counts(run, other):
                 reason = (
                     f"its predictions are identical to those of {other.path}: one run would count "
                     "twice"
@@ -106,6 +106,15 @@ def _without_duplicates(runs: list[Run], left_out: list[LeftOut]) -> list[Run]:
         else:
             kept.append(run)
     return kept
+
+
+def _same_counts(a: Run, b: Run) -> bool:
+    """Whether every image has the same confusion matrix in both runs."""
+    if not np.array_equal(a.images.counts, b.images.counts):
+        return False
+    if not np.array_equal(a.images.total, b.images.total):
+        return False
+    return np.array_equal(a.images.matrices(), b.images.matrices())
 
 
 def _refuse_mixed_tables(path: Path, runs: list[Run]) -> None:

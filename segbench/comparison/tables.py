@@ -11,12 +11,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from segbench.comparison.entrants import HEADLINES
+from segbench.comparison.measures import MEASURES
 from segbench.comparison.verdicts import ONE_SEED
 from segbench.comparison.wording import bounds, level, p_value, points
 from segbench.metrics.scores import MISSING, amount, percent
 
+OTHER = {"mIoU": "mDice", "mDice": "mIoU"}  # shown beside the tested one
 Row = Mapping[str, Any]
-METRICS = {
+METRICS = {name: measure.help for name, measure in MEASURES.items()} | {
     "mIoU": "mean over the classes of the intersection over union (Jaccard index)",
     "mDice": "mean over the classes of the Dice score (F1): twice the intersection over true plus "
     "predicted pixels",
@@ -85,7 +87,7 @@ def _interval(head: str, text: str, signed: bool) -> Column:
 def leaderboard(comparison: Mapping[str, Any]) -> Table:
     """One row per model, best first."""
     metric = comparison["metric"]
-    other = "mDice" if metric == "mIoU" else "mIoU"
+    other = OTHER.get(metric, "mIoU")
     columns = [
         Column("model", "name of the model", _model,
                {"model": lambda row: row["label"], "kind": lambda row: row["kind"]}, is_text=True),
@@ -116,8 +118,20 @@ def _model(row: Row) -> str:
     return row["label"] + (" (predictions)" if row["kind"] == "evaluate" else "")
 
 
-def pairs(comparison: Mapping[str, Any]) -> Table:
-    """One row per pair of models."""
+MOST_PAIRS = 15  # at once: six models have as many
+
+
+def first_pairs(comparison: Mapping[str, Any]) -> list[Row]:
+    """The pairs to show first: all, or of many models those of the baseline or the best."""
+    found = comparison["pairs"]
+    if len(found) <= MOST_PAIRS:
+        return list(found)
+    chosen = comparison["baseline"] or comparison["leaderboard"][0]["label"]
+    return [pair for pair in found if chosen in (pair["a"], pair["b"])]
+
+
+def pairs(comparison: Mapping[str, Any], rows: list[Row] | None = None) -> Table:
+    """One row per pair of models: all of them, or those of `rows`."""
     columns = [
         Column("models", "the first model minus the second", lambda row: f"{row['a']} − {row['b']}",
                {"a": lambda row: row["a"], "b": lambda row: row["b"]}, is_text=True),
@@ -141,7 +155,12 @@ def pairs(comparison: Mapping[str, Any]) -> Table:
                 "p_improvement_low": lambda row: row["improvement"][1],
                 "p_improvement_high": lambda row: row["improvement"][2]}),
     ]  # fmt: skip
-    return _table(columns, comparison["pairs"])
+    return _table(columns, comparison["pairs"] if rows is None else rows)
+
+
+def tested_by_class(comparison: Mapping[str, Any]) -> list[str]:
+    """The metrics with a score by class, that which was tested first."""
+    return sorted(HEADLINES, key=lambda metric: metric != comparison["metric"])
 
 
 def classes(comparison: Mapping[str, Any], metric: str | None = None) -> Table:
@@ -153,7 +172,7 @@ def classes(comparison: Mapping[str, Any], metric: str | None = None) -> Table:
         comparison: see `comparison.compare_runs`.
         metric: `mIoU` or `mDice`; None = the tested one. Only its table has the difference.
     """
-    metric = metric or comparison["metric"]
+    metric = metric or tested_by_class(comparison)[0]
     name = HEADLINES[metric]
     columns = [Column("class", "", lambda i: comparison["classes"][i],
                       {"class": lambda i: comparison["classes"][i]}, is_text=True)]  # fmt: skip
@@ -201,7 +220,9 @@ def separated(comparison: Mapping[str, Any], class_index: int | None = None) -> 
         comparison: see `comparison.compare_runs`.
         class_index: for one class; None = for the mean.
     """
-    key = "class_" + HEADLINES[comparison["metric"]].lower()
+    if class_index is not None and comparison["metric"] not in HEADLINES:
+        return None
+    key = "class_" + HEADLINES.get(comparison["metric"], "").lower()
     rows = comparison["leaderboard"]
     if class_index is not None:
         name = comparison["classes"][class_index]

@@ -99,21 +99,22 @@ def _pair(
 def _improvement(drawn: Resampled, a: int, b: int, level: float) -> tuple[float, float, float]:
     """Probability of improvement over pairs of runs (rliable), with a bootstrap interval."""
     rng = np.random.default_rng(0)
-    observed = _wins(drawn.scores[a][None, :, -1], drawn.scores[b][None, :, -1])
-    redrawn = _wins(
-        _redraw(drawn.runs[a], rng, len(drawn.scores[a])),
-        _redraw(drawn.runs[b], rng, len(drawn.scores[b])),
+    observed = wins(drawn.scores[a][None, :, -1], drawn.scores[b][None, :, -1])
+    redrawn = wins(
+        redraw(drawn.runs[a], rng, len(drawn.scores[a])),
+        redraw(drawn.runs[b], rng, len(drawn.scores[b])),
     )
     low, high = np.quantile(redrawn, [level / 2, 1 - level / 2])
     return float(observed[0]), float(low), float(high)
 
 
-def _wins(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+def wins(a: np.ndarray, b: np.ndarray) -> np.ndarray:
+    """Share of the pairs of runs that `a` wins, ties half: `[R, S]` and `[R, T]` to `[R]`."""
     ahead = a[:, :, None] - b[:, None, :]
     return ((ahead > 0) + 0.5 * (ahead == 0)).mean(axis=(1, 2))
 
 
-def _redraw(runs: np.ndarray, rng: np.random.Generator, number: int) -> np.ndarray:
+def redraw(runs: np.ndarray, rng: np.random.Generator, number: int) -> np.ndarray:
     """`number` seeds with replacement, drawn again in each replicate: `[R, S]` to `[R, number]`."""
     return np.take_along_axis(runs, rng.integers(runs.shape[1], size=(len(runs), number)), axis=1)
 
@@ -128,18 +129,23 @@ def ranks(drawn: Resampled) -> np.ndarray:
         float64 `[M, M]`; row = model, column = rank (0 = best); rows sum to one.
     """
     rng = np.random.default_rng(0)
-    means = [_redraw(runs, rng, max(1, runs.shape[1] - 1)).mean(axis=1) for runs in drawn.runs]
+    means = [redraw(runs, rng, max(1, runs.shape[1] - 1)).mean(axis=1) for runs in drawn.runs]
     place = np.argsort(np.argsort(-np.stack(means, axis=1), axis=1), axis=1)
     return np.stack([(place == rank).mean(axis=0) for rank in range(len(means))], axis=1)
 
 
-def seeds_needed(drawn: Resampled, a: int, b: int, level: float = 0.05) -> int | None:
-    """Runs of each model that would show the observed difference on the same images."""
+def seeds_needed(
+    drawn: Resampled, a: int, b: int, level: float = 0.05, margin: float = 0.0
+) -> int | None:
+    """Runs of each model that would show the observed difference on the same images.
+
+    With a margin: that would show that a is above b - margin, by a one-sided test at level / 2.
+    """
     estimate = drawn.difference(a, b)
     numbers = np.arange(2, MOST_SEEDS + 1)
     variances = [drawn.seed_sd(i)[-1] ** 2 / numbers for i in (a, b)]
     shown = _shows(
-        float(estimate.value[-1]),
+        _gap(estimate, margin),
         [*variances, np.full(len(numbers), estimate.image_var[-1])],
         [numbers - 1.0, numbers - 1.0, np.full(len(numbers), float(drawn.plan.dof))],
         level,
@@ -147,8 +153,10 @@ def seeds_needed(drawn: Resampled, a: int, b: int, level: float = 0.05) -> int |
     return int(numbers[shown.argmax()]) if shown.any() else None
 
 
-def images_needed(drawn: Resampled, a: int, b: int, level: float = 0.05) -> int | None:
-    """Images of the same kind that would show the observed difference with the same runs."""
+def images_needed(
+    drawn: Resampled, a: int, b: int, level: float = 0.05, margin: float = 0.0
+) -> int | None:
+    """Images of the same kind that would show it with the same runs; see `seeds_needed`."""
     estimate = drawn.difference(a, b)
     factors = np.geomspace(1.0, MOST_IMAGES_FACTOR, 200)
     variances, dofs = [estimate.image_var[-1] / factors], [drawn.plan.dof * factors]
@@ -158,9 +166,15 @@ def images_needed(drawn: Resampled, a: int, b: int, level: float = 0.05) -> int 
         pure = max(0.0, float(drawn.seed_sd(i)[-1] ** 2) - noise)
         variances.append((pure + noise / factors) / number)
         dofs.append(np.full(len(factors), number - 1.0))
-    shown = _shows(float(estimate.value[-1]), variances, dofs, level)
+    shown = _shows(_gap(estimate, margin), variances, dofs, level)
     images = drawn.entrants[a].counts.shape[1]
     return int(np.ceil(images * factors[shown.argmax()])) if shown.any() else None
+
+
+def _gap(estimate: Estimate, margin: float) -> float:
+    """What a test must show to differ from zero; 0 where the observed loss reaches the margin."""
+    value = float(estimate.value[-1])
+    return max(0.0, value + margin) if margin else value
 
 
 def _shows(

@@ -30,8 +30,14 @@ def p_value(p: float | None, bare: bool = False) -> str:
     return text.removeprefix("= ") if bare else f"p {text}"
 
 
-def verdict(comparison: Mapping[str, Any]) -> tuple[str, str]:
-    """The verdict of the whole comparison: one sentence, and its evidence in another."""
+def verdict(comparison: Mapping[str, Any], instead: str = "", more: str = "") -> tuple[str, str]:
+    """The whole comparison: one sentence, and the evidence for it in another.
+
+    Args:
+        comparison: see `comparison.compare_runs`.
+        instead: a sentence on a margin, in the place of that on the pair.
+        more: a sentence that the evidence ends with.
+    """
     if comparison["headline"] is None:
         best = comparison["leaderboard"][0]
         return (
@@ -41,6 +47,7 @@ def verdict(comparison: Mapping[str, Any]) -> tuple[str, str]:
         )
     pair = comparison["pairs"][comparison["headline"]]
     sentence, evidence = _pair_sentences(pair, comparison)
+    sentence, evidence = instead or sentence, f"{evidence} {more}".rstrip()
     broken = [
         finding["field"] for finding in comparison["audit"] if finding["grade"] == "invalidates"
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from segbench.config import Config, resolved
-from segbench.config.places import options_of
+from segbench.config.places import complete_models, options_of
 from segbench.errors import ConfigError
 
 
@@ -19,7 +19,7 @@ def training_configs(names: Sequence[str]) -> dict[str, Config]:
     """The resolved training config of each model, by its name.
 
     Args:
-        names: options of the group `model`; `["all"]` means every one.
+        names: options of the group `model`; `["all"]` means all that need no further key.
 
     Raises:
         ConfigError: there is no such model.
@@ -28,7 +28,7 @@ def training_configs(names: Sequence[str]) -> dict[str, Config]:
     from segbench.config.messages import unknown_option
 
     known = options_of("model")
-    names = known if list(names) == ["all"] else names
+    names = complete_models() if list(names) == ["all"] else names
     if unknown := [str(name) for name in names if name not in known]:
         raise ConfigError("\n".join(unknown_option("model", name, known) for name in unknown))
     return {

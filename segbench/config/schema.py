@@ -12,6 +12,7 @@ from typing import Any
 from hydra.core.config_store import ConfigStore
 from omegaconf import MISSING
 
+from segbench.config.compare_schema import CompareConfig, PaperConfig
 from segbench.config.fields import LARGEST_SEED, choice, path, within
 
 
@@ -78,6 +79,7 @@ class EvaluateConfig:
     # What to score: a checkpoint, or a folder of label maps from any program
     ckpt: str | None = path(None)
     predictions: str | None = path(None)
+    confidence: str | None = path(None)  # a map of the confidence for each label map
     # Data: a checkpoint knows its data set; `root` sets where it is on this machine
     data: Any = None
     root: str | None = path(None)
@@ -91,12 +93,15 @@ class EvaluateConfig:
     seed: int | None = within(None, 0)
     run_dir: str | None = path(None)
 
-    # Scores
     absent_classes: str = choice("exclude", "zero", "one")
     boundary: bool = True
     calibration: bool = True
+    corruptions: Any = None  # all, or names of imagecorruptions; each at these severities
+    severities: list[int] = field(default_factory=lambda: [1, 2, 3, 4, 5])
+    surface: bool = False  # HD95 and NSD, in units of `spacing` (height and width of a pixel)
+    spacing: list[float] = field(default_factory=lambda: [1.0, 1.0])
+    tolerance: float = within(1.0, 0)
 
-    # Reading predictions
     format: str = choice("auto", "ids", "color", "label_ids")
     void_values: list[int] = field(default_factory=list)
     partial: bool = False
@@ -139,34 +144,6 @@ class PredictConfig:
     device: str = "auto"
     writers: int = within(2, 1)
     allow_targets: list[str] = field(default_factory=list)
-
-
-@dataclass
-class CompareConfig:
-    """All top-level keys of `python -m segbench.compare`."""
-
-    # Which runs: RUNS/STUDY/*/seed*, all of them or only those with these names (MODEL-DATA)
-    study: str = MISSING
-    runs: str = path("runs")
-    only: list[str] = field(default_factory=list)
-    # The score that is tested; the other one is reported as well
-    metric: str = choice("mIoU", "mDice")
-    # null: the runner-up
-    baseline: str | None = None
-
-    # Statistics. What is resampled; auto: groups if there are ten or more, else blocks of frames
-    unit: str = choice("auto", "image", "block", "group")
-    # images per block; null: chosen from the autocorrelation between images
-    block_length: int | None = within(None, 1)
-    replicates: int = within(10_000, 100)
-    confidence: float = within(0.95, 0.5, 0.9999)
-
-    # Audit: fields that the study varies on purpose; strict: fail on anything above a note
-    varies: list[str] = field(default_factory=list)
-    strict: bool = False
-
-    gallery: int = within(4, 0)
-    wandb: bool = True
 
 
 @dataclass
@@ -281,6 +258,7 @@ SCHEMAS = {
     "evaluate": EvaluateConfig,
     "predict": PredictConfig,
     "compare": CompareConfig,
+    "paper": PaperConfig,
     "benchmark": BenchmarkConfig,
     "check_data": CheckDataConfig,
     "export": ExportConfig,

@@ -10,6 +10,7 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from segbench.config import schema
+from segbench.config.compare_schema import CompareConfig
 from segbench.config.places import is_group
 from segbench.config.signatures import signature_of
 from segbench.config.targets import PIPELINE
@@ -144,7 +145,7 @@ def kinds_of_config(config_name: str, config: DictConfig) -> Callable[[str], Kin
     def kinds(key: str) -> Kinds:
         head, _, rest = key.partition(".")
         if head == "compare" and rest:
-            return kinds_at(rest, schema.CompareConfig, {}, {})
+            return kinds_at(rest, CompareConfig, {}, {})
         if not rest or head == "hydra":
             return of_verb(key)
         return kinds_at(key, _schema_of(config_name), values, {"data": PIPELINE})

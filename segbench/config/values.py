@@ -12,9 +12,9 @@ from omegaconf import DictConfig, ListConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from segbench.config import did_you_mean, resolved, without_hydra
+from segbench.config.compare_schema import CompareConfig
 from segbench.config.fields import removed, wrong_values
 from segbench.config.messages import not_set
-from segbench.config.schema import CompareConfig
 from segbench.config.targets import INJECTED, PIPELINE, check_targets
 from segbench.system.storage import is_portable
 
@@ -140,6 +140,8 @@ def _check_report(options: Any) -> list[str]:
         except OmegaConfBaseException as error:
             problems.append(f"{key}: {str(error).splitlines()[0]}")
     values = {key: known[key] for key in known if not OmegaConf.is_missing(known, key)}
+    if values["margin"] is not None and values["baseline"] is None:
+        problems.append("margin: needs compare.baseline, the model that a loss is measured against")
     return [f"compare.{text}" for text in problems + wrong_values(values, CompareConfig)]
 
 

@@ -148,7 +148,7 @@ def _inference(model: nn.Module, mode: Mode, device: torch.device, job: Job) -> 
 def _training(model: Any, mode: Mode, device: torch.device, job: Job) -> Training:
     """Peak memory of a training step alone, then the parts of a step as run by `train`."""
     model.train()
-    images = mode.images(job.train_batch, job.size, device)
+    images = mode.images(job.train_batch, job.size, device, job.in_channels)
     optimizer = torch.optim.AdamW(model.parameters())
 
     def step() -> None:

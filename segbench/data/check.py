@@ -22,7 +22,7 @@ from segbench.data.findings import Finding, SplitStatistics, across_splits
 from segbench.data.frames import SourceFrames
 from segbench.data.grouping import Fault, grouped
 from segbench.data.oddities import Oddities, oddities_of
-from segbench.data.proposals import BY_YAML, proposal, unused_range
+from segbench.data.proposals import BY_YAML, Unlike, proposal, unused_range
 from segbench.data.sources.folder import Folder
 from segbench.errors import DataError, UnpairedError
 from segbench.system.console import progress
@@ -54,6 +54,7 @@ def check(source: Source) -> tuple[list[Finding], dict[str, SplitStatistics]]:
     """
     findings: list[Finding] = []
     statistics: dict[str, SplitStatistics] = {}
+    unlike: dict[str, list[Unlike]] = {}
     if isinstance(source, Folder):
         everywhere = "+".join(SPLITS)
         findings += [Finding("error", "classes", everywhere, str(e)) for e in source.survey()]
@@ -62,7 +63,12 @@ def check(source: Source) -> tuple[list[Finding], dict[str, SplitStatistics]]:
             continue
         records = _records(source, split, findings)
         if records:
-            statistics[split] = _measure(source, split, records, findings)
+            statistics[split], other = _measure(source, split, records, findings)
+            unlike |= {split: other} if other else {}
+    if unlike:  # one proposal, from the split that comes first: the range is that of train
+        text = proposal(unlike, getattr(source, "slice_axis", 2))
+        files = [str(r.image or r.name) for others in unlike.values() for r, _ in others]
+        findings.append(Finding("error", "bands", "+".join(unlike), text, files))
     findings += across_splits(statistics)
     for split, measured in statistics.items():
         findings += _labels(source, split, measured)
@@ -87,11 +93,12 @@ def _records(source: Source, split: str, findings: list[Finding]) -> list[Record
 
 def _measure(
     source: Source, split: str, records: list[Record], findings: list[Finding]
-) -> SplitStatistics:
+) -> tuple[SplitStatistics, list[Unlike]]:
+    """Statistics of what can be read, and the images whose bands the config does not describe."""
     frames = SourceFrames(source, records)
     good: list[Record] = []
     measured: list[Measured] = []
-    unlike: list[Record] = []  # images whose bands or values differ from the config
+    unlike: list[Unlike] = []  # images whose bands or values differ from the config
     robust = getattr(source, "threshold", None) is not None  # then compression has no effect
     lossy = [] if robust else [str(r.mask) for r in records if _is_lossy(r)]
     if lossy:
@@ -103,7 +110,7 @@ def _measure(
     faults: list[Fault] = []
     for record, result in zip(records, _read_all(frames, split), strict=True):
         if isinstance(result, DataError) and result.kind in BY_YAML:
-            unlike.append(record)
+            unlike.append((record, result))
         elif isinstance(result, DataError):
             of_image = result.kind == "unreadable" and str(record.mask) not in str(result)
             path = record.image if of_image else record.mask
@@ -114,14 +121,10 @@ def _measure(
             good.append(record)
             measured.append(result)
     findings += grouped(split, len(records), faults)
-    if unlike:
-        text = proposal([record.image for record in unlike])
-        files = [str(record.image) for record in unlike]
-        findings.append(Finding("error", "bands", split, text, files))
     findings += _oddities(split, good, measured, bands_of(source))
     if unused := unused_range([m.span for m in measured], bands_of(source)):
         findings.append(Finding("warning", "range", split, unused))
-    return _summarize(good, measured, source.classes.num_classes)
+    return _summarize(good, measured, source.classes.num_classes), unlike
 
 
 def _oddities(

@@ -29,7 +29,7 @@ Statistics = dict[str, SplitStatistics]
 def write_reports(
     folder: Path, name: str, source: Source, findings: list[Finding], statistics: Statistics
 ) -> None:
-    """Writes all reports into `folder`; `name` is that of the data set."""
+    """Writes all reports to `folder`; `name` is that of the data set."""
     summary = summarize(name, source, findings, statistics)
     with replacing_all(folder) as draft:
         write_text(draft / "report.json", json.dumps(summary, indent=2, default=vars) + "\n")
@@ -68,7 +68,7 @@ class Summary(TypedDict):
 
 
 def page(summary: Summary) -> str:
-    """The report as a page, beside the images that it shows."""
+    """The report as an HTML page, next to the images that it shows."""
     from jinja2 import Environment, FileSystemLoader
 
     templates = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
@@ -173,7 +173,7 @@ def _class_tables(summary: Summary) -> list[str]:
 
 
 def _yaml_lines(summary: Summary) -> list[str]:
-    """Keys of the data set that follow from what was measured, ready to copy."""
+    """Keys of the data set that follow from the measurements, ready to copy."""
     train = summary["splits"].get("train")
     if train is None:
         return []
@@ -206,7 +206,7 @@ def write_pairs(path: Path, source: Source, statistics: Statistics) -> None:
 
 @plain_text()
 def write_histogram(path: Path, source: Source, statistics: Statistics) -> None:
-    """Draws the pixel share of every class in every split: bars with their numbers."""
+    """Plots the pixel share of every class in every split as bars with numbers."""
     from matplotlib.figure import Figure
 
     names = [*map(label, source.classes.names), "ignore"]

@@ -116,7 +116,7 @@ class ClassSet:
         )
 
     def _remedy(self, color: np.ndarray) -> str:
-        """What to do about a color of no class, in the words of the config."""
+        """What to do about an unknown color, in terms of the config."""
         swapped = tuple(int(v) for v in color[::-1])
         if swapped in self.colors:
             name = self.names[self.colors.index(swapped)]

@@ -39,19 +39,17 @@ Loader = ThreadLoader | ProcessLoader | DeviceLoader
 class SegmentationData(pl.LightningDataModule):
     """Train, val and test loaders of a source.
 
-    Batches are uint8 (see `collate`): the task normalizes with `mean` and `std` and casts the
-    masks on the device. Use `Trainer(use_distributed_sampler=False)`: the samplers of this module
-    already split the images across ranks.
+    Batches are uint8 (see `collate`): the task normalizes and casts on the device. Use
+    `Trainer(use_distributed_sampler=False)`: the samplers here already split the images by rank.
 
     Args:
         source: the data set.
-        seed: seed of the run; draws depend on (seed, epoch, index) alone.
+        seed: seed of the run.
         batch_size: images per step and device.
-        eval_batch_size: images per step and device in val and test; None uses one on a CPU, and on
-            a GPU as many as have the number of pixels of a training batch.
+        eval_batch_size: of val and test; None = 1 on a CPU, a training batch's pixels on a GPU.
         num_workers: loading threads or processes per rank; 0 loads in the training process; None
             uses the spare cores.
-        workers: `thread` or `process`; `auto` uses threads once frames come from a cache.
+        workers: `thread`, `process`, or `auto`: threads once frames come from a cache.
         crop_size: `(H, W)` of training images in pixels; None = whole frames.
         scale_range: range of the random scale factors of training frames.
         cat_max_ratio, class_uniform, hflip: see `ScaleCrop`.
@@ -62,13 +60,13 @@ class SegmentationData(pl.LightningDataModule):
             images.
         std: standard deviation of each channel, of values in 0..1; may be `auto`.
         cache: where decoded frames of train and val are cached: `disk`, `ram` or `none`.
-        cache_dir: folder of disk caches; None = `machine.cache_folder()`. Without a home folder
-            there is no such folder, and nothing is cached on disk.
+        cache_dir: folder of disk caches; None = `machine.cache_folder()`, if there is one.
         cache_limit_gb: maximum size of all caches together, in 10^9 bytes.
         frames_on_device: keep the training frames on the GPU and augment there.
         pin_memory: page-locked batches; None = with CUDA.
         augment: albumentations transforms by name, see `further_transforms.admitted`.
         preview: whether `segbench.train` should call `write_preview`.
+        folds, fold: the source is divided by them already; see `Folds`.
 
     Raises:
         ValueError: arguments are out of range; the message names all of them.
@@ -104,6 +102,8 @@ class SegmentationData(pl.LightningDataModule):
         pin_memory: bool | None = None,
         preview: bool = False,
         augment: Mapping[str, Any] | None = None,
+        folds: int | None = None,
+        fold: int = 0,
     ) -> None:
         super().__init__()
         self.source = source
@@ -124,6 +124,7 @@ class SegmentationData(pl.LightningDataModule):
         self.frames_on_device = frames_on_device
         self.pin_memory = pin_memory
         self.preview = preview
+        self.fold = fold if folds else None
         on_cpu = max(blur, noise, cutout, vflip, rot90, rotate) > 0 or bool(augment)
         self._check(on_cpu, color_jitter)
         self._augmentation = partial(

@@ -1,4 +1,4 @@
-"""The faults of single files, said once for all files that share them."""
+"""Problems of single files, reported once for all files that share them."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _NUMBERS = re.compile(r"\d+(?:\.\d+)?%|\d+x\d+|\d+ (?=such|colors)|most often \(
 
 @dataclass(frozen=True)
 class Fault:
-    """What is wrong with one file.
+    """A problem of one file.
 
     Args:
         record: its image and mask.
-        kind: of the fault.
-        text: names the file.
-        file: the one that is at fault.
+        kind: type of the problem.
+        text: message that names the file.
+        file: the file with the problem.
     """
 
     record: Record
@@ -40,10 +40,10 @@ class Fault:
 
 
 def grouped(split: str, total: int, faults: list[Fault]) -> list[Finding]:
-    """One error for each kind of fault, with the number of its files and an example.
+    """One error for each kind of problem, with the number of its files and an example.
 
     Args:
-        split: of the files.
+        split: split of the files.
         total: number of pairs in it.
         faults: one for each file.
     """

@@ -3,31 +3,37 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
 from segbench.data.bands import RGB, Bands
+from segbench.data.dataset import Record
 from segbench.data.decoding import read_bytes
 from segbench.data.pixels import Pixels, read_pixels
+from segbench.data.volumes import read_slice
 from segbench.errors import DataError
 
+Unlike = tuple[Record, DataError]
 BY_YAML = ("range", "bands")  # kinds of errors that can be fixed in YAML
-_LOOKED_AT = 24  # images, spread over the split
+_LOOKED_AT = 24  # images, spread over a split
 _LEAST_SHARE = 0.25  # of the range; images that use less are probably scaled differently
 
 
-def proposal(paths: Sequence[Path | None]) -> str:
+def proposal(unlike: Mapping[str, Sequence[Unlike]], slice_axis: int = 2) -> str:
     """The keys for images that are not 8-bit RGB, from their number of bands and their values.
 
     Args:
-        paths: the images, of which some are read.
+        unlike: of each split, the images and the error of each; some of the first split's are
+            looked at.
+        slice_axis: of volumes.
     """
-    every = max(1, len(paths) // _LOOKED_AT)
-    found = [p for path in paths[::every] if (p := _pixels(path)) is not None]
+    total = sum(map(len, unlike.values()))
+    first = next(iter(unlike.values()))
+    every = max(1, len(first) // _LOOKED_AT)
+    found = [p for r, _ in first[::every] if (p := _pixels(r, slice_axis)) is not None]
     if not found:
-        return f"{len(paths)} image(s) do not match data.channels and data.value_range."
+        return f"{total} image(s): {first[0][1]}"
     (kind, bands), count = Counter((p.type_name, _bands(p)) for p in found).most_common(1)[0]
     alike = [p for p in found if (p.type_name, _bands(p)) == (kind, bands)]
     low = min(float(p.values.min()) for p in alike)
@@ -39,7 +45,7 @@ def proposal(paths: Sequence[Path | None]) -> str:
     keys += ["mean: auto", "std: auto"]
     keys += [f"show: {_shown(bands)}"] * (bands > RGB)
     return (
-        f"{len(paths)} image(s) contain {bands} band(s) of {kind}, {low:g} to {high:g}{others}. "
+        f"{total} image(s) contain {bands} band(s) of {kind}, {low:g} to {high:g}{others}. "
         f"Add to the YAML of the data set: {{{', '.join(keys)}}}"
     )
 
@@ -65,8 +71,11 @@ def unused_range(spans: Sequence[tuple[float, float]], bands: Bands) -> str | No
     )
 
 
-def _pixels(path: Path | None) -> Pixels | None:
+def _pixels(record: Record, slice_axis: int) -> Pixels | None:
+    path = record.image
     try:
+        if path is not None and record.part is not None:
+            return read_slice(path, record.part, slice_axis)
         return read_pixels(read_bytes(path), path)
     except DataError:
         return None

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from torch import Tensor
 
 from segbench.artifacts.segmenter import Segmenter
 from segbench.data.batch import parts
@@ -18,10 +19,11 @@ from segbench.data.dataset import Record, Source
 from segbench.data.files import read_raw_mask
 from segbench.data.sources.cityscapes import instance_file
 from segbench.errors import DataError
-from segbench.evaluation.predictions import find_predictions, read_prediction
-from segbench.evaluation.summary import Extras, count_extras, count_matrix
+from segbench.evaluation.predictions import find_predictions, read_confidence, read_prediction
+from segbench.evaluation.summary import Extras, Wanted, count_extras, count_matrix
 from segbench.inference.labels import FiniteLogits
 from segbench.metrics.confusion import ConfusionPerImage
+from segbench.metrics.probabilistic import probability_counts
 
 
 @dataclass(frozen=True)
@@ -34,6 +36,7 @@ class Evaluation:
         extras: the other counts of each image, N.
         pred_of: returns the label map of the image at a position, uint8 `[H, W]`.
         left_out: why images of the split were not scored (`partial=true`).
+        corrupted, corrupted_counts: see `robustness.count_corrupted`.
     """
 
     records: list[Record]
@@ -41,14 +44,15 @@ class Evaluation:
     extras: list[Extras]
     pred_of: Callable[[int], np.ndarray]
     left_out: list[str] = field(default_factory=list)
+    corrupted: dict[str, dict[str, float | None]] | None = None
+    corrupted_counts: np.ndarray | None = None
 
 
 def evaluate_checkpoint(
     segmenter: Segmenter,
     data: Any,
     split: str,
-    boundary: bool,
-    calibration: bool,
+    wanted: Wanted,
     progress: Callable[[int, int], None],
 ) -> Evaluation:
     """Predicts and counts a split at the original resolution of its masks.
@@ -59,8 +63,7 @@ def evaluate_checkpoint(
         segmenter: the model.
         data: a `SegmentationData`; images are resized as in training, masks are not.
         split: val or test.
-        boundary: also count boundaries.
-        calibration: also count pixels by confidence.
+        wanted: what to count beside the confusion matrices.
         progress: called with the number of images done and their total.
 
     Raises:
@@ -74,23 +77,17 @@ def evaluate_checkpoint(
     loader = data.val_dataloader() if split == "val" else data.test_dataloader()
     for images, masks, indices, names in chain.from_iterable(map(parts, loader)):
         size = (masks.shape[1], masks.shape[2])
-        confidence = None
+        probs = None
         with segmenter.autocast():
-            if calibration:
+            if wanted.calibration:
                 pred, probs = predictor.labels_and_probs(images.to(device), size, names, finite)
                 finite.check()  # the confidence counts cannot handle NaN
-                confidence = probs.amax(1).cpu().numpy()
             else:
                 pred = predictor.labels(images.to(device), size, names, finite)
         metric.update(pred, masks.to(device, non_blocking=True), indices)
         for i, index in enumerate(indices.tolist()):
-            record = records[index]
-            if boundary or calibration or instance_file(record.mask):
-                on_host = pred[i].cpu().numpy(), masks[i].numpy()
-                sure = None if confidence is None else confidence[i]
-                extras[index] = count_extras(*on_host, record, classes, boundary, sure)
-            else:
-                extras[index] = Extras()
+            one = None if probs is None else probs[i]
+            extras[index] = _extras_of(pred[i], masks[i], records[index], classes, wanted, one)
         progress(len(extras), len(records))
     finite.check()
     order, matrices = metric.compute()
@@ -104,6 +101,26 @@ def evaluate_checkpoint(
     return Evaluation([records[i] for i in order], matrices, [extras[i] for i in order], pred_of)
 
 
+def _extras_of(
+    pred: Tensor,
+    mask: Tensor,
+    record: Record,
+    classes: ClassSet,
+    wanted: Wanted,
+    probs: Tensor | None,
+) -> Extras:
+    """What is counted of one image beside its matrix; probabilities where they are."""
+    is_plain = not (wanted.boundary or wanted.surface or probs is not None)
+    if is_plain and not instance_file(record.mask):
+        return Extras()
+    sure = counts = None
+    if probs is not None:
+        sure = probs.amax(0).cpu().numpy()
+        counts = probability_counts(probs, mask.to(probs.device), classes.ignore_index)
+    on_host = pred.cpu().numpy(), mask.numpy()
+    return count_extras(*on_host, record, classes, wanted, sure, probabilities=counts)
+
+
 def evaluate_predictions(
     folder: Path,
     source: Source,
@@ -111,7 +128,8 @@ def evaluate_predictions(
     format: str,
     void_values: Sequence[int],
     partial: bool,
-    boundary: bool,
+    wanted: Wanted,
+    confidence: Path | None,
     workers: int,
     progress: Callable[[int, int], None],
 ) -> Evaluation:
@@ -124,7 +142,8 @@ def evaluate_predictions(
         format: see `predictions.read_prediction`.
         void_values: see `predictions.read_prediction`.
         partial: score what can be scored instead of raising an error.
-        boundary: also count boundaries.
+        wanted: what to count beside the confusion matrices.
+        confidence: contains the confidence of the predicted class for each image, if known.
         workers: number of files read and counted in parallel.
         progress: called with the number of images done and their total.
 
@@ -134,11 +153,15 @@ def evaluate_predictions(
     """
     records, classes = source.records(split), source.classes
     found, problems = find_predictions(folder, records)
+    sure: dict[int, Path] = {}
+    if confidence is not None:
+        sure, more = find_predictions(confidence, records, "confidence")
+        problems += [f"confidence: {problem}" for problem in more]
 
     def count(index: int) -> tuple[np.ndarray, Extras] | DataError:
         try:
             return _evaluate_file(
-                found[index], source, records[index], format, void_values, boundary
+                found[index], source, records[index], format, void_values, wanted, sure.get(index)
             )
         except DataError as error:
             return error
@@ -176,11 +199,13 @@ def _evaluate_file(
     record: Record,
     format: str,
     void_values: Sequence[int],
-    boundary: bool,
+    wanted: Wanted,
+    confidence: Path | None,
 ) -> tuple[np.ndarray, Extras]:
     classes: ClassSet = source.classes
     pred = read_prediction(file, classes, format, void_values)
     mask = source.read(record)[1]
     matrix = count_matrix(pred, mask, record, classes)
     label_ids = read_raw_mask(file).astype(np.uint8) if format == "label_ids" else None
-    return matrix, count_extras(pred, mask, record, classes, boundary, label_ids=label_ids)
+    sure = None if confidence is None else read_confidence(confidence, mask.shape)
+    return matrix, count_extras(pred, mask, record, classes, wanted, sure, label_ids)

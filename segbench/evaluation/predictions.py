@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+import cv2
 import numpy as np
 
 from segbench.data.classes import ClassSet
@@ -17,7 +18,9 @@ from segbench.metrics.cityscapes_protocol import LABEL_IDS, NUM_LABELS, is_citys
 SUFFIXES = (".bmp", ".gif", ".npy", ".pgm", ".png", ".ppm", ".tif", ".tiff")  # lossless
 
 
-def find_predictions(folder: Path, records: Sequence[Record]) -> tuple[dict[int, Path], list[str]]:
+def find_predictions(
+    folder: Path, records: Sequence[Record], key: str = "predictions"
+) -> tuple[dict[int, Path], list[str]]:
     """Matches the files of a folder and its subfolders to images.
 
     A file belongs to the image of the same name, or to the image whose name followed by `_` is
@@ -35,12 +38,11 @@ def find_predictions(folder: Path, records: Sequence[Record]) -> tuple[dict[int,
         DataError: the folder does not exist or contains no label map.
     """
     if not folder.is_dir():
-        raise DataError(f"predictions={folder}: there is no such folder")
+        raise DataError(f"{key}={folder}: there is no such folder")
     files = sorted(f for f in files_below(folder) if f.suffix.lower() in SUFFIXES)
     if not files:
         raise DataError(
-            f"predictions={folder}: contains no label map ({', '.join(SUFFIXES)}), not even in "
-            "subfolders"
+            f"{key}={folder}: contains no label map ({', '.join(SUFFIXES)}), not even in subfolders"
         )
     position = {Path(record.name).name: i for i, record in enumerate(records)}
     found: dict[int, Path] = {}
@@ -115,6 +117,48 @@ def read_prediction(
             "pixels is neither a class nor void; if it means void add it to void_values"
         )
     return labels.astype(np.uint8)
+
+
+def read_confidence(file: Path, size: tuple[int, ...]) -> np.ndarray:
+    """Reads the confidence of the predicted class at every pixel.
+
+    Args:
+        file: floating point in 0..1 (.npy, .tif), or 8 or 16 bits that stand for 0..1.
+        size: `(H, W)` of the mask.
+
+    Returns:
+        float32 `[H, W]`.
+
+    Raises:
+        DataError: the file is damaged, of another size, or has values outside 0..1.
+    """
+    try:
+        raw = np.load(file) if file.suffix.lower() == ".npy" else _decode(file)
+    except (OSError, ValueError, EOFError) as error:
+        raise DataError(f"{file}: cannot be read ({error})") from None
+    if raw.shape != size:
+        shown = "x".join(map(str, raw.shape[1::-1])) if raw.ndim == 2 else f"{raw.shape}"
+        raise DataError(
+            f"{file}: the confidence is {shown} but the mask is {size[1]}x{size[0]}; it needs one "
+            "channel of the size of the mask"
+        )
+    if raw.dtype.kind == "u" and raw.dtype.itemsize <= 2:
+        return (raw / np.float32(np.iinfo(raw.dtype).max)).astype(np.float32)
+    if raw.dtype.kind != "f":
+        raise DataError(
+            f"{file}: confidences of {raw.dtype}; expected floats in 0..1 or uint8, uint16"
+        )
+    if not ((raw >= 0) & (raw <= 1)).all():  # false for NaN
+        raise DataError(f"{file}: confidences from {raw.min()} to {raw.max()}, expected 0..1")
+    return raw.astype(np.float32)
+
+
+def _decode(file: Path) -> np.ndarray:
+    """The values of an image file as they are stored."""
+    raw = cv2.imdecode(np.frombuffer(file.read_bytes(), np.uint8), cv2.IMREAD_UNCHANGED)
+    if raw is None:
+        raise ValueError("not an image")
+    return raw
 
 
 def void_notes(matrices: np.ndarray) -> list[str]:

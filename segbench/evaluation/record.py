@@ -6,11 +6,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from segbench.artifacts import provenance
-from segbench.artifacts.result import DataInfo, Hardware, Protocol, Result, Scores
+from segbench.artifacts.result import DataInfo, Hardware, Protocol, Result
+from segbench.artifacts.scores import Scores
 from segbench.artifacts.typed import read_as
 from segbench.config import Config
 from segbench.data.classes import ClassSet
 from segbench.data.dataset import Source
+from segbench.evaluation import robustness
 from segbench.evaluation.evaluator import Evaluation
 from segbench.evaluation.summary import summarize
 
@@ -45,8 +47,15 @@ class Subject:
 def scores_of(evaluation: Evaluation, classes: ClassSet, absent: str) -> Scores:
     """Computes the scores of an evaluation; `absent` as in `metrics.scores`."""
     groups = [record.group for record in evaluation.records]
-    return read_as(
-        Scores, summarize(evaluation.matrices, evaluation.extras, groups, classes, absent)
+    found = summarize(evaluation.matrices, evaluation.extras, groups, classes, absent)
+    result = read_as(Scores, found)
+    if evaluation.corrupted is None:
+        return result
+    means = robustness.summary(evaluation.corrupted, result.mIoU)
+    return replace(
+        result,
+        corrupted=evaluation.corrupted,
+        mean_corrupted_mIoU=means["mean_corrupted"],
     )
 
 

@@ -9,14 +9,16 @@ from pathlib import Path, PurePath
 
 import numpy as np
 
-from segbench.artifacts.result import Result, Scores
+from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory
+from segbench.artifacts.scores import Scores
 from segbench.artifacts.typed import known
 from segbench.data.bands import bands_of
 from segbench.data.dataset import Source
 from segbench.errors import DataError
 from segbench.evaluation.evaluator import Evaluation
 from segbench.evaluation.predictions import void_notes
+from segbench.evaluation.robustness import markdown_rows, print_corrupted
 from segbench.inference.sheets import Panels, sample_sheet
 from segbench.metrics.cityscapes_protocol import to_label_ids
 from segbench.metrics.scores import class_iou, mean_over_classes, percent, union_counts
@@ -34,7 +36,7 @@ MEANS |= {name: f"mean_{name}" for name in CLASS_COLUMNS if f"mean_{name}" in _T
 SINGLES = tuple(
     name for name, kind in _TYPES.items() if kind == "Fraction" and name not in MEANS.values()
 )
-BY_GROUP = tuple(name for name, kind in _TYPES.items() if kind == "ByName" and name != "groups")
+BY_GROUP = ("category_IoU", "category_iIoU")
 
 
 def write_tables(
@@ -89,6 +91,8 @@ def write_tables(
     for key in BY_GROUP:
         categories = (getattr(found, key) or {}).items()
         lines += [f"- {key} of {markdown(name)}: {percent(value)}" for name, value in categories]
+    if found.corrupted:
+        lines += markdown_rows(found.corrupted, found.mIoU)
     (folder / "report.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
@@ -155,7 +159,7 @@ def draw_confusion(file: Path, matrix: np.ndarray, names: Sequence[str]) -> None
                 color = "white" if share > 0.5 else "black"
                 text = f"{100 * share:.0f}"
                 axes.text(column, row, text, ha="center", va="center", color=color, fontsize=8)
-    figure.savefig(file, dpi=120)
+    figure.savefig(file, dpi=120, bbox_inches="tight")  # the title may be wider than few classes
 
 
 def draw_worst(file: Path, evaluation: Evaluation, source: Source, wanted: int) -> None:
@@ -212,6 +216,8 @@ def print_scores(found: Scores, result: Result, run: RunDirectory, matrices: np.
     classes.add_row("mean", *_means(found, columns), style="bold")
     show(classes)
     show(", ".join(f"{key} {percent(value)}" for key, value in _singles(found).items()))
+    if found.corrupted:
+        print_corrupted(found.corrupted, found.mIoU)
     for note in [*_notes(result), *void_notes(matrices)]:
         show(note, soft_wrap=True)
     files = ("report.md", "confusion.png", "worst.png")

@@ -29,7 +29,7 @@ from segbench.inference.onnx import METADATA_KEY, SEALED, OnnxNetwork, require, 
 from segbench.inference.predictor import scaling
 
 OPSET = 18
-LEAST_DIMS = (1, 4, 16, 64)  # smallest heights and widths that are tried
+LEAST_DIMS = (1, 4, 16, 64)  # minimum heights and widths that are tried
 
 
 class Deployed(nn.Module):
@@ -162,7 +162,7 @@ def export_onnx(
 
 
 def _traced(network: Deployed) -> Any:
-    """The program for images of any size from the smallest one on that torch can prove."""
+    """Exports a program for any image size from the smallest minimum that torch can prove."""
     low, high = network.value_range
     noise = torch.rand(2, len(network.factor), 70, 90)  # torch.export specializes sizes 0 and 1
     example = low + (high - low) * noise
@@ -173,10 +173,10 @@ def _traced(network: Deployed) -> Any:
                 network,
                 (example,),
                 dynamic_shapes=(sizes,),
-                # What padding settles (the image fits into its padded size) torch cannot prove.
+                # torch cannot prove facts that follow from the padding (the image fits into it).
                 prefer_deferred_runtime_asserts_over_guards=True,
             )
-        except Exception as error:  # a strided network, say, divides small sizes down to nothing
+        except Exception as error:  # for example, a strided model reduces small sizes to zero
             if least == LEAST_DIMS[-1] or "Constraints violated" not in str(error):
                 raise
     raise AssertionError("unreachable")

@@ -1,6 +1,6 @@
-"""Image sizes that a network takes, found by trying, for the export to ONNX.
+"""Finds by trial which image sizes a model accepts, for the export to ONNX.
 
-A network without padding of its own may want multiples of its stride; one with deep strides wants
+A model that does not pad its images may need multiples of its stride; one with large strides needs
 more than a few pixels.
 """
 
@@ -15,20 +15,20 @@ from segbench.inference.onnx_export import Deployed
 
 MULTIPLES = (1, 2, 4, 8, 16, 32, 64)
 LEAST = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64, 96, 128)
-_ROOM = 64  # pixels that are enough for any stride, so that only multiples count
-CLOSE = 1e-3  # of the largest logit
+_ROOM = 64  # pixels that are enough for any stride, so that only multiples matter
+CLOSE = 1e-3  # relative to the largest logit
 
 
 def divisor_of(model: nn.Module, known: int, channels: int = 3) -> int:
-    """What height and width must be multiples of, so that a network returns logits of their size.
+    """The number that height and width must be multiples of, so that logits have their size.
 
     Args:
-        model: in eval mode, on the CPU.
+        model: the model, in eval mode, on the CPU.
         known: the `divisor` of the predictor, to which images are padded anyway.
-        channels: of an image.
+        channels: channels of an image.
 
     Raises:
-        ExportError: no size works, as in a network that is built for one size.
+        ExportError: no size works, as in a model that is built for a single size.
     """
     reason = ""
     for multiple in (m for m in MULTIPLES if m >= known):
@@ -36,7 +36,7 @@ def divisor_of(model: nn.Module, known: int, channels: int = 3) -> int:
         height, width = multiple * odd, multiple * (odd + 2)
         try:
             logits = _run(model, channels, height, width)
-        except Exception as error:  # whatever a network raises for a size that it cannot take
+        except Exception as error:  # models raise anything for an unsupported size
             reason = f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
             continue
         if logits.shape[2:] == (height, width):
@@ -48,11 +48,11 @@ def divisor_of(model: nn.Module, known: int, channels: int = 3) -> int:
 
 
 def least_size(network: Deployed, written: OnnxNetwork) -> int | None:
-    """The smallest height and width for which file and network agree; None if there is none.
+    """The minimum height and width for which file and model agree; None if there is none.
 
     Args:
-        network: from pixels to logits, or to logits and labels.
-        written: the same as an ONNX file.
+        network: model from pixels to logits, or to logits and labels.
+        written: the same model as an ONNX file.
     """
     return next((size for size in LEAST if _agree(network, written, size)), None)
 
@@ -64,7 +64,7 @@ def _agree(network: Deployed, written: OnnxNetwork, size: int) -> bool:
         with torch.inference_mode():
             found = network(image)
         other = written(image)
-    except Exception:  # one of the two cannot take it
+    except Exception:  # one of the two does not support it
         return False
     logits = found[0] if isinstance(found, tuple) else found
     if logits.shape != other.shape:

@@ -34,6 +34,13 @@ def union_counts(matrix: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return hits, matrix.sum(-1) + matrix[..., :num_classes].sum(-2) - hits
 
 
+def reduced(matrices: np.ndarray) -> np.ndarray:
+    """Hits, labeled and predicted pixels of every class, int64 `[..., 3, C]`."""
+    hits, union = union_counts(matrices)
+    labeled = matrices.sum(axis=-1)
+    return np.stack([hits, labeled, union - labeled + hits], axis=-2)
+
+
 def overlap_counts(
     hits: np.ndarray, union: np.ndarray, metric: str
 ) -> tuple[np.ndarray, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Callbacks for what a run keeps (curves, images), and for cuDNN's kernel search."""
+"""Callbacks for the files of a run (curves, images), and for cuDNN's kernel search."""
 
 from __future__ import annotations
 

@@ -42,10 +42,10 @@ def all_start_together() -> bool:
 
 
 def check_launch(trainer: Mapping[str, Any]) -> None:
-    """Checks, before anything heavy is imported, that the processes are those that the config asks.
+    """Checks, before anything heavy is imported, that the number of processes matches the config.
 
     Args:
-        trainer: its config; `devices=auto` fits everything.
+        trainer: its config; `devices=auto` matches any number.
 
     Raises:
         ConfigError: srun or torchrun start another number of processes.

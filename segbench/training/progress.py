@@ -1,4 +1,4 @@
-"""What the terminal shows while a run goes on: a line per epoch and, above it, a progress bar."""
+"""Terminal output during a run: a line per epoch and, below the lines, a progress bar."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from segbench.system.console import duration
 
 
 class EpochLines(pl.Callback):
-    """Prints one line per epoch, with the time that is left."""
+    """Prints one line per epoch, with the remaining time."""
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Looks at the clock."""
+        """Starts the clock."""
         self._started, self._first = time.monotonic(), trainer.current_epoch
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -26,7 +26,7 @@ class EpochLines(pl.Callback):
             return
         found = trainer.callback_metrics
         shown = [("train/loss", "train/loss", ".4f"), ("train/images_per_s", "images/s", ".1f")]
-        if pl_module.is_validated:  # else Lightning keeps the scores of an earlier epoch
+        if pl_module.is_validated:  # otherwise Lightning keeps the scores of an earlier epoch
             shown[1:1] = [(key, key, ".4f") for key in ("val/mIoU", "val/mDice")]
         parts = [
             f"{label} {float(found[key]):{form}}" for key, label, form in shown if key in found
@@ -55,7 +55,7 @@ class Bar(TQDMProgressBar):
         self.read_every = read_every
 
     def init_train_tqdm(self) -> Tqdm:
-        """The bar, which vanishes with the training; the lines of the epochs stay."""
+        """Creates the bar, which is removed after the training; the lines of the epochs stay."""
         bar = super().init_train_tqdm()
         bar.leave = False
         return bar

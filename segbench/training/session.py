@@ -14,8 +14,9 @@ from pathlib import Path
 import torch
 
 from segbench.artifacts.checkpoint import Checkpoint, read_checkpoint
-from segbench.artifacts.result import Result, Scores
+from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory
+from segbench.artifacts.scores import Scores
 from segbench.artifacts.typed import known, read_as
 from segbench.config import Config
 from segbench.errors import ConfigError, DataError

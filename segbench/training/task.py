@@ -24,7 +24,7 @@ from segbench.metrics.boundary import BoundaryPerImage
 from segbench.metrics.confusion import ConfusionPerImage
 from segbench.metrics.scores import MatrixScores, scores
 from segbench.training.finite import CAUSES, LossWatch, check_weights
-from segbench.training.loss_terms import EpochMeans, loss_terms, outputs_of
+from segbench.training.loss_terms import EpochMeans, step_terms
 
 
 class SegmentationTask(pl.LightningModule):
@@ -32,7 +32,8 @@ class SegmentationTask(pl.LightningModule):
 
     Args:
         model: `image [N, 3, H, W] -> logits [N, C, H, W]`; with `forward_with_aux` if it has
-            auxiliary heads, and with `aux_terms` if they have losses of their own.
+            auxiliary heads, with `aux_terms` if they have losses of their own, and with
+            `training_loss` if the whole loss is its own.
         loss: `(logits, mask) -> scalar`; with `terms` if it is a sum.
         classes: the class set.
         predictor: predicts the label maps of the test set, with the same `model`.
@@ -90,6 +91,7 @@ class SegmentationTask(pl.LightningModule):
         self._val_epoch: int | None = None
         self._losses: LossWatch | None = None
         self._finite = FiniteLogits()
+        self._steps = 0  # of the whole training
         self._means = EpochMeans()
         self._lr = 0.0
 
@@ -113,9 +115,9 @@ class SegmentationTask(pl.LightningModule):
         assert isinstance(image, Tensor)  # training images have one size
         assert isinstance(mask, Tensor)
         image = self.normalize(image)
-        logits, auxiliary = outputs_of(self.model, image)
+        progress = self.global_step / max(self._steps, 1)
         ignored = self.classes.ignore_index
-        terms = loss_terms(self.model, self.loss, logits, auxiliary, mask, ignored)
+        terms = step_terms(self.model, self.loss, image, mask, ignored, progress)
         values = torch.stack(list(terms.values()))
         loss = values.sum()
         if not self.may_diverge:
@@ -124,11 +126,11 @@ class SegmentationTask(pl.LightningModule):
             self._losses.add(loss.detach(), self.global_step, batch)
         self._means.add(list(terms), values.detach())
         self._lr = self.trainer.optimizers[0].param_groups[-1]["lr"]
-        is_due = (self.global_step + 1) % self.log_every == 0  # Lightning writes at these steps
+        is_due = (self.global_step + 1) % self.log_every == 0  # Lightning logs at these steps
         is_last = self.trainer.is_last_batch or self.global_step + 1 == self.trainer.max_steps
         if is_due:
             self.log("train/loss_step", loss.detach(), prog_bar=True, batch_size=len(mask))
-        if is_last:  # for callbacks; loggers get them in `on_train_epoch_end`, however short it is
+        if is_last:  # for callbacks; loggers get them in `on_train_epoch_end`, even if short
             self.log_dict(self._means.values(), batch_size=1, sync_dist=True)
         if is_due or is_last:
             self.log("lr", self._lr, batch_size=1)
@@ -202,7 +204,7 @@ class SegmentationTask(pl.LightningModule):
         if not self.may_diverge:
             self.check_end()
         self.log_dict(self._means.values(), sync_dist=True)
-        if self.global_step % self.log_every:  # else the last step has logged it
+        if self.global_step % self.log_every:  # otherwise the last step has logged it
             self.log("lr", self._lr)
         schedule = self.lr_schedulers()
         if isinstance(schedule, ReduceLROnPlateau) and self.is_validated:
@@ -259,6 +261,7 @@ class SegmentationTask(pl.LightningModule):
                 f"trainer.max_steps={wanted}, but trainer.max_epochs={self.trainer.max_epochs} "
                 f"ends after {steps} steps; set trainer.max_epochs=-1 to train for max_steps"
             )
+        self._steps = steps
         optimizer = self.make_optimizer(self.model)
         scheduler = self.make_scheduler(optimizer, steps)
         if isinstance(scheduler, ReduceLROnPlateau):

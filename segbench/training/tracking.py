@@ -25,7 +25,7 @@ from segbench.system.storage import write_text
 from segbench.training.distributed import is_first_process
 
 LONGEST_TAG, LONGEST_GROUP = 64, 128  # limits of W&B
-# What is best of the values of an epoch, for the summary of a run.
+# The better direction of the values of an epoch, for the summary of a run.
 BEST = {f"val/{key}": "max" for key in ("mIoU", "mDice", "pixel_acc", "mean_acc")}
 BEST |= {"val/loss": "min"}
 
@@ -37,9 +37,9 @@ def is_disabled(node: Mapping[str, Any]) -> bool:
 
 
 def save_dir(node: Mapping[str, Any], config: Config, run: RunDirectory) -> Path:
-    """Where a logger writes: in the run directory; W&B and MLflow, in one folder of the study.
+    """Where a logger writes: in the run directory; W&B and MLflow, in one folder per study.
 
-    So their own tools find the runs of a study side by side, and one command uploads them all.
+    Their own tools then find the runs of a study together, and one command uploads them all.
     """
     own = Path(config["name"], f"seed{config['seed']}").parts
     is_in_study = run.path.parts[-len(own) :] == own
@@ -84,14 +84,14 @@ def wandb_arguments(node: Mapping[str, Any], folder: Path, run: RunDirectory) ->
 
 
 def started(logger: Logger) -> Logger:
-    """A logger, ready to be started; of W&B's, without an argument that W&B warns of."""
+    """Builds a logger, ready to start; for W&B, without an argument that W&B warns about."""
     if isinstance(logger, WandbLogger):
         logger._wandb_init.pop("anonymous", None)
     return logger
 
 
 def define_best(loggers: Sequence[Logger]) -> None:
-    """The best values of the validation are those in the summary of W&B, not the last ones."""
+    """Makes W&B's summary show the best validation values instead of the last ones."""
     for logger in _of_wandb(loggers):
         for key, best in BEST.items():
             step = "trainer/global_step"
@@ -99,7 +99,7 @@ def define_best(loggers: Sequence[Logger]) -> None:
 
 
 def log_facts(loggers: Sequence[Logger], result: Result) -> None:
-    """What is known of a run when it starts, as plain values in the config of W&B."""
+    """Facts about a run at its start, as plain values for the config in W&B."""
     if not is_first_process():
         return
     facts = {
@@ -164,7 +164,7 @@ def log_samples(
 
 
 def log_confusion(loggers: Sequence[Any], matrix: np.ndarray, names: Sequence[str]) -> None:
-    """Logs a confusion matrix `[C, C + 1]`: W&B's plot, and a table with shares of the truth."""
+    """Logs a confusion matrix `[C, C + 1]`: W&B's plot, and a table with shares per true class."""
     loggers = _of_wandb(loggers)
     if not loggers:
         return

@@ -9,8 +9,8 @@ from omegaconf import OmegaConf
 
 from segbench.artifacts.differences import REFUSED
 from segbench.compare import compare
-from segbench.config.schema import CompareConfig
-from segbench.errors import DataError
+from segbench.config.compare_schema import CompareConfig
+from segbench.errors import ConfigError, DataError
 from tests.comparison.fabricated import edit, write_study
 from tests.conftest import run_verb
 
@@ -54,6 +54,7 @@ def test_strict_fails_where_the_audit_finds_more_than_notes(runs):
 # What no table may mix: changes of result.json that differ only in this respect.
 REFUSED_CHANGES = {
     "data fingerprint": {"data_info.fingerprint.test": "ffff"},
+    "fold": {"config.data.folds": 5},
     "label protocol": {"data_info.protocol": "streets-19"},
     "comparable with published numbers": {"data_info.comparable": True},
     "split": {"data_info.split": "val", "data_info.fingerprint.val": "4e5f"},
@@ -115,3 +116,68 @@ def test_it_starts_without_torch(runs):
     modules = json.loads(done.stdout.splitlines()[-1])
     assert "segbench.comparison.report" in modules
     assert not {"torch", "pytorch_lightning", "wandb"} & set(modules)
+
+
+def with_margin(runs, points=1.0, baseline="unet", only=("custom", "unet")):
+    """Writes into the runs of these models that the study was trained under a margin."""
+    for label in only:
+        for seed in (0, 1):
+            folder = runs / f"mine/{label}-streets/seed{seed}"
+            edit(folder, "config.compare", {"margin": points, "baseline": baseline})
+
+
+def margin_of(runs):
+    return json.loads((runs / "mine/report/comparison.json").read_text())["margin"]
+
+
+def test_a_margin_of_the_study_file_is_used_and_known_to_be_fixed_in_advance(runs, capsys):
+    with_margin(runs)
+    assert compare(config(runs)) == 0
+    found = margin_of(runs)
+    assert (found["points"], found["baseline"], found["fixed"]) == (1.0, "unet", True)
+    assert [row["verdict"] for row in found["models"]] == ["better"]
+    assert "before the first run" in capsys.readouterr().out
+    assert "As good as unet?" in (runs / "mine/report/index.html").read_text()
+
+
+@pytest.mark.parametrize(
+    ("stated", "given", "words"),
+    [
+        ({}, {"margin": 2.0}, "trained under 1 points against unet"),
+        ({"only": ("unet",)}, {"margin": 1.0}, "Some runs were trained under another margin"),
+        ({"points": None}, {"margin": 1.0}, "It was given after the runs"),
+        ({"points": True}, {"margin": 1.0}, "It was given after the runs"),
+        ({"baseline": "custom"}, {"margin": 1.0}, "against custom"),
+    ],
+)
+def test_a_margin_that_was_not_fixed_in_advance_is_called_exploratory(runs, stated, given, words):
+    with_margin(runs, **stated)
+    assert compare(config(runs, baseline="unet", **given)) == 0
+    found = margin_of(runs)
+    assert not found["fixed"]
+    assert words in found["note"]
+    assert "exploratory" in found["note"]
+
+
+def test_a_margin_needs_a_baseline(runs):
+    with pytest.raises(ConfigError, match="add baseline=MODEL, one of custom, unet"):
+        compare(config(runs, margin=1.0))
+    with pytest.raises(DataError, match="baseline=fcn has no finished run"):
+        compare(config(runs, margin=1.0, baseline="fcn"))
+
+
+def test_costs_say_who_is_dominated(runs):
+    costs = [
+        {"model": "custom", "device": "A", "params": 1e6, "latency_ms": 3.0, "latency_spread": 0.1},
+        {"model": "unet", "device": "A", "params": 3e6, "latency_ms": 3.2, "latency_spread": 0.2},
+    ]
+    (runs / "mine/benchmark.json").write_text(json.dumps({"models": costs}))
+    assert compare(config(runs)) == 0
+    found = json.loads((runs / "mine/report/comparison.json").read_text())["domination"]
+    status = {(row["measure"], row["model"]): (row["status"], row["by"]) for row in found}
+    assert status == {
+        ("latency_ms", "custom"): ("not dominated", []),
+        ("latency_ms", "unet"): ("open", ["custom"]),  # 2.85 to 3.15 ms and 2.88 to 3.52 ms
+        ("params", "custom"): ("not dominated", []),
+        ("params", "unet"): ("dominated", ["custom"]),
+    }

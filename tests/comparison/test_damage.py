@@ -16,7 +16,7 @@ from segbench.compare import compare
 from segbench.comparison.gallery import gallery
 from segbench.comparison.side_files import read_costs, read_curves
 from segbench.comparison.study import read_study
-from segbench.config.schema import CompareConfig
+from segbench.config.compare_schema import CompareConfig
 from tests.comparison.fabricated import edit, write_study
 
 KEYS = ("val/mIoU", "train/loss")
@@ -165,7 +165,7 @@ def test_any_flipped_byte_of_the_counts_is_detected_or_harmless(study: Path):
             assert found.left_out[0].broken
         else:
             (run,) = (run for run in found.runs["unet"] if run.seed == 1)
-            assert np.array_equal(run.matrices, expected[2])
+            assert np.array_equal(run.images.matrices(), expected[2])
 
 
 @pytest.mark.parametrize(
@@ -184,10 +184,16 @@ def test_impossible_counts_are_refused(study: Path, change):
     boundary = np.stack([hits // 2, hits + 1], axis=1)
     run.write_confusion(names, groups, matrices, boundary)
     assert read_study(study).left_out == []
-    run.write_confusion(names, groups, matrices, change(boundary))
-    assert read_study(study).left_out[0].broken
+    with np.load(run.confusion_file) as file:
+        stored = dict(file)
+    changed = [
+        stored | {key: change(stored[key].astype(np.int64))} for key in ("counts", "boundary")
+    ]
+    older = {"names": names, "groups": groups}
     if change(matrices[:, :, :-1]).shape == matrices[:, :, :-1].shape:
-        run.write_confusion(names, groups, change(matrices))
+        changed += [older | {"matrices": change(matrices)}]
+    for arrays in changed:
+        np.savez_compressed(run.confusion_file, **arrays)
         assert read_study(study).left_out[0].broken
 
 

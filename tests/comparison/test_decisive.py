@@ -38,7 +38,7 @@ class Data:
 
     def read(self, record: Any) -> tuple[np.ndarray, np.ndarray]:
         index = self.run.names.index(record.name)
-        counts = self.run.matrices[index].sum(axis=1)
+        counts = self.run.images.counts[index, 1]
         mask = np.repeat(np.arange(len(NAMES), dtype=np.uint8), counts)[None]
         return np.full((*mask.shape, 3), index, np.uint8), mask  # the model recognizes it by this
 
@@ -60,7 +60,7 @@ def at_hand(study, monkeypatch: pytest.MonkeyPatch):
             index = int(image[0, 0, 0])
             mask = data.read(SimpleNamespace(name=run.names[index]))[1]
             pred = (mask + 1) % len(NAMES)
-            hits = int(np.trace(run.matrices[index]))
+            hits = int(run.images.counts[index, 0].sum())
             pred[0, :hits] = mask[0, :hits]
             return SimpleNamespace(labels=pred)
 
@@ -74,7 +74,7 @@ def test_image_mask_and_only_predictions_like_the_tested_ones_are_shown(at_hand)
     assert reason == ""
     assert list(found) == runs[0].names[:3]
     for name, seen in found.items():
-        hits = np.trace(runs[0].matrices[runs[0].names.index(name)])
+        hits = runs[0].images.counts[runs[0].names.index(name), 0].sum()
         assert abs(int((seen.preds["custom"] == seen.mask).sum()) - hits) <= 0.01 * seen.mask.size
     assert any("unet" not in seen.preds for seen in found.values())  # the model was another one
 

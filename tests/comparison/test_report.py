@@ -5,6 +5,7 @@ import html
 import json
 import re
 from html.parser import HTMLParser
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,9 @@ from PIL import Image
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.comparison import plots, tables, wording
 from segbench.comparison.comparison import Options, compare_runs
-from segbench.comparison.entrants import Entrant, entrants_of
+from segbench.comparison.entrants import Entrant
 from segbench.comparison.gallery import gallery
+from segbench.comparison.measures import entrants_by
 from segbench.comparison.report import write_report
 from segbench.comparison.statistics import resample
 from segbench.comparison.study import read_study
@@ -99,7 +101,7 @@ def test_the_baseline_decides_which_pair_the_report_is_about(study_path):
 def test_one_seed_gets_no_verdict(tmp_path):
     path = write_study(tmp_path, {"custom": 2.0, "unet": 0.0}, seeds=1)
     found = compare_runs(read_study(path), FAST)
-    assert found["verdict"].startswith("No verdict: one seed of custom and unet proves nothing")
+    assert found["verdict"].startswith("No verdict: one seed of custom and unet is not enough")
     assert found["leaderboard"][0]["sd"] is None
     write(path, found)
 
@@ -143,7 +145,7 @@ def test_a_class_that_does_not_occur_is_a_row_of_dashes_and_is_not_corrected_for
     row = next(row for row in rows if row[0] == "pole")
     assert row == ["pole"] + 5 * ["–"]
     assert all("–" not in cell for row in rows[:-1] for cell in row[:4])
-    drawn = resample(entrants_of(study), study.first.groups, replicates=200)
+    drawn = resample(entrants_by(study, "mIoU"), study.first.groups, replicates=200)
     bounds = drawn.difference(0, 1).interval(1 - 0.05 / 5)
     assert found["pairs"][0]["classes"][0]["interval"] == pytest.approx(bounds[0])
     assert "no p value" not in write(study.path, found).read_text()
@@ -162,7 +164,7 @@ def test_a_group_without_labels_is_not_tested(tmp_path):
         None, [None, None], None,
     ]  # fmt: skip
     inside = np.array(study.first.groups) == "drive0"
-    parts = [Entrant(e.name, e.seeds, e.counts[:, inside]) for e in entrants_of(study)]
+    parts = [Entrant(e.name, e.seeds, e.counts[:, inside]) for e in entrants_by(study, "mIoU")]
     alone = resample(parts, ["drive0"] * 16, unit="block", replicates=200).difference(0, 1)
     assert rows["drive0"]["interval"] == pytest.approx(alone.interval(1 - 0.05 / 2)[-1])
     text = write(study.path, found).read_text()
@@ -361,3 +363,19 @@ def test_every_column_is_explained(page, comparison):
         assert column.help
     for column in (*tables.leaderboard(comparison).columns[2:], *tables.pairs(comparison).columns):
         assert f'title="{html.escape(column.help)}"'.replace("&#x27;", "&#39;") in text
+
+
+def test_thirty_models_are_told_apart_and_the_verdict_stands_before_435_pairs():
+    labels = [f"m{i}" for i in range(30)]
+    found = {
+        "leaderboard": [{"label": label} for label in labels],
+        "pairs": [{"a": a, "b": b} for a, b in combinations(labels, 2)],
+        "baseline": None,
+    }
+    assert len(set(plots.look(found).values())) == 30
+    assert len(plots.COLORS) * len(plots.LINES) >= 30
+    assert [pair["a"] for pair in tables.first_pairs(found)] == ["m0"] * 29
+    found["baseline"] = "m7"
+    assert all("m7" in pair.values() for pair in tables.first_pairs(found))
+    few = {**found, "pairs": found["pairs"][:15]}
+    assert len(tables.first_pairs(few)) == 15

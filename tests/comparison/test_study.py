@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from segbench.artifacts.run_directory import RunDirectory
-from segbench.comparison.entrants import entrants_of
+from segbench.comparison.measures import entrants_by
 from segbench.comparison.study import read_study
 from segbench.errors import DataError
 from segbench.metrics.scores import scores
@@ -30,7 +30,7 @@ def test_runs_are_grouped_by_model_with_seeds_in_order(study):
         "unet": [0, 1],
     }
     assert found.left_out == []
-    assert entrants_of(found)[0].counts.shape == (2, 48, 3, 6)
+    assert entrants_by(found, "mIoU")[0].counts.shape == (2, 48, 3, 6)
 
 
 def test_an_unfinished_or_failed_run_is_named_but_no_broken_file(study):

@@ -47,6 +47,8 @@ def test_each_value_out_of_range_is_reported() -> None:
         ("train", "log_every=0", "log_every: must be at least 1, got 0"),
         ("train", "+compare.basline=unet", "compare.basline: .*did you mean 'baseline'"),
         ("train", "+compare.confidence=2", "compare.confidence: must be between 0.5 and"),
+        ("train", "+compare.margin=1.0", "compare.margin: needs compare.baseline"),
+        ("train", "compare={margin: -1, baseline: unet}", "compare.margin: must be between 0.01"),
         ("train", "+compare.gallery=many", "compare.gallery: Value 'many'"),
         ("predict", "alpha=2", "alpha: must be between 0 and 1, got 2.0"),
         ("predict", "min_region=-1", "min_region: must be at least 0, got -1"),

@@ -258,7 +258,7 @@ def test_the_facts_of_real_camvid(shared_data, tmp_path: Path) -> None:
     np.testing.assert_allclose(list(weights["enet"].values()), ENET, atol=6e-4)
     messages = [f["message"] for f in report["findings"]]
     assert [f["kind"] for f in report["findings"]] == ["group", "group"]
-    assert "0001TP straddles splits: 62 in train" in messages[0]
+    assert "0001TP is in more than one split: 62 in train" in messages[0]
     assert "101 in val (frames 7959-8159, inside the range of train)" in messages[1]
 
 

@@ -1,4 +1,4 @@
-"""A fault that many files share is said once, with the number of files and an example."""
+"""A problem that many files share is reported once, with the number of files and an example."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from segbench.errors import DataError
 
 
 def write(root: Path, masks: dict[str, int], mask_name: str = "{name}.png") -> Folder:
-    """Images 8x8 with masks of one value each, in train; val and test are good."""
+    """Images 8x8 with masks of one value each, in train; val and test are valid."""
     for split in ("train", "val", "test"):
         for kind in ("images", "masks"):
             (root / kind / split).mkdir(parents=True)

@@ -9,7 +9,7 @@ from segbench.artifacts.segmenter import Segmenter
 from segbench.data.datamodule import SegmentationData
 from segbench.errors import DataError, NonFiniteLogitsError
 from segbench.evaluation.evaluator import evaluate_checkpoint, evaluate_predictions
-from segbench.evaluation.summary import summarize
+from segbench.evaluation.summary import Wanted, stacked_extras, summarize
 
 
 def silent(done, total):
@@ -18,13 +18,14 @@ def silent(done, total):
 
 def evaluate(ckpt, source, batch_size=1, num_workers=0, **options):
     data = SegmentationData(source, 0, eval_batch_size=batch_size, num_workers=num_workers)
-    options = {"boundary": False, "calibration": False} | options
-    return evaluate_checkpoint(Segmenter(ckpt), data, "test", progress=silent, **options)
+    wanted = Wanted(**({"boundary": False, "calibration": False} | options))
+    return evaluate_checkpoint(Segmenter(ckpt), data, "test", wanted, progress=silent)
 
 
-def evaluate_folder(folder, source, partial=False, boundary=False):
+def evaluate_folder(folder, source, partial=False, boundary=False, confidence=None):
+    wanted = Wanted(boundary=boundary)
     return evaluate_predictions(
-        folder, source, "test", "auto", [], partial, boundary, workers=2, progress=silent
+        folder, source, "test", "auto", [], partial, wanted, confidence, 2, progress=silent
     )
 
 
@@ -74,6 +75,53 @@ def test_scores_beyond_the_matrix_are_there(ckpt, source):
     assert found["worst_tenth_mIoU"] <= found["mean_image_mIoU"]
     assert set(found["boundary_IoU"]) == set(source.classes.names)
     assert "iIoU" not in found
+
+
+def test_probabilities_and_outlines_are_scored_and_kept_by_image(ckpt, source):
+    found = evaluate(ckpt, source, calibration=True, surface=True, boundary=True)
+    groups = [record.group for record in found.records]
+    scores = summarize(found.matrices, found.extras, groups, source.classes, "exclude")
+    assert scores["NLL"] > 0
+    assert 0 < scores["Brier"] < 2
+    for name in ("SCE", "AURC", "mean_NSD"):
+        assert 0 <= scores[name] <= 1
+    kept = stacked_extras(found.extras)
+    assert set(kept) == {"sum_boundary_F", "bins_ECE", "sum_AURC", "sum_HD95", "sum_NSD",
+                         "sum_NLL", "sum_Brier", "bins_SCE"}  # fmt: skip
+    for name in ("NLL", "Brier", "AURC"):
+        top, bottom = kept[f"sum_{name}"].sum(axis=0)
+        assert top[0] / bottom[0] == pytest.approx(scores[name], rel=1e-12)
+    pixels, right, sure = np.moveaxis(kept["bins_ECE"].sum(axis=(0, 1)), -1, 0)
+    assert np.abs(right - sure).sum() / pixels.sum() == pytest.approx(scores["ECE"], rel=1e-12)
+
+
+def test_confidence_maps_of_any_program_are_scored(folder, source, tmp_path):
+    sure = tmp_path / "sure"
+    sure.mkdir()
+    rng = np.random.default_rng(0)
+    for record in source.records("test"):
+        np.save(sure / f"{record.name}.npy", rng.random(source.read(record)[1].shape))
+    for file in tmp_path.glob("*.png"):
+        file.rename(sure.parent / file.name)
+    labels = tmp_path / "labels"
+    labels.mkdir()
+    for file in tmp_path.glob("*.png"):
+        file.rename(labels / file.name)
+    found = evaluate_folder(labels, source, confidence=sure)
+    groups = [record.group for record in found.records]
+    scores = summarize(found.matrices, found.extras, groups, source.classes, "exclude")
+    assert scores["ECE"] is not None
+    assert 0 <= scores["AURC"] <= 1
+    assert "NLL" not in scores, "the probability of the other classes is not known"
+    names = [record.name for record in source.records("test")]
+    np.save(sure / f"{names[0]}.npy", np.full((5, 7), 0.5))
+    np.save(sure / f"{names[1]}.npy", 2 * np.ones(source.read(source.records("test")[1])[1].shape))
+    (sure / f"{names[2]}.npy").unlink()
+    with pytest.raises(DataError) as error:
+        evaluate_folder(labels, source, confidence=sure)
+    assert "the confidence is 7x5 but the mask is 33x24" in str(error.value)
+    assert "confidences from 2.0 to 2.0, expected 0..1" in str(error.value)
+    assert f"confidence: {names[2]}: has no prediction" in str(error.value)
 
 
 def test_everything_wrong_with_a_folder_is_listed_and_nothing_scored(source, folder):

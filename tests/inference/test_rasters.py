@@ -85,7 +85,7 @@ def test_pixels_without_data_get_no_class(ckpt: Path, tmp_path: Path, compose: A
     assert (labels[:, :20] != 255).all()
 
 
-def test_contradictory_settings_are_refused(
+def test_ambiguous_rasters_are_refused(
     ckpt: Path, tmp_path: Path, compose: Any, capsys: pytest.CaptureFixture[str]
 ) -> None:
     deep = write_raster(tmp_path / "deep.tif", np.zeros((4, 40, 50), np.uint16))

@@ -6,7 +6,7 @@ from PIL import Image
 
 from segbench.data.sources.cityscapes import Cityscapes
 from segbench.evaluation.evaluator import evaluate_predictions
-from segbench.evaluation.summary import summarize
+from segbench.evaluation.summary import Wanted, summarize
 from segbench.metrics.cityscapes_protocol import (
     CATEGORIES,
     CLASS_NAMES,
@@ -103,7 +103,7 @@ def test_a_submission_in_official_layout_scores_as_in_the_official_script(tmp_pa
         Image.fromarray(pred).save(submission / f"{frame}_pred.png")
     source = Cityscapes(str(tmp_path))
     evaluation = evaluate_predictions(
-        submission, source, "val", "label_ids", [], False, True, 2, lambda done, total: None
+        submission, source, "val", "label_ids", [], False, Wanted(), None, 2, lambda *done: None
     )
     groups = [record.group for record in evaluation.records]
     found = summarize(evaluation.matrices, evaluation.extras, groups, source.classes, "exclude")

@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 from rich.text import Text
 
-from segbench.artifacts.result import Result, Scores
+from segbench.artifacts.result import Result
+from segbench.artifacts.scores import Scores
 from segbench.artifacts.typed import read_as
 from segbench.config.outcome import JobRecord, Outcome
 from segbench.config.sweep_table import print_jobs

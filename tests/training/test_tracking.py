@@ -28,7 +28,7 @@ def test_the_id_is_kept_and_tags_are_fitted(
 
 
 def records(folder: Path) -> Iterator[Any]:
-    """What an offline run of W&B recorded: a log of LevelDB's format after a header of 7 bytes."""
+    """The records of an offline W&B run: a LevelDB log after a header of 7 bytes."""
     from wandb.proto.wandb_internal_pb2 import Record
 
     (file,) = folder.glob("wandb/offline-run-*/*.wandb")
@@ -41,7 +41,7 @@ def records(folder: Path) -> Iterator[Any]:
         length, kind = int.from_bytes(data[place + 4 : place + 6], "little"), data[place + 6]
         content += data[place + head : place + head + length]
         place += head + length
-        if kind in (1, 4):  # a whole record, or the last part of one
+        if kind in (1, 4):  # a complete record, or the last part of one
             record = Record()
             record.ParseFromString(content)
             yield record

@@ -57,8 +57,8 @@ class Folder:
             (0 and 255, or 0 and 1, the same in all masks), or outlines: `coco` (`masks` is one file
             for all images) or `labelme` (one file per image), see `data.annotations`.
         threshold: for `binary` masks that were compressed or blurred: lowest gray level of class 1.
-        merge_masks: for `binary`: several files may match `masks` for one image, each with a part
-            of the pixels of class 1.
+        merge_masks: for `binary`: several files may match `masks` for one image, each with some of
+            the pixels of class 1.
         classes: class names; None uses those of `label_map` (`auto` names them by their values).
         colors: RGB of each class; None chooses distinct ones (required for `mask_type: rgb`
             without `label_map`).

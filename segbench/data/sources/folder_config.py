@@ -80,7 +80,7 @@ def _contradictions(folder: Folder) -> list[str]:
 
 
 def started(name: str, starts: Sequence[int]) -> int:
-    """The last of the ascending `starts` that is not above the number at the end of a name.
+    """The last of the ascending `starts` that does not exceed the number at the end of a name.
 
     Raises:
         DataError: the name ends in no number, or in one below all of them.

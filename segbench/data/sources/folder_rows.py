@@ -36,7 +36,7 @@ def rows_of(source: Folder, split: str) -> tuple[list[Row], list[str], Further]:
     """The images of a split.
 
     Returns:
-        Name, image, mask and group of each; what is wrong with the pairs; further masks.
+        Name, image, mask and group of each; problems with the pairs; further masks.
     """
     further: Further = {}
     if source.table is not None:
@@ -86,7 +86,7 @@ def rows_of(source: Folder, split: str) -> tuple[list[Row], list[str], Further]:
 def _masks_of(
     source: Folder, pattern: str, folder: str, images: Mapping[str, Path], further: Further
 ) -> dict[str, Path]:
-    """The mask file of each name; with `merge_masks`, `further` gets the others."""
+    """The mask file of each name; with `merge_masks`, the others are added to `further`."""
     if source.mask_type != "coco" or source.outlines is None:
         read = (".json",) if source.mask_type == "labelme" else ()
         more = further if source.merge_masks else None
@@ -98,12 +98,12 @@ def _masks_of(
 def _of_one_file(
     file: Path, described: Sequence[str], images: Mapping[str, Path]
 ) -> dict[str, Path]:
-    """A file with the masks of many images, by the name of each image that it describes.
+    """Maps the name of each image to the one file with the masks of many images.
 
     Args:
         file: the annotations.
-        described: the images in it, as paths without suffix.
-        images: those that were found, by name.
+        described: the images in it, as paths without extension.
+        images: the images found, by name.
     """
     names = {image.with_suffix("").as_posix(): name for name, image in images.items()}
     tails = {PurePosixPath(path).name: name for path, name in names.items()}

@@ -43,7 +43,7 @@ def find_files(
         split_folder: replaces `{split}`.
         key: the key of the pattern, for errors.
         read: the supported suffixes; if empty, those of images.
-        more: gets the second and further files of a name, which are an error if this is None.
+        more: collects the second and further files of a name; if None, these are an error.
 
     Raises:
         DataError: the folder does not exist, two files have the same name, or all files are of

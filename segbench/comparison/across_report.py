@@ -1,0 +1,267 @@
+"""The report over several data sets: one page, Markdown, LaTeX, CSV, a figure and across.json."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
+from matplotlib.figure import Figure
+
+from segbench.comparison import across, formats, plots
+from segbench.comparison.across import FEWEST_FOR_FRIEDMAN, DataSet
+from segbench.comparison.across_tables import outcome, pair_table, score_table
+from segbench.comparison.comparison import Options, jsonable, resample_study, write_json
+from segbench.comparison.cross_validation import cross_validation, folds_of, tested_share
+from segbench.comparison.measures import entrants_by
+from segbench.comparison.study import Study
+from segbench.comparison.verdicts import BETTER, UNCLEAR, WORSE
+from segbench.comparison.wording import bounds, join, level, p_value, points
+from segbench.errors import DataError
+from segbench.metrics.scores import percent
+from segbench.system.escaping import latex, markdown, one_line
+from segbench.system.figures import label as figure_label
+from segbench.system.storage import replacing_all, write_text
+
+
+def compare_studies(studies: Sequence[Study], options: Options) -> dict[str, Any]:
+    """Compares the models that several studies share.
+
+    Returns:
+        A dict that `json` can write; scores are fractions.
+
+    Raises:
+        DataError: the studies share no model, or two of them are scored on the same images.
+    """
+    _refuse(studies, options.baseline)
+    sets = [
+        DataSet(study.path.name, resample_study(entrants_by(study, options.metric), study, options))
+        for study in studies
+    ]
+    whole = across.complete(sets)
+    folds = None
+    if folds_of(studies) is not None:
+        folds = cross_validation(sets, tested_share(studies), options.confidence)
+    found: dict[str, Any] = {
+        "schema_version": 1,
+        "studies": [entry.name for entry in sets],
+        "metric": options.metric,
+        "confidence": options.confidence,
+        "replicates": options.replicates,
+        "baseline": options.baseline,
+        "scores": _scores(sets, options.confidence),
+        "cross_validation": folds,
+        "missing": across.missing(sets),
+        "ranks": across.ranks(sets, whole, 1 - options.confidence) if len(whole) > 1 else None,
+        "pairs": across.pairs(sets, options.confidence),
+        "left_out": [
+            {"path": str(entry.path.relative_to(study.path.parent)), "reason": entry.reason,
+             "broken": entry.broken}
+            for study in studies for entry in study.left_out
+        ],
+        "resampling": {entry.name: entry.drawn.plan.note for entry in sets},
+    }  # fmt: skip
+    found["verdict"], found["evidence"] = verdict_of_folds(found) if folds else verdict(found)
+    return jsonable(found)
+
+
+def _refuse(studies: Sequence[Study], baseline: str | None) -> None:
+    names = join([study.path.name for study in studies])
+    shared = set.intersection(*(set(study.runs) for study in studies))
+    if not shared:
+        has = "; ".join(f"{study.path.name} has {', '.join(study.runs)}" for study in studies)
+        raise DataError(f"studies={names}: they share no model ({has})")
+    images: dict[str, str] = {}
+    for study in studies:
+        print_ = study.first.data.fingerprint.get(study.first.data.split, "")
+        if print_ in images:
+            raise DataError(
+                f"studies: {images[print_]} and {study.path.name} are scored on the same images; "
+                "each study must be another data set (one study with all runs compares them)"
+            )
+        images[print_] = study.path.name
+    if baseline is not None and all(baseline not in study.runs for study in studies):
+        raise DataError(f"baseline={baseline} has no finished run in {names}")
+
+
+def _scores(sets: Sequence[DataSet], confidence: float) -> list[dict[str, Any]]:
+    every = list(dict.fromkeys(label for entry in sets for label in entry.labels))
+    rows = []
+    for label in every:
+        on = {
+            entry.name: entry.drawn.model(entry.index(label)).summary(-1, confidence)
+            | {"seeds": entry.seeds(label)}
+            for entry in sets
+            if label in entry.labels
+        }
+        rows.append({"label": label, "data": on})
+    return rows
+
+
+def headline(found: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """The pair of the best model by average rank and the baseline, or the second."""
+    pairs, base = found["pairs"], found["baseline"]
+    ranked = sorted(found["ranks"]["models"], key=lambda row: row["rank"]) if found["ranks"] else []
+    order = [row["label"] for row in ranked]
+    fitting = [pair for pair in pairs if base in (None, pair["a"], pair["b"])]
+
+    def place(pair: Mapping[str, Any]) -> tuple[int, ...]:
+        return tuple(sorted(order.index(x) if x in order else len(order)
+                            for x in (pair["a"], pair["b"])))  # fmt: skip
+
+    return min(fitting, key=place, default=None)
+
+
+def verdict(found: Mapping[str, Any]) -> tuple[str, str]:
+    """The whole comparison in a sentence, and its evidence."""
+    pair = headline(found)
+    sets = f"{len(found['studies'])} data sets"
+    if pair is None:
+        return f"Only one model ran on {sets}: there is nothing to compare it with.", ""
+    sentence = f"{pair['a']} is better than {pair['b']} {outcome(pair).removeprefix('better ')}."
+    if not any(entry["verdict"] in (BETTER, WORSE) for entry in pair["data"]):
+        sentence = (
+            f"{pair['a']} and {pair['b']} are told apart on none of {len(pair['data'])} sets."
+        )
+    chance = pair["improvement"]
+    evidence = (
+        f"A run of {pair['a']} beats one of {pair['b']} with a probability of "
+        f"{percent(chance[0], 0)}% ({level(found)} {percent(chance[1], 0)} to "
+        f"{percent(chance[2], 0)}%), averaged over the data sets. {about_friedman(found)}"
+    )
+    if gaps := found["missing"]:
+        words = [f"{gap['model']} on {gap['data']}" for gap in gaps]
+        evidence += f" Missing: {join(words)}; models with a gap have no average rank."
+    return sentence, evidence
+
+
+def verdict_of_folds(found: Mapping[str, Any]) -> tuple[str, str]:
+    """The same for the folds of one data set."""
+    folds, base = found["cross_validation"], found["baseline"]
+    number = folds["folds"]
+    pair = next((p for p in folds["pairs"] if base in (None, p["a"], p["b"])), None)
+    if pair is None:
+        return f"Only one model ran on all {number} folds: there is nothing to compare it with.", ""
+    size = f"{abs(100 * pair['value']):.1f} points of {found['metric']}"
+    told = f"{pair['a']} is {pair['verdict']} than {pair['b']} over {number} folds, by {size}."
+    if pair["verdict"] == UNCLEAR:
+        told = f"{pair['a']} and {pair['b']} are not distinguishable over {number} folds."
+    return told, (
+        f"Difference {points(pair['value'])} points, {level(found)} "
+        f"{bounds(pair['interval'], signed=True)}; {p_value(pair['p_holm'])}; with the corrected "
+        f"resampled variance of Nadeau and Bengio (2003), since folds share training images "
+        f"(tested / trained on = {folds['share']:.2f})."
+    )
+
+
+def about_friedman(found: Mapping[str, Any]) -> str:
+    """What Friedman's test says, or why nothing is said."""
+    number, ranks = len(found["studies"]), found["ranks"]
+    if number < FEWEST_FOR_FRIEDMAN:
+        return (
+            f"No Friedman test and no critical difference: {number} data sets are fewer than "
+            f"{FEWEST_FOR_FRIEDMAN}, with which these tests can show nothing."
+        )
+    if ranks is None or ranks["friedman_p"] is None:
+        return "No Friedman test: it needs three models that ran on every data set."
+    return (
+        f"Friedman's test of equal ranks: {p_value(ranks['friedman_p'])}; average ranks must "
+        f"differ by {ranks['critical_difference']:.2f} (Nemenyi)."
+    )
+
+
+def rank_figure(found: Mapping[str, Any]) -> Figure | None:
+    """Critical-difference diagram: average ranks with intervals, and the bar where there is one."""
+    ranks = found["ranks"]
+    if ranks is None:
+        return None
+    rows = sorted(ranks["models"], key=lambda row: row["rank"])
+    with plots.style():
+        figure = Figure(figsize=(plots.WIDTH, 1.1 + 0.32 * len(rows)))
+        axes = figure.add_subplot()
+        for place, row in enumerate(rows):
+            color = plots.COLORS[place % len(plots.COLORS)]
+            axes.plot(row["interval"], [place, place], color=color, linewidth=2)
+            axes.plot(row["rank"], place, "o", color=color, markersize=7)
+        if ranks["critical_difference"] is not None:
+            best = rows[0]["rank"]
+            axes.plot([best, best + ranks["critical_difference"]], [-0.7, -0.7], color=plots.INK,
+                      linewidth=3, marker="|")  # fmt: skip
+            axes.text(best, -0.85, f"critical difference {ranks['critical_difference']:.2f}",
+                      fontsize=8, va="bottom")  # fmt: skip
+        axes.set_yticks(range(len(rows)), [figure_label(row["label"]) for row in rows])
+        axes.set_ylim(len(rows) - 0.5, -1.5 if ranks["critical_difference"] is not None else -0.5)
+        axes.set_xlim(0.9, len(rows) + 0.1)
+        axes.set_xlabel(f"average rank over {len(found['studies'])} data sets (1 = best), "
+                        f"{level(found)}")  # fmt: skip
+    return figure
+
+
+def write_report(folder: Path, found: Mapping[str, Any]) -> Path:
+    """Writes everything below `folder`; returns the page."""
+    figure = rank_figure(found)
+    svg = Markup(plots.inline_svg(figure)) if figure is not None else None
+    with replacing_all(folder) as draft:
+        (draft / "figures").mkdir()
+        if figure is not None:
+            plots.save(figure, draft / "figures/ranks")
+        write_json(found, draft / "across.json")
+        formats.write_csv(score_table(found), draft / "scores.csv")
+        formats.write_csv(pair_table(found), draft / "pairs.csv")
+        write_text(draft / "report.md", markdown_report(found))
+        write_text(draft / "tables.tex", latex_tables(found))
+        write_text(draft / "index.html", _page(found, svg))
+    return folder / "index.html"
+
+
+def _page(found: Mapping[str, Any], svg: Markup | None) -> str:
+    environment = Environment(
+        loader=FileSystemLoader(Path(__file__).parent / "templates"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=lambda value: one_line(value) if type(value) is str else value,
+    )
+    return environment.get_template("across.html.j2").render(
+        c=found, scores=score_table(found), pairs=pair_table(found), svg=svg, method=method(found)
+    )
+
+
+def method(found: Mapping[str, Any]) -> str:
+    """What the numbers are."""
+    notes = " ".join(f"{name}: {note}" for name, note in found["resampling"].items())
+    return (
+        f"{found['metric']} of each data set as segbench.compare reports it. {notes} "
+        f"{found['replicates']:,} replicates. P values corrected by Holm over all pairs and data "
+        "sets. Probability of improvement and average ranks: each data set counts the same; their "
+        "intervals redraw seeds and images within each. Nothing here speaks of data sets that were "
+        "not used."
+    )
+
+
+def markdown_report(found: Mapping[str, Any]) -> str:
+    """The comparison for a README."""
+    parts = [f"# {markdown(', '.join(found['studies']))}", f"**{markdown(found['verdict'])}**"]
+    parts += [markdown(found["evidence"]), "## Data sets", formats.markdown_of(score_table(found))]
+    parts += ["## Pairs", formats.markdown_of(pair_table(found)), markdown(method(found))]
+    parts += [f"- *left out*: {markdown(entry['path'] + ': ' + entry['reason'])}"
+              for entry in found["left_out"]]  # fmt: skip
+    return "\n\n".join(parts) + "\n"
+
+
+def latex_tables(found: Mapping[str, Any]) -> str:
+    """Both tables with booktabs."""
+    name = "-".join(found["studies"])
+    caption = f"{found['metric']} (%) with {level(found)} and average rank."
+    other = "Differences in points with their intervals; p values corrected by Holm over pairs and "
+    return "\n".join(
+        [
+            "% needs \\usepackage{booktabs}",
+            f"% {latex(method(found))}",
+            formats.latex_table(score_table(found), caption, f"{name}-scores"),
+            formats.latex_table(pair_table(found), f"{other}data sets.", f"{name}-pairs"),
+        ]
+    )

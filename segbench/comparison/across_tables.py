@@ -1,0 +1,95 @@
+"""The tables over several data sets: models x data sets, and pairs with their outcome."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from segbench.comparison import across
+from segbench.comparison.tables import METRICS, Column, Table
+from segbench.comparison.verdicts import BETTER, ONE_SEED, UNCLEAR, WORSE
+from segbench.comparison.wording import bounds, points
+from segbench.metrics.scores import MISSING, percent
+
+
+def outcome(pair: Mapping[str, Any]) -> str:
+    """`better on 2 of 3 data sets, worse on none`, and where one seed decides nothing."""
+    found = across.tally(dict(pair))
+    total = len(pair["data"])
+    text = f"better on {found[BETTER] or 'none'} of {total} data set{'s' * (total != 1)}"
+    text += f", worse on {found[WORSE] or 'none'}"
+    return text + (f" (no verdict on {found[ONE_SEED]}: one seed)" if found[ONE_SEED] else "")
+
+
+def score_table(found: Mapping[str, Any]) -> Table:
+    """Models x data sets, and the average rank."""
+    ranks = {row["label"]: row for row in (found["ranks"] or {"models": []})["models"]}
+    columns = [Column("model", "", lambda row: row["label"],
+                      {"model": lambda row: row["label"]}, is_text=True)]  # fmt: skip
+    columns += [_score_column(name, found["metric"]) for name in found["studies"]]
+
+    def rank(row: Mapping[str, Any]) -> str:
+        entry = ranks.get(row["label"])
+        if entry is None:
+            return MISSING
+        low, high = entry["interval"]
+        return f"{entry['rank']:.2f} ({low:.2f} to {high:.2f})"
+
+    columns.append(
+        Column("average rank", "mean over data sets of the place, 1 = best; only of models that "
+               "ran on all", rank,
+               {"average_rank": lambda row: ranks.get(row["label"], {}).get("rank")})
+    )  # fmt: skip
+    rows = sorted(found["scores"], key=lambda row: ranks.get(row["label"], {}).get("rank", 1e9))
+    return Table(tuple(columns), tuple(rows))
+
+
+def _score_column(name: str, metric: str) -> Column:
+    def text(row: Mapping[str, Any]) -> str:
+        entry = row["data"].get(name)
+        return (
+            MISSING if entry is None else f"{percent(entry['value'])} ({bounds(entry['interval'])})"
+        )
+
+    def part(row: Mapping[str, Any], key: str, place: int | None = None) -> Any:
+        value = row["data"].get(name, {}).get(key)
+        return value if place is None or value is None else value[place]
+
+    return Column(f"{name} (%)", f"{METRICS[metric]}; mean over seeds and its interval", text,
+                  {f"{name} {metric}": lambda row: part(row, "value"),
+                   f"{name} low": lambda row: part(row, "interval", 0),
+                   f"{name} high": lambda row: part(row, "interval", 1)})  # fmt: skip
+
+
+def pair_table(found: Mapping[str, Any]) -> Table:
+    """One row per pair: each data set's difference and verdict, and the outcome."""
+    columns = [
+        Column("models", "the first minus the second", lambda row: f"{row['a']} − {row['b']}",
+               {"a": lambda row: row["a"], "b": lambda row: row["b"]}, is_text=True),
+        Column("outcome", "p values corrected by Holm over all pairs and data sets", outcome,
+               {"outcome": outcome}, is_text=True),
+        Column("P(improvement)", "how likely a new run of the first beats one of the second, "
+               "averaged over data sets", lambda row: percent(row["improvement"][0], 0) + "% ("
+               + bounds(row["improvement"]  [1:]) + ")",
+               {"p_improvement": lambda row: row["improvement"][0]}),
+        *(_pair_column(name) for name in found["studies"]),
+    ]  # fmt: skip
+    return Table(tuple(columns), tuple(found["pairs"]))
+
+
+def _pair_column(name: str) -> Column:
+    def entry(row: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        return next((on for on in row["data"] if on["data"] == name), None)
+
+    def text(row: Mapping[str, Any]) -> str:
+        on = entry(row)
+        if on is None:
+            return MISSING
+        mark = {BETTER: "better", WORSE: "worse", UNCLEAR: "unclear", ONE_SEED: "one seed"}
+        return (
+            f"{points(on['value'])} ({bounds(on['interval'], signed=True)}), {mark[on['verdict']]}"
+        )
+
+    return Column(name, "difference in points with its interval", text,
+                  {f"{name} difference": lambda row: (entry(row) or {}).get("value"),
+                   f"{name} p_holm": lambda row: (entry(row) or {}).get("p_holm")})  # fmt: skip

@@ -1,0 +1,190 @@
+"""What a report says of a margin: who fixed it when, each model's verdict, and a sentence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from segbench.comparison.margins import EQUIVALENT, NOT_WORSE, MarginTest, margin_tests
+from segbench.comparison.statistics import Resampled
+from segbench.comparison.study import Study
+from segbench.comparison.tables import Column, Table
+from segbench.comparison.verdicts import (
+    BETTER,
+    MOST_IMAGES_FACTOR,
+    MOST_SEEDS,
+    ONE_SEED,
+    WORSE,
+    Pair,
+)
+from segbench.comparison.wording import bounds, join, p_value, points
+from segbench.errors import ConfigError
+
+
+@dataclass(frozen=True)
+class Margin:
+    """A margin in points, the label of its baseline, and whether the runs were trained under it."""
+
+    points: float
+    baseline: str
+    is_fixed: bool
+    note: str
+
+
+def margin_of(study: Study, points: float | None, baseline: str | None) -> Margin | None:
+    """The margin of a comparison: that of the command, else that of the study's runs.
+
+    A margin is fixed in advance where every training of the study carries it in its config
+    (`compare.margin` of the study file).
+
+    Args:
+        study: its runs.
+        points: of the command; None = as the runs say.
+        baseline: likewise, a label.
+
+    Raises:
+        ConfigError: a margin without a baseline.
+    """
+    stated = [_stated(run.result.config) for runs in study.runs.values() for run in runs
+              if run.result.kind == "train"]  # fmt: skip
+    fixed = stated[0] if stated and all(entry == stated[0] for entry in stated) else (None, None)
+    given, against = points if points is not None else fixed[0], baseline or fixed[1]
+    if given is None:
+        return None
+    if against is None:
+        raise ConfigError(
+            f"margin={given:g} says how much worse than a baseline a model may be; add "
+            f"baseline=MODEL, one of {', '.join(study.runs)}"
+        )
+    if fixed == (given, against):
+        note = "It was fixed in the study before the first run."
+    elif fixed[0] is not None:
+        note = f"It was given after the runs, which were trained under {fixed[0]:g} points"
+        note += f" against {fixed[1]}: read it as exploratory."
+    elif any(entry[0] is not None for entry in stated):
+        note = "Some runs were trained under another margin or none: read it as exploratory."
+    else:
+        note = "It was given after the runs: read it as exploratory."
+    return Margin(given, against, fixed == (given, against), note)
+
+
+def _stated(config: Mapping[str, Any]) -> tuple[float | None, str | None]:
+    node = config.get("compare")
+    node = node if isinstance(node, Mapping) else {}
+    points, baseline = node.get("margin"), node.get("baseline")
+    is_number = isinstance(points, int | float) and not isinstance(points, bool)
+    has_both = is_number and 0 < points <= 100 and isinstance(baseline, str)  # type: ignore[operator]
+    return (float(points), baseline) if has_both else (None, None)  # type: ignore[arg-type]
+
+
+def entry(
+    margin: Margin, drawn: Resampled, pairs: Sequence[Pair], confidence: float
+) -> dict[str, Any]:
+    """The margin and its tests, as comparison.json contains them; fractions."""
+    labels = [entrant.name for entrant in drawn.entrants]
+    fraction = margin.points / 100
+    tests = margin_tests(drawn, pairs, labels.index(margin.baseline), fraction, confidence)
+    return {
+        "points": margin.points,
+        "baseline": margin.baseline,
+        "fixed": margin.is_fixed,
+        "note": margin.note,
+        "models": [_model(test, labels) for test in tests],
+    }
+
+
+def _model(test: MarginTest, labels: Sequence[str]) -> dict[str, Any]:
+    keys = ("verdict", "is_worse", "p_not_worse", "p_equivalent", "bounds", "seeds_needed",
+            "images_needed", "has_power")  # fmt: skip
+    value = {"label": labels[test.model], "value": test.estimate.value[-1]}
+    return value | {key: getattr(test, key) for key in keys}
+
+
+def table(comparison: Mapping[str, Any]) -> Table:
+    """One row per model but the baseline."""
+    found = comparison["margin"]
+    level = 1 - 2 * (1 - comparison["confidence"])
+    columns = (
+        Column("model", f"measured against {found['baseline']}", lambda row: row["label"],
+               {"model": lambda row: row["label"]}, is_text=True),
+        Column("verdict", f"with a margin of {_size(found)}; corrected over the models",
+               lambda row: row["verdict"] + (
+                   " (measurably lower)" if row["is_worse"] and row["verdict"] != WORSE else ""),
+               {"verdict": lambda row: row["verdict"]}, is_text=True),
+        Column("difference (points)", f"{comparison['metric']} minus that of {found['baseline']}",
+               lambda row: points(row["value"]), {"difference": lambda row: row["value"]}),
+        Column(f"{100 * level:.4g}% interval", "of the difference; each bound is that of a "
+               "one-sided test", lambda row: bounds(row["bounds"], signed=True),
+               {"low": lambda row: row["bounds"][0], "high": lambda row: row["bounds"][1]}),
+        Column("p (not worse)", "how likely so small a loss is for a model that loses the margin, "
+               "corrected by Holm for the number of models",
+               lambda row: p_value(row["p_not_worse"], bare=True),
+               {"p_not_worse": lambda row: row["p_not_worse"]}),
+        Column("p (equivalent)", "the larger p value of the two one-sided tests (TOST), corrected "
+               "likewise", lambda row: p_value(row["p_equivalent"], bare=True),
+               {"p_equivalent": lambda row: row["p_equivalent"]}),
+        Column("needed for the margin", "runs of each model, or images, that would show with 80% "
+               "power that the loss is below the margin, were the difference the observed one",
+               lambda row: needed(row, comparison), is_text=True),
+    )  # fmt: skip
+    return Table(columns, tuple(found["models"]))
+
+
+def sentence(comparison: Mapping[str, Any], label: str) -> str:
+    """The verdict on one model, in words."""
+    found = comparison["margin"]
+    row = next(row for row in found["models"] if row["label"] == label)
+    base, size = found["baseline"], _size(found)
+    score = comparison["metric"]
+    by = f"{abs(100 * row['value']):.1f} points of {score}"
+    if row["verdict"] in (BETTER, WORSE):
+        return f"{label} is {row['verdict']} than {base}, by {by}."
+    real = " The loss is real, but smaller than the margin." if row["is_worse"] else ""
+    if row["verdict"] == EQUIVALENT:
+        return f"{label} and {base} are equivalent within {size} of {score}.{real}"
+    if row["verdict"] == NOT_WORSE:
+        return f"{label} is not worse than {base} by more than {size} of {score}.{real}"
+    if row["verdict"] == ONE_SEED:
+        return f"No verdict on {label}: one seed is not enough, whatever the margin."
+    return (
+        f"Undecided: the runs neither show nor exclude that {label} is worse than {base} by more "
+        f"than {size} of {score}."
+    )
+
+
+def headline(comparison: Mapping[str, Any]) -> tuple[str, str]:
+    """What replaces the sentence on the headline pair (empty: nothing), and what is added to it."""
+    pair, base = comparison["pairs"][comparison["headline"]], comparison["margin"]["baseline"]
+    other = pair["a"] if pair["b"] == base else pair["b"]
+    row = next(row for row in comparison["margin"]["models"] if row["label"] == other)
+    keeps = row["verdict"] in (BETTER, WORSE, ONE_SEED)
+    return "" if keeps else sentence(comparison, other), summary(comparison)
+
+
+def summary(comparison: Mapping[str, Any]) -> str:
+    """All models in one sentence, by verdict, and when the margin was fixed."""
+    found = comparison["margin"]
+    groups: dict[str, list[str]] = {}
+    for row in found["models"]:
+        groups.setdefault(row["verdict"], []).append(row["label"])
+    parts = [f"{verdict}: {join(labels)}" for verdict, labels in groups.items()]
+    told = f": {'; '.join(parts)}" if parts else " there is no other model"
+    return f"Against {found['baseline']} with a margin of {_size(found)}{told}. {found['note']}"
+
+
+def needed(row: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
+    """Runs and images that the margin would take."""
+    if not row["has_power"]:
+        return "unknown: fewer than four seeds"
+    if 100 * row["value"] <= -comparison["margin"]["points"]:
+        return "no number: the observed loss reaches the margin"
+    most = int(MOST_IMAGES_FACTOR * comparison["num_images"])
+    seeds, images = row["seeds_needed"], row["images_needed"]
+    return (f"{seeds} seeds" if seeds else f"more than {MOST_SEEDS} seeds") + (
+        f", or {images:,} images" if images else f", or more than {most:,} images"
+    )
+
+
+def _size(found: Mapping[str, Any]) -> str:
+    return f"{found['points']:g} point{'s' * (found['points'] != 1)}"

@@ -1,0 +1,76 @@
+"""The keys of `segbench.evaluate` that need more than their type: checked, and put together."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from segbench.artifacts.run_directory import RunDirectory
+from segbench.config import Config
+from segbench.errors import ConfigError, ResultError
+
+if TYPE_CHECKING:
+    from segbench.data.dataset import Source
+    from segbench.evaluation.corruptions import Corruption
+    from segbench.evaluation.summary import Wanted
+
+
+def check(config: Config) -> None:
+    """Raises ConfigError unless the keys fit together."""
+    problems = []
+    if (config["ckpt"] is None) == (config["predictions"] is None):
+        problems.append("set either ckpt=FILE or predictions=FOLDER")
+    if config["predictions"] and config["data"] is None:
+        problems.append("predictions: also set data=NAME, the data set to score them on")
+    if config["data"] is not None and config["root"] is not None:
+        problems.append("root is for the data set of a checkpoint; with data=NAME set data.root")
+    if config["corruptions"] and config["predictions"]:
+        problems.append("corruptions are for checkpoints: predictions are made already")
+    if config["confidence"] and not config["predictions"]:
+        problems.append("confidence=FOLDER belongs to predictions=FOLDER; a checkpoint has its own")
+    spacing = config["spacing"]
+    if len(spacing) != 2 or not all(0 < side < math.inf for side in spacing):
+        problems.append(f"spacing={spacing}: must be the height and width of a pixel, above 0")
+    if config["predictions"] and config["inference"]:
+        problems.append("inference applies to checkpoints, not to existing predictions")
+    if problems:
+        raise ConfigError("; ".join(problems))
+
+
+def check_place(config: Config, run: RunDirectory, source: Source) -> None:
+    """Raises ConfigError if the result cannot be written to this run directory."""
+    from segbench.metrics.cityscapes_protocol import is_cityscapes
+
+    try:
+        previous = run.read_result()
+    except ResultError as error:
+        raise ConfigError(f"{error}; remove it, or set a different run_dir") from None
+    if previous is not None and previous.kind != "evaluate":
+        raise ConfigError(
+            f"{run.path} contains a training run; set a different study, name or run_dir"
+        )
+    if config["save"] == "cityscapes" and not is_cityscapes(source.classes.names):
+        raise ConfigError("save=cityscapes is for the 19 classes of Cityscapes; use save=ids")
+
+
+def wanted(config: Config) -> Wanted:
+    """What is counted beside the confusion matrices."""
+    from segbench.evaluation.summary import Wanted
+
+    return Wanted(
+        boundary=config["boundary"],
+        calibration=config["calibration"],
+        surface=config["surface"],
+        spacing=(config["spacing"][0], config["spacing"][1]),
+        tolerance=config["tolerance"],
+    )
+
+
+def corruptions(config: Config) -> list[Corruption]:
+    """The corruptions that are asked for; none if `corruptions` is null."""
+    from segbench.evaluation.corruptions import chosen
+
+    names = config["corruptions"]
+    if not names:
+        return []
+    return chosen([names] if isinstance(names, str) else names, config["severities"])

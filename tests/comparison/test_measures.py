@@ -1,0 +1,167 @@
+"""Every metric has its published value and an honest interval, and says how it is had."""
+
+import numpy as np
+import pytest
+
+from segbench.artifacts.run_directory import RunDirectory
+from segbench.comparison import measures, more_metrics
+from segbench.comparison.comparison import Options, compare_runs
+from segbench.comparison.entrants import Entrant
+from segbench.comparison.formats import latex_tables, markdown_report
+from segbench.comparison.measures import MEASURES, entrants_by
+from segbench.comparison.resampling import plan
+from segbench.comparison.scoring import Bins, Worst
+from segbench.comparison.statistics import resample
+from segbench.comparison.study import read_study
+from segbench.config.fields import COMPARED
+from segbench.errors import DataError
+from segbench.metrics.fine_grained import class_scores, fine_grained_scores, image_means
+from tests.comparison.fabricated import write_study
+from tests.comparison.simulation import World
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """Two models, three seeds, with made-up probabilities and outlines."""
+    path = write_study(tmp_path_factory.mktemp("runs"), {"custom": 0.8, "unet": 0.0}, seeds=3)
+    rng = np.random.default_rng(0)
+    for run in sorted(path.glob("*/seed*")):
+        directory = RunDirectory(run)
+        names, groups, matrices = directory.read_confusion()
+        worse = 1.0 + ("unet" in run.parent.name)
+        pixels = np.full((len(names), 1), 1000.0)
+        bins = np.zeros((len(names), 1, 15, 3))
+        bins[..., 0] = 100
+        bins[..., 1] = 50 + rng.normal(0, 2, bins.shape[:-1])
+        bins[..., 2] = bins[..., 1] + 10 * worse
+        extras = {
+            "sum_NLL": np.stack([pixels * worse * rng.uniform(0.4, 0.6, pixels.shape), pixels], 1),
+            "sum_AURC": np.stack([0.1 * worse * np.ones_like(pixels), np.ones_like(pixels)], 1),
+            "bins_ECE": bins,
+        }
+        directory.write_confusion(names, groups, matrices, None, extras)
+    return read_study(path)
+
+
+def test_the_command_line_takes_the_metrics_where_more_is_better():
+    better = {name for name, measure in MEASURES.items() if not measure.is_lower_better}
+    assert set(COMPARED) == better
+
+
+@pytest.mark.parametrize("name", [n for n in MEASURES if n[0] == "m" and "corrupted" not in n])
+def test_what_is_observed_is_the_published_score(study, name):
+    entrants = entrants_by(study, name)
+    drawn = resample(entrants, study.first.groups, replicates=100)
+    for entrant, scores in zip(entrants, drawn.scores, strict=True):
+        for run, found in zip(study.runs[entrant.name], scores[:, -1], strict=True):
+            plain = {"mIoU": run.scores.mIoU, "mDice": run.scores.mDice}
+            expected = (plain | fine_grained_scores(run.images.counts))[name]
+            assert found == pytest.approx(expected, abs=1e-9)
+
+
+@pytest.mark.parametrize("name", ["mIoU_I", "mIoU_C", "mIoU_I10", "mDice_C5"])
+def test_any_of_them_can_be_the_headline(study, name):
+    found = compare_runs(study, Options(metric=name, replicates=200))
+    assert found["verdict"].startswith("custom is better than unet, by")
+    assert name in found["verdict"]
+    assert "IoU" in markdown_report(found)
+    assert r"\toprule" in latex_tables(found)
+
+
+def test_further_metrics_have_intervals_and_are_corrected_together(study):
+    names = ("mIoU_C", "NLL", "ECE", "AURC")
+    found = compare_runs(study, Options(metrics=names, replicates=200))
+    rows = {row["metric"]: row for row in found["metrics"]}
+    assert tuple(rows) == names
+    for row in rows.values():
+        assert row["difference"]["verdict"] == "better", row["metric"]
+        for model in row["models"]:
+            assert model["interval"][0] <= model["value"] <= model["interval"][1]
+    assert rows["NLL"]["difference"]["value"] < 0, "less is better"
+    raw = [row["difference"]["p"] for row in rows.values()]
+    assert min(row["difference"]["p_holm"] for row in rows.values()) >= 4 * min(raw) - 1e-12
+    cells = more_metrics.table(found).texts()
+    assert cells[1][0] == "NLL (nats) ↓"
+    assert cells[0][0] == "mIoU_C (%) ↑"
+    assert "Further metrics" in latex_tables(found)
+
+
+def test_a_metric_that_was_not_counted_names_the_command_that_does(study):
+    with pytest.raises(DataError) as error:
+        compare_runs(study, Options(metrics=("HD95",), replicates=100))
+    assert "metric=HD95: custom seed 0, custom seed 1" in str(error.value)
+    assert "segbench.evaluate ckpt=" in str(error.value)
+    assert "surface=true" in str(error.value)
+
+
+def test_equal_weights_give_the_score_and_heavy_images_pull_it():
+    rng = np.random.default_rng(0)
+    values = rng.random((2, 50, 3))
+    values[:, ::7, 1] = np.nan
+    worst = Worst(10)
+    everything = plan(["g"] * 50, rng.random((1, 50)), "image")
+    sample = worst.sampler(everything, values, "exclude")
+    ones = sample(np.ones((1, 50)))[0]
+    assert ones == pytest.approx(worst.observed(values, "exclude"), abs=1e-12)
+    assert ones[0, 0] == pytest.approx(np.sort(values[0, :, 0])[:5].mean())
+    lowest = values[0, :, 0].argmin()
+    heavy = np.ones((1, 50))
+    heavy[0, lowest] = 20
+    assert sample(heavy)[0, 0, 0] == pytest.approx(values[0, lowest, 0])
+
+
+@pytest.mark.parametrize("scoring", ["worst", "bins"])
+def test_influence_is_the_derivative_of_the_score(scoring):
+    rng = np.random.default_rng(1)
+    if scoring == "worst":
+        kind, counts = Worst(10), rng.random((1, 40, 1))
+    else:
+        kind, counts = Bins(), rng.random((1, 40, 2, 15, 3))
+    everything = plan(["g"] * 40, rng.random((1, 40)), "image")
+    sample = kind.sampler(everything, counts, "exclude")
+    lowest = int(counts[0, :, 0].reshape(40, -1)[:, 0].argmin())
+    for image in (0, 3, lowest):
+        # The worst have a kink: this is the side on which the last of them stays the last.
+        step = 1e-6 if image == lowest else -1e-6
+        moved = np.ones((1, 40))
+        moved[0, image] += step
+        slope = (sample(moved) - sample(np.ones((1, 40))))[0, 0, -1] / step
+        assert kind.influence(counts)[0, image] == pytest.approx(slope, rel=1e-3, abs=1e-6)
+
+
+def coverage(name: str, trials: int) -> float:
+    """How often the interval of a model's score contains its value on endlessly many frames."""
+    world = World(groups=5, frames=40, seed_sd=0.1)
+    measure = MEASURES[name]
+
+    def entrant(world, rng, seeds):
+        (model,) = world.study(rng, seeds, (0.0,))
+        hits, union, labeled = (model.counts[:, :, part] for part in range(3))
+        counts = np.stack([hits, labeled, union - labeled + hits], axis=2)
+        values = class_scores(counts)
+        if "_I" in name:
+            values = image_means(values)[..., None]
+        parts = values if isinstance(measure.scoring, Worst) else np.stack(
+            [measures._means(run) for run in values]
+        )  # fmt: skip
+        return Entrant("model", model.seeds, parts, measure.scoring)
+
+    many = World(groups=200, frames=40, seed_sd=0.1)
+    truth = np.mean([
+        measure.scoring.observed(entrant(many, np.random.default_rng(10_000 + i), 1).counts,
+                                 "exclude")[0, -1]
+        for i in range(30)
+    ])  # fmt: skip
+    hits = 0
+    for trial in range(trials):
+        one = entrant(world, np.random.default_rng(trial), 5)
+        drawn = resample([one], world.names(), replicates=300, seed=trial)
+        low, high = drawn.model(0).interval()[-1]
+        hits += low <= truth <= high
+    return hits / trials
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mIoU_I", "mIoU_C", "mIoU_I10"])
+def test_intervals_contain_the_truth_as_often_as_they_say(name):
+    assert 0.93 <= coverage(name, 400) <= 0.975
