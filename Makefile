@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 # The launchers are left out: what they need would hold back the versions of all others.
-LOCKED := dashboard refine export explain pretrained tune dev
+LOCKED := dashboard refine export explain pretrained tune hf dev
 
 .PHONY: help setup train test test-all gpu lint package format architectures datasets results lock clean
 

@@ -21,7 +21,7 @@ from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import make_folder
 from segbench.config.app import run_verb
 from segbench.config.outcome import Outcome
-from segbench.config.places import options_of
+from segbench.config.places import complete_models, options_of
 from segbench.errors import ConfigError, ResultError
 from segbench.system.console import say
 from segbench.system.storage import write_text
@@ -88,7 +88,7 @@ def _positive(value: Any) -> bool:
 def _of_names(config: Config) -> dict[str, Config]:
     """The resolved training config of each model of conf/model, by name."""
     known = options_of("model")
-    names = known if config["models"] == ["all"] else config["models"]
+    names = complete_models() if config["models"] == ["all"] else config["models"]
     from segbench.config.compose import compose_checked
     from segbench.config.messages import unknown_option
 

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 from segbench.config import make_folder
 from segbench.config.app import run_verb
 from segbench.config.outcome import Outcome
-from segbench.config.places import options_of
+from segbench.config.places import complete_models, options_of
 from segbench.errors import ConfigError
 from segbench.system.console import say
 from segbench.system.storage import alone_in, file_names, write_text
@@ -125,7 +125,7 @@ def _architectures(config: Config, folder: Path) -> None:
 def _model_nodes(names: list[str]) -> dict[str, Config]:
     """The config of each model of conf/model."""
     known = options_of("model")
-    names = known if names == ["all"] else names
+    names = complete_models() if names == ["all"] else names
     from segbench.config.compose import compose_checked
     from segbench.config.messages import unknown_option
 

@@ -162,6 +162,8 @@ def jobs() -> Iterator[tuple[str, Callable[[], None]]]:
     """All jobs, by name; built on the CPU."""
     small = {"width": 8, "dilations": (2,)}
     for file in sorted((CONF / "model").glob("*.yaml")):
+        if "???" in file.read_text("utf-8"):  # needs a path
+            continue
         model = build.build_model(_read(file), CLASSES.num_classes)
         yield f"model {file.stem}", lambda model=model: learns(model, CEDice(CLASSES.ignore_index))
     for file in sorted((CONF / "loss").glob("*.yaml")):

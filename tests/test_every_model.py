@@ -12,6 +12,7 @@ from torch.nn import functional as F
 
 from segbench.artifacts.build import build_model
 from segbench.config import config_dir
+from segbench.config.places import complete_models
 from segbench.cost.profiling import count_macs, count_params
 from segbench.explanation.architecture import trace
 from segbench.explanation.embeddings import sample_cells
@@ -20,7 +21,7 @@ from segbench.inference.onnx import OnnxNetwork
 from segbench.inference.onnx_export import Deployed, agreement, export_onnx
 from segbench.models.torchvision_zoo import TorchvisionNetwork
 
-MODELS = sorted(file.stem for file in (config_dir() / "model").glob("*.yaml"))
+MODELS = complete_models()
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 # Reasons why models cannot be exported to ONNX; at most one of ours may be here.
 NOT_EXPORTABLE: dict[str, str] = {}

@@ -6,7 +6,7 @@ import functools
 import importlib
 import inspect
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -15,9 +15,11 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler, ReduceLROnPlateau
 
 from segbench.config import Config, did_you_mean
+from segbench.config.targets import OF_EVERY_MODEL
 from segbench.data.bands import RGB
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError, DataError
+from segbench.models.options import apply_options
 
 if TYPE_CHECKING:
     from segbench.data.datamodule import SegmentationData
@@ -183,7 +185,12 @@ def of_channels(in_channels: int) -> Config:
     return {"in_channels": in_channels} if in_channels != RGB else {}
 
 
-def build_model(node: Mapping[str, Any], num_classes: int, in_channels: int = RGB) -> nn.Module:
+def build_model(
+    node: Mapping[str, Any],
+    num_classes: int,
+    in_channels: int = RGB,
+    class_names: Sequence[str] | None = None,
+) -> nn.Module:
     """Builds the model, with random weights unless its config names pretrained ones.
 
     Raises:
@@ -195,12 +202,19 @@ def build_model(node: Mapping[str, Any], num_classes: int, in_channels: int = RG
             f"model: the images have {in_channels} channels (data.channels), but {target} has no "
             "argument in_channels; add one, or select three bands: data.channels=[0,1,2]"
         )
+    own = {key: value for key, value in node.items() if key not in OF_EVERY_MODEL}
     given = _classes_argument(node, num_classes) | of_channels(in_channels)
-    model = instantiate("model", node, **given)
+    if "class_names" in inspect.signature(locate(target)).parameters:
+        given["class_names"] = class_names
+    model = instantiate("model", own, **given)
     if not isinstance(model, nn.Module):
         raise ConfigError(f"model._target_ {node['_target_']} does not build a torch.nn.Module")
     if getattr(model, "aux_weight", 0) < 0:
         raise ConfigError(f"model.aux_weight: must be at least 0, got {model.aux_weight}")
+    try:
+        apply_options(model, node.get("freeze"), bool(node.get("checkpoint_activations")))
+    except ValueError as error:
+        raise ConfigError(f"model.{error}") from None
     return model
 
 
@@ -223,14 +237,9 @@ def build_predictor(
     node: Mapping[str, Any], model: nn.Module, classes: ClassSet, data: SegmentationData
 ) -> Predictor:
     """Builds the predictor, which turns the logits of a model into label maps."""
-    given = {
-        "model": model,
-        "classes": classes,
-        "mean": data.mean,
-        "std": data.std,
-        "value_range": data.bands.limits,
-    }
-    predictor: Predictor = instantiate("inference", node, **given)
+    given = {"model": model, "classes": classes, "mean": data.mean, "std": data.std}
+    limits = data.bands.limits
+    predictor: Predictor = instantiate("inference", node, value_range=limits, **given)
     return predictor
 
 

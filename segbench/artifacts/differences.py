@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segbench.artifacts.result import Result
+from segbench.config.own_loss import OWN
 from segbench.data.bands import RGB8
 
 MUST_BE_EQUAL = "must be equal"  # such runs are refused in one table
@@ -77,8 +78,18 @@ def _node(result: Result, name: str) -> Mapping[str, Any]:
 
 
 def _pretraining(result: Result) -> str:
-    starts = (_node(result, "model").get("encoder_weights"), result.config.get("weights"))
+    model = _node(result, "model")
+    starts = (model.get("encoder_weights"), model.get("path"), result.config.get("weights"))
     return " + ".join(str(start) for start in starts if start) or "from scratch"
+
+
+def has_own_loss(result: Result) -> bool:
+    """Whether a model is trained with a loss that it brings itself."""
+    return _node(result, "loss").get("_target_") == OWN
+
+
+def _loss(result: Result) -> Any:
+    return {"_target_": "the model's own"} if has_own_loss(result) else result.config.get("loss")
 
 
 def _augmentation(result: Result) -> dict[str, Any]:
@@ -164,7 +175,7 @@ RULES = (
     Rule("training data", INVALIDATES,
          "the models were trained or selected on different images", _trained_on),
     Rule("pretraining", INVALIDATES, "pretraining alone can add many points",
-         _pretraining, ("weights", "model.encoder_weights")),
+         _pretraining, ("weights", "model.encoder_weights", "model.path")),
     Rule("bands of the images", INVALIDATES, "one model sees more image bands",
          _bands, ("data.channels", "data.value_range")),
     Rule("inflated first convolution", WEAKENS,
@@ -177,7 +188,7 @@ RULES = (
     Rule("inference", WEAKENS, "sliding windows and TTA add points without a better model",
          _of_protocol("inference"), ("inference",)),
     Rule("augmentation", WEAKENS, "the training images differ", _augmentation, ("data", "augment")),
-    Rule("loss", WEAKENS, "the loss may explain the difference", _of_config("loss"), ("loss",)),
+    Rule("loss", WEAKENS, "the loss may explain the difference", _loss, ("loss",)),
     Rule("optimizer", WEAKENS, "the optimizer may explain the difference",
          _of_config("optimizer"), ("optimizer",)),
     Rule("scheduler", WEAKENS, "the schedule may explain the difference",
@@ -199,6 +210,8 @@ RULES = (
           "trainer.num_nodes")),
     Rule("batch normalization", WEAKENS, "for one model, its statistics cover smaller batches",
          _normalizes_over_all, ("trainer.sync_batchnorm",)),
+    Rule("frozen part", WEAKENS, "one model trains only a part of its weights",
+         lambda result: _node(result, "model").get("freeze"), ("model.freeze",)),
     Rule("EMA", WEAKENS, "averaged weights usually score higher", _of_budget("ema"), ("ema",)),
     Rule("early stopping", WEAKENS, "for one model, the training length is chosen on val",
          _of_config("early_stopping"), ("early_stopping",)),
@@ -213,6 +226,9 @@ RULES = (
          lambda result: {key: result.config.get(key)
                          for key in ("deterministic", "channels_last", "compile")},
          ("deterministic", "channels_last", "compile")),
+    Rule("activation checkpointing", NOTE, "the same sums are computed twice",
+         lambda result: bool(_node(result, "model").get("checkpoint_activations")),
+         ("model.checkpoint_activations",), resumable=True),
     Rule("frames on device", NOTE,
          "crops are made by different code, so image values differ by rounding",
          lambda result: bool(_node(result, "data").get("frames_on_device")),

@@ -33,7 +33,7 @@ from segbench.artifacts.build import FOLDS, build_source, instantiate, locate
 from segbench.artifacts.offline import offline
 from segbench.artifacts.plain import check_plain, numbers
 from segbench.config import config_dir
-from segbench.config.targets import INJECTED, PIPELINE, check_node
+from segbench.config.targets import INJECTED, OF_EVERY_MODEL, PIPELINE, check_node
 from segbench.errors import ConfigError
 from segbench.inference.predictor import Predictor
 
@@ -89,7 +89,8 @@ def admit(part: str, node: Any, where: str, allow: Sequence[str] = ()) -> dict[s
         admitted = {key: value for key, value in node.items() if key in known}
     if part == "model":
         _check_model_class(target, where)
-        admitted = _without_downloads(offline(node), target)
+        of_target = {key: value for key, value in node.items() if key not in OF_EVERY_MODEL}
+        admitted = _without_downloads(offline(of_target), target)
     second = PIPELINE if part == "data" else None
     problems = check_node(f"config.{part}", admitted, INJECTED.get(part, set()), second)
     problems += [] if trusts or part != "model" else _too_large(admitted)
@@ -210,12 +211,12 @@ def _without_downloads(node: dict[str, Any], target: str) -> dict[str, Any]:
 
 def _too_large(node: Mapping[str, Any]) -> list[str]:
     problems = [
-        f"config.model.{key}: {len(value)} values are more than any model has"
+        f"config.model.{key}: {len(value)} values are more than any model takes"
         for key, value in node.items()
         if isinstance(value, list) and len(value) > LONGEST_LIST
     ]
     problems += [
-        f"config.model.{key}: {str(number)[:40]} is more than any model has"
+        f"config.model.{key}: {str(number)[:40]} is more than any model takes"
         for key, value in node.items()
         for number in numbers(value)
         if not abs(number) <= LARGEST_NUMBER  # also true for NaN

@@ -13,7 +13,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from segbench.artifacts.differences import AUDITED, GRADES, NOTE, WEAKENS, Rule, leaves
+from segbench.artifacts.differences import (
+    AUDITED,
+    GRADES,
+    NOTE,
+    WEAKENS,
+    Rule,
+    has_own_loss,
+    leaves,
+)
 from segbench.artifacts.typed import plain
 from segbench.comparison.runs import Run
 
@@ -57,6 +65,7 @@ def audit(
             raise ValueError(f"varies: '{name}' is not audited; known: {', '.join(known)}")
     found = [entry for rule in AUDITED if (entry := _compare(rule, runs, rule.name in varies))]
     found += _equal_tuning(runs) + _seeds(runs) + _selected_on_test(runs) + _dirty(runs)
+    found += _own_losses(runs)
     if macs and len(set(macs.values())) > 1:
         values = {label: f"{value / 1e9:.2f} G" for label, value in macs.items()}
         found.append(AuditEntry("MACs", NOTE, "one model needs more compute", values))
@@ -140,6 +149,19 @@ def _seeds(runs: Mapping[str, Sequence[Run]]) -> list[AuditEntry]:
     if unequal:
         return [AuditEntry("seeds", WEAKENS, "the models have different numbers of runs", words)]
     return [AuditEntry("seeds", NOTE, "the runs have different seeds", words)]
+
+
+def _own_losses(runs: Mapping[str, Sequence[Run]]) -> list[AuditEntry]:
+    """Models that are trained with a loss of their own, beside others that are not."""
+    own = {
+        label: "its own loss"
+        for label, members in runs.items()
+        if any(has_own_loss(run.result) for run in members)
+    }
+    if not own or len(own) == len(runs):
+        return []
+    why = "the loss belongs to the model; the other models cannot be trained with it"
+    return [AuditEntry("loss of the model", NOTE, why, own)]
 
 
 def _selected_on_test(runs: Mapping[str, Sequence[Run]]) -> list[AuditEntry]:

@@ -25,6 +25,7 @@ from segbench.config.overrides import (
     study_sweep,
     sweeps_by_itself,
 )
+from segbench.config.own_loss import settle_loss
 from segbench.config.places import config_folders, search_also
 from segbench.config.text_keys import kinds_of_config, kinds_of_verb
 from segbench.config.tuning import is_tuning, tuning_problems
@@ -100,6 +101,7 @@ def read_command(
         config, arguments, problems = composed.config, composed.arguments, composed.problems
         problems += hidden_options(config_name, config.hydra.runtime.choices)
         problems += check_values(config) if is_complete else []
+        problems += settle_loss(config, arguments) if is_complete else []
         sweeps = multirun or config.hydra.mode == RunMode.MULTIRUN
         if sweeps and is_complete:
             others = composed.others + study_sweep(config, parse(arguments)[0])
@@ -156,7 +158,7 @@ def _problems_of_others(
         key = override.split("=", 1)[0]
         rest = [item for item in accepted if item.split("=", 1)[0] != key]
         single, _, found = compose_what_fits(config_name, [*rest, override])
-        for problem in found or check_values(single):
+        for problem in found or [*check_values(single), *settle_loss(single, accepted)]:
             if problem not in (*known, *problems):
                 about_it = problem.startswith((f"{key}:", f"{key}="))
                 problems.append(problem if about_it else f"{problem} (with {override})")

@@ -53,6 +53,12 @@ def options_of(group: str) -> list[str]:
     return sorted({file.stem for file in files})
 
 
+def complete_models() -> list[str]:
+    """The options of `model` that say all that is needed to build them."""
+    files = {f.stem: f for d in reversed(config_folders()) for f in (d / "model").glob("*.yaml")}
+    return sorted(name for name, file in files.items() if "???" not in file.read_text("utf-8"))
+
+
 def is_group(key: str) -> bool:
     """Whether a key chooses an option of a config group."""
     if key.startswith("hydra/"):

@@ -54,6 +54,27 @@ def signature_of(target: str) -> Signature | None:
     return _find(file, module, name)
 
 
+def has_method(target: str, method: str) -> bool:
+    """Whether the class behind a dotted name, or a class of its file that it inherits from, has it.
+
+    False for what is no class, or cannot be read from source.
+
+    Raises:
+        UnknownTargetError: there is no such module.
+    """
+    module, _, name = target.rpartition(".")
+    file = _module_file(module) if module else None
+    classes = {n.name: n for n in _parse(file).body if isinstance(n, ast.ClassDef)} if file else {}
+    waiting = [name]
+    while waiting:
+        node = classes.pop(waiting.pop(), None)
+        if node is not None:
+            if any(isinstance(i, ast.FunctionDef) and i.name == method for i in node.body):
+                return True
+            waiting += [base.id for base in node.bases if isinstance(base, ast.Name)]
+    return False
+
+
 def _module_file(module: str) -> Path | None:
     """The source file of a dotted module; None if it is not written in Python."""
     top, *rest = module.split(".")

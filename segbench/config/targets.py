@@ -18,7 +18,7 @@ from segbench.errors import UnknownTargetError
 HYDRA_KEYS = {"_target_", "_partial_", "_recursive_", "_convert_", "_args_"}
 # Arguments that the builder itself passes to the targets of a section; a config may not set them.
 INJECTED = {
-    "model": {"num_classes", "in_channels"},
+    "model": {"num_classes", "in_channels", "class_names"},
     "loss": {"ignore_index"},
     "optimizer": {"model", "params"},
     "scheduler": {"optimizer", "total_steps"},
@@ -27,6 +27,8 @@ INJECTED = {
     "inference": {"model", "classes", "mean", "std", "value_range"},
     "data": {"source", "seed", "augment"},
 }
+# What the builder does with every model itself: keys beside the arguments of the target.
+OF_EVERY_MODEL = {"freeze": "str | None", "checkpoint_activations": "bool"}
 # In addition to the arguments of its source, a data config contains those of the loaders.
 PIPELINE = "segbench.data.datamodule.SegmentationData"
 
@@ -77,6 +79,11 @@ def check_node(
     problems = []
     for key, value in node.items():
         if key in HYDRA_KEYS:
+            continue
+        if path.split(".")[-1] == "model" and key in OF_EVERY_MODEL and key not in known:
+            of_it = ast.parse(OF_EVERY_MODEL[key], mode="eval").body
+            if not matches(value, of_it):
+                problems.append(f"{path}.{key}: expected {in_yaml(of_it)}, got {value!r}")
             continue
         if key in injected:
             problems.append(

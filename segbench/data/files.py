@@ -201,7 +201,7 @@ def _naming(images: list[str], masks: list[str], most: int = 100) -> str:
                 before, found, after = longer.partition(shorter)
                 if found and (before or after):
                     name = f"{before}{{name}}{after}"
-                    rules[f"all are paired with data.{key} naming {name}, as in {name}.png"] += 1
+                    rules[f"all would match if data.{key} ended in {name}, as in {name}.png"] += 1
     rule, count = next(iter(rules.most_common(1)), ("", 0))
     return rule if count >= 0.9 * min(most, len(images)) and count > 1 else ""
 

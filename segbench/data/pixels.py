@@ -245,7 +245,7 @@ def _only_array(data: bytes, path: Path | None) -> bytes:
                 "unreadable",
             )
         if arrays[0].file_size > _MOST_UNPACKED * len(data):
-            raise ValueError("more bytes than its own can have been packed from")
+            raise ValueError("its unpacked size is impossible for a file of its size")
         return archive.read(arrays[0])
 
 

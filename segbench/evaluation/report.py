@@ -160,7 +160,7 @@ def draw_confusion(file: Path, matrix: np.ndarray, names: Sequence[str]) -> None
                 color = "white" if share > 0.5 else "black"
                 text = f"{100 * share:.0f}"
                 axes.text(column, row, text, ha="center", va="center", color=color, fontsize=8)
-    figure.savefig(file, dpi=120)
+    figure.savefig(file, dpi=120, bbox_inches="tight")  # the title may be wider than few classes
 
 
 def draw_worst(file: Path, evaluation: Evaluation, source: Source, wanted: int) -> None:

@@ -89,6 +89,37 @@ class ConvNormAct(nn.Sequential):
             self.append(nn.ReLU(inplace=True))
 
 
+class DropPath(nn.Module):
+    """Stochastic depth: in training, the whole branch of some images is left out.
+
+    Huang et al., "Deep Networks with Stochastic Depth", ECCV 2016. Any shape [N, ...] stays.
+
+    Args:
+        rate: share of images, 0..1.
+    """
+
+    def __init__(self, rate: float) -> None:
+        super().__init__()
+        self.rate = rate
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not self.training or not self.rate:
+            return x
+        keep = 1 - self.rate
+        drawn = torch.rand(len(x), *[1] * (x.ndim - 1), device=x.device, dtype=x.dtype)
+        return x * (drawn < keep) / keep
+
+
+class ChannelNorm(nn.LayerNorm):
+    """Layer norm over the channels of maps [N, C, H, W]; the shape stays."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, eps=1e-6)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
 class FCNHead(nn.Sequential):
     """The usual auxiliary classifier: one or more 3x3 convolutions, dropout, 1x1 convolution.
 

@@ -30,7 +30,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from segbench.models import foreign
-from segbench.models.blocks import pad_to_stride, resize
+from segbench.models.blocks import DropPath, pad_to_stride, resize
 
 STRIDE = 32
 STRIPS = (7, 11, 21)
@@ -154,18 +154,11 @@ class Block(nn.Module):
         self.mlp = ConvMLP(width, mlp_ratio * width)
         self.layer_scale_1 = nn.Parameter(torch.full((width,), 1e-2))
         self.layer_scale_2 = nn.Parameter(torch.full((width,), 1e-2))
-        self.drop_path = drop_path
+        self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self._drop(self.layer_scale_1[:, None, None] * self.attn(self.norm1(x)))
-        return x + self._drop(self.layer_scale_2[:, None, None] * self.mlp(self.norm2(x)))
-
-    def _drop(self, y: Tensor) -> Tensor:
-        """Stochastic depth: drops the whole branch for some images, in training."""
-        if not self.training or not self.drop_path:
-            return y
-        keep = 1 - self.drop_path
-        return y * (torch.rand(len(y), 1, 1, 1, device=y.device, dtype=y.dtype) < keep) / keep
+        x = x + self.drop_path(self.layer_scale_1[:, None, None] * self.attn(self.norm1(x)))
+        return x + self.drop_path(self.layer_scale_2[:, None, None] * self.mlp(self.norm2(x)))
 
 
 class Attention(nn.Module):

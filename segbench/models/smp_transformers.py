@@ -8,9 +8,30 @@ from __future__ import annotations
 from typing import Literal
 
 import segmentation_models_pytorch as smp
-from torch import nn
+from torch import Tensor, nn
 
+from segbench.models import transformers_names
 from segbench.models.smp_network import SmpNetwork, build_smp
+
+
+class SegFormer(SmpNetwork):
+    """An smp SegFormer with the authors' upsampling; reads those of transformers too.
+
+    smp upsamples the logits with aligned corners, the authors without.
+    """
+
+    def __init__(self, network: smp.base.SegmentationModel) -> None:
+        super().__init__(network)
+        self.head[1] = nn.Upsample(scale_factor=4, mode="bilinear", align_corners=False)
+
+    def translate_key(self, key: str) -> str | None:
+        """Name here of a key of smp or of transformers."""
+        return super().translate_key(transformers_names.rename(key, transformers_names.SEGFORMER))
+
+    @staticmethod
+    def adapt_state(state: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Parameters with keys and values in one."""
+        return transformers_names.join_projections(state)
 
 
 def segformer(
@@ -20,7 +41,7 @@ def segformer(
     encoder_weights: str | None = None,
     decoder_segmentation_channels: int = 256,
     drop_path_rate: float = 0.1,
-) -> SmpNetwork:
+) -> SegFormer:
     """SegFormer; Xie et al., NeurIPS 2021.
 
     `drop_path_rate` is the stochastic depth of the deepest block, rising linearly from 0; only
@@ -46,7 +67,7 @@ def segformer(
             f"drop_path_rate={drop_path_rate} has no effect on {encoder_name!r}: set it to 0 or "
             "use an encoder whose name starts with mit_"
         )
-    return SmpNetwork(network)
+    return SegFormer(network)
 
 
 def dpt(

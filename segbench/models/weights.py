@@ -19,7 +19,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from segbench.models import hub
+from segbench.models import hf, hub
 from segbench.models.first_convolution import inflated, is_inflatable
 
 CLASSIFIERS = ("head.", "aux_head.")
@@ -130,6 +130,13 @@ def read_state(source: str) -> dict[str, Tensor]:
         ValueError: no such file or hub name, truncated, or not a state_dict.
     """
     path = Path(source)
+    if (path / "config.json").is_file():
+        try:
+            return hf.state_of(source)
+        except ImportError as error:
+            raise ValueError(f"weights={source!r}: {error}") from None
+        except ValueError as error:
+            raise ValueError(f"weights={source!r}: {str(error).partition(': ')[2]}") from None
     if not path.is_file():
         if source.count("/") != 1 or path.suffix or source.startswith(("/", ".")):
             raise ValueError(

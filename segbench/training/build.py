@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import pytorch_lightning as pl
 import torch
+from torch import nn
 
 from segbench.artifacts import build
 from segbench.artifacts.build_loss import build_loss, class_weight_names
@@ -18,6 +19,7 @@ from segbench.data.bands import RGB, bands_of
 from segbench.data.datamodule import SegmentationData
 from segbench.data.dataset import SPLITS
 from segbench.errors import ConfigError, DataError
+from segbench.losses.own import OwnLoss
 from segbench.training.compiling import compile_network
 from segbench.training.dry_run import dry_run
 from segbench.training.speed import Speed
@@ -63,7 +65,8 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
     build.check_num_classes(source.classes)
     loggers = build_loggers(config, run)  # from here on, failures are logged
     channels = bands_of(source).count
-    model = build.build_model(config["model"], source.classes.num_classes, channels)
+    classes = source.classes
+    model = build.build_model(config["model"], classes.num_classes, channels, classes.names)
     is_inflated = channels != RGB and bool(config["model"].get("encoder_weights"))
     if config["weights"]:
         loaded = build.start_from(model, config["weights"])
@@ -80,6 +83,7 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
     named = class_weight_names(config["loss"])
     equal = {name: [1.0] * source.classes.num_classes for name in named}
     loss = build_loss(config["loss"], source.classes, equal)
+    check_whose_loss(config, model, loss)
     dry_run(config, model, loss, predictor, data)
     if data.preview:
         data.write_preview(run.path / "preview.png")
@@ -94,6 +98,7 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
     fingerprint = {split: data.fingerprint(split) for split in names}
     speed = Speed()
     trainer = build_trainer(config, run, data, loggers, speed)
+    portable: Config = getattr(model, "portable", dict)()
     is_clipped = bool(config["trainer"].get("gradient_clip_val"))
     task = SegmentationTask(
         model=model,
@@ -108,7 +113,7 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
         log_every=config["log_every"],
         checkpoint_meta={
             "format": CHECKPOINT_FORMAT,
-            "config": config,
+            "config": {**config, "model": {**config["model"], **portable}},
             "classes": source.classes.to_dict(),
             "mean": list(data.mean),
             "std": list(data.std),
@@ -118,6 +123,17 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
         },
     )
     return RunParts(task, data, trainer, speed, protocol, fingerprint)
+
+
+def check_whose_loss(config: Config, model: nn.Module, loss: nn.Module) -> None:
+    """Raises ConfigError if the loss of the config would be ignored, or there is none."""
+    has_own = hasattr(model, "training_loss")
+    if has_own != isinstance(loss, OwnLoss):
+        raise ConfigError(
+            f"loss._target_ {config['loss']['_target_']}: {type(model).__name__} "
+            f"{'is trained with' if has_own else 'has no'} loss of its own; loss=own is for models "
+            "that have one, and they take no other"
+        )
 
 
 def _image_names(data: SegmentationData, is_tested: bool) -> dict[str, list[str]]:

@@ -7,16 +7,19 @@ from types import MethodType
 import torch
 from torch import nn
 
+# What a training calls instead of the model itself, where a model has it.
+IN_TRAINING = ("forward_with_aux", "forward_queries")
+
 
 def compile_network(model: nn.Module) -> None:
-    """Compiles a model in place, including `forward_with_aux`; the names of weights do not change.
+    """Compiles a model in place, including what training calls; the names of weights do not change.
 
-    `nn.Module.compile` alone compiles only calls of the module, while a model with auxiliary heads
-    is trained through `forward_with_aux`. It is a bound method, so that a deep copy of the model
-    (EMA) uses its own weights.
+    `nn.Module.compile` alone compiles only calls, but a model with auxiliary heads or queries is
+    trained through another method. It is a bound method, so that a deep copy of the model (EMA)
+    uses its own weights.
     """
     model.compile()
-    forward_with_aux = getattr(type(model), "forward_with_aux", None)
-    if forward_with_aux is not None:
-        compiled = MethodType(torch.compile(forward_with_aux), model)
-        model.forward_with_aux = compiled  # type: ignore[assignment]
+    for name in IN_TRAINING:
+        method = getattr(type(model), name, None)
+        if method is not None:
+            setattr(model, name, MethodType(torch.compile(method), model))

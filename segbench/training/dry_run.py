@@ -25,7 +25,7 @@ from segbench.data.dataset import EpochSampler, SegmentationDataset, collate
 from segbench.data.frames import SourceFrames
 from segbench.errors import ConfigError
 from segbench.inference.predictor import Predictor
-from segbench.training.loss_terms import loss_terms, outputs_of
+from segbench.training.loss_terms import loss_terms, outputs_of, own_terms
 
 BATCH = 2  # images: batch norm needs more than one value per channel
 _log = logging.getLogger(__name__)
@@ -60,7 +60,10 @@ def dry_run(
         with _blamed(f"model {about.name}", f"a training batch {_size(image)}"):
             logits, auxiliary = outputs_of(model, image)
         about.check(logits, image)
-        _check_loss(config, model, loss.to(device), logits, auxiliary, mask, data)
+        if hasattr(model, "training_loss"):
+            _check_own_loss(about.name, model, image, mask, data.classes.ignore_index)
+        else:
+            _check_loss(config, model, loss.to(device), logits, auxiliary, mask, data)
         shown = _batch(data, "val", 1)["image"].to(device, memory_format=memory_format)
         shown = predictor.normalize(shown)
         if shown.shape[2:] != image.shape[2:]:
@@ -152,6 +155,21 @@ def _check_loss(
                 "ignore_index, which segbench sets, and leave these pixels out"
             ) from error
         raise
+    _check_terms(name, model, terms, mask, ignored)
+
+
+def _check_own_loss(
+    model_name: str, model: nn.Module, image: Tensor, mask: Tensor, ignored: int
+) -> None:
+    name = f"model {model_name}, training_loss"
+    with _blamed(name, f"images {list(image.shape)} and a mask {list(mask.shape)} of class IDs"):
+        terms = own_terms(model, image, mask)
+    _check_terms(name, model, terms, mask, ignored)
+
+
+def _check_terms(
+    name: str, model: nn.Module, terms: Mapping[str, Any], mask: Tensor, ignored: int
+) -> None:
     for term, value in terms.items():
         of = name if len(terms) == 1 else f"{name}, term {term}"
         if not isinstance(value, Tensor) or value.numel() != 1:

@@ -9,6 +9,33 @@ import torch
 from torch import Tensor
 
 
+def step_terms(
+    model: Any, loss: Any, image: Tensor, mask: Tensor, ignore_index: int, progress: float
+) -> dict[str, Tensor]:
+    """The terms of one training step, by name: of the loss of the config, or the model's own.
+
+    Args:
+        model: in training mode; with `set_progress(done)` if it changes during a training.
+        loss: of the config, not used if the model has its own, see `own_terms`.
+        image: float `[N, C, H, W]`, normalized.
+        mask: class ids `[N, H, W]`.
+        ignore_index: the value of ignored pixels.
+        progress: the part of the training that is done, 0..1.
+    """
+    if hasattr(model, "set_progress"):
+        model.set_progress(progress)
+    if hasattr(model, "training_loss"):
+        return own_terms(model, image, mask)
+    logits, auxiliary = outputs_of(model, image)
+    return loss_terms(model, loss, logits, auxiliary, mask, ignore_index)
+
+
+def own_terms(model: Any, image: Tensor, mask: Tensor) -> dict[str, Tensor]:
+    """The terms of the loss that a model brings: `training_loss(image, mask)`, or its one value."""
+    found = model.training_loss(image, mask)
+    return found if isinstance(found, dict) else {"main": found}
+
+
 def outputs_of(model: Any, image: Tensor) -> tuple[Any, Any]:
     """The logits of a model and, if they are trained, those of its auxiliary heads.
 

@@ -23,7 +23,7 @@ from segbench.metrics.boundary import BoundaryPerImage
 from segbench.metrics.confusion import ConfusionPerImage
 from segbench.metrics.scores import scores
 from segbench.training.finite import CAUSES, LossWatch, check_weights
-from segbench.training.loss_terms import EpochMeans, loss_terms, outputs_of
+from segbench.training.loss_terms import EpochMeans, step_terms
 
 Batch = dict[str, Any]
 
@@ -33,7 +33,8 @@ class SegmentationTask(pl.LightningModule):
 
     Args:
         model: `image [N, 3, H, W] -> logits [N, C, H, W]`; with `forward_with_aux` if it has
-            auxiliary heads, and with `aux_terms` if they have losses of their own.
+            auxiliary heads, with `aux_terms` if they have losses of their own, and with
+            `training_loss` if the whole loss is its own.
         loss: `(logits, mask) -> scalar`; with `terms` if it is a sum.
         classes: the class set.
         predictor: predicts the label maps of the test set, with the same `model`.
@@ -87,6 +88,7 @@ class SegmentationTask(pl.LightningModule):
         self._val_epoch: int | None = None
         self._losses: LossWatch | None = None
         self._finite = FiniteLogits()
+        self._steps = 0  # of the whole training
         self._means = EpochMeans()
         self._lr = 0.0
 
@@ -107,9 +109,9 @@ class SegmentationTask(pl.LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Runs one step; logs each term of the loss."""
         image, mask = self.normalize(batch["image"]), batch["mask"]
-        logits, auxiliary = outputs_of(self.model, image)
+        progress = self.global_step / max(self._steps, 1)
         ignored = self.classes.ignore_index
-        terms = loss_terms(self.model, self.loss, logits, auxiliary, mask, ignored)
+        terms = step_terms(self.model, self.loss, image, mask, ignored, progress)
         values = torch.stack(list(terms.values()))
         loss = values.sum()
         if self._losses is None:
@@ -250,6 +252,7 @@ class SegmentationTask(pl.LightningModule):
                 f"trainer.max_steps={wanted}, but trainer.max_epochs={self.trainer.max_epochs} "
                 f"ends after {steps} steps; set trainer.max_epochs=-1 to train for max_steps"
             )
+        self._steps = steps
         optimizer = self.make_optimizer(self.model)
         scheduler = self.make_scheduler(optimizer, steps)
         if isinstance(scheduler, ReduceLROnPlateau):

@@ -29,6 +29,8 @@ CHANGES = {
     "steps": ("budget.steps", 288, WEAKENS),
     "images seen": ("budget.images_seen", 2304, WEAKENS),
     "effective batch size": ("budget.effective_batch_size", 16, WEAKENS),
+    "frozen part": ("config.model.freeze", "encoder", WEAKENS),
+    "activation checkpointing": ("config.model.checkpoint_activations", True, NOTE),
     "EMA": ("budget.ema", 0.999, WEAKENS),
     "early stopping": ("config.early_stopping", 5, WEAKENS),
     "selection": ("protocol.selection", "best", WEAKENS),
@@ -128,6 +130,15 @@ def test_loading_options_are_not_a_difference(study, option, value):
 def test_a_config_of_another_kind_is_compared_like_any_value(study, node, fields):
     change(study, f"config.{node}", 3)
     assert [entry.field for entry in found(study)] == fields
+
+
+def test_a_loss_that_belongs_to_the_model(study):
+    change(study, "config.loss", {"_target_": "segbench.losses.own.OwnLoss"})
+    entries = {entry.field: entry for entry in found(study)}
+    assert set(entries) == {"loss", "loss of the model"}
+    assert "the model's own" in entries["loss"].values["unet"]
+    assert entries["loss of the model"].values == {"unet": "its own loss"}
+    assert "belongs to the model" in entries["loss of the model"].sentence()
 
 
 def test_equal_tuning_is_shown_and_no_doubt(study):

@@ -17,7 +17,7 @@ def test_what_to_write_for_other_images_is_told_once_for_all_splits(tmp_path: Pa
     for split, top in (("train", 3999), ("val", 3000), ("test", 2000)):
         for index in range(3):
             image = rng.integers(0, top, (8, 9, 5)).astype(np.uint16)
-            image[0, 0, 0] = top
+            image[0, 0, :2] = top, 0
             for folder in ("images", "masks"):
                 (tmp_path / folder / split).mkdir(parents=True, exist_ok=True)
             np.save(tmp_path / "images" / split / f"{split}{index}.npy", image)
@@ -34,4 +34,4 @@ def test_what_to_write_for_other_images_is_told_once_for_all_splits(tmp_path: Pa
     assert not [f for f in check(fine)[0] if f.kind in ("bands", "range")]
     wide = Folder(str(tmp_path), *patterns, **given, channels=5, value_range=[0, 65535])
     (first, *_) = (f for f in check(wide)[0] if f.kind == "range")
-    assert "[0, 65535], and the values lie in 0 to 3999. Write value_range: [0, 3999]" in str(first)
+    assert "[0, 65535], but the values are in 0 to 3999. Write value_range: [0, 3999]" in str(first)

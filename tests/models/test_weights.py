@@ -137,9 +137,9 @@ def test_another_architecture_is_refused_completely(tmp_path: Path) -> None:
 
 def test_deeper_variant_is_refused(tmp_path: Path) -> None:
     """All basic blocks of ResNet-18 also exist in ResNet-34, with more between them."""
-    torch.save(smp.unet(5, "resnet34").state_dict(), tmp_path / "deep.pt")
+    torch.save(smp.unet(5, encoder_name="resnet34").state_dict(), tmp_path / "deep.pt")
     with pytest.raises(ValueError, match=r"encoder\.layer1\.2"):
-        load_weights(smp.unet(5, "resnet18"), str(tmp_path / "deep.pt"))
+        load_weights(smp.unet(5, encoder_name="resnet18"), str(tmp_path / "deep.pt"))
 
 
 def test_unknown_parts_are_reported(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_no_such_file() -> None:
 def test_hub_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A hub cache with one smp model in it, as saved by smp."""
     monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
-    theirs, ours = smp.unet(5, "resnet18"), smp.unet(5, "resnet18")
+    theirs, ours = smp.unet(5, encoder_name="resnet18"), smp.unet(5, encoder_name="resnet18")
     snapshot = tmp_path / "models--someone--unet" / "snapshots" / "abc"
     snapshot.mkdir(parents=True)
     (snapshot.parents[1] / "refs").mkdir()
@@ -200,7 +200,7 @@ def test_hub_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_pspnet_loads_the_head_of_an_smp_checkpoint(tmp_path: Path) -> None:
     theirs = segmentation_models_pytorch.PSPNet("resnet18", None, encoder_depth=5, classes=5)
-    ours = PSPNet(5, "resnet18", encoder_output_stride=16)
+    ours = PSPNet(5, encoder_name="resnet18", encoder_output_stride=16)
     torch.save(theirs.state_dict(), tmp_path / "w.pt")
     report = load_weights(ours, str(tmp_path / "w.pt"))
     assert torch.equal(ours.head[0].weight, theirs.segmentation_head[0].weight)

@@ -69,7 +69,11 @@ def check_place(
             f"{root}: {title} is in {other}. Set data.root={other} (with ckpt: root={other})."
         )
     there = [path for path in dict.fromkeys(needed) if path not in missing]
-    half = f" Only {', '.join(there)} is there: it was only partly unpacked." if there else ""
+    half = (
+        f" Only {', '.join(there)} is there, so it was probably not fully unpacked."
+        if there
+        else ""
+    )
     raise DataError(
         f"{root}: missing {', '.join(missing)} of {title}.{half}{looks_like(root)} "
         f"Found: {_entries(root)}."
