@@ -53,7 +53,7 @@ def _content(name: str, seed: int, names: list[str], found: dict) -> dict:
         "schema_version": 1, "status": "finished", "kind": "train", "study": "study",
         "name": name, "seed": seed, "data": "segbench.data.sources.folder.Folder",
         "config": {"name": name},
-        "classes": {"names": names, "colors": [[c, c, c] for c in range(len(names))],
+        "classes": {"names": names, "colors": [[c + 1, 0, 0] for c in range(len(names))],
                     "ignore_index": 255, "void_color": [0, 0, 0]},
         "data_info": {"fingerprint": {"test": "0a1b"}, "protocol": "fabricated",
                       "comparable": False, "split": "test"},

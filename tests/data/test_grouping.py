@@ -53,7 +53,9 @@ def test_an_unknown_label_is_one_finding(
 
 def test_one_suffix_that_explains_all_is_proposed(tmp_path: Path) -> None:
     source = write(tmp_path, {"im1": 1, "im2": 1, "im3": 1}, "{name}_gt.png")
-    with pytest.raises(DataError, match=r"data\.masks naming \{name\}_gt, as in \{name\}_gt\.png"):
+    with pytest.raises(
+        DataError, match=r"data\.masks ended in \{name\}_gt, as in \{name\}_gt\.png"
+    ):
         source.records("train")
 
 

@@ -218,7 +218,7 @@ def test_shapes_of_labelme(tmp_path: Path) -> None:
     (tmp_path / "train" / "a.json").write_text(
         json.dumps({"imageHeight": SIZE[0], "imageWidth": SIZE[1], "shapes": [bad]})
     )
-    with pytest.raises(DataError, match="of the kind line, which has no area"):
+    with pytest.raises(DataError, match="of type line, which has no area"):
         source.read(record)
     (tmp_path / "train" / "a.json").write_text(
         json.dumps({"imageHeight": 9, "imageWidth": 9, "shapes": []})
