@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from segbench.comparison.comparison import Options, compare_runs, write_json
+from segbench.comparison.comparison import Options, compare_runs
+from segbench.comparison.content import write_json
 from segbench.comparison.study import read_study
 from tests.comparison.fabricated import edit, write_study
 

@@ -31,7 +31,7 @@ from segbench.artifacts.provenance import commit_in_words
 from segbench.artifacts.result import Hardware
 from segbench.artifacts.typed import read_as
 from segbench.comparison import formats, tables
-from segbench.comparison.comparison import write_json
+from segbench.comparison.content import write_json
 from segbench.comparison.reproduce import span
 from segbench.comparison.wording import bounds
 from segbench.metrics.scores import percent

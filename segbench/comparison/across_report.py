@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 from segbench.comparison import across, formats, plots
 from segbench.comparison.across import FEWEST_FOR_FRIEDMAN, DataSet
 from segbench.comparison.across_tables import outcome, pair_table, score_table
-from segbench.comparison.comparison import Options, jsonable, resample_study, write_json
+from segbench.comparison.comparison import Options, resample_study
+from segbench.comparison.content import jsonable, write_json
 from segbench.comparison.cross_validation import cross_validation, folds_of, tested_share
 from segbench.comparison.measures import entrants_by
 from segbench.comparison.study import Study

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,6 +18,7 @@ from segbench.comparison.content import (
     PlainScores,
     Row,
     RunEntry,
+    jsonable,
 )
 from segbench.comparison.domination import domination
 from segbench.comparison.entrants import HEADLINES, Entrant, boundary_entrants
@@ -294,20 +293,3 @@ def _run(run: Run, study: Study) -> RunEntry:
         "timings": plain(result.timings),
         "kind": result.kind,
     }
-
-
-def jsonable(value: Any) -> Any:
-    """NumPy values to Python's, NaN and infinity to None."""
-    if isinstance(value, Mapping):
-        return {str(key): jsonable(item) for key, item in value.items()}
-    if isinstance(value, np.ndarray | list | tuple):
-        return [jsonable(item) for item in value]
-    if isinstance(value, float | np.floating):
-        return float(value) if np.isfinite(value) else None
-    return value.item() if isinstance(value, np.generic) else value
-
-
-def write_json(comparison: Mapping[str, Any], file: Path) -> None:
-    """Writes comparison.json."""
-    text = json.dumps(comparison, indent=2, allow_nan=False) + "\n"
-    file.write_text(text, encoding="utf-8")

@@ -5,7 +5,12 @@ Scores are fractions; None is a value that does not exist.
 
 from __future__ import annotations
 
-from typing import Literal, NotRequired, TypedDict
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, NotRequired, TypedDict
+
+import numpy as np
 
 Interval = list[float | None]  # low and high; both None where there is none
 ByClass = dict[str, float | None]
@@ -179,3 +184,20 @@ class Comparison(TypedDict):
     boundary: NotRequired[Summary]
     verdict: str
     evidence: str
+
+
+def jsonable(value: Any) -> Any:
+    """NumPy values to Python's, NaN and infinity to None."""
+    if isinstance(value, Mapping):
+        return {str(key): jsonable(item) for key, item in value.items()}
+    if isinstance(value, np.ndarray | list | tuple):
+        return [jsonable(item) for item in value]
+    if isinstance(value, float | np.floating):
+        return float(value) if np.isfinite(value) else None
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def write_json(comparison: Mapping[str, Any], file: Path) -> None:
+    """Writes comparison.json."""
+    text = json.dumps(comparison, indent=2, allow_nan=False) + "\n"
+    file.write_text(text, encoding="utf-8")

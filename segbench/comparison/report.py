@@ -20,7 +20,7 @@ from segbench.comparison import (
     tables,
     wording,
 )
-from segbench.comparison.comparison import write_json
+from segbench.comparison.content import write_json
 from segbench.comparison.entrants import HEADLINES
 from segbench.comparison.gallery import Gallery
 from segbench.comparison.study import Study

@@ -9,7 +9,7 @@ from typing import Any
 
 from segbench.artifacts.result import Result
 from segbench.comparison import formats, margin_report, more_metrics, plots, tables
-from segbench.comparison.comparison import write_json
+from segbench.comparison.content import write_json
 from segbench.comparison.domination import tables as cost_tables
 from segbench.comparison.study import Study
 from segbench.publication import checklist
