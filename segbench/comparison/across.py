@@ -16,14 +16,15 @@ Data sets are a handful that somebody chose: nothing here speaks of data sets th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from scipy.stats import friedmanchisquare, rankdata, studentized_range
 
+from segbench.comparison.content import Summary
 from segbench.comparison.statistics import Resampled, holm
 from segbench.comparison.verdicts import (
     BETTER,
@@ -93,13 +94,47 @@ def friedman(scores: np.ndarray) -> float | None:
     return float(friedmanchisquare(*scores.T).pvalue)
 
 
+class RankedModel(TypedDict):
+    """Average rank of a model over data sets, with its interval."""
+
+    label: str
+    rank: float
+    interval: list[float]
+
+
+class Ranks(TypedDict):
+    """Average ranks; Friedman's p value and the critical difference are None where not tested."""
+
+    models: list[RankedModel]
+    friedman_p: float | None
+    critical_difference: float | None
+
+
+class OnDataSet(Summary):
+    """The difference of two models on one data set, and the verdict on it."""
+
+    data: str
+    p: float
+    p_holm: float
+    verdict: str
+
+
+class PairAcross(TypedDict):
+    """Two models over all data sets they share; `improvement` with its interval."""
+
+    a: str
+    b: str
+    data: list[OnDataSet]
+    improvement: tuple[float, float, float]
+
+
 def critical_difference(num_models: int, num_sets: int, level: float = 0.05) -> float:
     """Nemenyi: average ranks that differ by more are not those of equal models."""
     quantile = studentized_range.ppf(1 - level, num_models, np.inf) / np.sqrt(2)
     return float(quantile * np.sqrt(num_models * (num_models + 1) / (6 * num_sets)))
 
 
-def ranks(sets: Sequence[DataSet], labels: Sequence[str], level: float) -> dict[str, Any]:
+def ranks(sets: Sequence[DataSet], labels: Sequence[str], level: float) -> Ranks:
     """Average ranks with intervals; Friedman and the critical difference where they may be."""
     table = np.array([[_score(entry, label) for label in labels] for entry in sets])
     rng = np.random.default_rng(0)
@@ -121,7 +156,7 @@ def ranks(sets: Sequence[DataSet], labels: Sequence[str], level: float) -> dict[
     }
 
 
-def pairs(sets: Sequence[DataSet], confidence: float) -> list[dict[str, Any]]:
+def pairs(sets: Sequence[DataSet], confidence: float) -> list[PairAcross]:
     """Every pair of models that share a data set, the one with more good verdicts first."""
     every = list(dict.fromkeys(label for entry in sets for label in entry.labels))
     shared = {
@@ -136,9 +171,9 @@ def pairs(sets: Sequence[DataSet], confidence: float) -> list[dict[str, Any]]:
     }
     p_values = [float(estimate.p_value()[-1]) for estimate in estimates.values()]
     corrected = dict(zip(estimates, holm(p_values), strict=True))
-    result = []
+    result: list[PairAcross] = []
     for (a, b), found in shared.items():
-        on = []
+        on: list[OnDataSet] = []
         for entry in found:
             key = (a, b, entry.name)
             verdict = _verdict(entry, a, b, estimates[key].value[-1], corrected[key], confidence)
@@ -171,7 +206,7 @@ def improvement(
     return float(np.mean(observed)), float(low), float(high)
 
 
-def tally(pair: dict[str, Any]) -> dict[str, int]:
+def tally(pair: Mapping[str, Any]) -> dict[str, int]:
     """On how many data sets the first model of a pair is better, worse, neither, untested."""
     found = [entry["verdict"] for entry in pair["data"]]
     return {verdict: found.count(verdict) for verdict in (BETTER, WORSE, UNCLEAR, ONE_SEED)}
@@ -185,18 +220,18 @@ def _verdict(entry: DataSet, a: str, b: str, value: float, p_holm: float, confid
     return UNCLEAR
 
 
-def _ordered(pair: dict[str, Any]) -> dict[str, Any]:
+def _ordered(pair: PairAcross) -> PairAcross:
     """The pair, turned so that the first model has more good verdicts, or the larger chance."""
     found = tally(pair)
     ahead = found[BETTER] - found[WORSE]
     if (ahead, pair["improvement"][0]) >= (0, 0.5):
         return pair
     turned = {BETTER: WORSE, WORSE: BETTER}
-    on = [
+    on: list[OnDataSet] = [
         {
             **entry,
             "value": -entry["value"],
-            "interval": -entry["interval"][::-1],
+            "interval": [None if x is None else -x for x in reversed(entry["interval"])],
             "verdict": turned.get(entry["verdict"], entry["verdict"]),
         }
         for entry in pair["data"]

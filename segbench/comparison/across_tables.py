@@ -14,7 +14,7 @@ from segbench.metrics.scores import MISSING, percent
 
 def outcome(pair: Mapping[str, Any]) -> str:
     """`better on 2 of 3 data sets, worse on none`, and where one seed decides nothing."""
-    found = across.tally(dict(pair))
+    found = across.tally(pair)
     total = len(pair["data"])
     text = f"better on {found[BETTER] or 'none'} of {total} data set{'s' * (total != 1)}"
     text += f", worse on {found[WORSE] or 'none'}"

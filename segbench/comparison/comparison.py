@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
-from typing import Any
 
 import numpy as np
 
@@ -14,6 +13,7 @@ from segbench.comparison.audit import audit
 from segbench.comparison.content import (
     Comparison,
     LeftOutEntry,
+    MetricEntry,
     PairEntry,
     PlainScores,
     Row,
@@ -147,7 +147,7 @@ def resample_study(entrants: Sequence[Entrant], study: Study, options: Options) 
 
 def _metrics(
     study: Study, drawn: Resampled, shown: Pair | None, options: Options
-) -> list[dict[str, Any]]:
+) -> list[MetricEntry]:
     labels = [entrant.name for entrant in drawn.entrants]
     pair = None if shown is None else (labels[shown.a], labels[shown.b])
     return more_metrics(

@@ -151,6 +151,62 @@ class RunEntry(TypedDict):
     kind: str
 
 
+class Domination(TypedDict):
+    """Whether other models make one pointless at one cost; see `domination`."""
+
+    measure: str
+    device: str
+    model: str
+    value: float
+    interval: list[float]
+    status: str
+    by: list[str]
+
+
+class MetricDifference(Summary):
+    """The difference of two models by a further metric."""
+
+    a: str
+    b: str
+    p: float
+    seeds: int
+    p_holm: float
+    verdict: str
+
+
+class MetricEntry(TypedDict):
+    """A further metric: its value of each model, and the difference of two."""
+
+    metric: str
+    models: list[dict[str, object]]
+    difference: MetricDifference | None
+
+
+class MarginModel(TypedDict):
+    """One model against the baseline of a margin; see `margins.MarginTest`."""
+
+    label: str
+    value: float
+    verdict: str
+    is_worse: bool
+    p_not_worse: float
+    p_equivalent: float
+    bounds: tuple[float, float]
+    seeds_needed: int | None
+    images_needed: int | None
+    has_power: bool
+
+
+class MarginEntry(TypedDict):
+    """The margin of a comparison, and its tests."""
+
+    points: float
+    baseline: str
+    fixed: bool
+    note: str
+    models: list[MarginModel]
+
+
 class Comparison(TypedDict):
     """The whole file; `headline` is the place of its pair in `pairs`."""
 
@@ -182,6 +238,9 @@ class Comparison(TypedDict):
     by_group: NotRequired[list[GroupDifference]]
     images: NotRequired[DecisiveImages]
     boundary: NotRequired[Summary]
+    metrics: list[MetricEntry]
+    margin: MarginEntry | None
+    domination: list[Domination]
     verdict: str
     evidence: str
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from itertools import combinations
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 from scipy.stats import t as student_t
@@ -70,7 +70,40 @@ def tested_share(studies: Sequence[Study]) -> float:
     return float(np.mean([size["test"] / size["train"] for size in sizes]))
 
 
-def corrected(values: np.ndarray, share: float, confidence: float) -> dict[str, Any]:
+class Corrected(TypedDict):
+    """A mean over folds with its corrected interval, p value and degrees of freedom."""
+
+    value: float
+    interval: list[float]
+    p: float
+    dof: int
+
+
+class FoldModel(Corrected):
+    """A model that ran on all folds."""
+
+    label: str
+
+
+class FoldPair(Corrected):
+    """Two of them."""
+
+    a: str
+    b: str
+    p_holm: float
+    verdict: str
+
+
+class Folds(TypedDict):
+    """A cross-validation; `share`: see `tested_share`."""
+
+    folds: int
+    share: float
+    models: list[FoldModel]
+    pairs: list[FoldPair]
+
+
+def corrected(values: np.ndarray, share: float, confidence: float) -> Corrected:
     """Mean over folds of scores or differences `[k]`, with interval and p value of zero."""
     count = len(values)
     error = float(np.sqrt((1 / count + share) * values.var(ddof=1)))
@@ -82,7 +115,7 @@ def corrected(values: np.ndarray, share: float, confidence: float) -> dict[str, 
     return {"value": mean, "interval": [mean - reach, mean + reach], "p": p, "dof": dof}
 
 
-def cross_validation(sets: Sequence[DataSet], share: float, confidence: float) -> dict[str, Any]:
+def cross_validation(sets: Sequence[DataSet], share: float, confidence: float) -> Folds:
     """Every model that ran on all folds, and every pair of them.
 
     Args:
@@ -96,14 +129,16 @@ def cross_validation(sets: Sequence[DataSet], share: float, confidence: float) -
         for label in labels
     }
     order = sorted(labels, key=lambda label: -scores[label].mean())
-    pairs = [
-        {"a": a, "b": b, **corrected(scores[a] - scores[b], share, confidence)}
-        for a, b in combinations(order, 2)
-    ]
-    for pair, p in zip(pairs, holm([pair["p"] for pair in pairs]), strict=True):
+    both = list(combinations(order, 2))
+    differences = [corrected(scores[a] - scores[b], share, confidence) for a, b in both]
+    p_values = holm([difference["p"] for difference in differences])
+    pairs: list[FoldPair] = []
+    for (a, b), difference, p in zip(both, differences, p_values, strict=True):
+        verdict = BETTER if difference["value"] > 0 else WORSE
         is_sure = p < 1 - confidence
-        pair |= {"p_holm": p, "verdict": (BETTER if pair["value"] > 0 else WORSE)
-                 if is_sure else UNCLEAR}  # fmt: skip
+        pairs.append(
+            {"a": a, "b": b, **difference, "p_holm": p, "verdict": verdict if is_sure else UNCLEAR}
+        )
     return {
         "folds": len(sets),
         "share": share,

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from segbench.comparison.content import Domination
 from segbench.comparison.margins import EQUIVALENT, NOT_WORSE
 from segbench.comparison.tables import Column, Table
 from segbench.comparison.verdicts import BETTER, WORSE
@@ -54,7 +55,7 @@ def panels(comparison: Mapping[str, Any]) -> dict[tuple[str, str], list[Cost]]:
     return found
 
 
-def domination(comparison: Mapping[str, Any]) -> list[dict[str, Any]]:
+def domination(comparison: Mapping[str, Any]) -> list[Domination]:
     """For each cost and model, whether another one makes it pointless, and which."""
     ahead = _accuracy(comparison)
     margin = comparison.get("margin")
@@ -63,7 +64,7 @@ def domination(comparison: Mapping[str, Any]) -> list[dict[str, Any]]:
     } if margin else set()  # fmt: skip
     value = {row["label"]: row["value"] for row in comparison["leaderboard"]}
     order = list(value)
-    found = []
+    found: list[Domination] = []
     for (measure, machine), costs in panels(comparison).items():
         for cost in sorted(costs, key=lambda cost: order.index(cost.label)):
             others = [other for other in costs if other.label != cost.label]

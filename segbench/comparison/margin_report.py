@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from segbench.comparison.content import MarginEntry, MarginModel
 from segbench.comparison.margins import EQUIVALENT, NOT_WORSE, MarginTest, margin_tests
 from segbench.comparison.statistics import Resampled
 from segbench.comparison.study import Study
@@ -80,7 +81,7 @@ def _stated(config: Mapping[str, Any]) -> tuple[float | None, str | None]:
 
 def entry(
     margin: Margin, drawn: Resampled, pairs: Sequence[Pair], confidence: float
-) -> dict[str, Any]:
+) -> MarginEntry:
     """The margin and its tests, as comparison.json contains them; fractions."""
     labels = [entrant.name for entrant in drawn.entrants]
     fraction = margin.points / 100
@@ -94,11 +95,19 @@ def entry(
     }
 
 
-def _model(test: MarginTest, labels: Sequence[str]) -> dict[str, Any]:
-    keys = ("verdict", "is_worse", "p_not_worse", "p_equivalent", "bounds", "seeds_needed",
-            "images_needed", "has_power")  # fmt: skip
-    value = {"label": labels[test.model], "value": test.estimate.value[-1]}
-    return value | {key: getattr(test, key) for key in keys}
+def _model(test: MarginTest, labels: Sequence[str]) -> MarginModel:
+    return {
+        "label": labels[test.model],
+        "value": test.estimate.value[-1],
+        "verdict": test.verdict,
+        "is_worse": test.is_worse,
+        "p_not_worse": test.p_not_worse,
+        "p_equivalent": test.p_equivalent,
+        "bounds": test.bounds,
+        "seeds_needed": test.seeds_needed,
+        "images_needed": test.images_needed,
+        "has_power": test.has_power,
+    }
 
 
 def table(comparison: Mapping[str, Any]) -> Table:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from segbench.comparison.content import MetricEntry
 from segbench.comparison.entrants import Entrant
 from segbench.comparison.measures import MEASURES, PERCENT, entrants_by
 from segbench.comparison.statistics import Resampled, holm
@@ -27,7 +28,7 @@ def more_metrics(
     pair: tuple[str, str] | None,
     confidence: float,
     resampled: Callable[[Sequence[Entrant], str], Resampled],
-) -> list[dict[str, Any]]:
+) -> list[MetricEntry]:
     """Each metric with all models, and the difference of a pair of them.
 
     Args:
@@ -40,12 +41,12 @@ def more_metrics(
     Raises:
         DataError: the runs lack the counts of a metric.
     """
-    found = []
+    found: list[MetricEntry] = []
     for name in names:
         entrants = entrants_by(study, name)
         labels = [entrant.name for entrant in entrants]
         drawn = resampled(entrants, name)
-        entry: dict[str, Any] = {
+        entry: MetricEntry = {
             "metric": name,
             "models": [
                 {"label": label, **drawn.model(i).summary(-1, confidence)}
@@ -56,14 +57,19 @@ def more_metrics(
         if pair is not None:
             a, b = (labels.index(label) for label in pair)
             estimate = drawn.difference(a, b)
-            entry["difference"] = estimate.summary(-1, confidence) | {
-                "a": pair[0], "b": pair[1], "p": estimate.p_value()[-1],
+            entry["difference"] = {
+                **estimate.summary(-1, confidence),
+                "a": pair[0],
+                "b": pair[1],
+                "p": estimate.p_value()[-1],
                 "seeds": min(len(entrants[i].seeds) for i in (a, b)),
-            }  # fmt: skip
+                "p_holm": np.nan,
+                "verdict": UNCLEAR,
+            }
         found.append(entry)
     tested = [entry["difference"] for entry in found if entry["difference"]]
-    for entry, p in zip(tested, holm([entry["p"] for entry in tested]), strict=True):
-        entry["p_holm"] = p
+    for difference, p in zip(tested, holm([one["p"] for one in tested]), strict=True):
+        difference["p_holm"] = p
     for entry in found:
         if entry["difference"]:
             entry["difference"]["verdict"] = _verdict(entry, 1 - confidence)

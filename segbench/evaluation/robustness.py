@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TypedDict
 
 import numpy as np
 
@@ -41,14 +41,28 @@ def count_corrupted(
     return scored, np.concatenate(parts, axis=2).astype(np.float64)
 
 
-def summary(
-    scored: Mapping[str, Mapping[str, float | None]], clean: float | None
-) -> dict[str, Any]:
+class Summary(TypedDict):
+    """Scores on corrupted images.
+
+    Attributes:
+        mean: mean over severities, by corruption.
+        mean_corrupted: mean of `mean`.
+        worst, worst_name: lowest value of `mean` and its corruption.
+        drop: score on the clean images minus `mean_corrupted`.
+    """
+
+    mean: dict[str, float]
+    mean_corrupted: float | None
+    worst: float | None
+    worst_name: str | None
+    drop: float | None
+
+
+def summary(scored: Mapping[str, Mapping[str, float | None]], clean: float | None) -> Summary:
     """Mean over severities of each corruption, then over corruptions; the worst; and the drop.
 
     Returns:
-        `mean` by corruption, `mean_corrupted`, `worst` (a corruption's mean), `worst_name`, `drop`
-        (clean minus `mean_corrupted`); None where there is none.
+        All values are None if no corruption has a score.
     """
     means = {
         name: float(np.mean(known))

@@ -200,8 +200,8 @@ def summarize(
     return found
 
 
-def _probability_scores(extras: Sequence[Extras], classes: ClassSet) -> dict[str, Any]:
-    found: dict[str, Any] = {}
+def _probability_scores(extras: Sequence[Extras], classes: ClassSet) -> dict[str, object]:
+    found: dict[str, object] = {}
     counts: ProbabilityCounts | None = _sum(image.probabilities for image in extras)
     if counts is not None:
         found |= counts.scores()
@@ -212,11 +212,11 @@ def _probability_scores(extras: Sequence[Extras], classes: ClassSet) -> dict[str
     return found
 
 
-def _surface_scores(extras: Sequence[Extras], classes: ClassSet) -> dict[str, Any]:
+def _surface_scores(extras: Sequence[Extras], classes: ClassSet) -> dict[str, object]:
     parts = [image.surface for image in extras if image.surface is not None]
     if not parts or len(parts) < len(extras):
         return {}
-    found: dict[str, Any] = {}
+    found: dict[str, object] = {}
     for key, values in (("HD95", [p.hd95 for p in parts]), ("NSD", [p.nsd for p in parts])):
         by_class = _mean(np.array(values))
         found[key] = _by_class(by_class, classes)
