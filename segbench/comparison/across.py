@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import TypedDict
+from typing import Any, TypedDict
 
 import numpy as np
 from scipy.stats import friedmanchisquare, rankdata, studentized_range
