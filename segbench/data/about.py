@@ -53,8 +53,9 @@ def card(name: str, data: Mapping[str, Any]) -> str:
 
 def numbers(images: Mapping[str, int | None]) -> str:
     """The number of images of each split, in words."""
+    words = {None: "not fixed", 0: "none"}
     return ", ".join(
-        f"{split} {count:,}" if count else f"no {split}" for split, count in images.items()
+        f"{split} {words[count] if not count else f'{count:,}'}" for split, count in images.items()
     )
 
 
