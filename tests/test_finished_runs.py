@@ -56,9 +56,7 @@ def test_a_finished_run_is_unchanged(
 
     with pytest.raises(ConfigError) as caught:
         train_tiny("optimizer.lr=0.5", "data.hflip=0.0")
-    assert "  data.hflip: there 0.5, now 0.0\n  optimizer.lr: there 0.001, now 0.5" in str(
-        caught.value
-    )
+    assert "  data.hflip: was 0.5, now 0.0\n  optimizer.lr: was 0.001, now 0.5" in str(caught.value)
     assert "overwrite=true" in str(caught.value)
 
     retrained = train_tiny("optimizer.lr=0.5", "overwrite=true", "trainer.max_epochs=1")

@@ -10,7 +10,7 @@ from segbench.artifacts.run_directory import RunDirectory
 
 
 def test_an_optimizer_of_torch_gets_the_parameters(train_tiny: Callable[..., Any]) -> None:
-    out = ("~optimizer.encoder_lr_factor", "~optimizer.betas")
+    out = ("~optimizer.encoder_lr_factor", "~optimizer.layer_decay", "~optimizer.betas")
     words = ("optimizer._target_=torch.optim.RMSprop", "trainer.gradient_clip_val=null")
     assert train_tiny(*words, *out).status == "finished"
 

@@ -90,7 +90,7 @@ def test_an_unfinished_run_is_not_continued_with_another_config_or_resume_never(
     with pytest.raises(ConfigError, match="resume=never"):
         train_tiny("resume=never")
     run.result_file.write_text("{")  # a damaged disk: config.yaml still identifies the run
-    with pytest.raises(ConfigError, match=r"optimizer\.lr: there 0\.001, now 0\.5"):
+    with pytest.raises(ConfigError, match=r"optimizer\.lr: was 0\.001, now 0\.5"):
         train_tiny("optimizer.lr=0.5")
     assert train_tiny().status == "finished"
 

@@ -44,6 +44,9 @@ MARKS = re.compile(
 )
 LOCAL = re.compile(r"(?:/|~|\.\.|[A-Za-z]:[\\/])")
 
+# What comparisons published with an earlier schema do not contain.
+BEFORE_MARGINS = {"margin": None, "metrics": [], "domination": []}
+
 
 def take(study: Path, results: Path) -> Path:
     """Copies the comparison of a study into `results`, without the paths of this machine.
@@ -81,7 +84,7 @@ def rendered(root: Path) -> dict[Path, str]:
     """
     results = root / "experiments/results"
     studies = {
-        file.stem: json.loads(file.read_text(encoding="utf-8"))
+        file.stem: BEFORE_MARGINS | json.loads(file.read_text(encoding="utf-8"))
         for file in sorted(results.glob("*.json"))
     }
     pages = {

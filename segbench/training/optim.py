@@ -28,7 +28,7 @@ def sgd(
     weight_decay: float = 0.0,
     nesterov: bool = False,
     encoder_lr_factor: float = 1.0,
-    layer_decay: float | None = None,
+    layer_decay: float = 1.0,
     fused: bool = True,
 ) -> Optimizer:
     """Stochastic gradient descent with momentum; arguments as in `torch.optim.SGD` and `adamw`."""
@@ -42,7 +42,7 @@ def adam(
     betas: tuple[float, float] = (0.9, 0.999),
     weight_decay: float = 0.0,
     encoder_lr_factor: float = 1.0,
-    layer_decay: float | None = None,
+    layer_decay: float = 1.0,
     fused: bool = True,
 ) -> Optimizer:
     """Adam (Kingma and Ba 2015), weight decay as an L2 term; arguments as in `adamw`."""
@@ -56,7 +56,7 @@ def adamw(
     betas: tuple[float, float] = (0.9, 0.999),
     weight_decay: float = 0.01,
     encoder_lr_factor: float = 1.0,
-    layer_decay: float | None = None,
+    layer_decay: float = 1.0,
     fused: bool = True,
 ) -> Optimizer:
     """AdamW (Loshchilov and Hutter 2019), decoupled weight decay.
@@ -82,7 +82,7 @@ def parameter_groups(
     lr: float,
     weight_decay: float,
     encoder_lr_factor: float = 1.0,
-    layer_decay: float | None = None,
+    layer_decay: float = 1.0,
 ) -> list[dict[str, Any]]:
     """Splits the trainable parameters by weight decay and learning rate.
 
@@ -103,7 +103,7 @@ def parameter_groups(
             f"encoder_lr_factor={encoder_lr_factor}, but {type(model).__name__} has no attribute "
             "'encoder'; leave it at 1"
         )
-    distance = {} if layer_decay is None else _layers(model, layer_decay)
+    distance = {} if layer_decay == 1.0 else _layers(model, layer_decay)
     groups: dict[str, dict[str, Any]] = {}
     for name, parameter in model.named_parameters():
         if not parameter.requires_grad:
@@ -111,7 +111,7 @@ def parameter_groups(
         in_encoder = prefix is not None and name.startswith(prefix)
         has_own_rate = in_encoder and encoder_lr_factor != 1.0
         factor, key = (encoder_lr_factor, "encoder") if has_own_rate else (1.0, "model")
-        if layer_decay is not None and in_encoder:
+        if layer_decay != 1.0 and in_encoder:
             key = f"encoder, {distance[name]} blocks from its end"
             factor *= layer_decay ** distance[name]
         # Norms and biases are the parameters with one dimension.

@@ -68,7 +68,8 @@ def wandb_arguments(node: Mapping[str, Any], folder: Path, run: RunDirectory) ->
     os.environ.setdefault("WANDB_SILENT", "true")
     offline = not _logged_in()
     if offline and is_first_process():
-        place = shlex.quote(str(folder))
+        shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
+        place = shlex.quote(str(shown))
         say(
             f"W&B is offline (not logged in): `wandb leet {place}/wandb` shows the runs of the "
             f"study, `wandb sync {place}/wandb/offline-run-*` uploads them"

@@ -114,7 +114,7 @@ def build_loggers(config: Config, run: RunDirectory) -> list[Logger]:
     for name, node in (config["logger"] or {}).items():
         if is_disabled(node):
             continue
-        folder = save_dir(node, config, run)
+        folder = save_dir(node, config, run).absolute()  # W&B's process may run in another folder
         given = {"save_dir": str(folder)} | wandb_arguments(node, folder, run)
         logger = started(build.instantiate(f"logger.{name}", node, **given))
         try:

@@ -13,6 +13,7 @@ from segbench.comparison import decisive
 from segbench.comparison.comparison import Options, compare_runs
 from segbench.comparison.gallery import gallery, median_run
 from segbench.comparison.study import read_study
+from segbench.data.bands import Bands
 from segbench.errors import ConfigError
 from tests.comparison.fabricated import NAMES, write_study
 
@@ -52,6 +53,8 @@ def at_hand(study, monkeypatch: pytest.MonkeyPatch):
     class Model:
         def __init__(self, file: Any) -> None:
             pass
+
+        bands = Bands()
 
         def source(self, root: str | None) -> Data:
             return data

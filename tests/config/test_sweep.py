@@ -119,8 +119,8 @@ def test_an_interrupted_job_ends_the_sweep(
 def test_the_remaining_time_follows_from_the_finished_jobs(planned: Sweep) -> None:
     assert planned._clock() == ""
     for number, status in enumerate(("finished", "unchanged")):
-        text = f'{{"status": "{status}", "seconds": 60}}'
-        (planned.records / f"{number:05d}.json").write_text(text)
+        record = JobRecord(Outcome(status), (), 60)
+        (planned.records / f"{number:05d}.json").write_text(record.to_json())
     later = Sweep(**{**vars(planned), "started": time.time() - 60})
     assert later._clock() == "(0:01:00 so far, about 0:02:00 left)"
 

@@ -94,7 +94,7 @@ def test_disabled_means_no_wandb(tiny_config, tmp_path: Path, monkeypatch) -> No
     from segbench.training.trainer import build_loggers
 
     config = tiny_config("logger=[wandb,csv]")
-    plain = {"logger": OmegaConf.to_container(config.logger, resolve=True), "name": "x"}
+    plain = {"logger": OmegaConf.to_container(config.logger, resolve=True), "name": "x", "seed": 0}
     monkeypatch.setenv("WANDB_MODE", "disabled")
     run = RunDirectory(tmp_path / "run")
     assert [type(logger).__name__ for logger in build_loggers(plain, run)] == ["CSVLogger"]

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 from segbench.data.bands import RGB8, Bands, bands_from
+from segbench.data.batch import collate
 from segbench.data.cache import DiskFrames, cached_on_disk
-from segbench.data.dataset import EpochSampler, Frames, SegmentationDataset, collate
+from segbench.data.dataset import EpochSampler, Frames, SegmentationDataset
 from segbench.data.decoding import decode_image, decode_rgb
 from segbench.data.frames import resize_image
 from segbench.data.normalization import Normalization, mean_and_std, percentiles_of

@@ -115,7 +115,7 @@ class Counting(A.ImageOnlyTransform):
         (Moody(p=1.0), "does not depend only on seed"),
         (Counting(), "does not depend only on seed"),
         (A.Lambda(mask=lambda mask, **_: mask + 100, p=1.0), "creates labels that"),
-        (len, "is no transform"),
+        (len, "is not a transform"),
     ],
 )
 def test_transforms_that_would_break_a_training_are_refused(transform: Any, words: str) -> None:

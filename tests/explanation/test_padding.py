@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from segbench.data.bands import Bands
 from segbench.data.classes import ClassSet
 from segbench.explanation.embedding_report import embed_images
 from segbench.explanation.embeddings import pad_mask
@@ -52,7 +53,8 @@ def segmenter(model: nn.Module, seen: tuple[int, int]) -> Any:
     """The parts of a `Segmenter` that `explain` uses; the model gets all images at one size."""
     return SimpleNamespace(
         predictor=SimpleNamespace(model=model.eval(), normalize=lambda pixels: pixels / 255),
-        seen_size=lambda size: seen, device=torch.device("cpu"), classes=CLASSES, ckpt=Path("none"),
+        seen_size=lambda size: seen, device=torch.device("cpu"), classes=CLASSES,
+        bands=Bands(), ckpt=Path("none"),
     )  # fmt: skip
 
 

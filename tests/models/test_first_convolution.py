@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import nn
 
-from segbench.config import config_dir
-from segbench.config.compose import compose_checked
+from segbench.config.compose import compose_checked, register
+from segbench.config.places import complete_models
 from segbench.models import smp, torchvision_zoo
 from segbench.models.first_convolution import inflated, widen_first_convolution
 from segbench.models.unet import UNet
 from segbench.models.weights import load_weights
 
-MODELS = sorted(file.stem for file in (config_dir() / "model").glob("*.yaml"))
+MODELS = complete_models()
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -24,6 +24,7 @@ def test_every_model_yaml_takes_in_channels_from_the_data(name: str) -> None:
 
     from segbench.artifacts.build import locate
 
+    register()
     node = compose_checked("train", [f"model={name}"]).model
     assert "in_channels" in inspect.signature(locate(node["_target_"])).parameters
     assert "in_channels" not in node
@@ -66,5 +67,5 @@ def test_weights_for_rgb_are_inflated_and_reported(tmp_path: Path) -> None:
     assert f"{key}: 3 -> 4 channels" in str(report)
     assert not load_weights(UNet(2, width=4, depth=1), str(tmp_path / "rgb.pt")).inflated
     torch.save(wide.state_dict(), tmp_path / "wide.pt")
-    with pytest.raises(ValueError, match="of another architecture"):
+    with pytest.raises(ValueError, match="belong to another architecture"):
         load_weights(rgb, str(tmp_path / "wide.pt"))

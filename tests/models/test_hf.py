@@ -165,7 +165,7 @@ def test_a_folder_as_weights(tmp_path: Path) -> None:
     assert not report.missing
     assert not report.unexpected
     assert load_weights(segformer(7), str(tmp_path)).reinitialized
-    with pytest.raises(ValueError, match="another architecture, nothing was loaded"):
+    with pytest.raises(ValueError, match="another architecture, so nothing was loaded"):
         load_weights(segformer(3, encoder_name="mit_b1"), str(tmp_path))
 
 

@@ -83,5 +83,5 @@ def test_val_without_labels_is_refused_where_something_needs_its_score(
 
 def test_labels_missing_from_validation_are_reported(train_tiny: Train, unlabel: Any) -> None:
     unlabel("val_0000")
-    with pytest.raises(DataError, match=r"trainer\.limit_val_batches=1 sees"):
+    with pytest.raises(DataError, match=r"trainer\.limit_val_batches=1 covers"):
         train_tiny(*ONE, "trainer.limit_val_batches=1")
