@@ -49,7 +49,7 @@ class Net(nn.Module):
 
     def forward(self, image):
         self.calls += 1
-        if self.calls == 7:
+        if self.calls == 10:  # in the second epoch, after the trial of the first batch
             os.kill(os.getpid(), signal.{signal})
         return self.head(image)
 """
