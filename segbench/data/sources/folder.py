@@ -114,7 +114,7 @@ class Folder:
             self.group_regex = Regex(group_regex) if group_regex else None
         except ValueError as error:
             raise ValueError(f"group_regex {error}") from None
-        self.group_starts = sorted(group_starts or ())
+        self.group_starts = list(group_starts or ())
         self.mask_type, self.threshold, self.merge_masks = mask_type, threshold, merge_masks
         self.names, self.colors = classes, colors
         if classes is None and isinstance(label_map, dict):

@@ -52,6 +52,8 @@ def _contradictions(folder: Folder) -> list[str]:
         problems.append(f"mask_type {folder.mask_type} takes classes by name, without a label_map")
     if folder.merge_masks and folder.mask_type != "binary":
         problems.append("merge_masks is for mask_type binary")
+    if not all(type(start) is int and start >= 0 for start in folder.group_starts):
+        problems.append(f"group_starts is {folder.group_starts}; expected numbers of frames")
     if folder.group_starts and folder.group_regex is not None:
         problems.append("set only one of group_regex and group_starts")
     if folder.slice_axis not in AXES:
@@ -89,9 +91,10 @@ def started(name: str, starts: Sequence[int]) -> int:
     before = [start for start in starts if digits and start <= int(digits[0])]
     if not before:
         raise DataError(
-            f"'{name}' does not end in a number from {starts[0]} on, which data.group_starts needs."
+            f"'{name}' does not end in a number from {min(starts)} on, which data.group_starts "
+            "needs."
         )
-    return before[-1]
+    return max(before)
 
 
 def class_set(

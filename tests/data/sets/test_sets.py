@@ -28,7 +28,7 @@ from segbench.data.fingerprint import fingerprint
 from segbench.data.sources.cityscapes import Cityscapes
 from segbench.data.sources.folder import Folder
 from segbench.data.sources.place import data_sets_in
-from segbench.errors import DataError
+from segbench.errors import ConfigError, DataError
 from tests.conftest import ROOT
 from tests.data.sets.aerial import AERIAL
 from tests.data.sets.driving import DRIVING, KITTI_VAL
@@ -239,6 +239,12 @@ def test_a_frame_before_the_first_sequence_is_named(tmp_path: Path) -> None:
         (tmp_path / f"PNG/{folder}/2.png").rename(tmp_path / f"PNG/{folder}/extra.png")
     with pytest.raises(DataError, match=r"'extra' does not end in a number from 1 on"):
         source_of("cvc_clinicdb", tmp_path).records("train")
+
+
+@pytest.mark.parametrize("starts", [["a"], [-5], [True]])
+def test_first_frames_are_numbers(starts: list[Any]) -> None:
+    with pytest.raises(ConfigError, match=r"group_starts is .*; expected numbers of frames"):
+        build_source({**config_of("cvc_clinicdb"), "root": "x", "group_starts": starts})
 
 
 def test_a_set_without_training_images_is_reported(tmp_path: Path) -> None:
