@@ -15,27 +15,11 @@ from segbench.artifacts.segmenter import Segmenter
 from segbench.errors import ConfigError
 from segbench.inference import onnx
 from segbench.models.weights import read_state
-
-UNET = {"_target_": "segbench.models.unet.UNet", "width": 2, "depth": 1}
+from tests.artifacts.altered import changed
 
 
 class NoModel:
     """A class that is not a model."""
-
-
-def changed(ckpt: Path, file: Path, path: str, value: Any) -> Path:
-    """The checkpoint with one value of its entry replaced; `...` removes the key."""
-    checkpoint = torch.load(ckpt, weights_only=True)
-    *parents, last = path.split(".")
-    place = checkpoint["segbench"]
-    for key in parents:
-        place = place[key]
-    if value is ...:
-        del place[last]
-    else:
-        place[last] = value
-    torch.save(checkpoint, file)
-    return file
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from segbench.artifacts.plain import is_component
 from segbench.artifacts.segmenter import Segmenter
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError, DataError
+from tests.artifacts.altered import UNET, changed
 
-UNET = {"_target_": "segbench.models.unet.UNet", "width": 2, "depth": 1}
 STREETS = {"_target_": "segbench.data.sources.streets.Streets", "size": [16, 24]}
 FOLDER = "segbench.data.sources.folder.Folder"
 HERE = __name__
@@ -45,21 +45,6 @@ class Nest(nn.Module):
 
 class NoModel:
     """A class that is not a model."""
-
-
-def changed(ckpt: Path, file: Path, path: str, value: Any) -> Path:
-    """The checkpoint with one value of its entry replaced; `...` removes the key."""
-    checkpoint = torch.load(ckpt, weights_only=True)
-    *parents, last = path.split(".")
-    place = checkpoint["segbench"]
-    for key in parents:
-        place = place[key]
-    if value is ...:
-        del place[last]
-    else:
-        place[last] = value
-    torch.save(checkpoint, file)
-    return file
 
 
 @pytest.mark.parametrize(
