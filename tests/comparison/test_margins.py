@@ -44,23 +44,6 @@ def test_it_agrees_with_the_installed_statsmodels(margin):
     assert (max(found), *found) == pytest.approx((p, lower, upper), abs=1e-6)
 
 
-# autorank 1.3.0, approach="bayesian", rope=0.01, rope_mode="absolute" (Benavoli et al. 2017): its
-# decision on the model with the lower mean, and the verdict here on the same scores of ten seeds
-ROPE: dict[str, tuple[str, str]] = {
-    "equal": ("equal", "equivalent"),
-    "lower": ("smaller", "worse"),
-    "unclear": ("inconclusive", "undecided"),
-}
-GAPS = {"equal": (0.0, 0.001), "lower": (-0.05, 0.004), "unclear": (-0.01, 0.02)}
-
-
-def paired_scores(name):
-    """A model and the baseline: ten seeds each, with a gap and a spread."""
-    rng = np.random.default_rng(1)
-    gap, spread = GAPS[name]
-    return 0.6 + gap + spread * rng.standard_normal(10), 0.6 + spread * rng.standard_normal(10)
-
-
 def verdict(a, b, margin=0.01):
     drawn = seeds_only(a, b)
     (found,) = margin_tests(drawn, pairs(drawn), 1, margin)

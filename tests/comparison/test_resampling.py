@@ -6,9 +6,6 @@ import pytest
 from segbench.comparison import resampling
 
 NAMES = ["a"] * 40 + ["b"] * 60
-# arch 8.0.0 on `noise(memory, count)[0]`: optimal_block_length, circular, and the variance of the
-# mean by its CircularBlockBootstrap with blocks of 20
-ARCH = {(0.0, 400): (0, 0), (0.5, 400): (0, 0), (0.9, 2000): (0, 0)}
 
 
 def noise(memory: float, count: int, seed: int = 0) -> np.ndarray:
