@@ -29,9 +29,11 @@ def paper(config: DictConfig) -> int:
     names, tuning = _checked(plain)
     from segbench.comparison.across_report import compare_studies
     from segbench.comparison.comparison import Options, compare_runs
+    from segbench.comparison.measures import check_metrics
     from segbench.comparison.study import read_study
     from segbench.publication.paper import Paper, write_paper
 
+    check_metrics(plain["metric"], plain["metrics"])
     runs = Path(plain["runs"])
     studies = [read_study(runs / name, plain["only"]) for name in names]
     key = "studies" if len(names) > 1 else "study"

@@ -17,7 +17,7 @@ from segbench.comparison.runs import Run
 from segbench.comparison.scoring import Sampler
 from segbench.metrics.scores import mean_over_classes, overlap
 
-COUNTED = "sum_mIoU_corrupted"  # in confusion.npz, see `artifacts.pixel_counts`
+COUNTED = "mIoU_corrupted"  # in confusion.npz, see `artifacts.pixel_counts`
 
 
 @dataclass(frozen=True)
@@ -62,9 +62,9 @@ def corrupted_counts(run: Run) -> np.ndarray | None:
     Raises:
         ValueError: they are not those of the corruptions that result.json lists.
     """
-    if COUNTED not in run.images.extras or not run.scores.corrupted:
+    found = run.images.counts_of(COUNTED)
+    if found is None or not run.scores.corrupted:
         return None
-    found = run.images.extra(COUNTED)
     corruptions, severities = names_of(run.scores.corrupted)
     clean = run.images.counts
     images, classes = len(clean), clean.shape[-1]

@@ -35,8 +35,8 @@ ENCODERS = {
     "convnext": "convnext", "vit_": "vit", "dinov2": "dinov2", "mobilenetv3": "mobilenet_v3",
 }  # fmt: skip
 # The module of a data source without `about`
-DATA = {"camvid": "camvid", "camvid11": "camvid", "cityscapes": "cityscapes", "cityscapes_pairs": "cityscapes",
-        "streets": "segbench"}  # fmt: skip
+DATA = {"camvid": "camvid", "camvid11": "camvid", "cityscapes": "cityscapes",
+        "cityscapes_pairs": "cityscapes", "streets": "segbench"}  # fmt: skip
 METRICS = {
     "boundary_IoU": "boundary_IoU", "boundary_F": "boundary_F", "NSD": "surface",
     "HD95": "surface", "ECE": "ECE", "SCE": "SCE", "Brier": "Brier", "AURC": "AURC",

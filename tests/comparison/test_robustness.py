@@ -42,7 +42,7 @@ def corrupt_study(path, names=NAMES):
 
         chosen = [Corruption(name, level) for name in names for level in SEVERITIES]
         scored, counts = count_corrupted(chosen, evaluate, "exclude")
-        run.write_confusion(image_names, groups, matrices, None, {COUNTED: counts})
+        run.write_confusion(image_names, groups, matrices, {COUNTED: counts})
         edit(folder, "scores.test.corrupted", scored)
     return path
 
@@ -137,5 +137,5 @@ def test_counts_that_are_not_of_the_stated_corruptions_are_an_error_that_names_t
         content = json.loads(file.read_text())
         del content["scores"]["test"]["corrupted"]["snow"]
         file.write_text(json.dumps(content))
-    with pytest.raises(DataError, match=r"confusion.npz: sum_mIoU_corrupted .* of 2 corruptions"):
+    with pytest.raises(DataError, match=r"confusion.npz: mIoU_corrupted .* of 2 corruptions"):
         compare_runs(read_study(path), Options(metric="mIoU_corrupted", replicates=200))
