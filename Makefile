@@ -5,7 +5,7 @@ ARGS ?=
 # The launchers are left out: what they need would hold back the versions of all others.
 LOCKED := dashboard refine export explain pretrained tune hf dev
 
-.PHONY: help setup train towns test test-all gpu lint package format architectures datasets results lock clean
+.PHONY: help setup train towns test test-all gpu lint package format architectures datasets metrics results lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -74,6 +74,12 @@ architectures: setup  ## draw every model of conf/model into docs/architectures
 
 datasets: setup  ## write docs/datasets.md from conf/data
 	$(BIN)/python tools/datasets_page.py
+
+# Without their dependencies, which would change the versions of ours.
+PROGRAMS := ultralytics mmsegmentation mmengine-lite mmcv-lite==2.1.0 addict yapf terminaltables prettytable ftfy
+metrics: setup  ## install other programs into .venv/programs and write docs/metrics.md with their scores
+	$(BIN)/uv pip install --quiet --no-deps --target .venv/programs $(PROGRAMS)
+	PYTHONPATH=.venv/programs:. $(BIN)/python -m tools.metrics_page
 
 results: setup  ## update all result tables from experiments/results; ARGS=runs/NAME publishes a study
 	$(BIN)/python tools/publish.py $(ARGS)
