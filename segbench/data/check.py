@@ -66,9 +66,9 @@ def check(source: Source) -> tuple[list[Finding], dict[str, SplitStatistics]]:
             statistics[split], other = _measure(source, split, records, findings)
             unlike |= {split: other} if other else {}
     if unlike:  # one proposal, from the split that comes first: the range is that of train
-        text = proposal(unlike, getattr(source, "slice_axis", 2))
+        text, keys = proposal(unlike, getattr(source, "slice_axis", 2))
         files = [str(r.image or r.name) for others in unlike.values() for r, _ in others]
-        findings.append(Finding("error", "bands", "+".join(unlike), text, files))
+        findings.append(Finding("error", "bands", "+".join(unlike), text, files, keys))
     findings += across_splits(statistics)
     for split, measured in statistics.items():
         findings += _labels(source, split, measured)

@@ -65,6 +65,7 @@ class Summary(TypedDict):
     findings: list[Finding]
     splits: dict[str, SplitSummary]
     suggested_class_weights: dict[str, dict[str, float]]
+    yaml: list[str]
 
 
 def page(summary: Summary) -> str:
@@ -72,8 +73,7 @@ def page(summary: Summary) -> str:
     from jinja2 import Environment, FileSystemLoader
 
     templates = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
-    yaml = "\n".join(_yaml_lines(summary))
-    return templates.get_template("check_page.html.j2").render(**summary, yaml=yaml)
+    return templates.get_template("check_page.html.j2").render(**summary)
 
 
 def summarize(
@@ -89,8 +89,8 @@ def summarize(
             "images": len(measured.records),
             "groups": len({record.group for record in measured.records}),
             "sizes": {f"{w}x{h}": n for (h, w), n in measured.sizes.items()},
-            "mean": [round(v, 5) for v in measured.mean],
-            "std": [round(v, 5) for v in measured.std],
+            "mean": [float(f"{v:.5g}") for v in measured.mean],
+            "std": [float(f"{v:.5g}") for v in measured.std],
             "pixel_share": dict(zip([*names, "ignore"], share.tolist(), strict=True)),
             "images_per_class": dict(
                 zip(names, (counts[:, :-1] > 0).sum(axis=0).tolist(), strict=True)
@@ -113,6 +113,7 @@ def summarize(
         "findings": findings,
         "splits": splits,
         "suggested_class_weights": weights,
+        "yaml": [] if train is None else _yaml_lines(splits["train"]),
     }
 
 
@@ -130,6 +131,8 @@ def markdown(summary: Summary) -> str:
     for finding in summary["findings"]:
         head = f"- **{finding.severity}** `{finding.kind}` ({finding.split}): "
         lines.append(head + escaped(finding.message))
+        if finding.keys:
+            lines += ["", *(f"      {line}" for line in finding.yaml), ""]
         lines += [f"  - {escaped(str(file))}" for file in finding.files[:_SHOWN_FILES]]
         if len(finding.files) > _SHOWN_FILES:
             lines.append(f"  - and {len(finding.files) - _SHOWN_FILES} more, see report.json")
@@ -167,22 +170,29 @@ def _class_tables(summary: Summary) -> list[str]:
         lines.append(f"| {' | '.join(cells)} |")
     rules = " or ".join(weights) or "enet"
     lines += ["", f"The last columns are the class weights of loss.class_weights={rules}."]
-    if yaml := _yaml_lines(summary):
+    if yaml := summary["yaml"]:
         lines += ["", "## For the YAML of this data set", "", "```yaml", *yaml, "```"]
     return lines
 
 
-def _yaml_lines(summary: Summary) -> list[str]:
-    """Keys of the data set that follow from the measurements, ready to copy."""
-    train = summary["splits"].get("train")
-    if train is None:
-        return []
-    lines = [f"{key}: {[round(value, 3) for value in train[key]]}" for key in ("mean", "std")]
+def _yaml_lines(train: SplitSummary) -> list[str]:
+    """Keys of the data set that follow from the training images, ready to copy."""
+    # Without a range, values are not in 0..1, and many bands would fill the screen.
+    few = len(train["mean"]) <= _SHOWN_BANDS and max(map(abs, train["mean"])) <= 1
+    if few and min(train["std"]) > 0:
+        lines = [f"{key}: [{', '.join(map(_digits, train[key]))}]" for key in ("mean", "std")]
+    else:
+        lines = ["mean: auto", "std: auto"]
     sizes = [tuple(map(int, size.split("x"))) for size in train["sizes"]]
     if len(sizes) > 1:
         width, height = (min(side) for side in zip(*sizes, strict=True))
         lines.append(f"crop_size: [{height}, {width}]  # height, width of the smallest image")
     return lines
+
+
+def _digits(value: float) -> str:
+    """Three significant digits, without an exponent."""
+    return np.format_float_positional(value, 3, fractional=False, trim="0")
 
 
 def write_pairs(path: Path, source: Source, statistics: Statistics) -> None:

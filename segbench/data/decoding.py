@@ -27,11 +27,12 @@ from segbench.data.damage import JPEG_MAGIC, PNG_MAGIC, check_whole
 from segbench.data.pixels import Pixels, displayed, imdecode, orientation, read_pixels, unreadable
 from segbench.errors import DataError
 
-# Extensions of image files. `.npy` is read only if named: many folders contain other arrays.
+# Extensions of image files; arrays are read only if named: many folders contain other arrays.
 SUFFIXES = (
     ".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff",
     ".webp",
 )  # fmt: skip
+ARRAYS = (".npy", ".npz")
 _LARGEST_16 = (1 << 16) - 1
 _LARGEST_EXACT = 1 << 24  # float32 is exact for integers up to this
 

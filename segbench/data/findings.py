@@ -24,6 +24,7 @@ class Finding:
         split: the split, or `train+val` for several.
         message: text for the user, with values and a remedy.
         files: the files concerned.
+        keys: keys of the data set to add, with their values as in YAML.
     """
 
     severity: Literal["error", "warning", "hint"]
@@ -31,6 +32,12 @@ class Finding:
     split: str
     message: str
     files: list[str] = field(default_factory=list)
+    keys: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def yaml(self) -> list[str]:
+        """The keys as lines of YAML."""
+        return [f"{key}: {value}" for key, value in self.keys.items()]
 
 
 @dataclass

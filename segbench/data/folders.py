@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Iterator
 from operator import attrgetter
 from pathlib import Path
 
+from segbench.errors import DataError
+
 Identity = tuple[int, int]  # device and inode number of a folder, independent of its path
 
 
@@ -23,6 +25,9 @@ def files_below(
         folder: the folder to search.
         depth: maximum depth in folders; None for no limit.
         without: folders to skip, such as the output folder.
+
+    Raises:
+        DataError: a folder may not be read.
     """
     left_out = {identity for path in without if (identity := _identity(path)) is not None}
     yield from _below(folder, depth, frozenset(left_out))
@@ -35,7 +40,12 @@ def _below(folder: Path, depth: int | None, closed: frozenset[Identity]) -> Iter
             entries = sorted(
                 (e for e in scan if not e.name.startswith(".")), key=attrgetter("name")
             )
-    except OSError:  # the folder does not exist or may not be read
+    except PermissionError as error:
+        raise DataError(
+            f"{folder}: this folder may not be read ({error.strerror}), so its files would be "
+            "left out. Change its permissions, or choose another folder."
+        ) from None
+    except OSError:  # the folder does not exist
         return
     closed = closed | {own} if own is not None else closed
     for entry in entries:

@@ -23,7 +23,7 @@ from segbench.inference.sheets import Panels, sample_sheet
 from segbench.metrics.cityscapes_protocol import to_label_ids
 from segbench.metrics.scores import class_iou, mean_over_classes, percent, union_counts
 from segbench.system.console import console, table
-from segbench.system.escaping import csv_cell, markdown
+from segbench.system.escaping import csv_cell, file_path, markdown
 from segbench.system.figures import label, plain_text
 from segbench.system.storage import write_png
 
@@ -200,7 +200,7 @@ def save_predictions(folder: Path, evaluation: Evaluation, kind: str) -> None:
             raise DataError(
                 f"image name {record.name!r}: leads outside of {folder}; rename the image"
             )
-        file = folder / f"{record.name}.png"
+        file = folder / f"{file_path(record.name)}.png"
         write_png(file, to_label_ids(pred) if kind == "cityscapes" else pred)
 
 

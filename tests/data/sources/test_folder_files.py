@@ -89,6 +89,17 @@ def test_formats_that_are_not_read_are_named(tmp_path: Path, suffix: str) -> Non
         Folder(root, "img", pattern, **RATIO).records("train")
 
 
+def test_arrays_are_read_if_the_pattern_names_them(tmp_path: Path) -> None:
+    root = pairs(tmp_path, 12)
+    for file in (tmp_path / "img").iterdir():
+        np.save(file.with_suffix(".npy"), np.asarray(Image.open(file)))
+        file.unlink()
+    for pattern in ("img", "img/{name}.*", "img/{name}"):
+        with pytest.raises(DataError, match=r"let data\.images end in {name}\.npy"):
+            Folder(root, pattern, "msk", **RATIO).records("train")
+    assert len(names(Folder(root, "img/{name}.npy", "msk", **RATIO))) == 12
+
+
 @pytest.mark.parametrize("order", ["mask after image", "image after mask"])
 def test_masks_in_the_folder_of_the_images_are_not_images(tmp_path: Path, order: str) -> None:
     image, mask = ("*/{name}.tif", "*/{name}_mask.tif")
