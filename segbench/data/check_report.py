@@ -206,7 +206,7 @@ def write_pairs(path: Path, source: Source, statistics: Statistics) -> None:
             return file.relative_to(root).as_posix()
         return file.resolve().as_posix()
 
-    with path.open("w", newline="", encoding="utf-8") as out:
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as out:
         writer = csv.writer(out)
         writer.writerow(["name", "image", "mask", "split", "group"])
         for split, measured in statistics.items():

@@ -17,8 +17,9 @@ def files_below(
 ) -> Iterator[Path]:
     """All regular files below a folder.
 
-    Symbolic links to folders are followed unless they lead back to a parent folder. Skipped are
-    names that begin with a dot (left by macOS, Jupyter and trash bins), and pipes and devices,
+    Symbolic links to folders are followed unless they lead back to a parent folder. Links to
+    nothing (data that was moved, or that git-annex did not fetch) count as files, so that reading
+    them fails. Skipped are names that begin with a dot (left by macOS, Jupyter and trash bins), and pipes and devices,
     from which a read might never return.
 
     Args:
@@ -49,7 +50,7 @@ def _below(folder: Path, depth: int | None, closed: frozenset[Identity]) -> Iter
         return
     closed = closed | {own} if own is not None else closed
     for entry in entries:
-        if _is(entry.is_file):
+        if _is(entry.is_file) or (entry.is_symlink() and not (folder / entry.name).exists()):
             yield folder / entry.name
         elif depth != 0 and _is(entry.is_dir) and _identity(folder / entry.name) not in closed:
             yield from _below(folder / entry.name, None if depth is None else depth - 1, closed)

@@ -138,6 +138,8 @@ def imdecode(data: bytes, flags: int) -> np.ndarray | None:
 
 def unreadable(data: bytes, path: Path | None, what: str) -> DataError:
     """The error for a file that no decoder reads."""
+    if data.startswith(b"version https://git-lfs"):
+        return DataError(f"{path}: is a pointer of Git LFS; run `git lfs pull`.", "unreadable")
     text = f"{path}: not a readable {what} ({len(data)} bytes). Replace the file."
     return DataError(text, "unreadable")
 

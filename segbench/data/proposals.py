@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from segbench.data.bands import RGB, Bands
+from segbench.data.bands import RGB, Bands, order_hint
 from segbench.data.dataset import Record
 from segbench.data.decoding import read_bytes
 from segbench.data.pixels import Pixels, read_pixels
@@ -50,8 +50,9 @@ def proposal(
     keys |= {"mean": "auto", "std": "auto"}
     if bands > RGB:
         keys["show"] = str(_shown(bands))
-    text = f"{total} image(s) contain {bands} band(s) of {kind}, {low:g} to {high:g}{others}. "
-    return f"{text}Add to the YAML of the data set:", keys
+    text = f"{total} image(s) contain {bands} band(s) of {kind}, {low:g} to {high:g}{others}."
+    text += order_hint(alike[0].values.shape)
+    return f"{text} Add to the YAML of the data set:", keys
 
 
 def unused_range(spans: Sequence[tuple[float, float]], bands: Bands) -> str | None:

@@ -127,7 +127,14 @@ def test_linked_folders_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     (tmp_path / "root/data/circle").symlink_to(tmp_path / "root/data")
     (tmp_path / "root/data/dangling.png").symlink_to(tmp_path / "nothing.png")
     source = Folder(root, "data/**/{name}.png", "gt/**/{name}.png", **RATIO)
-    assert names(source) == ["p0", "p1", "q0", "q1"]
+    with pytest.raises(UnpairedError, match=r"1 image\(s\) without mask: \S*dangling\.png"):
+        names(source)
+    (tmp_path / "root/gt/dangling.png").symlink_to(tmp_path / "nothing.png")
+    found = [(source, record) for split in SPLITS for record in source.records(split)]
+    assert sorted(record.name for _, record in found) == ["dangling", "p0", "p1", "q0", "q1"]
+    with pytest.raises(DataError, match=r"dangling\.png: cannot be read \(No such file"):
+        for source, record in found:
+            source.read(record)
 
 
 def test_two_files_of_one_name_are_refused_with_a_remedy(tmp_path: Path) -> None:
