@@ -19,8 +19,8 @@ def files_below(
 
     Symbolic links to folders are followed unless they lead back to a parent folder. Links to
     nothing (data that was moved, or that git-annex did not fetch) count as files, so that reading
-    them fails. Skipped are names that begin with a dot (left by macOS, Jupyter and trash bins), and pipes and devices,
-    from which a read might never return.
+    them fails. Skipped are names that begin with a dot (left by macOS, Jupyter and trash bins), and
+    pipes and devices, from which a read might never return.
 
     Args:
         folder: the folder to search.

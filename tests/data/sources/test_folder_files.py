@@ -130,11 +130,10 @@ def test_linked_folders_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     with pytest.raises(UnpairedError, match=r"1 image\(s\) without mask: \S*dangling\.png"):
         names(source)
     (tmp_path / "root/gt/dangling.png").symlink_to(tmp_path / "nothing.png")
-    found = [(source, record) for split in SPLITS for record in source.records(split)]
-    assert sorted(record.name for _, record in found) == ["dangling", "p0", "p1", "q0", "q1"]
+    found = {record.name: record for split in SPLITS for record in source.records(split)}
+    assert sorted(found) == ["dangling", "p0", "p1", "q0", "q1"]
     with pytest.raises(DataError, match=r"dangling\.png: cannot be read \(No such file"):
-        for source, record in found:
-            source.read(record)
+        source.read(found["dangling"])
 
 
 def test_two_files_of_one_name_are_refused_with_a_remedy(tmp_path: Path) -> None:
