@@ -18,7 +18,8 @@ from segbench.artifacts.scores import Scores
 from segbench.artifacts.typed import read_as
 from segbench.config.outcome import JobRecord, Outcome
 from segbench.config.sweep_table import print_jobs
-from segbench.evaluation.report import draw_confusion, print_scores, write_tables
+from segbench.evaluation.confusion_figure import draw_confusion
+from segbench.evaluation.report import print_scores, write_tables
 from segbench.metrics.scores import scores
 from segbench.system import console, escaping, figures
 from tests.comparison.fabricated import record
