@@ -226,8 +226,8 @@ def checkpoint_for(root: Path, bands: Bands, data: dict[str, Any]) -> Path:
             "inference": {"_target_": "segbench.inference.predictor.Predictor", "mode": "whole"},
         },
         "classes": CLASSES.to_dict(),
-        "mean": [0.4] * bands.count,
-        "std": [0.3] * bands.count,
+        "mean": data["mean"],
+        "std": data["std"],
         "protocol": {"resize": None, "precision": "32-true", "bands": stored},
         "scores": {},
     }  # fmt: skip
@@ -247,6 +247,7 @@ def test_a_checkpoint_and_its_predictions_give_the_same_integers(
     keys = {
         "root": str(tmp_path), "table": "pairs.csv", "classes": list(CLASSES.names),
         "channels": channels, "value_range": limits,
+        "mean": [0.4] * bands.count, "std": [0.3] * bands.count,
     }  # fmt: skip
     data = {"_target_": "segbench.data.sources.folder.Folder", **keys}
     ckpt = checkpoint_for(tmp_path, bands, data)

@@ -10,7 +10,7 @@ from typing import TypedDict
 import numpy as np
 
 from segbench.data.balance import WEIGHTINGS, class_weights
-from segbench.data.bands import bands_of
+from segbench.data.bands import Bands, bands_of
 from segbench.data.classes import PlainClasses
 from segbench.data.dataset import Source
 from segbench.data.findings import Finding, SplitStatistics
@@ -113,7 +113,7 @@ def summarize(
         "findings": findings,
         "splits": splits,
         "suggested_class_weights": weights,
-        "yaml": [] if train is None else _yaml_lines(splits["train"]),
+        "yaml": [] if train is None else _yaml_lines(splits["train"], bands_of(source)),
     }
 
 
@@ -175,11 +175,10 @@ def _class_tables(summary: Summary) -> list[str]:
     return lines
 
 
-def _yaml_lines(train: SplitSummary) -> list[str]:
+def _yaml_lines(train: SplitSummary, bands: Bands) -> list[str]:
     """Keys of the data set that follow from the training images, ready to copy."""
-    # Without a range, values are not in 0..1, and many bands would fill the screen.
-    few = len(train["mean"]) <= _SHOWN_BANDS and max(map(abs, train["mean"])) <= 1
-    if few and min(train["std"]) > 0:
+    is_measured = bands.value_range != "percentile" and min(train["std"]) > 0
+    if is_measured and bands.count <= _SHOWN_BANDS:
         lines = [f"{key}: [{', '.join(map(_digits, train[key]))}]" for key in ("mean", "std")]
     else:
         lines = ["mean: auto", "std: auto"]
