@@ -24,9 +24,11 @@ def paper(config: DictConfig) -> int:
     """Compares, writes the folder, prints its path; returns the exit code."""
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     from segbench.comparison.comparison import Options, compare_runs
+    from segbench.comparison.measures import check_metrics
     from segbench.comparison.study import read_study
     from segbench.publication.paper import write_paper
 
+    check_metrics(plain["metric"], plain["metrics"])
     study = read_study(Path(plain["runs"]) / plain["study"], plain["only"])
     folder = make_folder("study", study.path / "paper")
     options = Options(
