@@ -11,14 +11,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from omegaconf import OmegaConf
 from PIL import Image
 
 from segbench.artifacts.run_directory import RunDirectory
+from segbench.config.compose import compose_checked, register
 from segbench.data.bands import Bands, bands_from
 from segbench.data.decoding import decode_image
 from segbench.data.sources.streets import CLASSES
 from segbench.data.volumes import is_volume
 from segbench.evaluate import evaluate
+from segbench.evaluation import confusion_figure
 from segbench.models.custom import Custom
 from segbench.predict import predict
 from tests.data.pixel_files import (
@@ -214,7 +217,7 @@ def checkpoint_for(root: Path, bands: Bands, data: dict[str, Any]) -> Path:
     torch.manual_seed(0)
     model = Custom(num_classes=11, width=8, dilations=(2,), in_channels=bands.count)
     for _ in range(30):  # batch norm statistics, so that predictions contain several classes
-        model(torch.randn(2, bands.count, 24, 33))
+        model(torch.randn(2, bands.count, 12, 16))
     node = {"_target_": "segbench.models.custom.Custom", "width": 8, "dilations": [2]}
     limits = bands.value_range if isinstance(bands.value_range, str) else list(bands.value_range)
     channels = bands.channels if isinstance(bands.channels, int) else list(bands.channels)
@@ -236,27 +239,50 @@ def checkpoint_for(root: Path, bands: Bands, data: dict[str, Any]) -> Path:
     return root / "best.ckpt"
 
 
+@pytest.fixture(scope="module")
+def configs() -> dict[str, Any]:
+    """The config of each verb, composed once."""
+    words = {
+        "evaluate": ("ckpt=x", *FEW),
+        "predict": ("ckpt=x", "source=x", "write=[ids]", "device=cpu"),
+        "predictions": ("predictions=x", "data=folder", "data.root=x", *FEW),
+    }
+    register()
+    found = {}
+    for name, given in words.items():
+        patterns = ("data.table=x", "data.classes=[x]") if name == "predictions" else ()
+        verb = "predict" if name == "predict" else "evaluate"
+        config = compose_checked(verb, [*given, *patterns])
+        found[name] = OmegaConf.masked_copy(config, [key for key in config if key != "hydra"])
+        OmegaConf.set_struct(found[name], False)
+    return found
+
+
 @pytest.mark.parametrize("cell", CELLS)
 def test_a_checkpoint_and_its_predictions_give_the_same_integers(
-    cell: str, tmp_path: Path, compose: Any
+    cell: str, tmp_path: Path, configs: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(confusion_figure, "draw_confusion", lambda *arguments: None)  # slow
     make, channels, limits = CELLS[cell]
     bands = bands_from(channels, limits, None)
     files = make()
     write_set(tmp_path, files, bands)
-    keys = {
+    data = {
         "root": str(tmp_path), "table": "pairs.csv", "classes": list(CLASSES.names),
         "channels": channels, "value_range": limits,
         "mean": [0.4] * bands.count, "std": [0.3] * bands.count,
     }  # fmt: skip
-    data = {"_target_": "segbench.data.sources.folder.Folder", **keys}
-    ckpt = checkpoint_for(tmp_path, bands, data)
-    evaluate(compose("evaluate", f"ckpt={ckpt}", f"run_dir={tmp_path}/direct", *FEW))
-    seen = (f"source={tmp_path}/images/*", f"output={tmp_path}/seen", "write=[ids]", "device=cpu")
-    assert predict(compose("predict", f"ckpt={ckpt}", *seen)) == 0
-    words = [f"data.{key}={value}".replace("'", "") for key, value in keys.items()]
-    given = (f"predictions={tmp_path}/seen/ids", "data=folder", *words)
-    evaluate(compose("evaluate", *given, f"run_dir={tmp_path}/written", *FEW))
+    target = {"_target_": "segbench.data.sources.folder.Folder"}
+    ckpt = str(checkpoint_for(tmp_path, bands, target | data))
+
+    def run(verb: Callable[..., Any], name: str, **keys: Any) -> Any:
+        return verb(OmegaConf.merge(configs[name], keys))
+
+    run(evaluate, "evaluate", ckpt=ckpt, run_dir=f"{tmp_path}/direct")
+    seen = {"source": f"{tmp_path}/images/*", "output": f"{tmp_path}/seen"}
+    assert run(predict, "predict", ckpt=ckpt, **seen) == 0
+    folder = f"{tmp_path}/seen/ids"
+    run(evaluate, "predictions", predictions=folder, data=data, run_dir=f"{tmp_path}/written")
     direct, written = (
         RunDirectory(tmp_path / name).read_confusion() for name in ("direct", "written")
     )

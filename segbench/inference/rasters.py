@@ -94,7 +94,9 @@ class Raster:
         return image_of(pixels, self.bands, self.path)
 
     def has_data(self, rows: slice, columns: slice) -> np.ndarray:
-        """bool `[h, w]`, false where the raster has no data."""
+        """bool `[h, w]`, false where the raster has no data; an alpha channel is not about that."""
+        if any("alpha" in flag.name for flag in self.file.mask_flag_enums[0]):
+            return np.ones((rows.stop - rows.start, columns.stop - columns.start), bool)
         window = ((rows.start, rows.stop), (columns.start, columns.stop))
         found: np.ndarray = self._read(self.file.dataset_mask, window) > 0
         return found
