@@ -23,13 +23,14 @@ class Option:
     """A file of a config group.
 
     Attributes:
-        name: GROUP=NAME chooses it.
+        group, name: GROUP=NAME chooses it.
         head: the comment at its top.
         values: its keys, with those of the files that it inherits from.
         comments: the comment beside each key.
         base: the option of the same group that it inherits from.
     """
 
+    group: str
     name: str
     head: str
     values: Mapping[str, Any]
@@ -49,9 +50,10 @@ def option(group: str, name: str) -> Option:
     bases = [b for b in read.pop("defaults", []) if isinstance(b, str) and b != "_self_"]
     head, comments = " ".join(_head(text)), _comments(text)
     if not bases:
-        return Option(name, head, read, comments)
+        return Option(group, name, head, read, comments)
     below = option(group, bases[0])
-    return Option(name, head, {**below.values, **read}, {**below.comments, **comments}, below.name)
+    values, comments = {**below.values, **read}, {**below.comments, **comments}
+    return Option(group, name, head, values, comments, below.name)
 
 
 def verb_yaml(verb: str) -> dict[str, Any]:
@@ -65,7 +67,7 @@ def verb_yaml(verb: str) -> dict[str, Any]:
 def node_of(verb: str, name: str) -> Option:
     """What the YAML of a verb sets below a group, for all its options."""
     text = _text(verb)
-    return Option(name, "", yaml.safe_load(text)[name], _comments(text))
+    return Option(name, "", "", yaml.safe_load(text)[name], _comments(text))
 
 
 def _text(name: str) -> str:

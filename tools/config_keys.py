@@ -20,6 +20,7 @@ from griffe import Docstring, DocstringSectionKind
 from hydra.utils import get_object
 from omegaconf import MISSING as MANDATORY
 
+from segbench.config.signatures import Signature, signature_of
 from segbench.config.targets import PIPELINE, in_yaml
 from tools.config_files import Option, node_of, option, options
 
@@ -58,6 +59,7 @@ class Target:
     keys: tuple[Key, ...] = field(default=())
 
 
+@cache
 def targets(group: str) -> list[Target]:
     """The targets of a group, also nested ones, in the order of their options."""
     found: dict[str, list[tuple[Option, Mapping[str, Any]]]] = {}
@@ -65,8 +67,9 @@ def targets(group: str) -> list[Target]:
         for node in _nodes(one.values):
             found.setdefault(node["_target_"], []).append((one, node))
     meanings = {name: documented(name) for name in found}
+    comments = {k: c for one in options(group).values() for k, c in one.comments.items()}
     return [
-        Target(name, _once(o for o, _ in uses), tuple(_keys_of(name, uses, meanings)))
+        Target(name, _once(o for o, _ in uses), tuple(_keys_of(name, uses, meanings, comments)))
         for name, uses in found.items()
     ]
 
@@ -83,7 +86,7 @@ def schema_keys(schema: type, composed: Mapping[str, Any]) -> list[Key]:
         Key(
             entry.name,
             _field_type(entry),
-            {_shown(composed.get(entry.name, _field_default(entry))): ()},
+            {shown(composed.get(entry.name, _field_default(entry))): ()},
             comments.get(entry.name, ""),
         )
         for entry in fields(schema)
@@ -95,36 +98,32 @@ def is_published(one: Option) -> bool:
     return bool(one.base and one.values.get("about"))
 
 
+@cache
 def pipeline_keys() -> list[Key]:
     """The keys that every data set has."""
     found = option("pipeline", "default")
-    return list(_keys_of(PIPELINE, [(found, found.values)], {PIPELINE: documented(PIPELINE)}))
+    meanings = {PIPELINE: documented(PIPELINE)}
+    return list(_keys_of(PIPELINE, [(found, found.values)], meanings, found.comments))
 
 
 def keys_beside(verb: str, name: str) -> list[Key]:
     """The keys that the YAML of a verb sets below a group, for all its options."""
     node = node_of(verb, name)
-    return [Key(k, _kind(v), {_shown(v): ()}, node.comments[k]) for k, v in node.values.items()]
+    return [Key(k, _kind(v), {shown(v): ()}, node.comments[k]) for k, v in node.values.items()]
 
 
 @cache
 def documented(target: str) -> dict[str, str]:
     """What the docstring of a target says of each argument; arguments may share an entry."""
-    found = get_object(target)
-    texts = [inspect.getdoc(found) or ""]
-    if inspect.isclass(found):
-        texts += [inspect.getdoc(found.__init__) or ""]
-    else:
-        texts += [inspect.getdoc(inspect.getmodule(found)) or ""]
     meanings: dict[str, str] = {}
-    for text in texts:
+    for text in _signature(target).docs:
         for section in Docstring(text).parse("google", warnings=False):
             if section.kind is DocstringSectionKind.parameters:
                 for item in section.value:
                     names = re.split(r"\s*,\s*", item.name)
+                    prose = _plain(item.description)
+                    is_vague = len(names) > 1 and prose.startswith("see ")
                     for name in names:
-                        prose = _plain(item.description)
-                        is_vague = len(names) > 1 and prose.startswith("see ")
                         meanings.setdefault(name, "" if is_vague else prose)
     return meanings
 
@@ -133,22 +132,28 @@ def _keys_of(
     target: str,
     uses: list[tuple[Option, Mapping[str, Any]]],
     meanings: Mapping[str, Mapping[str, str]],
+    comments: Mapping[str, str],
 ) -> Iterator[Key]:
     types = _annotations(target)
-    names = dict.fromkeys(name for _, node in uses for name in node if name != "_target_")
+    foreign = {"_target_"}
+    if target.startswith("segbench.data.sources."):
+        foreign |= {key.name for key in pipeline_keys()} - set(types)
+    names = dict.fromkeys(name for _, node in uses for name in node if name not in foreign)
     for name in names:
         defaults: dict[str, tuple[str, ...]] = {}
         for one, node in uses:
             if name in node and not is_published(one):
-                shown = _shown(node[name])
-                defaults[shown] = (*defaults.get(shown, ()), one.name)
+                text = shown(node[name])
+                defaults[text] = (*defaults.get(text, ()), one.name)
         beside = [one.comments[name] for one, _ in uses if name in one.comments]
         others = [m[name] for m in meanings.values() if m.get(name)]
-        said = [meanings[target].get(name, ""), *beside, *others]
+        said = [meanings[target].get(name), *beside, *others, comments.get(name)]
         if len(defaults) == 1:
             defaults = dict.fromkeys(defaults, ())
         value = next(node[name] for _, node in uses if name in node)
-        yield Key(name, types.get(name) or _kind(value), defaults, next(filter(None, said), ""))
+        yield Key(
+            name, types.get(name) or _kind(value), defaults, next(filter(None, said), "") or ""
+        )
 
 
 def _nodes(value: Any) -> Iterator[Mapping[str, Any]]:
@@ -199,12 +204,17 @@ def _field_type(entry: Field[Any]) -> str:
 
 
 def _annotations(target: str) -> dict[str, str]:
-    parameters = inspect.signature(get_object(target)).parameters.values()
-    return {
-        p.name: _written(inspect.formatannotation(p.annotation).strip("'"))
-        for p in parameters
-        if p.annotation is not p.empty
-    }
+    parameters = _signature(target).parameters.items()
+    return {name: _written(ast.unparse(p.annotation)) for name, p in parameters if p.annotation}
+
+
+@cache
+def _signature(target: str) -> Signature:
+    """The signature from source, or else, as for star imports, of what can be imported."""
+    if found := signature_of(target):
+        return found
+    target = f"{get_object(target).__module__}.{target.rpartition('.')[2]}"
+    return signature_of(target) or Signature({})
 
 
 def _written(annotation: str) -> str:
@@ -219,7 +229,7 @@ def _kind(value: Any) -> str:
     return "" if value is None else type(value).__name__
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     """A value as it is written on the command line or in a YAML."""
     if value is MISSING or value == MANDATORY:
         return "required"

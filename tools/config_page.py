@@ -19,6 +19,7 @@ from tools.config_keys import (
     keys_beside,
     pipeline_keys,
     schema_keys,
+    shown,
     targets,
 )
 
@@ -109,7 +110,12 @@ def _described(target: Target) -> Iterable[Option]:
 
 
 def _option(option: Option) -> str:
-    return f"- `{option.name}`: {option.head}" if option.head else f"- `{option.name}`"
+    of_pipeline = {key.name for key in pipeline_keys()} if option.group == "data" else set()
+    changed = ", ".join(
+        f"`{name}: {shown(value)}`" for name, value in option.values.items() if name in of_pipeline
+    )
+    parts = [option.head, f"Sets {changed}." if changed else ""]
+    return " ".join([f"- `{option.name}`:", *filter(None, parts)]).rstrip(":")
 
 
 def _with_links(keys: Iterable[Key]) -> Iterator[Key]:
@@ -134,11 +140,11 @@ def _table(keys: Iterable[Key]) -> str:
 
 
 def _default(key: Key) -> str:
-    shown = (
+    texts = (
         (f"`{value}`" if value != "required" else value, names)
         for value, names in key.defaults.items()
     )
-    return _cell("<br>".join(f"{v} ({', '.join(n)})" if n else v for v, n in shown))
+    return _cell("<br>".join(f"{v} ({', '.join(n)})" if n else v for v, n in texts))
 
 
 def _cell(text: str) -> str:

@@ -41,8 +41,14 @@ def blocks(text: str) -> list[str]:
 
 
 def lines(block: str) -> Iterator[str]:
-    """The commands of a block: continued lines are joined, and `&&` separates."""
+    """The commands of a block: continued lines are joined, variables set, and `&&` separates."""
+    variables: dict[str, str] = {}
     for line in block.replace("\\\n", " ").splitlines():
+        if found := re.fullmatch(r'([A-Z]+)="(.*)"', line):
+            variables[found[1]] = found[2]
+            continue
+        for name, value in variables.items():
+            line = line.replace(f"${name}", value)
         for part in re.split(r"\s&&\s", line):
             if part.strip() and not part.lstrip().startswith("#"):
                 yield part.strip()

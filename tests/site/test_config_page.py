@@ -101,6 +101,8 @@ def test_keys_in_running_text_exist() -> None:
         f"{name}: {key}={value}"
         for name in PAGES
         for key, value in assignments(name)
-        if (parts := key.split("."))[0] in known and parts[1] not in known[parts[0]]
+        if (parts := key.split("."))[0] in known
+        and parts[1] not in known[parts[0]]
+        and not parts[1].isupper()  # a placeholder
     ]
     assert wrong == []
