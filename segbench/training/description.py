@@ -101,7 +101,7 @@ def print_description(result: Result) -> None:
     )
 
 
-def has_fast_bf16(device: str) -> bool:
+def has_fast_bf16(device: str | None) -> bool:
     """Whether 16 bits save time on a device: on a CPU only if it computes with them natively."""
     return device != "cpu" or torch.backends.cpu.get_cpu_capability() not in ("DEFAULT", "AVX2")
 
