@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from omegaconf import MISSING
-
 from segbench.config.fields import choice, path, within
 
 
@@ -45,7 +43,9 @@ class CompareConfig:
 class PaperConfig:
     """All top-level keys of `python -m segbench.paper`; the first ones are those of compare."""
 
-    study: str = MISSING
+    study: str | None = None
+    studies: list[str] = field(default_factory=list)  # instead of study: several data sets
+    tuning: list[str] = field(default_factory=list)  # the studies that tuned the values
     runs: str = path("runs")
     only: list[str] = field(default_factory=list)
     metric: str = "mIoU"
