@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from omegaconf import MISSING
-
-from segbench.config.fields import COMPARED, choice, path, within
+from segbench.config.fields import choice, path, within
 
 
 @dataclass
@@ -18,8 +16,8 @@ class CompareConfig:
     studies: list[str] = field(default_factory=list)  # instead of study: several data sets
     runs: str = path("runs")  # folder of the studies
     only: list[str] = field(default_factory=list)  # compare these names; empty: all
-    # the score that is tested
-    metric: str = choice(*COMPARED)
+    # the score that is tested; any of which more is better
+    metric: str = "mIoU"
     metrics: list[str] = field(default_factory=list)  # further ones, corrected together
     # the model to compare with; null: the runner-up
     baseline: str | None = None
@@ -44,10 +42,12 @@ class CompareConfig:
 class PaperConfig:
     """All top-level keys of `python -m segbench.paper`; the first ones are those of compare."""
 
-    study: str = MISSING  # name of a folder below `runs`
+    study: str | None = None  # name of a folder below `runs`
+    studies: list[str] = field(default_factory=list)  # instead of study: several data sets
+    tuning: list[str] = field(default_factory=list)  # the studies that tuned the values
     runs: str = path("runs")  # folder of the studies
     only: list[str] = field(default_factory=list)  # compare these names; empty: all
-    metric: str = choice(*COMPARED)  # the score that is tested
+    metric: str = "mIoU"  # the score that is tested
     metrics: list[str] = field(default_factory=list)  # further ones, corrected together
     baseline: str | None = None  # the model to compare with; null: the runner-up
     # a loss of so many points does not matter; null: as the study file says (compare.margin)
