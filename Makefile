@@ -3,9 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 # The launchers are left out: what they need would hold back the versions of all others.
-LOCKED := dashboard refine export explain pretrained tune hf dev
+LOCKED := docs dashboard refine export explain pretrained tune hf dev
 
-.PHONY: help setup train test test-all gpu lint package format architectures datasets results lock clean
+.PHONY: help setup train towns test test-all gpu lint docs package format architectures datasets reference \
+	results lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -31,6 +32,19 @@ INSTALL = $(BIN)/uv pip install --python $(BIN)/python --constraint requirements
 train: .venv/ready  ## set up, then train U-Net on the built-in data; ARGS="model=unet seed=1"
 	$(BIN)/python -m segbench.train $(or $(ARGS),-cn quickstart)
 
+TOWNS := town_a town_b
+CORRUPTIONS := [gaussian_noise,motion_blur,fog,brightness,jpeg_compression]
+towns: .venv/ready  ## two models, three seeds, two data sets, five corruptions: reports and a paper in 20 minutes
+	@$(INSTALL) ".[robustness]"
+	for town in $(TOWNS); do $(BIN)/python -m segbench.train -cn $$town $(ARGS) || exit 1; done
+	for town in $(TOWNS); do for run in runs/$$town/*/seed*; do \
+		$(BIN)/python -m segbench.evaluate ckpt=$$run/checkpoints/last.ckpt study=$${town}_corrupted \
+			'corruptions=$(CORRUPTIONS)' 'severities=[3]' > /dev/null || exit 1; \
+		echo "scored on corrupted images: $$run"; done; done
+	for town in $(TOWNS); do $(BIN)/python -m segbench.compare study=$${town}_corrupted || exit 1; done
+	$(BIN)/python -m segbench.compare 'studies=[town_a_corrupted,town_b_corrupted]'
+	$(BIN)/python -m segbench.paper 'studies=[town_a_corrupted,town_b_corrupted]' 'metrics=[mIoU_C5,ECE]'
+
 test: setup  ## set up, then run all tests not marked slow, on all cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto $(ARGS)
 
@@ -45,6 +59,9 @@ lint: setup  ## run ruff, mypy and codespell
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/codespell -D - -D .codespell-words
+
+docs: setup  ## build the site into site/, offline, and check its links; open site/index.html
+	$(BIN)/python -m mkdocs build --strict
 
 package: setup  ## build the wheel and the sdist into dist/ and check them
 	rm -rf dist
@@ -61,6 +78,9 @@ architectures: setup  ## draw every model of conf/model into docs/architectures
 
 datasets: setup  ## write docs/datasets.md from conf/data
 	$(BIN)/python tools/datasets_page.py
+
+reference: setup  ## write docs/config.md from schema, conf/ and docstrings
+	$(BIN)/python -m tools.config_page
 
 results: setup  ## update all result tables from experiments/results; ARGS=runs/NAME publishes a study
 	$(BIN)/python tools/publish.py $(ARGS)

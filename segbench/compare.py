@@ -131,11 +131,12 @@ def _print_tables(tables: Sequence[Table]) -> None:
 
 
 def _print(comparison: Mapping[str, Any], page: Path) -> None:
-    from segbench.comparison import margin_report, more_metrics, tables
+    from segbench.comparison import margin_report, more_metrics, robustness, tables
 
     shown = [tables.leaderboard(comparison)]
     shown += [more_metrics.table(comparison)] if comparison["metrics"] else []
     shown += [margin_report.table(comparison)] if comparison["margin"] else []
+    shown += [robustness.table(comparison)] if comparison["robustness"] else []
     first = tables.first_pairs(comparison)
     shown += [tables.pairs(comparison, first)] if first else []
     _print_tables(shown)

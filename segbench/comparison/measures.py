@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from segbench.comparison.corrupted import Corrupted, corrupted_counts
 from segbench.comparison.entrants import HEADLINES, Entrant, count
 from segbench.comparison.runs import Run
 from segbench.comparison.scoring import Bins, Ratio, Scoring, Worst
@@ -15,6 +16,9 @@ from segbench.config import did_you_mean
 from segbench.errors import ConfigError, DataError
 from segbench.metrics.catalog import CATALOG, PERCENT, ImageMetric
 from segbench.metrics.fine_grained import WORST, class_scores, image_means
+
+CORRUPTED = "mIoU_corrupted"
+OF_A_CHECKPOINT = (CORRUPTED, "SCE", "NLL", "Brier")  # label maps and confidences are not enough
 
 
 @dataclass(frozen=True)
@@ -47,36 +51,58 @@ def entrants_by(study: Study, name: str) -> list[Entrant]:
         DataError: a run lacks them; it says which command makes them.
     """
     measure = MEASURES[name]
+    if name == CORRUPTED:
+        _refuse_unequal_corruptions(study)
     found, lacking = [], []
     for label, runs in study.runs.items():
-        counts = [measure.counts(run) for run in runs]
+        counts = [_counts(measure, run) for run in runs]
         lacking += [run for run, each in zip(runs, counts, strict=True) if each is None]
         known = [each for each in counts if each is not None]
+        if len({each.shape for each in known}) > 1:
+            raise DataError(f"metric={name}: the runs of {label} were counted differently")
         if len(known) == len(runs):
             seeds = tuple(run.seed for run in runs)
             found.append(Entrant(label, seeds, np.stack(known), measure.scoring))
     if lacking:
         names = ", ".join(f"{run.label} seed {run.seed}" for run in lacking[:6])
+        names += ", ..." if len(lacking) > 6 else ""
         raise DataError(
-            f"metric={name}: {names} lack what it needs. Count it with python -m segbench.evaluate "
-            f"ckpt={lacking[0].path}/checkpoints/best.ckpt {measure.made_by} study=NAME".rstrip()
-            + ", for every run, and compare that study"
+            f"metric={name}: {names} lack what it needs. {_remedy(measure, lacking[0])}"
         )
-    if name == "mIoU_corrupted":
-        _refuse_unequal_corruptions(study)
     return found
+
+
+def _counts(measure: Measure, run: Run) -> np.ndarray | None:
+    try:
+        return measure.counts(run)
+    except (ValueError, KeyError) as error:
+        raise DataError(f"metric={measure.name}: {run.images.file}: {error}") from None
+
+
+def _remedy(measure: Measure, run: Run) -> str:
+    """The command that counts a measure for a run."""
+    source, keys = run.protocol.source or "", measure.made_by
+    if source.startswith("predictions="):
+        if measure.name in OF_A_CHECKPOINT:
+            return "Label maps cannot give it; leave them out with only=[NAME,...]"
+        keys = keys.replace("calibration=true", "confidence=FOLDER") + " data=NAME"
+    elif not source:
+        weights = run.protocol.selection or "best"
+        source = f"ckpt={run.path}/checkpoints/{weights}.ckpt"
+    command = f"python -m segbench.evaluate {source} {keys} study=NAME"
+    return f"Count it with {command}, for every run, and compare that study"
 
 
 def _refuse_unequal_corruptions(study: Study) -> None:
     done: dict[str, str] = {}
     for label, runs in study.runs.items():
         for run in runs:
-            scored = run.scores.corrupted or {}
-            words = "; ".join(f"{name} {','.join(by)}" for name, by in scored.items())
-            done.setdefault(words, label)
+            if scored := run.scores.corrupted:
+                words = "; ".join(f"{name} {','.join(by)}" for name, by in scored.items())
+                done.setdefault(words, label)
     if len(done) > 1:
         parts = [f"{label}: {words}" for words, label in done.items()]
-        raise DataError(f"metric=mIoU_corrupted: other corruptions; {' against '.join(parts)}")
+        raise DataError(f"metric={CORRUPTED}: other corruptions; {' against '.join(parts)}")
 
 
 def check_metrics(headline: str, further: Sequence[str]) -> None:
@@ -100,7 +126,7 @@ def check_metrics(headline: str, further: Sequence[str]) -> None:
 
 def absent_policy(study: Study, name: str) -> str:
     """The policy for absent classes: it is the study's for IoU and Dice of summed counts alone."""
-    return study.absent if name in HEADLINES else "exclude"
+    return study.absent if name in (*HEADLINES, CORRUPTED) else "exclude"
 
 
 def _means(values: np.ndarray) -> np.ndarray:
@@ -126,11 +152,13 @@ def _counted(metric: ImageMetric) -> Measure:
             return found
         return np.concatenate([found, found[:, 1:]], axis=1)
 
+    is_corrupted = metric.name == CORRUPTED
+    scoring: Scoring = Bins() if metric.binned else Ratio(metric.limits)
     return Measure(
         metric.name,
         metric.help,
-        Bins() if metric.binned else Ratio(metric.limits),
-        counts,
+        Corrupted() if is_corrupted else scoring,
+        corrupted_counts if is_corrupted else counts,
         metric.is_lower_better,
         metric.unit,
         metric.argument,

@@ -17,6 +17,7 @@ from segbench.comparison import (
     margin_report,
     more_metrics,
     plots,
+    robustness,
     tables,
     wording,
 )
@@ -56,6 +57,8 @@ def write_report(study: Study, comparison: Mapping[str, Any], gallery: Gallery) 
         formats.write_csv(tables.pairs(comparison), draft / "pairs.csv")
         if comparison["metrics"]:
             formats.write_csv(more_metrics.table(comparison), draft / "metrics.csv")
+        if comparison["robustness"]:
+            formats.write_csv(robustness.table(comparison), draft / "robustness.csv")
         formats.write_csv(formats.class_values(comparison), draft / "classes.csv")
         write_text(draft / "index.html", _page(study, comparison, gallery, svg, folder))
     for old in (folder / "figures").iterdir():
@@ -99,6 +102,10 @@ def _page(
         margin=margin_report.table(comparison) if comparison["margin"] else None,
         metrics=more_metrics.table(comparison) if comparison["metrics"] else None,
         definitions=more_metrics.definitions(comparison),
+        robustness=robustness.table(comparison) if comparison["robustness"] else None,
+        about_robustness=robustness.sentence(comparison) if comparison["robustness"] else "",
+        groups=tables.groups(comparison),
+        is_foreign=tables.is_foreign,
         costs=domination.tables(comparison),
         classes={
             HEADLINES[metric]: tables.classes(comparison, metric)

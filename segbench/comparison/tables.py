@@ -115,7 +115,12 @@ def leaderboard(comparison: Mapping[str, Any]) -> Table:
 
 
 def _model(row: Row) -> str:
-    return row["label"] + (" (predictions)" if row["kind"] == "evaluate" else "")
+    return row["label"] + (" (predictions)" if is_foreign(row) else "")
+
+
+def is_foreign(row: Row) -> bool:
+    """Whether a model took part with its label maps alone."""
+    return row["kind"] == "evaluate" and row["params"] is None
 
 
 MOST_PAIRS = 15  # at once: six models have as many
@@ -206,6 +211,33 @@ def _class_difference(pair: Mapping[str, Any]) -> list[Column]:
                lambda i: p_value(found[i]["p_holm"], bare=True),
                {"p_holm": lambda i: found[i]["p_holm"]}),
     ]  # fmt: skip
+
+
+def groups(comparison: Mapping[str, Any]) -> Table | None:
+    """One row per group of images (drive, city, condition); None for a single one."""
+    rows = comparison.get("by_group", [])
+    if len(rows) < 2:
+        return None
+    metric, pair = comparison["metric"], comparison["pairs"][comparison["headline"]]
+    columns = [
+        Column("group", "correlated images, such as a drive, city, patient or weather",
+               lambda row: row["group"], {"group": lambda row: row["group"]}, is_text=True),
+        Column("images", "", lambda row: str(row["images"]), {"images": lambda row: row["images"]}),
+        *(_group_scores(row["label"], metric) for row in comparison["leaderboard"]),
+        Column(f"{pair['a']} − {pair['b']}", "difference in points",
+               lambda row: points(row["value"]), {"difference": lambda row: row["value"]}),
+        _interval("corrected interval", "corrected for the number of groups; a dash if the seeds "
+                  "allow no estimate", signed=True),
+    ]  # fmt: skip
+    return _table(columns, rows)
+
+
+def _group_scores(label: str, metric: str) -> Column:
+    def value(row: Row) -> float | None:
+        return row.get("scores", {}).get(label)  # earlier versions have none
+
+    return Column(label, f"{metric} (%), mean over seeds", lambda row: percent(value(row)),
+                  {f"{metric} {label}": value}, is_optional=True)  # fmt: skip
 
 
 def has_dice(comparison: Mapping[str, Any]) -> bool:

@@ -7,8 +7,8 @@ SCE      static calibration error: mean over classes of the gap between the prob
          class and how often it is there, over 15 bins and all pixels (Nixon et al., CVPR
          workshops 2019; the class-wise ECE of Kull et al., NeurIPS 2019)
 AURC     area under the risk-coverage curve: the mean over coverages of the error rate among the
-         most confident pixels (Geifman & El-Yaniv, ICLR 2019), by trapezoids from one pixel to
-         all, as torch-uncertainty does. Exact in each image, then averaged over images
+         most confident pixels (Geifman et al., ICLR 2019), by trapezoids from one pixel to all, as
+         torch-uncertainty does. Exact in each image, then averaged over images
 """
 
 from __future__ import annotations
