@@ -3,9 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 # The launchers are left out: what they need would hold back the versions of all others.
-LOCKED := dashboard refine export explain pretrained tune hf dev
+LOCKED := docs dashboard refine export explain pretrained tune hf dev
 
-.PHONY: help setup train towns test test-all gpu lint package format architectures datasets metrics results lock clean
+.PHONY: help setup train towns test test-all gpu lint docs package format architectures datasets metrics reference \
+	results lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -59,6 +60,9 @@ lint: setup  ## run ruff, mypy and codespell
 	$(BIN)/mypy
 	$(BIN)/codespell -D - -D .codespell-words
 
+docs: setup  ## build the site into site/, offline, and check its links; open site/index.html
+	$(BIN)/python -m mkdocs build --strict
+
 package: setup  ## build the wheel and the sdist into dist/ and check them
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation > /dev/null
@@ -76,10 +80,14 @@ datasets: setup  ## write docs/datasets.md from conf/data
 	$(BIN)/python tools/datasets_page.py
 
 # Without their dependencies, which would change the versions of ours.
-PROGRAMS := ultralytics mmsegmentation mmengine-lite mmcv-lite==2.1.0 addict yapf terminaltables prettytable ftfy
+PROGRAMS := ultralytics mmsegmentation mmengine-lite mmcv-lite==2.1.0 addict yapf termcolor terminaltables \
+	prettytable ftfy
 metrics: setup  ## install other programs into .venv/programs and write docs/metrics.md with their scores
 	$(BIN)/uv pip install --quiet --no-deps --target .venv/programs $(PROGRAMS)
 	PYTHONPATH=.venv/programs:. $(BIN)/python -m tools.metrics_page
+
+reference: setup  ## write docs/config.md from schema, conf/ and docstrings
+	$(BIN)/python -m tools.config_page
 
 results: setup  ## update all result tables from experiments/results; ARGS=runs/NAME publishes a study
 	$(BIN)/python tools/publish.py $(ARGS)
