@@ -128,14 +128,10 @@ def _with_links(keys: Iterable[Key]) -> Iterator[Key]:
 
 
 def _table(keys: Iterable[Key]) -> str:
-    rows = [
-        "| key | type | default | meaning |",
-        "|---|---|---|---|",
-        *(
-            f"| `{key.name}` | {_cell(key.type)} | {_default(key)} | {_cell(key.meaning)} |"
-            for key in keys
-        ),
-    ]
+    rows = ["| key | meaning | default | type |", "|---|---|---|---|"]
+    for key in keys:
+        cells = (f"`{key.name}`", _cell(key.meaning), _default(key), _cell(key.type))
+        rows.append(f"| {' | '.join(cells)} |")
     return "\n".join(rows)
 
 
