@@ -95,9 +95,8 @@ def coverage(name: str, trials: int) -> float:
     return hits / trials
 
 
-@pytest.mark.parametrize("name", [CORRUPTED, "ECE"])
-def test_intervals_are_not_far_off(name):
-    assert coverage(name, FAST) >= 0.93 - 3 * np.sqrt(0.93 * 0.07 / FAST)
+def test_intervals_are_not_far_off():
+    assert coverage(CORRUPTED, FAST) >= 0.93 - 3 * np.sqrt(0.93 * 0.07 / FAST)
 
 
 @pytest.mark.slow
