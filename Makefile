@@ -29,7 +29,7 @@ INSTALL = $(BIN)/uv pip install --python $(BIN)/python --constraint requirements
 	@$(INSTALL) ".[dev]"
 	@touch $@
 
-train: .venv/ready  ## set up, then train U-Net on the built-in data; ARGS="model=unet seed=1"
+train: .venv/ready  ## set up, then train a model on the built-in data; ARGS="model=unet seed=1"
 	$(BIN)/python -m segbench.train $(or $(ARGS),-cn quickstart)
 
 TOWNS := town_a town_b
