@@ -94,6 +94,7 @@ def _page(
         svg=svg,
         captions=_captions(comparison, pair),
         leaderboard=tables.leaderboard(comparison),
+        origins=tables.ORIGINS,
         pairs=tables.pairs(comparison, first),
         all_pairs=tables.pairs(comparison) if len(first) < len(comparison["pairs"]) else None,
         margin=margin_report.table(comparison) if comparison["margin"] else None,

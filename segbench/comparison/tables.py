@@ -13,9 +13,10 @@ from typing import Any
 from segbench.comparison.entrants import HEADLINES
 from segbench.comparison.measures import MEASURES
 from segbench.comparison.verdicts import ONE_SEED
-from segbench.comparison.wording import bounds, level, p_value, points
+from segbench.comparison.wording import bounds, level, p_value, points, score_interval
 from segbench.metrics.scores import MISSING, amount, percent
 
+ORIGINS = {"evaluate": "predictions", "untrained": "not trained here"}  # by kind of a model
 OTHER = {"mIoU": "mDice", "mDice": "mIoU"}  # shown beside the tested one
 Row = Mapping[str, Any]
 METRICS = {name: measure.help for name, measure in MEASURES.items()} | {
@@ -77,11 +78,8 @@ def _table(columns: list[Column], rows: list[Any]) -> Table:
     return Table(tuple(shown), tuple(rows))
 
 
-def _interval(head: str, text: str, signed: bool) -> Column:
-    return Column(
-        head, text, lambda row: bounds(row["interval"], signed),
-        {"low": lambda row: row["interval"][0], "high": lambda row: row["interval"][1]},
-    )  # fmt: skip
+def _ends() -> dict[str, Callable[[Any], Any]]:
+    return {"low": lambda row: row["interval"][0], "high": lambda row: row["interval"][1]}
 
 
 def leaderboard(comparison: Mapping[str, Any]) -> Table:
@@ -93,15 +91,16 @@ def leaderboard(comparison: Mapping[str, Any]) -> Table:
                {"model": lambda row: row["label"], "kind": lambda row: row["kind"]}, is_text=True),
         Column(f"{metric} (%)", METRICS[metric] + "; mean over seeds",
                lambda row: percent(row["value"]), {metric: lambda row: row["value"]}),
-        _interval(level(comparison), "range of the mean score if the runs were repeated with "
-                  "other seeds and on other images of the same kind", signed=False),
+        Column(level(comparison), "range of the mean score if the runs were repeated with other "
+               "seeds and on other images of the same kind; images only: with one seed, on other "
+               "images alone", score_interval, _ends()),
         Column("SD over seeds", "standard deviation of the score over the seeds",
                lambda row: percent(row["sd"], 2), {"sd": lambda row: row["sd"]}),
         Column("seeds", "number of runs", lambda row: str(len(row["seeds"])),
                {"seeds": lambda row: len(row["seeds"])}),
         Column("P(rank 1)", "probability that the model ranks first when seeds and images are "
-               "resampled",
-               lambda row: percent(row["places"][0], 0) + "%",
+               "resampled; of models with one seed, images only",
+               lambda row: _chance(row["places"][0]),
                {"p_rank_1": lambda row: row["places"][0]}),
         Column(f"{other} (%)", METRICS[other] + "; mean over seeds",
                lambda row: percent(row[other]), {other: lambda row: row[other]}, is_optional=True),
@@ -115,7 +114,12 @@ def leaderboard(comparison: Mapping[str, Any]) -> Table:
 
 
 def _model(row: Row) -> str:
-    return row["label"] + (" (predictions)" if row["kind"] == "evaluate" else "")
+    origin = ORIGINS.get(row["kind"])
+    return row["label"] + (f" ({origin})" if origin else "")
+
+
+def _chance(value: float | None) -> str:
+    return MISSING if value is None else f"{percent(value, 0)}%"
 
 
 MOST_PAIRS = 15  # at once: six models have as many
@@ -140,9 +144,10 @@ def pairs(comparison: Mapping[str, Any], rows: list[Row] | None = None) -> Table
                {"verdict": lambda row: row["verdict"]}, is_text=True),
         Column("difference (points)", f"difference of the mean {comparison['metric']}",
                lambda row: points(row["value"]), {"difference": lambda row: row["value"]}),
-        _interval(level(comparison), "range of the difference if the runs were repeated with "
-                  "other seeds and on other images; a dash if the seeds allow no estimate",
-                  signed=True),
+        Column(level(comparison), "range of the difference if the runs were repeated with other "
+               "seeds and on other images; with one seed, on other images alone; a dash if the "
+               "seeds allow no estimate",
+               lambda row: bounds(row["interval"], signed=True), _ends()),
         Column("p (Holm)", "probability of such a large difference between equal models, "
                "Holm-corrected for the number of pairs",
                lambda row: p_value(row["p_holm"], bare=True),
@@ -150,7 +155,8 @@ def pairs(comparison: Mapping[str, Any], rows: list[Row] | None = None) -> Table
         Column("effect (SDs)", "the difference in standard deviations over seeds (Cohen's d)",
                lambda row: points(row["effect"], factor=1), {"effect": lambda row: row["effect"]}),
         Column("P(improvement)", "probability that a new run of the first model beats a new run "
-               "of the second", lambda row: percent(row["improvement"][0], 0) + "%",
+               "of the second; a dash if a model has one seed",
+               lambda row: _chance(row["improvement"][0]),
                {"p_improvement": lambda row: row["improvement"][0],
                 "p_improvement_low": lambda row: row["improvement"][1],
                 "p_improvement_high": lambda row: row["improvement"][2]}),
