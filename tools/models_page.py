@@ -17,6 +17,7 @@ from omegaconf import OmegaConf
 from pydantic import ConfigDict, Field, TypeAdapter
 from pydantic.dataclasses import dataclass
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from segbench.artifacts.build import build_model
 from segbench.config import config_dir
@@ -181,10 +182,11 @@ def count(name: str, number: Number) -> int:
     node: Any = OmegaConf.to_container(OmegaConf.load(config_dir() / "model" / f"{name}.yaml"))
     if "num_queries" in node:  # at least as many as classes
         node["num_queries"] = max(node["num_queries"], number.classes)
-    model: Any = build_model(node, number.classes).to("meta")
+    model: Any = build_model(node, number.classes).requires_grad_(False)
     aux = getattr(model, "aux_head", None)
     if number.size:
-        return count_macs(_WithAux(model) if number.aux and aux else model, number.size)
+        with FakeTensorMode(allow_non_fake_inputs=True):
+            return count_macs(_WithAux(model) if number.aux and aux else model, number.size)
     return count_params(model) - (count_params(aux) if aux is not None and not number.aux else 0)
 
 
@@ -273,7 +275,10 @@ def _numbers(family: Family, costs: Costs) -> str:
             for number in [] if isinstance(group, str) else group:
                 found = costs[name][number.key]
                 unit, here = ("G", _billions(found)) if number.size else ("M", _millions(found))
-                cells = [name, number.key, f"{_stated(number)} {unit}", f"{here} {unit}"]
+                what = number.key.replace("macs", "MACs at").replace(
+                    ", aux", ", auxiliary heads too"
+                )
+                cells = [name, what, f"{_stated(number)} {unit}", f"{here} {unit}"]
                 rows.append(f"| {' | '.join([*cells, number.source])} |")
     head = "| model | | published | here | source |\n|---|---|---:|---:|---|"
     return "\n".join(["Published cost:", "", head, *rows]) if rows else ""

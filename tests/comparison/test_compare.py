@@ -74,7 +74,7 @@ def test_a_single_entrant_whose_training_is_unknown(runs, capsys, changes, name)
     report = (runs / "mine/report/report.md").read_text()
     (row,) = (line for line in report.splitlines() if line.startswith(f"| {name} |"))
     assert re.search(r"\| \d+\.\d to \d+\.\d \(images only\) \| – \| 1 \|", row)
-    (row,) = (line for line in report.splitlines() if line.startswith("| custom |"))
+    row = next(line for line in report.splitlines() if line.startswith("| custom |"))
     assert "images only" not in row
     assert "one seed: no verdict" in report
     page = (runs / "mine/report/index.html").read_text()

@@ -51,9 +51,8 @@ def test_what_verified_a_model_is_a_test() -> None:
             assert f"def {test}(" in (ROOT / file).read_text("utf-8"), line
 
 
-@pytest.mark.parametrize("name", ["custom", "pidnet_s"])
-def test_cost_of_small_models(name: str) -> None:
-    check_cost(name)
+def test_cost_of_a_small_model() -> None:
+    check_cost("custom")
 
 
 @pytest.mark.slow
