@@ -5,7 +5,7 @@ ARGS ?=
 # The launchers are left out: what they need would hold back the versions of all others.
 LOCKED := dashboard refine export explain pretrained tune hf dev
 
-.PHONY: help setup train test test-all gpu lint package format architectures models datasets results lock clean
+.PHONY: help setup train towns test test-all gpu lint package format architectures models datasets results lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -30,6 +30,19 @@ INSTALL = $(BIN)/uv pip install --python $(BIN)/python --constraint requirements
 
 train: .venv/ready  ## set up, then train U-Net on the built-in data; ARGS="model=unet seed=1"
 	$(BIN)/python -m segbench.train $(or $(ARGS),-cn quickstart)
+
+TOWNS := town_a town_b
+CORRUPTIONS := [gaussian_noise,motion_blur,fog,brightness,jpeg_compression]
+towns: .venv/ready  ## two models, three seeds, two data sets, five corruptions: reports and a paper in 20 minutes
+	@$(INSTALL) ".[robustness]"
+	for town in $(TOWNS); do $(BIN)/python -m segbench.train -cn $$town $(ARGS) || exit 1; done
+	for town in $(TOWNS); do for run in runs/$$town/*/seed*; do \
+		$(BIN)/python -m segbench.evaluate ckpt=$$run/checkpoints/last.ckpt study=$${town}_corrupted \
+			'corruptions=$(CORRUPTIONS)' 'severities=[3]' > /dev/null || exit 1; \
+		echo "scored on corrupted images: $$run"; done; done
+	for town in $(TOWNS); do $(BIN)/python -m segbench.compare study=$${town}_corrupted || exit 1; done
+	$(BIN)/python -m segbench.compare 'studies=[town_a_corrupted,town_b_corrupted]'
+	$(BIN)/python -m segbench.paper 'studies=[town_a_corrupted,town_b_corrupted]' 'metrics=[mIoU_C5,ECE]'
 
 test: setup  ## set up, then run all tests not marked slow, on all cores
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -m "not slow" -n auto $(ARGS)

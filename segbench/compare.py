@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from segbench.api.verbs import make_callable
-from segbench.config import did_you_mean, make_folder, resolved
+from segbench.config import make_folder, resolved
 from segbench.config.app import run_verb
 from segbench.errors import ConfigError
 from segbench.system.console import console, say, table
@@ -95,17 +95,13 @@ def _options(plain: Mapping[str, Any]) -> Options:
 
 def _check(config: Mapping[str, Any]) -> None:
     from segbench.artifacts.differences import AUDITED
-    from segbench.comparison.measures import MEASURES
+    from segbench.comparison.measures import check_metrics
 
     known = [rule.name for rule in AUDITED]
     if unknown := [name for name in config["varies"] if name not in known]:
         names = ", ".join(unknown)
         raise ConfigError(f"varies: {names}: not audited; known: {', '.join(known)}")
-    for name in config["metrics"]:
-        if name not in MEASURES:
-            hint = did_you_mean(name, MEASURES)
-            raise ConfigError(f"metrics: {name}: there is no such metric{hint}; known: "
-                              f"{', '.join(MEASURES)}")  # fmt: skip
+    check_metrics(config["metric"], config["metrics"])
     studies = config["studies"]
     if (config["study"] is None) == (not studies):
         raise ConfigError("give one of study=NAME and studies=[NAME,NAME,...]")
@@ -135,11 +131,12 @@ def _print_tables(tables: Sequence[Table]) -> None:
 
 
 def _print(comparison: Mapping[str, Any], page: Path) -> None:
-    from segbench.comparison import margin_report, more_metrics, tables
+    from segbench.comparison import margin_report, more_metrics, robustness, tables
 
     shown = [tables.leaderboard(comparison)]
     shown += [more_metrics.table(comparison)] if comparison["metrics"] else []
     shown += [margin_report.table(comparison)] if comparison["margin"] else []
+    shown += [robustness.table(comparison)] if comparison["robustness"] else []
     first = tables.first_pairs(comparison)
     shown += [tables.pairs(comparison, first)] if first else []
     _print_tables(shown)

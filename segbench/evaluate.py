@@ -123,7 +123,7 @@ def _of_ckpt(config: Config) -> Subject:
         other = build.build_datamodule(
             node | {"cache": "none"}, CorruptedSource(source, corruption), trained["seed"]
         )
-        plain = Wanted(boundary=False, calibration=False)
+        plain = Wanted(options=())
         with progress(str(corruption)) as show:
             return evaluate_checkpoint(segmenter, other, config["split"], plain, show).matrices
 
@@ -249,16 +249,16 @@ def _write(
     source: Source,
 ) -> None:
     from segbench.evaluation import report
-    from segbench.evaluation.summary import stacked_boundary, stacked_extras
+    from segbench.evaluation.summary import stacked_counts
 
     names = [record.name for record in evaluation.records]
     groups = [record.group for record in evaluation.records]
     with replacing_all(run.path) as folder:
         draft = RunDirectory(folder)
-        bands, more = stacked_boundary(evaluation.extras), stacked_extras(evaluation.extras)
+        counts = stacked_counts(evaluation.extras)
         if evaluation.corrupted_counts is not None:
-            more["sum_mIoU_corrupted"] = evaluation.corrupted_counts
-        draft.write_confusion(names, groups, evaluation.matrices, bands, more)
+            counts["mIoU_corrupted"] = evaluation.corrupted_counts
+        draft.write_confusion(names, groups, evaluation.matrices, counts)
         report.write_tables(folder, result, scores, evaluation.matrices, names)
         report.draw_confusion(
             folder / "confusion.png", evaluation.matrices.sum(0), source.classes.names

@@ -1,6 +1,7 @@
-"""Write the paper kit of a study: tables, figures, methods, checklists, references and data.
+"""Write the paper kit of a study, or of several: tables, figures, methods, checklists, data.
 
     python -m segbench.paper study=NAME                        to runs/NAME/paper
+    python -m segbench.paper studies=[NAME,NAME]               several data sets
     python -m segbench.paper study=NAME document_class=llncs   for Springer's class
 
 main.tex compiles as it is. Best values are bold only where the corrected test separates them, and
@@ -9,6 +10,7 @@ data.zip contains what segbench.compare needs to make the same tables.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from segbench.config import make_folder
 from segbench.config.app import run_verb
+from segbench.errors import ConfigError
 from segbench.system.console import say
 from segbench.system.storage import alone_in
 
@@ -23,12 +26,19 @@ from segbench.system.storage import alone_in
 def paper(config: DictConfig) -> int:
     """Compares, writes the folder, prints its path; returns the exit code."""
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
+    names, tuning = _checked(plain)
+    from segbench.comparison.across_report import compare_studies
     from segbench.comparison.comparison import Options, compare_runs
+    from segbench.comparison.measures import check_metrics
     from segbench.comparison.study import read_study
-    from segbench.publication.paper import write_paper
+    from segbench.publication.paper import Paper, write_paper
 
-    study = read_study(Path(plain["runs"]) / plain["study"], plain["only"])
-    folder = make_folder("study", study.path / "paper")
+    check_metrics(plain["metric"], plain["metrics"])
+    runs = Path(plain["runs"])
+    studies = [read_study(runs / name, plain["only"]) for name in names]
+    key = "studies" if len(names) > 1 else "study"
+    place = runs / "+".join(study.path.name for study in studies) / "paper"
+    folder = make_folder(key, place)
     options = Options(
         metric=plain["metric"],
         metrics=tuple(plain["metrics"]),
@@ -36,13 +46,32 @@ def paper(config: DictConfig) -> int:
         margin=plain["margin"],
         replicates=plain["replicates"],
     )
-    with alone_in(folder, "study"):
-        comparison = compare_runs(study, options)
-        file = write_paper(study, comparison, folder, plain["document_class"])
-    for entry in comparison["left_out"]:
+    with alone_in(folder, key):
+        across = compare_studies(studies, options) if len(studies) > 1 else None
+        comparisons = [compare_runs(study, options) for study in studies]
+        file = write_paper(
+            Paper(studies, comparisons, across, tuning), folder, plain["document_class"]
+        )
+    left_out = [entry for comparison in comparisons for entry in comparison["left_out"]]
+    for entry in left_out:
         say(f"left out: {entry['path']}: {entry['reason']}")
-    say(f"\n{comparison['verdict']}\n\npaper: {file}")
-    return int(any(entry["broken"] for entry in comparison["left_out"]))
+    say(f"\n{(across or comparisons[0])['verdict']}\n\npaper: {file}")
+    return int(any(entry["broken"] for entry in left_out))
+
+
+def _checked(config: Mapping[str, Any]) -> tuple[list[str], list[Path]]:
+    """The names of the studies, and the folders of those that tuned their values."""
+    names = list(config["studies"]) or [config["study"]]
+    if (config["study"] is None) == (not config["studies"]):
+        raise ConfigError("give one of study=NAME and studies=[NAME,NAME,...]")
+    if len(config["studies"]) == 1:
+        raise ConfigError(f"studies={names[0]}: the paper of one study is study={names[0]}")
+    if len(set(names)) < len(names):
+        raise ConfigError(f"studies={','.join(names)}: name each study once")
+    tuning = [Path(config["runs"]) / name for name in config["tuning"]]
+    if missing := [str(folder) for folder in tuning if not folder.is_dir()]:
+        raise ConfigError(f"tuning: there is no such study: {', '.join(missing)}")
+    return names, tuning
 
 
 if __name__ == "__main__":

@@ -168,7 +168,7 @@ def test_the_checkpoint_alone_reproduces_the_score(
     config = torch.load(checkpoint, weights_only=True)["segbench"]["config"]
     source = build.build_source(config["data"])
     data = build.build_datamodule(config["data"], source, config["seed"])
-    wanted = Wanted(boundary=False, calibration=False)
+    wanted = Wanted(options=())
     evaluation = evaluate_checkpoint(segmenter, data, "test", wanted, lambda done, total: None)
     again = scores(evaluation.matrices.sum(0), source.classes.names)
     assert again["mIoU"] == pytest.approx(result.scores["test"].mIoU, abs=1e-6)

@@ -45,7 +45,7 @@ MARKS = re.compile(
 LOCAL = re.compile(r"(?:/|~|\.\.|[A-Za-z]:[\\/])")
 
 # What comparisons published with an earlier schema do not contain.
-BEFORE_MARGINS = {"margin": None, "metrics": [], "domination": []}
+EARLIER = {"margin": None, "metrics": [], "domination": [], "robustness": None}
 
 
 def take(study: Path, results: Path) -> Path:
@@ -84,7 +84,7 @@ def rendered(root: Path) -> dict[Path, str]:
     """
     results = root / "experiments/results"
     studies = {
-        file.stem: BEFORE_MARGINS | json.loads(file.read_text(encoding="utf-8"))
+        file.stem: EARLIER | json.loads(file.read_text(encoding="utf-8"))
         for file in sorted(results.glob("*.json"))
     }
     pages = {

@@ -8,26 +8,27 @@ predicted; the confusion matrix is needed only summed. So confusion.npz contains
     total             [C, C + 1]    the confusion matrix of all images, int64
     cells, cell_counts, cell_ends   the matrix of each image, without its zeros: positions in the
                                     flattened matrix, their counts, and where each image ends
-    boundary          [N, 2, C]     intersection and union of boundary bands, if counted
-    sum_NAME          [N, 2, K]     float64: of a score that is a mean over images or pixels the
-                                    numerator and denominator, by class (K = C) or not (K = 1)
-    bins_NAME         [N, K, 15, 3] pixels, right ones and sum of confidences by bin
+    sum_NAME          [N, 2, K]     of a metric the numerator and denominator
+    bins_NAME         [N, K, 15, 3] of a metric the pixels, right ones and sum of confidences by bin
 
-in the smallest integer type that fits. With 150 classes that is a hundredth of one dense matrix per
-image, which earlier versions wrote as `matrices` `[N, C, C + 1]`; such files are read too.
+with integers in the smallest type that fits; for the metrics see `metrics.catalog`. With 150
+classes that is a hundredth of one dense matrix per image, which earlier versions wrote as
+`matrices` `[N, C, C + 1]`, and `sum_boundary_IoU` as `boundary`; such files are read too.
 """
 
 from __future__ import annotations
 
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from segbench.metrics.catalog import CATALOG
 from segbench.metrics.scores import check_counts, reduced
 
+ROUNDING = 1e-9
 LARGEST_INT32 = 1 << 28  # sums of a few such counts still fit into 32 bits
 
 
@@ -40,8 +41,7 @@ class ImageCounts:
         names, groups: `[N]`.
         counts: int32 or int64 `[N, 3, C]`; hits, labeled and predicted pixels.
         total: int64 `[C, C + 1]`.
-        boundary: int64 `[N, 2, C]` or None.
-        extras: names of the arrays `sum_NAME` and `bins_NAME` that the file has.
+        more: the array of each further metric that was counted.
     """
 
     file: Path
@@ -49,22 +49,17 @@ class ImageCounts:
     groups: list[str]
     counts: np.ndarray
     total: np.ndarray
-    boundary: np.ndarray | None = None
-    extras: tuple[str, ...] = ()
+    more: Mapping[str, str] = field(default_factory=dict)
 
-    def extra(self, key: str) -> np.ndarray:
-        """One of `extras`, float64; read from the file now.
+    def counts_of(self, metric: str) -> np.ndarray | None:
+        """The counts of a metric of `metrics.catalog`, float64 `[N, ...]`; read from the file now.
 
-        Raises:
-            ValueError: it is of other images, or contains what no sum is.
+        None if it was not counted.
         """
+        if metric not in self.more:
+            return None
         with np.load(self.file) as stored:
-            found = stored[key]
-        if found.dtype.kind != "f" or found.ndim < 3 or len(found) != len(self.names):
-            raise ValueError(f"{key} {found.dtype} {found.shape} of {len(self.names)} images")
-        if not np.isfinite(found).all():
-            raise ValueError(f"{key} contains values that are not finite")
-        return found.astype(np.float64)
+            return stored[self.more[metric]].astype(np.float64)
 
     def matrices(self) -> np.ndarray:
         """One confusion matrix per image, int64 `[N, C, C + 1]`; read again from the file."""
@@ -73,16 +68,13 @@ class ImageCounts:
 
 
 def pack(
-    matrices: np.ndarray,
-    boundary: np.ndarray | None = None,
-    extras: Mapping[str, np.ndarray] | None = None,
+    matrices: np.ndarray, more: Mapping[str, np.ndarray] | None = None
 ) -> dict[str, np.ndarray]:
     """The arrays of confusion.npz but for names and groups.
 
     Args:
         matrices: int64 `[N, C, C + 1]`.
-        boundary: int64 `[N, 2, C]`, if counted.
-        extras: the arrays `sum_NAME` and `bins_NAME`.
+        more: the counts of further metrics, `[N, 2, K]` or `[N, K, 15, 3]`.
 
     Raises:
         ValueError: they are no counts of pixels.
@@ -98,10 +90,11 @@ def pack(
         "cell_counts": _small(flat[image, cell]),
         "cell_ends": ends.astype(np.int64),
     }
-    if boundary is not None:
-        check_counts(boundary, "boundary counts")
-        found["boundary"] = _small(boundary)
-    return found | dict(extras or {})
+    for metric, counts in (more or {}).items():
+        key = ("sum_" if counts.ndim == 3 else "bins_") + metric
+        found[key] = _small(counts) if counts.dtype.kind in "iu" else counts
+        _check_more(found[key], key, *matrices.shape[:2])
+    return found
 
 
 def read_pixel_counts(file: Path) -> ImageCounts:
@@ -113,8 +106,7 @@ def read_pixel_counts(file: Path) -> ImageCounts:
     """
     with np.load(file) as stored:
         names, groups = stored["names"].tolist(), stored["groups"].tolist()
-        boundary = stored.get("boundary")
-        extras = tuple(key for key in stored if key.startswith(("sum_", "bins_")))
+        more = {metric: key for key in stored if (metric := _metric(key))}
         if "matrices" in stored:
             matrices = stored["matrices"]
             _check_dense(matrices, len(names))
@@ -122,9 +114,8 @@ def read_pixel_counts(file: Path) -> ImageCounts:
         else:
             counts, total = stored["counts"], stored["total"]
             _check_parts(counts, total, len(names))
-    if boundary is not None:
-        _check_boundary(boundary, counts.shape)
-        boundary = boundary.astype(np.int64)
+        for key in more.values():  # one after another: not all of them are needed at once
+            _check_more(stored[key], key, len(names), len(total))
     with zipfile.ZipFile(file) as archive:  # also of what is not read now
         if damaged := archive.testzip():
             raise ValueError(f"{damaged} is damaged")
@@ -134,7 +125,7 @@ def read_pixel_counts(file: Path) -> ImageCounts:
         raise ValueError(f"{len(names)} names, {len(groups)} groups; expected as many")
     is_small = counts.max(initial=0) < LARGEST_INT32
     counts = counts.astype(np.int32 if is_small else np.int64)
-    return ImageCounts(file, names, groups, counts, total, boundary, extras)
+    return ImageCounts(file, names, groups, counts, total, more)
 
 
 def _dense(stored: np.lib.npyio.NpzFile, shape: tuple[int, ...]) -> np.ndarray:
@@ -181,10 +172,29 @@ def _check_parts(counts: np.ndarray, total: np.ndarray, images: int) -> None:
         raise ValueError("the counts of the images do not add up to the total")
 
 
-def _check_boundary(boundary: np.ndarray, shape: tuple[int, ...]) -> None:
-    expected = (shape[0], 2, shape[2])
-    if boundary.shape != expected:
-        raise ValueError(f"boundary counts {boundary.shape}, expected {expected}")
-    check_counts(boundary, "boundary counts")
-    if (boundary[:, 0] > boundary[:, 1]).any():
-        raise ValueError("boundary counts: an intersection is larger than its union")
+def _metric(key: str) -> str | None:
+    """The metric whose counts an array of the file contains."""
+    if key == "boundary":
+        return "boundary_IoU"
+    start, _, metric = key.partition("_")
+    return metric if start in ("sum", "bins") else None
+
+
+def _check_more(counts: np.ndarray, key: str, images: int, classes: int) -> None:
+    """Raises ValueError if an array cannot be the counts of a metric of these images."""
+    is_sum = not key.startswith("bins_")
+    is_shaped = counts.ndim == 3 and counts.shape[1] == 2 if is_sum else counts.ndim == 4
+    if counts.dtype.kind not in "iuf" or not is_shaped or len(counts) != images:
+        raise ValueError(f"{key} {counts.dtype} {counts.shape} of {images} images")
+    if key in ("boundary", "sum_boundary_IoU"):
+        check_counts(counts, f"{key} counts")
+    if not np.isfinite(counts).all() or counts.min(initial=0) < 0:
+        raise ValueError(f"{key} contains values that are no sums of counts")
+    row = CATALOG.get(_metric(key) or "")
+    if row is None:
+        return
+    if row.by_class and counts.shape[2 if is_sum else 1] != classes:
+        raise ValueError(f"{key} {counts.shape}: expected {classes} classes")
+    top = row.limits[1]
+    if is_sum and np.isfinite(top) and (counts[:, 0] > top * counts[:, 1] * (1 + ROUNDING)).any():
+        raise ValueError(f"{key}: a score above {top:g}, which is the highest there is")

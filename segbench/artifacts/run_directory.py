@@ -127,8 +127,7 @@ class RunDirectory:
         names: Sequence[str],
         groups: Sequence[str],
         matrices: np.ndarray,
-        boundary: np.ndarray | None = None,
-        extras: Mapping[str, np.ndarray] | None = None,
+        more: Mapping[str, np.ndarray] | None = None,
     ) -> None:
         """Replaces confusion.npz in one step; see `artifacts.pixel_counts` for what it contains.
 
@@ -136,14 +135,13 @@ class RunDirectory:
             names: N image names.
             groups: N group names.
             matrices: int64 `[N, C, C + 1]`.
-            boundary: int64 `[N, 2, C]`, intersection and union of the boundary bands, if counted.
-            extras: what else was counted, see `artifacts.pixel_counts`.
+            more: what else was counted of each image, by metric of `metrics.catalog`.
         """
         import numpy as np
 
         from segbench.artifacts.pixel_counts import pack
 
-        counts: dict[str, np.ndarray] = pack(matrices, boundary, extras)
+        counts: dict[str, np.ndarray] = pack(matrices, more)
         with replacing(self.confusion_file) as file:
             counts |= {"names": np.array(names), "groups": np.array(groups)}
             np.savez_compressed(file, **counts)  # type: ignore[arg-type]

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from segbench.comparison.content import DecisiveImage, DecisiveImages, GroupDifference
+from segbench.comparison.content import ByClass, DecisiveImage, DecisiveImages, GroupDifference
 from segbench.comparison.entrants import Entrant
 from segbench.comparison.measures import absent_policy
 from segbench.comparison.scoring import Ratio
@@ -35,35 +35,57 @@ def by_group(
 
     Raises:
         ValueError: the images of a group cannot be resampled in this way.
-        ValueError: the images of a group cannot be resampled so.
     """
     groups = np.asarray(study.first.groups)
     names, sizes = np.unique(groups, return_counts=True)
     chosen = names[np.argsort(-sizes, kind="stable")[:MOST_GROUPS]]
-    found: list[tuple[str, int, Estimate]] = []
+    if len(names) == len(groups):  # every image is its own
+        return []
+    absent = absent_policy(study, metric)
+    found: list[tuple[GroupDifference, Estimate | None]] = []
     for name in chosen:
         where = np.flatnonzero(groups == name)
-        if len(where) < 2:
-            continue
-        parts = [
-            replace(entrants[i], counts=entrants[i].counts[:, where]) for i in (pair.a, pair.b)
-        ]
-        drawn = resample(
-            parts,
-            [str(name)] * len(where),
-            unit="block",
-            block_length=block_length,
-            replicates=min(replicates, MOST_REPLICATES),
-            absent=absent_policy(study, metric),
-        )
-        found.append((str(name), len(where), drawn.difference(0, 1)))
-    corrected = holm([estimate.p_value()[-1] for _, _, estimate in found])
-    tested = max(1, int(np.isfinite(corrected).sum()))
-    level = 1 - (1 - confidence) / tested
-    return [
-        {"group": name, "images": images, **estimate.summary(-1, level), "p_holm": p}
-        for (name, images, estimate), p in zip(found, corrected, strict=True)
-    ]
+        estimate = None
+        if len(where) > 1:
+            parts = [
+                replace(entrants[i], counts=entrants[i].counts[:, where]) for i in (pair.a, pair.b)
+            ]
+            estimate = resample(
+                parts,
+                [str(name)] * len(where),
+                unit="block",
+                block_length=block_length,
+                replicates=min(replicates, MOST_REPLICATES),
+                absent=absent,
+            ).difference(0, 1)
+        scores = {entrant.name: _score(entrant, where, absent) for entrant in entrants}
+        found.append((_group(str(name), len(where), scores, entrants, pair), estimate))
+    known = [estimate for _, estimate in found if estimate is not None]
+    corrected = holm([estimate.p_value()[-1] for estimate in known])
+    level = 1 - (1 - confidence) / max(1, int(np.isfinite(corrected).sum()))
+    p_values = iter(corrected)
+    for entry, estimate in found:
+        if estimate is not None:
+            entry.update(estimate.summary(-1, level))  # type: ignore[typeddict-item]
+            entry["p_holm"] = next(p_values)
+    return [entry for entry, _ in found]
+
+
+def _group(
+    name: str, images: int, scores: ByClass, entrants: Sequence[Entrant], pair: Pair
+) -> GroupDifference:
+    """A group whose difference has no interval: one image alone has none."""
+    a, b = scores[entrants[pair.a].name], scores[entrants[pair.b].name]
+    return {"group": name, "images": images, "scores": scores, "interval": [None, None],
+            "value": np.nan if a is None or b is None else a - b, "seed_se": None,
+            "image_se": None, "dof": None, "p_holm": None}  # fmt: skip
+
+
+def _score(entrant: Entrant, images: np.ndarray, absent: str) -> float | None:
+    """The score of a model on some of the images, mean over its runs."""
+    scoring = entrant.scoring or Ratio()
+    value = scoring.observed(entrant.counts[:, images], absent)[:, -1].mean()
+    return None if np.isnan(value) else float(value)
 
 
 def decisive_images(

@@ -13,7 +13,6 @@ from segbench.comparison.audit import audit
 from segbench.comparison.content import (
     Comparison,
     LeftOutEntry,
-    MetricEntry,
     PairEntry,
     PlainScores,
     Row,
@@ -25,6 +24,7 @@ from segbench.comparison.entrants import HEADLINES, Entrant, boundary_entrants
 from segbench.comparison.measures import absent_policy, entrants_by
 from segbench.comparison.more_metrics import more_metrics
 from segbench.comparison.resampling import Unit
+from segbench.comparison.robustness import robustness
 from segbench.comparison.runs import LeftOut, Run
 from segbench.comparison.side_files import read_costs, read_curves, relative
 from segbench.comparison.statistics import Resampled, resample
@@ -35,7 +35,8 @@ from segbench.metrics.scores import class_dice, class_iou, mean_over_classes, un
 
 # 2: metric, mDice, Dice by class, curves, intervals within what is possible
 # 3: margin, domination
-SCHEMA_VERSION = 3
+# 4: robustness, scores by group
+SCHEMA_VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,15 @@ def compare_runs(study: Study, options: Options) -> Comparison:
         "curves": curves,
         "runs": [_run(run, study) for runs in study.runs.values() for run in runs],
     }
-    result["metrics"] = _metrics(study, drawn, shown, options)
+    labels = [entrant.name for entrant in drawn.entrants]
+    pair = None if shown is None else (labels[shown.a], labels[shown.b])
+
+    def resampled(models: Sequence[Entrant], name: str) -> Resampled:
+        return resample_study(models, study, replace(options, metric=name))
+
+    result["metrics"] = more_metrics(study, options.metrics, pair, options.confidence, resampled)
+    result["robustness"], findings = robustness(study, pair, options.confidence, resampled)
+    result["audit"] += findings  # type: ignore[operator]
     result["margin"] = margin and margin_report.entry(margin, drawn, found, options.confidence)
     result["domination"] = domination(result)
     if shown is not None:
@@ -143,17 +152,6 @@ def resample_study(entrants: Sequence[Entrant], study: Study, options: Options) 
         )
     except ValueError as error:
         raise DataError(f"{study.path}: {error}") from None
-
-
-def _metrics(
-    study: Study, drawn: Resampled, shown: Pair | None, options: Options
-) -> list[MetricEntry]:
-    labels = [entrant.name for entrant in drawn.entrants]
-    pair = None if shown is None else (labels[shown.a], labels[shown.b])
-    return more_metrics(
-        study, options.metrics, pair, options.confidence,
-        lambda entrants, name: resample_study(entrants, study, replace(options, metric=name)),
-    )  # fmt: skip
 
 
 def headline(drawn: Resampled, found: Sequence[Pair], baseline: str | None) -> Pair | None:

@@ -78,11 +78,31 @@ class PairEntry(Summary):
 
 
 class GroupDifference(Summary):
-    """The headline difference within one group of images."""
+    """The headline difference within one group of images, and the score of every model there."""
 
     group: str
     images: int
     p_holm: float | None
+    scores: ByClass
+
+
+class RobustnessRow(TypedDict):
+    """mIoU by model on one kind of images, and the headline difference; see `robustness`."""
+
+    name: str
+    values: ByClass
+    value: float | None
+    interval: Interval
+    p_holm: float | None
+
+
+class RobustnessEntry(TypedDict):
+    """Scores on corrupted images: the headline pair, and the worst corruption by model."""
+
+    severities: list[str]
+    pair: list[str] | None
+    rows: list[RobustnessRow]
+    worst: dict[str, str]
 
 
 class DecisiveImage(TypedDict):
@@ -243,6 +263,7 @@ class Comparison(TypedDict):
     images: NotRequired[DecisiveImages]
     boundary: NotRequired[Summary]
     metrics: list[MetricEntry]
+    robustness: RobustnessEntry | None
     margin: MarginEntry | None
     domination: list[Domination]
     verdict: str

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from segbench.artifacts.typed import known
 from segbench.comparison.study import Study
 from segbench.metrics.scores import mean_over_classes, overlap, overlap_counts
 
@@ -49,7 +50,7 @@ def boundary_entrants(study: Study, metric: str = "mIoU") -> list[Entrant]:
     """The models of a study with the counts of the bands along the outlines of classes."""
     found = []
     for label, runs in study.runs.items():
-        bands = np.stack([b for run in runs if (b := run.images.boundary) is not None])
+        bands = np.stack([known(run.images.counts_of("boundary_IoU")) for run in runs])
         hits, union = bands[:, :, 0], bands[:, :, 1]
         parts = [*overlap_counts(hits, union, HEADLINES[metric]), union]
         found.append(Entrant(label, tuple(run.seed for run in runs), np.stack(parts, axis=2)))

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from segbench.comparison import domination, margin_report, more_metrics, tables
+from segbench.comparison import domination, margin_report, more_metrics, robustness, tables
 from segbench.comparison.entrants import HEADLINES
 from segbench.comparison.reproduce import origins
 from segbench.comparison.tables import Table
@@ -32,6 +32,9 @@ def markdown_report(comparison: Mapping[str, Any]) -> str:
         parts += [markdown(margin_report.summary(comparison))]
     if comparison["metrics"]:
         parts += ["## Metrics", markdown_of(more_metrics.table(comparison))]
+    if comparison["robustness"]:
+        parts += ["## Corrupted images", markdown(robustness.sentence(comparison))]
+        parts += [markdown_of(robustness.table(comparison))]
     for title, table in domination.tables(comparison).items():
         parts += [f"## Accuracy and {markdown(title)}", markdown_of(table)]
     if comparison["pairs"]:
@@ -39,6 +42,8 @@ def markdown_report(comparison: Mapping[str, Any]) -> str:
     for metric in _shown_metrics(comparison):
         parts += [f"## Classes, {HEADLINES[metric]} (%)"]
         parts += [markdown_of(tables.classes(comparison, metric))]
+    if groups := tables.groups(comparison):
+        parts += ["## Groups", markdown_of(groups)]
     parts += [markdown(tables.method(comparison)), "## Provenance"]
     parts += ["\n".join(f"- {origin.sentence()}" for origin in origins(comparison))]
     prints = ", ".join(f"{split} {value}" for split, value in comparison["fingerprint"].items())
@@ -115,6 +120,12 @@ def latex_tables(comparison: Mapping[str, Any]) -> str:
             "Further metrics with their intervals; p values corrected by Holm over the metrics."
         )
         parts += [latex_table(more_metrics.table(comparison), caption, f"{study}-metrics")]
+    if comparison["robustness"]:
+        parts += [latex_table(robustness.table(comparison), robustness.sentence(comparison),
+                              f"{study}-robustness")]  # fmt: skip
+    if groups := tables.groups(comparison):
+        caption = f"{metric} (%) by group of images, and the difference with its interval."
+        parts += [latex_table(groups, caption, f"{study}-groups")]
     models = {"class", *(row["label"] for row in comparison["leaderboard"])}
     for shown in _shown_metrics(comparison):
         table = tables.classes(comparison, shown)

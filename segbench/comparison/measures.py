@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
+from segbench.comparison.corrupted import Corrupted, corrupted_counts
 from segbench.comparison.entrants import HEADLINES, Entrant, count
 from segbench.comparison.runs import Run
 from segbench.comparison.scoring import Bins, Ratio, Scoring, Worst
 from segbench.comparison.study import Study
-from segbench.errors import DataError
+from segbench.config import did_you_mean
+from segbench.errors import ConfigError, DataError
+from segbench.metrics.catalog import CATALOG, PERCENT, ImageMetric
 from segbench.metrics.fine_grained import WORST, class_scores, image_means
 
-PERCENT = "%"
+CORRUPTED = "mIoU_corrupted"
+OF_A_CHECKPOINT = (CORRUPTED, "SCE", "NLL", "Brier")  # label maps and confidences are not enough
 
 
 @dataclass(frozen=True)
@@ -47,41 +51,82 @@ def entrants_by(study: Study, name: str) -> list[Entrant]:
         DataError: a run lacks them; it says which command makes them.
     """
     measure = MEASURES[name]
+    if name == CORRUPTED:
+        _refuse_unequal_corruptions(study)
     found, lacking = [], []
     for label, runs in study.runs.items():
-        counts = [measure.counts(run) for run in runs]
+        counts = [_counts(measure, run) for run in runs]
         lacking += [run for run, each in zip(runs, counts, strict=True) if each is None]
         known = [each for each in counts if each is not None]
+        if len({each.shape for each in known}) > 1:
+            raise DataError(f"metric={name}: the runs of {label} were counted differently")
         if len(known) == len(runs):
             seeds = tuple(run.seed for run in runs)
             found.append(Entrant(label, seeds, np.stack(known), measure.scoring))
     if lacking:
         names = ", ".join(f"{run.label} seed {run.seed}" for run in lacking[:6])
+        names += ", ..." if len(lacking) > 6 else ""
         raise DataError(
-            f"metric={name}: {names} lack what it needs. Count it with python -m segbench.evaluate "
-            f"ckpt={lacking[0].path}/checkpoints/best.ckpt {measure.made_by} study=NAME".rstrip()
-            + ", for every run, and compare that study"
+            f"metric={name}: {names} lack what it needs. {_remedy(measure, lacking[0])}"
         )
-    if name == "mIoU_corrupted":
-        _refuse_unequal_corruptions(study)
     return found
+
+
+def _counts(measure: Measure, run: Run) -> np.ndarray | None:
+    try:
+        return measure.counts(run)
+    except (ValueError, KeyError) as error:
+        raise DataError(f"metric={measure.name}: {run.images.file}: {error}") from None
+
+
+def _remedy(measure: Measure, run: Run) -> str:
+    """The command that counts a measure for a run."""
+    source, keys = run.protocol.source or "", measure.made_by
+    if source.startswith("predictions="):
+        if measure.name in OF_A_CHECKPOINT:
+            return "Label maps cannot give it; leave them out with only=[NAME,...]"
+        keys = keys.replace("calibration=true", "confidence=FOLDER") + " data=NAME"
+    elif not source:
+        weights = run.protocol.selection or "best"
+        source = f"ckpt={run.path}/checkpoints/{weights}.ckpt"
+    command = f"python -m segbench.evaluate {source} {keys} study=NAME"
+    return f"Count it with {command}, for every run, and compare that study"
 
 
 def _refuse_unequal_corruptions(study: Study) -> None:
     done: dict[str, str] = {}
     for label, runs in study.runs.items():
         for run in runs:
-            scored = run.scores.corrupted or {}
-            words = "; ".join(f"{name} {','.join(by)}" for name, by in scored.items())
-            done.setdefault(words, label)
+            if scored := run.scores.corrupted:
+                words = "; ".join(f"{name} {','.join(by)}" for name, by in scored.items())
+                done.setdefault(words, label)
     if len(done) > 1:
         parts = [f"{label}: {words}" for words, label in done.items()]
-        raise DataError(f"metric=mIoU_corrupted: other corruptions; {' against '.join(parts)}")
+        raise DataError(f"metric={CORRUPTED}: other corruptions; {' against '.join(parts)}")
+
+
+def check_metrics(headline: str, further: Sequence[str]) -> None:
+    """Checks the keys `metric` and `metrics`.
+
+    Raises:
+        ConfigError: there is no such metric, or the headline is one of which less is better.
+    """
+    for key, name in (("metric", headline), *(("metrics", name) for name in further)):
+        if name not in MEASURES:
+            hint = did_you_mean(name, MEASURES)
+            raise ConfigError(f"{key}: {name}: there is no such metric{hint}; known: "
+                              f"{', '.join(MEASURES)}")  # fmt: skip
+    if MEASURES[headline].is_lower_better:
+        tested = [name for name, measure in MEASURES.items() if not measure.is_lower_better]
+        raise ConfigError(
+            f"metric={headline}: less is better, but models are ranked by a score of which more is "
+            f"better: {', '.join(tested)}. Add it with metrics=[{headline}]"
+        )
 
 
 def absent_policy(study: Study, name: str) -> str:
     """The policy for absent classes: it is the study's for IoU and Dice of summed counts alone."""
-    return study.absent if name in HEADLINES else "exclude"
+    return study.absent if name in (*HEADLINES, CORRUPTED) else "exclude"
 
 
 def _means(values: np.ndarray) -> np.ndarray:
@@ -98,23 +143,26 @@ def _by_image(score: str, is_class: bool) -> Callable[[Run], np.ndarray]:
     return values
 
 
-def _sums(key: str) -> Callable[[Run], np.ndarray | None]:
-    def read(run: Run) -> np.ndarray | None:
-        if key not in run.images.extras:
-            return None
-        sums = run.images.extra(key)
-        return np.concatenate([sums, sums[:, 1:]], axis=1)
+def _counted(metric: ImageMetric) -> Measure:
+    """A metric of the catalog."""
 
-    return read
+    def counts(run: Run) -> np.ndarray | None:
+        found = run.images.counts_of(metric.name)
+        if found is None or metric.binned:
+            return found
+        return np.concatenate([found, found[:, 1:]], axis=1)
 
-
-def _bins(key: str) -> Callable[[Run], np.ndarray | None]:
-    return lambda run: run.images.extra(key) if key in run.images.extras else None
-
-
-def _boundary_iou(run: Run) -> np.ndarray | None:
-    bands = run.images.boundary
-    return None if bands is None else np.concatenate([bands, bands[:, 1:]], axis=1)
+    is_corrupted = metric.name == CORRUPTED
+    scoring: Scoring = Bins() if metric.binned else Ratio(metric.limits)
+    return Measure(
+        metric.name,
+        metric.help,
+        Corrupted() if is_corrupted else scoring,
+        corrupted_counts if is_corrupted else counts,
+        metric.is_lower_better,
+        metric.unit,
+        metric.argument,
+    )
 
 
 def _overlaps(score: str) -> list[Measure]:
@@ -142,31 +190,7 @@ def _overlaps(score: str) -> list[Measure]:
     return found
 
 
-UNBOUNDED = (0.0, float("inf"))
 MEASURES = {
     measure.name: measure
-    for measure in (
-        *_overlaps("IoU"),
-        *_overlaps("Dice"),
-        Measure("boundary_IoU", "IoU of the bands along the outlines (Cheng et al. 2021)", Ratio(),
-                _boundary_iou, made_by="boundary=true"),
-        Measure("boundary_F", "F-score of the outlines, mean over images (Csurka et al. 2013)",
-                Ratio(), _sums("sum_boundary_F"), made_by="boundary=true"),
-        Measure("NSD", "share of the outlines within the tolerance (Nikolov et al. 2021)", Ratio(),
-                _sums("sum_NSD"), made_by="surface=true"),
-        Measure("mIoU_corrupted", "mean mIoU on corrupted images (ImageNet-C)", Ratio(),
-                _sums("sum_mIoU_corrupted"), made_by="corruptions=all"),
-        Measure("HD95", "95th percentile of the distance between the outlines", Ratio(UNBOUNDED),
-                _sums("sum_HD95"), True, "units of the spacing", "surface=true"),
-        Measure("ECE", "expected calibration error (Guo et al. 2017)", Bins(), _bins("bins_ECE"),
-                True, made_by="calibration=true"),
-        Measure("SCE", "static, or class-wise, calibration error (Nixon et al. 2019)", Bins(),
-                _bins("bins_SCE"), True, made_by="calibration=true"),
-        Measure("NLL", "mean negative log-likelihood of the true class", Ratio(UNBOUNDED),
-                _sums("sum_NLL"), True, "nats", "calibration=true"),
-        Measure("Brier", "mean squared distance of the probabilities from the truth (0 to 2)",
-                Ratio((0.0, 2.0)), _sums("sum_Brier"), True, "", "calibration=true"),
-        Measure("AURC", "area under the risk-coverage curve, mean over images", Ratio(),
-                _sums("sum_AURC"), True, made_by="calibration=true"),
-    )
-}  # fmt: skip
+    for measure in (*_overlaps("IoU"), *_overlaps("Dice"), *map(_counted, CATALOG.values()))
+}

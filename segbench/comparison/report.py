@@ -17,6 +17,7 @@ from segbench.comparison import (
     margin_report,
     more_metrics,
     plots,
+    robustness,
     tables,
     wording,
 )
@@ -56,6 +57,8 @@ def write_report(study: Study, comparison: Mapping[str, Any], gallery: Gallery) 
         formats.write_csv(tables.pairs(comparison), draft / "pairs.csv")
         if comparison["metrics"]:
             formats.write_csv(more_metrics.table(comparison), draft / "metrics.csv")
+        if comparison["robustness"]:
+            formats.write_csv(robustness.table(comparison), draft / "robustness.csv")
         formats.write_csv(formats.class_values(comparison), draft / "classes.csv")
         write_text(draft / "index.html", _page(study, comparison, gallery, svg, folder))
     for old in (folder / "figures").iterdir():
@@ -94,12 +97,15 @@ def _page(
         svg=svg,
         captions=_captions(comparison, pair),
         leaderboard=tables.leaderboard(comparison),
-        origins=tables.ORIGINS,
+        origin_of=tables.origin_of,
         pairs=tables.pairs(comparison, first),
         all_pairs=tables.pairs(comparison) if len(first) < len(comparison["pairs"]) else None,
         margin=margin_report.table(comparison) if comparison["margin"] else None,
         metrics=more_metrics.table(comparison) if comparison["metrics"] else None,
         definitions=more_metrics.definitions(comparison),
+        robustness=robustness.table(comparison) if comparison["robustness"] else None,
+        about_robustness=robustness.sentence(comparison) if comparison["robustness"] else "",
+        groups=tables.groups(comparison),
         costs=domination.tables(comparison),
         classes={
             HEADLINES[metric]: tables.classes(comparison, metric)

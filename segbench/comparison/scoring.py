@@ -16,6 +16,7 @@ import numpy as np
 
 from segbench.comparison.entrants import influence, resampled_scores, scores_of
 from segbench.comparison.resampling import Plan
+from segbench.metrics.calibration import calibration_error
 from segbench.metrics.fine_grained import number_of_worst
 
 Sampler = Callable[[np.ndarray], np.ndarray]
@@ -158,7 +159,5 @@ class Bins:
 
 def _gaps(summed: np.ndarray) -> np.ndarray:
     """Calibration error of each column and their mean, `[..., K, B, 3]` to `[..., K + 1]`."""
-    gap = np.abs(summed[..., 1] - summed[..., 2]).sum(axis=-1)
-    pixels = summed[..., 0].sum(axis=-1)
-    errors = np.where(pixels > 0, gap / np.maximum(pixels, 1), np.nan)
+    errors = calibration_error(summed)
     return np.concatenate([errors, errors.mean(axis=-1, keepdims=True)], axis=-1)

@@ -47,7 +47,7 @@ class Study:
     @property
     def has_boundary(self) -> bool:
         """Whether all runs counted the pixels near class boundaries."""
-        return all(run.images.boundary is not None for runs in self.runs.values() for run in runs)
+        return all("boundary_IoU" in run.images.more for runs in self.runs.values() for run in runs)
 
 
 def read_study(path: Path, only: Iterable[str] = ()) -> Study:

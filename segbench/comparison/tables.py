@@ -16,7 +16,6 @@ from segbench.comparison.verdicts import ONE_SEED
 from segbench.comparison.wording import bounds, level, p_value, points, score_interval
 from segbench.metrics.scores import MISSING, amount, percent
 
-ORIGINS = {"evaluate": "predictions", "untrained": "not trained here"}  # by kind of a model
 OTHER = {"mIoU": "mDice", "mDice": "mIoU"}  # shown beside the tested one
 Row = Mapping[str, Any]
 METRICS = {name: measure.help for name, measure in MEASURES.items()} | {
@@ -114,8 +113,15 @@ def leaderboard(comparison: Mapping[str, Any]) -> Table:
 
 
 def _model(row: Row) -> str:
-    origin = ORIGINS.get(row["kind"])
-    return row["label"] + (f" ({origin})" if origin else "")
+    return f"{row['label']} ({origin})" if (origin := origin_of(row)) else str(row["label"])
+
+
+def origin_of(row: Row) -> str:
+    """What a model did without being trained here; empty for others."""
+    if row["kind"] == "untrained":
+        return "not trained here"
+    is_foreign = row["kind"] == "evaluate" and row["params"] is None  # its label maps alone
+    return "predictions" if is_foreign else ""
 
 
 def _chance(value: float | None) -> str:
@@ -212,6 +218,33 @@ def _class_difference(pair: Mapping[str, Any]) -> list[Column]:
                lambda i: p_value(found[i]["p_holm"], bare=True),
                {"p_holm": lambda i: found[i]["p_holm"]}),
     ]  # fmt: skip
+
+
+def groups(comparison: Mapping[str, Any]) -> Table | None:
+    """One row per group of images (drive, city, condition); None for a single one."""
+    rows = comparison.get("by_group", [])
+    if len(rows) < 2:
+        return None
+    metric, pair = comparison["metric"], comparison["pairs"][comparison["headline"]]
+    columns = [
+        Column("group", "correlated images, such as a drive, city, patient or weather",
+               lambda row: row["group"], {"group": lambda row: row["group"]}, is_text=True),
+        Column("images", "", lambda row: str(row["images"]), {"images": lambda row: row["images"]}),
+        *(_group_scores(row["label"], metric) for row in comparison["leaderboard"]),
+        Column(f"{pair['a']} − {pair['b']}", "difference in points",
+               lambda row: points(row["value"]), {"difference": lambda row: row["value"]}),
+        _interval("corrected interval", "corrected for the number of groups; a dash if the seeds "
+                  "allow no estimate", signed=True),
+    ]  # fmt: skip
+    return _table(columns, rows)
+
+
+def _group_scores(label: str, metric: str) -> Column:
+    def value(row: Row) -> float | None:
+        return row.get("scores", {}).get(label)  # earlier versions have none
+
+    return Column(label, f"{metric} (%), mean over seeds", lambda row: percent(value(row)),
+                  {f"{metric} {label}": value}, is_optional=True)  # fmt: skip
 
 
 def has_dice(comparison: Mapping[str, Any]) -> bool:

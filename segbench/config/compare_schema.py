@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from omegaconf import MISSING
-
-from segbench.config.fields import COMPARED, choice, path, within
+from segbench.config.fields import choice, path, within
 
 
 @dataclass
@@ -18,8 +16,8 @@ class CompareConfig:
     studies: list[str] = field(default_factory=list)  # instead of study: several data sets
     runs: str = path("runs")
     only: list[str] = field(default_factory=list)
-    # The score that is tested, see comparison.measures
-    metric: str = choice(*COMPARED)
+    # The score that is tested, see comparison.measures; any of which more is better
+    metric: str = "mIoU"
     metrics: list[str] = field(default_factory=list)  # further ones, corrected together
     # null: the runner-up
     baseline: str | None = None
@@ -45,10 +43,12 @@ class CompareConfig:
 class PaperConfig:
     """All top-level keys of `python -m segbench.paper`; the first ones are those of compare."""
 
-    study: str = MISSING
+    study: str | None = None
+    studies: list[str] = field(default_factory=list)  # instead of study: several data sets
+    tuning: list[str] = field(default_factory=list)  # the studies that tuned the values
     runs: str = path("runs")
     only: list[str] = field(default_factory=list)
-    metric: str = choice(*COMPARED)
+    metric: str = "mIoU"
     metrics: list[str] = field(default_factory=list)
     baseline: str | None = None
     margin: float | None = within(None, 0.01, 100)

@@ -9,12 +9,6 @@ from typing import Any
 from omegaconf import MISSING
 
 LARGEST_SEED = 2**32 - 1
-# The metrics that `segbench.compare` can test, as `comparison.measures` defines them
-COMPARED = (
-    "mIoU", "mDice", "boundary_IoU", "boundary_F", "NSD", "mIoU_corrupted",
-    *(f"{metric}_{by}{worst}" for metric in ("mIoU", "mDice") for by in "IC"
-      for worst in ("", 1, 5, 10)),
-)  # fmt: skip
 
 
 def choice(*options: str) -> Any:

@@ -23,7 +23,6 @@ from segbench.evaluation.predictions import find_predictions, read_confidence, r
 from segbench.evaluation.summary import Extras, Wanted, count_extras, count_matrix
 from segbench.inference.labels import FiniteLogits
 from segbench.metrics.confusion import ConfusionPerImage
-from segbench.metrics.probabilistic import probability_counts
 
 
 @dataclass(frozen=True)
@@ -79,7 +78,7 @@ def evaluate_checkpoint(
         size = (masks.shape[1], masks.shape[2])
         probs = None
         with segmenter.autocast():
-            if wanted.calibration:
+            if wanted.probabilities:
                 pred, probs = predictor.labels_and_probs(images.to(device), size, names, finite)
                 finite.check()  # the confidence counts cannot handle NaN
             else:
@@ -110,15 +109,11 @@ def _extras_of(
     probs: Tensor | None,
 ) -> Extras:
     """What is counted of one image beside its matrix; probabilities where they are."""
-    is_plain = not (wanted.boundary or wanted.surface or probs is not None)
-    if is_plain and not instance_file(record.mask):
-        return Extras()
-    sure = counts = None
-    if probs is not None:
-        sure = probs.amax(0).cpu().numpy()
-        counts = probability_counts(probs, mask.to(probs.device), classes.ignore_index)
+    if not wanted.options and not instance_file(record.mask):
+        return Extras()  # the prediction stays on the device
+    sure = None if probs is None else probs.amax(0).cpu().numpy()
     on_host = pred.cpu().numpy(), mask.numpy()
-    return count_extras(*on_host, record, classes, wanted, sure, probabilities=counts)
+    return count_extras(*on_host, record, classes, wanted, sure, probs=probs)
 
 
 def evaluate_predictions(

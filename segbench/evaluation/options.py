@@ -56,11 +56,10 @@ def check_place(config: Config, run: RunDirectory, source: Source) -> None:
 def wanted(config: Config) -> Wanted:
     """What is counted beside the confusion matrices."""
     from segbench.evaluation.summary import Wanted
+    from segbench.metrics.catalog import OPTIONS
 
     return Wanted(
-        boundary=config["boundary"],
-        calibration=config["calibration"],
-        surface=config["surface"],
+        options=tuple(key for key in OPTIONS if config[key]),
         spacing=(config["spacing"][0], config["spacing"][1]),
         tolerance=config["tolerance"],
     )

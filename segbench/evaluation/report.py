@@ -37,6 +37,7 @@ SINGLES = tuple(
     name for name, kind in _TYPES.items() if kind == "Fraction" and name not in MEANS.values()
 )
 BY_GROUP = ("category_IoU", "category_iIoU")
+MOST_GROUPS = 16  # that the terminal shows; report.md has all
 
 
 def write_tables(
@@ -216,6 +217,10 @@ def print_scores(found: Scores, result: Result, run: RunDirectory, matrices: np.
     classes.add_row("mean", *_means(found, columns), style="bold")
     show(classes)
     show(", ".join(f"{key} {percent(value)}" for key, value in _singles(found).items()))
+    groups = found.groups or {}
+    if 1 < len(groups) <= MOST_GROUPS:
+        values = ", ".join(f"{group} {percent(value)}" for group, value in groups.items())
+        show(f"mIoU by group: {values}")
     if found.corrupted:
         print_corrupted(found.corrupted, found.mIoU)
     for note in [*_notes(result), *void_notes(matrices)]:

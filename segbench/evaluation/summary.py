@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,8 +13,7 @@ from segbench.data.dataset import Record
 from segbench.data.files import read_raw_mask
 from segbench.data.sources.cityscapes import instance_file
 from segbench.errors import DataError
-from segbench.metrics.boundary import BoundaryCounts, boundary_counts
-from segbench.metrics.calibration import CalibrationCounts, calibration_counts
+from segbench.metrics.catalog import Counts, ImagePair, count_image, image_metric_scores
 from segbench.metrics.cityscapes_protocol import (
     InstanceCounts,
     categories_for,
@@ -25,32 +24,25 @@ from segbench.metrics.cityscapes_protocol import (
 from segbench.metrics.confusion import confusion_matrix
 from segbench.metrics.fine_grained import fine_grained_scores
 from segbench.metrics.per_image import category_matrix, group_scores, image_scores
-from segbench.metrics.probabilistic import ProbabilityCounts, image_aurc
 from segbench.metrics.scores import class_iou, mean_over_classes, reduced, scores
-from segbench.metrics.surface import SurfaceCounts, surface_counts
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 MOST_BINS = 20_000_000  # numbers of a run that class-wise calibration may take
 
 
 @dataclass(frozen=True)
 class Extras:
-    """The counts of one image in addition to its confusion matrix; None if not counted.
+    """The counts of one image in addition to its confusion matrix.
 
     Args:
-        boundary: for boundary F-score and boundary IoU.
-        calibration: for the expected calibration error.
-        instances: for iIoU.
-        probabilities: for NLL, Brier score and class-wise calibration.
-        aurc: of this image.
-        surface: for HD95 and NSD.
+        counts: by metric of `metrics.catalog`.
+        instances: for iIoU; None if not counted.
     """
 
-    boundary: BoundaryCounts | None = None
-    calibration: CalibrationCounts | None = None
+    counts: Counts = field(default_factory=dict)
     instances: InstanceCounts | None = None
-    probabilities: ProbabilityCounts | None = None
-    aurc: float | None = None
-    surface: SurfaceCounts | None = None
 
 
 @dataclass(frozen=True)
@@ -58,18 +50,19 @@ class Wanted:
     """What to count beside the confusion matrix.
 
     Args:
-        boundary: boundary F-score and IoU, which take long.
-        calibration: what needs confidences or probabilities.
-        surface: HD95 and NSD.
-        spacing: height and width of a pixel, for `surface`.
-        tolerance: of NSD, in units of `spacing`.
+        options: keys of `segbench.evaluate` that turn on metrics of `metrics.catalog`.
+        spacing: height and width of a pixel, for distances between outlines.
+        tolerance: of outlines, in units of `spacing`.
     """
 
-    boundary: bool = True
-    calibration: bool = True
-    surface: bool = False
+    options: tuple[str, ...] = ("boundary", "calibration")
     spacing: tuple[float, float] = (1.0, 1.0)
     tolerance: float = 1.0
+
+    @property
+    def probabilities(self) -> bool:
+        """Whether the model has to give probabilities along with the labels."""
+        return "calibration" in self.options
 
 
 def count_matrix(
@@ -105,7 +98,7 @@ def count_extras(
     wanted: Wanted,
     confidence: np.ndarray | None = None,
     label_ids: np.ndarray | None = None,
-    probabilities: ProbabilityCounts | None = None,
+    probs: Tensor | None = None,
 ) -> Extras:
     """Counts what a confusion matrix does not contain, for one image.
 
@@ -117,22 +110,17 @@ def count_extras(
         wanted: what to count.
         confidence: float32 `[H, W]`, the probability of the predicted class.
         label_ids: uint8 `[H, W]`, the prediction in Cityscapes label IDs, if it came in them.
-        probabilities: counted where they were predicted.
+        probs: float `[C, H, W]`, the probabilities of the classes.
     """
-    ignore, number = classes.ignore_index, classes.num_classes
-    sure = confidence
-    return Extras(
-        boundary_counts(pred, mask, number, ignore) if wanted.boundary else None,
-        None if sure is None else calibration_counts(pred, sure, mask, ignore),
-        _count_instances(to_label_ids(pred) if label_ids is None else label_ids, mask, record)
-        if is_cityscapes(classes.names)
-        else None,
-        probabilities,
-        None if sure is None else image_aurc(pred, sure, mask, ignore),
-        surface_counts(pred, mask, number, ignore, wanted.spacing, wanted.tolerance)
-        if wanted.surface
-        else None,
-    )
+    pair = ImagePair(
+        pred, mask, classes.num_classes, classes.ignore_index, confidence, probs,
+        wanted.spacing, wanted.tolerance,
+    )  # fmt: skip
+    instances = None
+    if is_cityscapes(classes.names):
+        ids = to_label_ids(pred) if label_ids is None else label_ids
+        instances = _count_instances(ids, mask, record)
+    return Extras(count_image(pair, wanted.options), instances)
 
 
 def _count_instances(
@@ -175,18 +163,8 @@ def summarize(
     found |= image_scores(matrices, absent)
     found["by_image"] = fine_grained_scores(reduced(matrices))
     found["groups"] = group_scores(matrices, groups, absent)
-    boundary = _sum(image.boundary for image in extras)
-    if boundary is not None:
-        for key, values in (("boundary_F", boundary.f_score()), ("boundary_IoU", boundary.iou())):
-            found[key] = {
-                name: None if np.isnan(value) else float(value)
-                for name, value in zip(classes.names, values, strict=True)
-            }
-            found[f"mean_{key}"] = _number(mean_over_classes(values))
-    calibration = _sum(image.calibration for image in extras)
-    if calibration is not None:
-        found["ECE"] = _number(np.array(calibration.error()))
-    found |= _probability_scores(extras, classes) | _surface_scores(extras, classes)
+    totals = {name: _sum_over_images(extras, name) for name in _counted(extras)}
+    found |= image_metric_scores(totals, classes.names)
     if is_cityscapes(classes.names):
         categories = categories_for(classes.names)
         by_category = class_iou(category_matrix(total, classes.names, categories))
@@ -200,79 +178,31 @@ def summarize(
     return found
 
 
-def _probability_scores(extras: Sequence[Extras], classes: ClassSet) -> dict[str, object]:
-    found: dict[str, object] = {}
-    counts: ProbabilityCounts | None = _sum(image.probabilities for image in extras)
-    if counts is not None:
-        found |= counts.scores()
-        found["class_SCE"] = _by_class(counts.class_errors(), classes)
-    areas = [image.aurc for image in extras if image.aurc is not None]
-    if areas and len(areas) == len(extras):
-        found["AURC"] = _number(_mean(np.array(areas)[:, None])[0])
+def _counted(extras: Sequence[Extras]) -> list[str]:
+    """The metrics that were counted on every image."""
+    first = extras[0].counts if extras else {}
+    return [name for name in first if all(name in image.counts for image in extras)]
+
+
+def _sum_over_images(extras: Sequence[Extras], name: str) -> np.ndarray:
+    """The counts of a metric, added up without a copy of all of them."""
+    total = np.zeros_like(extras[0].counts[name])
+    for image in extras:
+        total += image.counts[name]
+    return total
+
+
+def stacked_counts(extras: Sequence[Extras]) -> dict[str, np.ndarray]:
+    """The counts of every image by metric, `[N, ...]`, as `artifacts.pixel_counts` keeps them.
+
+    Bins of confidences are left out where they would make the file large.
+    """
+    found = {}
+    for name in _counted(extras):
+        one = extras[0].counts[name]
+        if one.ndim == 2 or one.size * len(extras) <= MOST_BINS:
+            found[name] = np.stack([image.counts[name] for image in extras])
     return found
-
-
-def _surface_scores(extras: Sequence[Extras], classes: ClassSet) -> dict[str, object]:
-    parts = [image.surface for image in extras if image.surface is not None]
-    if not parts or len(parts) < len(extras):
-        return {}
-    found: dict[str, object] = {}
-    for key, values in (("HD95", [p.hd95 for p in parts]), ("NSD", [p.nsd for p in parts])):
-        by_class = _mean(np.array(values))
-        found[key] = _by_class(by_class, classes)
-        found[f"mean_{key}"] = _number(mean_over_classes(by_class))
-    return found
-
-
-def _by_class(values: np.ndarray, classes: ClassSet) -> dict[str, float | None]:
-    return {name: _number(value) for name, value in zip(classes.names, values, strict=True)}
-
-
-def _mean(values: np.ndarray) -> np.ndarray:
-    """Mean over images `[N, K]` to `[K]` of what is not NaN; NaN where nothing is."""
-    known = ~np.isnan(values)
-    total = np.where(known, values, 0).sum(axis=0)
-    return np.where(known.any(axis=0), total / np.maximum(known.sum(axis=0), 1), np.nan)
-
-
-def stacked_extras(extras: Sequence[Extras]) -> dict[str, np.ndarray]:
-    """The further counts of every image, as `artifacts.pixel_counts` keeps them."""
-    found: dict[str, np.ndarray] = {}
-
-    def add(key: str, arrays: list[Any]) -> None:
-        if arrays and all(array is not None for array in arrays):
-            found[key] = np.array(arrays, np.float64)
-
-    def means(values: np.ndarray | None) -> np.ndarray | None:
-        """A value by class, as numerator and denominator."""
-        if values is None:
-            return None
-        known = ~np.isnan(values)
-        return np.stack([np.where(known, values, 0), known])
-
-    edge, sure, surface, probs = (
-        [getattr(image, key) for image in extras]
-        for key in ("boundary", "calibration", "surface", "probabilities")
-    )
-    add("sum_boundary_F", [b and np.stack([b.f_sum, b.f_images]) for b in edge])
-    add("bins_ECE", [c and np.stack([c.pixels, c.right, c.confidence], -1)[None] for c in sure])
-    add("sum_AURC", [means(None if image.aurc is None else np.array([image.aurc]))
-                     for image in extras])  # fmt: skip
-    add("sum_HD95", [means(s and s.hd95) for s in surface])
-    add("sum_NSD", [means(s and s.nsd) for s in surface])
-    for key, name in (("nll", "NLL"), ("brier", "Brier")):
-        add(f"sum_{name}", [p and np.array([[getattr(p, key)], [p.pixels]]) for p in probs])
-    if probs[0] is not None and len(probs) * probs[0].bins.size <= MOST_BINS:
-        add("bins_SCE", [p and p.bins for p in probs])
-    return found
-
-
-def stacked_boundary(extras: Sequence[Extras]) -> np.ndarray | None:
-    """Intersection and union of the boundary bands, int64 `[N, 2, C]`; None if not counted."""
-    counts = [image.boundary for image in extras if image.boundary is not None]
-    if not counts or len(counts) < len(extras):
-        return None
-    return np.array([[count.intersection, count.union] for count in counts])
 
 
 def _sum(parts: Iterable[Any]) -> Any:

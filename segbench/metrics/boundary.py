@@ -5,8 +5,6 @@ Both measure only pixels near a boundary, which hardly affect IoU. Ignored pixel
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import cv2
 import numpy as np
 import torch
@@ -15,51 +13,17 @@ from torchmetrics import Metric
 
 from segbench.data.classes import ClassSet
 from segbench.metrics.confusion import confusion_matrix, joined
+from segbench.metrics.scores import with_weights
 
 # Shares of the image diagonal, from the papers cited below.
 F_TOLERANCE = 0.0075
 IOU_DISTANCE = 0.02
 
 
-@dataclass(frozen=True)
-class BoundaryCounts:
-    """Boundary counts of one or more images; `a + b` adds them up.
-
-    Args:
-        f_sum: float64 `[C]`, sum of the per-image F-scores.
-        f_images: int64 `[C]`, in how many images a class has a boundary, true or predicted.
-        intersection: int64 `[C]`, intersection of the boundary bands, in pixels.
-        union: int64 `[C]`, their union, in pixels.
-    """
-
-    f_sum: np.ndarray
-    f_images: np.ndarray
-    intersection: np.ndarray
-    union: np.ndarray
-
-    def __add__(self, other: BoundaryCounts) -> BoundaryCounts:
-        return BoundaryCounts(
-            self.f_sum + other.f_sum,
-            self.f_images + other.f_images,
-            self.intersection + other.intersection,
-            self.union + other.union,
-        )
-
-    def f_score(self) -> np.ndarray:
-        """Boundary F-score by class, float64 `[C]`: mean over images, NaN where there is none."""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return self.f_sum / self.f_images
-
-    def iou(self) -> np.ndarray:
-        """Boundary IoU by class, float64 `[C]`, NaN where there is no boundary."""
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return self.intersection / self.union
-
-
 def boundary_counts(
     pred: np.ndarray, mask: np.ndarray, num_classes: int, ignore_index: int = 255
-) -> BoundaryCounts:
-    """Computes the counts of both scores for one image.
+) -> dict[str, np.ndarray]:
+    """Counts both scores for one image; sum the counts over images, then divide.
 
     Boundary F-score: Csurka et al., "What is a good evaluation measure for semantic
     segmentation?", BMVC 2013. A boundary pixel is correct if a boundary pixel of the other map lies
@@ -75,21 +39,27 @@ def boundary_counts(
         mask: uint8 `[H, W]` in class ids or `ignore_index`.
         num_classes: C.
         ignore_index: the id of unlabeled pixels.
+
+    Returns:
+        boundary_F: float64 `[2, C]`; the F-score, and 1 where the class has a boundary in either
+            map, so that the ratio of the sums is the mean over images.
+        boundary_IoU: int64 `[2, C]`; intersection and union of the boundary bands, in pixels.
     """
     diagonal = float(np.hypot(*mask.shape))
     valid = mask != ignore_index
     f_scores = np.array(
         [_f_score(pred, mask, valid, label, F_TOLERANCE * diagonal) for label in range(num_classes)]
     )
-    hits, union = boundary_iou_counts(pred, mask, num_classes, ignore_index)
-    exists = ~np.isnan(f_scores)
-    return BoundaryCounts(np.nan_to_num(f_scores), exists.astype(np.int64), hits, union)
+    return {
+        "boundary_F": with_weights(f_scores),
+        "boundary_IoU": boundary_iou_counts(pred, mask, num_classes, ignore_index),
+    }
 
 
 def boundary_iou_counts(
     pred: np.ndarray, mask: np.ndarray, num_classes: int, ignore_index: int = 255
-) -> tuple[np.ndarray, np.ndarray]:
-    """Intersection and union of the boundary bands, int64 `[C]` each; see `boundary_counts`."""
+) -> np.ndarray:
+    """Intersection and union of the boundary bands, int64 `[2, C]`; see `boundary_counts`."""
     valid = mask != ignore_index
     distance = max(1, round(IOU_DISTANCE * float(np.hypot(*mask.shape))))
     interior = num_classes
@@ -100,7 +70,7 @@ def boundary_iou_counts(
     matrix = confusion_matrix(near_pred, near_mask, num_classes + 1, 255)
     hits = np.diagonal(matrix)[:num_classes]
     union = matrix.sum(1)[:num_classes] + matrix.sum(0)[:num_classes] - hits
-    return hits, union
+    return np.stack([hits, union])
 
 
 def _f_score(

@@ -7,13 +7,11 @@ SCE      static calibration error: mean over classes of the gap between the prob
          class and how often it is there, over 15 bins and all pixels (Nixon et al., CVPR
          workshops 2019; the class-wise ECE of Kull et al., NeurIPS 2019)
 AURC     area under the risk-coverage curve: the mean over coverages of the error rate among the
-         most confident pixels (Geifman & El-Yaniv, ICLR 2019), by trapezoids from one pixel to
-         all, as torch-uncertainty does. Exact in each image, then averaged over images
+         most confident pixels (Geifman et al., ICLR 2019), by trapezoids from one pixel to all, as
+         torch-uncertainty does. Exact in each image, then averaged over images
 """
 
 from __future__ import annotations
-
-from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -24,65 +22,37 @@ from segbench.metrics.calibration import BINS
 LEAST_PROBABILITY = 1e-12  # a class that was given none costs 27.6 nats, not infinitely many
 
 
-@dataclass(frozen=True)
-class ProbabilityCounts:
-    """Sums over the labeled pixels of one image, or several: `a + b` adds up.
-
-    Args:
-        pixels: their number.
-        nll, brier: sums.
-        bins: float64 `[C, 15, 3]`; for each class and bin of its probability the pixels, those that
-            are of the class, and the sum of the probabilities.
-    """
-
-    pixels: int
-    nll: float
-    brier: float
-    bins: np.ndarray
-
-    def __add__(self, other: ProbabilityCounts) -> ProbabilityCounts:
-        return ProbabilityCounts(
-            self.pixels + other.pixels,
-            self.nll + other.nll,
-            self.brier + other.brier,
-            self.bins + other.bins,
-        )
-
-    def class_errors(self) -> np.ndarray:
-        """The calibration error of each class, float64 `[C]`; NaN without a pixel."""
-        gaps = np.abs(self.bins[..., 1] - self.bins[..., 2]).sum(axis=1)
-        return gaps / self.pixels if self.pixels else np.full(len(gaps), np.nan)
-
-    def scores(self) -> dict[str, float | None]:
-        """`NLL`, `Brier` and `SCE`; None without a pixel."""
-        if not self.pixels:
-            return dict.fromkeys(("NLL", "Brier", "SCE"))
-        return {
-            "NLL": self.nll / self.pixels,
-            "Brier": self.brier / self.pixels,
-            "SCE": float(self.class_errors().mean()),
-        }
-
-
-def probability_counts(probs: Tensor, mask: Tensor, ignore_index: int = 255) -> ProbabilityCounts:
-    """Counts one image, where the tensors are.
+def probability_counts(
+    probs: Tensor, mask: Tensor, ignore_index: int = 255
+) -> dict[str, np.ndarray]:
+    """Counts one image, where the tensors are; sum the counts over images, then divide.
 
     Args:
         probs: float `[C, H, W]`, which sum to one over the classes.
         mask: uint8 `[H, W]`; pixels of `ignore_index` are left out.
         ignore_index: the id of unlabeled pixels.
+
+    Returns:
+        NLL, Brier: float64 `[2, 1]`; the sum over the labeled pixels, and their number.
+        SCE: float64 `[C, 15, 3]`; for each class and bin of its probability the pixels, those that
+            are of the class, and the sum of the probabilities.
     """
     labeled = mask != ignore_index
     truth = mask[labeled].long()
     probs = probs[:, labeled].float()
     num_classes, pixels = probs.shape
     if not pixels:
-        return ProbabilityCounts(0, 0.0, 0.0, np.zeros((num_classes, BINS, 3)))
+        nothing = np.zeros((2, 1))
+        return {"NLL": nothing, "Brier": nothing, "SCE": np.zeros((num_classes, BINS, 3))}
     of_truth = probs.gather(0, truth[None])[0].double()
     nll = -of_truth.clamp(min=LEAST_PROBABILITY).log().sum()
     brier = probs.double().square().sum() - 2 * of_truth.sum() + pixels
     bins = torch.stack([_bins(values, truth == label) for label, values in enumerate(probs)])
-    return ProbabilityCounts(pixels, float(nll), float(brier), bins.cpu().numpy())
+    return {
+        "NLL": np.array([[float(nll)], [float(pixels)]]),
+        "Brier": np.array([[float(brier)], [float(pixels)]]),
+        "SCE": bins.cpu().numpy(),
+    }
 
 
 def _bins(values: Tensor, is_class: Tensor) -> Tensor:

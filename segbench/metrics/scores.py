@@ -64,6 +64,19 @@ def overlap(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
     return _divide(numerator, denominator)
 
 
+def with_weights(values: np.ndarray) -> np.ndarray:
+    """Scores of an image as counts: the ratio of their sums is the mean over images.
+
+    Args:
+        values: float64 `[K]`, NaN where the image has no score.
+
+    Returns:
+        float64 `[2, K]`; the values, and 1 where there is one.
+    """
+    known = ~np.isnan(values)
+    return np.stack([np.where(known, values, 0.0), known.astype(np.float64)])
+
+
 def class_iou(matrix: np.ndarray) -> np.ndarray:
     """IoU (Jaccard index) of every class, float64 `[..., C]`; NaN where the union is empty."""
     return overlap(*overlap_counts(*union_counts(matrix), "IoU"))

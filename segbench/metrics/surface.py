@@ -13,26 +13,12 @@ neck anatomy", JMIR 2021; Maier-Hein et al., "Metrics reloaded", Nature Methods 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 import numpy as np
 from scipy.ndimage import distance_transform_edt
 
+from segbench.metrics.scores import with_weights
+
 PERCENT = 95
-
-
-@dataclass(frozen=True)
-class SurfaceCounts:
-    """Of one image, by class; NaN where neither map has the class.
-
-    Args:
-        hd95: float64 `[C]` in units of the spacing; the diagonal of the image, the largest distance
-            there can be, where only one map has the class (Metrics reloaded, 2024).
-        nsd: float64 `[C]`, a share.
-    """
-
-    hd95: np.ndarray
-    nsd: np.ndarray
 
 
 def surface_counts(
@@ -42,7 +28,7 @@ def surface_counts(
     ignore_index: int = 255,
     spacing: tuple[float, float] = (1.0, 1.0),
     tolerance: float = 1.0,
-) -> SurfaceCounts:
+) -> dict[str, np.ndarray]:
     """Measures every class of an image.
 
     Args:
@@ -52,6 +38,12 @@ def surface_counts(
         ignore_index: the id of unlabeled pixels.
         spacing: height and width of a pixel.
         tolerance: in units of the spacing; what annotators differ by.
+
+    Returns:
+        HD95, NSD: float64 `[2, C]`; the value, and 1 where either map has the class, so that the
+            ratio of the sums is the mean over images. HD95 is in units of the spacing; where only
+            one map has the class it is the diagonal of the image, the largest distance there can
+            be (Metrics reloaded, 2024).
     """
     valid = mask != ignore_index
     diagonal = float(np.hypot(mask.shape[0] * spacing[0], mask.shape[1] * spacing[1]))
@@ -61,7 +53,7 @@ def surface_counts(
         if true.any() or found.any():
             far, nsd[label] = surface_distance(true, found, spacing, tolerance)
             hd95[label] = min(far, diagonal)
-    return SurfaceCounts(hd95, nsd)
+    return {"HD95": with_weights(hd95), "NSD": with_weights(nsd)}
 
 
 def surface_distance(

@@ -1,20 +1,17 @@
-"""The questions of NeurIPS and MICCAI about experiments, answered from the records of a study.
+"""The questions of NeurIPS and MICCAI about experiments, answered from the records of studies.
 
 An answer says "not known" where the records do not say: nothing is guessed.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from segbench.artifacts.result import Result
-from segbench.artifacts.run_directory import RunDirectory
-from segbench.errors import ResultError
-
-UNKNOWN = "not known"
+from segbench.publication import compute, licenses
+from segbench.publication.compute import UNKNOWN, Spent
 
 
 @dataclass(frozen=True)
@@ -26,98 +23,55 @@ class Item:
 
 
 @dataclass(frozen=True)
-class Compute:
-    """Hours of the runs of a study, by status; `unknown` runs do not say how long they took.
+class Evidence:
+    """What the answers are taken from.
 
     Args:
-        hours: by status: finished, failed, interrupted, running.
-        runs: their numbers.
-        unknown: runs without a time.
-        machines: what they ran on.
-        trials: spent on tuning, over all configs.
+        comparisons: of each study, see `comparison.compare_runs`.
+        results: the records of all runs.
+        spent: their time, and that of the tuning.
     """
 
-    hours: dict[str, float]
-    runs: dict[str, int]
-    unknown: int
-    machines: tuple[str, ...]
-    trials: int
+    comparisons: Sequence[Mapping[str, Any]]
+    results: Sequence[Result]
+    spent: Sequence[Spent]
 
-    def sentence(self) -> str:
-        """All of it in words."""
-        if not self.runs:
-            return UNKNOWN
-        parts = [
-            f"{self.runs[status]} {status} ({self.hours.get(status, 0.0):.2f} h)"
-            for status in self.runs
-        ]
-        text = f"Runs: {', '.join(parts)}; in total {sum(self.hours.values()):.2f} h"
-        if self.unknown:
-            text += f", without {self.unknown} runs whose time is {UNKNOWN}"
-        text += f"; on {', '.join(self.machines) or 'a machine that is ' + UNKNOWN}"
-        return text + f"; tuning trials as stated by the runs: {self.trials}."
+    @property
+    def trained(self) -> list[Result]:
+        """The finished trainings, or what was evaluated if there is none."""
+        finished = [result for result in self.results if result.status == "finished"]
+        return [result for result in finished if result.kind == "train"] or finished
 
 
-def records(study: Path) -> list[Result]:
-    """The record of every run of a study, finished or not; unreadable ones are left out."""
-    found = []
-    for folder in sorted(study.glob("*/seed*")):
-        try:
-            result = RunDirectory(folder).read_result()
-        except ResultError:
-            continue
-        if result is not None:
-            found.append(result)
-    return found
-
-
-def compute(results: Iterable[Result]) -> Compute:
-    """Adds up the time of all runs."""
-    hours: dict[str, float] = {}
-    runs: dict[str, int] = {}
-    unknown, machines, trials = 0, dict[str, None](), 0
-    tuned: dict[str, int] = {}
-    for result in results:
-        runs[result.status] = runs.get(result.status, 0) + 1
-        times = result.timings
-        seconds = times.epoch_seconds or times.total_seconds or times.train_seconds
-        if seconds is None:
-            unknown += 1
-        else:
-            hours[result.status] = hours.get(result.status, 0.0) + seconds / 3600
-        if result.hardware.device:
-            machines[str(result.hardware)] = None
-        tuned[result.name] = max(tuned.get(result.name, 0), result.budget.tuning_trials or 0)
-    trials = sum(tuned.values())
-    return Compute(hours, runs, unknown, tuple(machines), trials)
-
-
-def neurips(comparison: Mapping[str, Any], results: Sequence[Result]) -> list[Item]:
+def neurips(evidence: Evidence) -> list[Item]:
     """The items of the NeurIPS paper checklist on experiments."""
-    configs = [result.config for result in results if result.status == "finished"]
+    configs = [result.config for result in evidence.trained]
     return [
         Item("Experimental setting: training and test details", _setting(configs)),
-        Item("Data splits", _splits(results)),
-        Item("Selection of hyperparameters", _tuning(results)),
-        Item("Error bars: how they are computed and what varies", _error_bars(comparison)),
-        Item("Statistical significance", _tests(comparison)),
-        Item("Compute of each run and in total, with failed runs", compute(results).sentence()),
-        Item("Licenses of existing assets", _licenses(results)),
-        Item("Reproducibility: code, commit, command", _code(results)),
-    ]
+        Item("Experimental setting: data splits", _splits(evidence)),
+        Item("Experimental setting: selection of hyperparameters", _tuning(evidence.trained)),
+        Item("Statistical significance: error bars, and what varies", _error_bars(evidence)),
+        Item("Statistical significance: tests", _tests(evidence)),
+        Item("Compute resources: each run and in total, with failed runs and tuning",
+             compute.sentence(evidence.spent, compute.stated_trials(evidence.results))),
+        Item("Licenses of data sets", _stated(licenses.of_data(evidence.results))),
+        Item("Licenses of the weights that models start from",
+             _stated(licenses.of_weights(evidence.results))),
+        Item("Reproducibility: code, commit, command", _code(evidence.trained)),
+    ]  # fmt: skip
 
 
-def miccai(comparison: Mapping[str, Any], results: Sequence[Result]) -> list[Item]:
+def miccai(evidence: Evidence) -> list[Item]:
     """The items of the MICCAI reproducibility checklist that a record can answer."""
     return [
-        Item("Description of the data and its splits", _splits(results)),
+        Item("Description of the data and its splits", _splits(evidence)),
         Item("Whether patients (groups) are in one split alone", UNKNOWN),
-        Item("Number of training and evaluation runs", _seeds(comparison)),
-        Item("Measures reported and their variation", _error_bars(comparison)),
-        Item("Statistical analysis", _tests(comparison)),
-        Item("Failure analysis", "The images that decide are in the report of the study."),
-        Item("Memory footprint and run time", _memory(results)),
-        Item("Infrastructure", ", ".join(compute(results).machines) or UNKNOWN),
+        Item("Number of training and evaluation runs", _seeds(evidence)),
+        Item("Measures reported and their variation", _error_bars(evidence)),
+        Item("Statistical analysis", _tests(evidence)),
+        Item("Failure analysis", "The images that decide are in the report of each study."),
+        Item("Memory footprint and run time", _memory(evidence.results)),
+        Item("Infrastructure", compute.machines_of(evidence.spent)),
         Item("Ethics approval of the data", UNKNOWN),
     ]
 
@@ -144,50 +98,55 @@ def _setting(configs: Sequence[Mapping[str, Any]]) -> str:
     return "; ".join(f"{name}: {shared(*path)}" for name, path in names.items()) + "."
 
 
-def _splits(results: Sequence[Result]) -> str:
-    for result in results:
-        if result.data_info is not None:
-            info = result.data_info
+def _splits(evidence: Evidence) -> str:
+    found = dict[str, None]()
+    for result in evidence.trained:
+        if info := result.data_info:
             sizes = ", ".join(f"{split} {count}" for split, count in info.num_images.items())
             official = "official" if info.comparable else "not the official"
-            return f"{info.protocol}: {sizes or UNKNOWN} images; {official} protocol."
-    return UNKNOWN
+            found[f"{info.protocol}: {sizes or UNKNOWN} images; {official} protocol."] = None
+    return " ".join(found) or UNKNOWN
 
 
 def _tuning(results: Sequence[Result]) -> str:
-    trials = {result.name: result.budget.tuning_trials for result in results}
-    known = {name: number for name, number in trials.items() if number is not None}
-    if not known:
-        return UNKNOWN
-    return "; ".join(f"{name}: {number} trials" for name, number in known.items()) + "."
+    known = {
+        f"{result.name}: {result.budget.tuning_trials} trials"
+        for result in results
+        if result.budget.tuning_trials is not None
+    }
+    return "; ".join(sorted(known)) + "." if known else UNKNOWN
 
 
-def _error_bars(comparison: Mapping[str, Any]) -> str:
+def _error_bars(evidence: Evidence) -> str:
+    first = evidence.comparisons[0]
+    units = dict.fromkeys(f"{found['unit']}s" for found in evidence.comparisons)
     return (
-        f"{100 * comparison['confidence']:g}% intervals of the mean over seeds, by Student's t: "
+        f"{100 * first['confidence']:g}% intervals of the mean over seeds, by Student's t: "
         "variance over seeds / number of seeds + variance over images by a bootstrap of "
-        f"{comparison['unit']}s ({comparison['replicates']} replicates). {_seeds(comparison)}"
+        f"{', '.join(units)} ({first['replicates']} replicates). {_seeds(evidence)}"
     )
 
 
-def _tests(comparison: Mapping[str, Any]) -> str:
-    text = "Paired on the same images; p values corrected by Holm over all pairs of models."
-    if margin := comparison.get("margin"):
-        text += f" Margin of {margin['points']:g} points against {margin['baseline']}: "
-        text += margin["note"]
+def _tests(evidence: Evidence) -> str:
+    text = "Paired on the same images; p values corrected by Holm over all pairs of models"
+    text += " and data sets." if len(evidence.comparisons) > 1 else "."
+    for found in evidence.comparisons:
+        if margin := found["margin"]:
+            text += f" {found['study']}: margin of {margin['points']:g} points against "
+            text += f"{margin['baseline']}. {margin['note']}"
     return text
 
 
-def _seeds(comparison: Mapping[str, Any]) -> str:
-    parts = [f"{row['label']}: {len(row['seeds'])}" for row in comparison["leaderboard"]]
-    return f"Runs per model: {', '.join(parts)}."
+def _seeds(evidence: Evidence) -> str:
+    parts = []
+    for found in evidence.comparisons:
+        runs = [f"{row['label']} {len(row['seeds'])}" for row in found["leaderboard"]]
+        parts.append(f"{found['study']}: {', '.join(runs)}")
+    return f"Runs per model: {'; '.join(parts)}."
 
 
-def _licenses(results: Sequence[Result]) -> str:
-    data = sorted({result.data for result in results})
-    return (
-        f"Data sets: {', '.join(data) or UNKNOWN}; their licenses: {UNKNOWN}, see their homepages."
-    )
+def _stated(found: Mapping[str, str]) -> str:
+    return "; ".join(f"{name}: {text.rstrip('.')}" for name, text in found.items()) or UNKNOWN
 
 
 def _code(results: Sequence[Result]) -> str:
@@ -195,8 +154,8 @@ def _code(results: Sequence[Result]) -> str:
     dirty = any(result.dirty for result in results)
     text = f"segbench, commit {', '.join(commits)}"
     text += " (with uncommitted changes)" if dirty else ""
-    commands = list(dict.fromkeys(result.command for result in results if result.command))
-    return f"{text}; command: {commands[0] if commands else UNKNOWN}."
+    commands = dict.fromkeys(result.command for result in results if result.command)
+    return f"{text}; command of the first run: {next(iter(commands), UNKNOWN)}."
 
 
 def _memory(results: Sequence[Result]) -> str:

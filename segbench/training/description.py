@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 
+import torch
+
 from segbench.artifacts import provenance
 from segbench.artifacts.result import Budget, DataInfo, Result
 from segbench.artifacts.run_directory import RunDirectory
@@ -87,11 +89,21 @@ def print_description(result: Result) -> None:
             "test score will be too high. Set selection=last, or hold out other images of train "
             "(Cityscapes: data.val_cities=[ulm,zurich])."
         )
+    if budget.precision == "bf16-mixed" and not has_fast_bf16(result.hardware.device):
+        say(
+            "note: this CPU has no instructions for bf16, so training takes several times as long "
+            "as with precision=32-true"
+        )
     say(
         f"{result.name} seed {result.seed}: {(result.params or 0) / 1e6:.2f} M parameters, "
         f"{info.num_images['train']} training images, batch {budget.effective_batch_size}, "
         f"{budget.precision}, {result.hardware.device}",
     )
+
+
+def has_fast_bf16(device: str | None) -> bool:
+    """Whether 16 bits save time on a device: on a CPU only if it computes with them natively."""
+    return device != "cpu" or torch.backends.cpu.get_cpu_capability() not in ("DEFAULT", "AVX2")
 
 
 def check_same_run(

@@ -155,7 +155,7 @@ def _with_test(result: Result, run: RunDirectory, parts: RunParts) -> Result:
     found = read_as(Scores, scores(matrices.sum(0), data.classes.names))
     if trainer.is_global_zero:
         names, groups = zip(*((records[i].name, records[i].group) for i in index), strict=True)
-        run.write_confusion(names, groups, matrices, boundary)
+        run.write_confusion(names, groups, matrices, {"boundary_IoU": boundary})
         log_confusion(trainer.loggers, matrices.sum(0), data.classes.names)
     if len(index) < len(records):  # trainer.limit_test_batches
         info = replace(info, tested=len(index), comparable=False)

@@ -27,11 +27,11 @@ def store(tmp_path, arrays):
 def test_counts_come_back_as_they_were(tmp_path, most):
     dense = matrices(most=most)
     boundary = reduced(dense)[:, :2]
-    found = read_pixel_counts(store(tmp_path, pack(dense, boundary)))
+    found = read_pixel_counts(store(tmp_path, pack(dense, {"boundary_IoU": boundary})))
     assert np.array_equal(found.matrices(), dense)
     assert np.array_equal(found.counts, reduced(dense))
     assert np.array_equal(found.total, dense.sum(axis=0))
-    assert np.array_equal(found.boundary, boundary)
+    assert np.array_equal(found.counts_of("boundary_IoU"), boundary)
     assert found.counts.dtype == (np.int64 if most == 1 << 40 else np.int32)
 
 
@@ -41,7 +41,10 @@ def test_files_of_earlier_versions_are_read(tmp_path):
     assert np.array_equal(found.matrices(), dense)
     assert np.array_equal(found.counts, reduced(dense))
     assert np.array_equal(found.total, dense.sum(axis=0))
-    assert found.boundary is None
+    assert found.counts_of("boundary_IoU") is None
+    boundary = reduced(dense)[:, :2]
+    found = read_pixel_counts(store(tmp_path, {"matrices": dense, "boundary": boundary}))
+    assert np.array_equal(found.counts_of("boundary_IoU"), boundary)
 
 
 def test_a_run_of_many_classes_takes_a_hundredth_of_dense_matrices(tmp_path):
@@ -70,7 +73,12 @@ def test_counts_that_cannot_be_are_not_written(tmp_path):
         ({"counts": np.ones((7, 3, 5), int)}, "do not add up to the total"),
         ({"counts": np.ones((6, 3, 5), int)}, "expected"),
         ({"counts": np.array([9, 1, 1])[None, :, None] * np.ones((7, 3, 5), int)}, "more hits"),
-        ({"boundary": np.ones((7, 2, 4), int)}, "boundary counts"),
+        ({"boundary": np.ones((7, 2, 4), int)}, "expected 5 classes"),
+        ({"sum_boundary_IoU": np.array([[2], [1]]) * np.ones((7, 2, 5), int)}, "a score above 1"),
+        ({"sum_NLL": np.full((7, 2, 1), np.nan)}, "no sums of counts"),
+        ({"sum_Brier": np.full((6, 2, 1), 1.0)}, "of 7 images"),
+        ({"bins_ECE": np.full((7, 15, 3), 1.0)}, "of 7 images"),
+        ({"bins_SCE": np.full((7, 5, 15, 3), -1.0)}, "no sums of counts"),
     ],
 )
 def test_parts_that_contradict_each_other_are_refused(tmp_path, change, message):

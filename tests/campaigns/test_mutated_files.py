@@ -42,7 +42,7 @@ def counts(numbers: range, folder: Path) -> Counter[tuple[str, str]]:
     names, groups, _ = run.read_confusion()
     hits = np.diagonal(confusion, axis1=1, axis2=2)
     boundary = np.stack([hits // 2, hits], axis=1)
-    run.write_confusion(names, groups, confusion, boundary)
+    run.write_confusion(names, groups, confusion, {"boundary_IoU": boundary})
     data = run.confusion_file.read_bytes()
 
     def end(number: int, draw: random.Random) -> tuple[str, str]:
@@ -53,8 +53,9 @@ def counts(numbers: range, folder: Path) -> Counter[tuple[str, str]]:
             assert "confusion.npz" in found.reason
             return "confusion.npz", "refused"
         assert (found.names, found.groups) == (names, groups)
-        np.testing.assert_array_equal(found.matrices, confusion)
-        assert found.boundary is None or np.array_equal(found.boundary, boundary)
+        np.testing.assert_array_equal(found.images.matrices(), confusion)
+        again = found.images.counts_of("boundary_IoU")
+        assert again is None or np.array_equal(again, boundary)
         return "confusion.npz", "as it was"
 
     return each(SEED, numbers, end)

@@ -56,7 +56,10 @@ def test_strict_fails_where_the_audit_finds_more_than_notes(runs):
 @pytest.mark.parametrize(
     ("changes", "name"),
     [
-        ({"kind": "evaluate", "budget": {}, "config": {"predictions": "x"}}, "unet (predictions)"),
+        (
+            {"kind": "evaluate", "budget": {}, "params": None, "config": {"predictions": "x"}},
+            "unet (predictions)",
+        ),
         ({"budget.epochs": 0, "config.model.path": "PUBLISHED"}, "unet (not trained here)"),
     ],
 )

@@ -182,12 +182,13 @@ def test_impossible_counts_are_refused(study: Path, change):
     names, groups, matrices = run.read_confusion()
     hits = np.diagonal(matrices, axis1=1, axis2=2)
     boundary = np.stack([hits // 2, hits + 1], axis=1)
-    run.write_confusion(names, groups, matrices, boundary)
+    run.write_confusion(names, groups, matrices, {"boundary_IoU": boundary})
     assert read_study(study).left_out == []
     with np.load(run.confusion_file) as file:
         stored = dict(file)
     changed = [
-        stored | {key: change(stored[key].astype(np.int64))} for key in ("counts", "boundary")
+        stored | {key: change(stored[key].astype(np.int64))}
+        for key in ("counts", "sum_boundary_IoU")
     ]
     older = {"names": names, "groups": groups}
     if change(matrices[:, :, :-1]).shape == matrices[:, :, :-1].shape:

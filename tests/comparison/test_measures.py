@@ -1,20 +1,24 @@
 """Every metric has its published value and an honest interval, and says how it is had."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from segbench.artifacts.run_directory import RunDirectory
+from segbench.artifacts.scores import Scores
 from segbench.comparison import measures, more_metrics
 from segbench.comparison.comparison import Options, compare_runs
 from segbench.comparison.entrants import Entrant
 from segbench.comparison.formats import latex_tables, markdown_report
-from segbench.comparison.measures import MEASURES, entrants_by
+from segbench.comparison.measures import MEASURES, check_metrics, entrants_by
 from segbench.comparison.resampling import plan
 from segbench.comparison.scoring import Bins, Worst
 from segbench.comparison.statistics import resample
 from segbench.comparison.study import read_study
-from segbench.config.fields import COMPARED
-from segbench.errors import DataError
+from segbench.config.schema import EvaluateConfig
+from segbench.errors import ConfigError, DataError
+from segbench.metrics.catalog import CATALOG
 from segbench.metrics.fine_grained import class_scores, fine_grained_scores, image_means
 from tests.comparison.fabricated import write_study
 from tests.comparison.simulation import World
@@ -34,18 +38,32 @@ def study(tmp_path_factory):
         bins[..., 0] = 100
         bins[..., 1] = 50 + rng.normal(0, 2, bins.shape[:-1])
         bins[..., 2] = bins[..., 1] + 10 * worse
-        extras = {
-            "sum_NLL": np.stack([pixels * worse * rng.uniform(0.4, 0.6, pixels.shape), pixels], 1),
-            "sum_AURC": np.stack([0.1 * worse * np.ones_like(pixels), np.ones_like(pixels)], 1),
-            "bins_ECE": bins,
+        counts = {
+            "NLL": np.stack([pixels * worse * rng.uniform(0.4, 0.6, pixels.shape), pixels], 1),
+            "AURC": np.stack([0.1 * worse * np.ones_like(pixels), np.ones_like(pixels)], 1),
+            "ECE": bins,
         }
-        directory.write_confusion(names, groups, matrices, None, extras)
+        directory.write_confusion(names, groups, matrices, counts)
     return read_study(path)
 
 
-def test_the_command_line_takes_the_metrics_where_more_is_better():
-    better = {name for name, measure in MEASURES.items() if not measure.is_lower_better}
-    assert set(COMPARED) == better
+def test_the_headline_is_a_score_of_which_more_is_better():
+    check_metrics("mIoU_C5", ["NLL", "ECE"])
+    with pytest.raises(ConfigError, match=r"metric=NLL: less is better.*metrics=\[NLL\]"):
+        check_metrics("NLL", [])
+    with pytest.raises(ConfigError, match=r"metric: miou: there is no such metric.*mIoU"):
+        check_metrics("miou", [])
+    with pytest.raises(ConfigError, match=r"metrics: HD59: there is no such metric.*HD95"):
+        check_metrics("mIoU", ["HD59"])
+
+
+def test_a_metric_takes_a_row_of_the_catalog_and_a_field_of_the_scores():
+    fields = {field.name for field in dataclasses.fields(Scores)}
+    for name, metric in CATALOG.items():
+        assert name in MEASURES
+        if metric.counter:
+            assert name in fields
+            assert metric.argument.removesuffix("=true") in EvaluateConfig.__annotations__
 
 
 @pytest.mark.parametrize("name", [n for n in MEASURES if n[0] == "m" and "corrupted" not in n])

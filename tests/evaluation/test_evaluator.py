@@ -9,21 +9,21 @@ from segbench.artifacts.segmenter import Segmenter
 from segbench.data.datamodule import SegmentationData
 from segbench.errors import DataError, NonFiniteLogitsError
 from segbench.evaluation.evaluator import evaluate_checkpoint, evaluate_predictions
-from segbench.evaluation.summary import Wanted, stacked_extras, summarize
+from segbench.evaluation.summary import Wanted, stacked_counts, summarize
+from segbench.metrics.catalog import CATALOG, OPTIONS
 
 
 def silent(done, total):
     pass
 
 
-def evaluate(ckpt, source, batch_size=1, num_workers=0, **options):
+def evaluate(ckpt, source, batch_size=1, num_workers=0, options=()):
     data = SegmentationData(source, 0, eval_batch_size=batch_size, num_workers=num_workers)
-    wanted = Wanted(**({"boundary": False, "calibration": False} | options))
-    return evaluate_checkpoint(Segmenter(ckpt), data, "test", wanted, progress=silent)
+    return evaluate_checkpoint(Segmenter(ckpt), data, "test", Wanted(options), progress=silent)
 
 
-def evaluate_folder(folder, source, partial=False, boundary=False, confidence=None):
-    wanted = Wanted(boundary=boundary)
+def evaluate_folder(folder, source, partial=False, options=("calibration",), confidence=None):
+    wanted = Wanted(options)
     return evaluate_predictions(
         folder, source, "test", "auto", [], partial, wanted, confidence, 2, progress=silent
     )
@@ -53,8 +53,8 @@ def test_batch_size_and_processes_change_no_integer(ckpt, source):
 
 
 def test_predictions_on_disk_give_the_integers_of_the_checkpoint(ckpt, source, folder):
-    direct = evaluate(ckpt, source, boundary=True)
-    from_files = evaluate_folder(folder, source, boundary=True)
+    direct = evaluate(ckpt, source, options=("boundary",))
+    from_files = evaluate_folder(folder, source, options=("boundary",))
     assert np.array_equal(direct.matrices, from_files.matrices)
     assert [r.name for r in direct.records] == [r.name for r in from_files.records]
     assert np.array_equal(direct.pred_of(2), from_files.pred_of(2))
@@ -67,7 +67,7 @@ def test_predictions_on_disk_give_the_integers_of_the_checkpoint(ckpt, source, f
 
 
 def test_scores_beyond_the_matrix_are_there(ckpt, source):
-    evaluation = evaluate(ckpt, source, boundary=True, calibration=True)
+    evaluation = evaluate(ckpt, source, options=("boundary", "calibration"))
     groups = [record.group for record in evaluation.records]
     found = summarize(evaluation.matrices, evaluation.extras, groups, source.classes, "exclude")
     assert set(found["groups"]) == set(groups)
@@ -78,20 +78,19 @@ def test_scores_beyond_the_matrix_are_there(ckpt, source):
 
 
 def test_probabilities_and_outlines_are_scored_and_kept_by_image(ckpt, source):
-    found = evaluate(ckpt, source, calibration=True, surface=True, boundary=True)
+    found = evaluate(ckpt, source, options=OPTIONS)
     groups = [record.group for record in found.records]
     scores = summarize(found.matrices, found.extras, groups, source.classes, "exclude")
     assert scores["NLL"] > 0
     assert 0 < scores["Brier"] < 2
     for name in ("SCE", "AURC", "mean_NSD"):
         assert 0 <= scores[name] <= 1
-    kept = stacked_extras(found.extras)
-    assert set(kept) == {"sum_boundary_F", "bins_ECE", "sum_AURC", "sum_HD95", "sum_NSD",
-                         "sum_NLL", "sum_Brier", "bins_SCE"}  # fmt: skip
+    kept = stacked_counts(found.extras)
+    assert set(kept) == set(CATALOG) - {"mIoU_corrupted"}
     for name in ("NLL", "Brier", "AURC"):
-        top, bottom = kept[f"sum_{name}"].sum(axis=0)
+        top, bottom = kept[name].sum(axis=0)
         assert top[0] / bottom[0] == pytest.approx(scores[name], rel=1e-12)
-    pixels, right, sure = np.moveaxis(kept["bins_ECE"].sum(axis=(0, 1)), -1, 0)
+    pixels, right, sure = np.moveaxis(kept["ECE"].sum(axis=(0, 1)), -1, 0)
     assert np.abs(right - sure).sum() / pixels.sum() == pytest.approx(scores["ECE"], rel=1e-12)
 
 
@@ -153,13 +152,13 @@ def test_a_folder_without_any_matching_file_is_refused_even_if_partial(source, t
         evaluate_folder(tmp_path, source, partial=True)
 
 
-@pytest.mark.parametrize("calibration", [False, True])
-def test_a_model_that_overflows_is_not_scored(make_checkpoint, source, calibration):
+@pytest.mark.parametrize("options", [(), ("calibration",)])
+def test_a_model_that_overflows_is_not_scored(make_checkpoint, source, options):
     file = make_checkpoint()
     content = torch.load(file, weights_only=True)
     content["state_dict"]["model.head.weight"].fill_(3e38)  # finite weights, infinite logits
     torch.save(content, file)
     with pytest.raises(NonFiniteLogitsError, match=r"not finite on test_"):
-        evaluate(file, source, calibration=calibration)
+        evaluate(file, source, options=options)
     with pytest.raises(NonFiniteLogitsError, match="not finite on the image"):
         Segmenter(file).predict(source.read(source.records("test")[0])[0])

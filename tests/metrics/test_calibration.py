@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from segbench.metrics.calibration import calibration_counts
+from segbench.metrics.calibration import calibration_counts, calibration_error
 
 
 def test_the_error_equals_a_loop_over_bins():
@@ -19,8 +19,8 @@ def test_the_error_equals_a_loop_over_bins():
             expected += inside.sum() / labeled.sum() * gap
     first = calibration_counts(pred[:20], confidence[:20], mask[:20])
     second = calibration_counts(pred[20:], confidence[20:], mask[20:])
-    assert (first + second).error() == pytest.approx(expected, abs=1e-9)
-    assert (first + second).pixels.sum() == labeled.sum()
+    assert calibration_error(first + second) == pytest.approx(expected, abs=1e-9)
+    assert (first + second)[:, 0].sum() == labeled.sum()
 
 
 @pytest.mark.parametrize(("confidence", "share_right", "error"), [(1.0, 1, 0), (0.75, 0.5, 0.25)])
@@ -29,9 +29,10 @@ def test_known_values(confidence, share_right, error):
     pred = mask.copy()
     pred[: round(10 * (1 - share_right))] = 1
     counts = calibration_counts(pred, np.full((10, 10), confidence, np.float32), mask)
-    assert counts.error() == pytest.approx(error)
+    assert calibration_error(counts) == pytest.approx(error)
 
 
 def test_nothing_labeled_gives_nan():
     ignored = np.full((2, 2), 255, np.uint8)
-    assert np.isnan(calibration_counts(ignored, np.ones((2, 2), np.float32), ignored).error())
+    counts = calibration_counts(ignored, np.ones((2, 2), np.float32), ignored)
+    assert np.isnan(calibration_error(counts))

@@ -49,9 +49,9 @@ def test_a_class_in_one_map_alone_is_as_far_as_can_be_and_one_in_neither_counts_
     mask, pred = np.zeros((2, 30, 40), np.uint8)
     pred[:10, :10] = 1
     found = surface_counts(pred, mask, 3, spacing=(2.0, 2.0))
-    assert found.hd95[1] == pytest.approx(100.0)
-    assert found.nsd[1] == 0.0
-    assert np.isnan([found.hd95[2], found.nsd[2]]).all()
+    assert found["HD95"][:, 1].tolist() == pytest.approx([100.0, 1])
+    assert found["NSD"][:, 1].tolist() == [0, 1]
+    assert found["HD95"][:, 2].tolist() == found["NSD"][:, 2].tolist() == [0, 0]
 
 
 def test_ignored_pixels_are_of_no_class():
@@ -60,5 +60,5 @@ def test_ignored_pixels_are_of_no_class():
     pred = np.zeros_like(mask)
     pred[:, 12:] = 1
     found = surface_counts(pred, mask, 2)
-    assert (found.hd95[0], found.nsd[0]) == (0.0, 1.0)
-    assert np.isnan(found.hd95[1])
+    assert found["HD95"].tolist() == [[0, 0], [1, 0]]
+    assert found["NSD"][:, 0].tolist() == [1, 1]

