@@ -77,8 +77,13 @@ def _table(columns: list[Column], rows: list[Any]) -> Table:
     return Table(tuple(shown), tuple(rows))
 
 
-def _ends() -> dict[str, Callable[[Any], Any]]:
-    return {"low": lambda row: row["interval"][0], "high": lambda row: row["interval"][1]}
+def _interval(head: str, text: str, shown: Callable[[Any], str]) -> Column:
+    ends = {"low": lambda row: row["interval"][0], "high": lambda row: row["interval"][1]}
+    return Column(head, text, shown, ends)
+
+
+def _signed(row: Row) -> str:
+    return bounds(row["interval"], signed=True)
 
 
 def leaderboard(comparison: Mapping[str, Any]) -> Table:
@@ -90,9 +95,9 @@ def leaderboard(comparison: Mapping[str, Any]) -> Table:
                {"model": lambda row: row["label"], "kind": lambda row: row["kind"]}, is_text=True),
         Column(f"{metric} (%)", METRICS[metric] + "; mean over seeds",
                lambda row: percent(row["value"]), {metric: lambda row: row["value"]}),
-        Column(level(comparison), "range of the mean score if the runs were repeated with other "
-               "seeds and on other images of the same kind; images only: with one seed, on other "
-               "images alone", score_interval, _ends()),
+        _interval(level(comparison), "range of the mean score if the runs were repeated with "
+                  "other seeds and on other images of the same kind; images only: with one seed, "
+                  "on other images alone", score_interval),
         Column("SD over seeds", "standard deviation of the score over the seeds",
                lambda row: percent(row["sd"], 2), {"sd": lambda row: row["sd"]}),
         Column("seeds", "number of runs", lambda row: str(len(row["seeds"])),
@@ -150,10 +155,9 @@ def pairs(comparison: Mapping[str, Any], rows: list[Row] | None = None) -> Table
                {"verdict": lambda row: row["verdict"]}, is_text=True),
         Column("difference (points)", f"difference of the mean {comparison['metric']}",
                lambda row: points(row["value"]), {"difference": lambda row: row["value"]}),
-        Column(level(comparison), "range of the difference if the runs were repeated with other "
-               "seeds and on other images; with one seed, on other images alone; a dash if the "
-               "seeds allow no estimate",
-               lambda row: bounds(row["interval"], signed=True), _ends()),
+        _interval(level(comparison), "range of the difference if the runs were repeated with "
+                  "other seeds and on other images; with one seed, on other images alone; a dash "
+                  "if the seeds allow no estimate", _signed),
         Column("p (Holm)", "probability of such a large difference between equal models, "
                "Holm-corrected for the number of pairs",
                lambda row: p_value(row["p_holm"], bare=True),
@@ -234,7 +238,7 @@ def groups(comparison: Mapping[str, Any]) -> Table | None:
         Column(f"{pair['a']} − {pair['b']}", "difference in points",
                lambda row: points(row["value"]), {"difference": lambda row: row["value"]}),
         _interval("corrected interval", "corrected for the number of groups; a dash if the seeds "
-                  "allow no estimate", signed=True),
+                  "allow no estimate", _signed),
     ]  # fmt: skip
     return _table(columns, rows)
 
