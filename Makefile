@@ -3,9 +3,10 @@ PYTHON ?= python3
 BIN := .venv/bin
 ARGS ?=
 # The launchers are left out: what they need would hold back the versions of all others.
-LOCKED := dashboard refine export explain pretrained tune hf dev
+LOCKED := docs dashboard refine export explain pretrained tune hf dev
 
-.PHONY: help setup train towns test test-all gpu lint package format architectures models datasets results lock clean
+.PHONY: help setup train towns test test-all gpu lint docs package format architectures models datasets reference \
+	results lock clean
 
 help:  ## list the targets
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -59,6 +60,9 @@ lint: setup  ## run ruff, mypy and codespell
 	$(BIN)/mypy
 	$(BIN)/codespell -D - -D .codespell-words
 
+docs: setup  ## build the site into site/, offline, and check its links; open site/index.html
+	$(BIN)/python -m mkdocs build --strict
+
 package: setup  ## build the wheel and the sdist into dist/ and check them
 	rm -rf dist
 	$(BIN)/python -m build --no-isolation > /dev/null
@@ -77,6 +81,9 @@ models: setup  ## write docs/models.md; ARGS=--measure counts the cost of all mo
 
 datasets: setup  ## write docs/datasets.md from conf/data
 	$(BIN)/python tools/datasets_page.py
+
+reference: setup  ## write docs/config.md from schema, conf/ and docstrings
+	$(BIN)/python -m tools.config_page
 
 results: setup  ## update all result tables from experiments/results; ARGS=runs/NAME publishes a study
 	$(BIN)/python tools/publish.py $(ARGS)

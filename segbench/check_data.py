@@ -41,6 +41,9 @@ def check_data(source: Source, output: Path, strict: bool, name: str = "") -> in
         color = colors[finding.severity]
         target.print(Text(finding.severity, style=color), end=" ")
         say(f"{finding.kind} ({finding.split}): {finding.message}")
+        if finding.keys:
+            say("\n".join(f"    {line}" for line in finding.yaml))
+            say("  or give each on the command line as data.KEY=VALUE; then check again")
         unnamed = [file for file in finding.files if file not in finding.message]
         for file in unnamed[:SHOWN_FILES]:
             say(f"  {file}")

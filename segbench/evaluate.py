@@ -249,6 +249,7 @@ def _write(
     source: Source,
 ) -> None:
     from segbench.evaluation import report
+    from segbench.evaluation.confusion_figure import draw_confusion
     from segbench.evaluation.summary import stacked_counts
 
     names = [record.name for record in evaluation.records]
@@ -260,9 +261,7 @@ def _write(
             counts["mIoU_corrupted"] = evaluation.corrupted_counts
         draft.write_confusion(names, groups, evaluation.matrices, counts)
         report.write_tables(folder, result, scores, evaluation.matrices, names)
-        report.draw_confusion(
-            folder / "confusion.png", evaluation.matrices.sum(0), source.classes.names
-        )
+        draw_confusion(folder / "confusion.png", evaluation.matrices.sum(0), source.classes.names)
         report.draw_worst(folder / "worst.png", evaluation, source, config["gallery"])
         if config["save"] != "none":
             report.save_predictions(folder / "predictions", evaluation, config["save"])

@@ -43,6 +43,7 @@ MAY_IMPORT: dict[str, set[str]] = {
         "data.decoding",
         "data.folders",
         "data.lettering",
+        "data.tiff",
     },
     "artifacts": {"config"} | GROUND,
     "training": {"config", "artifacts"} | GROUND,

@@ -118,3 +118,15 @@ def test_the_shipped_checkpoint_predicts_an_image_of_any_size() -> None:
     text = file.with_suffix(".md").read_text()
     for part in ("## Scores", "## Limits", "## Terms", "| commit | `", f"`{file.name}`"):
         assert part in text
+
+
+def test_a_training_starts_from_the_shipped_weights(
+    train_tiny: Callable[..., Any], capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ("model=custom", "weights=shipped", "trainer.max_epochs=0", "selection=last")
+    checkpoint = Path(train_tiny(*words).run_dir) / "checkpoints" / "last.ckpt"
+    assert "tensors loaded" in capsys.readouterr().out
+    found = torch.load(checkpoint, weights_only=True)["state_dict"]
+    shipped = torch.load(SHIPPED[0], weights_only=True)["state_dict"]
+    name = next(key for key in shipped if key.endswith("weight") and shipped[key].ndim == 4)
+    assert torch.equal(found[name].float(), shipped[name].float())

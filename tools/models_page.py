@@ -43,7 +43,7 @@ published*: the source does not give it for this model. *Not known*: we read no 
 All models pass the same tests: any image size, batches of one, bf16, saving and loading
 (`tests/models/test_models.py`), overfitting four images (`tests/models/test_overfit.py`), heat
 maps, embeddings, drawing, ONNX with the same predictions (`tests/test_every_model.py`). What else
-was verified is stated for each model. Drawings are in [architectures](architectures).
+was verified is stated for each model. Drawings are in `docs/architectures`.
 
 ## Cost
 

@@ -82,7 +82,7 @@ def compare(
         study: name of the study, its folder in `runs`.
         config_dir: a folder with your own options, in addition to `./conf`.
         wandb: whether to log the report to W&B.
-        overrides: any other key, such as `baseline="unet-streets"`.
+        overrides: any other key, such as `baseline="unet"`.
 
     Raises:
         ConfigError: the arguments are wrong.

@@ -14,7 +14,7 @@ class ModelScore:
     """A model of a comparison.
 
     Args:
-        name: MODEL-DATA.
+        name: name of the run, without the data set if all runs of the study share it.
         value: mean of the metric over the seeds, a fraction.
         interval: confidence interval of `value`; None if it cannot be computed.
         sd: standard deviation over the seeds; None with one seed.

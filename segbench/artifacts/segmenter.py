@@ -36,7 +36,7 @@ Size = tuple[int, int]
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 WHOLE_LIMIT = 1 << 22  # largest image, in pixels, that the model gets in one piece
 LARGE_WINDOW, LARGE_STRIDE = (1024, 1024), (768, 768)
-RESIZED_LIMIT = 1 << 24  # largest size, in pixels, to which resize=auto enlarges an image
+MOST_ENLARGED = 16  # training images' pixels up to which resize=auto enlarges an image
 PROBS_LIMIT = 1 << 28  # largest number of probabilities per image: 1 GiB, needed three times
 
 
@@ -195,7 +195,8 @@ class Segmenter:
         if not self._keeps_aspect:
             return self._resize
         # The height used in training, or less if a very wide image would become too large.
-        largest = max(1.0, (RESIZED_LIMIT / (size[0] * size[1])) ** 0.5)
+        limit = MOST_ENLARGED * self._resize[0] * self._resize[1]
+        largest = max(1.0, (limit / (size[0] * size[1])) ** 0.5)
         scale = min(self._resize[0] / size[0], largest)
         return max(1, round(size[0] * scale)), max(1, round(size[1] * scale))
 

@@ -91,8 +91,8 @@ def admit(part: str, node: Any, where: str, allow: Sequence[str] = ()) -> Config
         _check_model_class(target, where)
         of_target = {key: value for key, value in node.items() if key not in OF_EVERY_MODEL}
         admitted = _without_downloads(offline(of_target), target)
-    second = PIPELINE if part == "data" else None
-    problems = check_node(f"config.{part}", admitted, INJECTED.get(part, set()), second)
+    others = PIPELINE if part == "data" else ()
+    problems = check_node(f"config.{part}", admitted, INJECTED.get(part, set()), others)
     problems += [] if trusts or part != "model" else _too_large(admitted)
     if problems:
         raise ConfigError(f"{where}: {'; '.join(problems)}")

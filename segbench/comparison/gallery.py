@@ -16,6 +16,7 @@ from segbench.comparison.decisive import Seen, predict_again
 from segbench.comparison.runs import LeftOut, Run
 from segbench.comparison.study import Study
 from segbench.data.classes import ClassSet
+from segbench.system.escaping import file_path
 
 WIDTH = 480
 SHEET_WIDTH = 1000
@@ -100,7 +101,7 @@ def _add_sheet(run: Run, found: Gallery) -> None:
 def _prediction(run: Run, name: str, found: Gallery) -> np.ndarray | None:
     """The label map uint8 `[H, W]` that a run saved for an image, or None."""
     folder = run.path / "predictions"
-    file = folder / f"{name}.png"
+    file = folder / f"{file_path(name)}.png"
     # The name comes from a file of the run: it must not lead out of the folder.
     if not file.resolve().is_relative_to(folder.resolve()) or not file.is_file():
         return None

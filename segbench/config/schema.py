@@ -1,7 +1,9 @@
 """The typed top level of each verb's config: every key, its type, default and meaning.
 
 Hydra rejects unknown keys and wrong types with the help of these classes. Keys below a config
-group (`model`, `data`, ...) are checked against the signature of its `_target_` instead.
+group (`model`, `data`, ...) are checked against the signature of its `_target_` instead. A comment
+above or beside a field is its meaning in docs/config.md; one that begins with a capital is a
+heading.
 """
 
 from __future__ import annotations
@@ -21,13 +23,13 @@ class TrainConfig:
     """All top-level keys of `python -m segbench.train`."""
 
     # What and where
-    study: str = "default"
-    name: str = MISSING
-    seed: int = within(0, 0, LARGEST_SEED)
-    run_dir: str = path()
+    study: str = "default"  # name of the folder below runs/; the runs in it are compared
+    name: str = MISSING  # name of the run; runs of one name differ only in the seed
+    seed: int = within(0, 0, LARGEST_SEED)  # of weights, order and augmentation
+    run_dir: str = path()  # folder of the run
     # auto: continue an unfinished run of the same config; never: refuse to overwrite one
     resume: str = choice("auto", "never")
-    overwrite: bool = False
+    overwrite: bool = False  # delete the run that is there and retrain
 
     # The components, one config group each
     data: Any = MISSING
@@ -37,24 +39,28 @@ class TrainConfig:
     scheduler: Any = MISSING
     trainer: Any = MISSING
     logger: Any = MISSING
-    # Lightning callbacks by name, each with a `_target_`
+    # any Lightning callbacks by name, each with a `_target_`
     callbacks: Any = None
     # albumentations transforms by name, each with a `_target_`
     augment: Any = None
     inference: Any = MISSING
 
     # Training
+    # start from these weights: a checkpoint, weights published for the model, or `shipped` (those
+    # of segbench for model=custom); a head of another number of classes is re-initialized
     weights: str | None = path(None)
     # auto: bf16 if the GPU supports it, fp16 with loss scaling on an older GPU, 32 bit on CPU
     precision: str = choice("auto", "32-true", "bf16-mixed", "16-mixed")
-    deterministic: bool = False
-    channels_last: bool = True
-    compile: bool = False
+    deterministic: bool = False  # bit-identical results, or an error if torch cannot
+    channels_last: bool = True  # memory layout of images and weights; faster on most devices
+    compile: bool = False  # torch.compile
+    # decay of the moving average of the weights, which is what is validated and tested; null: none
     ema: float | None = within(None, 0, 1)
     # minimum seconds between checkpoints for resuming, saved at the end of epochs; 0: every epoch
     checkpoint_every: float = within(60.0, 0)
     # which weights are tested: those with the best val/mIoU, or the last ones
     selection: str = choice("best", "last")
+    # end after so many validations without a better val/mIoU; null: never
     early_stopping: int | None = within(None, 1)
     # false: validate but do not test, as in tuning trials
     test: bool = True
@@ -64,11 +70,11 @@ class TrainConfig:
     compare: Any = None
 
     # Output
-    samples: int = within(4, 0)
-    samples_every: int = within(1, 1)
-    log_every: int = within(20, 1)
+    samples: int = within(4, 0)  # val images drawn with mask, prediction and errors
+    samples_every: int = within(1, 1)  # epochs between these images
+    log_every: int = within(20, 1)  # steps between logged values
 
-    # Modules of your own that a `_target_` may name, besides segbench and its libraries
+    # modules of your own that a `_target_` may name, besides segbench and its libraries
     allow_targets: list[str] = field(default_factory=list)
 
 
@@ -77,42 +83,44 @@ class EvaluateConfig:
     """All top-level keys of `python -m segbench.evaluate`."""
 
     # What to score: a checkpoint, or a folder of label maps from any program
-    ckpt: str | None = path(None)
+    ckpt: str | None = path(None)  # a checkpoint or an exported .onnx file
+    # label maps, one file per image with the name of the image
     predictions: str | None = path(None)
     confidence: str | None = path(None)  # a map of the confidence for each label map
-    # Data: a checkpoint knows its data set; `root` sets where it is on this machine
-    data: Any = None
-    root: str | None = path(None)
-    split: str = choice("test", "val")
+    data: Any = None  # null: the data set of the checkpoint
+    root: str | None = path(None)  # folder of that data set on this machine
+    split: str = choice("test", "val")  # the images to score
     # null: as in the test of the checkpoint
     inference: Any = None
 
     # Where to write the result: run_dir, or runs/STUDY/NAME/seedN
-    study: str = "evaluations"
-    name: str | None = None
-    seed: int | None = within(None, 0)
-    run_dir: str | None = path(None)
+    study: str = "evaluations"  # name of the folder below runs/
+    name: str | None = None  # null: the name of the run, or of the folder of predictions
+    seed: int | None = within(None, 0)  # null: the seed of the run, or 0
+    run_dir: str | None = path(None)  # null: runs/STUDY/NAME/seedN
 
-    absent_classes: str = choice("exclude", "zero", "one")
-    boundary: bool = True
-    calibration: bool = True
+    absent_classes: str = choice("exclude", "zero", "one")  # IoU of classes without pixels
+    boundary: bool = True  # scores of boundaries
+    calibration: bool = True  # ECE, NLL, Brier score, AURC
     corruptions: Any = None  # all, or names of imagecorruptions; each at these severities
-    severities: list[int] = field(default_factory=lambda: [1, 2, 3, 4, 5])
-    surface: bool = False  # HD95 and NSD, in units of `spacing` (height and width of a pixel)
-    spacing: list[float] = field(default_factory=lambda: [1.0, 1.0])
-    tolerance: float = within(1.0, 0)
+    severities: list[int] = field(default_factory=lambda: [1, 2, 3, 4, 5])  # 1 is mild, 5 severe
+    surface: bool = False  # HD95 and NSD, in units of `spacing`
+    spacing: list[float] = field(default_factory=lambda: [1.0, 1.0])  # height, width of a pixel
+    tolerance: float = within(1.0, 0)  # of NSD, in units of `spacing`
 
+    # of predictions; label_ids: those of Cityscapes
     format: str = choice("auto", "ids", "color", "label_ids")
-    void_values: list[int] = field(default_factory=list)
-    partial: bool = False
+    void_values: list[int] = field(default_factory=list)  # more values that mean "no class"
+    partial: bool = False  # score only the predictions that are there, and mark the result
 
     # Images of the worst predictions, and the predictions themselves
-    gallery: int = within(6, 0)
-    save: str = choice("none", "ids", "cityscapes")
+    gallery: int = within(6, 0)  # images drawn: those with the lowest scores
+    save: str = choice("none", "ids", "cityscapes")  # format of the predictions that are written
 
-    device: str = "auto"
-    batch_size: int | None = within(None, 1)
-    num_workers: int | None = within(None, 0)
+    device: str = "auto"  # auto, cpu, cuda, ...
+    batch_size: int | None = within(None, 1)  # null: data.eval_batch_size of the checkpoint
+    num_workers: int | None = within(None, 0)  # loading threads or processes; null: spare cores
+    # modules of your own whose classes the checkpoint may use
     allow_targets: list[str] = field(default_factory=list)
 
 
@@ -120,29 +128,30 @@ class EvaluateConfig:
 class PredictConfig:
     """All top-level keys of `python -m segbench.predict`."""
 
-    source: str = path()
-    ckpt: str | None = path(None)
-    output: str = path("predictions")
+    source: str = path()  # an image, a folder, a pattern such as 'photos/*.jpg', or a video
+    ckpt: str | None = path(None)  # a checkpoint or .onnx file; null: the shipped checkpoint
+    output: str = path("predictions")  # folder
     # null: as in the test of the checkpoint
     inference: Any = None
     # auto: scale to the height used in training; null: keep the image size; [H, W]
     resize: Any = "auto"
-    drop_class: str | None = None
+    drop_class: str | None = None  # a class that is never predicted
 
     # What to write, and how it looks
-    # null: ids, color, overlay and side_by_side for images; overlay for videos
+    # of ids, color, overlay, side_by_side, probs; null: all but probs; of videos, overlay
     write: list[str] | None = None
-    classes: list[str] | None = None
-    alpha: float = within(0.5, 0, 1)
-    legend: bool = True
+    classes: list[str] | None = None  # the classes that are shown; null: all
+    alpha: float = within(0.5, 0, 1)  # opacity of the colors in the overlay
+    legend: bool = True  # names of the classes below the overlay
 
     # Post-processing, in this order
-    refine_edges: bool = False
-    majority_window: int = within(1, 1)
-    min_region: int = within(0, 0)
+    refine_edges: bool = False  # move outlines onto edges of the image (needs kornia)
+    majority_window: int = within(1, 1)  # side of a majority filter in pixels; 1: none
+    min_region: int = within(0, 0)  # regions of fewer pixels take the nearest other label
 
-    device: str = "auto"
-    writers: int = within(2, 1)
+    device: str = "auto"  # auto, cpu, cuda, ...
+    writers: int = within(2, 1)  # threads that write files
+    # modules of your own whose classes the checkpoint may use
     allow_targets: list[str] = field(default_factory=list)
 
 
@@ -150,28 +159,27 @@ class PredictConfig:
 class BenchmarkConfig:
     """All top-level keys of `python -m segbench.benchmark`."""
 
-    # What to measure: models of conf/model, or [all] (model=a,b is short for models=[a,b]), or the
+    # models of conf/model, or [all] (model=a,b is short for models=[a,b]), or the
     # models of a study's runs
     models: list[str] | None = None
-    study: str | None = None
-    # Gives the number of classes and the images for training steps; runs of a study use their own
+    study: str | None = None  # measure the models of its runs
+    # gives the number of classes and the images for training steps; runs of a study use their own
     data: Any = MISSING
 
-    # Settings: sizes [[H, W], ...]; a mode is eager or a combination of channels_last, bf16, fp16,
-    # compile with +
-    sizes: list[Any] = field(default_factory=lambda: [[360, 480]])
+    sizes: list[Any] = field(default_factory=lambda: [[360, 480]])  # [[height, width], ...]
+    # eager, or channels_last, bf16, fp16, compile, joined by +
     modes: list[str] = field(default_factory=lambda: ["channels_last"])
-    batch_sizes: list[int] = field(default_factory=lambda: [1, 2, 4, 8])
-    train_batch: int = within(4, 1)
+    batch_sizes: list[int] = field(default_factory=lambda: [1, 2, 4, 8])  # of throughput
+    train_batch: int = within(4, 1)  # batch size of a training step
     # number of timed training steps; 0: do not time training
     train_steps: int = within(10, 0)
     # duration of each timing, split into rounds whose spread is reported
     seconds: float = within(2.0, 0.01)
-    rounds: int = within(5, 2)
+    rounds: int = within(5, 2)  # parts of each timing
 
     # null: runs/STUDY/benchmark.json, where compare looks for it, or benchmark.json
     output: str | None = path(None)
-    device: str = "auto"
+    device: str = "auto"  # auto, cpu, cuda, ...
     # modules of your own whose classes the runs of the study may use
     allow_targets: list[str] = field(default_factory=list)
 
@@ -180,7 +188,7 @@ class BenchmarkConfig:
 class CheckDataConfig:
     """All top-level keys of `python -m segbench.check_data`."""
 
-    data: Any = MISSING
+    data: Any = MISSING  # the data set to check
     # where to write the report
     output: str = path()
     # exit with 1 on warnings, too
@@ -191,9 +199,9 @@ class CheckDataConfig:
 class ExportConfig:
     """All top-level keys of `python -m segbench.export`."""
 
-    ckpt: str = path()
-    format: str = choice("onnx", "ckpt")
-    # null: next to the checkpoint
+    ckpt: str = path()  # a checkpoint of segbench.train
+    format: str = choice("onnx", "ckpt")  # ckpt: a small checkpoint with a model card
+    # file to write; null: next to the checkpoint
     output: str | None = path(None)
     # ckpt only: store the weights in 16 bits, which halves the size
     half: bool = False
@@ -205,12 +213,12 @@ class ExportConfig:
     program: bool = False
 
     # The images that the file is checked on: image files, or the checkpoint's test split
-    source: str | None = path(None)
-    root: str | None = path(None)
-    images: int = within(4, 1)
-    # required share of pixels with the same class, and allowed relative difference of logits
-    agreement: float = within(0.999, 0, 1)
-    tolerance: float = within(1e-3, 0)
+    source: str | None = path(None)  # image files
+    root: str | None = path(None)  # folder of the checkpoint's data set on this machine
+    images: int = within(4, 1)  # number of them
+    agreement: float = within(0.999, 0, 1)  # required share of pixels with the same class
+    tolerance: float = within(1e-3, 0)  # allowed relative difference of the logits
+    # modules of your own whose classes the checkpoint may use
     allow_targets: list[str] = field(default_factory=list)
 
 
@@ -218,38 +226,39 @@ class ExportConfig:
 class ExplainConfig:
     """All top-level keys of `python -m segbench.explain`."""
 
+    # the kind of explanation; also written without the key: `segbench explain embeddings`
     what: str = choice("heatmaps", "embeddings", "architecture")
-    ckpt: str | None = path(None)
-    output: str = path("explanations")
+    ckpt: str | None = path(None)  # a checkpoint of segbench.train
+    output: str = path("explanations")  # folder
 
     # Your own images, or a split of the checkpoint's data set
-    source: str | None = path(None)
-    root: str | None = path(None)
-    split: str = choice("test", "val", "train")
-    images: int = within(3, 1)
+    source: str | None = path(None)  # image files
+    root: str | None = path(None)  # folder of the checkpoint's data set on this machine
+    split: str = choice("test", "val", "train")  # of that data set
+    images: int = within(3, 1)  # number of images
     # name of a module, or head.input; null: the deepest map (heat maps), head.input (embeddings)
     layer: str | None = None
 
-    # Heat maps: for these classes (null: the three most frequent), at [y, x] or in
-    # [top, left, bottom, right] of the image (null: where the class is predicted)
-    classes: list[str] | None = None
-    pixel: list[int] | None = None
-    region: list[int] | None = None
-    method: str = choice("hirescam", "gradcam")
+    # Heat maps
+    classes: list[str] | None = None  # null: the three most frequent
+    pixel: list[int] | None = None  # explain [y, x]; null: wherever the class is predicted
+    region: list[int] | None = None  # explain [top, left, bottom, right] instead
+    method: str = choice("hirescam", "gradcam")  # HiResCAM or Seg-Grad-CAM
 
     # Embeddings
-    projection: str = choice("tsne", "pca", "umap")
-    per_class: int = within(200, 1)
-    least: int = within(10, 1)
-    neighbors: int = within(10, 1)
-    seed: int = within(0, 0, LARGEST_SEED)
+    projection: str = choice("tsne", "pca", "umap")  # umap needs the extra explain
+    per_class: int = within(200, 1)  # pixels drawn of each class
+    least: int = within(10, 1)  # classes with fewer pixels are left out
+    neighbors: int = within(10, 1)  # nearest neighbors whose classes are compared
+    seed: int = within(0, 0, LARGEST_SEED)  # of the pixels drawn and of the projection
 
-    # Architecture: models of conf/model, or [all] (model=a,b is short for models=[a,b])
-    models: list[str] | None = None
-    size: list[int] = field(default_factory=lambda: [256, 320])
-    num_classes: int = within(19, 1)
+    # Architecture
+    models: list[str] | None = None  # of conf/model, or [all]; model=a,b is short for models=[a,b]
+    size: list[int] = field(default_factory=lambda: [256, 320])  # height, width of the image
+    num_classes: int = within(19, 1)  # classes of the model that is drawn
 
-    device: str = "auto"
+    device: str = "auto"  # auto, cpu, cuda, ...
+    # modules of your own whose classes the checkpoint may use
     allow_targets: list[str] = field(default_factory=list)
 
 

@@ -29,11 +29,13 @@ class Signature:
         parameters: the parameters by name.
         is_open: whether it takes `**kwargs`.
         is_function: whether it is a function, not a class.
+        docs: the docstrings of the function, or of the class and its constructor.
     """
 
     parameters: Mapping[str, Parameter]
     is_open: bool = False
     is_function: bool = False
+    docs: tuple[str, ...] = ()
 
 
 def signature_of(target: str) -> Signature | None:
@@ -125,8 +127,8 @@ def _find(file: Path, module: str, name: str, depth: int = 0) -> Signature | Non
                     return replace(_from_function(node, skip_first=False), is_function=True)
             case ast.ClassDef():
                 names.add(node.name)
-                if node.name == name:
-                    return _from_class(node, tree)
+                if node.name == name and (found := _from_class(node, tree)):
+                    return replace(found, docs=(ast.get_docstring(node) or "", *found.docs))
             case ast.ImportFrom():
                 for alias in node.names:
                     has_star |= alias.name == "*"
@@ -185,4 +187,5 @@ def _from_function(node: ast.FunctionDef, skip_first: bool) -> Signature:
     }
     for argument, default in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True):
         parameters[argument.arg] = Parameter(argument.annotation, default is None)
-    return Signature(parameters, is_open=arguments.kwarg is not None)
+    is_open, docs = arguments.kwarg is not None, (ast.get_docstring(node) or "",)
+    return Signature(parameters, is_open, docs=docs)

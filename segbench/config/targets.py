@@ -8,7 +8,7 @@ cannot be found this way (compiled code, star imports) is checked by `artifacts.
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from segbench.config import did_you_mean
@@ -25,18 +25,21 @@ INJECTED = {
     "trainer": {"callbacks", "logger", "precision", "deterministic", "default_root_dir"},
     "logger": {"save_dir"},
     "inference": {"model", "classes", "mean", "std", "value_range"},
-    "data": {"source", "seed", "augment"},
+    "data": {"source", "seed", "augment", "image_fill", "ignore_index", "limits", "further"},
 }
 # What the builder does with every model itself: keys beside the arguments of the target.
 OF_EVERY_MODEL = {"freeze": "str | None", "checkpoint_activations": "bool"}
-# In addition to the arguments of its source, a data config contains those of the loaders.
-PIPELINE = "segbench.data.datamodule.SegmentationData"
+# In addition to the arguments of its source, a data config contains those of these targets.
+PIPELINE = (
+    "segbench.data.datamodule.SegmentationData",
+    "segbench.data.transforms.Augmentation",
+)
 
 
 def check_targets(
     config: Mapping[str, Any],
     injected: Mapping[str, set[str]],
-    beside: Mapping[str, str] | None = None,
+    beside: Mapping[str, Sequence[str]] | None = None,
 ) -> list[str]:
     """Finds every wrong argument of every `_target_` in `config`.
 
@@ -44,9 +47,8 @@ def check_targets(
         config: a resolved config as plain containers.
         injected: for a top-level key, the arguments that segbench supplies to every target below
             it; a config that sets one of them is refused.
-        beside: for a top-level key, a second target whose arguments are in the same node as those
-            of its `_target_` (a data config contains the arguments of its source and of the
-            loaders).
+        beside: for a top-level key, further targets whose arguments are in the same node as those
+            of its `_target_` (see `PIPELINE`).
 
     Returns:
         One sentence per problem; empty if there is none.
@@ -54,13 +56,13 @@ def check_targets(
     problems: list[str] = []
     for section, value in config.items():
         for path, node in _nodes(value, str(section)):
-            second = (beside or {}).get(str(section)) if path == section else None
-            problems += check_node(path, node, injected.get(str(section), set()), second)
+            others = (beside or {}).get(str(section), ()) if path == section else ()
+            problems += check_node(path, node, injected.get(str(section), set()), others)
     return problems
 
 
 def check_node(
-    path: str, node: Mapping[str, Any], injected: set[str], beside: str | None = None
+    path: str, node: Mapping[str, Any], injected: set[str], beside: Sequence[str] = ()
 ) -> list[str]:
     """Finds the wrong arguments of the one `_target_` node at `path`."""
     target = str(node["_target_"])
@@ -70,9 +72,10 @@ def check_node(
         return [f"{path}._target_: {error}"]
     if signature is None:
         return []
-    if beside and (second := signature_of(beside)):
+    if beside:
         injected = injected - set(signature.parameters)  # the target's own argument has priority
-        joined = {**second.parameters, **signature.parameters}
+    for other in filter(None, map(signature_of, beside)):
+        joined = {**other.parameters, **signature.parameters}
         signature = Signature(joined, signature.is_open)
     handed = _of_each_call(path, node, signature, injected)
     known = set(signature.parameters)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -67,14 +67,16 @@ def _any_of(options: list[ast.expr]) -> Kinds:
     return frozenset().union(*found) if all(found) else NEITHER
 
 
-def kinds_at(key: str, schema: type, values: Mapping[str, Any], beside: Mapping[str, str]) -> Kinds:
+def kinds_at(
+    key: str, schema: type, values: Mapping[str, Any], beside: Mapping[str, Sequence[str]]
+) -> Kinds:
     """The kinds of values that a key of a composed config takes.
 
     Args:
         key: a dotted key such as `data.root`.
         schema: the dataclass of the top level.
         values: the config as plain containers, unresolved.
-        beside: for a top-level key, a second target whose arguments are in the same node as those
+        beside: for a top-level key, further targets whose arguments are in the same node as those
             of its `_target_`.
     """
     parts = key.split(".")
@@ -84,7 +86,7 @@ def kinds_at(key: str, schema: type, values: Mapping[str, Any], beside: Mapping[
     for depth, part in enumerate(parts[:-1], start=1):
         node = node.get(part) if isinstance(node, Mapping) else None
         if isinstance(node, Mapping) and "_target_" in node:
-            targets = [str(node["_target_"]), *([beside[part]] if part in beside else [])]
+            targets = [str(node["_target_"]), *beside.get(part, ())]
             found = [_of_parameter(target, parts[depth:]) for target in targets]
             return next((kinds for kinds in found if kinds), NEITHER)
     return NEITHER

@@ -23,6 +23,7 @@ import numpy as np
 
 RGB = 3
 MOST_CHANNELS = 512  # limit of OpenCV
+_FEW = 16  # bands of most sensors, and fewer than the rows of any image
 Limits = tuple[float, float]
 
 
@@ -143,6 +144,13 @@ def bands_from(
         limits = tuple(float(value) for value in value_range)
     wanted = channels if isinstance(channels, int) else tuple(int(band) for band in channels)
     return Bands(wanted, limits, None if show is None else tuple(int(band) for band in show))
+
+
+def order_hint(shape: Sequence[int]) -> str:
+    """A hint if pixels `[H, W, bands]` look as if their first axis was the bands; or empty."""
+    if len(shape) < 3 or not shape[0] <= _FEW < shape[2]:
+        return ""
+    return f" Its shape is {list(shape)}: if the bands are first, save them last."
 
 
 def bands_of(source: Any) -> Bands:

@@ -10,7 +10,7 @@ from typing import TypedDict
 import numpy as np
 
 from segbench.data.balance import WEIGHTINGS, class_weights
-from segbench.data.bands import bands_of
+from segbench.data.bands import Bands, bands_of
 from segbench.data.classes import PlainClasses
 from segbench.data.dataset import Source
 from segbench.data.findings import Finding, SplitStatistics
@@ -65,6 +65,7 @@ class Summary(TypedDict):
     findings: list[Finding]
     splits: dict[str, SplitSummary]
     suggested_class_weights: dict[str, dict[str, float]]
+    yaml: list[str]
 
 
 def page(summary: Summary) -> str:
@@ -72,8 +73,7 @@ def page(summary: Summary) -> str:
     from jinja2 import Environment, FileSystemLoader
 
     templates = Environment(loader=FileSystemLoader(Path(__file__).parent), autoescape=True)
-    yaml = "\n".join(_yaml_lines(summary))
-    return templates.get_template("check_page.html.j2").render(**summary, yaml=yaml)
+    return templates.get_template("check_page.html.j2").render(**summary)
 
 
 def summarize(
@@ -89,8 +89,8 @@ def summarize(
             "images": len(measured.records),
             "groups": len({record.group for record in measured.records}),
             "sizes": {f"{w}x{h}": n for (h, w), n in measured.sizes.items()},
-            "mean": [round(v, 5) for v in measured.mean],
-            "std": [round(v, 5) for v in measured.std],
+            "mean": [float(f"{v:.5g}") for v in measured.mean],
+            "std": [float(f"{v:.5g}") for v in measured.std],
             "pixel_share": dict(zip([*names, "ignore"], share.tolist(), strict=True)),
             "images_per_class": dict(
                 zip(names, (counts[:, :-1] > 0).sum(axis=0).tolist(), strict=True)
@@ -113,6 +113,7 @@ def summarize(
         "findings": findings,
         "splits": splits,
         "suggested_class_weights": weights,
+        "yaml": [] if train is None else _yaml_lines(splits["train"], bands_of(source)),
     }
 
 
@@ -130,6 +131,8 @@ def markdown(summary: Summary) -> str:
     for finding in summary["findings"]:
         head = f"- **{finding.severity}** `{finding.kind}` ({finding.split}): "
         lines.append(head + escaped(finding.message))
+        if finding.keys:
+            lines += ["", *(f"      {line}" for line in finding.yaml), ""]
         lines += [f"  - {escaped(str(file))}" for file in finding.files[:_SHOWN_FILES]]
         if len(finding.files) > _SHOWN_FILES:
             lines.append(f"  - and {len(finding.files) - _SHOWN_FILES} more, see report.json")
@@ -167,22 +170,28 @@ def _class_tables(summary: Summary) -> list[str]:
         lines.append(f"| {' | '.join(cells)} |")
     rules = " or ".join(weights) or "enet"
     lines += ["", f"The last columns are the class weights of loss.class_weights={rules}."]
-    if yaml := _yaml_lines(summary):
+    if yaml := summary["yaml"]:
         lines += ["", "## For the YAML of this data set", "", "```yaml", *yaml, "```"]
     return lines
 
 
-def _yaml_lines(summary: Summary) -> list[str]:
-    """Keys of the data set that follow from the measurements, ready to copy."""
-    train = summary["splits"].get("train")
-    if train is None:
-        return []
-    lines = [f"{key}: {[round(value, 3) for value in train[key]]}" for key in ("mean", "std")]
+def _yaml_lines(train: SplitSummary, bands: Bands) -> list[str]:
+    """Keys of the data set that follow from the training images, ready to copy."""
+    is_measured = bands.value_range != "percentile" and min(train["std"]) > 0
+    if is_measured and bands.count <= _SHOWN_BANDS:
+        lines = [f"{key}: [{', '.join(map(_digits, train[key]))}]" for key in ("mean", "std")]
+    else:
+        lines = ["mean: auto", "std: auto"]
     sizes = [tuple(map(int, size.split("x"))) for size in train["sizes"]]
     if len(sizes) > 1:
         width, height = (min(side) for side in zip(*sizes, strict=True))
         lines.append(f"crop_size: [{height}, {width}]  # height, width of the smallest image")
     return lines
+
+
+def _digits(value: float) -> str:
+    """Three significant digits, without an exponent."""
+    return np.format_float_positional(value, 3, fractional=False, trim="0")
 
 
 def write_pairs(path: Path, source: Source, statistics: Statistics) -> None:
@@ -196,7 +205,7 @@ def write_pairs(path: Path, source: Source, statistics: Statistics) -> None:
             return file.relative_to(root).as_posix()
         return file.resolve().as_posix()
 
-    with path.open("w", newline="", encoding="utf-8") as out:
+    with path.open("w", newline="", encoding="utf-8", errors="backslashreplace") as out:
         writer = csv.writer(out)
         writer.writerow(["name", "image", "mask", "split", "group"])
         for split, measured in statistics.items():

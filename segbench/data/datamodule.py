@@ -50,10 +50,6 @@ class SegmentationData(pl.LightningDataModule):
         num_workers: loading threads or processes per rank; 0 loads in the training process; None
             uses the spare cores.
         workers: `thread`, `process`, or `auto`: threads once frames come from a cache.
-        crop_size: `(H, W)` of training images in pixels; None = whole frames.
-        scale_range: range of the random scale factors of training frames.
-        cat_max_ratio, class_uniform, hflip: see `ScaleCrop`.
-        vflip, rot90, rotate, color_jitter, blur, noise, cutout: see `Augmentation`.
         resize: `(H, W)` to which all images are resized, in training and evaluation; None keeps
             their size. Scores are always at original resolution: val and test masks keep theirs.
         mean: mean of each channel, of values in 0..1 (black to white); `auto` measures the training
@@ -67,6 +63,7 @@ class SegmentationData(pl.LightningDataModule):
         augment: albumentations transforms by name, see `further_transforms.admitted`.
         preview: whether `segbench.train` should call `write_preview`.
         folds, fold: the source is divided by them already; see `Folds`.
+        augmentation: the arguments of `Augmentation` that a config sets: `crop_size`, `hflip`, ...
 
     Raises:
         ValueError: arguments are out of range; the message names all of them.
@@ -80,18 +77,6 @@ class SegmentationData(pl.LightningDataModule):
         eval_batch_size: int | None = None,
         num_workers: int | None = None,
         workers: Literal["auto", "thread", "process"] = "auto",
-        crop_size: tuple[int, int] | None = None,
-        scale_range: tuple[float, float] = (0.5, 2.0),
-        cat_max_ratio: float = 1.0,
-        class_uniform: float = 0.0,
-        hflip: float = 0.5,
-        vflip: float = 0.0,
-        rot90: float = 0.0,
-        rotate: float = 0.0,
-        color_jitter: float = 0.0,
-        blur: float = 0.0,
-        noise: float = 0.0,
-        cutout: float = 0.0,
         resize: tuple[int, int] | None = None,
         mean: Sequence[float] | Literal["auto"] = (0.485, 0.456, 0.406),
         std: Sequence[float] | Literal["auto"] = (0.229, 0.224, 0.225),
@@ -104,6 +89,7 @@ class SegmentationData(pl.LightningDataModule):
         augment: Mapping[str, Any] | None = None,
         folds: int | None = None,
         fold: int = 0,
+        **augmentation: Any,
     ) -> None:
         super().__init__()
         self.source = source
@@ -118,33 +104,21 @@ class SegmentationData(pl.LightningDataModule):
         self.normalization = Normalization(
             bands_of(source), mean, std, lambda: ImagesOf(self.splits.frames("train"))
         )
-        self.crop_size = (int(crop_size[0]), int(crop_size[1])) if crop_size is not None else None
         self.cache = cache
         self.cache_limit_gb = cache_limit_gb
         self.frames_on_device = frames_on_device
         self.pin_memory = pin_memory
         self.preview = preview
         self.fold = fold if folds else None
-        on_cpu = max(blur, noise, cutout, vflip, rot90, rotate) > 0 or bool(augment)
-        self._check(on_cpu, color_jitter)
         self._augmentation = partial(
             Augmentation,
-            crop_size=self.crop_size,
-            scale_range=(float(scale_range[0]), float(scale_range[1])),
-            cat_max_ratio=cat_max_ratio,
-            class_uniform=class_uniform,
-            hflip=hflip,
-            vflip=vflip,
-            rot90=rot90,
-            rotate=rotate,
-            color_jitter=color_jitter,
-            blur=blur,
-            noise=noise,
-            cutout=cutout,
             ignore_index=source.classes.ignore_index,
             further=admitted(augment or {}, bands_of(source), source.classes.ignore_index),
+            **augmentation,
         )
-        self._augmentation()  # raises errors for numbers out of range now
+        unfilled = self._augmentation()  # raises errors for numbers out of range now
+        self.crop_size = unfilled.scale_crop.crop_size
+        self._check(unfilled.cpu_only, unfilled.color_jitter)
         self.device: torch.device | None = None  # device of the batches, if there is no Trainer
         self._datasets: dict[str, SegmentationDataset] = {}
         self._train_loader: Loader | None = None

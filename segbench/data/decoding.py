@@ -22,16 +22,17 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from segbench.data.bands import RGB, Bands
+from segbench.data.bands import RGB, Bands, order_hint
 from segbench.data.damage import JPEG_MAGIC, PNG_MAGIC, check_whole
 from segbench.data.pixels import Pixels, displayed, imdecode, orientation, read_pixels, unreadable
 from segbench.errors import DataError
 
-# Extensions of image files. `.npy` is read only if named: many folders contain other arrays.
+# Extensions of image files; arrays are read only if named: many folders contain other arrays.
 SUFFIXES = (
     ".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff",
     ".webp",
 )  # fmt: skip
+ARRAYS = (".npy", ".npz")
 _LARGEST_16 = (1 << 16) - 1
 _LARGEST_EXACT = 1 << 24  # float32 is exact for integers up to this
 
@@ -114,7 +115,7 @@ def _as_rgb(pixels: Pixels, path: Path | None) -> np.ndarray:
         raise DataError(
             f"{path}: contains {pixels.bands} bands of {pixels.type_name}, and no alpha channel; "
             f"set data.channels={pixels.bands}, or a list of the three bands that the model "
-            "should see (data.channels=[0,1,2]).",
+            f"should see (data.channels=[0,1,2]).{order_hint(pixels.values.shape)}",
             "unreadable",
         )
     values = pixels.values
@@ -171,7 +172,8 @@ def _chosen(values: np.ndarray, bands: Bands, pages: int, path: Path | None) -> 
         if wanted != stored:
             raise DataError(
                 f"{path}: contains {stored} band(s){of_page}, but data.channels is {wanted}. Set "
-                f"data.channels={stored}, or list the bands to use, counted from 0.",
+                f"data.channels={stored}, or list the bands to use, counted from 0."
+                f"{order_hint(values.shape)}",
                 "bands",
             )
         return values

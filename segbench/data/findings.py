@@ -23,7 +23,8 @@ class Finding:
         kind: type of the finding, one word.
         split: the split, or `train+val` for several.
         message: text for the user, with values and a remedy.
-        files: the files concerned.
+        files: the files concerned, each once (a volume is one file for many images).
+        keys: keys of the data set to add, with their values as in YAML.
     """
 
     severity: Literal["error", "warning", "hint"]
@@ -31,6 +32,15 @@ class Finding:
     split: str
     message: str
     files: list[str] = field(default_factory=list)
+    keys: dict[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.files = list(dict.fromkeys(self.files))
+
+    @property
+    def yaml(self) -> list[str]:
+        """The keys as lines of YAML."""
+        return [f"{key}: {value}" for key, value in self.keys.items()]
 
 
 @dataclass
@@ -40,7 +50,7 @@ class SplitStatistics:
     Args:
         records: its images that could be read, in order.
         counts: pixels per class and image, ignored ones last; int64 `[N, num_classes + 1]`.
-        digests: hash of the pixels of every image.
+        digests: hash of the pixels of every image; empty if all its pixels are equal.
         sizes: `(H, W)` -> number of images.
         mean: RGB mean of values in 0..1.
         std: RGB standard deviation of values in 0..1.
@@ -85,10 +95,10 @@ def _duplicates(statistics: dict[str, SplitStatistics]) -> list[Finding]:
         for record, digest in zip(measured.records, measured.digests, strict=True):
             places[digest].append((split, record))
     found: dict[str, list[str]] = defaultdict(list)
-    for copies in places.values():
-        if len(copies) > 1:
+    for digest, copies in places.items():
+        if len(copies) > 1 and digest:  # blank slices and tiles are alike everywhere
             splits = "+".join(sorted({split for split, _ in copies}, key=SPLITS.index))
-            found[splits].append(" = ".join(str(r.image or r.name) for _, r in copies))
+            found[splits].append(" = ".join(_place(record) for _, record in copies))
     findings = []
     for splits, files in found.items():
         leak = "+" in splits
@@ -98,6 +108,11 @@ def _duplicates(statistics: dict[str, SplitStatistics]) -> list[Finding]:
         kind = "leak" if leak else "duplicate"
         findings.append(Finding("error" if leak else "warning", kind, splits, text, files))
     return findings
+
+
+def _place(record: Record) -> str:
+    """The file of an image, or the name of a slice."""
+    return record.name if record.image is None or record.part is not None else str(record.image)
 
 
 def _straddling(statistics: dict[str, SplitStatistics]) -> list[Finding]:

@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection, Iterator
 from operator import attrgetter
 from pathlib import Path
 
+from segbench.errors import DataError
+
 Identity = tuple[int, int]  # device and inode number of a folder, independent of its path
 
 
@@ -15,14 +17,18 @@ def files_below(
 ) -> Iterator[Path]:
     """All regular files below a folder.
 
-    Symbolic links to folders are followed unless they lead back to a parent folder. Skipped are
-    names that begin with a dot (left by macOS, Jupyter and trash bins), and pipes and devices,
-    from which a read might never return.
+    Symbolic links to folders are followed unless they lead back to a parent folder. Links to
+    nothing (data that was moved, or that git-annex did not fetch) count as files, so that reading
+    them fails. Skipped are names that begin with a dot (left by macOS, Jupyter and trash bins), and
+    pipes and devices, from which a read might never return.
 
     Args:
         folder: the folder to search.
         depth: maximum depth in folders; None for no limit.
         without: folders to skip, such as the output folder.
+
+    Raises:
+        DataError: a folder may not be read.
     """
     left_out = {identity for path in without if (identity := _identity(path)) is not None}
     yield from _below(folder, depth, frozenset(left_out))
@@ -35,11 +41,16 @@ def _below(folder: Path, depth: int | None, closed: frozenset[Identity]) -> Iter
             entries = sorted(
                 (e for e in scan if not e.name.startswith(".")), key=attrgetter("name")
             )
-    except OSError:  # the folder does not exist or may not be read
+    except PermissionError as error:
+        raise DataError(
+            f"{folder}: this folder may not be read ({error.strerror}), so its files would be "
+            "left out. Change its permissions, or choose another folder."
+        ) from None
+    except OSError:  # the folder does not exist
         return
     closed = closed | {own} if own is not None else closed
     for entry in entries:
-        if _is(entry.is_file):
+        if _is(entry.is_file) or (entry.is_symlink() and not (folder / entry.name).exists()):
             yield folder / entry.name
         elif depth != 0 and _is(entry.is_dir) and _identity(folder / entry.name) not in closed:
             yield from _below(folder / entry.name, None if depth is None else depth - 1, closed)

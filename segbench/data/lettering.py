@@ -17,7 +17,12 @@ _NO_CHARACTER = "\U0010ffff"  # a font draws its missing-character glyph for thi
 
 def text_width(text: str, size: int) -> int:
     """Width of a text in pixels at a font size in pixels."""
-    return _drawn(text, size).shape[1]
+    return lettering(text, size).shape[1]
+
+
+def can_draw(text: str) -> bool:
+    """Whether there is a glyph for every character of a text, so that none becomes a code."""
+    return all(char.isprintable() and (_in_dejavu(char) or _in_opencv(char)) for char in text)
 
 
 def draw_text(
@@ -34,7 +39,7 @@ def draw_text(
         size: font size in pixels.
         color: RGB.
     """
-    ink = _drawn(text, size)
+    ink = lettering(text, size)
     top = middle - ink.shape[0] // 2
     rows = slice(max(top, 0), top + ink.shape[0])
     place = canvas[rows, left:][:, : ink.shape[1]]
@@ -43,7 +48,7 @@ def draw_text(
 
 
 @lru_cache(maxsize=512)
-def _drawn(text: str, size: int) -> np.ndarray:
+def lettering(text: str, size: int) -> np.ndarray:
     """Opacity of the text, uint8 `[1.5 size, width]`."""
     letters = "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
     readable = "".join(c if _in_dejavu(c) or _in_opencv(c) else f"U+{ord(c):04X}" for c in letters)

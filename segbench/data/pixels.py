@@ -138,6 +138,8 @@ def imdecode(data: bytes, flags: int) -> np.ndarray | None:
 
 def unreadable(data: bytes, path: Path | None, what: str) -> DataError:
     """The error for a file that no decoder reads."""
+    if data.startswith(b"version https://git-lfs"):
+        return DataError(f"{path}: is a pointer of Git LFS; run `git lfs pull`.", "unreadable")
     text = f"{path}: not a readable {what} ({len(data)} bytes). Replace the file."
     return DataError(text, "unreadable")
 
@@ -278,8 +280,9 @@ def _npy(data: bytes, path: Path | None) -> Pixels:
 
 def _tiff(data: bytes, path: Path | None) -> tuple[Pixels, int]:
     page = tiff.read_page(data, path)
-    top = (1 << page.bits) - 1 if page.values.dtype.kind == "u" else 0
+    layout = page.layout
+    top = layout.top if page.values.dtype.kind == "u" else 0
     pixels = Pixels(
-        page.values, top, page.palette, page.alpha, page.white_is_zero, frames=page.pages
+        page.values, top, layout.palette, page.alpha, layout.white_is_zero, frames=page.pages
     )
-    return pixels, page.orientation
+    return pixels, layout.orientation

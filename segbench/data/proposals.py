@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from segbench.data.bands import RGB, Bands
+from segbench.data.bands import RGB, Bands, order_hint
 from segbench.data.dataset import Record
 from segbench.data.decoding import read_bytes
 from segbench.data.pixels import Pixels, read_pixels
@@ -20,34 +20,39 @@ _LOOKED_AT = 24  # images, spread over a split
 _LEAST_SHARE = 0.25  # of the range; images that use less are probably scaled differently
 
 
-def proposal(unlike: Mapping[str, Sequence[Unlike]], slice_axis: int = 2) -> str:
+def proposal(
+    unlike: Mapping[str, Sequence[Unlike]], slice_axis: int = 2
+) -> tuple[str, dict[str, str]]:
     """The keys for images that are not 8-bit RGB, from their number of bands and their values.
 
     Args:
         unlike: of each split, the images and the error of each; some of the first split's are
             looked at.
         slice_axis: of volumes.
+
+    Returns:
+        What the images contain, and the keys with their values as in YAML.
     """
     total = sum(map(len, unlike.values()))
     first = next(iter(unlike.values()))
     every = max(1, len(first) // _LOOKED_AT)
     found = [p for r, _ in first[::every] if (p := _pixels(r, slice_axis)) is not None]
     if not found:
-        return f"{total} image(s): {first[0][1]}"
+        return f"{total} image(s): {first[0][1]}", {}
     (kind, bands), count = Counter((p.type_name, _bands(p)) for p in found).most_common(1)[0]
     alike = [p for p in found if (p.type_name, _bands(p)) == (kind, bands)]
     low = min(float(p.values.min()) for p in alike)
     high = max(float(p.values.max()) for p in alike)
     others = f" ({len(found) - count} of {len(found)} are of another type)" * (count < len(found))
-    keys = [f"channels: {bands}"] if bands not in (1, RGB) else []
+    keys = {"channels": str(bands)} if bands not in (1, RGB) else {}
     if not all(0 < p.top <= 255 for p in alike):
-        keys.append(f"value_range: {_range(low, high)}")
-    keys += ["mean: auto", "std: auto"]
-    keys += [f"show: {_shown(bands)}"] * (bands > RGB)
-    return (
-        f"{total} image(s) contain {bands} band(s) of {kind}, {low:g} to {high:g}{others}. "
-        f"Add to the YAML of the data set: {{{', '.join(keys)}}}"
-    )
+        keys["value_range"] = _range(low, high)
+    keys |= {"mean": "auto", "std": "auto"}
+    if bands > RGB:
+        keys["show"] = str(_shown(bands))
+    text = f"{total} image(s) contain {bands} band(s) of {kind}, {low:g} to {high:g}{others}."
+    text += order_hint(alike[0].values.shape)
+    return f"{text} Add to the YAML of the data set:", keys
 
 
 def unused_range(spans: Sequence[tuple[float, float]], bands: Bands) -> str | None:

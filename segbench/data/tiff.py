@@ -26,9 +26,36 @@ _ASSOCIATED, _UNASSOCIATED = 1, 2  # alpha, among the extra samples
 _SEPARATE = 2  # planar configuration
 _ORIENTATION = 274
 _MANY, _MOST_PACKED = 1 << 26, 2000  # samples; decompressed bytes per byte, for any compression
+_MOST_COPIES = 16  # pages of a file that may be reduced copies (overviews) or masks of the first
 _UNCHANGED = cv2.IMREAD_UNCHANGED | cv2.IMREAD_IGNORE_ORIENTATION
 # Modes of Pillow that change no value, with their bits; see below for associated alpha.
 _EXACT_IN_PILLOW = {"1": 1, "L": 8, "P": 8, "LA": 8, "RGB": 8, "CMYK": 8, "I;16": 16, "F": 32}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """How a page stores its pixels.
+
+    Args:
+        bits: bits per value; may be fewer than those of the dtype.
+        palette: uint8 `[N, 3]` RGB if the values are indices into it.
+        has_alpha: whether the last band is an alpha channel.
+        white_is_zero: whether 0 is white.
+        orientation: 1 to 8, as in EXIF.
+        is_converted: whether the colors are converted to RGB (CMYK, YCbCr).
+    """
+
+    bits: int
+    palette: np.ndarray | None
+    has_alpha: bool
+    white_is_zero: bool
+    orientation: int
+    is_converted: bool
+
+    @property
+    def top(self) -> int:
+        """The largest integer of these bits."""
+        return (1 << self.bits) - 1
 
 
 @dataclass(frozen=True)
@@ -37,21 +64,34 @@ class Page:
 
     Args:
         values: `[H, W]` or `[H, W, bands]`, without the alpha channel.
-        bits: bits per value; may be fewer than those of the dtype.
-        palette: uint8 `[N, 3]` RGB if the values are indices into it.
         alpha: `[H, W]`, or None.
-        white_is_zero: whether 0 is white.
-        orientation: 1 to 8, as in EXIF.
-        pages: number of pages in the file.
+        layout: how the file stores them.
+        pages: number of pages in the file, without reduced copies and masks of the first.
     """
 
     values: np.ndarray
-    bits: int
-    palette: np.ndarray | None
     alpha: np.ndarray | None
-    white_is_zero: bool
-    orientation: int
+    layout: Layout
     pages: int
+
+
+def read_layout(path: Path) -> Layout:
+    """How the first page of a file stores its pixels, without reading them.
+
+    Raises:
+        DataError: it is not a TIFF, or its pixel type is not supported, which is named.
+    """
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(path) as file:
+            page: Any = file.pages[0]
+            _check_type(page, path)
+            return _layout_of(page)
+    except (DataError, OSError):
+        raise
+    except Exception as error:  # tifffile raises almost anything for damaged files
+        raise DataError(f"{path}: not a readable TIFF. Replace the file.", "unreadable") from error
 
 
 def read_page(data: bytes, path: Path | None) -> Page:
@@ -69,24 +109,33 @@ def read_page(data: bytes, path: Path | None) -> Page:
     with tifffile.TiffFile(io.BytesIO(data)) as file:
         page: Any = file.pages[0]
         _check_header(page, len(data), path)
-        pages = len(file.pages)
-        photometric = int(page.photometric)
-        if photometric in (_CMYK, _YCBCR):
-            alpha, values = None, _as_rgb(page, data, path)
+        layout = _layout_of(page)
+        alpha = None
+        if layout.is_converted:
+            values = _as_rgb(page, data, path)
         else:
-            alpha, values = _without_alpha(_stored(page, data, path), page)
-    palette = None
+            alpha, values = _without_alpha(_stored(page, data, path), layout)
+        pages = len(file.pages)
+        if 1 < pages <= _MOST_COPIES:  # in a long stack, nobody adds overviews
+            others: Any = file.pages[1:]
+            pages = 1 + sum(not (other.is_reduced or other.is_mask) for other in others)
+    return Page(np.ascontiguousarray(values, values.dtype.newbyteorder("=")), alpha, layout, pages)
+
+
+def _layout_of(page: Any) -> Layout:
+    photometric, palette = int(page.photometric), None
     if photometric == _PALETTE:
         palette = (np.asarray(page.colormap).T >> 8).astype(np.uint8)
+    extra = [int(kind) for kind in page.extrasamples]
+    has_alpha = bool(extra) and extra[-1] in (_ASSOCIATED, _UNASSOCIATED)
     turn = page.tags.valueof(_ORIENTATION, 1)
-    return Page(
-        np.ascontiguousarray(values, values.dtype.newbyteorder("=")),
-        int(page.bitspersample),
-        palette,
-        alpha,
-        photometric == _WHITE_IS_ZERO,
-        int(turn) if turn in range(1, 9) else 1,
-        pages,
+    return Layout(
+        bits=int(page.bitspersample),
+        palette=palette,
+        has_alpha=has_alpha and page.samplesperpixel in (2, 4),
+        white_is_zero=photometric == _WHITE_IS_ZERO,
+        orientation=int(turn) if turn in range(1, 9) else 1,
+        is_converted=photometric in (_CMYK, _YCBCR),
     )
 
 
@@ -109,6 +158,11 @@ def _check_header(page: Any, size: int, path: Path | None) -> None:
     if max(ends, default=0) > size or not any(page.databytecounts):
         text = f"{path}: truncated after {size} bytes. Copy or download it again."
         raise DataError(text, "unreadable")
+    _check_type(page, path)
+
+
+def _check_type(page: Any, path: Path | None) -> None:
+    """Refuses unsupported pixel types by name."""
     known = (_WHITE_IS_ZERO, _BLACK_IS_ZERO, _RGB, _PALETTE, _CMYK, _YCBCR)
     name = getattr(page.photometric, "name", page.photometric)
     if page.dtype is None or page.dtype.kind not in "buif":
@@ -127,12 +181,11 @@ def _unread(path: Path | None, what: str) -> DataError:
     )
 
 
-def _without_alpha(values: np.ndarray, page: Any) -> tuple[np.ndarray | None, np.ndarray]:
+def _without_alpha(values: np.ndarray, layout: Layout) -> tuple[np.ndarray | None, np.ndarray]:
     if values.ndim == 2:
         return None, values
-    extra = [int(kind) for kind in page.extrasamples]
     alpha = None
-    if extra and extra[-1] in (_ASSOCIATED, _UNASSOCIATED) and values.shape[2] in (2, 4):
+    if layout.has_alpha:
         alpha, values = np.ascontiguousarray(values[..., -1]), values[..., :-1]
     return alpha, values[..., 0] if values.shape[2] == 1 else values
 

@@ -27,6 +27,8 @@ _LUMA = (0.299, 0.587, 0.114)  # of RGB, ITU-R BT.601
 class Augmentation:
     """The training transform; see `Transform` in dataset.py.
 
+    The arguments up to `cutout` are keys of every data config (`conf/pipeline/default.yaml`).
+
     Args:
         crop_size: output `(H, W)` in pixels; None keeps each frame's own size.
         scale_range: see `ScaleCrop`.
@@ -53,7 +55,7 @@ class Augmentation:
 
     def __init__(
         self,
-        crop_size: Size | None,
+        crop_size: tuple[int, int] | None = None,
         scale_range: tuple[float, float] = (0.5, 2.0),
         cat_max_ratio: float = 1.0,
         class_uniform: float = 0.0,
@@ -81,8 +83,10 @@ class Augmentation:
             "cutout": cutout,
         }
         _check(crop_size, scale_range, cat_max_ratio, rotate, shares)
+        crop = None if crop_size is None else (int(crop_size[0]), int(crop_size[1]))
+        scales = (float(scale_range[0]), float(scale_range[1]))
         self.scale_crop = ScaleCrop(
-            crop_size, scale_range, cat_max_ratio, class_uniform, hflip, image_fill, ignore_index
+            crop, scales, cat_max_ratio, class_uniform, hflip, image_fill, ignore_index
         )
         self.limits = limits or (0.0, 255.0)
         low, high = limits or (0.0, 1.0)

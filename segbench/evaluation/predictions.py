@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import cv2
 import numpy as np
@@ -14,6 +15,7 @@ from segbench.data.files import read_raw_mask
 from segbench.data.folders import files_below
 from segbench.errors import DataError
 from segbench.metrics.cityscapes_protocol import LABEL_IDS, NUM_LABELS, is_cityscapes
+from segbench.system.escaping import file_path
 
 SUFFIXES = (".bmp", ".gif", ".npy", ".pgm", ".png", ".ppm", ".tif", ".tiff")  # lossless
 
@@ -23,8 +25,10 @@ def find_predictions(
 ) -> tuple[dict[int, Path], list[str]]:
     """Matches the files of a folder and its subfolders to images.
 
-    A file belongs to the image of the same name, or to the image whose name followed by `_` is
-    the start of the file's name (`berlin_000000_000019_leftImg8bit.png`).
+    A file belongs to the image of the same name; its folders may be part of the name
+    (`city/frame.png` is of `city/frame` or `city_frame`), and characters that some system forbids
+    may be written as `escaping.file_path` does. Otherwise it belongs to the image whose name
+    followed by `_` is the start of the file's name (`berlin_000000_000019_leftImg8bit.png`).
 
     Args:
         folder: contains the label maps.
@@ -44,11 +48,15 @@ def find_predictions(
         raise DataError(
             f"{key}={folder}: contains no label map ({', '.join(SUFFIXES)}), not even in subfolders"
         )
-    position = {Path(record.name).name: i for i, record in enumerate(records)}
+    whole = {file_path(record.name): i for i, record in enumerate(records)}
+    whole |= {record.name: i for i, record in enumerate(records)}
+    tails = Counter(PurePosixPath(record.name).name for record in records)
+    ends = {PurePosixPath(r.name).name: i for i, r in enumerate(records)}
+    ends = {name: i for name, i in ends.items() if tails[name] == 1}
     found: dict[int, Path] = {}
     problems = []
     for file in files:
-        index = _owner(file.stem, position)
+        index = _owner(file.relative_to(folder), whole, ends)
         if index is None:
             problems.append(f"{file.relative_to(folder)}: belongs to no image")
         elif index in found:
@@ -62,7 +70,23 @@ def find_predictions(
     return found, problems
 
 
-def _owner(stem: str, position: dict[str, int]) -> int | None:
+def _owner(path: Path, whole: dict[str, int], ends: dict[str, int]) -> int | None:
+    """The image that a file belongs to.
+
+    Args:
+        path: of the file below the folder.
+        whole: position of each image by its name.
+        ends: the same by the last part of its name, where it is the only one.
+    """
+    parts = (*path.parts[:-1], path.stem)
+    for first in range(len(parts)):
+        for joint in ("/", "_"):
+            if (name := joint.join(parts[first:])) in whole:
+                return whole[name]
+    return _by_start(path.stem, ends)
+
+
+def _by_start(stem: str, position: dict[str, int]) -> int | None:
     """The image with this name, or with the longest name that this one starts with."""
     while stem not in position:
         if "_" not in stem:

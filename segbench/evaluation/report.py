@@ -23,8 +23,7 @@ from segbench.inference.sheets import Panels, sample_sheet
 from segbench.metrics.cityscapes_protocol import to_label_ids
 from segbench.metrics.scores import class_iou, mean_over_classes, percent, union_counts
 from segbench.system.console import console, table
-from segbench.system.escaping import csv_cell, markdown
-from segbench.system.figures import label, plain_text
+from segbench.system.escaping import csv_cell, file_path, markdown
 from segbench.system.storage import write_png
 
 _TYPES = {entry.name: str(entry.type).removesuffix(" | None") for entry in fields(Scores)}
@@ -130,39 +129,6 @@ def _notes(result: Result) -> list[str]:
     return lines
 
 
-@plain_text()
-def draw_confusion(file: Path, matrix: np.ndarray, names: Sequence[str]) -> None:
-    """Plots the confusion matrix, each row in percent of the true pixels of its class.
-
-    Args:
-        file: PNG to write.
-        matrix: int64 `[C, C + 1]`.
-        names: C class names.
-    """
-    from matplotlib.figure import Figure
-
-    pixels = matrix.sum(1, keepdims=True)
-    shares = np.where(pixels > 0, matrix / np.maximum(pixels, 1), np.nan)
-    has_void = bool(matrix[:, -1].any())
-    shares = shares if has_void else shares[:, :-1]
-    side = 2.5 + 0.45 * len(names)
-    figure = Figure(figsize=(side + 0.5, side), layout="constrained")
-    axes = figure.subplots()
-    axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
-    names = [label(name) for name in names]
-    columns = [*names, "void"] if has_void else names
-    axes.set_xticks(range(len(columns)), columns, rotation=90)
-    axes.set_yticks(range(len(names)), names)
-    axes.set(xlabel="predicted", ylabel="true", title="percent of the true pixels")
-    if len(names) <= 40:
-        for (row, column), share in np.ndenumerate(shares):
-            if share >= 0.005:
-                color = "white" if share > 0.5 else "black"
-                text = f"{100 * share:.0f}"
-                axes.text(column, row, text, ha="center", va="center", color=color, fontsize=8)
-    figure.savefig(file, dpi=120, bbox_inches="tight")  # the title may be wider than few classes
-
-
 def draw_worst(file: Path, evaluation: Evaluation, source: Source, wanted: int) -> None:
     """Writes a sheet of the images with the lowest mIoU: image, mask, pred, error.
 
@@ -201,7 +167,7 @@ def save_predictions(folder: Path, evaluation: Evaluation, kind: str) -> None:
             raise DataError(
                 f"image name {record.name!r}: leads outside of {folder}; rename the image"
             )
-        file = folder / f"{record.name}.png"
+        file = folder / f"{file_path(record.name)}.png"
         write_png(file, to_label_ids(pred) if kind == "cityscapes" else pred)
 
 

@@ -25,8 +25,7 @@ from segbench.explanation.features import (
 from segbench.inference.labels import checked_argmax, require_finite
 from segbench.inference.overlay import error_map, overlay
 from segbench.system import figures
-from segbench.system.escaping import file_name
-from segbench.system.storage import replacing
+from segbench.system.storage import file_names, replacing
 
 MOST_CLASSES = 3
 
@@ -148,8 +147,9 @@ def write_sheet(found: Explanation, file: Path) -> None:
     with replacing(file, durable=False) as draft:
         figure.savefig(draft, dpi=110)
     arrays = {"labels": found.labels, "uncertainty": found.uncertainty}
-    arrays |= {f"heat/{file_name(name)}": value for name, value in found.heat.items()}
-    arrays |= {f"probs/{file_name(name)}": value for name, value in found.probs.items()}
+    for kind, maps in (("heat", found.heat), ("probs", found.probs)):
+        keys = [f"{kind}/{name}" for name in file_names(list(maps))]
+        arrays |= dict(zip(keys, maps.values(), strict=True))
     with replacing(file.with_suffix(".npz"), durable=False) as draft:
         np.savez_compressed(draft, **arrays)  # type: ignore[arg-type]
 

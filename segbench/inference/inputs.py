@@ -26,7 +26,6 @@ def find_sources(source: str, own: Sequence[Path] = ()) -> dict[str, Path]:
     Returns:
         name -> file; the name is the path below the folder without extension, or with it if two
         files would otherwise have the same name.
-        would get the same name.
 
     Raises:
         DataError: nothing is there, or nothing that can be an image or a video.
@@ -43,7 +42,7 @@ def find_sources(source: str, own: Sequence[Path] = ()) -> dict[str, Path]:
         suffixes = (*decoding.SUFFIXES, *video.SUFFIXES, *volumes.SUFFIXES)
         found = [f for f in files_below(path, without=own) if f.name.lower().endswith(suffixes)]
         if not found:
-            raise DataError(f"source: the folder {source} contains no images and no videos")
+            raise _nothing_in(path, source)
     else:
         left_out = {folder.resolve() for folder in own}
         matches = map(Path, glob.glob(str(path), recursive=True))
@@ -60,6 +59,15 @@ def find_sources(source: str, own: Sequence[Path] = ()) -> dict[str, Path]:
         str(name if stems[_stem(name)] > 1 else _stem(name)): file
         for name, file in zip(names, found, strict=True)
     }
+
+
+def _nothing_in(folder: Path, source: str) -> DataError:
+    """The error for a folder without an image or a video; arrays are read only if named."""
+    names = (file.suffix.lower() for file in files_below(folder))
+    text = f"source: the folder {source} contains no images and no videos"
+    if kind := next((name for name in names if name in decoding.ARRAYS), None):
+        text += f"; for its {kind} files, set source={source.rstrip('/')}/**/*{kind}"
+    return DataError(text)
 
 
 def _stem(name: Path) -> Path:

@@ -13,6 +13,7 @@ import numpy as np
 from segbench.data.classes import ClassSet
 from segbench.data.lettering import draw_text, text_width
 
+_WIDEST_NAME = 640  # pixels of a legend below a narrow image; longer names are cut off
 RIGHT, WRONG, UNLABELED = (60, 160, 80), (230, 40, 40), (0, 0, 0)
 
 
@@ -64,17 +65,25 @@ def side_by_side(images: Sequence[np.ndarray], gap: int = 8) -> np.ndarray:
 def with_legend(image: np.ndarray, classes: ClassSet, labels: Sequence[int]) -> np.ndarray:
     """Adds a white strip with the color and name of every class in `labels` below the image.
 
+    An image narrower than the longest name gets a white margin on the right.
+
     Args:
         image: uint8 `[H, W, 3]`.
         classes: names and colors.
         labels: class ids to list; ids outside the class set are skipped.
     """
-    width = image.shape[1]
-    size = int(np.clip(width / 50, 10, 40))
+    size = int(np.clip(image.shape[1] / 50, 10, 40))
     row_height, swatch = round(size * 1.6), size
+    widths = {
+        int(label): round(swatch * 1.5 + text_width(classes.names[label], size) + size)
+        for label in labels
+        if label < classes.num_classes
+    }
+    margin = max(0, min(max(widths.values(), default=0), _WIDEST_NAME) - image.shape[1])
+    image = np.pad(image, ((0, 0), (0, margin), (0, 0)), constant_values=255)
+    width = image.shape[1]
     places, x, y = [], 0, 0
-    for label in [int(label) for label in labels if label < classes.num_classes]:
-        needed = round(swatch * 1.5 + text_width(classes.names[label], size) + size)
+    for label, needed in widths.items():
         if x and x + needed > width:
             x, y = 0, y + row_height
         places.append((label, x, y))

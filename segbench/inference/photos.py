@@ -8,6 +8,8 @@ import numpy as np
 
 from segbench.data.bands import RGB8, Bands
 from segbench.data.decoding import decode_image, read_bytes
+from segbench.data.volumes import is_volume
+from segbench.errors import DataError
 
 
 def read_photo(path: Path, bands: Bands = RGB8) -> np.ndarray:
@@ -23,4 +25,9 @@ def read_photo(path: Path, bands: Bands = RGB8) -> np.ndarray:
     Raises:
         DataError: the file is missing, damaged, not an image, or has an unsupported pixel type.
     """
+    if is_volume(path):
+        raise DataError(
+            f"{path}: is a volume; `python -m segbench.predict` predicts each of its slices.",
+            "unreadable",
+        )
     return decode_image(read_bytes(path), path, bands)

@@ -17,11 +17,12 @@ import tifffile
 import torch
 from torch import Tensor
 
-from segbench.data.bands import Bands
+from segbench.data.bands import RGB, Bands
 from segbench.data.classes import ClassSet
 from segbench.data.decoding import image_of
 from segbench.data.extras import needed
 from segbench.data.pixels import Pixels
+from segbench.data.tiff import read_layout
 from segbench.errors import DataError
 from segbench.inference.labels import require_finite
 from segbench.inference.overlay import blend
@@ -68,8 +69,8 @@ class Raster:
             self.file = rasterio.open(path)
         except rasterio.errors.RasterioError as error:
             raise DataError(f"{path}: cannot be read ({error}).", "unreadable") from None
-        colors = [color.name for color in self.file.colorinterp]
-        self._has_alpha = colors[-1] == "alpha" and len(colors) > 1
+        self._layout = read_layout(path)
+        self._check()
         self.shape = (1, bands.count, self.file.height, self.file.width)
 
     def __getitem__(self, key: tuple[slice, slice, slice, slice]) -> Tensor:
@@ -82,17 +83,20 @@ class Raster:
         values = np.moveaxis(self._read(self.file.read, window), 0, -1)
         if self.file.nodata is not None and values.dtype.kind == "f":
             values = np.where(np.isfinite(values), values, np.float32(self.bands.limits[0]))
-        alpha = None
-        if self._has_alpha:
+        alpha, layout = None, self._layout
+        if layout.has_alpha:
             values, alpha = values[..., :-1], values[..., -1]
         if values.shape[2] == 1:
             values = values[..., 0]
-        top = int(np.iinfo(values.dtype).max) if values.dtype.kind == "u" else 0
-        pixels = Pixels(np.ascontiguousarray(values), top, self._palette(), alpha)
+        top = layout.top if values.dtype.kind == "u" else 0
+        values = np.ascontiguousarray(values)
+        pixels = Pixels(values, top, layout.palette, alpha, layout.white_is_zero)
         return image_of(pixels, self.bands, self.path)
 
     def has_data(self, rows: slice, columns: slice) -> np.ndarray:
-        """bool `[h, w]`, false where the raster has no data."""
+        """bool `[h, w]`, false where the raster has no data; an alpha channel is not about that."""
+        if any("alpha" in flag.name for flag in self.file.mask_flag_enums[0]):
+            return np.ones((rows.stop - rows.start, columns.stop - columns.start), bool)
         window = ((rows.start, rows.stop), (columns.start, columns.stop))
         found: np.ndarray = self._read(self.file.dataset_mask, window) > 0
         return found
@@ -104,11 +108,19 @@ class Raster:
         except rasterio.errors.RasterioError as error:
             raise DataError(f"{self.path}: cannot be read ({error}).", "unreadable") from None
 
-    def _palette(self) -> np.ndarray | None:
-        if self.file.colorinterp[0].name != "palette":
-            return None
-        colors = self.file.colormap(1)
-        return np.array([colors.get(value, (0, 0, 0))[:3] for value in range(256)], np.uint8)
+    def _check(self) -> None:
+        """Raises DataError for what rasterio reads differently from an image."""
+        problem = None
+        if self._layout.orientation != 1:
+            problem = f"an orientation ({self._layout.orientation}) that rotates it"
+        elif self._layout.is_converted and self.file.count != RGB:
+            problem = "CMYK"
+        if problem:
+            raise DataError(
+                f"{self.path}: a georeferenced raster with {problem}, which is not supported; "
+                "export it upright, as gray or RGB.",
+                "unreadable",
+            )
 
 
 def predict_raster(

@@ -26,6 +26,7 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _NO_FILE_NAME = re.compile(rf'[\n\t<>:"/\\|?*]|{_UNSAFE.pattern}')
 _DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
+_NOT_IN_FILES = re.compile(rf"{_NO_FILE_NAME.pattern}|[. ]$|%(?=[0-9A-Fa-f]{{2}})")
 LONGEST_FILE_NAME = 120  # bytes in UTF-8: leaves room for suffixes on encrypted disks
 
 
@@ -84,3 +85,24 @@ def file_name(text: str) -> str:
     if not name or not name.strip("."):
         return "_"
     return f"_{name}" if _DEVICES.match(name) else name
+
+
+def file_path(name: str) -> str:
+    """The path of a file that belongs to an image, legal on every system.
+
+    Different names have different paths. What some system forbids is written as in a URL: `scan:1`
+    becomes `scan%3A1`.
+
+    Args:
+        name: the name of the image, with `/` between folders.
+    """
+    return "/".join(map(_legal, name.split("/")))
+
+
+def _legal(part: str) -> str:
+    legal = _NOT_IN_FILES.sub(lambda found: _encoded(found[0]), part)
+    return _encoded(legal[0]) + legal[1:] if _DEVICES.match(legal) else legal
+
+
+def _encoded(text: str) -> str:
+    return "".join(f"%{byte:02X}" for byte in text.encode("utf-8", "surrogatepass"))

@@ -39,11 +39,16 @@ def label(text: str) -> str:
 
     A character that no available font has is shown as its escape sequence in Python.
     """
-    text = one_line(text)
-    text = text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
+    text = shortened(text)
     if text.isascii():
         return text
     return "".join(char if ord(char) in _glyphs() else _number(char) for char in text)
+
+
+def shortened(text: str) -> str:
+    """A name on one line of at most `LONGEST` characters."""
+    text = one_line(text)
+    return text if len(text) <= LONGEST else text[: LONGEST - 1] + "…"
 
 
 def _number(char: str) -> str:

@@ -97,9 +97,12 @@ def replacing_all(folder: Path) -> Iterator[Path]:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Replaces a UTF-8 file atomically; line endings are written unchanged."""
+    """Replaces a UTF-8 file atomically; line endings are written unchanged.
+
+    What UTF-8 cannot encode (bytes of file names in other encodings) is escaped.
+    """
     with replacing(target) as draft:
-        draft.write_bytes(text.encode())
+        draft.write_bytes(text.encode(errors="backslashreplace"))
 
 
 def write_png(target: Path, pixels: np.ndarray, level: int = 3) -> None:

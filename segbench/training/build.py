@@ -13,6 +13,7 @@ from segbench.artifacts.build_loss import build_loss, class_weight_names
 from segbench.artifacts.entry import CHECKPOINT_FORMAT
 from segbench.artifacts.result import Protocol
 from segbench.artifacts.run_directory import RunDirectory
+from segbench.artifacts.segmenter import default_checkpoint
 from segbench.artifacts.typed import plain
 from segbench.config import Config
 from segbench.data.bands import RGB, bands_of
@@ -70,7 +71,7 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
     model = build.build_model(config["model"], classes.num_classes, channels, classes.names)
     is_inflated = channels != RGB and bool(config["model"].get("encoder_weights"))
     if config["weights"]:
-        loaded = build.start_from(model, config["weights"])
+        loaded = build.start_from(model, _weights_file(config["weights"]))
         is_inflated = bool(loaded.inflated)
         say(str(loaded))
     elif is_inflated:
@@ -135,6 +136,11 @@ def check_whose_loss(config: Config, model: nn.Module, loss: nn.Module) -> None:
             f"{'is trained with' if has_own else 'has no'} loss of its own; loss=own is for models "
             "that have one, and they take no other"
         )
+
+
+def _weights_file(given: str) -> str:
+    """The file of the key `weights`; `shipped` is the checkpoint that comes with segbench."""
+    return str(default_checkpoint()) if given == "shipped" else given
 
 
 def _image_names(data: SegmentationData, is_tested: bool) -> dict[str, list[str]]:

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from segbench.config.targets import check_targets, in_yaml, matches
+from segbench.config.targets import INJECTED, PIPELINE, check_targets, in_yaml, matches
 
 UNET = {"_target_": "segbench.models.unet.UNet", "width": 64, "depth": 4, "dropout": 0.0}
-INJECTED = {"model": {"num_classes"}, "loss": {"ignore_index"}}
+FEW = {"model": {"num_classes"}, "loss": {"ignore_index"}}
 
 
 def check(**config: Any) -> list[str]:
-    return check_targets(config, INJECTED)
+    return check_targets(config, FEW)
 
 
 def test_a_fitting_node_has_no_problem_and_imports_nothing() -> None:
@@ -50,17 +50,24 @@ def test_a_missing_argument_is_reported() -> None:
     ]
 
 
-def test_arguments_of_the_loaders_are_in_the_node_of_the_source() -> None:
-    beside = {"data": "segbench.data.datamodule.SegmentationData"}
-    injected = {"data": {"source", "seed"}}
+def test_arguments_of_loaders_and_augmentation_are_in_the_node_of_the_source() -> None:
+    beside, injected = {"data": PIPELINE}, INJECTED
     node = {"_target_": "segbench.data.sources.streets.Streets", "size": [4, 4], "batch_size": 2}
     assert check_targets({"data": node}, injected, beside) == []
     # `seed` is injected into the loaders, but it is also an argument of this source.
     assert check_targets({"data": {**node, "seed": 1}}, injected, beside) == []
     (problem,) = check_targets({"data": {**node, "source": 1}}, injected, beside)
     assert problem.startswith("data.source: must not be set here")
-    (problem,) = check_targets({"data": {**node, "batchsize": 1}}, injected, beside)
-    assert problem.endswith("has no argument 'batchsize'; did you mean 'batch_size'?")
+    (problem,) = check_targets({"data": {**node, "further": []}}, injected, beside)
+    assert problem.startswith("data.further: must not be set here")
+    assert (
+        check_targets({"data": {**node, "crop_size": [4, 4], "hflip": 0}}, injected, beside) == []
+    )
+    for key, near in (("batchsize", "batch_size"), ("vfilp", "vflip")):
+        (problem,) = check_targets({"data": {**node, key: 1}}, injected, beside)
+        assert problem.endswith(f"has no argument '{key}'; did you mean '{near}'?")
+    (problem,) = check_targets({"data": {**node, "crop_size": "4"}}, injected, beside)
+    assert problem == "data.crop_size: expected [int, int] or null, got '4'"
 
 
 @pytest.mark.parametrize(

@@ -1,17 +1,31 @@
-"""Bytes of image files of every pixel type, written by other libraries or by hand."""
+"""Bytes of image files of every pixel type, and a check of what is read from them."""
 
 from __future__ import annotations
 
 import io
 import struct
 import zlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import tifffile
 from PIL import Image
 
+from segbench.data.decoding import decode_rgb
+from segbench.errors import DataError
+from segbench.inference.photos import read_photo
+
+PATH = Path("a.file")
 HEIGHT, WIDTH = 6, 9
+INTEGERS = {"uint8": 255, "uint16": 65535}
+REFUSED = {
+    "uint16": "16-bit integers",
+    "uint32": "32-bit integers", "int8": "8-bit signed integers", "int16": "16-bit signed integers",
+    "int32": "32-bit signed integers", "float16": "16-bit floats", "float32": "32-bit floats",
+    "float64": "64-bit floats",
+}  # fmt: skip
 
 
 def random_pixels(dtype: str, bands: int, top: int | None = None, seed: int = 0) -> np.ndarray:
@@ -81,8 +95,41 @@ def npy(array: np.ndarray) -> bytes:
     return file.getvalue()
 
 
+def npz(array: np.ndarray) -> bytes:
+    """The same, in a compressed archive."""
+    file = io.BytesIO()
+    np.savez_compressed(file, array)
+    return file.getvalue()
+
+
 def palette_image(positions: np.ndarray, colors: np.ndarray) -> Image.Image:
     """A palette image of Pillow."""
     image = Image.fromarray(positions).convert("P")
     image.putpalette(colors.ravel().tolist())
     return image
+
+
+def seen(pixels: np.ndarray, top: float, alpha: bool = False) -> np.ndarray:
+    """What a model gets for stored pixels of up to 8 bits: RGB over the full range."""
+    pixels = pixels[..., :-1] if alpha else pixels
+    if top > 255:  # refused; exactly what is stored where the range is given
+        return pixels
+    gray = np.floor(pixels.astype(np.float64) * 255 / top + 0.5).astype(np.uint8)
+    gray = gray[..., None] if gray.ndim == 2 else gray
+    return np.broadcast_to(gray, (*gray.shape[:2], 3)) if gray.shape[2] == 1 else gray
+
+
+def check(data: bytes, expected: np.ndarray | str, tmp_path: Path) -> None:
+    """Checks that training and prediction read the expected pixels, or raise the same error."""
+    (tmp_path / "a").write_bytes(data)
+    if not isinstance(expected, str) and expected.dtype != np.uint8:
+        expected = "16-bit integers"
+    for read in (lambda: decode_rgb(data, PATH), lambda: read_photo(tmp_path / "a")):
+        if isinstance(expected, str):
+            with pytest.raises(DataError, match=expected):
+                read()
+        else:
+            image = read()
+            assert image.dtype == np.uint8
+            assert image.flags.c_contiguous
+            np.testing.assert_array_equal(image, expected)

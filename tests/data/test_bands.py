@@ -65,6 +65,17 @@ def test_eight_bits_need_no_range_and_all_others_do(bands: int) -> None:
             decode_image(many(dtype, bands), PATH, Bands(bands))
 
 
+def test_bands_that_come_first_are_suspected() -> None:
+    data = npy(np.zeros((4, 40, 50), np.uint16))
+    hint = r"Its shape is \[4, 40, 50\]: if the bands are first, save them last"
+    with pytest.raises(DataError, match=hint):
+        decode_image(data, PATH, Bands(4, (0.0, 1.0)))
+    with pytest.raises(DataError, match=hint):
+        decode_rgb(npy(np.zeros((4, 40, 50), np.uint8)), PATH)
+    with pytest.raises(DataError, match=r"from 0\.$"):
+        decode_image(npy(np.zeros((40, 50, 30), np.uint16)), PATH, Bands(4, (0.0, 1.0)))
+
+
 def test_numbers_that_floats_cannot_hold_are_refused() -> None:
     wide = Bands(1, (0.0, 1.0))
     fine = np.full((2, 2), 1 << 24, np.int64)

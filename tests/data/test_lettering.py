@@ -28,9 +28,9 @@ def test_what_no_font_has_is_written_as_its_code(monkeypatch: pytest.MonkeyPatch
     assert np.array_equal(drawn("\U0010fffe"), drawn("\\U0010fffe"))  # no character at all
     assert np.array_equal(drawn("a\tb"), drawn("a\\tb"))
     monkeypatch.setattr(lettering, "_in_opencv", lambda _: False)  # as before OpenCV 5
-    lettering._drawn.cache_clear()
+    lettering.lettering.cache_clear()
     assert np.array_equal(drawn("道"), drawn("U+9053"))
-    lettering._drawn.cache_clear()
+    lettering.lettering.cache_clear()
 
 
 def test_text_is_cut_at_every_edge() -> None:

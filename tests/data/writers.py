@@ -121,3 +121,16 @@ def write_pairs(root: Path) -> Path:
                 both = np.hstack([cv2.resize(image, (256, 256)), large])
                 save(tree / split / f"{index + 1}.jpg", both)
     return root
+
+
+def write_streets(
+    root: Path, paint=lambda mask: mask, images="{split}/{name}.jpg", masks="{split}_m/{name}.png"
+):
+    """Writes all street frames by two patterns; `paint` converts class ids to mask values."""
+    for split, count in COUNTS.items():
+        for index in range(count):
+            image, mask = street(split, index)
+            name = f"{split[0]}{index // 2}_{index}"
+            save(root / images.format(split=split, name=name), image)
+            save(root / masks.format(split=split, name=name), paint(mask))
+    return str(root)

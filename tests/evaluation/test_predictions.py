@@ -34,6 +34,15 @@ def test_files_are_matched_by_name_or_prefix(tmp_path):
     assert problems == []
 
 
+def test_folders_of_a_file_may_be_part_of_the_name(tmp_path):
+    names = ["P1/scan", "P2/scan", "P1_other", "scan:1", "CON", "a%3Ab", "50%"]
+    stems = ["P1/scan", "P2/scan", "P1/other", "scan%3A1", "%43ON", "a%253Ab", "50%"]
+    files = [save(tmp_path / f"{stem}.png", IDS) for stem in stems]
+    found, problems = find_predictions(tmp_path, [Record(name, "g") for name in names])
+    assert problems == []
+    assert found == dict(enumerate(files))
+
+
 def test_missing_extra_and_double_files_are_all_listed(tmp_path):
     records = [Record("a", "g"), Record("b", "g")]
     save(tmp_path / "a.png", IDS)

@@ -35,6 +35,28 @@ def test_nothing_to_predict_is_an_error(tmp_path):
         find_sources(f"{tmp_path}/*.png")
 
 
+def test_arrays_are_read_if_they_are_named(tmp_path):
+    (tmp_path / "a.npy").touch()
+    with pytest.raises(
+        DataError, match=r"no images and no videos; for its \.npy files, set source="
+    ):
+        find_sources(str(tmp_path))
+    assert list(find_sources(f"{tmp_path}/**/*.npy")) == ["a"]
+
+
+def test_a_folder_that_may_not_be_read_is_named(photos, monkeypatch):
+    scandir = os.scandir
+
+    def refuse(folder):
+        if str(folder).endswith("more"):
+            raise PermissionError(13, "Permission denied")
+        return scandir(folder)
+
+    monkeypatch.setattr("segbench.data.folders.os.scandir", refuse)
+    with pytest.raises(DataError, match=r"more: this folder may not be read \(Permission denied\)"):
+        find_sources(str(photos))
+
+
 def test_an_empty_source_is_not_the_working_directory() -> None:
     with pytest.raises(DataError, match="source: is empty"):
         find_sources("")

@@ -75,3 +75,16 @@ def test_the_legend_shows_the_requested_classes_below_the_image():
     narrow = with_legend(wide[:, :60], CLASSES, [0, 1])
     assert narrow.shape[0] > both.shape[0]
     assert [128, 64, 128] in narrow[10:].reshape(-1, 3).tolist()
+
+
+def test_the_legend_of_a_narrow_image_is_not_cut_off():
+    classes = ClassSet(("Fußgänger auf dem Zebrastreifen", "b" * 200), ((0, 0, 255), (9, 9, 9)))
+    for width in (1, 40):
+        image = np.zeros((50, width, 3), np.uint8)
+        both = with_legend(image, classes, [0])
+        assert np.array_equal(both[:50, :width], image)
+        assert (both[:50, width:] == 255).all()
+        wide = with_legend(np.zeros((50, 400, 3), np.uint8), classes, [0])
+        assert np.array_equal(both[50:], wide[50:, : both.shape[1]])
+        assert (wide[50:, both.shape[1] :] == 255).all()
+        assert with_legend(image, classes, [0, 1]).shape[1] == 640

@@ -71,6 +71,10 @@ def test_what_cannot_be_read_is_refused_by_name(tmp_path):
         tmp_path / "a.png",
         Image.fromarray(np.random.default_rng(0).integers(0, 256, (50, 50, 3), np.uint8)),
     )
+    with pytest.raises(
+        DataError, match=r"scan\.nii\.gz: is a volume; `python -m segbench\.predict`"
+    ):
+        read_photo(tmp_path / "scan.nii.gz")
     (tmp_path / "cut.png").write_bytes(whole.read_bytes()[:-500])
     with pytest.raises(DataError, match=r"cut\.png: truncated after"):
         read_photo(tmp_path / "cut.png")

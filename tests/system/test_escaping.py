@@ -7,6 +7,7 @@ import io
 import unicodedata
 from dataclasses import replace
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
@@ -17,7 +18,8 @@ from segbench.artifacts.scores import Scores
 from segbench.artifacts.typed import read_as
 from segbench.config.outcome import JobRecord, Outcome
 from segbench.config.sweep_table import print_jobs
-from segbench.evaluation.report import draw_confusion, print_scores, write_tables
+from segbench.evaluation.confusion_figure import draw_confusion
+from segbench.evaluation.report import print_scores, write_tables
 from segbench.metrics.scores import scores
 from segbench.system import console, escaping, figures
 from tests.comparison.fabricated import record
@@ -142,6 +144,24 @@ def test_a_file_name_is_one_component_on_every_system(name: str, tmp_path: Path)
     (tmp_path / f"{found}.png").write_text("x")
     assert len(list(tmp_path.iterdir())) == 1
     assert found == escaping.file_name(found)
+
+
+@pytest.mark.parametrize(
+    ("name", "path"),
+    [
+        ("city/frame 1", "city/frame 1"),
+        ("scan:1/what?", "scan%3A1/what%3F"),
+        ("nul.png/Con", "%6Eul.png/%43on"),
+        ("a./b ", "a%2E/b%20"),
+        ("50%/50%25", "50%/50%2525"),
+        ("Straße/道", "Straße/道"),
+        ("\udcff\n", "%ED%B3%BF%0A"),
+    ],
+)
+def test_files_of_an_image_are_legal_on_every_system(name: str, path: str):
+    assert escaping.file_path(name) == path
+    assert all(escaping.file_name(part) == part for part in path.split("/"))
+    assert unquote(path, errors="surrogatepass") == name
 
 
 def test_ordinary_names_stay_as_they_are():

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from functools import cached_property
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
@@ -83,25 +84,22 @@ class HuggingFace:
     def records(self, split: str) -> list[Record]:
         """See `Source`."""
         check_split(split, self.absent)
-        table = self._table(split)
+        part = self._part(split)
+        table, first = self._table(part), self._starts[part]
         names, groups = self._texts(table, "name"), self._texts(table, "group")
         records = []
         for index in range(len(table)):
             name = check_name(names[index], str(self.root)) if names else f"{split}_{index:06d}"
-            records.append(Record(name, groups[index] if groups else name, index=index))
+            records.append(Record(name, groups[index] if groups else name, index=first + index))
         if len({record.name for record in records}) < len(records):
             raise DataError(f"{self.root}: names in the column {self.columns['name']} repeat.")
-        self._of_name |= {record.name: (split, record.index) for record in records}
         return sorted(records, key=lambda record: (record.group, record.name))
 
     def read(self, record: Record) -> Arrays:
         """See `Source`."""
-        if record.name not in self._of_name:  # in a worker process
-            for split in SPLITS:
-                if split not in self.absent:
-                    self.records(split)
-        split, index = self._of_name[record.name]
-        row, what = self._table(split)[index], f"{self.root}, {record.name}"
+        part = [name for name, first in self._starts.items() if first <= record.index][-1]
+        row = self._table(part)[record.index - self._starts[part]]
+        what = f"{self.root}, {record.name}"
         image = decode_image(self._bytes(row, "image", what), Path(what), self.bands)
         if row[self.columns["mask"]] is None:
             return image, np.full(image.shape[:2], 255, np.uint8)
@@ -120,8 +118,13 @@ class HuggingFace:
         return f"huggingface v1 {columns} {self.splits} {self.label_map.table} {digest.hexdigest()}"
 
     @cached_property
-    def _of_name(self) -> dict[str, tuple[str, int]]:
-        return {}
+    def _starts(self) -> dict[str, int]:
+        """The position of the first row of each part among the rows of all parts.
+
+        `Record.index` counts all rows, because names may repeat in another part.
+        """
+        lengths = [len(table) for table in self._tables.values()]
+        return dict(zip(self._tables, accumulate(lengths, initial=0), strict=False))
 
     @cached_property
     def _tables(self) -> Any:
@@ -135,19 +138,20 @@ class HuggingFace:
             ) from None
         return found if isinstance(found, dict) else {"": found}
 
-    def _table(self, split: str) -> Any:
+    def _part(self, split: str) -> str:
+        """The name of a split in the data set."""
         wanted = self.splits.get(split) or split
         for name in (wanted, _DEFAULT.get(split, wanted)):
             if name in self._tables:
-                return self._checked(name)
+                return name
         raise DataError(
             f"{self.root}: has no split '{wanted}'; it has {', '.join(self._tables) or 'one'}. "
             f"Set data.splits={{{split}: NAME}}; for a data set without splits, call "
             "train_test_split and save it again."
         )
 
-    def _checked(self, name: str) -> Any:
-        """The table of a split, with images as bytes."""
+    def _table(self, name: str) -> Any:
+        """A part of the data set, with images as bytes."""
         datasets, table = needed("datasets", "hf", "a data set"), self._tables[name]
         for key, column in self.columns.items():
             if column is None:
@@ -173,6 +177,8 @@ class HuggingFace:
 
     def _bytes(self, row: Any, key: str, what: str) -> bytes:
         cell = row[self.columns[key]]
+        if cell is None:
+            raise DataError(f"{what}: has no {key}; remove the row.", "unreadable")
         if cell["bytes"] is not None:
             return bytes(cell["bytes"])
         try:

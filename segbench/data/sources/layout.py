@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from segbench.data import volumes
-from segbench.data.decoding import SUFFIXES
+from segbench.data.decoding import ARRAYS, SUFFIXES
 from segbench.data.folders import files_below
 from segbench.data.names import check_name
 from segbench.data.regexes import Regex
@@ -85,12 +85,23 @@ def find_files(
             )
         found[name] = path
     if unread and not found:
-        kinds = ", ".join(suffix or "no extension" for suffix, _ in unread.most_common(5))
-        raise DataError(
-            f"{key or pattern}: {sum(unread.values())} file(s) match '{pattern}', but {kinds} is "
-            f"not supported; supported are {', '.join(suffixes)}."
-        )
+        raise _unsupported(key or "pattern", pattern, unread, suffixes)
     return found
+
+
+def _unsupported(
+    key: str, pattern: str, unread: Counter[str], suffixes: Sequence[str]
+) -> DataError:
+    """The error for files that match a pattern, none of which is read."""
+    common = [suffix for suffix, _ in unread.most_common(5)]
+    text = f"{key}: {sum(unread.values())} file(s) match '{pattern}', but "
+    if arrays := [suffix for suffix in common if suffix in ARRAYS]:
+        return DataError(
+            f"{text}{arrays[0]} is read only where it is named: let {key} end in "
+            f"{{name}}{arrays[0]}."
+        )
+    kinds = ", ".join(suffix or "no extension" for suffix in common)
+    return DataError(f"{text}{kinds} is not supported; supported are {', '.join(suffixes)}.")
 
 
 def without_partners(
@@ -183,7 +194,7 @@ def _named(text: str, names: Mapping[str, Path], folders: set[str]) -> str | Non
 
 
 def _is_file_name(text: str) -> bool:
-    return text.lower().endswith((*SUFFIXES, *volumes.SUFFIXES, ".npy", ".npz"))
+    return text.lower().endswith((*SUFFIXES, *volumes.SUFFIXES, *ARRAYS))
 
 
 def read_table(path: Path, root: Path, split: str) -> list[Row]:
@@ -282,5 +293,4 @@ def _expression(pattern: str) -> Regex:
 
 def _suffixes_of(pattern: str) -> tuple[str, ...]:
     """The extensions that a pattern matches: arrays only if it names their extension."""
-    named = (".npy", ".npz")
-    return tuple(s for s in named if pattern.lower().endswith(s)) or (*SUFFIXES, *volumes.SUFFIXES)
+    return tuple(s for s in ARRAYS if pattern.lower().endswith(s)) or (*SUFFIXES, *volumes.SUFFIXES)

@@ -15,8 +15,8 @@ from segbench.config.compose import compose_checked
 from segbench.data.decoding import decode_rgb
 from segbench.evaluate import evaluate
 from segbench.train import train
+from tests.data.sets.known import SETS, config_of
 from tests.data.sets.layouts import HEIGHT, WIDTH
-from tests.data.sets.test_sets import SETS, config_of
 
 SHORT = (
     *("data.crop_size=[24,32]", "data.batch_size=1", "selection=last"),

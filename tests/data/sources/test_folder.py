@@ -2,35 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from segbench.check_data import check_data
 from segbench.data.dataset import SPLITS
-from segbench.data.sources.camvid11 import CamVid11
 from segbench.data.sources.folder import Folder
 from segbench.data.sources.streets import CLASSES
 from segbench.errors import DataError, UnpairedError
-from tests.data.writers import COUNTS, save, street, write_camvid11
+from tests.data.writers import COUNTS, save, street, write_streets
 
 NAMES = list(CLASSES.names)
-
-
-def write(
-    root: Path, paint=lambda mask: mask, images="{split}/{name}.jpg", masks="{split}_m/{name}.png"
-):
-    """Writes all street frames by two patterns; `paint` converts class ids to mask values."""
-    for split, count in COUNTS.items():
-        for index in range(count):
-            image, mask = street(split, index)
-            name = f"{split[0]}{index // 2}_{index}"
-            save(root / images.format(split=split, name=name), image)
-            save(root / masks.format(split=split, name=name), paint(mask))
-    return str(root)
 
 
 def mask_of(source: Folder, split: str = "train", index: int = 0) -> np.ndarray:
@@ -38,7 +22,7 @@ def mask_of(source: Folder, split: str = "train", index: int = 0) -> np.ndarray:
 
 
 def test_ids_by_patterns_with_groups(tmp_path: Path) -> None:
-    root = write(tmp_path)
+    root = write_streets(tmp_path)
     source = Folder(
         root, "{split}/{name}.jpg", "{split}_m/{name}.png", classes=NAMES, group_regex="^[^_]+"
     )
@@ -48,7 +32,7 @@ def test_ids_by_patterns_with_groups(tmp_path: Path) -> None:
 
 
 def test_folders_replace_patterns_and_splits_can_be_renamed(tmp_path: Path) -> None:
-    root = write(tmp_path, images="img/{split}/{name}.png", masks="gt/{split}/{name}.png")
+    root = write_streets(tmp_path, images="img/{split}/{name}.png", masks="gt/{split}/{name}.png")
     (tmp_path / "img" / "val").rename(tmp_path / "img" / "validation")
     (tmp_path / "gt" / "val").rename(tmp_path / "gt" / "validation")
     source = Folder(root, "img/{split}", "gt/{split}", splits={"val": "validation"}, classes=NAMES)
@@ -56,7 +40,7 @@ def test_folders_replace_patterns_and_splits_can_be_renamed(tmp_path: Path) -> N
 
 
 def test_nested_folders_and_suffixes(tmp_path: Path) -> None:
-    root = write(
+    root = write_streets(
         tmp_path, images="{split}/a/b/{name}_rgb.png", masks="{split}/a/b/{name}_label.png"
     )
     source = Folder(root, "{split}/**/{name}_rgb.png", "{split}/**/{name}_label.png", classes=NAMES)
@@ -64,7 +48,7 @@ def test_nested_folders_and_suffixes(tmp_path: Path) -> None:
 
 
 def test_rgb_masks_by_the_colors_of_the_classes(tmp_path: Path) -> None:
-    root = write(tmp_path, CLASSES.decode)
+    root = write_streets(tmp_path, CLASSES.decode)
     where = {"images": "{split}", "masks": "{split}_m", "mask_type": "rgb"}
     colors = [list(color) for color in CLASSES.colors]
     source = Folder(root, **where, classes=NAMES, colors=colors, void_color=[0, 0, 0])
@@ -74,7 +58,7 @@ def test_rgb_masks_by_the_colors_of_the_classes(tmp_path: Path) -> None:
 
 
 def test_palette_png_contains_ids(tmp_path: Path) -> None:
-    write(tmp_path)
+    write_streets(tmp_path)
     for file in tmp_path.glob("*_m/*.png"):
         image = Image.open(file)
         image.putpalette([channel for color in CLASSES.colors for channel in color] + [9] * 735)
@@ -84,7 +68,7 @@ def test_palette_png_contains_ids(tmp_path: Path) -> None:
 
 
 def test_binary_masks(tmp_path: Path) -> None:
-    root = write(tmp_path, lambda mask: np.where(mask == 3, 255, 0).astype(np.uint8))
+    root = write_streets(tmp_path, lambda mask: np.where(mask == 3, 255, 0).astype(np.uint8))
     source = Folder(root, "{split}", "{split}_m", mask_type="binary", classes=["other", "road"])
     np.testing.assert_array_equal(mask_of(source), street("train", 0)[1] == 3)
 
@@ -96,12 +80,12 @@ BINARY = {
 
 @pytest.mark.parametrize("masks", ["{split}_m/{name}.png", "{split}_m/{name}.tif"])
 def test_binary_masks_may_have_one_bit(tmp_path: Path, masks: str) -> None:
-    source = Folder(write(tmp_path, lambda mask: mask == 3, masks=masks), **BINARY)
+    source = Folder(write_streets(tmp_path, lambda mask: mask == 3, masks=masks), **BINARY)
     np.testing.assert_array_equal(mask_of(source), street("train", 0)[1] == 3)
 
 
 def test_binary_masks_of_0_and_1_do_not_take_255_for_a_class(tmp_path: Path) -> None:
-    source = Folder(write(tmp_path, lambda mask: (mask == 3).astype(np.uint8)), **BINARY)
+    source = Folder(write_streets(tmp_path, lambda mask: (mask == 3).astype(np.uint8)), **BINARY)
     save(tmp_path / "train_m" / "t0_1.png", np.full((48, 64), 255, np.uint8))
     np.testing.assert_array_equal(mask_of(source), street("train", 0)[1] == 3)
     with pytest.raises(
@@ -111,20 +95,22 @@ def test_binary_masks_of_0_and_1_do_not_take_255_for_a_class(tmp_path: Path) -> 
 
 
 def test_binary_masks_of_other_values_are_reported(tmp_path: Path) -> None:
-    source = Folder(write(tmp_path, lambda mask: (mask == 3).astype(np.uint8) * 128), **BINARY)
+    source = Folder(
+        write_streets(tmp_path, lambda mask: (mask == 3).astype(np.uint8) * 128), **BINARY
+    )
     with pytest.raises(DataError, match=r"label 128 on .*binary expects 0 and 255, or 0 and 1"):
         mask_of(source)
 
 
 def test_one_bit_masks_contain_0_and_1(tmp_path: Path) -> None:
-    write(tmp_path, lambda mask: mask == 3)
+    write_streets(tmp_path, lambda mask: mask == 3)
     source = Folder(str(tmp_path), "{split}", "{split}_m", classes=["other", "road"])
     np.testing.assert_array_equal(mask_of(source), street("train", 0)[1] == 3)
 
 
 def test_a_declared_map_merges_and_ignores(tmp_path: Path) -> None:
     source = Folder(
-        write(tmp_path),
+        write_streets(tmp_path),
         "{split}",
         "{split}_m",
         classes=["flat", "rest"],
@@ -136,7 +122,7 @@ def test_a_declared_map_merges_and_ignores(tmp_path: Path) -> None:
 
 
 def test_a_declared_map_of_colors(tmp_path: Path) -> None:
-    root = write(tmp_path, CLASSES.decode)
+    root = write_streets(tmp_path, CLASSES.decode)
     flat, others = (
         [list(CLASSES.colors[i]) for i in (3, 4)],
         [list(c) for i, c in enumerate(CLASSES.colors) if i not in (3, 4)],
@@ -149,7 +135,9 @@ def test_a_declared_map_of_colors(tmp_path: Path) -> None:
 
 
 def test_auto_maps_the_values_found_in_order(tmp_path: Path) -> None:
-    root = write(tmp_path, lambda mask: np.where(mask == 255, 7, (mask % 3) * 50).astype(np.uint8))
+    root = write_streets(
+        tmp_path, lambda mask: np.where(mask == 255, 7, (mask % 3) * 50).astype(np.uint8)
+    )
     source = Folder(root, "{split}", "{split}_m", label_map="auto", ignore_values=[7])
     assert source.found_label_map == {"0": 0, "7": 255, "50": 1, "100": 2}
     assert source.classes.names == ("label 0", "label 50", "label 100")
@@ -159,7 +147,7 @@ def test_auto_maps_the_values_found_in_order(tmp_path: Path) -> None:
 
 def test_auto_does_not_guess_what_255_means(tmp_path: Path) -> None:
     where = {
-        "root": write(tmp_path),
+        "root": write_streets(tmp_path),
         "images": "{split}",
         "masks": "{split}_m",
         "label_map": "auto",
@@ -170,94 +158,19 @@ def test_auto_does_not_guess_what_255_means(tmp_path: Path) -> None:
 
 
 def test_auto_refuses_interpolated_masks(tmp_path: Path) -> None:
-    root = write(tmp_path, lambda mask: np.arange(48 * 64, dtype=np.uint16).reshape(48, 64))
+    root = write_streets(tmp_path, lambda mask: np.arange(48 * 64, dtype=np.uint16).reshape(48, 64))
     with pytest.raises(DataError, match="more than 255 distinct values"):
         _ = Folder(root, "{split}", "{split}_m", label_map="auto").classes
 
 
 def test_auto_without_any_label_is_reported(tmp_path: Path) -> None:
-    root = write(tmp_path, np.zeros_like)
+    root = write_streets(tmp_path, np.zeros_like)
     with pytest.raises(DataError, match="found no label in any mask"):
         _ = Folder(root, "{split}", "{split}_m", label_map="auto", ignore_values=[0]).classes
 
 
-def test_list_files_of_several_styles(tmp_path: Path) -> None:
-    write(tmp_path, images="images/{name}.jpg", masks="masks/{name}.png")
-    (tmp_path / "train.txt").write_text("t0_0\nt0_1.jpg\n")
-    (tmp_path / "val.txt").write_text("images/v0_0.jpg masks/v0_0.png\n\n")
-    lists = {"train": "train.txt", "val": "val.txt"}
-    source = Folder(str(tmp_path), "images", "masks", lists=lists, classes=NAMES)
-    assert [r.name for r in source.records("train")] == ["t0_0", "t0_1"]
-    assert [r.name for r in source.records("val")] == ["v0_0"]
-    (tmp_path / "val.txt").write_text("nobody\n")
-    with pytest.raises(DataError, match=r"1 line\(s\) do not name an image, e\.g\. 'nobody'"):
-        source.records("val")
-
-
-def test_a_ratio_keeps_groups_together_and_is_deterministic(tmp_path: Path) -> None:
-    root = write(tmp_path, images="images/{name}.jpg", masks="masks/{name}.png")
-
-    def make(seed: int) -> Folder:
-        return Folder(
-            root,
-            "images",
-            "masks",
-            ratio=[0.5, 0.25, 0.25],
-            split_seed=seed,
-            group_regex="^([^_]+)_",
-            classes=NAMES,
-        )
-
-    groups = {split: {r.group for r in make(0).records(split)} for split in SPLITS}
-    assert sum(map(len, groups.values())) == len(set.union(*groups.values())) == 5
-    assert len(groups["train"]) == 3
-    assert groups == {split: {r.group for r in make(0).records(split)} for split in SPLITS}
-    divisions = {tuple(sorted(r.group for r in make(seed).records("val"))) for seed in range(6)}
-    assert len(divisions) > 1
-
-
-def test_the_table_that_check_data_writes_is_read_back(tmp_path: Path) -> None:
-    root = write_camvid11(tmp_path / "set")
-    check_data(CamVid11(str(root)), tmp_path / "report", strict=False)
-    label_map = {**{name: [i] for i, name in enumerate(NAMES)}, "ignore": [11]}
-    source = Folder(
-        str(root), table=str(tmp_path / "report" / "pairs.csv"), classes=NAMES, label_map=label_map
-    )
-    original = CamVid11(str(root))
-    for split in SPLITS:
-        for ours, theirs in zip(source.records(split), original.records(split), strict=True):
-            assert (ours.name, ours.group, ours.image) == (theirs.name, theirs.group, theirs.image)
-            np.testing.assert_array_equal(source.read(ours)[1], original.read(theirs)[1])
-
-
-def test_a_table_may_lack_masks_but_no_columns(tmp_path: Path) -> None:
-    write(tmp_path)
-    with (tmp_path / "t.csv").open("w") as file:
-        csv.writer(file).writerows([["image", "mask", "split"], ["test/t0_0.jpg", "", "test"]])
-    source = Folder(str(tmp_path), table="t.csv", classes=NAMES)
-    assert (mask_of(source, "test") == 255).all()
-    (tmp_path / "t.csv").write_text("image,split\n")
-    with pytest.raises(DataError, match="no column mask"):
-        source.records("test")
-
-
-def test_tables_and_lists_saved_by_excel(tmp_path: Path) -> None:
-    write(tmp_path)
-    text = "image,mask,split\r\ntest/t0_0.jpg,test_m/t0_0.png,test\r\n"
-    (tmp_path / "t.csv").write_text(text, encoding="utf-8-sig", newline="")
-    source = Folder(str(tmp_path), table="t.csv", classes=NAMES)
-    np.testing.assert_array_equal(mask_of(source, "test"), street("test", 0)[1])
-    lists = {split: f"{split}.txt" for split in SPLITS}
-    (tmp_path / "train.txt").write_text("t0_1\r\n", encoding="utf-8-sig", newline="")
-    source = Folder(str(tmp_path), "train", "train_m", lists=lists, classes=NAMES)
-    assert [r.name for r in source.records("train")] == ["t0_1"]
-    (tmp_path / "train.txt").write_bytes("stra\xdfe\n".encode("latin-1"))
-    with pytest.raises(DataError, match=r"train\.txt: not UTF-8"):
-        source.records("train")
-
-
 def test_partners_that_are_missing_are_named(tmp_path: Path) -> None:
-    root = write(tmp_path)
+    root = write_streets(tmp_path)
     (tmp_path / "train_m" / "t0_0.png").unlink()
     (tmp_path / "train" / "t1_2.jpg").unlink()
     with pytest.raises(

@@ -89,6 +89,17 @@ def test_formats_that_are_not_read_are_named(tmp_path: Path, suffix: str) -> Non
         Folder(root, "img", pattern, **RATIO).records("train")
 
 
+def test_arrays_are_read_if_the_pattern_names_them(tmp_path: Path) -> None:
+    root = pairs(tmp_path, 12)
+    for file in (tmp_path / "img").iterdir():
+        np.save(file.with_suffix(".npy"), np.asarray(Image.open(file)))
+        file.unlink()
+    for pattern in ("img", "img/{name}.*", "img/{name}"):
+        with pytest.raises(DataError, match=r"let data\.images end in {name}\.npy"):
+            Folder(root, pattern, "msk", **RATIO).records("train")
+    assert len(names(Folder(root, "img/{name}.npy", "msk", **RATIO))) == 12
+
+
 @pytest.mark.parametrize("order", ["mask after image", "image after mask"])
 def test_masks_in_the_folder_of_the_images_are_not_images(tmp_path: Path, order: str) -> None:
     image, mask = ("*/{name}.tif", "*/{name}_mask.tif")
@@ -116,7 +127,13 @@ def test_linked_folders_are_followed_but_not_in_circles(tmp_path: Path) -> None:
     (tmp_path / "root/data/circle").symlink_to(tmp_path / "root/data")
     (tmp_path / "root/data/dangling.png").symlink_to(tmp_path / "nothing.png")
     source = Folder(root, "data/**/{name}.png", "gt/**/{name}.png", **RATIO)
-    assert names(source) == ["p0", "p1", "q0", "q1"]
+    with pytest.raises(UnpairedError, match=r"1 image\(s\) without mask: \S*dangling\.png"):
+        names(source)
+    (tmp_path / "root/gt/dangling.png").symlink_to(tmp_path / "nothing.png")
+    found = {record.name: record for split in SPLITS for record in source.records(split)}
+    assert sorted(found) == ["dangling", "p0", "p1", "q0", "q1"]
+    with pytest.raises(DataError, match=r"dangling\.png: cannot be read \(No such file"):
+        source.read(found["dangling"])
 
 
 def test_two_files_of_one_name_are_refused_with_a_remedy(tmp_path: Path) -> None:
