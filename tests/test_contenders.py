@@ -17,6 +17,7 @@ SWEEP = (
     "trainer.max_epochs=1",
     "samples=0",
     "logger=csv",
+    "compare={baseline: custom}",
 )
 
 
