@@ -126,7 +126,8 @@ def test_what_the_check_proposes_is_all_that_a_new_kind_of_image_needs(
     fewer = (f"data.channels={chosen}", "data.show=null")
     few = run(train, "train", *words, *(fewer if name == "pines" else ()), "study=s", "name=few")
     assert all_bands.score > 0.1
-    assert run(compare, "compare", "study=s", "baseline=few", "wandb=false") == 0
+    audit = ("varies=[bands of the images]", "wandb=false", "replicates=200")
+    assert run(compare, "compare", "study=s", "baseline=few", *audit) == 0
     assert few.status == "finished"
 
     ckpt = tmp_path / "runs/s/all/seed0/checkpoints/last.ckpt"
