@@ -5,7 +5,7 @@ ARGS ?=
 # The launchers are left out: what they need would hold back the versions of all others.
 LOCKED := docs dashboard refine export explain pretrained tune hf dev
 
-.PHONY: help setup train towns test test-all gpu lint docs package format architectures datasets reference \
+.PHONY: help setup train towns test test-all gpu lint docs package format architectures datasets metrics reference \
 	results lock clean
 
 help:  ## list the targets
@@ -29,7 +29,7 @@ INSTALL = $(BIN)/uv pip install --python $(BIN)/python --constraint requirements
 	@$(INSTALL) ".[dev]"
 	@touch $@
 
-train: .venv/ready  ## set up, then train U-Net on the built-in data; ARGS="model=unet seed=1"
+train: .venv/ready  ## set up, then train a model on the built-in data; ARGS="model=unet seed=1"
 	$(BIN)/python -m segbench.train $(or $(ARGS),-cn quickstart)
 
 TOWNS := town_a town_b
@@ -78,6 +78,13 @@ architectures: setup  ## draw every model of conf/model into docs/architectures
 
 datasets: setup  ## write docs/datasets.md from conf/data
 	$(BIN)/python tools/datasets_page.py
+
+# Without their dependencies, which would change the versions of ours.
+PROGRAMS := ultralytics mmsegmentation mmengine-lite mmcv-lite==2.1.0 addict yapf termcolor terminaltables \
+	prettytable ftfy
+metrics: setup  ## install other programs into .venv/programs and write docs/metrics.md with their scores
+	$(BIN)/uv pip install --quiet --no-deps --target .venv/programs $(PROGRAMS)
+	PYTHONPATH=.venv/programs:. $(BIN)/python -m tools.metrics_page
 
 reference: setup  ## write docs/config.md from schema, conf/ and docstrings
 	$(BIN)/python -m tools.config_page

@@ -11,8 +11,9 @@ data.zip contains what segbench.compare needs to make the same tables.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -21,6 +22,10 @@ from segbench.config.app import run_verb
 from segbench.errors import ConfigError
 from segbench.system.console import say
 from segbench.system.storage import alone_in
+
+if TYPE_CHECKING:
+    from segbench.comparison.comparison import Options
+    from segbench.comparison.study import Study
 
 
 def paper(config: DictConfig) -> int:
@@ -48,7 +53,7 @@ def paper(config: DictConfig) -> int:
     )
     with alone_in(folder, key):
         across = compare_studies(studies, options) if len(studies) > 1 else None
-        comparisons = [compare_runs(study, options) for study in studies]
+        comparisons = [compare_runs(study, _known(options, study, across)) for study in studies]
         file = write_paper(
             Paper(studies, comparisons, across, tuning), folder, plain["document_class"]
         )
@@ -57,6 +62,13 @@ def paper(config: DictConfig) -> int:
         say(f"left out: {entry['path']}: {entry['reason']}")
     say(f"\n{(across or comparisons[0])['verdict']}\n\npaper: {file}")
     return int(any(entry["broken"] for entry in left_out))
+
+
+def _known(options: Options, study: Study, across: object) -> Options:
+    """The options for one study: of several, not every one needs to have the baseline."""
+    if across is None or options.baseline in (None, *study.runs):
+        return options
+    return replace(options, baseline=None, margin=None)
 
 
 def _checked(config: Mapping[str, Any]) -> tuple[list[str], list[Path]]:
@@ -71,6 +83,8 @@ def _checked(config: Mapping[str, Any]) -> tuple[list[str], list[Path]]:
     tuning = [Path(config["runs"]) / name for name in config["tuning"]]
     if missing := [str(folder) for folder in tuning if not folder.is_dir()]:
         raise ConfigError(f"tuning: there is no such study: {', '.join(missing)}")
+    if own := sorted(set(names) & set(config["tuning"])):
+        raise ConfigError(f"tuning: {', '.join(own)} is compared, so it tuned nothing before")
     return names, tuning
 
 

@@ -85,6 +85,10 @@ def test_the_import_is_light_and_the_commands_are_functions_and_modules() -> Non
         "assert callable(segbench.train) and segbench.train is module and module.finish_study\n"
         "assert callable(segbench.evaluate) and callable(segbench.compare)\n"
         "assert 'torch' not in sys.modules\n"
+        "segbench.load()\n"  # libraries that this model does not need take seconds
+        "more = {'timm', 'segmentation_models_pytorch', 'huggingface_hub', 'wandb', 'transformers',"
+        " 'albumentations', 'pytorch_lightning'} & set(sys.modules)\n"
+        "assert not more, more\n"
     )
     environment = {"PYTHONPATH": python_path(ROOT), "PATH": ""}
     done = subprocess.run(

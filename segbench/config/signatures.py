@@ -127,8 +127,10 @@ def _find(file: Path, module: str, name: str, depth: int = 0) -> Signature | Non
                     return replace(_from_function(node, skip_first=False), is_function=True)
             case ast.ClassDef():
                 names.add(node.name)
-                if node.name == name and (found := _from_class(node, tree)):
-                    return replace(found, docs=(ast.get_docstring(node) or "", *found.docs))
+                if node.name == name:
+                    found = _from_class(node, tree)
+                    docs = (ast.get_docstring(node) or "",)
+                    return found and replace(found, docs=docs + found.docs)
             case ast.ImportFrom():
                 for alias in node.names:
                     has_star |= alias.name == "*"

@@ -12,11 +12,14 @@ in its place while it is called, and the corruption with a generator of its own 
 from __future__ import annotations
 
 import hashlib
+import importlib.util
+import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from types import SimpleNamespace
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -66,10 +69,10 @@ def chosen(names: Sequence[str], severities: Sequence[int]) -> list[Corruption]:
     if problems:
         raise ConfigError("; ".join(problems))
     try:
-        import imagecorruptions  # noqa: F401
-    except ImportError:
+        imported()
+    except ImportError as error:
         raise ConfigError(
-            'corruptions need imagecorruptions: pip install "segbench[robustness]"'
+            f'corruptions need imagecorruptions ({error}): pip install "segbench[robustness]"'
         ) from None
     return [Corruption(name, int(s)) for name in dict.fromkeys(wanted)
             for s in sorted(set(severities))]  # fmt: skip
@@ -107,10 +110,23 @@ def seed_of(corruption: Corruption, name: str) -> int:
     return int.from_bytes(hashlib.sha256(text).digest()[:4], "big")
 
 
+def imported() -> Any:
+    """The library; it looks for its images with pkg_resources, which setuptools 82 removed."""
+    if "pkg_resources" not in sys.modules and not importlib.util.find_spec("pkg_resources"):
+        instead: Any = ModuleType("pkg_resources")
+        instead.resource_filename = lambda module, name: str(
+            Path(str(sys.modules[module].__file__)).parent / name
+        )
+        sys.modules.setdefault("pkg_resources", instead)
+    import imagecorruptions
+
+    return imagecorruptions
+
+
 @contextmanager
 def _library(seed: int) -> Iterator[Any]:
     """imagecorruptions, working with today's libraries and drawing from `seed`."""
-    import imagecorruptions
+    imagecorruptions = imported()
     from imagecorruptions import corruptions as module
 
     before = np.random.get_state()

@@ -2,13 +2,12 @@
 
 The rule is that of timm and segmentation_models_pytorch: for one channel, the weights of R, G and B
 are summed; for more, they are repeated R, G, B, R, ... and scaled by 3 / in_channels, so that an
-image of equal channels gives the same output as a gray RGB image.
+image of equal channels gives the same output as a gray RGB image. Both libraries take seconds to
+import, so they are imported only where an image has other channels.
 """
 
 from __future__ import annotations
 
-from segmentation_models_pytorch.encoders._utils import patch_first_conv
-from timm.models import adapt_input_conv
 from torch import Tensor, nn
 
 RGB = 3
@@ -25,12 +24,18 @@ def widen_first_convolution(
         encoder_weights: None initializes new weights; otherwise the RGB weights are inflated.
     """
     if in_channels != RGB:
+        from segmentation_models_pytorch.encoders._utils import patch_first_conv
+
         patch_first_conv(network, in_channels, RGB, pretrained=encoder_weights is not None)
 
 
 def inflated(weight: Tensor, in_channels: int) -> Tensor:
     """Converts weights `[out, 3, h, w]` of a first convolution to `[out, in_channels, h, w]`."""
-    return weight if in_channels == RGB else adapt_input_conv(in_channels, weight)
+    if in_channels == RGB:
+        return weight
+    from timm.models import adapt_input_conv
+
+    return adapt_input_conv(in_channels, weight)
 
 
 def is_inflatable(given: Tensor, own: Tensor) -> bool:

@@ -19,7 +19,6 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from segbench.models import hf, hub
 from segbench.models.first_convolution import inflated, is_inflatable
 
 CLASSIFIERS = ("head.", "aux_head.")
@@ -131,6 +130,8 @@ def read_state(source: str) -> dict[str, Tensor]:
     """
     path = Path(source)
     if (path / "config.json").is_file():
+        from segbench.models import hf  # imports the hub's client, which takes long
+
         try:
             return hf.state_of(source)
         except ImportError as error:
@@ -143,6 +144,8 @@ def read_state(source: str) -> dict[str, Tensor]:
                 f"weights={source!r}: there is no such file. Expected a .ckpt, .pt, .pth or "
                 ".safetensors file, or a hub name owner/name"
             )
+        from segbench.models import hub
+
         path = Path(hub.weights_file(source))
     try:
         content = load_file(path) if path.suffix == ".safetensors" else read_plain(path)

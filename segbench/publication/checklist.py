@@ -13,6 +13,8 @@ from segbench.artifacts.result import Result
 from segbench.publication import compute, licenses
 from segbench.publication.compute import UNKNOWN, Spent
 
+COMMIT = 12  # characters of a commit that are shown
+
 
 @dataclass(frozen=True)
 class Item:
@@ -150,7 +152,7 @@ def _stated(found: Mapping[str, str]) -> str:
 
 
 def _code(results: Sequence[Result]) -> str:
-    commits = sorted({result.commit or UNKNOWN for result in results})
+    commits = sorted({(result.commit or UNKNOWN)[:COMMIT] for result in results})
     dirty = any(result.dirty for result in results)
     text = f"segbench, commit {', '.join(commits)}"
     text += " (with uncommitted changes)" if dirty else ""

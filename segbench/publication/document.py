@@ -147,7 +147,7 @@ def appendix(evidence: Evidence) -> str:
         ("MICCAI reproducibility checklist", checklist.miccai(evidence)),
     ):
         parts += [rf"\section{{{title}}}", r"\begin{description}"]
-        parts += [rf"  \item[{{{latex(i.question)}}}] {latex(i.answer)}" for i in items]
+        parts += [rf"  \item[{{{latex(i.question)}.}}] {latex(i.answer)}" for i in items]
         parts += [r"\end{description}", ""]
     caption = (
         f"Time of all runs, those that failed included: {compute.total(evidence.spent):.2f} h."

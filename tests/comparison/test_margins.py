@@ -44,10 +44,29 @@ def test_it_agrees_with_the_installed_statsmodels(margin):
     assert (max(found), *found) == pytest.approx((p, lower, upper), abs=1e-6)
 
 
+# autorank 1.3.0, approach="bayesian", rope=0.01, rope_mode="absolute": its decision on the model of
+# the lower rank (see made_by.py), and the verdict that means the same here
+ROPE = {"equal": "equal", "lower": "smaller", "unclear": "inconclusive"}
+MEANS = {"equal": "equivalent", "smaller": "worse", "inconclusive": "undecided"}
+GAPS = {"equal": (0.0, 0.001), "lower": (-0.05, 0.004), "unclear": (-0.01, 0.02)}
+
+
+def paired_scores(name):
+    """A model and the baseline: ten seeds each, with a gap and a spread."""
+    rng = np.random.default_rng(1)
+    gap, spread = GAPS[name]
+    return 0.6 + gap + spread * rng.standard_normal(10), 0.6 + spread * rng.standard_normal(10)
+
+
 def verdict(a, b, margin=0.01):
     drawn = seeds_only(a, b)
     (found,) = margin_tests(drawn, pairs(drawn), 1, margin)
     return found
+
+
+@pytest.mark.parametrize("name", ROPE)
+def test_verdicts_on_seeds_alone_are_those_of_autoranks_region_of_equivalence(name):
+    assert verdict(*paired_scores(name)).verdict == MEANS[ROPE[name]]
 
 
 @pytest.mark.parametrize(

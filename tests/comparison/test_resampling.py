@@ -6,6 +6,13 @@ import pytest
 from segbench.comparison import resampling
 
 NAMES = ["a"] * 40 + ["b"] * 60
+# arch 8.0.0 on `noise(memory, count)[0]` (see made_by.py): optimal_block_length, circular, and the
+# variance of the mean by CircularBlockBootstrap with blocks of 20
+ARCH = {
+    (0.0, 400): (0.324033, 0.001945630),
+    (0.5, 400): (9.238870, 0.005335061),
+    (0.9, 2000): (69.302879, 0.005525934),
+}
 
 
 def noise(memory: float, count: int, seed: int = 0) -> np.ndarray:
@@ -91,6 +98,24 @@ def test_block_length_grows_with_the_memory_of_the_frames():
 def test_memory_of_an_autoregressive_series_is_known_in_closed_form():
     found = resampling.memory_length(noise(0.7, 20_000), np.array([10_000, 10_000]))
     assert found == pytest.approx(2 * 0.7 / (1 - 0.7**2), rel=0.1)
+
+
+@pytest.mark.parametrize("case", ARCH)
+def test_the_variance_of_the_bootstrap_is_that_of_arch(case):
+    _, variance = ARCH[case]
+    series, count = noise(*case)[:1], case[1]
+    plan = resampling.plan(["g"] * count, series, "block", 20)
+    drawn = plan.weights(4000, np.random.default_rng(0)) @ series[0] / count
+    blocks = count // 20  # of which one fewer is drawn here, for an unbiased variance
+    assert drawn.var() * (blocks - 1) / blocks == pytest.approx(variance, rel=0.02)
+
+
+@pytest.mark.parametrize("case", ARCH)
+def test_the_rule_for_blocks_is_that_of_arch_but_for_its_window(case):
+    length, _ = ARCH[case]
+    memory = resampling.memory_length(noise(*case)[:1], np.array([case[1]]))
+    found = (1.5 * memory**2 * case[1]) ** (1 / 3)
+    assert found == pytest.approx(length, rel=0.1, abs=0.5)
 
 
 def test_long_blocks_join_short_groups():

@@ -46,6 +46,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "from dataclasses import dataclass\n"
         "class Base:\n    def __init__(self, a: int, *, b: str = 'x', **rest): ...\n"
         "class Net(Base): ...\n"
+        "class Elsewhere(abc.ABC):\n    'Its constructor is in another file.'\n"
         "@dataclass\nclass Data:\n    x: int\n    y: float = 1.0\n"
         "def build(u, /, v=1): ...\n"
         "alias = Net\n"
@@ -93,3 +94,13 @@ def test_what_the_source_does_not_show_is_left_to_the_import(package: Path, targ
 def test_what_does_not_exist_is_explained(package: Path, target: str, message: str) -> None:
     with pytest.raises(UnknownTargetError, match=re.escape(message)):
         signature_of(target)
+
+
+def test_a_class_that_inherits_its_constructor_from_another_file_exists(package: Path) -> None:
+    assert signature_of("mynets.net.Elsewhere") is None  # unknown, not missing
+
+
+def test_docstrings_are_read_with_the_signature() -> None:
+    docs = signature_of("segbench.losses.overlap.Tversky")
+    assert docs is not None
+    assert any("Args:" in text for text in docs.docs)

@@ -4,9 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from segbench.metrics.calibration import calibration_error
+from segbench.metrics.calibration import calibration_counts, calibration_error
 from segbench.metrics.catalog import image_metric_scores
 from segbench.metrics.probabilistic import image_aurc, probability_counts
+
+# Of the maps below, by the libraries themselves (see made_by.py)
+NETCAL_ECE = 0.448067462
+TORCH_UNCERTAINTY = {"AURC": 0.699217876, "Brier": 1.061101437, "NLL": 2.530004978,
+                     "ECE": 0.448067456}  # fmt: skip
 
 
 def maps(classes=4):
@@ -100,3 +105,14 @@ def test_pixels_of_one_confidence_have_no_order():
     sure = np.full((1, 4), 0.5)
     assert image_aurc(pred, sure, mask) == pytest.approx(0.5)
     assert image_aurc(pred[:, ::-1], sure, mask[:, ::-1]) == pytest.approx(0.5)
+
+
+def test_the_scores_are_those_of_netcal_and_torch_uncertainty():
+    probs, mask = maps()
+    pred, sure = probs.argmax(0).astype(np.uint8), probs.max(0)
+    found = scores(probability_counts(torch.from_numpy(probs), torch.from_numpy(mask)))
+    found["AURC"] = image_aurc(pred, sure, mask)
+    found["ECE"] = float(calibration_error(calibration_counts(pred, sure, mask)))
+    assert found["ECE"] == pytest.approx(NETCAL_ECE, abs=1e-6)
+    for name, value in TORCH_UNCERTAINTY.items():
+        assert found[name] == pytest.approx(value, abs=1e-6), name

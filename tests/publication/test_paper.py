@@ -23,8 +23,8 @@ OPTIONS = Options(baseline="unet", margin=1.0, metrics=("mIoU_C", "mIoU_corrupte
 SKILLS = {"custom": 0.6, "unet": 0.1, "fcn_100%": 0.1}
 
 
-def make(root, name, number=0):
-    path = corrupt_study(write_study(root, SKILLS, seeds=3, name=name), ("fog", "snow"))
+def make(root, name, number=0, skills=SKILLS):
+    path = corrupt_study(write_study(root, skills, seeds=3, name=name), ("fog", "snow"))
     for run in path.glob("*/seed*"):
         edit(run, "data_info.fingerprint.test", f"0{number}")
     costs = [{"model": m, "params": p} for m, p in (("custom", 1e6), ("unet", 3e6))]
@@ -217,11 +217,13 @@ VALUES = {"study": None, "studies": [], "tuning": [], "only": [], "metric": "mIo
         ({"studies": ["a"]}, "the paper of one study is study=a"),
         ({"studies": ["a", "a"]}, "name each study once"),
         ({"study": "a", "tuning": ["nothing"]}, "tuning: there is no such study: .*nothing"),
+        ({"study": "a", "tuning": ["a"]}, "tuning: a is compared, so it tuned nothing before"),
     ],
 )
 def test_what_makes_no_sense_is_refused(tmp_path, changes, message):
     from omegaconf import OmegaConf
 
+    (tmp_path / "a").mkdir()
     with pytest.raises(ConfigError, match=message):
         paper_verb(OmegaConf.create(VALUES | {"runs": str(tmp_path)} | changes))
 
@@ -230,7 +232,10 @@ def test_the_verb_writes_a_paper_of_several_studies(studies, capsys):
     from omegaconf import OmegaConf
 
     runs = studies[0].path.parent
+    make(runs, "third", 3, {"custom": 0.6, "unet": 0.1})  # without the baseline
     values = VALUES | {"runs": str(runs), "studies": ["a_b&c", "second"]}
+    assert paper_verb(OmegaConf.create(values)) == 0
+    values |= {"studies": ["second", "third"], "baseline": "fcn_100%"}
     assert paper_verb(OmegaConf.create(values)) == 0
     assert (runs / "a_b&c+second/paper/main.tex").is_file()
     assert "of 2 data sets" in capsys.readouterr().out
