@@ -28,6 +28,7 @@ class Corrupted:
     """
 
     limits: tuple[float, float] = (0.0, 1.0)
+    is_biased: bool = False
 
     def observed(self, counts: np.ndarray, absent: str) -> np.ndarray:
         """See `scoring.Scoring`."""

@@ -30,6 +30,10 @@ class Scoring(Protocol):
     def limits(self) -> tuple[float, float]:
         """The lowest and the highest possible score."""
 
+    @property
+    def is_biased(self) -> bool:
+        """Whether few images give another score, on average, than many."""
+
     def observed(self, counts: np.ndarray, absent: str) -> np.ndarray:
         """The scores of every run `[S, K + 1]`."""
 
@@ -45,6 +49,7 @@ class Ratio:
     """A ratio of sums over images; counts `[S, N, 3, K]`, see `entrants.Entrant`."""
 
     limits: tuple[float, float] = (0.0, 1.0)
+    is_biased: bool = False
 
     def observed(self, counts: np.ndarray, absent: str) -> np.ndarray:
         """See `Scoring`."""
@@ -74,6 +79,7 @@ class Worst:
 
     percent: float
     limits: tuple[float, float] = (0.0, 1.0)
+    is_biased: bool = True
 
     def observed(self, counts: np.ndarray, absent: str) -> np.ndarray:
         """See `Scoring`."""
@@ -135,6 +141,7 @@ class Bins:
     """
 
     limits: tuple[float, float] = (0.0, 1.0)
+    is_biased: bool = False
 
     def observed(self, counts: np.ndarray, absent: str) -> np.ndarray:
         """See `Scoring`."""

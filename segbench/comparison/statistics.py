@@ -12,6 +12,10 @@ image noise that differs from seed to seed, so that part, which the same bootstr
 subtracted from V. For a difference of two models both seed terms add up, and V is that of the
 difference. Seeds of two models are independent runs, even if they have the same number.
 
+A mean over the worst images is also biased: few images lack the worst that many would have. The
+bootstrap shows how much, and the square of that is added to V. Its intervals remain approximate: on
+a few hundred correlated frames, 86 to 96% of those at 95% contain the truth.
+
 Intervals are Student's t with Welch-Satterthwaite degrees of freedom. Resampling three or five
 seeds instead would make them too narrow by sqrt((n - 1) / n) and ignore that a variance from five
 numbers is itself uncertain. The resampled seeds are used where a whole distribution is needed:
@@ -144,6 +148,8 @@ class Resampled:
         parts = {i: np.nan_to_num(self.seed_sd(i)) ** 2 / number[i] for i, _ in terms}
         twice = sum(self.noise[i] / number[i] for i, _ in terms)
         images = self.plan.correction * np.maximum(_nan_var(draws) - twice, 0.0)
+        if (self.entrants[0].scoring or Ratio()).is_biased:  # then the variance is not all
+            images = images + (_nan_mean(draws) - value) ** 2
         seeds = sum(parts.values())
         weight = images**2 / self.plan.dof
         for i, part in parts.items():

@@ -26,10 +26,9 @@ def acdc(tmp_path_factory):
             save(root / f"rgb_anon/{condition}/val/G/{frame}_rgb_anon.png", np.dstack([mask] * 3))
             save(root / f"gt/{condition}/val/G/{frame}_gt_labelTrainIds.png", mask)
             for model, factor in (("good", 0.5), ("poor", 1.0)):
-                for seed in (0, 1):
-                    noise = rng.random(mask.shape) < wrong * factor * (1 + 0.1 * seed)
-                    pred = np.where(noise, (mask + 1) % 19, mask).astype(np.uint8)
-                    save(root / f"{model}{seed}/{condition}_{frame}.png", pred)
+                noise = rng.random(mask.shape) < wrong * factor
+                pred = np.where(noise, (mask + 1) % 19, mask).astype(np.uint8)
+                save(root / f"{model}/{condition}_{frame}.png", pred)
     return root
 
 
@@ -42,13 +41,11 @@ def test_acdc_is_reported_by_condition(acdc, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     register()
     for model in ("good", "poor"):
-        for seed in (0, 1):
-            words = [f"predictions={acdc}/{model}{seed}", "data=acdc", f"data.root={acdc}",
-                     "study=weather", f"name={model}", f"seed={seed}", "boundary=false",
-                     "gallery=0"]  # fmt: skip
-            config = compose_checked("evaluate", words)
-            keys = [key for key in config if key != "hydra"]
-            assert evaluate(OmegaConf.masked_copy(config, keys)).status == "finished"
+        words = [f"predictions={acdc}/{model}", "data=acdc", f"data.root={acdc}", "gallery=0",
+                 "study=weather", f"name={model}", "boundary=false"]  # fmt: skip
+        config = compose_checked("evaluate", words)
+        keys = [key for key in config if key != "hydra"]
+        assert evaluate(OmegaConf.masked_copy(config, keys)).status == "finished"
     assert "mIoU by group: fog " in capsys.readouterr().out
     report = (tmp_path / "runs/weather/poor/seed0/report.md").read_text()
     assert all(f"- mIoU of {condition}: " in report for condition in CONDITIONS)
