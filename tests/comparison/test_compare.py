@@ -64,7 +64,7 @@ def test_strict_fails_where_the_audit_finds_more_than_notes(runs):
     ],
 )
 def test_a_single_entrant_whose_training_is_unknown(runs, capsys, changes, name):
-    """It gets an interval over images only, labelled so, and no verdict."""
+    """It gets an interval over images only, labeled so, and no verdict."""
     for seed in (0, 1):
         for key, value in changes.items():
             edit(runs / f"mine/unet-streets/seed{seed}", key, value)
