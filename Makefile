@@ -5,7 +5,7 @@ ARGS ?=
 # The launchers are left out: what they need would hold back the versions of all others.
 LOCKED := docs dashboard refine export explain pretrained tune hf dev
 
-.PHONY: help setup train towns test test-all gpu lint docs package format architectures datasets metrics reference \
+.PHONY: help setup train towns test test-all gpu lint docs package format architectures models datasets metrics reference \
 	results lock clean
 
 help:  ## list the targets
@@ -75,6 +75,9 @@ format: setup  ## format the sources with ruff
 
 architectures: setup  ## draw every model of conf/model into docs/architectures
 	$(BIN)/python -m segbench.explain architecture model=all output=docs/architectures
+
+models: setup  ## write docs/models.md; ARGS=--measure counts the cost of all models first
+	$(BIN)/python tools/models_page.py $(ARGS)
 
 datasets: setup  ## write docs/datasets.md from conf/data
 	$(BIN)/python tools/datasets_page.py

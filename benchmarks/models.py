@@ -6,7 +6,8 @@
 Each file must also contain the reference, so that a ratio compares the same few minutes of
 a machine. Times are for one image in evaluation. On a CPU this is `CPU time`, which equals the
 latency on one thread of an idle machine and is less sensitive to other load. On a GPU, where the
-CPU only waits, it is the `latency`. For several files, the median is used.
+CPU only waits, it is the `latency`. For several files, the median is used. Parameters and MACs of
+all models are in docs/models.md.
 
 `repeat gap`: how far the ratios of a model's files differ, largest / smallest - 1.
 `spread`: the spread stated in the files, mean over them: the spreads between rounds of the model
@@ -83,22 +84,18 @@ def table(found: dict[str, Pairs], reference: str) -> list[str]:
     """The table as Markdown, fastest first."""
     time = shown_time(found)
     lines = [
-        f"| model | params (M) | GMACs | {time.title} | repeat gap | spread | memory |",
-        "|---|---:|---:|---:|---:|---:|---:|",
+        f"| model | {time.title} | repeat gap | spread | memory |",
+        "|---|---:|---:|---:|---:|",
     ]
     ratio = {name: float(np.median(ratios(found[name], time.key))) for name in found}
     for name in sorted(found, key=ratio.__getitem__):
-        row = found[name][0][0]
         gap, spread = (f"{value:.0%}" for value in repeats(found[name], time))
         if name == reference:
             gap = spread = ""  # the reference itself
         elif len(found[name]) == 1:
             gap = ""
         memory = float(np.median(ratios(found[name], "peak_memory_mib")))
-        lines.append(
-            f"| {name} | {row['params'] / 1e6:.2f} | {row['macs'] / 1e9:.2f} | {ratio[name]:.2f} "
-            f"| {gap} | {spread} | {memory:.2f} |"
-        )
+        lines.append(f"| {name} | {ratio[name]:.2f} | {gap} | {spread} | {memory:.2f} |")
     return lines
 
 

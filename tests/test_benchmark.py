@@ -71,7 +71,7 @@ def test_a_model_that_cannot_be_built_is_a_row_with_the_reason(
     monkeypatch.chdir(tmp_path)
     outcome = benchmark(config("study=mine", "train_steps=0", *QUICK))
     assert outcome.status == "failed"
-    assert "width and depth must be at least 1" in capsys.readouterr().out
+    assert "model.width: must be at least 1" in capsys.readouterr().out
     assert json.loads(Path("runs/mine/benchmark.json").read_text(encoding="utf-8"))["models"] == []
 
 

@@ -186,7 +186,7 @@ def test_a_run_ended_by_a_signal_is_recorded_and_can_be_continued(
 def test_a_run_that_never_got_to_a_checkpoint_may_be_started_with_another_config(
     train_tiny: Train, run: RunDirectory
 ) -> None:
-    with pytest.raises(ConfigError, match="width and depth must be at least 1"):
+    with pytest.raises(ConfigError, match=r"model\.width: must be at least 1"):
         train_tiny("model.width=0")
     assert run.read_result().status == "failed"
     assert train_tiny("trainer.max_epochs=1").status == "finished"

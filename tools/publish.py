@@ -33,7 +33,7 @@ from segbench.artifacts.typed import read_as
 from segbench.comparison import formats, tables
 from segbench.comparison.content import write_json
 from segbench.comparison.reproduce import span
-from segbench.comparison.wording import bounds
+from segbench.comparison.wording import score_interval
 from segbench.metrics.scores import percent
 from segbench.system.escaping import markdown
 
@@ -127,7 +127,7 @@ def _list(studies: Mapping[str, Any], links: Mapping[str, str]) -> str:
     """One row per study."""
     rows = [["study", "test score (%), interval", "seeds", "verdict", "commit, hardware"]]
     for name, found in studies.items():
-        scores = [markdown(f"{row['label']} {percent(row['value'])} ({bounds(row['interval'])})")
+        scores = [markdown(f"{row['label']} {percent(row['value'])} ({score_interval(row)})")
                   for row in found["leaderboard"]]  # fmt: skip
         seeds = {span(row["seeds"]): None for row in found["leaderboard"]}
         origins = {

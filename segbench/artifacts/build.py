@@ -19,7 +19,7 @@ from segbench.config.targets import OF_EVERY_MODEL
 from segbench.data.bands import RGB
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError, DataError
-from segbench.models.options import apply_options
+from segbench.models.options import apply_options, wrong_arguments
 
 if TYPE_CHECKING:
     from segbench.data.datamodule import SegmentationData
@@ -203,14 +203,14 @@ def build_model(
             "argument in_channels; add one, or select three bands: data.channels=[0,1,2]"
         )
     own = {key: value for key, value in node.items() if key not in OF_EVERY_MODEL}
+    if problems := wrong_arguments(target, own):
+        raise ConfigError("\n".join(problems))
     given = _classes_argument(node, num_classes) | of_channels(in_channels)
     if "class_names" in inspect.signature(locate(target)).parameters:
         given["class_names"] = class_names
     model = instantiate("model", own, **given)
     if not isinstance(model, nn.Module):
         raise ConfigError(f"model._target_ {node['_target_']} does not build a torch.nn.Module")
-    if getattr(model, "aux_weight", 0) < 0:
-        raise ConfigError(f"model.aux_weight: must be at least 0, got {model.aux_weight}")
     try:
         apply_options(model, node.get("freeze"), bool(node.get("checkpoint_activations")))
     except ValueError as error:

@@ -89,7 +89,7 @@ def has_own_loss(result: Result) -> bool:
 
 
 def _loss(result: Result) -> Any:
-    return {"_target_": "the model's own"} if has_own_loss(result) else result.config.get("loss")
+    return "the model's own" if has_own_loss(result) else result.config.get("loss")
 
 
 def _augmentation(result: Result) -> dict[str, object]:

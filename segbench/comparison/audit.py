@@ -105,18 +105,20 @@ def _in_words(values: Sequence[str]) -> dict[str, str]:
     parsed = {value: json.loads(value) for value in values}
     if not any(isinstance(item, dict) for item in parsed.values()):
         return {value: _word(item) for value, item in parsed.items()}
-    flat = {value: leaves(item) for value, item in parsed.items()}
+    flat = {value: leaves(item) for value, item in parsed.items() if isinstance(item, dict)}
     keys = list(dict.fromkeys(key for leaves in flat.values() for key in leaves))
     missing = object()
+    first = next(iter(flat.values()))
     differing = [
         key for key in keys
-        if any(leaves.get(key, missing) != flat[values[0]].get(key, missing)
-               for leaves in flat.values())
+        if len(flat) == 1 or any(leaves.get(key, missing) != first.get(key, missing)
+                                 for leaves in flat.values())
     ]  # fmt: skip
-    return {
+    nested = {
         value: ", ".join(f"{key} {_word(leaves.get(key))}" for key in differing)
         for value, leaves in flat.items()
     }
+    return {value: nested.get(value, _word(item)) for value, item in parsed.items()}
 
 
 def _word(item: Any) -> str:

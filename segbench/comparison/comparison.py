@@ -187,18 +187,18 @@ def _leaderboard(study: Study, drawn: Resampled, options: Options) -> list[Row]:
     places = ranks(drawn)
     rows: list[Row] = []
     for index, entrant in enumerate(drawn.entrants):
-        first = study.runs[entrant.name][0].result
+        run = study.runs[entrant.name][0]
         rows.append(
             {
                 "label": entrant.name,
-                "kind": first.kind,
+                "kind": "untrained" if run.is_untrained else run.result.kind,
                 "seeds": list(entrant.seeds),
                 "scores": drawn.scores[index][:, -1].tolist(),
                 "sd": drawn.seed_sd(index)[-1],
                 **drawn.model(index).summary(-1, options.confidence),
                 "places": places[index],
                 **_plain_scores(study, entrant.name),
-                "params": first.params,
+                "params": run.result.params,
             }
         )
     return sorted(rows, key=lambda row: -row["value"])

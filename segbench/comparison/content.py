@@ -37,7 +37,11 @@ class PlainScores(TypedDict):
 
 
 class Row(Summary, PlainScores):
-    """A model on the leaderboard; `places[k]` is how often it is at rank k + 1."""
+    """A model on the leaderboard.
+
+    `kind` is that of its runs (`train`, `evaluate`), or `untrained` for given weights that were
+    scored as they are; `places[k]` is how often it is at rank k + 1.
+    """
 
     label: str
     kind: str
@@ -66,7 +70,7 @@ class PairEntry(Summary):
     p_holm: float | None
     verdict: str
     effect: float | None
-    improvement: list[float]
+    improvement: list[float | None]
     seeds_needed: int | None
     images_needed: int | None
     has_power: bool

@@ -97,6 +97,7 @@ def _page(
         svg=svg,
         captions=_captions(comparison, pair),
         leaderboard=tables.leaderboard(comparison),
+        origin_of=tables.origin_of,
         pairs=tables.pairs(comparison, first),
         all_pairs=tables.pairs(comparison) if len(first) < len(comparison["pairs"]) else None,
         margin=margin_report.table(comparison) if comparison["margin"] else None,
@@ -105,7 +106,6 @@ def _page(
         robustness=robustness.table(comparison) if comparison["robustness"] else None,
         about_robustness=robustness.sentence(comparison) if comparison["robustness"] else "",
         groups=tables.groups(comparison),
-        is_foreign=tables.is_foreign,
         costs=domination.tables(comparison),
         classes={
             HEADLINES[metric]: tables.classes(comparison, metric)

@@ -54,6 +54,11 @@ class Run:
         """The seed of the run."""
         return self.result.seed
 
+    @property
+    def is_untrained(self) -> bool:
+        """Whether given weights were scored as they are, by a training of no epochs."""
+        return self.result.kind == "train" and self.result.budget.epochs == 0
+
 
 @dataclass(frozen=True)
 class LeftOut:

@@ -86,7 +86,10 @@ def read_study(path: Path, only: Iterable[str] = ()) -> Study:
 
 
 def _without_duplicates(runs: list[Run], left_out: list[LeftOut]) -> list[Run]:
-    """Removes duplicates: runs of the same name and seed, or with the same predictions."""
+    """Removes what would count one training twice.
+
+    That is: runs of the same name and seed, with the same predictions, or without any training.
+    """
     kept: list[Run] = []
     for run in runs:
         for other in kept:
@@ -98,6 +101,11 @@ def _without_duplicates(runs: list[Run], left_out: list[LeftOut]) -> list[Run]:
                 reason = (
                     f"its predictions are identical to those of {other.path}: one run would count "
                     "twice"
+                )
+            elif run.is_untrained and other.is_untrained:
+                reason = (
+                    f"nothing was trained in it, nor in {other.path} (trainer.max_epochs=0): "
+                    "two seeds are not two trainings"
                 )
             else:
                 continue

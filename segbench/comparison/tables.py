@@ -13,7 +13,7 @@ from typing import Any
 from segbench.comparison.entrants import HEADLINES
 from segbench.comparison.measures import MEASURES
 from segbench.comparison.verdicts import ONE_SEED
-from segbench.comparison.wording import bounds, level, p_value, points
+from segbench.comparison.wording import bounds, level, p_value, points, score_interval
 from segbench.metrics.scores import MISSING, amount, percent
 
 OTHER = {"mIoU": "mDice", "mDice": "mIoU"}  # shown beside the tested one
@@ -77,11 +77,13 @@ def _table(columns: list[Column], rows: list[Any]) -> Table:
     return Table(tuple(shown), tuple(rows))
 
 
-def _interval(head: str, text: str, signed: bool) -> Column:
-    return Column(
-        head, text, lambda row: bounds(row["interval"], signed),
-        {"low": lambda row: row["interval"][0], "high": lambda row: row["interval"][1]},
-    )  # fmt: skip
+def _interval(head: str, text: str, shown: Callable[[Any], str]) -> Column:
+    ends = {"low": lambda row: row["interval"][0], "high": lambda row: row["interval"][1]}
+    return Column(head, text, shown, ends)
+
+
+def _signed(row: Row) -> str:
+    return bounds(row["interval"], signed=True)
 
 
 def leaderboard(comparison: Mapping[str, Any]) -> Table:
@@ -94,14 +96,15 @@ def leaderboard(comparison: Mapping[str, Any]) -> Table:
         Column(f"{metric} (%)", METRICS[metric] + "; mean over seeds",
                lambda row: percent(row["value"]), {metric: lambda row: row["value"]}),
         _interval(level(comparison), "range of the mean score if the runs were repeated with "
-                  "other seeds and on other images of the same kind", signed=False),
+                  "other seeds and on other images of the same kind; images only: with one seed, "
+                  "on other images alone", score_interval),
         Column("SD over seeds", "standard deviation of the score over the seeds",
                lambda row: percent(row["sd"], 2), {"sd": lambda row: row["sd"]}),
         Column("seeds", "number of runs", lambda row: str(len(row["seeds"])),
                {"seeds": lambda row: len(row["seeds"])}),
         Column("P(rank 1)", "probability that the model ranks first when seeds and images are "
-               "resampled",
-               lambda row: percent(row["places"][0], 0) + "%",
+               "resampled; of models with one seed, images only",
+               lambda row: _chance(row["places"][0]),
                {"p_rank_1": lambda row: row["places"][0]}),
         Column(f"{other} (%)", METRICS[other] + "; mean over seeds",
                lambda row: percent(row[other]), {other: lambda row: row[other]}, is_optional=True),
@@ -115,12 +118,19 @@ def leaderboard(comparison: Mapping[str, Any]) -> Table:
 
 
 def _model(row: Row) -> str:
-    return row["label"] + (" (predictions)" if is_foreign(row) else "")
+    return f"{row['label']} ({origin})" if (origin := origin_of(row)) else str(row["label"])
 
 
-def is_foreign(row: Row) -> bool:
-    """Whether a model took part with its label maps alone."""
-    return row["kind"] == "evaluate" and row["params"] is None
+def origin_of(row: Row) -> str:
+    """What a model did without being trained here; empty for others."""
+    if row["kind"] == "untrained":
+        return "not trained here"
+    is_foreign = row["kind"] == "evaluate" and row["params"] is None  # its label maps alone
+    return "predictions" if is_foreign else ""
+
+
+def _chance(value: float | None) -> str:
+    return MISSING if value is None else f"{percent(value, 0)}%"
 
 
 MOST_PAIRS = 15  # at once: six models have as many
@@ -146,8 +156,8 @@ def pairs(comparison: Mapping[str, Any], rows: list[Row] | None = None) -> Table
         Column("difference (points)", f"difference of the mean {comparison['metric']}",
                lambda row: points(row["value"]), {"difference": lambda row: row["value"]}),
         _interval(level(comparison), "range of the difference if the runs were repeated with "
-                  "other seeds and on other images; a dash if the seeds allow no estimate",
-                  signed=True),
+                  "other seeds and on other images; with one seed, on other images alone; a dash "
+                  "if the seeds allow no estimate", _signed),
         Column("p (Holm)", "probability of such a large difference between equal models, "
                "Holm-corrected for the number of pairs",
                lambda row: p_value(row["p_holm"], bare=True),
@@ -155,7 +165,8 @@ def pairs(comparison: Mapping[str, Any], rows: list[Row] | None = None) -> Table
         Column("effect (SDs)", "the difference in standard deviations over seeds (Cohen's d)",
                lambda row: points(row["effect"], factor=1), {"effect": lambda row: row["effect"]}),
         Column("P(improvement)", "probability that a new run of the first model beats a new run "
-               "of the second", lambda row: percent(row["improvement"][0], 0) + "%",
+               "of the second; a dash if a model has one seed",
+               lambda row: _chance(row["improvement"][0]),
                {"p_improvement": lambda row: row["improvement"][0],
                 "p_improvement_low": lambda row: row["improvement"][1],
                 "p_improvement_high": lambda row: row["improvement"][2]}),
@@ -227,7 +238,7 @@ def groups(comparison: Mapping[str, Any]) -> Table | None:
         Column(f"{pair['a']} − {pair['b']}", "difference in points",
                lambda row: points(row["value"]), {"difference": lambda row: row["value"]}),
         _interval("corrected interval", "corrected for the number of groups; a dash if the seeds "
-                  "allow no estimate", signed=True),
+                  "allow no estimate", _signed),
     ]  # fmt: skip
     return _table(columns, rows)
 

@@ -33,7 +33,8 @@ class Pair:
         p, p_holm: p value of the difference of the means, alone and corrected over all pairs.
         verdict: the verdict on `a`: better, worse, not distinguishable, or no verdict.
         effect: the difference in standard deviations over seeds (Cohen's d); NaN for one seed.
-        improvement: probability that a run of `a` beats a run of `b`: estimate, lower, upper.
+        improvement: probability that a run of `a` beats a run of `b`: estimate, lower, upper; NaN
+            if a model has one seed, which tells nothing about a new run.
         class_p_holm: float64 `[C]`; p values of the classes, corrected over the classes for which
             both models have a score; NaN for the others.
         seeds_needed: runs of each model, and images_needed: images of the same kind, that would
@@ -88,7 +89,7 @@ def _pair(
         p_holm=p_holm,
         verdict=verdict,
         effect=float(estimate.value[-1] / spread) if spread > 0 else float("nan"),
-        improvement=_improvement(drawn, a, b, level),
+        improvement=_improvement(drawn, a, b, level) if fewest > 1 else (float("nan"),) * 3,
         class_p_holm=holm(p[:-1]),
         seeds_needed=seeds_needed(drawn, a, b, level) if has_power else None,
         images_needed=images_needed(drawn, a, b, level) if has_power else None,

@@ -22,6 +22,12 @@ def bounds(interval: Sequence[float | None], signed: bool = False) -> str:
     return f"{word(interval[0])} to {word(interval[1])}"
 
 
+def score_interval(row: Mapping[str, Any]) -> str:
+    """The interval of a model's score; of one seed, it is marked as one over images only."""
+    text = bounds(row["interval"])
+    return text if len(row["seeds"]) > 1 or text == MISSING else f"{text} (images only)"
+
+
 def p_value(p: float | None, bare: bool = False) -> str:
     """`p = 0.031` or `p < 0.001`; `bare` for a column that is called p: `0.031` or `< 0.001`."""
     if p is None:
@@ -43,7 +49,7 @@ def verdict(comparison: Mapping[str, Any], instead: str = "", more: str = "") ->
         return (
             f"Only {best['label']} has finished runs: there is nothing to compare it with.",
             f"It scores {percent(best['value'])}% {comparison['metric']} "
-            f"({level(comparison)} {bounds(best['interval'])}).",
+            f"({level(comparison)} {score_interval(best)}).",
         )
     pair = comparison["pairs"][comparison["headline"]]
     sentence, evidence = _pair_sentences(pair, comparison)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from segbench.artifacts import build, provenance
 from segbench.artifacts.offline import offline
@@ -32,7 +32,10 @@ from segbench.cost.profiling import (
 )
 from segbench.cost.row import Failure, Identity, Inference, Job, Row, Training
 from segbench.system.machine import signal_name
+from segbench.training.loss_terms import step_terms
 from segbench.training.step_times import time_steps
+
+IGNORED = 255
 
 
 def measure_in_process(job: Job) -> Row | Failure:
@@ -151,15 +154,12 @@ def _training(model: Any, mode: Mode, device: torch.device, job: Job) -> Trainin
     images = mode.images(job.train_batch, job.size, device, job.in_channels)
     optimizer = torch.optim.AdamW(model.parameters())
 
+    mask = torch.zeros(job.train_batch, *job.size, dtype=torch.long, device=device)
+
     def step() -> None:
         with mode.autocast(device):
-            if getattr(model, "aux_weight", 0):
-                logits, auxiliary = model.forward_with_aux(images)
-            else:
-                logits, auxiliary = model(images), []
-        mask = torch.zeros(logits.shape[0], *logits.shape[2:], dtype=torch.long, device=device)
-        terms = [nn.functional.cross_entropy(x.float(), mask) for x in [logits, *auxiliary]]
-        torch.stack(terms).sum().backward()
+            terms = step_terms(model, _cross_entropy, images, mask, IGNORED, progress=0.0)
+        torch.stack(list(terms.values())).sum().backward()
         optimizer.step()
         optimizer.zero_grad()
 
@@ -179,6 +179,10 @@ def _training(model: Any, mode: Mode, device: torch.device, job: Job) -> Trainin
         "peak_memory_training_mib": memory,
         "train_step_ms": time_steps(config, job.train_steps),
     }
+
+
+def _cross_entropy(logits: Tensor, mask: Tensor) -> Tensor:
+    return nn.functional.cross_entropy(logits.float(), mask, ignore_index=IGNORED)
 
 
 def main(arguments: Sequence[str]) -> None:

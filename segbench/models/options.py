@@ -1,5 +1,7 @@
 """What every model can have: a frozen encoder, activation checkpointing, learning rates by layer.
 
+And what no model can have: sizes below one, rates above one.
+
 The blocks of an encoder are what its lists of layers contain (the outermost ones that have several
 layers themselves), in the order of the network.
 """
@@ -7,7 +9,7 @@ layers themselves), in the order of the network.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import MethodType
 from typing import Any
 
@@ -16,6 +18,32 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 PARTS = ("encoder",)
+
+
+def wrong_arguments(target: str, node: Mapping[str, Any]) -> list[str]:
+    """Arguments of a model that are out of range, a sentence for each.
+
+    Args:
+        target: dotted name of the model; of one from elsewhere, only the weights are known.
+        node: its arguments.
+    """
+    problems = []
+    for key, value in node.items():
+        numbers = value if isinstance(value, list) else [value]
+        if isinstance(value, bool) or not all(isinstance(n, int | float) for n in numbers):
+            continue
+        if key in ("aux_weight", "boundary_weight"):
+            is_wrong, expected = min(numbers, default=0) < 0, "at least 0"
+        elif not target.startswith("segbench.models."):
+            continue
+        elif key == "drop_path_rate" or key.endswith("dropout"):
+            is_wrong, expected = not all(0 <= n <= 1 for n in numbers), "between 0 and 1"
+        else:
+            sizes = [n for n in numbers if isinstance(n, int)]
+            is_wrong, expected = min(sizes, default=1) < 1, "at least 1"
+        if is_wrong:
+            problems.append(f"model.{key}: must be {expected}, got {value}")
+    return problems
 
 
 def apply_options(model: nn.Module, frozen_part: str | None, checkpointed: bool) -> None:

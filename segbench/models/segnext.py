@@ -33,6 +33,7 @@ from segbench.models import foreign
 from segbench.models.blocks import DropPath, pad_to_stride, resize
 
 STRIDE = 32
+STAGES = 4
 STRIPS = (7, 11, 21)
 MLP_RATIOS = (8, 8, 4, 4)
 RANK = 16
@@ -51,6 +52,9 @@ class SegNeXt(nn.Module):
         drop_path_rate: stochastic depth of the deepest block, rising linearly from 0; 0..1.
         dropout: channel dropout probability before the head, 0..1.
         in_channels: channels of the image.
+
+    Raises:
+        ValueError: not four stages.
     """
 
     def __init__(
@@ -64,6 +68,11 @@ class SegNeXt(nn.Module):
         in_channels: int = 3,
     ) -> None:
         super().__init__()
+        if len(widths) != STAGES or len(depths) != STAGES:
+            raise ValueError(
+                f"widths={list(widths)}, depths={list(depths)}: expected a number for each of the "
+                f"{STAGES} stages"
+            )
         self.encoder = MSCAN(in_channels, widths, depths, drop_path_rate)
         self.decoder = HamDecoder(sum(widths[1:]), decoder_width)
         self.dropout = nn.Dropout2d(dropout)

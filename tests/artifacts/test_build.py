@@ -36,8 +36,8 @@ def test_an_unknown_argument_is_explained() -> None:
 
 
 def test_a_value_that_a_constructor_refuses_is_explained() -> None:
-    with pytest.raises(ConfigError, match="model: width and depth must be at least 1, got 0 and 1"):
-        build.build_model({**UNET, "width": 0}, 3)
+    with pytest.raises(ConfigError, match="model: width must be a positive multiple of 4, got 6"):
+        build.build_model({"_target_": "segbench.models.custom.Custom", "width": 6}, 3)
 
 
 def test_targets_that_do_not_exist_are_explained() -> None:
@@ -100,3 +100,27 @@ def test_a_data_set_of_one_class_is_refused() -> None:
 def test_precision_on_a_machine_without_a_gpu() -> None:
     assert build.resolve_precision("auto", "cpu") == "32-true"
     assert build.resolve_precision("bf16-mixed", "cpu") == "bf16-mixed"
+
+
+@pytest.mark.parametrize(
+    ("target", "key", "value", "expected"),
+    [
+        ("pidnet.PIDNet", "width", 0, "at least 1, got 0"),
+        ("ddrnet.DDRNet", "width", -1, "at least 1, got -1"),
+        ("pidnet.PIDNet", "boundary_weight", -1.0, r"at least 0, got -1\.0"),
+        ("segnext.SegNeXt", "depths", [3, 3, 0, 2], r"at least 1, got \[3, 3, 0, 2\]"),
+        ("segnext.SegNeXt", "drop_path_rate", 2, "between 0 and 1, got 2"),
+        ("mask2former.Mask2Former", "decoder_layers", 0, "at least 1, got 0"),
+        ("eomt.EoMT", "patch_size", 0, "at least 1, got 0"),
+        ("smp_transformers.segformer", "drop_path_rate", 1.2, r"between 0 and 1, got 1\.2"),
+        ("upernet.UPerNet", "decoder_width", -8, "at least 1, got -8"),
+        ("vit_linear.ViTLinear", "drop_path_rate", -0.1, r"between 0 and 1, got -0\.1"),
+        ("bisenetv2.BiSeNetV2", "dropout", 1.5, r"between 0 and 1, got 1\.5"),
+    ],
+)
+def test_arguments_out_of_range_are_named(
+    target: str, key: str, value: object, expected: str
+) -> None:
+    node = {"_target_": f"segbench.models.{target}", key: value}
+    with pytest.raises(ConfigError, match=rf"model\.{key}: must be {expected}"):
+        build.build_model(node, 3)

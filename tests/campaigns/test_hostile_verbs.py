@@ -21,6 +21,7 @@ import pytest
 from PIL import Image
 
 import segbench
+from segbench.artifacts import provenance
 from segbench.errors import ConfigError, DataError
 from segbench.evaluate import evaluate
 from segbench.explain import explain
@@ -48,10 +49,11 @@ Compose = Callable[..., Any]
 def verbs(file: Path, out: Path, photo: Path, compose: Compose) -> dict[str, Callable[[], Any]]:
     """The calls with a file; it is always the same path, so that a config is composed once."""
     ckpt, is_onnx = f"ckpt={file}", file.suffix == ".onnx"
+    cpu = ("device=cpu", "num_workers=0")  # the guard refuses the processes of a loader
     images = ("images=1", "device=cpu")
     configs = {
         "predict": (predict, ("predict", ckpt, f"source={photo}", f"output={out}", "device=cpu")),
-        "evaluate": (evaluate, ("evaluate", ckpt, f"run_dir={out}", "gallery=0", "device=cpu")),
+        "evaluate": (evaluate, ("evaluate", ckpt, f"run_dir={out}", "gallery=0", *cpu)),
     }
     if not is_onnx:
         what = ("what=embeddings", "projection=pca", "least=2", "per_class=4")
@@ -141,6 +143,8 @@ def test_no_hostile_file_does_anything_under_any_verb(
     tmp_path: Path,
     compose: Compose,
     capsys: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(provenance, "commit", lambda: ("0" * 40, False))  # starts git
     counts = campaign(cases(IN_ALL), ALL, loader, tmp_path, compose, capsys)
     assert sum(counts.values()) >= 4 * IN_ALL

@@ -137,7 +137,8 @@ def test_a_loss_that_belongs_to_the_model(study):
     change(study, "config.loss", {"_target_": "segbench.losses.own.OwnLoss"})
     entries = {entry.field: entry for entry in found(study)}
     assert set(entries) == {"loss", "loss of the model"}
-    assert "the model's own" in entries["loss"].values["unet"]
+    assert entries["loss"].values["unet"] == "the model's own"
+    assert "CrossEntropy" in entries["loss"].values["custom"]
     assert entries["loss of the model"].values == {"unet": "its own loss"}
     assert "belongs to the model" in entries["loss of the model"].sentence()
 

@@ -1,6 +1,8 @@
 """The verb: exit codes, messages, and what it does not import."""
 
 import json
+import re
+import shutil
 import subprocess
 import sys
 
@@ -49,6 +51,38 @@ def test_strict_fails_where_the_audit_finds_more_than_notes(runs):
     edit(runs / "mine/unet-streets/seed1", "budget.steps", 7)
     assert compare(config(runs)) == 0
     assert compare(config(runs, strict=True)) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "name"),
+    [
+        (
+            {"kind": "evaluate", "budget": {}, "params": None, "config": {"predictions": "x"}},
+            "unet (predictions)",
+        ),
+        ({"budget.epochs": 0, "config.model.path": "PUBLISHED"}, "unet (not trained here)"),
+    ],
+)
+def test_a_single_entrant_whose_training_is_unknown(runs, capsys, changes, name):
+    """It gets an interval over images only, labeled so, and no verdict."""
+    for seed in (0, 1):
+        for key, value in changes.items():
+            edit(runs / f"mine/unet-streets/seed{seed}", key, value)
+    if "kind" in changes:  # one of them; the other counts once anyway
+        shutil.rmtree(runs / "mine/unet-streets/seed1")
+    compare(config(runs))
+    printed = " ".join(capsys.readouterr().out.split())
+    assert "No verdict: one seed of unet is not enough." in printed
+    assert "The interval does not include the variance over seeds." in printed
+    report = (runs / "mine/report/report.md").read_text()
+    (row,) = (line for line in report.splitlines() if line.startswith(f"| {name} |"))
+    assert re.search(r"\| \d+\.\d to \d+\.\d \(images only\) \| – \| 1 \|", row)
+    row = next(line for line in report.splitlines() if line.startswith("| custom |"))
+    assert "images only" not in row
+    assert "one seed: no verdict" in report
+    page = (runs / "mine/report/index.html").read_text()
+    assert name.partition("(")[2].rstrip(")") in page
+    assert "one seed: the interval contains only the variance over images" in page
 
 
 # What no table may mix: changes of result.json that differ only in this respect.

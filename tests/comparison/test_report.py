@@ -103,6 +103,7 @@ def test_one_seed_gets_no_verdict(tmp_path):
     found = compare_runs(read_study(path), FAST)
     assert found["verdict"].startswith("No verdict: one seed of custom and unet is not enough")
     assert found["leaderboard"][0]["sd"] is None
+    assert found["pairs"][0]["improvement"] == [None] * 3
     write(path, found)
 
 

@@ -157,6 +157,18 @@ def test_other_images_under_the_same_fingerprint_are_refused(study):
         read_study(study)
 
 
+def test_given_weights_count_once_whatever_their_seeds(study):
+    """On a GPU, scoring the same weights twice differs by rounding; that is no second training."""
+    for seed in (0, 1):
+        edit(run_of(study, seed=seed), "budget.epochs", 0)
+    found = read_study(study)
+    assert [run.seed for run in found.runs["unet"]] == [0]
+    (entry,) = found.left_out
+    assert entry.path == run_of(study)
+    assert "nothing was trained in it" in entry.reason
+    assert "seed0 (trainer.max_epochs=0): two seeds are not two trainings" in entry.reason
+
+
 def test_nothing_to_compare_is_an_error_that_says_why(study, tmp_path):
     with pytest.raises(DataError, match="no such study"):
         read_study(tmp_path / "nothing")

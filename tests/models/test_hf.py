@@ -97,6 +97,15 @@ def test_labels_that_do_not_map(folder: Path) -> None:
         build_model({**node, "labels": {"moon": "sky"}}, 1, class_names=["sky"])
 
 
+def test_labels_that_fit_twice() -> None:
+    labels = {0: "Wall", 1: "wall", 2: "road", 3: "road", 4: "sky"}
+    assert match(labels, ["wall", "sky"], {}, 2) == [1, 4]
+    with pytest.raises(ValueError, match="several labels for the classes WALL, road"):
+        match(labels, ["WALL", "road"], {}, 2)
+    with pytest.raises(ValueError, match="one label for the classes sky, heaven"):
+        match(labels, ["sky", "heaven"], {"heaven": "Sky"}, 2)
+
+
 def test_matching_without_names() -> None:
     assert match(dict(enumerate(LABELS)), None, {}, 3) == [0, 1, 2]
     with pytest.raises(ValueError, match="has 4 labels, 5 classes are asked for"):

@@ -107,6 +107,12 @@ def test_pidnet_without_auxiliary_heads() -> None:
         PIDNet(3, boundary_weight=-1)
 
 
+@pytest.mark.parametrize("name", ["widths", "depths"])
+def test_segnext_has_four_stages(name: str) -> None:
+    with pytest.raises(ValueError, match=rf"{name}=\[32\].*each of the 4 stages"):
+        SegNeXt(3, **{name: [32]})
+
+
 def test_factorization_finds_a_matrix_of_low_rank() -> None:
     torch.manual_seed(0)
     x = torch.rand(2, 24, 2) @ torch.rand(2, 2, 50)
