@@ -102,8 +102,13 @@ def is_published(one: Option) -> bool:
 def pipeline_keys() -> list[Key]:
     """The keys that every data set has."""
     found = option("pipeline", "default")
-    meanings = {PIPELINE: documented(PIPELINE)}
-    return list(_keys_of(PIPELINE, [(found, found.values)], meanings, found.comments))
+    meanings = {target: documented(target) for target in PIPELINE}
+    return [
+        key
+        for target in PIPELINE
+        for key in _keys_of(target, [(found, found.values)], meanings, found.comments)
+        if key.name in _annotations(target)
+    ]
 
 
 def keys_beside(verb: str, name: str) -> list[Key]:
