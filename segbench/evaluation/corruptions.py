@@ -112,15 +112,17 @@ def seed_of(corruption: Corruption, name: str) -> int:
 
 def imported() -> Any:
     """The library; it looks for its images with pkg_resources, which setuptools 82 removed."""
-    if "pkg_resources" not in sys.modules and not importlib.util.find_spec("pkg_resources"):
-        instead: Any = ModuleType("pkg_resources")
-        instead.resource_filename = lambda module, name: str(
-            Path(str(sys.modules[module].__file__)).parent / name
-        )
-        sys.modules.setdefault("pkg_resources", instead)
-    import imagecorruptions
-
-    return imagecorruptions
+    if "imagecorruptions" in sys.modules or importlib.util.find_spec("pkg_resources"):
+        return importlib.import_module("imagecorruptions")
+    instead: Any = ModuleType("pkg_resources")
+    instead.resource_filename = lambda module, name: str(
+        Path(str(sys.modules[module].__file__)).parent / name
+    )
+    sys.modules["pkg_resources"] = instead
+    try:
+        return importlib.import_module("imagecorruptions")
+    finally:  # others try whether it exists
+        del sys.modules["pkg_resources"]
 
 
 @contextmanager

@@ -11,7 +11,9 @@ import yaml
 from segbench.artifacts.differences import GRADES, RULES, may_differ_on_resume, rule_of
 from segbench.config import config_dir
 from segbench.config.schema import TrainConfig
+from segbench.config.targets import INJECTED
 from segbench.data.datamodule import SegmentationData
+from segbench.data.transforms import Augmentation
 
 
 def test_every_top_level_key_has_a_rule() -> None:
@@ -24,7 +26,8 @@ def test_every_loader_option_loads_or_changes_the_training_images() -> None:
     changing = {"crop_size", "scale_range", "cat_max_ratio", "class_uniform", "hflip",
                 "color_jitter", "blur", "noise", "cutout", "mean", "std", "vflip",
                 "rot90", "rotate", "augment"}  # fmt: skip
-    options = set(signature(SegmentationData).parameters) - {"source", "seed"}
+    parameters = {**signature(SegmentationData).parameters, **signature(Augmentation).parameters}
+    options = set(parameters) - (INJECTED["data"] - {"augment"}) - {"augmentation"}
     augmenting = {o for o in options if (r := rule_of(f"data.{o}")) and r.name == "augmentation"}
     assert augmenting == changing
 
