@@ -157,7 +157,7 @@ def _score(result: Result) -> tuple[str, float | None]:
 def _score_in_words(result: Result) -> str:
     split, score = _score(result)
     if score is not None:
-        return f"{split} mIoU {score:.4f}"
+        return f"{split} mIoU {100 * score:.1f} %"
     if result.scores.get("test" if split == "test" else "val"):
         return f"no {split} score (the {split} split has no labels)"
     return f"no {split} score (the weights were not validated)"
