@@ -77,4 +77,4 @@ def test_no_crash_point_changes_anything(
     found = points(whole)
     assert len(found) >= 100
     counts = campaign(found[block::BLOCKS], tmp_path, whole, capsys)
-    assert counts["kill", "died"] >= 1
+    assert sum(counts.values()) > counts["cut", "no file as large"]
