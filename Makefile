@@ -77,7 +77,7 @@ architectures: setup  ## draw every model of conf/model into docs/architectures
 	$(BIN)/python -m segbench.explain architecture model=all output=docs/architectures
 
 models: setup  ## write docs/models.md; ARGS=--measure counts the cost of all models first
-	$(BIN)/python tools/models_page.py $(ARGS)
+	$(BIN)/python -m tools.models_page $(ARGS)
 
 datasets: setup  ## write docs/datasets.md from conf/data
 	$(BIN)/python tools/datasets_page.py

@@ -27,13 +27,13 @@ from segbench.evaluate import evaluate
 from segbench.explain import explain
 from segbench.export import export
 from segbench.predict import predict
+from tests.campaigns.guard import guard
 from tests.campaigns.tables import refused, show
 from tests.campaigns.test_hostile_checkpoints import (
     SEED,
     Loader,
     allowed,
     cases,
-    guard,
     hostile_node,
     is_ignored,
     loader,  # noqa: F401  (a fixture)

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tools import models_page as mp
+from tools.model_facts import measure, read_costs, read_facts
+from tools.models_page import PAGE, page
 
 ROOT = Path(__file__).parents[2]
 NAMES = sorted(
@@ -17,14 +18,12 @@ NAMES = sorted(
 
 
 def test_every_model_has_facts_and_cost() -> None:
-    assert sorted(name for family in mp.read_facts().families for name in family.models) == NAMES
-    assert sorted(mp.read_costs()) == NAMES
+    assert sorted(name for family in read_facts().families for name in family.models) == NAMES
+    assert sorted(read_costs()) == NAMES
 
 
 def test_the_page_is_up_to_date() -> None:
-    assert mp.PAGE.read_text("utf-8") == mp.page(mp.read_facts(), mp.read_costs()), (
-        "run: make models"
-    )
+    assert PAGE.read_text("utf-8") == page(read_facts(), read_costs()), "run: make models"
 
 
 def test_every_model_is_drawn() -> None:
@@ -33,7 +32,7 @@ def test_every_model_is_drawn() -> None:
 
 
 def test_every_published_number_has_a_source() -> None:
-    facts = mp.read_facts()
+    facts = read_facts()
     used = {
         entry.source
         for published in facts.published().values()
@@ -45,7 +44,7 @@ def test_every_published_number_has_a_source() -> None:
 
 
 def test_what_verified_a_model_is_a_test() -> None:
-    for family in mp.read_facts().families:
+    for family in read_facts().families:
         for line in family.verified:
             file, _, test = line.partition(" ")[0].partition("::")
             assert f"def {test}(" in (ROOT / file).read_text("utf-8"), line
@@ -62,5 +61,5 @@ def test_cost(name: str) -> None:
 
 
 def check_cost(name: str) -> None:
-    found = mp.measure(name, mp.read_facts().published()[name])
-    assert found == mp.read_costs()[name], "run: make models ARGS=--measure"
+    found = measure(name, read_facts().published()[name])
+    assert found == read_costs()[name], "run: make models ARGS=--measure"
