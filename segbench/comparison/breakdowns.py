@@ -14,6 +14,7 @@ from segbench.comparison.scoring import Ratio
 from segbench.comparison.statistics import Estimate, holm, resample
 from segbench.comparison.study import Study
 from segbench.comparison.verdicts import Pair
+from segbench.metrics.scores import or_none
 
 MOST_GROUPS = 16
 MOST_REPLICATES = 2000
@@ -84,8 +85,7 @@ def _group(
 def _score(entrant: Entrant, images: np.ndarray, absent: str) -> float | None:
     """The score of a model on some of the images, mean over its runs."""
     scoring = entrant.scoring or Ratio()
-    value = scoring.observed(entrant.counts[:, images], absent)[:, -1].mean()
-    return None if np.isnan(value) else float(value)
+    return or_none(scoring.observed(entrant.counts[:, images], absent)[:, -1].mean())
 
 
 def decisive_images(

@@ -22,6 +22,7 @@ from segbench.errors import DataError
 from segbench.evaluation.predictions import find_predictions, read_confidence, read_prediction
 from segbench.evaluation.summary import Extras, Wanted, count_extras, count_matrix
 from segbench.inference.labels import FiniteLogits
+from segbench.metrics.catalog import need_probabilities
 from segbench.metrics.confusion import ConfusionPerImage
 
 
@@ -74,11 +75,12 @@ def evaluate_checkpoint(
     predictor, device, finite = segmenter.predictor, segmenter.device, FiniteLogits()
     data.device = device  # determines the batch size
     loader = data.val_dataloader() if split == "val" else data.test_dataloader()
+    with_probs = need_probabilities(wanted.options)
     for images, masks, indices, names in chain.from_iterable(map(parts, loader)):
         size = (masks.shape[1], masks.shape[2])
         probs = None
         with segmenter.autocast():
-            if wanted.probabilities:
+            if with_probs:
                 pred, probs = predictor.labels_and_probs(images.to(device), size, names, finite)
                 finite.check()  # the confidence counts cannot handle NaN
             else:

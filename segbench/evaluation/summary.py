@@ -24,7 +24,7 @@ from segbench.metrics.cityscapes_protocol import (
 from segbench.metrics.confusion import confusion_matrix
 from segbench.metrics.fine_grained import fine_grained_scores
 from segbench.metrics.per_image import category_matrix, group_scores, image_scores
-from segbench.metrics.scores import class_iou, mean_over_classes, reduced, scores
+from segbench.metrics.scores import class_iou, mean_over_classes, or_none, reduced, scores
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -58,11 +58,6 @@ class Wanted:
     options: tuple[str, ...] = ("boundary", "calibration")
     spacing: tuple[float, float] = (1.0, 1.0)
     tolerance: float = 1.0
-
-    @property
-    def probabilities(self) -> bool:
-        """Whether the model has to give probabilities along with the labels."""
-        return "calibration" in self.options
 
 
 def count_matrix(
@@ -169,9 +164,9 @@ def summarize(
         categories = categories_for(classes.names)
         by_category = class_iou(category_matrix(total, classes.names, categories))
         found["category_IoU"] = {
-            name: _number(value) for name, value in zip(categories, by_category, strict=True)
+            name: or_none(value) for name, value in zip(categories, by_category, strict=True)
         }
-        found["mean_category_IoU"] = _number(mean_over_classes(by_category))
+        found["mean_category_IoU"] = or_none(mean_over_classes(by_category))
     instances = _sum(image.instances for image in extras)
     if instances is not None:
         found |= instances.scores()
@@ -213,7 +208,3 @@ def _sum(parts: Iterable[Any]) -> Any:
             return None
         total = part if number == 0 else total + part
     return total
-
-
-def _number(value: np.ndarray) -> float | None:
-    return None if np.isnan(value) else float(value)

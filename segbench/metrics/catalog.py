@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from segbench.metrics.calibration import calibration_counts, calibration_error
-from segbench.metrics.scores import mean_over_classes, overlap, with_weights
+from segbench.metrics.scores import mean_over_classes, or_none, overlap, with_weights
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -64,10 +64,12 @@ class Counter:
     Args:
         option: the key of `segbench.evaluate` that turns it on.
         count: the counts by metric; empty if the pair lacks what they need.
+        needs_probabilities: whether a model has to give them along with the labels.
     """
 
     option: str
     count: Callable[[ImagePair], Counts]
+    needs_probabilities: bool = False
 
 
 @dataclass(frozen=True)
@@ -139,8 +141,8 @@ def _surface(pair: ImagePair) -> Counts:
 
 
 _OUTLINES = Counter("boundary", _boundary)
-_CONFIDENCE = Counter("calibration", _confidence)
-_PROBABILITIES = Counter("calibration", _probabilities)
+_CONFIDENCE = Counter("calibration", _confidence, needs_probabilities=True)
+_PROBABILITIES = Counter("calibration", _probabilities, needs_probabilities=True)
 _SURFACES = Counter("surface", _surface)
 _UNBOUNDED = (0.0, float("inf"))
 _lower = partial(ImageMetric, is_lower_better=True)
@@ -173,13 +175,21 @@ OPTIONS = tuple(sorted({row.counter.option for row in CATALOG.values() if row.co
 
 def count_image(pair: ImagePair, options: Iterable[str]) -> Counts:
     """Counts an image for all metrics of some options of `segbench.evaluate`."""
+    found: Counts = {}
+    for counter in _counters(options):
+        found |= counter.count(pair)
+    return found
+
+
+def need_probabilities(options: Iterable[str]) -> bool:
+    """Whether these options count what only the probabilities of a model tell."""
+    return any(counter.needs_probabilities for counter in _counters(options))
+
+
+def _counters(options: Iterable[str]) -> Iterable[Counter]:
     wanted = set(options)
     counters = dict.fromkeys(row.counter for row in CATALOG.values() if row.counter)
-    found: Counts = {}
-    for counter in counters:
-        if counter.option in wanted:
-            found |= counter.count(pair)
-    return found
+    return (counter for counter in counters if counter.option in wanted)
 
 
 def image_metric_scores(
@@ -199,14 +209,10 @@ def image_metric_scores(
         metric = CATALOG[name]
         values = calibration_error(total) if metric.binned else overlap(*total)
         if not metric.by_class:
-            found[name] = _number(values[0])
+            found[name] = or_none(values[0])
             continue
         # SCE is the mean in the literature, so its values by class have the longer name.
         by_class, mean = (f"class_{name}", name) if metric.binned else (name, f"mean_{name}")
-        found[by_class] = dict(zip(classes, map(_number, values), strict=True))
-        found[mean] = _number(mean_over_classes(values))
+        found[by_class] = dict(zip(classes, map(or_none, values), strict=True))
+        found[mean] = or_none(mean_over_classes(values))
     return found
-
-
-def _number(value: np.ndarray) -> float | None:
-    return None if np.isnan(value) else float(value)

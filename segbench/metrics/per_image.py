@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from segbench.metrics.scores import class_iou, mean_over_classes
+from segbench.metrics.scores import class_iou, mean_over_classes, or_none
 
 
 def image_scores(matrices: np.ndarray, absent: str = "exclude") -> dict[str, float | None]:
@@ -43,7 +43,7 @@ def group_scores(
         str(name): mean_over_classes(class_iou(matrices[names == name].sum(0)), absent)
         for name in np.unique(names)
     }
-    return {name: None if np.isnan(value) else float(value) for name, value in values.items()}
+    return {name: or_none(value) for name, value in values.items()}
 
 
 def category_matrix(

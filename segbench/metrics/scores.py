@@ -148,16 +148,16 @@ def scores(matrix: np.ndarray, names: Sequence[str], absent: str = "exclude") ->
     pixels = matrix.sum(-1)
     hits, _ = union_counts(matrix)
     return {
-        "mIoU": _number(mean_over_classes(iou, absent)),
-        "mDice": _number(mean_over_classes(dice, absent)),
-        "pixel_acc": _number(_divide(hits.sum(), pixels.sum())),
+        "mIoU": or_none(mean_over_classes(iou, absent)),
+        "mDice": or_none(mean_over_classes(dice, absent)),
+        "pixel_acc": or_none(_divide(hits.sum(), pixels.sum())),
         # Undefined for a class without true pixels, whatever the policy for absent classes.
-        "mean_acc": _number(mean_over_classes(recall, "exclude")),
-        "fwIoU": _number(_divide((np.nan_to_num(iou) * pixels).sum(), pixels.sum())),
-        "IoU": {name: _number(value) for name, value in zip(names, iou, strict=True)},
-        "Dice": {name: _number(value) for name, value in zip(names, dice, strict=True)},
-        "precision": {name: _number(value) for name, value in zip(names, precision, strict=True)},
-        "recall": {name: _number(value) for name, value in zip(names, recall, strict=True)},
+        "mean_acc": or_none(mean_over_classes(recall, "exclude")),
+        "fwIoU": or_none(_divide((np.nan_to_num(iou) * pixels).sum(), pixels.sum())),
+        "IoU": {name: or_none(value) for name, value in zip(names, iou, strict=True)},
+        "Dice": {name: or_none(value) for name, value in zip(names, dice, strict=True)},
+        "precision": {name: or_none(value) for name, value in zip(names, precision, strict=True)},
+        "recall": {name: or_none(value) for name, value in zip(names, recall, strict=True)},
     }
 
 
@@ -195,5 +195,6 @@ def _divide(numerator: np.ndarray, denominator: np.ndarray) -> np.ndarray:
         return np.where(denominator > 0, numerator / denominator, np.nan)
 
 
-def _number(value: np.ndarray) -> float | None:
+def or_none(value: np.ndarray | float) -> float | None:
+    """A score as a plain number; None where it is undefined (NaN)."""
     return None if np.isnan(value) else float(value)
