@@ -96,20 +96,15 @@ def _options(plain: Mapping[str, Any]) -> Options:
 def _check(config: Mapping[str, Any]) -> None:
     from segbench.artifacts.differences import AUDITED
     from segbench.comparison.measures import check_metrics
+    from segbench.comparison.study import study_names
 
     known = [rule.name for rule in AUDITED]
     if unknown := [name for name in config["varies"] if name not in known]:
         names = ", ".join(unknown)
         raise ConfigError(f"varies: {names}: not audited; known: {', '.join(known)}")
     check_metrics(config["metric"], config["metrics"])
-    studies = config["studies"]
-    if (config["study"] is None) == (not studies):
-        raise ConfigError("give one of study=NAME and studies=[NAME,NAME,...]")
-    if len(studies) == 1:
-        raise ConfigError(f"studies={studies[0]}: one study is compared with study={studies[0]}")
-    if len(set(studies)) < len(studies):
-        raise ConfigError(f"studies={','.join(studies)}: name each study once")
-    if studies and config["margin"] is not None:
+    study_names(config["study"], config["studies"], "one study is compared with")
+    if config["studies"] and config["margin"] is not None:
         raise ConfigError("margin is for one study; with studies=[...] leave it out")
 
 

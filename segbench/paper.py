@@ -73,13 +73,9 @@ def _known(options: Options, study: Study, across: object) -> Options:
 
 def _checked(config: Mapping[str, Any]) -> tuple[list[str], list[Path]]:
     """The names of the studies, and the folders of those that tuned their values."""
-    names = list(config["studies"]) or [config["study"]]
-    if (config["study"] is None) == (not config["studies"]):
-        raise ConfigError("give one of study=NAME and studies=[NAME,NAME,...]")
-    if len(config["studies"]) == 1:
-        raise ConfigError(f"studies={names[0]}: the paper of one study is study={names[0]}")
-    if len(set(names)) < len(names):
-        raise ConfigError(f"studies={','.join(names)}: name each study once")
+    from segbench.comparison.study import study_names
+
+    names = study_names(config["study"], config["studies"], "the paper of one study is")
     tuning = [Path(config["runs"]) / name for name in config["tuning"]]
     if missing := [str(folder) for folder in tuning if not folder.is_dir()]:
         raise ConfigError(f"tuning: there is no such study: {', '.join(missing)}")

@@ -21,7 +21,7 @@ from hydra.utils import get_object
 from omegaconf import MISSING as MANDATORY
 
 from segbench.config.signatures import Signature, signature_of
-from segbench.config.targets import PIPELINE, in_yaml
+from segbench.config.targets import PIPELINE, in_yaml, target_nodes
 from tools.config_files import Option, node_of, option, options
 
 _FIELD = re.compile(r"^    (\w+): ([^#]*)(?:#\s?(.*))?$")
@@ -64,7 +64,7 @@ def targets(group: str) -> list[Target]:
     """The targets of a group, also nested ones, in the order of their options."""
     found: dict[str, list[tuple[Option, Mapping[str, Any]]]] = {}
     for one in options(group).values():
-        for node in _nodes(one.values):
+        for _, node in target_nodes(one.values, group):
             found.setdefault(node["_target_"], []).append((one, node))
     meanings = {name: documented(name) for name in found}
     comments = {k: c for one in options(group).values() for k, c in one.comments.items()}
@@ -159,15 +159,6 @@ def _keys_of(
         yield Key(
             name, types.get(name) or _kind(value), defaults, next(filter(None, said), "") or ""
         )
-
-
-def _nodes(value: Any) -> Iterator[Mapping[str, Any]]:
-    """The nodes that name a target, outermost first."""
-    if isinstance(value, Mapping):
-        if "_target_" in value:
-            yield value
-        for item in value.values():
-            yield from _nodes(item)
 
 
 def _once(found: Iterable[Option]) -> tuple[Option, ...]:

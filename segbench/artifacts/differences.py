@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from segbench.artifacts.plain import mapping_at
 from segbench.artifacts.result import Result
 from segbench.config.own_loss import OWN
 from segbench.data.bands import RGB8
@@ -73,8 +74,7 @@ def leaves(value: object, path: str = "") -> dict[str, object]:
 
 
 def _node(result: Result, name: str) -> Mapping[str, Any]:
-    node = result.config.get(name)
-    return node if isinstance(node, Mapping) else {}
+    return mapping_at(result.config, name)
 
 
 def _pretraining(result: Result) -> str:

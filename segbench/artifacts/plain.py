@@ -69,6 +69,12 @@ def is_number(value: Any) -> bool:
     return abs(value) < LARGEST if isinstance(value, int) else math.isfinite(value)
 
 
+def mapping_at(config: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """The mapping at a key of a config that was read from a file; empty if there is none."""
+    found = config.get(key)
+    return found if isinstance(found, Mapping) else {}
+
+
 def numbers(value: Any) -> list[float]:
     """All numbers in a plain value."""
     if isinstance(value, Mapping):

@@ -17,7 +17,7 @@ from segbench.comparison.runs import Run
 from segbench.comparison.scoring import Sampler
 from segbench.metrics.scores import mean_over_classes, overlap
 
-COUNTED = "mIoU_corrupted"  # in confusion.npz, see `artifacts.pixel_counts`
+CORRUPTED = "mIoU_corrupted"  # in confusion.npz, see `artifacts.pixel_counts`
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def corrupted_counts(run: Run) -> np.ndarray | None:
     Raises:
         ValueError: they are not those of the corruptions that result.json lists.
     """
-    found = run.images.counts_of(COUNTED)
+    found = run.images.counts_of(CORRUPTED)
     if found is None or not run.scores.corrupted:
         return None
     corruptions, severities = names_of(run.scores.corrupted)
@@ -71,7 +71,7 @@ def corrupted_counts(run: Run) -> np.ndarray | None:
     images, classes = len(clean), clean.shape[-1]
     shape = (images, 2, len(corruptions), len(severities), classes)
     if found.size != np.prod(shape):
-        raise ValueError(f"{COUNTED} {found.shape} of {len(corruptions)} corruptions")
+        raise ValueError(f"{CORRUPTED} {found.shape} of {len(corruptions)} corruptions")
     hits, labeled, predicted = np.moveaxis(clean.astype(np.int64), 1, 0)
     of_clean = np.stack([hits, labeled + predicted - hits], axis=1)[:, :, None, None]
     of_clean = np.broadcast_to(of_clean, (images, 2, 1, len(severities), classes))

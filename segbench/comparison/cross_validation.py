@@ -12,13 +12,14 @@ are not further folds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from typing import TypedDict
 
 import numpy as np
 from scipy.stats import t as student_t
 
+from segbench.artifacts.plain import mapping_at
 from segbench.comparison.across import DataSet, complete
 from segbench.comparison.statistics import holm
 from segbench.comparison.study import Study
@@ -55,8 +56,7 @@ def folds_of(studies: Sequence[Study]) -> list[int] | None:
 
 
 def _fold(study: Study) -> tuple[int, int] | None:
-    node = study.first.result.config.get("data")
-    node = node if isinstance(node, Mapping) else {}
+    node = mapping_at(study.first.result.config, "data")
     folds, fold = node.get("folds"), node.get("fold")
     is_fold = type(folds) is int and type(fold) is int
     return (folds, fold) if is_fold else None  # type: ignore[return-value]

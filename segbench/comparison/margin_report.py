@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from segbench.artifacts.plain import mapping_at
 from segbench.comparison.content import MarginEntry, MarginModel
 from segbench.comparison.margins import EQUIVALENT, NOT_WORSE, MarginTest, margin_tests
 from segbench.comparison.statistics import Resampled
@@ -71,8 +72,7 @@ def margin_of(study: Study, points: float | None, baseline: str | None) -> Margi
 
 
 def _stated(config: Mapping[str, Any]) -> tuple[float | None, str | None]:
-    node = config.get("compare")
-    node = node if isinstance(node, Mapping) else {}
+    node = mapping_at(config, "compare")
     points, baseline = node.get("margin"), node.get("baseline")
     is_number = isinstance(points, int | float) and not isinstance(points, bool)
     has_both = is_number and 0 < points <= 100 and isinstance(baseline, str)  # type: ignore[operator]

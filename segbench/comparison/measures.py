@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segbench.comparison.corrupted import Corrupted, corrupted_counts
+from segbench.comparison.corrupted import CORRUPTED, Corrupted, corrupted_counts
 from segbench.comparison.entrants import HEADLINES, Entrant, count
 from segbench.comparison.runs import Run
 from segbench.comparison.scoring import Bins, Ratio, Scoring, Worst
@@ -17,7 +17,6 @@ from segbench.errors import ConfigError, DataError
 from segbench.metrics.catalog import CATALOG, PERCENT, ImageMetric
 from segbench.metrics.fine_grained import WORST, class_scores, image_means
 
-CORRUPTED = "mIoU_corrupted"
 OF_A_CHECKPOINT = (CORRUPTED, "SCE", "NLL", "Brier")  # label maps and confidences are not enough
 
 

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from segbench.comparison.content import Finding, RobustnessEntry, RobustnessRow
-from segbench.comparison.corrupted import names_of
+from segbench.comparison.corrupted import CORRUPTED, names_of
 from segbench.comparison.entrants import Entrant
-from segbench.comparison.measures import CORRUPTED, entrants_by
+from segbench.comparison.measures import entrants_by
 from segbench.comparison.statistics import Estimate, Resampled, holm
 from segbench.comparison.study import Study
 from segbench.comparison.tables import Column, Table

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,7 +18,7 @@ import numpy as np
 from segbench.artifacts.differences import REFUSED
 from segbench.comparison.runs import LeftOut, Run, read_run
 from segbench.data.classes import ClassSet
-from segbench.errors import DataError
+from segbench.errors import ConfigError, DataError
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,25 @@ class Study:
     def has_boundary(self) -> bool:
         """Whether all runs counted the pixels near class boundaries."""
         return all("boundary_IoU" in run.images.more for runs in self.runs.values() for run in runs)
+
+
+def study_names(study: str | None, studies: Sequence[str], alone: str) -> list[str]:
+    """The studies that the keys `study` and `studies` of a command name.
+
+    Args:
+        study, studies: the values of the keys.
+        alone: what a single one is called in the message that refuses it in `studies`.
+
+    Raises:
+        ConfigError: both or none are given, a single one in `studies`, or one twice.
+    """
+    if (study is None) == (not studies):
+        raise ConfigError("give one of study=NAME and studies=[NAME,NAME,...]")
+    if len(studies) == 1:
+        raise ConfigError(f"studies={studies[0]}: {alone} study={studies[0]}")
+    if len(set(studies)) < len(studies):
+        raise ConfigError(f"studies={','.join(studies)}: name each study once")
+    return [study] if study is not None else list(studies)
 
 
 def read_study(path: Path, only: Iterable[str] = ()) -> Study:

@@ -55,7 +55,7 @@ def check_targets(
     """
     problems: list[str] = []
     for section, value in config.items():
-        for path, node in _nodes(value, str(section)):
+        for path, node in target_nodes(value, str(section)):
             others = (beside or {}).get(str(section), ()) if path == section else ()
             problems += check_node(path, node, injected.get(str(section), set()), others)
     return problems
@@ -197,13 +197,13 @@ def _matches_generic(value: Any, name: str, inner: ast.expr) -> bool:
             return True
 
 
-def _nodes(value: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
+def target_nodes(value: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
     """Yields every mapping with a `_target_` in `value`, with its dotted path."""
     if isinstance(value, Mapping):
         if "_target_" in value:
             yield path, value
         for key, item in value.items():
-            yield from _nodes(item, f"{path}.{key}")
+            yield from target_nodes(item, f"{path}.{key}")
     elif isinstance(value, list):
         for position, item in enumerate(value):
-            yield from _nodes(item, f"{path}[{position}]")
+            yield from target_nodes(item, f"{path}[{position}]")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from segbench.artifacts.model_card import terms
+from segbench.artifacts.plain import mapping_at
 from segbench.artifacts.result import Result
 
 UNKNOWN = "not known"
@@ -23,10 +24,8 @@ def of_data(results: Iterable[Result]) -> dict[str, str]:
     """The license of each data set, or its terms for weights trained on it, by its title."""
     found: dict[str, str] = {}
     for result in results:
-        node = result.config.get("data")
-        node = node if isinstance(node, Mapping) else {}
-        about = node.get("about")
-        about = about if isinstance(about, Mapping) else {}
+        node = mapping_at(result.config, "data")
+        about = mapping_at(node, "about")
         title = str(about.get("title") or result.data)
         text = about.get("license") or (terms(node) if node.get("_target_") else UNKNOWN)
         if found.get(title, UNKNOWN) == UNKNOWN:
@@ -44,8 +43,7 @@ def of_weights(results: Iterable[Result]) -> dict[str, str]:
 
 
 def _weights(config: Mapping[str, Any]) -> str:
-    node = config.get("model")
-    node = node if isinstance(node, Mapping) else {}
+    node = mapping_at(config, "model")
     name, weights = str(node.get("encoder_name") or ""), node.get("encoder_weights")
     parts = []
     if config.get("weights"):

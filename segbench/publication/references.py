@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from segbench.artifacts.plain import mapping_at
 from segbench.artifacts.result import Result
 from segbench.system.escaping import latex
 
@@ -58,8 +59,7 @@ def models(results: Iterable[Result]) -> dict[str, list[str]]:
     """The entries of each model and its encoder, by the model's name; empty if none is known."""
     found: dict[str, list[str]] = {}
     for result in results:
-        node = result.config.get("model")
-        node = node if isinstance(node, Mapping) else {}
+        node = mapping_at(result.config, "model")
         target = ".".join(str(node.get("_target_", result.model)).split(".")[-2:])
         keys = [MODELS[target]] if target in MODELS else []
         encoder = " ".join((target, str(node.get("encoder_name", "")))).lower()
@@ -74,9 +74,7 @@ def data_sets(results: Iterable[Result]) -> dict[str, tuple[str, str] | None]:
     """Key and entry of each data set, by its title; None if it says nothing of its source."""
     found: dict[str, tuple[str, str] | None] = {}
     for result in results:
-        node = result.config.get("data")
-        about = node.get("about") if isinstance(node, Mapping) else None
-        about = about if isinstance(about, Mapping) else {}
+        about = mapping_at(mapping_at(result.config, "data"), "about")
         title = str(about.get("title") or result.data)
         known = of_citation(about.get("citation"), title) or of_source(result.data)
         found[title] = found.get(title) or known

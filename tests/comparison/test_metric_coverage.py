@@ -8,8 +8,9 @@ right, and from their number.
 import numpy as np
 import pytest
 
+from segbench.comparison.corrupted import CORRUPTED
 from segbench.comparison.entrants import Entrant, count
-from segbench.comparison.measures import CORRUPTED, MEASURES
+from segbench.comparison.measures import MEASURES
 from segbench.comparison.scoring import Bins, Worst
 from segbench.comparison.statistics import resample
 from segbench.metrics.fine_grained import class_scores, image_means

@@ -8,7 +8,7 @@ import pytest
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.comparison import robustness
 from segbench.comparison.comparison import Options, compare_runs
-from segbench.comparison.corrupted import COUNTED, Corrupted
+from segbench.comparison.corrupted import CORRUPTED, Corrupted
 from segbench.comparison.formats import latex_tables, markdown_report
 from segbench.comparison.gallery import gallery
 from segbench.comparison.measures import entrants_by
@@ -42,7 +42,7 @@ def corrupt_study(path, names=NAMES):
 
         chosen = [Corruption(name, level) for name in names for level in SEVERITIES]
         scored, counts = count_corrupted(chosen, evaluate, "exclude")
-        run.write_confusion(image_names, groups, matrices, {COUNTED: counts})
+        run.write_confusion(image_names, groups, matrices, {CORRUPTED: counts})
         edit(folder, "scores.test.corrupted", scored)
     return path
 

@@ -10,6 +10,7 @@ from omegaconf import OmegaConf
 
 from segbench.config.compose import compose_checked, register
 from segbench.config.schema import SCHEMAS
+from segbench.config.targets import target_nodes
 from tests.site.pages import PAGES, assignments
 from tools.config_files import GROUPS, options
 from tools.config_keys import pipeline_keys, schema_keys, targets
@@ -36,19 +37,11 @@ def missing(config: Mapping[str, Any], known: Mapping[str, set[str]]) -> Iterato
     """The keys of a composed train config that the page does not have."""
     yield from (key for key in config if key not in known["train"])
     for group in GROUPS:
-        for path, node in _nodes(config.get(group), group):
+        for path, node in target_nodes(config.get(group), group):
             of_it = known.get(node["_target_"], set())
             beside = {key.name for key in pipeline_keys()} if group == "data" else set()
             unknown = set(node) - of_it - beside - set(OF_NODES)
             yield from (f"{path}.{key} of {node['_target_']}" for key in unknown)
-
-
-def _nodes(value: Any, path: str) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    if isinstance(value, Mapping):
-        if "_target_" in value:
-            yield path, value
-        for key, item in value.items():
-            yield from _nodes(item, f"{path}.{key}")
 
 
 def composed(words: str) -> dict[str, Any]:
