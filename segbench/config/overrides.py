@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from hydra import compose
+from hydra import compose, initialize_config_dir
+from hydra.core.config_loader import ConfigLoader
+from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override, RangeSweep
 from hydra.errors import MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -14,7 +17,10 @@ from omegaconf import DictConfig
 from segbench.config import schema
 from segbench.config.command_line import key_of, quoted
 from segbench.config.messages import broken_config, explain, missing_for_tuning, unknown_study
+from segbench.config.places import config_dir, is_group, options_of
 from segbench.errors import ConfigError
+
+_LONGEST_RANGE = 1000
 
 
 def parse(arguments: list[str]) -> tuple[list[Override], dict[str, str]]:
@@ -23,7 +29,7 @@ def parse(arguments: list[str]) -> tuple[list[Override], dict[str, str]]:
     A value that Hydra's grammar cannot parse is kept as text; whether its key takes text is checked
     later.
     """
-    parser = OverridesParser.create()
+    parser = OverridesParser.create(_config_loader())
     parsed, problems = [], {}
     for argument in arguments:
         key, equals, value = argument.partition("=")
@@ -32,7 +38,11 @@ def parse(arguments: list[str]) -> tuple[list[Override], dict[str, str]]:
             continue
         for attempt in (argument, f"{key}={quoted(value)}"):
             try:
-                parsed += parser.parse_overrides([attempt])
+                override = parser.parse_overrides([attempt])[0]
+                if problem := _sweep_problem(override):
+                    problems[argument] = problem
+                else:
+                    parsed.append(override)
                 break
             except OverrideParseException:
                 if not equals or attempt != argument:
@@ -41,11 +51,38 @@ def parse(arguments: list[str]) -> tuple[list[Override], dict[str, str]]:
     return parsed, problems
 
 
+def _config_loader() -> ConfigLoader:
+    """What finds the options of a group, for `glob()`."""
+    if GlobalHydra.instance().is_initialized():
+        return GlobalHydra.instance().config_loader()
+    with initialize_config_dir(version_base="1.3", config_dir=str(config_dir())):
+        return GlobalHydra.instance().config_loader()
+
+
+def _sweep_problem(override: Override) -> str | None:
+    """The problem with a sweep that has no values, or values without end."""
+    value, line, key = override.value(), override.input_line, override.key_or_group
+    if override.is_delete() and override.is_sweep_override():
+        return f"{line}: a sweep cannot delete"
+    if isinstance(value, RangeSweep):
+        try:
+            steps = ((value.stop or 0) - (value.start or 0)) / value.step
+        except ArithmeticError:  # a step of zero, or numbers beyond float64
+            steps = math.inf
+        if not 0 < steps <= _LONGEST_RANGE:  # also not for nan
+            return f"{line}: expected range(START,STOP[,STEP]) of 1 to {_LONGEST_RANGE} values"
+    if isinstance(value, Glob) and next(override.sweep_iterator(), None) is None:
+        if options := options_of(key) if is_group(key) else []:
+            return f"{line}: matches none of {', '.join(options)}"
+        return f"{line}: glob() picks options of a group, such as model=glob(unet*)"
+    return None
+
+
 def expand(parsed: list[Override], multirun: bool) -> tuple[list[str], list[str]]:
     """The overrides of the first job, and each further value of a sweep as its own override."""
     first, alternatives = [], []
     for override in parsed:
-        if multirun and override.is_sweep_override() and override.is_choice_sweep():
+        if multirun and override.is_sweep_override() and override.is_discrete_sweep():
             values = [f"{override.get_key_element()}={v}" for v in override.sweep_string_iterator()]
             first.append(values[0])
             alternatives += values[1:]
@@ -74,11 +111,18 @@ def sweeps_by_itself(config_name: str, arguments: list[str]) -> bool:
 
 
 def study_sweep(config: DictConfig, parsed: list[Override]) -> list[str]:
-    """The values that a study sweeps over, as overrides, except keys set on the command line."""
+    """The values that a study sweeps over, as overrides, except keys set on the command line.
+
+    Raises:
+        ConfigError: if a sweep has no values.
+    """
     given = {override.get_key_element() for override in parsed}
     params = config.hydra.sweeper.get("params") or {}
     lines = [f"{key}={value}" for key, value in params.items() if key not in given]
-    first, others = expand(parse(lines)[0], multirun=True)
+    swept, problems = parse(lines)
+    if problems:
+        raise ConfigError("\n".join(problems.values()))
+    first, others = expand(swept, multirun=True)
     return first + others
 
 

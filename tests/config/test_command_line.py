@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import string
 import subprocess
@@ -180,6 +181,33 @@ def test_a_sweep_accepts_text_too() -> None:
     assert found.sweeps
     assert found.arguments == ["study='1_0','a b'", "seed=0,1", "name='x,y'"]
     assert found.config.study == "1_0"
+
+
+@pytest.mark.parametrize(
+    ("argument", "message"),
+    [
+        ("compare.baseline=glob(*)", "glob() picks options of a group"),
+        ("hydra/launcher=glob(nope*)", "glob() picks options of a group"),
+        ("model=glob(nope*)", "matches none of .*custom, .*unet"),
+        ("~model=glob(*)", "a sweep cannot delete"),
+        ("~model=unet,custom", "a sweep cannot delete"),
+        ("seed=range(0,1e12)", "1 to 1000 values"),
+        ("seed=range(3,0)", "1 to 1000 values"),
+        ("seed=range(0,1,0)", "1 to 1000 values"),
+        ("optimizer.lr=range(nan,3)", "1 to 1000 values"),
+        (f"seed=range({'9' * 400},{'8' * 500})", "1 to 1000 values"),
+        ("seed=range(-1,3)", "between 0 and 4294967295, got -1"),
+    ],
+)
+def test_a_sweep_without_usable_values_is_one_message(argument: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=re.sub(r"[()]", r"\\\g<0>", message)) as caught:
+        read_command("train", [argument], multirun=True)
+    assert "\n" not in str(caught.value)
+
+
+def test_glob_and_range_sweep() -> None:
+    words = ["model=glob([unet_resnet*,custom],exclude=*50)", "seed=range(0,3)"]
+    assert read_command("train", words, multirun=True).sweeps
 
 
 def test_one_mistake_is_one_problem() -> None:
