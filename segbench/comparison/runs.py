@@ -62,7 +62,7 @@ class Run:
     @property
     def only_class(self) -> str | None:
         """The class that is predicted for every pixel, if there is one and the labels have more."""
-        labeled, predicted = self.images.counts[:, 1:].any(axis=0)
+        labeled, predicted = (self.images.counts[:, kind].any(axis=0) for kind in (1, 2))
         if predicted.sum() != 1 or labeled.sum() < 2:
             return None
         return self.classes.names[predicted.argmax()]
