@@ -1,7 +1,7 @@
 """What was fixed before a training: the margin within which a model is as good as a baseline.
 
-It is in the config of the training (`compare.margin`). A later evaluation of its checkpoint takes it
-along, so that a report over such scores still knows that the margin was not chosen afterwards.
+It is in the config of the training (`compare.margin`). A later evaluation of its checkpoint takes
+it along, so that a report over such scores still knows that it was not chosen afterwards.
 """
 
 from __future__ import annotations
