@@ -26,11 +26,13 @@ class Aim:
         study: of the training.
         margin: the largest loss that does not matter, in points.
         baseline: label of the model that a loss is measured against.
+        metric: the score that the margin is of.
     """
 
     study: Text
     margin: Annotated[float, Field(gt=0, le=LARGEST_MARGIN)]
     baseline: Text
+    metric: Text = "mIoU"
 
 
 def aim_of(config: Mapping[str, Any], study: str) -> Aim | None:
@@ -41,4 +43,7 @@ def aim_of(config: Mapping[str, Any], study: str) -> Aim | None:
         return None
     if not isinstance(baseline, str) or not baseline:
         return None
-    return Aim(study=study, margin=float(margin), baseline=baseline)
+    metric = node.get("metric", "mIoU")
+    if not isinstance(metric, str):
+        return None
+    return Aim(study=study, margin=float(margin), baseline=baseline, metric=metric)

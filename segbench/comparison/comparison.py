@@ -21,6 +21,7 @@ from segbench.comparison.content import (
 )
 from segbench.comparison.domination import domination
 from segbench.comparison.entrants import HEADLINES, Entrant, boundary_entrants
+from segbench.comparison.margin_report import margin_of
 from segbench.comparison.measures import MEASURES, absent_policy, entrants_by
 from segbench.comparison.more_metrics import more_metrics
 from segbench.comparison.resampling import Unit
@@ -81,7 +82,7 @@ def compare_runs(study: Study, options: Options) -> Comparison:
         ConfigError: a margin without a baseline.
         DataError: the baseline is not in the study, or there are too few images.
     """
-    margin, findings = margin_report.margin_of(study, options.margin, options.baseline)
+    margin, findings = margin_of(study, options.metric, options.margin, options.baseline)
     options = replace(options, baseline=margin.baseline if margin else options.baseline)
     entrants = entrants_by(study, options.metric)
     drawn = resample_study(entrants, study, options)

@@ -37,7 +37,7 @@ class Margin:
 
 
 def margin_of(
-    study: Study, points: float | None, baseline: str | None
+    study: Study, metric: str, points: float | None, baseline: str | None
 ) -> tuple[Margin | None, list[Finding]]:
     """The margin of a comparison: that of the command, else that of the study's runs.
 
@@ -46,6 +46,7 @@ def margin_of(
 
     Args:
         study: its runs.
+        metric: the tested score; a margin was fixed for one score only.
         points: of the command; None = as the runs say.
         baseline: likewise, a label.
 
@@ -57,8 +58,8 @@ def margin_of(
     """
     trained = [run.result for runs in study.runs.values() for run in runs if run.result.model]
     aims = [_aim(result) for result in trained]
-    stated = {(aim.margin, aim.baseline) if aim else None for aim in aims}
-    fixed = (next(iter(stated)) if len(stated) == 1 else None) or (None, None)
+    stated = {(aim.margin, aim.baseline, aim.metric) if aim else None for aim in aims}
+    fixed = (next(iter(stated)) if len(stated) == 1 else None) or (None, None, None)
     given, against = points if points is not None else fixed[0], baseline or fixed[1]
     if given is None:
         return None, []
@@ -71,18 +72,19 @@ def margin_of(
         why = f"the runs were trained under a margin of {given:g} points against {against}, which "
         why += "has no run here: it is not tested"
         return None, [{"field": "margin", "grade": "note", "why": why, "values": {}}]
-    if fixed == (given, against):
+    is_fixed = fixed == (given, against, metric)
+    if is_fixed:
         where = {aim.study for aim in aims if aim} - {study.path.name}
         note = f"It was fixed in the study {join(sorted(where))}" if where else ""
         note = f"{note or 'It was fixed in the study'} before the first run."
     elif fixed[0] is not None:
         note = f"It was given after the runs, which were trained under {fixed[0]:g} points"
-        note += f" against {fixed[1]}: read it as exploratory."
+        note += f" of {fixed[2]} against {fixed[1]}: read it as exploratory."
     elif any(aims):
         note = "Some runs were trained under another margin or none: read it as exploratory."
     else:
         note = "It was given after the runs: read it as exploratory."
-    return Margin(given, against, fixed == (given, against), note), []
+    return Margin(given, against, is_fixed, note), []
 
 
 def _aim(result: Result) -> Aim | None:

@@ -117,13 +117,15 @@ def check_metrics(headline: str, further: Sequence[str]) -> None:
     """Checks the keys `metric` and `metrics`.
 
     Raises:
-        ConfigError: there is no such metric, or the headline is one of which less is better.
+        ConfigError: there is no such metric, one is given twice, or less of the headline is better.
     """
     for key, name in (("metric", headline), *(("metrics", name) for name in further)):
         if name not in MEASURES:
             hint = did_you_mean(name, MEASURES)
             raise ConfigError(f"{key}: {name}: there is no such metric{hint}; known: "
                               f"{', '.join(MEASURES)}")  # fmt: skip
+    if len(set(further)) < len(further):
+        raise ConfigError(f"metrics={','.join(further)}: name each metric once")
     if MEASURES[headline].is_lower_better:
         tested = [name for name, measure in MEASURES.items() if not measure.is_lower_better]
         raise ConfigError(

@@ -182,6 +182,8 @@ def test_a_score_over_the_worst_images_is_called_approximate(studies, capsys):
         ({"study": "a", "studies": ["a", "b"]}, "give one of study=NAME and studies="),
         ({"studies": ["a"]}, "one study is compared with study=a"),
         ({"studies": ["a", "b", "a"]}, "name each study once"),
+        ({"studies": ["a", "old/a"]}, "two of them are folders of the same name"),
+        ({"studies": ["a", "a/"]}, "two of them are folders of the same name"),
         ({"studies": ["a", "b"], "margin": 1.0}, "margin is for one study"),
     ],
 )

@@ -8,6 +8,7 @@ import sys
 
 import pytest
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from segbench.artifacts.differences import REFUSED
 from segbench.compare import compare
@@ -186,7 +187,7 @@ def test_a_margin_of_the_study_file_is_used_and_known_to_be_fixed_in_advance(run
 @pytest.mark.parametrize(
     ("stated", "given", "words"),
     [
-        ({}, {"margin": 2.0}, "trained under 1 points against unet"),
+        ({}, {"margin": 2.0}, "trained under 1 points of mIoU against unet"),
         ({"only": ("unet",)}, {"margin": 1.0}, "Some runs were trained under another margin"),
         ({"points": None}, {"margin": 1.0}, "It was given after the runs"),
         ({"points": True}, {"margin": 1.0}, "It was given after the runs"),
@@ -216,7 +217,7 @@ def test_a_margin_is_known_where_checkpoints_are_scored_later(runs):
     assert found["note"] == "It was fixed in the study town before the first run."
     later = compared(runs, margin=3.0)["margin"]
     assert not later["fixed"]
-    assert "trained under 1 points against unet: read it as exploratory" in later["note"]
+    assert "trained under 1 points of mIoU against unet: read it as exploratory" in later["note"]
 
 
 def test_one_checkpoint_without_the_margin_makes_it_exploratory(runs):
@@ -233,6 +234,27 @@ def test_a_margin_whose_baseline_is_left_out_is_named_and_not_tested(runs):
     assert found["margin"] is None
     (entry,) = [entry for entry in found["audit"] if entry["field"] == "margin"]
     assert "margin of 1 points against fcn, which has no run here" in entry["why"]
+
+
+def test_a_margin_of_another_score_is_exploratory(runs):
+    with_margin(runs)
+    found = compared(runs, metric="mDice")["margin"]
+    assert not found["fixed"]
+    assert "1 points of mIoU against unet" in found["note"]
+    for folder in (runs / "mine").glob("*/seed*"):
+        edit(folder, "config.compare.metric", "mDice")
+    assert compared(runs, metric="mDice")["margin"]["fixed"]
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "101", "1e-9", "true", "wide"])
+def test_a_margin_that_is_none_is_refused(compose, value):
+    with pytest.raises((ConfigError, OmegaConfBaseException), match="margin"):
+        compose("compare", "study=mine", "baseline=unet", f"margin={value}")
+
+
+def test_a_name_that_no_run_has_is_refused(runs):
+    with pytest.raises(DataError, match="costom-streets: no run has this name; did you mean"):
+        compare(config(runs, only=["unet-streets", "costom-streets"]))
 
 
 def test_a_margin_needs_a_baseline(runs):

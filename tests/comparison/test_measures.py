@@ -55,6 +55,8 @@ def test_the_headline_is_a_score_of_which_more_is_better():
         check_metrics("NLL", [])
     with pytest.raises(ConfigError, match=r"metric: miou: there is no such metric.*mIoU"):
         check_metrics("miou", [])
+    with pytest.raises(ConfigError, match="metrics=NLL,ECE,NLL: name each metric once"):
+        check_metrics("mIoU", ["NLL", "ECE", "NLL"])
     with pytest.raises(ConfigError, match=r"metrics: HD59: there is no such metric.*HD95"):
         check_metrics("mIoU", ["HD59"])
 
@@ -138,6 +140,17 @@ def test_intervals_of_a_biased_score_are_around_the_value_without_the_bias(study
     assert low < found.value[-1] < high
     unbiased = resample(entrants_by(study, "mIoU_I"), study.first.groups, replicates=300)
     assert not unbiased.model(0).bias.any()
+
+
+@pytest.mark.parametrize("name", ["mIoU_I1", "mDice_C5"])
+def test_the_worst_of_three_images_and_of_equal_ones(name):
+    for values in (np.array([0.2, 0.5, 0.9]), np.ones(3)):
+        counts = np.repeat(values[None, :, None], 2, axis=0)
+        entrants = [Entrant(model, (0, 1), counts, MEASURES[name].scoring) for model in "ab"]
+        found = resample(entrants, ["x", "y", "z"], replicates=200).difference(0, 1)
+        assert found.value[-1] == 0
+        assert found.p_value()[-1] == 1
+        assert list(found.interval()[-1]) == [0, 0]
 
 
 def test_a_metric_that_was_not_counted_names_the_command_that_does(study):
