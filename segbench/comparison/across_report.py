@@ -125,7 +125,8 @@ def verdict(found: Mapping[str, Any]) -> tuple[str, str]:
     sentence = f"{pair['a']} is better than {pair['b']} {outcome(pair).removeprefix('better ')}."
     if not any(entry["verdict"] in (BETTER, WORSE) for entry in pair["data"]):
         sentence = (
-            f"{pair['a']} and {pair['b']} are told apart on none of {len(pair['data'])} sets."
+            f"{pair['a']} and {pair['b']} are not distinguishable on any of "
+            f"{len(pair['data'])} data sets."
         )
     chance = pair["improvement"]
     evidence = (

@@ -71,8 +71,8 @@ def pair_table(found: Mapping[str, Any]) -> Table:
         Column("outcome", "p values corrected by Holm over all pairs and data sets", outcome,
                {"outcome": outcome}, is_text=True),
         Column("P(improvement)", "how likely a new run of the first beats one of the second, "
-               "averaged over data sets", lambda row: percent(row["improvement"][0], 0) + "% ("
-               + bounds(row["improvement"]  [1:]) + ")",
+               "averaged over data sets", lambda row: "{}% ({} to {})".format(
+                   *(percent(chance, 0) for chance in row["improvement"])),
                {"p_improvement": lambda row: row["improvement"][0]}),
         *(_pair_column(name, about(found["approximate"])) for name in found["studies"]),
     ]  # fmt: skip

@@ -120,8 +120,9 @@ def latex_tables(comparison: Mapping[str, Any]) -> str:
         caption = (
             "Further metrics with their intervals; p values corrected by Holm over the metrics."
         )
+        narrow = _columns(more_metrics.table(comparison), {"verdict"})
         caption += f" {more_metrics.note(comparison)}".rstrip()
-        parts += [latex_table(more_metrics.table(comparison), caption, f"{study}-metrics")]
+        parts += [latex_table(narrow, caption, f"{study}-metrics")]
     if comparison["robustness"]:
         parts += [latex_table(robustness.table(comparison), robustness.sentence(comparison),
                               f"{study}-robustness")]  # fmt: skip

@@ -17,6 +17,7 @@ CLASSES = {"article": r"\documentclass[11pt]{article}", "llncs": r"\documentclas
 PREAMBLE = (
     r"\usepackage[T1]{fontenc}", r"\usepackage[utf8]{inputenc}", r"\usepackage{textcomp}",
     r"\usepackage{booktabs}", r"\usepackage{graphicx}", r"\usepackage{url}",
+    r"\setlength{\belowcaptionskip}{6pt}",
 )  # fmt: skip
 MATH = {"−": "-", "↑": r"\uparrow", "↓": r"\downarrow"}
 KNOWN = "–—‘’“”…€†‡•"  # beyond Latin, what LaTeX can print by itself
