@@ -178,24 +178,28 @@ def _refuse_mixed_tables(path: Path, runs: list[Run]) -> None:
         for run in runs:
             found[json.dumps(rule.read(run.result) if rule.read else None)].append(run)
         if len(found) > 1:
-            parts = [f"{value} ({_labels(group)})" for value, group in found.items()]
+            parts = [f"{value} ({_labels(group, runs)})" for value, group in found.items()]
             problems.append(f"{rule.name}: {'; '.join(parts)}; {rule.why}")
     images = defaultdict(list)
     for run in runs:
         images[tuple(zip(run.names, run.groups, strict=True))].append(run)
     if len(images) > 1 and not problems:
-        parts = [f"{len(key)} images ({_labels(group)})" for key, group in images.items()]
+        parts = [f"{len(key)} images ({_labels(group, runs)})" for key, group in images.items()]
         problems.append(f"the images or their groups: {'; '.join(parts)}")
     if problems:
         raise DataError(
             f"{path}: these runs are not comparable: they differ in\n  - "
             + "\n  - ".join(problems)
-            + "\nSet only=[NAME,...] to compare those that match."
+            + "\nSet only=[NAME,...] to compare those that match; move single runs elsewhere."
         )
 
 
-def _labels(runs: list[Run]) -> str:
-    return ", ".join(sorted({run.label for run in runs}))
+def _labels(group: list[Run], runs: list[Run]) -> str:
+    """The models of a group; with the seed where runs of one model are in several groups."""
+    inside = {id(run) for run in group}
+    split = {run.label for run in runs if id(run) not in inside}
+    names = {f"{run.label} seed {run.seed}" if run.label in split else run.label for run in group}
+    return ", ".join(sorted(names))
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:
