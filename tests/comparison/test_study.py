@@ -144,8 +144,8 @@ def test_seeds_of_one_model_on_different_data_are_told_apart(study):
     with pytest.raises(DataError) as error:
         read_study(study)
     name = run_of(study).parent.name
-    assert f"({name} seed 0)" in str(error.value)
-    assert f"{name} seed 1" in str(error.value)
+    assert f"({name} seed 1)" in str(error.value)
+    assert f"{name} seed 0" in str(error.value)
 
 
 def predict_only(run, name):
