@@ -8,6 +8,7 @@ from typing import Any
 
 from segbench.comparison import across_report, formats, margin_report, more_metrics, tables
 from segbench.comparison.domination import tables as cost_tables
+from segbench.comparison.wording import level
 from segbench.publication import checklist, compute
 from segbench.publication.checklist import Evidence
 from segbench.system.escaping import latex
@@ -129,7 +130,7 @@ def _figure(name: str, figures: Sequence[str], comparison: Mapping[str, Any]) ->
 
 
 def _caption(name: str, comparison: Mapping[str, Any]) -> str:
-    bars = f"bars are {100 * comparison['confidence']:g}% intervals over seeds and images"
+    bars = f"bars are {level(comparison)}s over seeds and images"
     return {
         "ranks": f"Average rank over the data sets (1 = best); {bars} of each.",
         "leaderboard": f"{comparison['metric']} of each model; {bars}; ticks are single seeds.",

@@ -11,6 +11,8 @@ from omegaconf import OmegaConf
 
 from segbench.artifacts.differences import REFUSED
 from segbench.compare import compare
+from segbench.comparison.comparison import Options, compare_runs
+from segbench.comparison.study import read_study
 from segbench.config.compare_schema import CompareConfig
 from segbench.errors import ConfigError, DataError
 from tests.comparison.fabricated import edit, write_study
@@ -155,6 +157,10 @@ def test_it_starts_without_torch(runs):
     assert not {"torch", "pytorch_lightning", "wandb"} & set(modules)
 
 
+def compared(runs, **options):
+    return compare_runs(read_study(runs / "mine"), Options(replicates=100, **options))
+
+
 def with_margin(runs, points=1.0, baseline="unet", only=("custom", "unet")):
     """Writes into the runs of these models that the study was trained under a margin."""
     for label in only:
@@ -189,11 +195,44 @@ def test_a_margin_of_the_study_file_is_used_and_known_to_be_fixed_in_advance(run
 )
 def test_a_margin_that_was_not_fixed_in_advance_is_called_exploratory(runs, stated, given, words):
     with_margin(runs, **stated)
-    assert compare(config(runs, baseline="unet", **given)) == 0
-    found = margin_of(runs)
+    found = compared(runs, baseline="unet", **given)["margin"]
     assert not found["fixed"]
     assert words in found["note"]
     assert "exploratory" in found["note"]
+
+
+def as_evaluations(runs, aim):
+    """Makes all runs scores of checkpoints whose trainings were fixed to an aim."""
+    values = {"kind": "evaluate", "aim": aim, "protocol.source": "ckpt=x.ckpt"}
+    for folder in (runs / "mine").glob("*/seed*"):
+        for key, value in values.items():
+            edit(folder, key, value)
+
+
+def test_a_margin_is_known_where_checkpoints_are_scored_later(runs):
+    as_evaluations(runs, {"study": "town", "margin": 1.0, "baseline": "unet"})
+    found = compared(runs)["margin"]
+    assert (found["points"], found["baseline"], found["fixed"]) == (1.0, "unet", True)
+    assert found["note"] == "It was fixed in the study town before the first run."
+    later = compared(runs, margin=3.0)["margin"]
+    assert not later["fixed"]
+    assert "trained under 1 points against unet: read it as exploratory" in later["note"]
+
+
+def test_one_checkpoint_without_the_margin_makes_it_exploratory(runs):
+    as_evaluations(runs, {"study": "town", "margin": 1.0, "baseline": "unet"})
+    edit(runs / "mine/unet-streets/seed1", "aim", None)
+    assert compared(runs)["margin"] is None
+    note = compared(runs, margin=1.0, baseline="unet")["margin"]["note"]
+    assert "Some runs were trained under another margin" in note
+
+
+def test_a_margin_whose_baseline_is_left_out_is_named_and_not_tested(runs):
+    with_margin(runs, baseline="fcn")
+    found = compared(runs)
+    assert found["margin"] is None
+    (entry,) = [entry for entry in found["audit"] if entry["field"] == "margin"]
+    assert "margin of 1 points against fcn, which has no run here" in entry["why"]
 
 
 def test_a_margin_needs_a_baseline(runs):
