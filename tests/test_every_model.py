@@ -112,7 +112,7 @@ def test_a_step_repeats_with_deterministic_algorithms(name: str) -> None:
 
 def test_a_row_of_the_benchmark(name: str, tmp_path: Path) -> None:
     register()
-    words = ("sizes=[[32,48]]", "batch_sizes=[1]", "seconds=0.01", "rounds=1", "train_batch=2")
+    words = ("sizes=[[32,48]]", "batch_sizes=[1]", "seconds=0.01", "rounds=2", "train_batch=2")
     file = tmp_path / "benchmark.json"
     composed = compose_checked(
         "benchmark", [f"models=[{name}]", f"output={file}", "train_steps=2", *words]

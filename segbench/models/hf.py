@@ -166,7 +166,9 @@ def read_config(path: str) -> Any:
                 "owner/name"
             )
         if problem := hub.problem(path):
-            raise ValueError(f"path={path!r}: {problem}, or give the folder of a copy")
+            raise ValueError(
+                f"path={problem}, or give the folder of a copy (config.json, model.safetensors)"
+            )
     with _as_value_error(path):
         return transformers.AutoConfig.from_pretrained(path, trust_remote_code=False)
 

@@ -96,7 +96,7 @@ class Mask2Former(nn.Module):
             for x, level in zip(maps, self.decoder.level_embed, strict=True)
         ]
         places = [sine_positions(x).flatten(2).transpose(1, 2) for x in maps]
-        batch = len(padded)
+        batch = padded.shape[0]  # `len` would be a constant in an export
         x = self.queries.weight.expand(batch, -1, -1)
         positions = self.query_positions.weight.expand(batch, -1, -1)
         found = [self.head(pixels, self.decoder.norm(x))]
