@@ -16,7 +16,7 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
-from segbench.models.options import blocks_of
+from segbench.models.options import blocks_of, encoder_name
 
 FUSED_ON = ("cpu", "cuda")  # device types
 
@@ -216,6 +216,9 @@ def _per_step(
 
 
 def _encoder_prefix(model: nn.Module) -> str | None:
+    """What the names of the encoder's parameters start with; it may be within another part."""
+    if (own := encoder_name(model)) is not None:
+        return f"{own}."
     for name, _ in model.named_modules():
         if name.split(".")[-1] == "encoder":
             return f"{name}."
