@@ -19,6 +19,7 @@ from omegaconf import DictConfig
 
 from segbench.config import Config, make_folder, resolved
 from segbench.config.app import run_verb
+from segbench.config.command_line import command
 from segbench.config.outcome import Outcome
 from segbench.errors import ConfigError
 from segbench.system.console import say
@@ -74,7 +75,8 @@ def _write_small(target: Path, segmenter: Segmenter, images: list[Tensor], confi
     say(
         f"{target} ({target.stat().st_size / 2**20:.1f} MiB): {100 * parity['mean']:.3f} % of "
         f"pixels agree with the original on {len(images)} images, {100 * same:.3f} % on the "
-        f"worst\n{beside}: the model card\npython -m segbench.predict ckpt={target} source=PHOTO"
+        f"worst\n{beside}: the model card\n"
+        + _command("segbench.predict", target, config, source="PHOTO")
     )
 
 
@@ -113,7 +115,7 @@ def _write_onnx(target: Path, segmenter: Segmenter, images: list[Tensor], plain:
     if plain["program"]:
         with replacing(target.with_suffix(".pt2")) as draft, draft.open("wb") as file:
             torch.export.save(onnx_export.any_size(program), file)
-    _print(target, card)
+    _print(target, card, plain)
 
 
 def _check(config: Config) -> Path:
@@ -262,13 +264,21 @@ def _input(bands: Bands) -> str:
     return f"float32 [N, {bands.count}, H, W], {what}, {values}; any N, H, W"
 
 
-def _print(target: Path, card: Config) -> None:
+def _command(module: str, target: Path, config: Config, **further: str) -> str:
+    """A command that uses the file; it runs the same code from outside segbench as the export."""
+    given = {"ckpt": str(target)}
+    if allowed := config["allow_targets"]:
+        given["allow_targets"] = f"[{','.join(allowed)}]"
+    return command(module, given | further)
+
+
+def _print(target: Path, card: Config, config: Config) -> None:
     parity = card["parity"]
     sizes = ", ".join("x".join(map(str, size)) for size in parity["sizes"][:4])
     say(
         f"{target} ({target.stat().st_size / 2**20:.1f} MiB): {100 * parity['agreement']:.3f} % "
         f"of pixels agree with PyTorch, logits within {parity['logits']:.1e}, on "
-        f"{parity['images']} images ({sizes})\npython -m segbench.evaluate ckpt={target}"
+        f"{parity['images']} images ({sizes})\n" + _command("segbench.evaluate", target, config)
     )
 
 

@@ -111,7 +111,8 @@ def finish_study(config: DictConfig) -> int:
 
         return write_tuned(Path(config.hydra.sweep.dir), config.hydra.runtime.choices)
     if config.compare is None:
-        say(f"\nnext: {command('segbench.compare', {'study': config.study})}")
+        without = {} if "wandb" in (config.logger or {}) else {"wandb": "false"}
+        say(f"\nnext: {command('segbench.compare', {'study': config.study, **without})}")
         return 0
     options = {"study": config.study, "wandb": "wandb" in (config.logger or {})}
     options |= OmegaConf.to_container(config.compare, resolve=True)  # type: ignore[arg-type]
@@ -123,6 +124,7 @@ def _train_locked(config: Config, run: RunDirectory) -> Outcome:
     check_launch(config["trainer"])
     if is_first_process():
         say(f"{run.path}: loading")  # the following imports take seconds
+    import segbench.system.lean_torchmetrics  # noqa: F401  before Lightning imports all of it
     from segbench.training.session import run_training
 
     result = run_training(config, run)

@@ -65,7 +65,7 @@ def audit(
             raise ValueError(f"varies: '{name}' is not audited; known: {', '.join(known)}")
     found = [entry for rule in AUDITED if (entry := _compare(rule, runs, rule.name in varies))]
     found += _equal_tuning(runs) + _seeds(runs) + _selected_on_test(runs) + _dirty(runs)
-    found += _own_losses(runs)
+    found += _own_losses(runs) + _collapsed(runs)
     if macs and len(set(macs.values())) > 1:
         values = {label: f"{value / 1e9:.2f} G" for label, value in macs.items()}
         found.append(AuditEntry("MACs", NOTE, "one model needs more compute", values))
@@ -164,6 +164,19 @@ def _own_losses(runs: Mapping[str, Sequence[Run]]) -> list[AuditEntry]:
         return []
     why = "the loss belongs to the model; the other models cannot be trained with it"
     return [AuditEntry("loss of the model", NOTE, why, own)]
+
+
+def _collapsed(runs: Mapping[str, Sequence[Run]]) -> list[AuditEntry]:
+    """Models that predict the same class everywhere."""
+    found: dict[str, str] = {}
+    for label, members in runs.items():
+        alike = [run for run in members if run.only_class]
+        if alike:
+            names = ", ".join(dict.fromkeys(f"'{run.only_class}'" for run in alike))
+            seeds = ", ".join(str(run.seed) for run in alike)
+            found[label] = f"only {names} (seed {seeds})"
+    why = "a model that predicts one class for every pixel has learned nothing from these data"
+    return [AuditEntry("constant predictions", WEAKENS, why, found)] if found else []
 
 
 def _selected_on_test(runs: Mapping[str, Sequence[Run]]) -> list[AuditEntry]:

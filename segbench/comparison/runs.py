@@ -59,6 +59,14 @@ class Run:
         """Whether given weights were scored as they are, by a training of no epochs."""
         return self.result.kind == "train" and self.result.budget.epochs == 0
 
+    @property
+    def only_class(self) -> str | None:
+        """The class that is predicted for every pixel, if there is one and the labels have more."""
+        labeled, predicted = (self.images.counts[:, kind].any(axis=0) for kind in (1, 2))
+        if predicted.sum() != 1 or labeled.sum() < 2:
+            return None
+        return self.classes.names[predicted.argmax()]
+
 
 @dataclass(frozen=True)
 class LeftOut:

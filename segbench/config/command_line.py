@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from hydra.core.override_parser.types import Quote, QuotedString
@@ -76,10 +78,10 @@ def override(key: str, value: Any) -> str:
 
 
 def command(module: str, values: Mapping[str, str], flags: Sequence[str] = ()) -> str:
-    """A command that can be pasted into a shell.
+    """A command that can be pasted into a shell, written the way this process was started.
 
     Args:
-        module: as in `python -m MODULE`.
+        module: as in `python -m MODULE`; `segbench VERB` if started by that console script.
         values: text by key.
         flags: such as --config-dir, placed before the keys.
     """
@@ -87,7 +89,14 @@ def command(module: str, values: Mapping[str, str], flags: Sequence[str] = ()) -
         f"{key}={value}" if _reads_as_typed(value) else override(key, value)
         for key, value in values.items()
     ]
-    return shlex.join(["python", "-m", module, *flags, *words])
+    return shlex.join([*_program(module), *flags, *words])
+
+
+def _program(module: str) -> list[str]:
+    started = [Path(word).name for word in sys.orig_argv[1:2]]
+    if started in (["segbench"], ["segbench.exe"]):
+        return ["segbench", module.rpartition(".")[2]]
+    return ["python", "-m", module]
 
 
 def quoted(text: str) -> str:

@@ -9,11 +9,11 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from segbench.data.classes import ClassSet
 from segbench.metrics.confusion import confusion_matrix, joined
 from segbench.metrics.scores import with_weights
+from segbench.system.lean_torchmetrics import Metric
 
 # Shares of the image diagonal, from the papers cited below.
 F_TOLERANCE = 0.0075

