@@ -9,6 +9,7 @@ from pathlib import Path
 import segmentation_models_pytorch as smp
 import timm
 import torch
+from segmentation_models_pytorch.encoders.mix_transformer import Attention
 from timm.layers import Conv2dSame
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -146,3 +147,25 @@ def fix_same_padding(encoder: nn.Module) -> None:
     for module in encoder.modules():
         if isinstance(module, Conv2dSame) and (module.stride, module.dilation) == ((2, 2), (1, 1)):
             module.__class__ = EvenSameConv
+
+
+class FusedAttention(Attention):
+    """SegFormer's attention in one kernel; smp's own writes the whole matrix of weights."""
+
+    def forward(self, x: Tensor, height: int, width: int) -> Tensor:
+        """Tokens [N, height * width, C] -> the same."""
+        q = self.q(x).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+        if self.sr_ratio > 1:
+            x = self.sr(x.transpose(1, 2).unflatten(2, (height, width)))
+            x = self.norm(x.flatten(2).transpose(1, 2))
+        k, v = self.kv(x).unflatten(2, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        dropped = self.attn_drop.p if self.training else 0.0
+        x = F.scaled_dot_product_attention(q, k, v, dropout_p=dropped, scale=self.scale)
+        return self.proj_drop(self.proj(x.transpose(1, 2).flatten(2)))
+
+
+def fuse_attention(encoder: nn.Module) -> None:
+    """Replaces the attention of smp's `mit_` encoders, in place."""
+    for module in encoder.modules():
+        if type(module) is Attention:
+            module.__class__ = FusedAttention

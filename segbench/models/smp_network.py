@@ -50,6 +50,7 @@ class SmpNetwork(nn.Module):
         super().__init__()
         allow_batches_of_one(network)
         encoders.fix_same_padding(network.encoder)
+        encoders.fuse_attention(network.encoder)
         self.encoder = network.encoder
         self.decoder = network.decoder
         self.head = network.segmentation_head

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 import time
 import urllib.error
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from huggingface_hub import constants
+from segmentation_models_pytorch.encoders.mix_transformer import Attention
 from timm.layers import Conv2dSame
 from torch import nn
 
@@ -125,3 +127,24 @@ def test_same_padding_of_other_strides_and_dilations_is_unchanged() -> None:
     network = nn.Sequential(Conv2dSame(3, 4, 3, stride=1), Conv2dSame(4, 4, 3, 2, dilation=2))
     encoders.fix_same_padding(network)
     assert {type(module) for module in network} == {Conv2dSame}
+
+
+@pytest.mark.parametrize("ratio", [1, 2])
+def test_fused_attention_is_that_of_smp(ratio: int) -> None:
+    torch.manual_seed(0)
+    theirs = Attention(dim=8, num_heads=2, qkv_bias=True, sr_ratio=ratio)
+    ours = copy.deepcopy(theirs)
+    encoders.fuse_attention(nn.Sequential(ours))
+    assert type(ours) is encoders.FusedAttention
+    x = torch.randn(2, 24, 8)
+    for module in (theirs, ours):
+        module(x, 4, 6).square().sum().backward()
+    torch.testing.assert_close(ours(x, 4, 6), theirs(x, 4, 6))
+    for ours_, theirs_ in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(ours_.grad, theirs_.grad)
+
+
+def test_every_mit_encoder_has_it() -> None:
+    found = {type(module) for module in smp.unet(2, encoder_name="mit_b0").modules()}
+    assert encoders.FusedAttention in found
+    assert Attention not in found
