@@ -42,9 +42,9 @@ def _compare_study(plain: Mapping[str, Any]) -> int:
     from segbench.comparison.comparison import compare_runs, left_out_entries
     from segbench.comparison.gallery import gallery
     from segbench.comparison.report import write_report
-    from segbench.comparison.study import read_study
+    from segbench.comparison.study import read_studies
 
-    study = read_study(Path(plain["runs"]) / plain["study"], plain["only"])
+    (study,) = read_studies([Path(plain["runs"]) / plain["study"]], plain["only"])
     folder = make_folder("study", study.path / "report")
     with alone_in(folder, "study"):
         comparison = compare_runs(study, _options(plain))
@@ -62,10 +62,10 @@ def _compare_study(plain: Mapping[str, Any]) -> int:
 def _compare_studies(plain: Mapping[str, Any]) -> int:
     """Compares the models that several studies share, a data set each."""
     from segbench.comparison.across_report import compare_studies, write_report
-    from segbench.comparison.study import read_study
+    from segbench.comparison.study import read_studies
 
     runs = Path(plain["runs"])
-    studies = [read_study(runs / name, plain["only"]) for name in plain["studies"]]
+    studies = read_studies([runs / name for name in plain["studies"]], plain["only"])
     found = compare_studies(studies, _options(plain))
     folder = make_folder(
         "studies", runs / "+".join(study.path.name for study in studies) / "report"

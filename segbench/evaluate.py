@@ -70,6 +70,7 @@ def _record(
 
 def _of_ckpt(config: Config) -> Subject:
     from segbench.artifacts import build, provenance
+    from segbench.artifacts.aim import aim_of
     from segbench.artifacts.plain import is_component
     from segbench.artifacts.segmenter import Segmenter
     from segbench.data.bands import bands_of
@@ -140,6 +141,7 @@ def _of_ckpt(config: Config) -> Subject:
         ),
         source=source,
         evaluate=evaluation,
+        aim=aim_of(trained, trained.get("study", "")),
     )
 
 

@@ -35,12 +35,12 @@ def paper(config: DictConfig) -> int:
     from segbench.comparison.across_report import compare_studies
     from segbench.comparison.comparison import Options, compare_runs
     from segbench.comparison.measures import check_metrics
-    from segbench.comparison.study import read_study
+    from segbench.comparison.study import read_studies
     from segbench.publication.paper import Paper, write_paper
 
     check_metrics(plain["metric"], plain["metrics"])
     runs = Path(plain["runs"])
-    studies = [read_study(runs / name, plain["only"]) for name in names]
+    studies = read_studies([runs / name for name in names], plain["only"])
     key = "studies" if len(names) > 1 else "study"
     place = runs / "+".join(study.path.name for study in studies) / "paper"
     folder = make_folder(key, place)

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from segbench.data.datamodule import SegmentationData
 from segbench.errors import ConfigError
 from segbench.models.unet import UNet
 
@@ -54,6 +55,25 @@ def test_numbers_without_sense_are_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         train_tiny(word)
+
+
+@pytest.mark.parametrize(
+    ("word", "message"),
+    [
+        ("optimizer.layer_decay=0.9", "optimizer: layer_decay=0.9, but UNet has no blocks"),
+        ("optimizer.encoder_lr_factor=0.1", "optimizer: encoder_lr_factor=0.1, but UNet has no"),
+        ("optimizer.lr=-1", "optimizer: Invalid learning rate: -1"),
+    ],
+)
+def test_an_optimizer_that_does_not_fit_is_refused_before_masks_are_counted(
+    word: str, message: str, train_tiny: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def counted(*_: object) -> None:
+        raise AssertionError("the masks were read")
+
+    monkeypatch.setattr(SegmentationData, "class_weights", counted)
+    with pytest.raises(ConfigError, match=message):
+        train_tiny("loss.class_weights=median_frequency", word)
 
 
 def test_a_training_without_validation_may_keep_its_last_weights(

@@ -6,6 +6,7 @@ import json
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory
@@ -57,6 +58,20 @@ def test_a_checkpoint_needs_no_other_argument(run, ckpt, tmp_path, monkeypatch, 
     for picture in ("confusion.png", "worst.png"):
         assert cv2.imread(str(folder / picture)) is not None
     assert "Not comparable" in capsys.readouterr().out
+
+
+def test_the_margin_that_a_training_was_fixed_to_is_taken_along(
+    run, make_checkpoint, ckpt, tmp_path
+):
+    config = torch.load(ckpt, weights_only=True)["segbench"]["config"]
+    aims = {"study": "town", "compare": {"margin": 2, "baseline": "unet"}}
+    words = ("num_workers=0", "gallery=0", "calibration=false", "boundary=false")
+    for given, expected in (
+        (config | aims, {"study": "town", "margin": 2.0, "baseline": "unet"}),
+        (config | aims | {"compare": {"margin": 2, "baseline": None}}, None),
+    ):
+        run(f"ckpt={make_checkpoint(config=given)}", *words, f"run_dir={tmp_path / 'scored'}")
+        assert json.loads((tmp_path / "scored/result.json").read_text())["aim"] == expected
 
 
 def test_saved_predictions_score_the_same_integers(run, ckpt, tmp_path):

@@ -1,8 +1,11 @@
-"""Every model of conf/ can be explained, drawn and exported; takes a minute per model."""
+"""Every model of conf/ can be explained, drawn, exported, measured; takes a minute per model."""
 
 from __future__ import annotations
 
+import json
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +14,9 @@ from torch import nn
 from torch.nn import functional as F
 
 from segbench.artifacts.build import build_model
+from segbench.benchmark import benchmark
 from segbench.config import config_dir
+from segbench.config.compose import compose_checked, register
 from segbench.config.places import complete_models
 from segbench.cost.profiling import count_macs, count_params
 from segbench.explanation.architecture import trace
@@ -20,6 +25,7 @@ from segbench.explanation.features import heat_map, run_with_features
 from segbench.inference.onnx import OnnxNetwork
 from segbench.inference.onnx_export import Deployed, agreement, export_onnx
 from segbench.models.torchvision_zoo import TorchvisionNetwork
+from segbench.training.loss_terms import step_terms
 
 MODELS = complete_models()
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
@@ -83,6 +89,41 @@ def test_the_drawing_contains_every_product(model: nn.Module) -> None:
     unused = count_params(aux) if aux is not None else 0
     assert sum(stage.params for stage in found.stages) == found.params - unused
     assert len(found.arrows) >= len(found.stages) - 1
+
+
+def gradients(name: str) -> dict[str, torch.Tensor]:
+    """Of one training step, with all its losses."""
+    torch.manual_seed(0)
+    node = OmegaConf.to_container(OmegaConf.load(config_dir() / "model" / f"{name}.yaml"))
+    model: Any = build_model(node, num_classes=5).train()  # type: ignore[arg-type]
+    image, mask = torch.randn(2, 3, 75, 101), torch.randint(0, 5, (2, 75, 101))
+    loss = partial(F.cross_entropy, ignore_index=255)
+    terms = step_terms(model, loss, image, mask, ignore_index=255, progress=0.0)
+    torch.stack(list(terms.values())).sum().backward()
+    return {key: p.grad for key, p in model.named_parameters() if p.grad is not None}
+
+
+def test_a_step_repeats_with_deterministic_algorithms(name: str) -> None:
+    torch.use_deterministic_algorithms(True)
+    first, again = gradients(name), gradients(name)
+    assert first
+    assert all(torch.equal(again[key], value) for key, value in first.items())
+
+
+def test_a_row_of_the_benchmark(name: str, tmp_path: Path) -> None:
+    register()
+    words = ("sizes=[[32,48]]", "batch_sizes=[1]", "seconds=0.01", "rounds=2", "train_batch=2")
+    file = tmp_path / "benchmark.json"
+    composed = compose_checked(
+        "benchmark", [f"models=[{name}]", f"output={file}", "train_steps=2", *words]
+    )
+    settings = OmegaConf.masked_copy(composed, [key for key in composed if key != "hydra"])
+    assert benchmark(settings).status == "finished"
+    (row,) = json.loads(file.read_text())["models"]
+    assert row["error"] is None
+    assert row["macs"] > 0
+    assert row["peak_memory_training_mib"] > 0
+    assert row["train_step_ms"]["total"] > 0
 
 
 def test_onnx_agrees_at_two_sizes(model: nn.Module, name: str, tmp_path: Path) -> None:

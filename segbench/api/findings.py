@@ -59,7 +59,7 @@ class Comparison:
 
     Args:
         study: name of the study.
-        metric: mIoU or mDice.
+        metric: the tested score, see `metric` of `segbench.compare`.
         verdict: the answer in one sentence.
         evidence: the numbers behind it.
         models: the models, best one first.

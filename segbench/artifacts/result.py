@@ -11,6 +11,7 @@ from typing import Annotated, Literal
 
 from pydantic import Strict, StringConstraints
 
+from segbench.artifacts.aim import Aim
 from segbench.artifacts.scores import Amount, Count, Flag, Fraction, Scores, Split, Text
 from segbench.artifacts.typed import plain, read_as
 from segbench.config import Config
@@ -186,6 +187,8 @@ class Result:
         timings: durations of the training or evaluation.
         scores: scores by split. None for val: the tested weights were never validated.
         selected_epoch: epoch, from 1, after which the tested weights were saved; 0 if only tested.
+        aim: of an evaluated checkpoint, what was fixed before its training; a training has that in
+            its config.
 
     Raises:
         ValueError: a finished run without classes, data, protocol or the scores of its split.
@@ -213,6 +216,7 @@ class Result:
     timings: Timings = Timings()
     scores: dict[Literal["val", "test"], Scores | None] = field(default_factory=dict)
     selected_epoch: Count | None = None
+    aim: Aim | None = None
 
     def __post_init__(self) -> None:
         if self.status != "finished":

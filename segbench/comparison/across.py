@@ -176,7 +176,7 @@ def pairs(sets: Sequence[DataSet], confidence: float) -> list[PairAcross]:
         on: list[OnDataSet] = []
         for entry in found:
             key = (a, b, entry.name)
-            verdict = _verdict(entry, a, b, estimates[key].value[-1], corrected[key], confidence)
+            verdict = _verdict(entry, a, b, estimates[key].center[-1], corrected[key], confidence)
             on.append(
                 {"data": entry.name, **estimates[key].summary(-1, confidence),
                  "p": estimates[key].p_value()[-1], "p_holm": corrected[key], "verdict": verdict}

@@ -16,7 +16,7 @@ from segbench.comparison.across_tables import outcome, pair_table, score_table
 from segbench.comparison.comparison import Options, resample_study
 from segbench.comparison.content import jsonable, write_json
 from segbench.comparison.cross_validation import cross_validation, folds_of, tested_share
-from segbench.comparison.measures import entrants_by
+from segbench.comparison.measures import MEASURES, definition, entrants_by
 from segbench.comparison.study import Study
 from segbench.comparison.verdicts import BETTER, UNCLEAR, WORSE
 from segbench.comparison.wording import bounds, join, level, p_value, points
@@ -49,6 +49,7 @@ def compare_studies(studies: Sequence[Study], options: Options) -> dict[str, Any
         "schema_version": 1,
         "studies": [entry.name for entry in sets],
         "metric": options.metric,
+        "approximate": MEASURES[options.metric].is_approximate,
         "confidence": options.confidence,
         "replicates": options.replicates,
         "baseline": options.baseline,
@@ -124,7 +125,8 @@ def verdict(found: Mapping[str, Any]) -> tuple[str, str]:
     sentence = f"{pair['a']} is better than {pair['b']} {outcome(pair).removeprefix('better ')}."
     if not any(entry["verdict"] in (BETTER, WORSE) for entry in pair["data"]):
         sentence = (
-            f"{pair['a']} and {pair['b']} are told apart on none of {len(pair['data'])} sets."
+            f"{pair['a']} and {pair['b']} are not distinguishable on any of "
+            f"{len(pair['data'])} data sets."
         )
     chance = pair["improvement"]
     evidence = (
@@ -235,7 +237,7 @@ def method(found: Mapping[str, Any]) -> str:
     """What the numbers are."""
     notes = " ".join(f"{name}: {note}" for name, note in found["resampling"].items())
     return (
-        f"{found['metric']} of each data set as segbench.compare reports it. {notes} "
+        f"{definition(found['metric'])} Each data set is resampled by itself. {notes} "
         f"{found['replicates']:,} replicates. P values corrected by Holm over all pairs and data "
         "sets. Probability of improvement and average ranks: each data set counts the same; their "
         "intervals redraw seeds and images within each. Nothing here speaks of data sets that were "

@@ -8,7 +8,7 @@ from typing import Any
 from segbench.comparison import across
 from segbench.comparison.tables import METRICS, Column, Table
 from segbench.comparison.verdicts import BETTER, ONE_SEED, UNCLEAR, WORSE
-from segbench.comparison.wording import bounds, points
+from segbench.comparison.wording import about, bounds, points
 from segbench.metrics.scores import MISSING, percent
 
 
@@ -26,7 +26,7 @@ def score_table(found: Mapping[str, Any]) -> Table:
     ranks = {row["label"]: row for row in (found["ranks"] or {"models": []})["models"]}
     columns = [Column("model", "", lambda row: row["label"],
                       {"model": lambda row: row["label"]}, is_text=True)]  # fmt: skip
-    columns += [_score_column(name, found["metric"]) for name in found["studies"]]
+    columns += [_score_column(name, found) for name in found["studies"]]
 
     def rank(row: Mapping[str, Any]) -> str:
         entry = ranks.get(row["label"])
@@ -44,12 +44,14 @@ def score_table(found: Mapping[str, Any]) -> Table:
     return Table(tuple(columns), tuple(rows))
 
 
-def _score_column(name: str, metric: str) -> Column:
+def _score_column(name: str, found: Mapping[str, Any]) -> Column:
+    metric, word = found["metric"], about(found["approximate"])
+
     def text(row: Mapping[str, Any]) -> str:
         entry = row["data"].get(name)
-        return (
-            MISSING if entry is None else f"{percent(entry['value'])} ({bounds(entry['interval'])})"
-        )
+        if entry is None:
+            return MISSING
+        return f"{percent(entry['value'])} ({word}{bounds(entry['interval'])})"
 
     def part(row: Mapping[str, Any], key: str, place: int | None = None) -> Any:
         value = row["data"].get(name, {}).get(key)
@@ -69,15 +71,15 @@ def pair_table(found: Mapping[str, Any]) -> Table:
         Column("outcome", "p values corrected by Holm over all pairs and data sets", outcome,
                {"outcome": outcome}, is_text=True),
         Column("P(improvement)", "how likely a new run of the first beats one of the second, "
-               "averaged over data sets", lambda row: percent(row["improvement"][0], 0) + "% ("
-               + bounds(row["improvement"]  [1:]) + ")",
+               "averaged over data sets", lambda row: "{}% ({} to {})".format(
+                   *(percent(chance, 0) for chance in row["improvement"])),
                {"p_improvement": lambda row: row["improvement"][0]}),
-        *(_pair_column(name) for name in found["studies"]),
+        *(_pair_column(name, about(found["approximate"])) for name in found["studies"]),
     ]  # fmt: skip
     return Table(tuple(columns), tuple(found["pairs"]))
 
 
-def _pair_column(name: str) -> Column:
+def _pair_column(name: str, word: str) -> Column:
     def entry(row: Mapping[str, Any]) -> Mapping[str, Any] | None:
         return next((on for on in row["data"] if on["data"] == name), None)
 
@@ -86,9 +88,8 @@ def _pair_column(name: str) -> Column:
         if on is None:
             return MISSING
         mark = {BETTER: "better", WORSE: "worse", UNCLEAR: "unclear", ONE_SEED: "one seed"}
-        return (
-            f"{points(on['value'])} ({bounds(on['interval'], signed=True)}), {mark[on['verdict']]}"
-        )
+        interval = word + bounds(on["interval"], signed=True)
+        return f"{points(on['value'])} ({interval}), {mark[on['verdict']]}"
 
     return Column(name, "difference in points with its interval", text,
                   {f"{name} difference": lambda row: (entry(row) or {}).get("value"),

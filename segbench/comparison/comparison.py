@@ -21,7 +21,8 @@ from segbench.comparison.content import (
 )
 from segbench.comparison.domination import domination
 from segbench.comparison.entrants import HEADLINES, Entrant, boundary_entrants
-from segbench.comparison.measures import absent_policy, entrants_by
+from segbench.comparison.margin_report import margin_of
+from segbench.comparison.measures import MEASURES, absent_policy, entrants_by
 from segbench.comparison.more_metrics import more_metrics
 from segbench.comparison.resampling import Unit
 from segbench.comparison.robustness import robustness
@@ -36,7 +37,8 @@ from segbench.metrics.scores import class_dice, class_iou, mean_over_classes, un
 # 2: metric, mDice, Dice by class, curves, intervals within what is possible
 # 3: margin, domination
 # 4: robustness, scores by group
-SCHEMA_VERSION = 4
+# 5: approximate
+SCHEMA_VERSION = 5
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,7 @@ def compare_runs(study: Study, options: Options) -> Comparison:
         ConfigError: a margin without a baseline.
         DataError: the baseline is not in the study, or there are too few images.
     """
-    margin = margin_report.margin_of(study, options.margin, options.baseline)
+    margin, findings = margin_of(study, options.metric, options.margin, options.baseline)
     options = replace(options, baseline=margin.baseline if margin else options.baseline)
     entrants = entrants_by(study, options.metric)
     drawn = resample_study(entrants, study, options)
@@ -93,6 +95,7 @@ def compare_runs(study: Study, options: Options) -> Comparison:
         "schema_version": SCHEMA_VERSION,
         "study": study.path.name,
         "metric": options.metric,
+        "approximate": MEASURES[options.metric].is_approximate,
         "split": study.first.data.split,
         "label_protocol": study.first.data.protocol,
         "comparable": study.first.data.comparable,
@@ -123,8 +126,8 @@ def compare_runs(study: Study, options: Options) -> Comparison:
         return resample_study(models, study, replace(options, metric=name))
 
     result["metrics"] = more_metrics(study, options.metrics, pair, options.confidence, resampled)
-    result["robustness"], findings = robustness(study, pair, options.confidence, resampled)
-    result["audit"] += findings  # type: ignore[operator]
+    result["robustness"], unequal = robustness(study, pair, options.confidence, resampled)
+    result["audit"] += [*findings, *unequal]  # type: ignore[operator]
     result["margin"] = margin and margin_report.entry(margin, drawn, found, options.confidence)
     result["domination"] = domination(result)
     if shown is not None:

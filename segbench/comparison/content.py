@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NotRequired, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 
@@ -199,9 +199,13 @@ class MetricDifference(Summary):
 
 
 class MetricEntry(TypedDict):
-    """A further metric: its value of each model, and the difference of two."""
+    """A further metric: its value of each model, and the difference of two.
+
+    `approximate`: its intervals contain the truth less often than they say.
+    """
 
     metric: str
+    approximate: bool
     models: list[dict[str, object]]
     difference: MetricDifference | None
 
@@ -232,11 +236,15 @@ class MarginEntry(TypedDict):
 
 
 class Comparison(TypedDict):
-    """The whole file; `headline` is the place of its pair in `pairs`."""
+    """The whole file; `headline` is the place of its pair in `pairs`.
+
+    `approximate`: the intervals of `metric` contain the truth less often than they say.
+    """
 
     schema_version: int
     study: str
-    metric: Literal["mIoU", "mDice"]
+    metric: str
+    approximate: bool
     split: str
     label_protocol: str
     comparable: bool

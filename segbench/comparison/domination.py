@@ -16,8 +16,8 @@ from segbench.comparison.content import Domination
 from segbench.comparison.margins import EQUIVALENT, NOT_WORSE
 from segbench.comparison.tables import Column, Table
 from segbench.comparison.verdicts import BETTER, WORSE
-from segbench.comparison.wording import bounds, join
-from segbench.metrics.scores import amount
+from segbench.comparison.wording import about, bounds, join
+from segbench.metrics.scores import amount, percent
 
 COSTS = {
     "latency_ms": "latency (ms, median)", "params": "parameters",
@@ -114,17 +114,21 @@ def _table(comparison: Mapping[str, Any], rows: Sequence[Mapping[str, Any]]) -> 
     first = rows[0]
     score = {row["label"]: row for row in comparison["leaderboard"]}
     form = amount if first["measure"] in COUNTS else "{:.1f}".format
+    word = about(comparison["approximate"])
 
     def interval(row: Mapping[str, Any]) -> str:
         low, high = row["interval"]
         return "exact" if low == high else f"{form(low)} to {form(high)}"
+
+    def score_text(row: Mapping[str, Any]) -> str:
+        return f"{percent(row['value'])} ({word}{bounds(row['interval'])})"
 
     columns = (
         Column("model", "", lambda row: row["model"], is_text=True),
         Column(COSTS[first["measure"]], "", lambda row: form(row["value"])),
         Column("range", "from the fastest to the slowest round; counts are exact", interval),
         Column(f"{comparison['metric']} (%)", "with its interval",
-               lambda row: bounds(score[row["model"]]["interval"])),
+               lambda row: score_text(score[row["model"]])),
         Column("verdict", "dominated: another model costs no more and is better, both beyond "
                "doubt; open: another one looks so, but the runs do not show it",
                lambda row: row["status"] + (f" by {join(row['by'])}"

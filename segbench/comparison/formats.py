@@ -32,6 +32,7 @@ def markdown_report(comparison: Mapping[str, Any]) -> str:
         parts += [markdown(margin_report.summary(comparison))]
     if comparison["metrics"]:
         parts += ["## Metrics", markdown_of(more_metrics.table(comparison))]
+        parts += [note] if (note := more_metrics.note(comparison)) else []
     if comparison["robustness"]:
         parts += ["## Corrupted images", markdown(robustness.sentence(comparison))]
         parts += [markdown_of(robustness.table(comparison))]
@@ -119,7 +120,9 @@ def latex_tables(comparison: Mapping[str, Any]) -> str:
         caption = (
             "Further metrics with their intervals; p values corrected by Holm over the metrics."
         )
-        parts += [latex_table(more_metrics.table(comparison), caption, f"{study}-metrics")]
+        narrow = _columns(more_metrics.table(comparison), {"verdict"})
+        caption += f" {more_metrics.note(comparison)}".rstrip()
+        parts += [latex_table(narrow, caption, f"{study}-metrics")]
     if comparison["robustness"]:
         parts += [latex_table(robustness.table(comparison), robustness.sentence(comparison),
                               f"{study}-robustness")]  # fmt: skip

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from segbench.artifacts.plain import mapping_at
-from segbench.comparison.content import MarginEntry, MarginModel
+from segbench.artifacts.aim import Aim, aim_of
+from segbench.artifacts.result import Result
+from segbench.comparison.content import Finding, MarginEntry, MarginModel
 from segbench.comparison.margins import EQUIVALENT, NOT_WORSE, MarginTest, margin_tests
 from segbench.comparison.statistics import Resampled
 from segbench.comparison.study import Study
@@ -21,6 +22,7 @@ from segbench.comparison.verdicts import (
     Pair,
 )
 from segbench.comparison.wording import bounds, join, p_value, points
+from segbench.comparison.wording import level as interval_level
 from segbench.errors import ConfigError
 
 
@@ -34,49 +36,59 @@ class Margin:
     note: str
 
 
-def margin_of(study: Study, points: float | None, baseline: str | None) -> Margin | None:
+def margin_of(
+    study: Study, metric: str, points: float | None, baseline: str | None
+) -> tuple[Margin | None, list[Finding]]:
     """The margin of a comparison: that of the command, else that of the study's runs.
 
-    A margin is fixed in advance where every training of the study carries it in its config
-    (`compare.margin` of the study file).
+    A margin is fixed in advance where every training carries it in its config (`compare.margin` of
+    the study file), be it the run itself or that of the checkpoint that was scored.
 
     Args:
         study: its runs.
+        metric: the tested score; a margin was fixed for one score only.
         points: of the command; None = as the runs say.
         baseline: likewise, a label.
+
+    Returns:
+        The margin, and a finding if the one of the runs is not tested since its baseline is absent.
 
     Raises:
         ConfigError: a margin without a baseline.
     """
-    stated = [_stated(run.result.config) for runs in study.runs.values() for run in runs
-              if run.result.kind == "train"]  # fmt: skip
-    fixed = stated[0] if stated and all(entry == stated[0] for entry in stated) else (None, None)
+    trained = [run.result for runs in study.runs.values() for run in runs if run.result.model]
+    aims = [_aim(result) for result in trained]
+    stated = {(aim.margin, aim.baseline, aim.metric) if aim else None for aim in aims}
+    fixed = (next(iter(stated)) if len(stated) == 1 else None) or (None, None, None)
     given, against = points if points is not None else fixed[0], baseline or fixed[1]
     if given is None:
-        return None
+        return None, []
     if against is None:
         raise ConfigError(
             f"margin={given:g} says how much worse than a baseline a model may be; add "
             f"baseline=MODEL, one of {', '.join(study.runs)}"
         )
-    if fixed == (given, against):
-        note = "It was fixed in the study before the first run."
+    if points is None and baseline is None and against not in study.runs:
+        why = f"the runs were trained under a margin of {given:g} points against {against}, which "
+        why += "has no run here: it is not tested"
+        return None, [{"field": "margin", "grade": "note", "why": why, "values": {}}]
+    is_fixed = fixed == (given, against, metric)
+    if is_fixed:
+        where = {aim.study for aim in aims if aim} - {study.path.name}
+        note = f"It was fixed in the study {join(sorted(where))}" if where else ""
+        note = f"{note or 'It was fixed in the study'} before the first run."
     elif fixed[0] is not None:
         note = f"It was given after the runs, which were trained under {fixed[0]:g} points"
-        note += f" against {fixed[1]}: read it as exploratory."
-    elif any(entry[0] is not None for entry in stated):
+        note += f" of {fixed[2]} against {fixed[1]}: read it as exploratory."
+    elif any(aims):
         note = "Some runs were trained under another margin or none: read it as exploratory."
     else:
         note = "It was given after the runs: read it as exploratory."
-    return Margin(given, against, fixed == (given, against), note)
+    return Margin(given, against, is_fixed, note), []
 
 
-def _stated(config: Mapping[str, Any]) -> tuple[float | None, str | None]:
-    node = mapping_at(config, "compare")
-    points, baseline = node.get("margin"), node.get("baseline")
-    is_number = isinstance(points, int | float) and not isinstance(points, bool)
-    has_both = is_number and 0 < points <= 100 and isinstance(baseline, str)  # type: ignore[operator]
-    return (float(points), baseline) if has_both else (None, None)  # type: ignore[arg-type]
+def _aim(result: Result) -> Aim | None:
+    return aim_of(result.config, result.study) if result.kind == "train" else result.aim
 
 
 def entry(
@@ -113,7 +125,7 @@ def _model(test: MarginTest, labels: Sequence[str]) -> MarginModel:
 def table(comparison: Mapping[str, Any]) -> Table:
     """One row per model but the baseline."""
     found = comparison["margin"]
-    level = 1 - 2 * (1 - comparison["confidence"])
+    level = interval_level({**comparison, "confidence": 1 - 2 * (1 - comparison["confidence"])})
     columns = (
         Column("model", f"measured against {found['baseline']}", lambda row: row["label"],
                {"model": lambda row: row["label"]}, is_text=True),
@@ -123,7 +135,7 @@ def table(comparison: Mapping[str, Any]) -> Table:
                {"verdict": lambda row: row["verdict"]}, is_text=True),
         Column("difference (points)", f"{comparison['metric']} minus that of {found['baseline']}",
                lambda row: points(row["value"]), {"difference": lambda row: row["value"]}),
-        Column(f"{100 * level:.4g}% interval", "of the difference; each bound is that of a "
+        Column(level, "of the difference; each bound is that of a "
                "one-sided test", lambda row: bounds(row["bounds"], signed=True),
                {"low": lambda row: row["bounds"][0], "high": lambda row: row["bounds"][1]}),
         Column("p (not worse)", "how likely so small a loss is for a model that loses the margin, "

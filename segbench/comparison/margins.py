@@ -121,7 +121,7 @@ def one_sided(estimate: Estimate, margin: float) -> tuple[float, float]:
 
     Both small: the difference lies within the margin.
     """
-    value, error, dof = estimate.value[-1], estimate.error[-1], estimate.dof[-1]
+    value, error, dof = estimate.center[-1], estimate.error[-1], estimate.dof[-1]
     with np.errstate(invalid="ignore", divide="ignore"):
         lower, upper = np.divide(value + margin, error), np.divide(value - margin, error)
     return float(student_t.sf(lower, dof)), float(student_t.cdf(upper, dof))
@@ -142,7 +142,7 @@ def _needed(
 def _bounds(estimate: Estimate, level: float) -> tuple[float, float]:
     reach = student_t.ppf(1 - level, estimate.dof[-1]) * estimate.error[-1]
     low, high = estimate.limits
-    value = estimate.value[-1]
+    value = estimate.center[-1]
     return max(low, float(value - reach)), min(high, float(value + reach))
 
 

@@ -17,6 +17,10 @@ from segbench.errors import ConfigError, DataError
 from segbench.metrics.catalog import CATALOG, PERCENT, ImageMetric
 from segbench.metrics.fine_grained import WORST, class_scores, image_means
 
+APPROXIMATE = (
+    "Intervals of scores over the worst images are approximate: of those at 95%, 83 to 98% "
+    "contained the truth in simulations."
+)
 OF_A_CHECKPOINT = (CORRUPTED, "SCE", "NLL", "Brier")  # label maps and confidences are not enough
 
 
@@ -41,6 +45,11 @@ class Measure:
     is_lower_better: bool = False
     unit: str = PERCENT
     made_by: str = ""
+
+    @property
+    def is_approximate(self) -> bool:
+        """Whether its intervals contain the truth less often than they say, see `APPROXIMATE`."""
+        return self.scoring.is_biased
 
 
 def entrants_by(study: Study, name: str) -> list[Entrant]:
@@ -108,19 +117,27 @@ def check_metrics(headline: str, further: Sequence[str]) -> None:
     """Checks the keys `metric` and `metrics`.
 
     Raises:
-        ConfigError: there is no such metric, or the headline is one of which less is better.
+        ConfigError: there is no such metric, one is given twice, or less of the headline is better.
     """
     for key, name in (("metric", headline), *(("metrics", name) for name in further)):
         if name not in MEASURES:
             hint = did_you_mean(name, MEASURES)
             raise ConfigError(f"{key}: {name}: there is no such metric{hint}; known: "
                               f"{', '.join(MEASURES)}")  # fmt: skip
+    if len(set(further)) < len(further):
+        raise ConfigError(f"metrics={','.join(further)}: name each metric once")
     if MEASURES[headline].is_lower_better:
         tested = [name for name, measure in MEASURES.items() if not measure.is_lower_better]
         raise ConfigError(
             f"metric={headline}: less is better, but models are ranked by a score of which more is "
             f"better: {', '.join(tested)}. Add it with metrics=[{headline}]"
         )
+
+
+def definition(name: str) -> str:
+    """What a score is, in a sentence or two."""
+    told = f"{name}: {MEASURES[name].help}."
+    return f"{told} {APPROXIMATE}" if MEASURES[name].is_approximate else told
 
 
 def absent_policy(study: Study, name: str) -> str:

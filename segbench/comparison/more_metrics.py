@@ -13,12 +13,12 @@ import numpy as np
 
 from segbench.comparison.content import MetricEntry
 from segbench.comparison.entrants import Entrant
-from segbench.comparison.measures import MEASURES, PERCENT, entrants_by
+from segbench.comparison.measures import APPROXIMATE, MEASURES, PERCENT, entrants_by
 from segbench.comparison.statistics import Resampled, holm
 from segbench.comparison.study import Study
 from segbench.comparison.tables import Column, Table
 from segbench.comparison.verdicts import BETTER, ONE_SEED, UNCLEAR, WORSE
-from segbench.comparison.wording import p_value
+from segbench.comparison.wording import about, p_value
 from segbench.metrics.scores import MISSING
 
 
@@ -48,6 +48,7 @@ def more_metrics(
         drawn = resampled(entrants, name)
         entry: MetricEntry = {
             "metric": name,
+            "approximate": MEASURES[name].is_approximate,
             "models": [
                 {"label": label, **drawn.model(i).summary(-1, confidence)}
                 for i, label in enumerate(labels)
@@ -112,6 +113,11 @@ def definitions(comparison: Mapping[str, Any]) -> list[tuple[str, str]]:
     return [(row["metric"], MEASURES[row["metric"]].help) for row in comparison["metrics"]]
 
 
+def note(comparison: Mapping[str, Any]) -> str:
+    """What to know of intervals that begin with `about`; empty if there are none."""
+    return APPROXIMATE * any(row["approximate"] for row in comparison["metrics"])
+
+
 def _name(row: Mapping[str, Any]) -> str:
     measure = MEASURES[row["metric"]]
     unit = f" ({measure.unit})" if measure.unit else ""
@@ -133,7 +139,7 @@ def _difference(row: Mapping[str, Any]) -> str:
 
 
 def _interval(interval: Sequence[float | None], row: Mapping[str, Any], sign: str = "") -> str:
-    return " to ".join(_number(bound, row, sign) for bound in interval)
+    return about(row["approximate"]) + " to ".join(_number(bound, row, sign) for bound in interval)
 
 
 def _number(value: float | None, row: Mapping[str, Any], sign: str = "") -> str:

@@ -103,6 +103,7 @@ def _page(
         margin=margin_report.table(comparison) if comparison["margin"] else None,
         metrics=more_metrics.table(comparison) if comparison["metrics"] else None,
         definitions=more_metrics.definitions(comparison),
+        about_metrics=more_metrics.note(comparison),
         robustness=robustness.table(comparison) if comparison["robustness"] else None,
         about_robustness=robustness.sentence(comparison) if comparison["robustness"] else "",
         groups=tables.groups(comparison),

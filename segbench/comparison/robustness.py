@@ -12,14 +12,15 @@ from segbench.comparison.content import Finding, RobustnessEntry, RobustnessRow
 from segbench.comparison.corrupted import CORRUPTED, names_of
 from segbench.comparison.entrants import Entrant
 from segbench.comparison.measures import entrants_by
+from segbench.comparison.runs import Run
 from segbench.comparison.statistics import Estimate, Resampled, holm
 from segbench.comparison.study import Study
 from segbench.comparison.tables import Column, Table
 from segbench.comparison.wording import bounds, join, p_value, points
+from segbench.metrics.robustness import Scored, summary
 from segbench.metrics.scores import percent
 
 CLEAN, MEAN, DROP = "clean", "mean", "drop"  # rows besides the corruptions
-Scored = Mapping[str, Mapping[str, float | None]]
 
 
 def robustness(
@@ -48,8 +49,7 @@ def robustness(
         why = "not all runs were scored on the same corrupted images, so these are not compared"
         return None, [{"field": "corrupted images", "grade": "note", "why": why, "values": words}]
     names, severities = names_of(known[0])
-    by_model = {label: [s for s in found if s] for label, found in done.items()}
-    values = {label: _values(study, label, found, names) for label, found in by_model.items()}
+    values = {label: _values(runs, names) for label, runs in study.runs.items()}
     rows: list[RobustnessRow] = [
         {"name": name, "values": {label: of[name] for label, of in values.items()},
          "value": None, "interval": [None, None], "p_holm": None}
@@ -75,16 +75,15 @@ def _rank(value: float | None) -> float:
     return np.inf if value is None else value
 
 
-def _values(
-    study: Study, label: str, scored: Sequence[Scored], names: Sequence[str]
-) -> dict[str, float | None]:
+def _values(runs: Sequence[Run], names: Sequence[str]) -> dict[str, float | None]:
     """Means over the runs of a model, by row."""
-    found = {name: _mean([_mean(list(run[name].values())) for run in scored]) for name in names}
-    found[CLEAN] = _mean([run.scores.mIoU for run in study.runs[label]])
-    found[MEAN] = mean = _mean([found[name] for name in names])
-    clean = found[CLEAN]
-    found[DROP] = None if clean is None or mean is None else clean - mean
-    return found
+    found = [summary(run.scores.corrupted or {}, run.scores.mIoU) for run in runs]
+    return {
+        CLEAN: _mean([run.scores.mIoU for run in runs]),
+        **{name: _mean([of["mean"].get(name) for of in found]) for name in names},
+        MEAN: _mean([of["mean_corrupted"] for of in found]),
+        DROP: _mean([of["drop"] for of in found]),
+    }
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -32,7 +32,7 @@ class Scoring(Protocol):
 
     @property
     def is_biased(self) -> bool:
-        """Whether few images give another score, on average, than many."""
+        """Whether few images give another score than many; then intervals are approximate."""
 
     def observed(self, counts: np.ndarray, absent: str) -> np.ndarray:
         """The scores of every run `[S, K + 1]`."""

@@ -13,8 +13,10 @@ subtracted from V. For a difference of two models both seed terms add up, and V 
 difference. Seeds of two models are independent runs, even if they have the same number.
 
 A mean over the worst images is also biased: few images lack the worst that many would have. The
-bootstrap shows how much, and the square of that is added to V. Its intervals remain approximate: on
-a few hundred correlated frames, 86 to 96% of those at 95% contain the truth.
+bootstrap shows how much (Efron & Tibshirani 1993, ch. 10): intervals and tests are around the value
+without that bias, whose square, for the bias is itself uncertain, is added to V. Even so they are
+approximate. Only the few units that contain the worst images matter, and a sample that lacks the
+worst has both too high a score and too small a variance, which no resampling of it can show.
 
 Intervals are Student's t with Welch-Satterthwaite degrees of freedom. Resampling three or five
 seeds instead would make them too narrow by sqrt((n - 1) / n) and ignore that a variance from five
@@ -54,6 +56,7 @@ class Estimate:
     Args:
         value: the score or difference, a fraction.
         seed_var, image_var: variances of `value` (of the mean over seeds, not of one run).
+        bias: what few images add to `value` on average, as far as it is known.
         dof: degrees of freedom of its error.
         limits: the minimum and maximum possible value: 0 and 1, for a difference -1 and 1.
     """
@@ -63,6 +66,12 @@ class Estimate:
     image_var: np.ndarray
     dof: np.ndarray
     limits: tuple[float, float] = (0.0, 1.0)
+    bias: np.ndarray | float = 0.0
+
+    @property
+    def center(self) -> np.ndarray:
+        """`value` without its bias: what intervals and tests are around."""
+        return self.value - self.bias
 
     @property
     def error(self) -> np.ndarray:
@@ -77,7 +86,7 @@ class Estimate:
         """
         reach = student_t.ppf(0.5 + confidence / 2, self.dof) * self.error
         low, high = self.limits
-        bounds = np.stack([self.value - reach, self.value + reach], axis=-1)
+        bounds = np.stack([self.center - reach, self.center + reach], axis=-1)
         useless = (bounds[..., 0] <= low) & (bounds[..., 1] >= high) & (reach > 0)
         return np.where(useless[..., None], np.nan, np.clip(bounds, low, high))
 
@@ -99,9 +108,9 @@ class Estimate:
             where the value is no more than rounding.
         """
         with np.errstate(invalid="ignore", divide="ignore"):
-            t = np.abs(self.value) / self.error
+            t = np.abs(self.center) / self.error
         p = 2 * student_t.sf(t, self.dof)
-        is_rounding = (np.abs(self.value) < ROUNDING) & (self.error < ROUNDING)
+        is_rounding = (np.abs(self.center) < ROUNDING) & (self.error < ROUNDING)
         return np.where(is_rounding, 1.0, p)
 
 
@@ -148,17 +157,18 @@ class Resampled:
         parts = {i: np.nan_to_num(self.seed_sd(i)) ** 2 / number[i] for i, _ in terms}
         twice = sum(self.noise[i] / number[i] for i, _ in terms)
         images = self.plan.correction * np.maximum(_nan_var(draws) - twice, 0.0)
-        if (self.entrants[0].scoring or Ratio()).is_biased:  # then the variance is not all
-            images = images + (_nan_mean(draws) - value) ** 2
+        scoring = self.entrants[0].scoring or Ratio()
+        bias = _nan_mean(draws) - value if scoring.is_biased else np.zeros_like(value)
+        images = images + bias**2
         seeds = sum(parts.values())
         weight = images**2 / self.plan.dof
         for i, part in parts.items():
             weight = weight + part**2 / max(number[i] - 1, 1)
         with np.errstate(invalid="ignore", divide="ignore"):
             dof = np.where(weight > 0, (seeds + images) ** 2 / weight, np.inf)
-        low, high = (self.entrants[0].scoring or Ratio()).limits
+        low, high = scoring.limits
         limits = (low, high) if len(terms) == 1 else (low - high, high - low)
-        return Estimate(value, np.asarray(seeds), images, np.maximum(dof, 1.0), limits)
+        return Estimate(value, np.asarray(seeds), images, np.maximum(dof, 1.0), limits, bias)
 
 
 def resample(

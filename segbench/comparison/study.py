@@ -17,6 +17,7 @@ import numpy as np
 
 from segbench.artifacts.differences import REFUSED
 from segbench.comparison.runs import LeftOut, Run, read_run
+from segbench.config import did_you_mean
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError, DataError
 
@@ -58,7 +59,7 @@ def study_names(study: str | None, studies: Sequence[str], alone: str) -> list[s
         alone: what a single one is called in the message that refuses it in `studies`.
 
     Raises:
-        ConfigError: both or none are given, a single one in `studies`, or one twice.
+        ConfigError: both or none are given, a single one in `studies`, or one name twice.
     """
     if (study is None) == (not studies):
         raise ConfigError("give one of study=NAME and studies=[NAME,NAME,...]")
@@ -66,7 +67,25 @@ def study_names(study: str | None, studies: Sequence[str], alone: str) -> list[s
         raise ConfigError(f"studies={studies[0]}: {alone} study={studies[0]}")
     if len(set(studies)) < len(studies):
         raise ConfigError(f"studies={','.join(studies)}: name each study once")
+    if len({Path(name).name for name in studies}) < len(studies):
+        raise ConfigError(
+            f"studies={','.join(studies)}: two of them are folders of the same name, by which a "
+            "report names data sets; rename one"
+        )
     return [study] if study is not None else list(studies)
+
+
+def read_studies(paths: Sequence[Path], only: Sequence[str] = ()) -> list[Study]:
+    """Reads several studies, see `read_study`.
+
+    Raises:
+        DataError: as `read_study`; or a name of `only` is in none of them.
+    """
+    known = {folder.parent.name for path in paths for folder in path.glob("*/seed*")}
+    if known and (unknown := [name for name in only if name not in known]):
+        hints = [f"{name}: no run has this name{did_you_mean(name, known)}" for name in unknown]
+        raise DataError(f"only: {', '.join(hints)}")
+    return [read_study(path, only) for path in paths]
 
 
 def read_study(path: Path, only: Iterable[str] = ()) -> Study:
@@ -159,24 +178,28 @@ def _refuse_mixed_tables(path: Path, runs: list[Run]) -> None:
         for run in runs:
             found[json.dumps(rule.read(run.result) if rule.read else None)].append(run)
         if len(found) > 1:
-            parts = [f"{value} ({_labels(group)})" for value, group in found.items()]
+            parts = [f"{value} ({_labels(group, runs)})" for value, group in found.items()]
             problems.append(f"{rule.name}: {'; '.join(parts)}; {rule.why}")
     images = defaultdict(list)
     for run in runs:
         images[tuple(zip(run.names, run.groups, strict=True))].append(run)
     if len(images) > 1 and not problems:
-        parts = [f"{len(key)} images ({_labels(group)})" for key, group in images.items()]
+        parts = [f"{len(key)} images ({_labels(group, runs)})" for key, group in images.items()]
         problems.append(f"the images or their groups: {'; '.join(parts)}")
     if problems:
         raise DataError(
             f"{path}: these runs are not comparable: they differ in\n  - "
             + "\n  - ".join(problems)
-            + "\nSet only=[NAME,...] to compare those that match."
+            + "\nSet only=[NAME,...] to compare those that match; move single runs elsewhere."
         )
 
 
-def _labels(runs: list[Run]) -> str:
-    return ", ".join(sorted({run.label for run in runs}))
+def _labels(group: list[Run], runs: list[Run]) -> str:
+    """The models of a group; with the seed where runs of one model are in several groups."""
+    inside = {id(run) for run in group}
+    split = {run.label for run in runs if id(run) not in inside}
+    names = {f"{run.label} seed {run.seed}" if run.label in split else run.label for run in group}
+    return ", ".join(sorted(names))
 
 
 def short_names(names: Iterable[str]) -> dict[str, str]:

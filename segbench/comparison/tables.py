@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from segbench.comparison.entrants import HEADLINES
-from segbench.comparison.measures import MEASURES
+from segbench.comparison.measures import MEASURES, definition
 from segbench.comparison.verdicts import ONE_SEED
 from segbench.comparison.wording import bounds, level, p_value, points, score_interval
 from segbench.metrics.scores import MISSING, amount, percent
@@ -287,9 +287,9 @@ def method(comparison: Mapping[str, Any]) -> str:
     return (
         f"{comparison['num_images']} {comparison['split']} images in {groups} "
         f"group{'s' * (groups != 1)}; label protocol {comparison['label_protocol']}; absent "
-        f"classes: {comparison['absent_classes']}. {comparison['metric']} from summed confusion "
-        f"matrices. {comparison['resampling']} {comparison['replicates']:,} replicates, the same "
-        "for all models; intervals from seed variance plus image variance with Student's t, "
+        f"classes: {comparison['absent_classes']}. {definition(comparison['metric'])} "
+        f"{comparison['resampling']} {comparison['replicates']:,} replicates, the same for all "
+        "models; intervals from seed variance plus image variance with Student's t, "
         "clipped to possible values; p values Holm-corrected over all pairs; class intervals "
         "corrected over the classes."
     )

@@ -78,7 +78,7 @@ def _pair(
     if fewest < 2:
         verdict = ONE_SEED
     elif p_holm < level:
-        verdict = BETTER if estimate.value[-1] > 0 else WORSE
+        verdict = BETTER if estimate.center[-1] > 0 else WORSE
     else:
         verdict = UNCLEAR
     return Pair(
@@ -174,7 +174,7 @@ def images_needed(
 
 def _gap(estimate: Estimate, margin: float) -> float:
     """What a test must show to differ from zero; 0 where the observed loss reaches the margin."""
-    value = float(estimate.value[-1])
+    value = float(estimate.center[-1])
     return max(0.0, value + margin) if margin else value
 
 

@@ -118,8 +118,14 @@ def needed(pair: Mapping[str, Any], comparison: Mapping[str, Any]) -> str:
 
 
 def level(comparison: Mapping[str, Any]) -> str:
-    """`95% interval`."""
-    return f"{100 * comparison['confidence']:.4g}% interval"
+    """`95% interval`, or `approximate 95% interval`."""
+    word = "approximate " * comparison["approximate"]
+    return f"{word}{100 * comparison['confidence']:.4g}% interval"
+
+
+def about(is_approximate: bool) -> str:
+    """What an interval in a cell begins with: `about` if it is approximate."""
+    return "about " * is_approximate
 
 
 def _number(count: int) -> str:

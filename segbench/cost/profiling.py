@@ -11,8 +11,8 @@ from __future__ import annotations
 import ctypes
 import gc
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -125,10 +125,27 @@ def count_macs(model: nn.Module, size: Sequence[int], channels: int = 3) -> int:
     model.eval()
     device = next(model.parameters()).device
     # Attention is computed as plain matrix products, which the counter knows on every device.
-    with FlopCounterMode(display=False) as counter, sdpa_kernel(SDPBackend.MATH):
+    with (
+        _without_gradients(model),
+        FlopCounterMode(display=False) as counter,
+        sdpa_kernel(SDPBackend.MATH),
+    ):
         model(torch.zeros(1, channels, *size, device=device))
     model.train(was_training)
     return counter.get_total_flops() // 2
+
+
+@contextmanager
+def _without_gradients(model: nn.Module) -> Iterator[None]:
+    """The counter looks for the gradient of views of parameters, even within `no_grad`."""
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    for parameter in trained:
+        parameter.requires_grad = False
+    try:
+        yield
+    finally:
+        for parameter in trained:
+            parameter.requires_grad = True
 
 
 def measure_times(

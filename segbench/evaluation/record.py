@@ -6,15 +6,16 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from segbench.artifacts import provenance
+from segbench.artifacts.aim import Aim
 from segbench.artifacts.result import DataInfo, Hardware, Protocol, Result
 from segbench.artifacts.scores import Scores
 from segbench.artifacts.typed import read_as
 from segbench.config import Config
 from segbench.data.classes import ClassSet
 from segbench.data.dataset import Source
-from segbench.evaluation import robustness
 from segbench.evaluation.evaluator import Evaluation
 from segbench.evaluation.summary import summarize
+from segbench.metrics import robustness
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ class Subject:
         fingerprint: fingerprint of the scored split.
         protocol: how the predictions were made; common fields are added later.
         source: the data set.
+        aim: what was fixed before the training of the checkpoint.
         evaluate: computes the evaluation.
     """
 
@@ -42,6 +44,7 @@ class Subject:
     protocol: Protocol
     source: Source
     evaluate: Callable[[], Evaluation]
+    aim: Aim | None = None
 
 
 def scores_of(evaluation: Evaluation, classes: ClassSet, absent: str) -> Scores:
@@ -101,4 +104,5 @@ def record(config: Config, subject: Subject, evaluation: Evaluation, scores: Sco
         ),
         params=subject.params,
         scores={split: scores},
+        aim=subject.aim,
     )

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import TypedDict
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
 from segbench.evaluation.corruptions import Corruption
+from segbench.metrics.robustness import Scored, summary
 from segbench.metrics.scores import class_iou, mean_over_classes, percent, union_counts
 from segbench.system.console import console, table
-
-Scored = dict[str, dict[str, float | None]]
 
 
 def count_corrupted(
     corruptions: Sequence[Corruption],
     evaluate: Callable[[Corruption], np.ndarray],
     absent: str,
-) -> tuple[Scored, np.ndarray]:
+) -> tuple[dict[str, dict[str, float | None]], np.ndarray]:
     """Evaluates every corruption.
 
     Args:
@@ -30,7 +28,7 @@ def count_corrupted(
         mIoU by corruption and severity; and hits and unions of every image, one corruption after
         another, float64 `[N, 2, J * C]`.
     """
-    scored: Scored = {}
+    scored: dict[str, dict[str, float | None]] = {}
     parts = []
     for corruption in corruptions:
         matrices = evaluate(corruption)
@@ -39,47 +37,6 @@ def count_corrupted(
         by_severity[str(corruption.severity)] = None if np.isnan(value) else value
         parts.append(np.stack(union_counts(matrices), axis=1))
     return scored, np.concatenate(parts, axis=2).astype(np.float64)
-
-
-class Summary(TypedDict):
-    """Scores on corrupted images.
-
-    Attributes:
-        mean: mean over severities, by corruption.
-        mean_corrupted: mean of `mean`.
-        worst, worst_name: lowest value of `mean` and its corruption.
-        drop: score on the clean images minus `mean_corrupted`.
-    """
-
-    mean: dict[str, float]
-    mean_corrupted: float | None
-    worst: float | None
-    worst_name: str | None
-    drop: float | None
-
-
-def summary(scored: Mapping[str, Mapping[str, float | None]], clean: float | None) -> Summary:
-    """Mean over severities of each corruption, then over corruptions; the worst; and the drop.
-
-    Returns:
-        All values are None if no corruption has a score.
-    """
-    means = {
-        name: float(np.mean(known))
-        for name, by_severity in scored.items()
-        if (known := [value for value in by_severity.values() if value is not None])
-    }
-    if not means:
-        return {"mean": {}, "mean_corrupted": None, "worst": None, "worst_name": None, "drop": None}
-    overall = float(np.mean(list(means.values())))
-    worst = min(means, key=lambda name: means[name])
-    return {
-        "mean": means,
-        "mean_corrupted": overall,
-        "worst": means[worst],
-        "worst_name": worst,
-        "drop": None if clean is None else clean - overall,
-    }
 
 
 def print_corrupted(scored: Scored, clean: float | None) -> None:

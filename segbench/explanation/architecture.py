@@ -79,6 +79,7 @@ class _Observer(TorchDispatchMode):
         self.stages: dict[Key, Stage] = {}
         self.arrows: dict[tuple[Key, Key], None] = {}
         self.current: dict[str, Key] = {}
+        self.early: dict[str, int] = {}  # products of a part before its first stage
         # Tensors are kept alive, so that their ids are not reused.
         self.sources: dict[int, tuple[Tensor, set[Key]]] = {id(image): (image, {IMAGE})}
 
@@ -95,7 +96,13 @@ class _Observer(TorchDispatchMode):
             # Products of parameters alone (SegNeXt's bases) belong to the stage that uses them.
             some = origins - {IMAGE}
             key = self._stage_of_origins(origins) if some else self.current.get(self.parts[-1])
+        elif count is not None and not self.parts:
+            # Products outside of all parts (of the classes and masks of queries): the last stage.
+            key = next((known for known in reversed(self.stages) if known in origins), None)
         if key is None:
+            if count is not None and self.parts:  # of queries, before the part sees a map
+                early = count(*args, **(kwargs or {}), out_val=result) // 2
+                self.early[self.parts[-1]] = self.early.get(self.parts[-1], 0) + early
             self._remember(outputs, origins)
             return result
         if count is not None:
@@ -114,6 +121,7 @@ class _Observer(TorchDispatchMode):
                 key = (part, stride)
                 stage = self.stages.setdefault(key, Stage(*key))
                 stage.channels = channels or stage.channels
+                stage.macs += self.early.pop(part, 0)
                 self.current[part] = key
                 return key
         return self.current.get(part)
@@ -158,6 +166,7 @@ def trace(model: nn.Module, size: tuple[int, int] = (256, 320)) -> Architecture:
     """
     model.eval()
     image = torch.zeros(1, 3, *size)
+    called = _called(model, image)
     observer = _Observer(image)
     booked: dict[nn.Module, Key] = {}
 
@@ -173,17 +182,22 @@ def trace(model: nn.Module, size: tuple[int, int] = (256, 320)) -> Architecture:
 
                 stack.callback(module.register_forward_hook(book).remove)
         for name, child in model.named_children():
-            for part, module in _parts(name, child):
+            for part, module in _parts(name, child, called):
                 _enter_and_leave(module, part, observer, stack)
         stack.enter_context(torch.no_grad())
         stack.enter_context(sdpa_kernel(SDPBackend.MATH))
         stack.enter_context(observer)
         model(image)
-    # Parameters of modules that are not called themselves: position embeddings of a ViT encoder.
-    for module in [module for module in model.modules() if module not in booked]:
+    # Parameters of modules that are not called themselves (position embeddings of a ViT encoder,
+    # the output of torch's attention) or see no map (queries, which the last stage uses).
+    last = list(observer.stages)[-1:]
+    for name, module in model.named_modules():
+        if module in booked or module is model or not _own_params(module):
+            continue
         inside = [booked[child] for child in module.modules() if child in booked]
-        if inside and module is not model:
-            observer.stages[inside[0]].params += _own_params(module)
+        around = [booked[outer] for outer in _around(model, name) if outer in booked]
+        if of := inside or around or (last if module in called else []):
+            observer.stages[of[0]].params += _own_params(module)
     # An encoder may shrink a copy of its first maps (attention in SegFormer): finest maps first.
     encoder = iter(sorted(key for key in observer.stages if key[0] == "encoder"))
     order = [next(encoder) if key[0] == "encoder" else key for key in observer.stages]
@@ -197,14 +211,32 @@ def _own_params(module: nn.Module) -> int:
     return sum(p.numel() for p in module.parameters(recurse=False))
 
 
-def _parts(name: str, child: nn.Module) -> Iterator[tuple[str, nn.Module]]:
-    """A child of the model; the members of a list one by one, because a list itself never runs.
+def _around(model: nn.Module, name: str) -> list[nn.Module]:
+    """The modules that contain this one, the innermost first, without the model itself."""
+    parts = name.split(".")
+    return [model.get_submodule(".".join(parts[:end])) for end in range(len(parts) - 1, 0, -1)]
+
+
+def _called(model: nn.Module, image: Tensor) -> set[nn.Module]:
+    """The modules that run."""
+    found: set[nn.Module] = set()
+    with ExitStack() as stack, torch.no_grad():
+        for module in model.modules():
+            handle = module.register_forward_pre_hook(lambda module, _: found.add(module))
+            stack.callback(handle.remove)
+        model(image)
+    return found
+
+
+def _parts(name: str, child: nn.Module, called: set[nn.Module]) -> Iterator[tuple[str, nn.Module]]:
+    """A child of the model; if it does not run itself, such as a list, its members one by one.
 
     Single layers before the first block are its stem; pooling and dropout are not parts.
     """
-    if isinstance(child, nn.ModuleList | nn.ModuleDict):
+    if child not in called:
         for member in child.children():
-            yield name, member
+            if list(member.parameters()):
+                yield from _parts(name, member, called)
     elif any(True for _ in child.parameters()):
         is_layer = not list(child.children())
         yield (STEM if is_layer and name[-1].isdigit() else name), child

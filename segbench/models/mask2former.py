@@ -26,7 +26,7 @@ from torch.nn import functional as F
 from segbench.models import transformers_names
 from segbench.models.blocks import pad_to_stride
 from segbench.models.pixel_decoder import PixelDecoder, sine_positions
-from segbench.models.query_head import QueryHead, class_scores
+from segbench.models.query_head import Queries, QueryHead, class_scores
 from segbench.models.query_loss import Prediction, QueryLoss
 from segbench.models.timm_encoder import STRIDES, PyramidEncoder
 
@@ -68,8 +68,8 @@ class Mask2Former(nn.Module):
         super().__init__()
         self.encoder = PyramidEncoder(encoder_name, encoder_weights, drop_path_rate, in_channels)
         self.pixel_decoder = PixelDecoder(self.encoder.widths, width, HEADS, pixel_layers)
-        self.queries = nn.Embedding(num_queries, width)
-        self.query_positions = nn.Embedding(num_queries, width)
+        self.queries = Queries(num_queries, width)
+        self.query_positions = Queries(num_queries, width)
         self.decoder = QueryDecoder(width, decoder_layers)
         self.head = QueryHead(width, width, num_classes, num_queries)
         self.loss = QueryLoss()
@@ -96,9 +96,8 @@ class Mask2Former(nn.Module):
             for x, level in zip(maps, self.decoder.level_embed, strict=True)
         ]
         places = [sine_positions(x).flatten(2).transpose(1, 2) for x in maps]
-        batch = len(padded)
-        x = self.queries.weight.expand(batch, -1, -1)
-        positions = self.query_positions.weight.expand(batch, -1, -1)
+        batch = padded.shape[0]  # `len` would be a constant in an export
+        x, positions = self.queries(batch), self.query_positions(batch)
         found = [self.head(pixels, self.decoder.norm(x))]
         for index, layer in enumerate(self.decoder.layers):
             level = index % LEVELS

@@ -129,17 +129,23 @@ def _without_counting(block: nn.Module) -> Iterator[None]:
             norm.momentum, norm.num_batches_tracked = momentum, count
 
 
+def encoder_name(model: nn.Module) -> str | None:
+    """Dotted name of `model.encoder`, which may be a property; None if there is none."""
+    encoder = getattr(model, "encoder", None)
+    return next((name for name, module in model.named_modules() if module is encoder), None)
+
+
 def blocks_of(model: nn.Module) -> dict[str, nn.Module]:
     """The blocks of `model.encoder` by their names in the model; empty if there are none."""
-    encoder = getattr(model, "encoder", None)
-    if not isinstance(encoder, nn.Module):
+    root = encoder_name(model)
+    if root is None:
         return {}
     found: dict[str, nn.Module] = {}
-    waiting = [("encoder", encoder)]
+    waiting = [(root, model.get_submodule(root))]
     while waiting:
         name, module = waiting.pop(0)
         children = [(f"{name}.{key}", child) for key, child in module.named_children()]
-        if isinstance(module, nn.Sequential | nn.ModuleList) and name != "encoder":
+        if isinstance(module, nn.Sequential | nn.ModuleList) and name != root:
             blocks = [(n, c) for n, c in children if any(True for _ in c.children())]
             nested = [(n, c) for n, c in blocks if has_list_of_blocks(c)]
             found |= {n: c for n, c in blocks if (n, c) not in nested}

@@ -13,6 +13,23 @@ from segbench.models.query_loss import Prediction
 SMALLEST = 1e-8  # a score below it is as good as none
 
 
+class Queries(nn.Module):
+    """Learned queries, or their learned positions.
+
+    Args:
+        count: queries.
+        width: channels of a query.
+    """
+
+    def __init__(self, count: int, width: int) -> None:
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(count, width))
+
+    def forward(self, batch: int) -> Tensor:
+        """The same for each image, [batch, count, width]."""
+        return self.weight.expand(batch, -1, -1)
+
+
 class QueryHead(nn.Module):
     """A class and a mask for each query.
 

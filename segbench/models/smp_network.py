@@ -16,7 +16,7 @@ Build = Callable[[str | bool | None], smp.base.SegmentationModel]
 def build_smp(build: Build, encoder_name: str, weights: str | None) -> smp.base.SegmentationModel:
     """Checks the encoder's name and weights, builds, and turns smp's errors into ValueError."""
     encoders.check_encoder_name(encoder_name)
-    packaged = weights == "package" and encoder_name == encoders.LITE0
+    packaged = weights == "package" and encoder_name in encoders.PACKAGED
     if weights is not None and not packaged:
         encoders.check_encoder_weights(encoder_name, weights)
     of_timm = encoder_name.startswith("tu-")
@@ -28,7 +28,7 @@ def build_smp(build: Build, encoder_name: str, weights: str | None) -> smp.base.
             f"segmentation_models_pytorch refuses this model on {encoder_name!r}: {error}"
         ) from None
     if packaged:
-        encoders.load_packaged_lite0(network.encoder)
+        encoders.load_packaged(network.encoder, encoder_name)
     return network
 
 
@@ -50,6 +50,7 @@ class SmpNetwork(nn.Module):
         super().__init__()
         allow_batches_of_one(network)
         encoders.fix_same_padding(network.encoder)
+        encoders.fuse_attention(network.encoder)
         self.encoder = network.encoder
         self.decoder = network.decoder
         self.head = network.segmentation_head

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+from dataclasses import dataclass
 from typing import Any
 
 import timm
@@ -15,6 +16,30 @@ from segbench.models import hub
 from segbench.models.blocks import DropPath
 
 STRIDES = (4, 8, 16, 32)
+
+
+@dataclass(frozen=True)
+class Kind:
+    """Models of timm that an encoder here is made of.
+
+    Attributes:
+        modules: of timm, which define them.
+        expected: a part of a sentence, for messages.
+    """
+
+    modules: tuple[str, ...]
+    expected: str
+
+
+PYRAMIDS = Kind(
+    ("convnext", "swin_transformer"),
+    "expected a ConvNeXt or Swin of timm, such as convnext_tiny or swin_tiny_patch4_window7_224",
+)
+PLAIN = Kind(
+    ("vision_transformer", "eva", "deit"),
+    "expected a plain vision transformer of timm, such as vit_small_patch14_dinov2 or "
+    "vit_small_patch16_dinov3",
+)
 
 
 class PyramidEncoder(nn.Module):
@@ -35,15 +60,11 @@ class PyramidEncoder(nn.Module):
 
     def __init__(self, name: str, weights: str | None, drop_path_rate: float, in_channels: int):
         super().__init__()
+        check_kind(name, PYRAMIDS)
         options: dict[str, Any] = {"drop_path_rate": drop_path_rate, "num_classes": 0}
         if name.startswith("swin_"):
             # Windows of any image: full ones, also on maps that are smaller than a window.
             options |= {"strict_img_size": False, "always_partition": True}
-        elif not name.startswith("convnext"):
-            raise ValueError(
-                f"encoder_name={name!r}: expected a ConvNeXt or Swin of timm, such as "
-                "convnext_tiny or swin_tiny_patch4_window7_224"
-            )
         self.net: Any = build_timm(name, weights, in_channels, **options)
         for block in self.net.modules():
             if isinstance(block, SwinTransformerBlock):
@@ -135,13 +156,9 @@ class PlainViT(nn.Module):
         **options: Any,
     ) -> None:
         super().__init__()
+        check_kind(name, PLAIN)
         options |= {"num_classes": 0, "global_pool": "", "dynamic_img_size": True}
         net = build_timm(name, weights, in_channels, **options)
-        if not isinstance(net, timm.models.VisionTransformer | timm.models.Eva):
-            raise ValueError(
-                f"encoder_name={name!r} is a {type(net).__name__}; expected a plain vision "
-                "transformer of timm, such as vit_small_patch14_dinov2"
-            )
         net.fc_norm = net.head = nn.Identity()
         for block in net.blocks:
             block.drop_path1 = block.drop_path2 = DropPath(drop_path_rate)
@@ -151,30 +168,34 @@ class PlainViT(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """[N, in_channels, H, W], multiples of the stride -> [N, width, h, w], normalized."""
-        tokens, rope = self.embed(image)
-        for block in self.net.blocks:
+        tokens, ropes = self.embed(image)
+        for block, rope in zip(self.net.blocks, ropes, strict=True):
             tokens = block(tokens, rope=rope) if rope is not None else block(tokens)
         grid = [side // self.stride for side in image.shape[2:]]
         patches = self.net.norm(tokens)[:, self.prefix :]
         return patches.transpose(1, 2).unflatten(2, grid)
 
-    def embed(self, image: Tensor) -> tuple[Tensor, Tensor | None]:
-        """Tokens [N, prefix + h w, width], and what turns them by their place (rotary) or None."""
+    def embed(self, image: Tensor) -> tuple[Tensor, list[Tensor | None]]:
+        """Tokens [N, prefix + h w, width].
+
+        And for each block what turns them by their place (rotary positions), or None.
+        """
         net = self.net
         patches = net.patch_embed(image)
+        depth = len(net.blocks)
         if isinstance(net, timm.models.Eva):
             tokens, rope = net._pos_embed(patches)
-            return net.norm_pre(tokens), rope
+            ropes = [rope] * depth if rope is None or not net.rope_mixed else list(rope)
+            return net.norm_pre(tokens), ropes
         position = self._positions(patches.shape[1], patches.shape[2])
-        extra = [
-            x.expand(len(image), -1, -1) for x in (net.cls_token, net.reg_token) if x is not None
-        ]
+        batch = image.shape[0]  # `len` would be a constant in an export
+        extra = [x.expand(batch, -1, -1) for x in (net.cls_token, net.reg_token) if x is not None]
         tokens = patches.flatten(1, 2)
         if net.no_embed_class:
             tokens = torch.cat([*extra, tokens + position], dim=1)
         else:
             tokens = torch.cat([*extra, tokens], dim=1) + position
-        return net.norm_pre(tokens), None
+        return net.norm_pre(tokens), [None] * depth
 
     def _positions(self, height: int, width: int) -> Tensor:
         """[1, prefix + h w, width], without the prefix where it has no positions."""
@@ -186,18 +207,30 @@ class PlainViT(nn.Module):
         return torch.cat([position[:, :prefix], grid.flatten(2).transpose(1, 2)], dim=1)
 
 
+def check_kind(name: str, kind: Kind) -> None:
+    """Raises ValueError unless timm has a model of this name, of this kind."""
+    plain = name.partition(".")[0]  # without the tag of pretrained weights
+    fitting = timm.list_models(module=kind.modules, exclude_filters="*distilled*")
+    if plain in fitting:
+        return
+    near = difflib.get_close_matches(plain, fitting, n=5, cutoff=0.5)
+    unknown = "" if timm.is_model(name) else "timm has no such model; "
+    nearest = f". Nearest names: {', '.join(near)}" if near else ""
+    raise ValueError(f"encoder_name={name!r}: {unknown}{kind.expected}{nearest}")
+
+
 def build_timm(name: str, weights: str | None, in_channels: int, **options: Any) -> Any:
     """A model of timm.
 
+    Args:
+        name: of a model that timm has, see `check_kind`.
+        weights: null (from scratch) or `pretrained`.
+        in_channels: channels of the image.
+        options: further arguments of the model.
+
     Raises:
-        ValueError: no such model, weights that cannot be had, or options that it does not take.
+        ValueError: weights that cannot be had, or options that it does not take.
     """
-    if not timm.is_model(name):
-        near = difflib.get_close_matches(name, timm.list_models(), n=5, cutoff=0.5)
-        raise ValueError(
-            f"unknown encoder_name {name!r}: timm has no such model. Nearest names: "
-            f"{', '.join(near) or 'none'}"
-        )
     if weights is not None:
         _check_weights(name, weights)
     try:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segbench.artifacts.result import Result
+from segbench.comparison.measures import APPROXIMATE
 from segbench.publication import compute, licenses
 from segbench.publication.compute import UNKNOWN, Spent
 
@@ -122,10 +123,12 @@ def _tuning(results: Sequence[Result]) -> str:
 def _error_bars(evidence: Evidence) -> str:
     first = evidence.comparisons[0]
     units = dict.fromkeys(f"{found['unit']}s" for found in evidence.comparisons)
+    shown = [part for found in evidence.comparisons for part in (found, *found["metrics"])]
+    limit = f" {APPROXIMATE}" * any(part["approximate"] for part in shown)
     return (
         f"{100 * first['confidence']:g}% intervals of the mean over seeds, by Student's t: "
         "variance over seeds / number of seeds + variance over images by a bootstrap of "
-        f"{', '.join(units)} ({first['replicates']} replicates). {_seeds(evidence)}"
+        f"{', '.join(units)} ({first['replicates']} replicates).{limit} {_seeds(evidence)}"
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from segbench.comparison import across_report, formats, margin_report, more_metrics, tables
 from segbench.comparison.domination import tables as cost_tables
+from segbench.comparison.wording import level
 from segbench.publication import checklist, compute
 from segbench.publication.checklist import Evidence
 from segbench.system.escaping import latex
@@ -16,6 +17,7 @@ CLASSES = {"article": r"\documentclass[11pt]{article}", "llncs": r"\documentclas
 PREAMBLE = (
     r"\usepackage[T1]{fontenc}", r"\usepackage[utf8]{inputenc}", r"\usepackage{textcomp}",
     r"\usepackage{booktabs}", r"\usepackage{graphicx}", r"\usepackage{url}",
+    r"\setlength{\belowcaptionskip}{6pt}",
 )  # fmt: skip
 MATH = {"−": "-", "↑": r"\uparrow", "↓": r"\downarrow"}
 KNOWN = "–—‘’“”…€†‡•"  # beyond Latin, what LaTeX can print by itself
@@ -129,7 +131,7 @@ def _figure(name: str, figures: Sequence[str], comparison: Mapping[str, Any]) ->
 
 
 def _caption(name: str, comparison: Mapping[str, Any]) -> str:
-    bars = f"bars are {100 * comparison['confidence']:g}% intervals over seeds and images"
+    bars = f"bars are {level(comparison)}s over seeds and images"
     return {
         "ranks": f"Average rank over the data sets (1 = best); {bars} of each.",
         "leaderboard": f"{comparison['metric']} of each model; {bars}; ticks are single seeds.",

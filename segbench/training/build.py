@@ -87,6 +87,8 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
     loss = build_loss(config["loss"], source.classes, equal)
     check_whose_loss(config, model, loss)
     dry_run(config, model, loss, predictor, data)
+    is_clipped = bool(config["trainer"].get("gradient_clip_val"))
+    build.build_optimizer(config["optimizer"], model, is_clipped)  # raises before data is cached
     if data.preview:
         data.write_preview(run.path / "preview.png")
         say(f"preview of augmented samples: {run.path / 'preview.png'}")
@@ -101,7 +103,6 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
     speed = Speed()
     trainer = build_trainer(config, run, data, loggers, speed)
     portable: Config = getattr(model, "portable", dict)()
-    is_clipped = bool(config["trainer"].get("gradient_clip_val"))
     task = SegmentationTask(
         model=model,
         loss=loss,

@@ -16,7 +16,7 @@ from torch import nn
 from torch.optim import SGD, Adam, AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR, ReduceLROnPlateau
 
-from segbench.models.options import blocks_of
+from segbench.models.options import blocks_of, encoder_name
 
 FUSED_ON = ("cpu", "cuda")  # device types
 
@@ -68,7 +68,7 @@ def adamw(
         weight_decay: for weights; biases and norm parameters have none.
         encoder_lr_factor: learning rate of `model.encoder` as a factor of `lr`.
         layer_decay: the rate falls by this factor from each block of the encoder to the one before
-            it; null: all have the same (Clark et al. 2020, arXiv:2003.10555; for ViT 0.65 to 0.9).
+            it; 1: all have the same (Clark et al. 2020, arXiv:2003.10555; for ViT 0.65 to 0.9).
         fused: update all weights in one kernel, if torch has one. On a CPU this took a fifth of
             the time of Adam's loop over the weights. Lightning cannot clip gradients with a fused
             optimizer under mixed precision.
@@ -138,7 +138,7 @@ def _layers(model: nn.Module, layer_decay: float) -> dict[str, int]:
     if not blocks:
         raise ValueError(
             f"layer_decay={layer_decay}, but {type(model).__name__} has no blocks in an encoder; "
-            "leave it at null"
+            "leave it at 1"
         )
     names = [name for name, _ in model.named_parameters()]
     places = [[i for i, n in enumerate(names) if n.startswith(f"{block}.")] for block in blocks]
@@ -216,6 +216,9 @@ def _per_step(
 
 
 def _encoder_prefix(model: nn.Module) -> str | None:
+    """What the names of the encoder's parameters start with; it may be within another part."""
+    if (own := encoder_name(model)) is not None:
+        return f"{own}."
     for name, _ in model.named_modules():
         if name.split(".")[-1] == "encoder":
             return f"{name}."

@@ -1,23 +1,20 @@
 """Prints the constants of these tests, made by libraries that are too heavy for the dev extra.
 
-    pip install arch autorank rliable scikit-posthocs statsmodels
-    python -m tests.comparison.made_by
+    pip install autorank rliable scikit-posthocs statsmodels
+    python -m tests.comparison.made_by margins ranks
+    pip install --upgrade arch      (rliable asks for an older one, which pandas 3 breaks)
+    python -m tests.comparison.made_by blocks
 
 Made with arch 8.0.0, autorank 1.3.0, rliable 1.2.0, scikit-posthocs 0.17.1, statsmodels 0.15.0.
 """
+
+import sys
 
 import numpy as np
 
 from tests.comparison.test_across import SCORES
 from tests.comparison.test_margins import ROPE, STATSMODELS, A, B, paired_scores
 from tests.comparison.test_resampling import ARCH, noise
-
-
-def main() -> None:
-    """One block per library."""
-    margins()
-    ranks()
-    blocks()
 
 
 def margins() -> None:
@@ -66,4 +63,5 @@ def blocks() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    for name in sys.argv[1:]:
+        {"margins": margins, "ranks": ranks, "blocks": blocks}[name]()

@@ -1,5 +1,6 @@
 """Several data sets: the numbers of other programs, honest gaps, and the page."""
 
+import html
 import json
 from types import SimpleNamespace
 
@@ -13,6 +14,7 @@ from segbench.comparison.across import DataSet
 from segbench.comparison.across_report import compare_studies, rank_figure
 from segbench.comparison.across_tables import outcome, pair_table, score_table
 from segbench.comparison.comparison import Options
+from segbench.comparison.measures import APPROXIMATE
 from segbench.comparison.study import read_study
 from segbench.config.compare_schema import CompareConfig
 from segbench.errors import ConfigError, DataError
@@ -162,6 +164,17 @@ def test_the_verb_writes_a_page_for_all_of_them(studies, capsys):
     assert (folder / "figures/ranks.svg").is_file()
 
 
+def test_a_score_over_the_worst_images_is_called_approximate(studies, capsys):
+    root = studies[0].path.parent
+    assert compare(config(root, studies=["a", "b", "c"], metric="mIoU_I5")) == 0
+    folder = root / "a+b+c/report"
+    found = json.loads((folder / "across.json").read_text())
+    assert found["approximate"]
+    text = html.unescape((folder / "index.html").read_text())
+    assert "(about " in text
+    assert APPROXIMATE in text
+
+
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
@@ -169,6 +182,8 @@ def test_the_verb_writes_a_page_for_all_of_them(studies, capsys):
         ({"study": "a", "studies": ["a", "b"]}, "give one of study=NAME and studies="),
         ({"studies": ["a"]}, "one study is compared with study=a"),
         ({"studies": ["a", "b", "a"]}, "name each study once"),
+        ({"studies": ["a", "old/a"]}, "two of them are folders of the same name"),
+        ({"studies": ["a", "a/"]}, "two of them are folders of the same name"),
         ({"studies": ["a", "b"], "margin": 1.0}, "margin is for one study"),
     ],
 )

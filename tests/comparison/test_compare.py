@@ -8,9 +8,12 @@ import sys
 
 import pytest
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from segbench.artifacts.differences import REFUSED
 from segbench.compare import compare
+from segbench.comparison.comparison import Options, compare_runs
+from segbench.comparison.study import read_study
 from segbench.config.compare_schema import CompareConfig
 from segbench.errors import ConfigError, DataError
 from tests.comparison.fabricated import edit, write_study
@@ -155,6 +158,10 @@ def test_it_starts_without_torch(runs):
     assert not {"torch", "pytorch_lightning", "wandb"} & set(modules)
 
 
+def compared(runs, **options):
+    return compare_runs(read_study(runs / "mine"), Options(replicates=100, **options))
+
+
 def with_margin(runs, points=1.0, baseline="unet", only=("custom", "unet")):
     """Writes into the runs of these models that the study was trained under a margin."""
     for label in only:
@@ -180,7 +187,7 @@ def test_a_margin_of_the_study_file_is_used_and_known_to_be_fixed_in_advance(run
 @pytest.mark.parametrize(
     ("stated", "given", "words"),
     [
-        ({}, {"margin": 2.0}, "trained under 1 points against unet"),
+        ({}, {"margin": 2.0}, "trained under 1 points of mIoU against unet"),
         ({"only": ("unet",)}, {"margin": 1.0}, "Some runs were trained under another margin"),
         ({"points": None}, {"margin": 1.0}, "It was given after the runs"),
         ({"points": True}, {"margin": 1.0}, "It was given after the runs"),
@@ -189,11 +196,65 @@ def test_a_margin_of_the_study_file_is_used_and_known_to_be_fixed_in_advance(run
 )
 def test_a_margin_that_was_not_fixed_in_advance_is_called_exploratory(runs, stated, given, words):
     with_margin(runs, **stated)
-    assert compare(config(runs, baseline="unet", **given)) == 0
-    found = margin_of(runs)
+    found = compared(runs, baseline="unet", **given)["margin"]
     assert not found["fixed"]
     assert words in found["note"]
     assert "exploratory" in found["note"]
+
+
+def as_evaluations(runs, aim):
+    """Makes all runs scores of checkpoints whose trainings were fixed to an aim."""
+    values = {"kind": "evaluate", "aim": aim, "protocol.source": "ckpt=x.ckpt"}
+    for folder in (runs / "mine").glob("*/seed*"):
+        for key, value in values.items():
+            edit(folder, key, value)
+
+
+def test_a_margin_is_known_where_checkpoints_are_scored_later(runs):
+    as_evaluations(runs, {"study": "town", "margin": 1.0, "baseline": "unet"})
+    found = compared(runs)["margin"]
+    assert (found["points"], found["baseline"], found["fixed"]) == (1.0, "unet", True)
+    assert found["note"] == "It was fixed in the study town before the first run."
+    later = compared(runs, margin=3.0)["margin"]
+    assert not later["fixed"]
+    assert "trained under 1 points of mIoU against unet: read it as exploratory" in later["note"]
+
+
+def test_one_checkpoint_without_the_margin_makes_it_exploratory(runs):
+    as_evaluations(runs, {"study": "town", "margin": 1.0, "baseline": "unet"})
+    edit(runs / "mine/unet-streets/seed1", "aim", None)
+    assert compared(runs)["margin"] is None
+    note = compared(runs, margin=1.0, baseline="unet")["margin"]["note"]
+    assert "Some runs were trained under another margin" in note
+
+
+def test_a_margin_whose_baseline_is_left_out_is_named_and_not_tested(runs):
+    with_margin(runs, baseline="fcn")
+    found = compared(runs)
+    assert found["margin"] is None
+    (entry,) = [entry for entry in found["audit"] if entry["field"] == "margin"]
+    assert "margin of 1 points against fcn, which has no run here" in entry["why"]
+
+
+def test_a_margin_of_another_score_is_exploratory(runs):
+    with_margin(runs)
+    found = compared(runs, metric="mDice")["margin"]
+    assert not found["fixed"]
+    assert "1 points of mIoU against unet" in found["note"]
+    for folder in (runs / "mine").glob("*/seed*"):
+        edit(folder, "config.compare.metric", "mDice")
+    assert compared(runs, metric="mDice")["margin"]["fixed"]
+
+
+@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "101", "1e-9", "true", "wide"])
+def test_a_margin_that_is_none_is_refused(compose, value):
+    with pytest.raises((ConfigError, OmegaConfBaseException), match="margin"):
+        compose("compare", "study=mine", "baseline=unet", f"margin={value}")
+
+
+def test_a_name_that_no_run_has_is_refused(runs):
+    with pytest.raises(DataError, match="costom-streets: no run has this name; did you mean"):
+        compare(config(runs, only=["unet-streets", "costom-streets"]))
 
 
 def test_a_margin_needs_a_baseline(runs):

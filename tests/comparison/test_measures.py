@@ -1,6 +1,7 @@
 """Every metric has its published value and an honest interval, and says how it is had."""
 
 import dataclasses
+import html
 
 import numpy as np
 import pytest
@@ -11,11 +12,12 @@ from segbench.comparison import measures, more_metrics
 from segbench.comparison.comparison import Options, compare_runs
 from segbench.comparison.entrants import Entrant
 from segbench.comparison.formats import latex_tables, markdown_report
-from segbench.comparison.measures import MEASURES, check_metrics, entrants_by
+from segbench.comparison.measures import APPROXIMATE, MEASURES, check_metrics, entrants_by
 from segbench.comparison.resampling import plan
 from segbench.comparison.scoring import Bins, Worst
 from segbench.comparison.statistics import resample
 from segbench.comparison.study import read_study
+from segbench.comparison.tables import leaderboard, method
 from segbench.config.schema import EvaluateConfig
 from segbench.errors import ConfigError, DataError
 from segbench.metrics.catalog import CATALOG
@@ -53,6 +55,8 @@ def test_the_headline_is_a_score_of_which_more_is_better():
         check_metrics("NLL", [])
     with pytest.raises(ConfigError, match=r"metric: miou: there is no such metric.*mIoU"):
         check_metrics("miou", [])
+    with pytest.raises(ConfigError, match="metrics=NLL,ECE,NLL: name each metric once"):
+        check_metrics("mIoU", ["NLL", "ECE", "NLL"])
     with pytest.raises(ConfigError, match=r"metrics: HD59: there is no such metric.*HD95"):
         check_metrics("mIoU", ["HD59"])
 
@@ -102,6 +106,51 @@ def test_further_metrics_have_intervals_and_are_corrected_together(study):
     assert cells[1][0] == "NLL (nats) ↓"
     assert cells[0][0] == "mIoU_C (%) ↑"
     assert "Further metrics" in latex_tables(found)
+
+
+def test_intervals_over_the_worst_images_are_called_approximate_wherever_they_are(study, write):
+    found = compare_runs(study, Options(metrics=("mIoU_C", "mIoU_I5"), replicates=200))
+    assert [row["approximate"] for row in found["metrics"]] == [False, True]
+    assert not found["approximate"]
+    plain, worst = more_metrics.table(found).texts()
+    assert not any("about" in cell for cell in plain)
+    assert all("(about " in cell for cell in worst[1:4])
+    page = html.unescape(write(study.path, found).read_text())
+    for text in (markdown_report(found), latex_tables(found), page):
+        assert APPROXIMATE.replace("%", "") in text.replace("\\%", "").replace("%", "")
+
+
+def test_a_headline_over_the_worst_images_is_called_approximate_in_every_sentence(study):
+    found = compare_runs(study, Options(metric="mDice_C5", replicates=200))
+    assert found["approximate"]
+    assert "approximate 95% interval" in found["evidence"]
+    assert "approximate 95% interval" in leaderboard(found).heads
+    assert APPROXIMATE in method(found)
+    assert "approximate" not in method(compare_runs(study, Options(replicates=200)))
+
+
+def test_intervals_of_a_biased_score_are_around_the_value_without_the_bias(study):
+    drawn = resample(entrants_by(study, "mIoU_I5"), study.first.groups, replicates=300)
+    found = drawn.model(0)
+    expected = np.mean(drawn.means[:, 0, -1]) - found.value[-1]
+    assert found.bias[-1] == pytest.approx(expected)
+    assert found.bias[-1] > 0, "few images lack the worst"
+    low, high = found.interval()[-1]
+    assert (low + high) / 2 == pytest.approx(found.value[-1] - expected)
+    assert low < found.value[-1] < high
+    unbiased = resample(entrants_by(study, "mIoU_I"), study.first.groups, replicates=300)
+    assert not unbiased.model(0).bias.any()
+
+
+@pytest.mark.parametrize("name", ["mIoU_I1", "mDice_C5"])
+def test_the_worst_of_three_images_and_of_equal_ones(name):
+    for values in (np.array([0.2, 0.5, 0.9]), np.ones(3)):
+        counts = np.repeat(values[None, :, None], 2, axis=0)
+        entrants = [Entrant(model, (0, 1), counts, MEASURES[name].scoring) for model in "ab"]
+        found = resample(entrants, ["x", "y", "z"], replicates=200).difference(0, 1)
+        assert found.value[-1] == 0
+        assert found.p_value()[-1] == 1
+        assert list(found.interval()[-1]) == [0, 0]
 
 
 def test_a_metric_that_was_not_counted_names_the_command_that_does(study):

@@ -17,7 +17,8 @@ from segbench.comparison.resampling import plan
 from segbench.comparison.study import read_study
 from segbench.errors import DataError
 from segbench.evaluation.corruptions import Corruption
-from segbench.evaluation.robustness import count_corrupted, summary
+from segbench.evaluation.robustness import count_corrupted
+from segbench.metrics.robustness import summary
 from tests.comparison.fabricated import edit, write_study
 
 NAMES, SEVERITIES = ("fog", "snow", "gaussian_noise"), (1, 3)

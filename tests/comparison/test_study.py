@@ -139,6 +139,15 @@ def test_the_same_run_is_not_counted_twice(study):
     assert "one run would count twice" in read_study(study).left_out[0].reason
 
 
+def test_seeds_of_one_model_on_different_data_are_told_apart(study):
+    edit(run_of(study), "data_info.fingerprint.test", "0" * 64)
+    with pytest.raises(DataError) as error:
+        read_study(study)
+    name = run_of(study).parent.name
+    assert f"({name} seed 1)" in str(error.value)
+    assert f"{name} seed 0" in str(error.value)
+
+
 def predict_only(run, name):
     """Makes every prediction of a run the class `name`."""
     directory = RunDirectory(run)

@@ -135,3 +135,20 @@ def test_a_rate_waits_for_the_device_once_a_round(monkeypatch: pytest.MonkeyPatc
     assert 300 < rate <= 1000
     assert events.count("wait") == 4
     assert events.count("call") > 20
+
+
+def test_a_view_of_a_parameter_passes_through_a_layer() -> None:
+    """Learned queries do; the counter of torch alone fails on them."""
+
+    class Learned(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.randn(3, 4))
+            self.norm, self.last = nn.LayerNorm(4), nn.Linear(4, 2)
+
+        def forward(self, image: torch.Tensor) -> torch.Tensor:
+            return self.last(self.norm(self.weight.expand(len(image), -1, -1)))
+
+    model = Learned()
+    assert count_macs(model, (8, 8)) == 3 * 4 * 2
+    assert all(parameter.requires_grad for parameter in model.parameters())

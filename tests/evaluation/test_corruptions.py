@@ -15,7 +15,8 @@ from segbench.evaluation.corruptions import (
     imported,
     seed_of,
 )
-from segbench.evaluation.robustness import count_corrupted, summary
+from segbench.evaluation.robustness import count_corrupted
+from segbench.metrics.robustness import summary
 
 
 def image():

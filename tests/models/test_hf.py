@@ -9,14 +9,18 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from segbench.artifacts.build import build_model
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.errors import ConfigError
-from segbench.models.hf import PublishedModel, match
+from segbench.models.hf import PublishedModel
+from segbench.models.label_names import match
+from segbench.models.options import encoder_name
 from segbench.models.smp_transformers import segformer
 from segbench.models.weights import load_weights
+from segbench.training.optim import parameter_groups
 from tests.models.test_transformers import image, shaken
 
 transformers = pytest.importorskip("transformers")
@@ -156,6 +160,37 @@ def test_a_folder_without_weights(folder: Path) -> None:
     (folder / "model.safetensors").unlink()
     with pytest.raises(ConfigError, match=r"model\.safetensors"):
         build_model({"_target_": TARGET, "path": str(folder)}, 3, class_names=NAMES)
+
+
+def test_weights_that_lack_a_part(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    """transformers would fill it with random values and only warn."""
+    state = load_file(folder / "model.safetensors")
+    head = ("decode_head.linear_fuse", "model.pixel_level_module.decoder.adapter")
+    kept = {key: value for key, value in state.items() if not key.startswith(head)}
+    assert len(kept) < len(state)
+    save_file(kept, folder / "model.safetensors", {"format": "pt"})
+    for labels in ("match", "new"):
+        node = {"_target_": TARGET, "path": str(folder), "labels": labels}
+        with pytest.raises(ConfigError, match=r"the weights lack .*(fuse|adapter).*not complete"):
+            build_model(node, 3, class_names=NAMES)
+    assert "Loading weights" not in "".join(capfd.readouterr())
+
+
+def test_rates_of_its_encoder(folder: Path) -> None:
+    """It is a property: its parameters have another name in the model."""
+    model = PublishedModel(3, str(folder), class_names=NAMES)
+    prefix = encoder_name(model)
+    assert prefix in ("network.segformer", "network.model")
+    names = {id(p): name for name, p in model.named_parameters()}
+    for options in ({"layer_decay": 0.5}, {"encoder_lr_factor": 0.1}):
+        slower = [
+            names[id(parameter)]
+            for group in parameter_groups(model, 1.0, 0.1, **options)
+            for parameter in group["params"]
+            if group["lr"] < 1
+        ]
+        assert slower
+        assert all(name.startswith(f"{prefix}.") for name in slower)
 
 
 def test_transformers_is_not_installed(monkeypatch: pytest.MonkeyPatch) -> None:

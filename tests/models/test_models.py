@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -183,6 +184,48 @@ def test_smp_adapter_computes_what_smp_computes() -> None:
     x = image(2, 64, 96)
     with torch.inference_mode():
         torch.testing.assert_close(ours(x), theirs(x))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "theirs"),
+    [
+        ("unet_resnet50", lambda: smp.Unet("resnet50", encoder_weights=None, classes=CLASSES)),
+        ("unetplusplus_resnet34", lambda: smp.UnetPlusPlus(encoder_weights=None, classes=CLASSES)),
+        ("linknet_resnet34", lambda: smp.Linknet(encoder_weights=None, classes=CLASSES)),
+        ("fpn_resnet34", lambda: smp.FPN(encoder_weights=None, classes=CLASSES, upsampling=4)),
+        ("pan_resnet34", lambda: smp.PAN(encoder_weights=None, classes=CLASSES)),
+        ("upernet_resnet34", lambda: smp.UPerNet(encoder_weights=None, classes=CLASSES)),
+        (
+            "deeplabv3_resnet50",
+            lambda: smp.DeepLabV3("resnet50", encoder_weights=None, classes=CLASSES),
+        ),
+        (
+            "deeplabv3plus_resnet50",
+            lambda: smp.DeepLabV3Plus("resnet50", encoder_weights=None, classes=CLASSES),
+        ),
+        (
+            "dpt_vit_small",
+            lambda: smp.DPT(
+                "tu-vit_small_patch16_224", encoder_weights=None, classes=CLASSES,
+                dynamic_img_size=True,
+            ),
+        ),
+    ],
+)  # fmt: skip
+def test_every_smp_model_computes_what_smp_computes(
+    name: str, theirs: Callable[[], nn.Module], tmp_path: Path
+) -> None:
+    """Our config, with the weights of smp's model at its own defaults."""
+    reference = theirs().eval()
+    torch.save(reference.state_dict(), tmp_path / "smp.pth")
+    ours = build(name).eval()
+    report = load_weights(ours, str(tmp_path / "smp.pth"))
+    assert not report.missing
+    assert not report.reinitialized
+    x = image(1, 256, 256)  # ours pads smaller images for PAN
+    with torch.inference_mode():
+        torch.testing.assert_close(ours(x), reference(x))
 
 
 def test_torchvision_adapter_computes_what_torchvision_computes(tmp_path: Path) -> None:

@@ -100,5 +100,5 @@ def test_layer_decay_out_of_range() -> None:
     model = build_model(SEGNEXT, num_classes=3)
     with pytest.raises(ValueError, match=r"layer_decay=1\.5 must be above 0 and at most 1"):
         parameter_groups(model, 1.0, 0.1, layer_decay=1.5)
-    with pytest.raises(ValueError, match="has no blocks in an encoder; leave it at null"):
+    with pytest.raises(ValueError, match="has no blocks in an encoder; leave it at 1"):
         parameter_groups(nn.Linear(2, 2), 1.0, 0.1, layer_decay=0.5)

@@ -11,12 +11,35 @@ from segbench.models.timm_encoder import PlainViT, PyramidEncoder, build_timm
 
 
 def test_unknown_names() -> None:
-    with pytest.raises(ValueError, match=r"timm has no such model. Nearest names: convnext_tiny"):
-        build_timm("convnext_tinyy", None, 3)
-    with pytest.raises(ValueError, match="expected a ConvNeXt or Swin of timm"):
+    with pytest.raises(ValueError, match=r"no such model; expected a C.*names: convnext_tiny"):
+        PyramidEncoder("convnext_tinyy", None, 0.0, 3)
+    with pytest.raises(
+        ValueError, match=r"no such model; expected a plain.*names: vit_small_patch"
+    ):
+        PlainViT("vit_smal_patch14_dinov2", None)
+
+
+def test_encoders_of_another_kind() -> None:
+    """Before timm would refuse to build them, in words about its own arguments."""
+    with pytest.raises(ValueError, match="'resnet18': expected a ConvNeXt or Swin of timm"):
         PyramidEncoder("resnet18", None, 0.0, 3)
-    with pytest.raises(ValueError, match="'resnet18'"):
-        PlainViT("resnet18", None)
+    with pytest.raises(ValueError, match=r"'swinv2_tiny_window8_256': expected.*names: swin_tiny_"):
+        PyramidEncoder("swinv2_tiny_window8_256", None, 0.0, 3)
+    for name in ("resnet18", "swin_tiny_patch4_window7_224", "deit_tiny_distilled_patch16_224"):
+        with pytest.raises(ValueError, match=f"'{name}': expected a plain vision transformer"):
+            PlainViT(name, None)
+    with pytest.raises(ValueError, match="'resnet18': expected a plain vision transformer"):
+        EoMT(3, "resnet18", image_size=32)
+
+
+@pytest.mark.parametrize("name", ["vit_small_patch16_rope_mixed_224", "vit_tiny_patch16_224"])
+def test_tokens_are_those_of_timm(name: str) -> None:
+    """Also where each block turns the tokens in its own way."""
+    encoder = PlainViT(name, None).eval()
+    x = torch.randn(1, 3, 224, 224)
+    with torch.inference_mode():
+        expected = encoder.net.forward_features(x)[:, encoder.prefix :]
+        torch.testing.assert_close(encoder(x).flatten(2).transpose(1, 2), expected)
 
 
 def test_weights_that_cannot_be_had(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from segbench.comparison.across_report import compare_studies
 from segbench.comparison.comparison import Options, compare_runs
+from segbench.comparison.measures import APPROXIMATE
 from segbench.comparison.study import read_study
 from segbench.errors import ConfigError
 from segbench.paper import paper as paper_verb
@@ -19,7 +20,9 @@ from segbench.publication.paper import Paper, write_paper
 from tests.comparison.fabricated import edit, write_study
 from tests.comparison.test_robustness import corrupt_study
 
-OPTIONS = Options(baseline="unet", margin=1.0, metrics=("mIoU_C", "mIoU_corrupted"), replicates=200)
+OPTIONS = Options(
+    baseline="unet", margin=1.0, metrics=("mIoU_C5", "mIoU_corrupted"), replicates=200
+)
 SKILLS = {"custom": 0.6, "unet": 0.1, "fcn_100%": 0.1}
 
 
@@ -109,7 +112,7 @@ def expected(found: dict) -> dict[str, list[list[float]]]:
         "classes-dice": [points(*(m["class_dice"][name] for m in board))
                          for name in found["classes"]],
         "parameters": [
-            [row["value"] / 1e6, *points(*next(m["interval"] for m in board
+            [row["value"] / 1e6, *points(*next([m["value"], *m["interval"]] for m in board
                                                if m["label"] == row["model"]))]
             for row in found["domination"]],
     }  # fmt: skip
@@ -148,7 +151,7 @@ def test_and_those_of_several_studies(both):
         values += [round(x, 2) for x in ranks[cells[0]]]
         assert numbers(cells[1:]) == pytest.approx(values, abs=1e-9)
     for cells, row in zip(table(tex, "a-b-c-second-pairs"), across["pairs"], strict=True):
-        chance = [round(100 * row["improvement"][0]), *points(*row["improvement"][1:])]
+        chance = [round(100 * x) for x in row["improvement"]]
         values = [x for on in row["data"] for x in points(on["value"], *on["interval"])]
         assert numbers(cells[2:]) == pytest.approx(chance + values, abs=1e-9)
     for number, name in ((1, "a-b-c"), (2, "second")):
@@ -267,3 +270,8 @@ def test_a_name_in_another_script_is_declared_everywhere(tmp_path):
     study = read_study(path)
     write_paper(Paper([study], [compare_runs(study, Options(replicates=100))]), tmp_path / "paper")
     assert "{6A21}{[U+6A21]}" in (tmp_path / "paper/main.tex").read_text()
+
+
+def test_approximate_intervals_are_named_in_the_checklist_and_under_the_table(folder):
+    for file in ("checklist.tex", "tables.tex"):
+        assert document.latex(APPROXIMATE) in (folder / file).read_text()

@@ -43,9 +43,10 @@ class Folder:
         images: pattern or folder of the images below `root` (see `find_files`), for example
             `{split}/{name}.jpg`.
         masks: the same for the masks, for example `{split}annot/{name}.png`; or one per split.
-        splits: the folder name for `{split}` in each split; null: the data set lacks this split.
+        splits: the folder name for `{split}` (or the word in the table) of each split; null: the
+            data set lacks this split.
         lists: for each split, a list file below `root`, a list of names, or null.
-        table: CSV below `root` with the columns image, mask, split and group; replaces `images`
+        table: CSV below `root` with the columns image, mask, split, group; replaces `images`
             and `masks`.
         ratio: shares of train, val and test; groups are never divided.
         split_seed: seed of the division by `ratio`.

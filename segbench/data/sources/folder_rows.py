@@ -12,11 +12,11 @@ from segbench.data.sources.layout import (
     find_files,
     group_in,
     read_list,
-    read_table,
     split_groups,
     without_partners,
 )
 from segbench.data.sources.place import check_place, looks_like
+from segbench.data.sources.table import read_table
 from segbench.errors import DataError
 
 if TYPE_CHECKING:
@@ -39,9 +39,9 @@ def rows_of(source: Folder, split: str) -> tuple[list[Row], list[str], Further]:
         Name, image, mask and group of each; problems with the pairs; further masks.
     """
     further: Further = {}
-    if source.table is not None:
-        return read_table(source.root / source.table, source.root, split), [], further
     folder = source.splits.get(split) or split
+    if source.table is not None:
+        return read_table(source.root / source.table, source.root, folder), [], further
     images_pattern = source.images or ""
     masks_pattern = source.masks[split] if isinstance(source.masks, dict) else source.masks or ""
     if source.about:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -14,7 +12,6 @@ import numpy as np
 from segbench.data import volumes
 from segbench.data.decoding import ARRAYS, SUFFIXES
 from segbench.data.folders import files_below
-from segbench.data.names import check_name
 from segbench.data.regexes import Regex
 from segbench.errors import DataError
 
@@ -165,7 +162,7 @@ def read_list(root: Path, chosen: str | Sequence[str], names: Mapping[str, Path]
     wanted: list[str] = []
     unknown: list[str] = []
     folders = {parent.name for file in names.values() for parent in file.parents}
-    for line in filter(None, map(str.strip, _text(path).splitlines())):
+    for line in filter(None, map(str.strip, read_text(path).splitlines())):
         first, *others = line.split()
         if line not in names and others and _is_file_name(first):
             name = _named(first, names, folders)  # the path of its mask follows
@@ -195,37 +192,6 @@ def _named(text: str, names: Mapping[str, Path], folders: set[str]) -> str | Non
 
 def _is_file_name(text: str) -> bool:
     return text.lower().endswith((*SUFFIXES, *volumes.SUFFIXES, *ARRAYS))
-
-
-def read_table(path: Path, root: Path, split: str) -> list[Row]:
-    """The rows of one split in a CSV table of pairs: columns image, mask, split and group.
-
-    Paths are relative to `root`; an empty mask means unlabeled; the columns group and name are
-    optional. `python -m segbench.check_data` writes such a table.
-
-    Raises:
-        DataError: the file or a column is missing, or two rows have the same name.
-    """
-    if not path.is_file():
-        raise DataError(f"{path}: no such table of pairs; correct data.table.")
-    reader = csv.DictReader(io.StringIO(_text(path), newline=""), skipinitialspace=True)
-    missing = {"image", "mask", "split"} - set(reader.fieldnames or ())
-    if missing:
-        raise DataError(
-            f"{path}: no column {', '.join(sorted(missing))}; expected image, mask, split and "
-            f"perhaps group, name. Found: {', '.join(reader.fieldnames or ())}."
-        )
-    rows = [row for row in reader if row["split"].strip() == split]
-    found: dict[str, Row] = {}
-    for row in rows:
-        image = root / row["image"].strip()
-        name = check_name((row.get("name") or "").strip() or image.stem, str(path))
-        if name in found:
-            raise DataError(f"{path}: two rows have the name '{name}'; add a column name.")
-        mask = row["mask"].strip()
-        group = (row.get("group") or "").strip() or None
-        found[name] = (name, image, root / mask if mask else None, group)
-    return list(found.values())
 
 
 def split_groups(groups: Sequence[str], ratio: Sequence[float], seed: int) -> dict[str, str]:
@@ -261,7 +227,7 @@ def split_groups(groups: Sequence[str], ratio: Sequence[float], seed: int) -> di
     return division
 
 
-def _text(path: Path) -> str:
+def read_text(path: Path) -> str:
     """The text of a UTF-8 file, with or without the byte order mark that Excel writes."""
     try:
         return path.read_bytes().decode("utf-8-sig")

@@ -79,6 +79,42 @@ def test_a_table_may_lack_masks_but_no_columns(tmp_path: Path) -> None:
         source.records("test")
 
 
+def write_table(root: Path, *lines: str) -> Folder:
+    (root / "t.csv").write_text("\n".join(lines) + "\n")
+    return Folder(str(root), table="t.csv", classes=NAMES, splits={"val": "valid"})
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t"])
+@pytest.mark.parametrize("slash", ["/", "\\"])
+def test_tables_of_other_programs(tmp_path: Path, separator: str, slash: str) -> None:
+    write_streets(tmp_path)
+    rows = ("image,mask,split", "test/t0_0.jpg,test_m/t0_0.png,valid")
+    table = [row.replace(",", separator).replace("/", slash) for row in rows]
+    (record,) = write_table(tmp_path, *table).records("val")
+    assert record.image == tmp_path / "test/t0_0.jpg"
+    assert record.mask == tmp_path / "test_m/t0_0.png"
+
+
+def test_mistakes_in_a_table_are_named(tmp_path: Path) -> None:
+    write_streets(tmp_path)
+    row = "test/t0_0.jpg,test_m/t0_0.png,test"
+    source = write_table(tmp_path, "image,mask,split", row, row)
+    with pytest.raises(DataError, match="the rows in lines 2 and 3 have the same image"):
+        source.records("test")
+    source = write_table(tmp_path, "image,mask,split", row.replace(",test", ",Test"))
+    with pytest.raises(
+        DataError, match=r"no row has the split 'test'; found: Test\..*data\.splits"
+    ):
+        source.records("test")
+    with pytest.raises(DataError, match="no row has the split 'valid'; found: Test"):
+        source.records("val")
+    assert write_table(tmp_path, "image,mask,split", row).records("train") == []
+    for wrong in ("test/t0_0.jpg,", "a,b.jpg,a.png,test", ",test_m/t0_0.png,test"):
+        source = write_table(tmp_path, "image,mask,split", row, wrong)
+        with pytest.raises(DataError, match="line 3 does not have the columns of the header"):
+            source.records("test")
+
+
 def test_tables_and_lists_saved_by_excel(tmp_path: Path) -> None:
     write_streets(tmp_path)
     text = "image,mask,split\r\ntest/t0_0.jpg,test_m/t0_0.png,test\r\n"
