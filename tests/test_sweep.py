@@ -37,6 +37,7 @@ OVERRIDES = (
     "model._target_=flaky.Net",
     *TINIEST,
     "trainer.max_epochs=3",
+    "checkpoint_every=0",
     "samples=0",
     "logger=wandb",
 )

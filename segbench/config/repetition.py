@@ -14,7 +14,7 @@ from segbench.config.command_line import command, key_of
 from segbench.config.places import further_folder
 
 SEEDS = 3
-_OTHERS = ("unet", "unet_resnet34")  # the first one that is not the model itself
+_OTHERS = ("unet_resnet18", "unet_resnet34")  # the first one that is not the model itself
 _NOT_REPEATED = ("seed", "model", "run_dir", "resume", "overwrite")
 # With one of these, another model would not fit, or would be trained in another way.
 _OF_ONE_MODEL = ("model.", "weights", "loss", "recipe", "name", "channels_last", "compile")

@@ -49,7 +49,7 @@ def test_the_sweep_repeats_data_and_settings() -> None:
     register()
     words = ("data=camvid11", "data.root=a b (1)/x", "optimizer.lr=0.002", "study=2024_05_01")
     found = sweep_after(*words, "model=custom", "seed=4", "overwrite=true", seed=4)
-    assert found[0] == "model=custom,unet"
+    assert found[0] == "model=custom,unet_resnet18"
     assert found[-1] == "seed=4,5,6"
     config = read_command("train", found, multirun=True).config
     assert (config.data.root, config.study) == ("a b (1)/x", "2024_05_01")
@@ -59,7 +59,7 @@ def test_the_sweep_repeats_data_and_settings() -> None:
 
 def test_the_other_model_is_another_one() -> None:
     register()
-    assert sweep_after("model=unet")[0] == "model=unet,unet_resnet34"
+    assert sweep_after("model=unet_resnet18")[0] == "model=unet_resnet18,unet_resnet34"
 
 
 @pytest.mark.parametrize("own", ["model.width=8", "recipe=pidnet"])
@@ -71,7 +71,7 @@ def test_settings_of_one_model_are_repeated_with_that_model_only(own: str) -> No
 
 def test_a_study_that_is_a_single_run_is_continued() -> None:
     register()
-    assert sweep_after(name="quickstart") == ["model=custom,unet", "seed=0,1,2"]
+    assert sweep_after(name="quickstart") == ["model=custom,unet_resnet18", "seed=0,1,2"]
 
 
 def test_custom_code_and_configs_are_named(tmp_path: Path) -> None:
