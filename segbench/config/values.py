@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from importlib.util import find_spec
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
@@ -23,11 +22,6 @@ from segbench.system.storage import is_portable
 CLASS_WEIGHT_RULES = ("median_frequency", "enet", "effective_number")
 
 
-# Loggers of Lightning: the packages one of which they need, and the extra of the same name.
-_LOGGERS = {
-    "TensorBoardLogger": ("tensorboard", "tensorboardX"),
-    "MLFlowLogger": ("mlflow",),
-}
 # OpenCV's warps use 16-bit pixel coordinates; the area is that of the largest image that is read.
 LONGEST_SIDE, LARGEST_AREA = 32_767, 178_000_000
 LARGEST_INTEGER = 2**63 - 1
@@ -50,25 +44,12 @@ def check_values(config: DictConfig) -> list[str]:
     problems += _not_portable(values)
     missing = {problem.split(":")[0] for problem in problems}
     _forget_class_weight_rules(values.get("loss"))
-    problems += _without_target(values) + _without_package(values.get("logger"))
+    problems += _without_target(values)
     found = check_targets(values, INJECTED, beside={"data": PIPELINE})
     problems += [text for text in found if text.split(":")[0] not in missing]
     problems += wrong_values(values, verb_schema)
     problems += wrong_numbers(values) + _wrong_sizes(values) + _endless(values)
     return problems + _check_report(values.get("compare"))
-
-
-def _without_package(loggers: Any) -> list[str]:
-    """One message for each logger whose package is not installed."""
-    problems = []
-    for name, node in loggers.items() if isinstance(loggers, Mapping) else ():
-        target = str(node.get("_target_")) if isinstance(node, Mapping) else ""
-        packages = _LOGGERS.get(target.rpartition(".")[2], ())
-        if packages and not any(find_spec(package) for package in packages):
-            extra = packages[0]
-            install = f'pip install "segbench[{extra}]"'
-            problems.append(f"logger.{name}: needs {extra}, which is not installed: {install}")
-    return problems
 
 
 def unresolved(config: DictConfig | ListConfig, path: str = "") -> dict[str, str]:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from segbench.artifacts.build import locate
-from segbench.config import values
 from segbench.config.app import run_verb
 from segbench.config.compose import compose_checked, register
 from segbench.errors import ConfigError
@@ -40,7 +39,6 @@ def refusal(verb: str, *words: str) -> str:
         (FOLDER.encode() + b"root: [a\n", "line 3"),
         (FOLDER.encode() + b"root:\ta\n", "cannot start any token"),
         (b"\xff\xfe_\x00", "the file is not text in UTF-8"),
-        (b"- a\n- b\n", "the file contains a list"),
     ],
 )
 @pytest.mark.parametrize("verb", ["check_data", "train"])
@@ -49,6 +47,11 @@ def test_a_broken_file_is_named(home: Path, content: bytes, said: str, verb: str
     found = refusal(verb, "data=own")
     assert found.startswith("data=own: ")
     assert said in found
+
+
+def test_a_list_is_no_option(home: Path) -> None:
+    (home / "conf/model/own.yaml").write_text("- a\n- b\n")
+    assert refusal("train", "model=own").startswith("model=own: the file contains a list")
 
 
 def test_a_group_that_the_verb_lacks_is_still_named() -> None:
@@ -89,15 +92,6 @@ def test_code_that_fails_on_import(home: Path) -> None:
     (home / "first_day/failing.py").write_text("class Net:\n    pass\n\nnothing_here\n")
     with pytest.raises(ConfigError, match=r"cannot import.*NameError: name 'nothing_here'"):
         locate("first_day.failing.Net")
-
-
-@pytest.mark.parametrize("logger", ["tensorboard", "mlflow"])
-def test_a_logger_without_its_package_names_the_extra(
-    logger: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(values, "find_spec", lambda name: None)
-    register()
-    assert refusal("train", f"logger={logger}").endswith(f'pip install "segbench[{logger}]"')
 
 
 @pytest.mark.parametrize("words", [["--data", "mine"], ["data=streets", "--config-dir"]])
