@@ -108,8 +108,11 @@ def locate(target: str) -> Any:
         raise ConfigError(f"_target_ '{target}' is not a dotted path like package.module.Class")
     try:
         module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise ConfigError(f"_target_ {target}: cannot import '{module_name}' ({error})") from error
+    except Exception as error:  # code of a user fails in any way
+        kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
+        raise ConfigError(
+            f"_target_ {target}: cannot import '{module_name}' ({kind}{error})"
+        ) from error
     if not hasattr(module, name):
         hint = did_you_mean(name, [entry for entry in vars(module) if entry[0] != "_"])
         raise ConfigError(f"_target_ {target}: '{module_name}' has no '{name}'{hint}")

@@ -49,7 +49,9 @@ def run_verb(verb: str, task: Task, after_sweep: Callable[[DictConfig], int] | N
 
     module = f"segbench.{verb}"
     _set_up_messages()
-    parsed = get_args_parser().parse_intermixed_args(arguments)
+    parser = get_args_parser()
+    parser.error = lambda message: sys.exit(_report(module, _usage_error(message)))  # type: ignore[method-assign]
+    parsed = parser.parse_intermixed_args(arguments)
     shows = parsed.hydra_help or parsed.info or parsed.cfg or parsed.shell_completion
     try:
         register(parsed.config_dir)
@@ -176,6 +178,10 @@ def _report(module: str, error: Exception) -> int:
         raise error
     say(f"{module}: error: {reported}", stderr=True)
     return int(getattr(reported, "exit_code", 1))
+
+
+def _usage_error(message: str) -> ConfigError:
+    return ConfigError(f"{message}; keys are written KEY=VALUE, without dashes; see --help")
 
 
 def first_line(error: Exception) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from pathlib import Path
+from pathlib import Path, PurePath
 
 from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
@@ -13,6 +13,7 @@ from yaml import YAMLError
 from segbench.config import did_you_mean, studies_dir
 from segbench.config.places import hidden, is_group, options_of
 
+_NO_SUCH_GROUP = ("Could not override", "Could not append", "Could not delete")  # Hydra's words
 # The extra that installs each launcher and sweeper of Hydra.
 _EXTRAS = {
     "hydra/sweeper optuna": "tune",
@@ -38,6 +39,8 @@ def explain(config: DictConfig, override: str, error: Exception) -> str:
         )
     if is_group(bare) and value == "null":
         return not_set(bare)
+    if is_group(bare) and not str(error).startswith(_NO_SUCH_GROUP):  # the file is broken
+        return f"{override}: {root_cause(error)}"
     path, node = "", config
     for part in bare.split("."):
         if node is None:
@@ -55,7 +58,9 @@ def explain(config: DictConfig, override: str, error: Exception) -> str:
 
 def unknown_option(group: str, name: str, options: Sequence[str]) -> str:
     """For an option without a file in its group: the closest name, and where to add your own."""
-    text = f"{group}: there is no {group} '{name}'{did_you_mean(name, options)}"
+    name, path = _without_path(name), name
+    meant = f"; did you mean '{name}'?" if name in options else did_you_mean(name, options)
+    text = f"{group}: there is no {group} '{path}'{meant}"
     if extra := _EXTRAS.get(f"{group} {name}"):
         return f'{text}; to add it, pip install "segbench[{extra}]"'
     if group.startswith("hydra/"):
@@ -70,6 +75,10 @@ def root_cause(error: BaseException) -> str:
         error = error.__cause__
     if isinstance(error, YAMLError):
         return " ".join(str(error).split())
+    if isinstance(error, UnicodeDecodeError):
+        return f"the file is not text in UTF-8 ({error})"
+    if "DictConfig with ListConfig" in str(error):
+        return "the file contains a list; write lines of KEY: VALUE"
     first, *rest = str(error).splitlines() or [type(error).__name__]
     return rest[0].strip() if rest and first.endswith("composing config:") else first
 
@@ -102,14 +111,28 @@ def hidden_options(config_name: str, choices: DictConfig) -> list[str]:
     ]
 
 
+def _without_path(name: str) -> str:
+    """The option that a person means who writes the path of its file."""
+    path = PurePath(name)
+    return path.stem if path.suffix in (".yaml", ".yml") else path.name or name
+
+
+def with_suffix(group: str, name: str) -> str | None:
+    """For an option written with `.yaml`, which Hydra accepts, but as the name of another run."""
+    if PurePath(name).suffix in (".yaml", ".yml"):
+        return f"{group}={name}: write {group}={_without_path(name)}, the name and not the file"
+    return None
+
+
 def unknown_study(name: str) -> str:
     """For a config name without a file."""
+    path, name = name, _without_path(name)
     places = {studies_dir(), Path.cwd() / "experiments"}
     studies = {file.stem for place in places if place.is_dir() for file in place.glob("*.yaml")}
-    hint = did_you_mean(name, studies)
+    hint = f"; did you mean '{name}'?" if name in studies else did_you_mean(name, studies)
     if "did you mean" in hint:
         hint += f"\nstudies: {', '.join(sorted(studies))}"
-    return f"there is no study '{name}'{hint}"
+    return f"there is no study '{path}'{hint}"
 
 
 def missing_for_tuning(file: str | None) -> str | None:

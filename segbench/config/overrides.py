@@ -16,7 +16,13 @@ from omegaconf import DictConfig
 
 from segbench.config import schema
 from segbench.config.command_line import key_of, quoted
-from segbench.config.messages import broken_config, explain, missing_for_tuning, unknown_study
+from segbench.config.messages import (
+    broken_config,
+    explain,
+    missing_for_tuning,
+    unknown_study,
+    with_suffix,
+)
 from segbench.config.places import config_dir, is_group, options_of
 from segbench.errors import ConfigError
 
@@ -39,7 +45,9 @@ def parse(arguments: list[str]) -> tuple[list[Override], dict[str, str]]:
         for attempt in (argument, f"{key}={quoted(value)}"):
             try:
                 override = parser.parse_overrides([attempt])[0]
-                if problem := _sweep_problem(override):
+                group, option = override.key_or_group, str(override.value())
+                written = with_suffix(group, option) if is_group(group) else None
+                if problem := written or _sweep_problem(override):
                     problems[argument] = problem
                 else:
                     parsed.append(override)

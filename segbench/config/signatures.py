@@ -45,7 +45,8 @@ def signature_of(target: str) -> Signature | None:
         The signature, or None if it cannot be read from source.
 
     Raises:
-        UnknownTargetError: the module does not exist or does not define the name.
+        UnknownTargetError: the module does not exist, is not valid Python, or does not define
+            the name.
     """
     module, _, name = target.rpartition(".")
     if not module:
@@ -111,7 +112,12 @@ def _module_file(module: str) -> Path | None:
 
 @lru_cache(maxsize=64)
 def _parse(file: Path) -> ast.Module:
-    return ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+    try:
+        return ast.parse(file.read_text(encoding="utf-8"), filename=str(file))
+    except SyntaxError as error:
+        raise UnknownTargetError(f"{file}, line {error.lineno}: {error.msg}") from None
+    except ValueError as error:  # not UTF-8, or with null bytes
+        raise UnknownTargetError(f"{file}: is not Python code ({error})") from None
 
 
 def _find(file: Path, module: str, name: str, depth: int = 0) -> Signature | None:

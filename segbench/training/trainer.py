@@ -33,7 +33,14 @@ from segbench.training.callbacks import CudnnSearch, Curves, Samples
 from segbench.training.checkpoints import LastCheckpoint
 from segbench.training.progress import Bar, EpochLines
 from segbench.training.speed import Speed
-from segbench.training.tracking import define_best, is_disabled, save_dir, started, wandb_arguments
+from segbench.training.tracking import (
+    check_installed,
+    define_best,
+    is_disabled,
+    save_dir,
+    started,
+    wandb_arguments,
+)
 from segbench.training.validation import RequireValLabels, check_validated, has_val_score, needed_by
 
 # Minimum of arguments that the Trainer itself does not check.
@@ -114,6 +121,7 @@ def build_loggers(config: Config, run: RunDirectory) -> list[Logger]:
     for name, node in (config["logger"] or {}).items():
         if is_disabled(node):
             continue
+        check_installed(name, str(node["_target_"]))
         folder = save_dir(node, config, run).absolute()  # W&B's process may run in another folder
         given = {"save_dir": str(folder)} | wandb_arguments(node, folder, run)
         logger = started(build.instantiate(f"logger.{name}", node, **given))
