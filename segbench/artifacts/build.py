@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from segbench.inference.predictor import Predictor
     from segbench.models.weights import LoadReport
 
+FOLDS = ("folds", "fold")  # keys of any data set, see `data.folds`
+
 
 def instantiate(section: str, node: Mapping[str, Any], **injected: Any) -> Any:
     """Calls the `_target_` of a config node with its other keys and the injected arguments.
@@ -109,17 +111,12 @@ def locate(target: str) -> Any:
     try:
         module = importlib.import_module(module_name)
     except Exception as error:  # code of a user fails in any way
-        kind = "" if isinstance(error, ImportError) else f"{type(error).__name__}: "
-        raise ConfigError(
-            f"_target_ {target}: cannot import '{module_name}' ({kind}{error})"
-        ) from error
+        why = error if isinstance(error, ImportError) else f"{type(error).__name__}: {error}"
+        raise ConfigError(f"_target_ {target}: cannot import '{module_name}' ({why})") from error
     if not hasattr(module, name):
         hint = did_you_mean(name, [entry for entry in vars(module) if entry[0] != "_"])
         raise ConfigError(f"_target_ {target}: '{module_name}' has no '{name}'{hint}")
     return getattr(module, name)
-
-
-FOLDS = ("folds", "fold")  # keys of any data set, see `data.folds`
 
 
 def split_data(data: Mapping[str, Any]) -> tuple[Config, Config]:
