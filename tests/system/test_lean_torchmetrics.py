@@ -27,6 +27,16 @@ def test_the_packages_are_hidden_only_while_torchmetrics_is_imported() -> None:
     assert imports.RequirementCache("scipy>=1.8.0")
 
 
+def test_other_versions_of_lightning_utilities_find_everything(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    imports = lean_torchmetrics.imports
+    monkeypatch.delattr(imports, "_version")
+    with lean_torchmetrics._seemingly_absent():
+        assert imports.package_available("scipy")
+    assert not hasattr(imports, "_version")
+
+
 def test_metrics_that_need_scipy_still_work() -> None:
     from torchmetrics.functional.segmentation import hausdorff_distance
     from torchmetrics.utilities.imports import _SCIPY_AVAILABLE
