@@ -92,7 +92,9 @@ def _place(config: DictConfig, job: Mapping[str, str], named: Sequence[str]) -> 
 
 
 def _legal(value: str) -> str:
-    """A value as a legal part of a file name."""
+    """A value as a legal part of a file name; a number keeps its sign."""
+    if re.fullmatch(r"-?[\d.]+(e[+-]?\d+)?", value) and len(value) <= _LONGEST:
+        return value
     return re.sub(r"[^\w.+-]+", "-", value)[-_LONGEST:].strip("-.")
 
 

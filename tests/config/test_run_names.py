@@ -33,6 +33,10 @@ def test_a_name_that_contains_the_swept_key_is_unchanged() -> None:
     assert named(*words) == ()
 
 
+def test_numbers_that_differ_in_their_sign_have_names_of_their_own() -> None:
+    assert named("optimizer.lr=0.1,-0.1") == ("optimizer.lr",)
+
+
 def test_jobs_that_would_share_a_directory_are_refused_before_the_first() -> None:
     with pytest.raises(ConfigError, match=r"seed=0 and seed=1 would both write to here"):
         named("run_dir=here", "seed=0,1")
