@@ -67,7 +67,10 @@ def test_the_margin_that_a_training_was_fixed_to_is_taken_along(
     aims = {"study": "town", "compare": {"margin": 2, "baseline": "unet"}}
     words = ("num_workers=0", "gallery=0", "calibration=false", "boundary=false")
     for given, expected in (
-        (config | aims, {"study": "town", "margin": 2.0, "baseline": "unet"}),
+        (
+            config | aims,
+            {"study": "town", "margin": 2.0, "baseline": "unet", "metric": "mIoU"},
+        ),
         (config | aims | {"compare": {"margin": 2, "baseline": None}}, None),
     ):
         run(f"ckpt={make_checkpoint(config=given)}", *words, f"run_dir={tmp_path / 'scored'}")

@@ -45,7 +45,9 @@ MARKS = re.compile(
 LOCAL = re.compile(r"(?:/|~|\.\.|[A-Za-z]:[\\/])")
 
 # What comparisons published with an earlier schema do not contain.
-EARLIER = {"margin": None, "metrics": [], "domination": [], "robustness": None}
+EARLIER = {
+    "margin": None, "metrics": [], "domination": [], "robustness": None, "approximate": False,
+}  # fmt: skip
 
 
 def take(study: Path, results: Path) -> Path:

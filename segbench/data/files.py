@@ -71,16 +71,13 @@ def read_colors(path: Path | None) -> np.ndarray:
 
 
 def read_ids(path: Path | None, place: Place | None = None) -> np.ndarray:
-    """Decodes a mask of label ids, which may be gray stored as RGB; a color mask is an error.
+    """Decodes a mask of label ids; a color mask is an error.
 
     Returns:
         uint8 or uint16 `[H, W]`.
     """
     mask = read_raw_mask(path, place)
     if mask.ndim != 2:
-        red = mask[..., 0]
-        if np.array_equal(red, mask[..., 1]) and np.array_equal(red, mask[..., 2]):
-            return np.ascontiguousarray(red)
         colors = len(np.unique(mask.reshape(-1, 3), axis=0))
         raise DataError(
             f"{path}: an RGB mask ({colors} colors) where one label id per pixel was expected. "

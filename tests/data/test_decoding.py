@@ -169,17 +169,6 @@ def test_what_cannot_be_a_label_is_refused_by_name(
         assert caught.value.kind == "label"
 
 
-def test_ids_stored_as_gray_rgb_are_ids(tmp_path: Path) -> None:
-    cv2.imwrite(str(tmp_path / "a.png"), np.dstack([IDS] * 3).astype(np.uint8))
-    for read in (read_ids, identity_map(4).read):
-        np.testing.assert_array_equal(read(tmp_path / "a.png"), IDS)
-    colored = np.dstack([IDS] * 3).astype(np.uint8)
-    colored[2, 3, 0] += 1
-    cv2.imwrite(str(tmp_path / "b.png"), colored)
-    with pytest.raises(DataError, match=r"b\.png: an RGB mask \([0-9]+ colors\)"):
-        read_ids(tmp_path / "b.png")
-
-
 def test_colors_of_16_bits_are_refused(tmp_path: Path) -> None:
     cv2.imwrite(str(tmp_path / "a.png"), RGB.astype(np.uint16) * 257)
     with pytest.raises(DataError, match=r"a\.png: a color mask of uint16 values"):
