@@ -164,7 +164,9 @@ def export_onnx(
 def _traced(network: Deployed) -> Any:
     """Exports a program for any image size from the smallest minimum that torch can prove."""
     low, high = network.value_range
-    noise = torch.rand(2, len(network.factor), 70, 90)  # torch.export specializes sizes 0 and 1
+    # torch.export specializes sizes of 1: two windows of Swin at stride 32, in both directions, are
+    # the least that it must see to allow for any number of them.
+    noise = torch.rand(2, len(network.factor), 230, 500)
     example = low + (high - low) * noise
     for least in LEAST_DIMS:
         sizes = {0: Dim("batch", min=1), 2: Dim("height", min=least), 3: Dim("width", min=least)}

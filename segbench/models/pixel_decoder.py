@@ -130,8 +130,10 @@ class DeformableAttention(nn.Module):
         values = self.value_proj(x).split([height * width for height, width in sizes], dim=1)
         seen = []
         for level, (size, value) in enumerate(zip(sizes, values, strict=True)):
-            pixels = offsets.new_tensor([size[1], size[0]])
-            place = centers[None, :, None, None] + offsets[:, :, :, level] / pixels
+            # A tensor of both sides would be a constant in an export.
+            x_offset, y_offset = offsets[:, :, :, level].unbind(-1)
+            offset = torch.stack([x_offset / size[1], y_offset / size[0]], dim=-1)
+            place = centers[None, :, None, None] + offset
             place = place.transpose(1, 2).flatten(0, 1)  # [N heads, T, points, 2]
             value = value.unflatten(2, (self.heads, -1)).permute(0, 2, 3, 1)
             value = value.flatten(0, 1).unflatten(2, size)  # [N heads, D / heads, h, w]

@@ -97,13 +97,14 @@ class PaddedSwinBlock(SwinTransformerBlock):
         """Attention within windows, [N, H, W, C] -> the same."""
         batch, height, width, channels = x.shape
         size, shift = self.window_size, self.shift_size
-        below, right = (size[0] - height % size[0]) % size[0], (size[1] - width % size[1]) % size[1]
-        x = F.pad(x, (0, 0, 0, right, 0, below))
+        # Written so that exporters see multiples of the window; remainders would nest in each block.
+        grid = ((height + size[0] - 1) // size[0], (width + size[1] - 1) // size[1])
+        whole = (grid[0] * size[0], grid[1] * size[1])
+        x = F.pad(x, (0, 0, 0, whole[1] - width, 0, whole[0] - height))
         mask = None
         if any(shift):
             x = torch.roll(x, (-shift[0], -shift[1]), (1, 2))
-            mask = self._apart(height + below, width + right, x)
-        grid = ((height + below) // size[0], (width + right) // size[1])
+            mask = self._apart(*whole, x)
         windows = x.unflatten(2, (grid[1], size[1])).unflatten(1, (grid[0], size[0]))
         windows = windows.transpose(2, 3).reshape(-1, self.window_area, channels)
         windows = self.attn(windows, mask=mask)
