@@ -12,7 +12,13 @@ from matplotlib.figure import Figure
 
 from segbench.comparison import across, formats, plots
 from segbench.comparison.across import FEWEST_FOR_FRIEDMAN, DataSet
-from segbench.comparison.across_tables import outcome, pair_table, score_table
+from segbench.comparison.across_tables import (
+    difference_table,
+    outcome,
+    outcome_table,
+    pair_table,
+    score_table,
+)
 from segbench.comparison.comparison import Options, resample_study
 from segbench.comparison.content import jsonable, write_json
 from segbench.comparison.cross_validation import cross_validation, folds_of, tested_share
@@ -256,15 +262,19 @@ def markdown_report(found: Mapping[str, Any]) -> str:
 
 
 def latex_tables(found: Mapping[str, Any]) -> str:
-    """Both tables with booktabs."""
+    """Scores, outcomes and differences with booktabs."""
     name = "-".join(found["studies"])
     caption = f"{found['metric']} (%) with {level(found)} and average rank."
-    other = "Differences in points with their intervals; p values corrected by Holm over pairs and "
+    outcomes = "Every pair of models over all data sets. P(improvement): how likely a new run of "
+    outcomes += f"the first model beats one of the second, with its {level(found)}."
+    other = f"Differences of {found['metric']} on each data set; p values corrected by Holm over "
+    other += "pairs and data sets."
     return "\n".join(
         [
             "% needs \\usepackage{booktabs}",
             f"% {latex(method(found))}",
             formats.latex_table(score_table(found), caption, f"{name}-scores"),
-            formats.latex_table(pair_table(found), f"{other}data sets.", f"{name}-pairs"),
+            formats.latex_table(outcome_table(found), outcomes, f"{name}-outcomes"),
+            formats.latex_table(difference_table(found), other, f"{name}-pairs"),
         ]
     )

@@ -18,7 +18,7 @@ from segbench.metrics.catalog import CATALOG, PERCENT, ImageMetric
 from segbench.metrics.fine_grained import WORST, class_scores, image_means
 
 APPROXIMATE = (
-    "Intervals of scores over the worst images are approximate: of those at 95%, 83 to 98% "
+    "Intervals of scores over the worst images are approximate: of those at 95%, 82 to 98% "
     "contained the truth in simulations."
 )
 OF_A_CHECKPOINT = (CORRUPTED, "SCE", "NLL", "Brier")  # label maps and confidences are not enough

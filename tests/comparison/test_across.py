@@ -160,7 +160,7 @@ def test_the_verb_writes_a_page_for_all_of_them(studies, capsys):
     assert 'src="http' not in text
     assert 'href="http' not in text
     assert json.loads((folder / "across.json").read_text())["studies"] == ["a", "b", "c"]
-    assert (folder / "tables.tex").read_text().count(r"\toprule") == 2
+    assert (folder / "tables.tex").read_text().count(r"\toprule") == 3
     assert (folder / "figures/ranks.svg").is_file()
 
 
