@@ -14,6 +14,7 @@ from segbench.comparison import across, formats, plots
 from segbench.comparison.across import FEWEST_FOR_FRIEDMAN, DataSet
 from segbench.comparison.across_tables import (
     difference_table,
+    number_of,
     outcome,
     outcome_table,
     pair_table,
@@ -24,7 +25,7 @@ from segbench.comparison.content import jsonable, write_json
 from segbench.comparison.cross_validation import cross_validation, folds_of, tested_share
 from segbench.comparison.measures import MEASURES, definition, entrants_by
 from segbench.comparison.study import Study
-from segbench.comparison.verdicts import BETTER, UNCLEAR, WORSE
+from segbench.comparison.verdicts import BETTER, ONE_SEED, UNCLEAR, WORSE
 from segbench.comparison.wording import bounds, join, level, p_value, points
 from segbench.errors import DataError
 from segbench.metrics.scores import percent
@@ -130,10 +131,7 @@ def verdict(found: Mapping[str, Any]) -> tuple[str, str]:
         return f"Only one model ran on {sets}: there is nothing to compare it with.", ""
     sentence = f"{pair['a']} is better than {pair['b']} {outcome(pair).removeprefix('better ')}."
     if not any(entry["verdict"] in (BETTER, WORSE) for entry in pair["data"]):
-        sentence = (
-            f"{pair['a']} and {pair['b']} are not distinguishable on any of "
-            f"{len(pair['data'])} data sets."
-        )
+        sentence = undecided(pair)
     chance = pair["improvement"]
     evidence = (
         f"A run of {pair['a']} beats one of {pair['b']} with a probability of "
@@ -144,6 +142,17 @@ def verdict(found: Mapping[str, Any]) -> tuple[str, str]:
         words = [f"{gap['model']} on {gap['data']}" for gap in gaps]
         evidence += f" Missing: {join(words)}; models with a gap have no average rank."
     return sentence, evidence
+
+
+def undecided(pair: Mapping[str, Any]) -> str:
+    """The sentence on two models of which none is better on any data set."""
+    found = across.tally(pair)
+    both, unclear, single = f"{pair['a']} and {pair['b']}", found[UNCLEAR], found[ONE_SEED]
+    where = "any of " * ((unclear or single) > 1) + number_of(unclear or single)
+    if not unclear:
+        return f"No verdict on {both}: one seed is not enough, on {where}."
+    untested = f" (no verdict on {single}: one seed)" * bool(single)
+    return f"{both} are not distinguishable on {where}{untested}."
 
 
 def verdict_of_folds(found: Mapping[str, Any]) -> tuple[str, str]:

@@ -15,10 +15,14 @@ from segbench.metrics.scores import MISSING, percent
 def outcome(pair: Mapping[str, Any]) -> str:
     """`better on 2 of 3 data sets, worse on none`, and where one seed decides nothing."""
     found = across.tally(pair)
-    total = len(pair["data"])
-    text = f"better on {found[BETTER] or 'none'} of {total} data set{'s' * (total != 1)}"
+    text = f"better on {found[BETTER] or 'none'} of {number_of(len(pair['data']))}"
     text += f", worse on {found[WORSE] or 'none'}"
     return text + (f" (no verdict on {found[ONE_SEED]}: one seed)" if found[ONE_SEED] else "")
+
+
+def number_of(sets: int) -> str:
+    """`1 data set`, `2 data sets`."""
+    return f"{sets} data set{'s' * (sets != 1)}"
 
 
 def score_table(found: Mapping[str, Any]) -> Table:

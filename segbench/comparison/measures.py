@@ -121,7 +121,7 @@ def check_metrics(headline: str, further: Sequence[str]) -> None:
     """
     for key, name in (("metric", headline), *(("metrics", name) for name in further)):
         if name not in MEASURES:
-            hint = did_you_mean(name, MEASURES)
+            hint = did_you_mean(name, MEASURES).partition("; known")[0]
             raise ConfigError(f"{key}: {name}: there is no such metric{hint}; known: "
                               f"{', '.join(MEASURES)}")  # fmt: skip
     if len(set(further)) < len(further):
