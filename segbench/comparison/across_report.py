@@ -12,13 +12,20 @@ from matplotlib.figure import Figure
 
 from segbench.comparison import across, formats, plots
 from segbench.comparison.across import FEWEST_FOR_FRIEDMAN, DataSet
-from segbench.comparison.across_tables import outcome, pair_table, score_table
+from segbench.comparison.across_tables import (
+    difference_table,
+    number_of,
+    outcome,
+    outcome_table,
+    pair_table,
+    score_table,
+)
 from segbench.comparison.comparison import Options, resample_study
 from segbench.comparison.content import jsonable, write_json
 from segbench.comparison.cross_validation import cross_validation, folds_of, tested_share
 from segbench.comparison.measures import MEASURES, definition, entrants_by
 from segbench.comparison.study import Study
-from segbench.comparison.verdicts import BETTER, UNCLEAR, WORSE
+from segbench.comparison.verdicts import BETTER, ONE_SEED, UNCLEAR, WORSE
 from segbench.comparison.wording import bounds, join, level, p_value, points
 from segbench.errors import DataError
 from segbench.metrics.scores import percent
@@ -124,10 +131,7 @@ def verdict(found: Mapping[str, Any]) -> tuple[str, str]:
         return f"Only one model ran on {sets}: there is nothing to compare it with.", ""
     sentence = f"{pair['a']} is better than {pair['b']} {outcome(pair).removeprefix('better ')}."
     if not any(entry["verdict"] in (BETTER, WORSE) for entry in pair["data"]):
-        sentence = (
-            f"{pair['a']} and {pair['b']} are not distinguishable on any of "
-            f"{len(pair['data'])} data sets."
-        )
+        sentence = undecided(pair)
     chance = pair["improvement"]
     evidence = (
         f"A run of {pair['a']} beats one of {pair['b']} with a probability of "
@@ -138,6 +142,17 @@ def verdict(found: Mapping[str, Any]) -> tuple[str, str]:
         words = [f"{gap['model']} on {gap['data']}" for gap in gaps]
         evidence += f" Missing: {join(words)}; models with a gap have no average rank."
     return sentence, evidence
+
+
+def undecided(pair: Mapping[str, Any]) -> str:
+    """The sentence on two models of which none is better on any data set."""
+    found = across.tally(pair)
+    both, unclear, single = f"{pair['a']} and {pair['b']}", found[UNCLEAR], found[ONE_SEED]
+    where = "any of " * ((unclear or single) > 1) + number_of(unclear or single)
+    if not unclear:
+        return f"No verdict on {both}: one seed is not enough, on {where}."
+    untested = f" (no verdict on {single}: one seed)" * bool(single)
+    return f"{both} are not distinguishable on {where}{untested}."
 
 
 def verdict_of_folds(found: Mapping[str, Any]) -> tuple[str, str]:
@@ -256,15 +271,19 @@ def markdown_report(found: Mapping[str, Any]) -> str:
 
 
 def latex_tables(found: Mapping[str, Any]) -> str:
-    """Both tables with booktabs."""
+    """Scores, outcomes and differences with booktabs."""
     name = "-".join(found["studies"])
     caption = f"{found['metric']} (%) with {level(found)} and average rank."
-    other = "Differences in points with their intervals; p values corrected by Holm over pairs and "
+    outcomes = "Every pair of models over all data sets. P(improvement): how likely a new run of "
+    outcomes += f"the first model beats one of the second, with its {level(found)}."
+    other = f"Differences of {found['metric']} on each data set; p values corrected by Holm over "
+    other += "pairs and data sets."
     return "\n".join(
         [
             "% needs \\usepackage{booktabs}",
             f"% {latex(method(found))}",
             formats.latex_table(score_table(found), caption, f"{name}-scores"),
-            formats.latex_table(pair_table(found), f"{other}data sets.", f"{name}-pairs"),
+            formats.latex_table(outcome_table(found), outcomes, f"{name}-outcomes"),
+            formats.latex_table(difference_table(found), other, f"{name}-pairs"),
         ]
     )

@@ -8,17 +8,21 @@ from typing import Any
 from segbench.comparison import across
 from segbench.comparison.tables import METRICS, Column, Table
 from segbench.comparison.verdicts import BETTER, ONE_SEED, UNCLEAR, WORSE
-from segbench.comparison.wording import about, bounds, points
+from segbench.comparison.wording import about, bounds, level, p_value, points
 from segbench.metrics.scores import MISSING, percent
 
 
 def outcome(pair: Mapping[str, Any]) -> str:
     """`better on 2 of 3 data sets, worse on none`, and where one seed decides nothing."""
     found = across.tally(pair)
-    total = len(pair["data"])
-    text = f"better on {found[BETTER] or 'none'} of {total} data set{'s' * (total != 1)}"
+    text = f"better on {found[BETTER] or 'none'} of {number_of(len(pair['data']))}"
     text += f", worse on {found[WORSE] or 'none'}"
     return text + (f" (no verdict on {found[ONE_SEED]}: one seed)" if found[ONE_SEED] else "")
+
+
+def number_of(sets: int) -> str:
+    """`1 data set`, `2 data sets`."""
+    return f"{sets} data set{'s' * (sets != 1)}"
 
 
 def score_table(found: Mapping[str, Any]) -> Table:
@@ -64,9 +68,18 @@ def _score_column(name: str, found: Mapping[str, Any]) -> Column:
 
 
 def pair_table(found: Mapping[str, Any]) -> Table:
-    """One row per pair: each data set's difference and verdict, and the outcome."""
+    """One row per pair: the outcome, and each data set's difference and verdict."""
     columns = [
-        Column("models", "the first minus the second", lambda row: f"{row['a']} − {row['b']}",
+        *outcome_table(found).columns,
+        *(_pair_column(name, about(found["approximate"])) for name in found["studies"]),
+    ]
+    return Table(tuple(columns), tuple(found["pairs"]))
+
+
+def outcome_table(found: Mapping[str, Any]) -> Table:
+    """One row per pair: the outcome over all data sets."""
+    columns = [
+        Column("models", "the first minus the second", _models,
                {"a": lambda row: row["a"], "b": lambda row: row["b"]}, is_text=True),
         Column("outcome", "p values corrected by Holm over all pairs and data sets", outcome,
                {"outcome": outcome}, is_text=True),
@@ -74,9 +87,27 @@ def pair_table(found: Mapping[str, Any]) -> Table:
                "averaged over data sets", lambda row: "{}% ({} to {})".format(
                    *(percent(chance, 0) for chance in row["improvement"])),
                {"p_improvement": lambda row: row["improvement"][0]}),
-        *(_pair_column(name, about(found["approximate"])) for name in found["studies"]),
     ]  # fmt: skip
     return Table(tuple(columns), tuple(found["pairs"]))
+
+
+def difference_table(found: Mapping[str, Any]) -> Table:
+    """One row per pair and data set, which fits a page however many data sets there are."""
+    word = about(found["approximate"])
+    rows = [{"models": _models(pair), **on} for pair in found["pairs"] for on in pair["data"]]
+    columns = (
+        Column("models", "", lambda row: row["models"], is_text=True),
+        Column("data set", "", lambda row: row["data"], is_text=True),
+        Column("difference (points)", "", lambda row: points(row["value"])),
+        Column(level(found), "", lambda row: word + bounds(row["interval"], signed=True)),
+        Column("p (Holm)", "", lambda row: p_value(row["p_holm"], bare=True)),
+        Column("verdict", "", lambda row: row["verdict"], is_text=True),
+    )
+    return Table(columns, tuple(rows))
+
+
+def _models(pair: Mapping[str, Any]) -> str:
+    return f"{pair['a']} − {pair['b']}"
 
 
 def _pair_column(name: str, word: str) -> Column:

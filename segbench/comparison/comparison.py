@@ -132,9 +132,9 @@ def compare_runs(study: Study, options: Options) -> Comparison:
     result["domination"] = domination(result)
     if shown is not None:
         result |= _about_headline(entrants, shown, study, options)
-    about_margin = margin_report.headline(result) if margin and shown else ("", "")
-    result["verdict"], result["evidence"] = wording.verdict(result, *about_margin)
-    comparison: Comparison = jsonable(result)
+    comparison: Comparison = jsonable(result)  # NaN becomes None, as the wording expects
+    about_margin = margin_report.headline(comparison) if margin and shown else ("", "")
+    comparison["verdict"], comparison["evidence"] = wording.verdict(comparison, *about_margin)
     return comparison
 
 

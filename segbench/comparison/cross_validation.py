@@ -43,16 +43,30 @@ def folds_of(studies: Sequence[Study]) -> list[int] | None:
     known = [fold for fold in found if fold is not None]
     if len({number for number, _ in known}) > 1:
         raise DataError("studies: they divide the data into different numbers of folds")
+    _refuse_other_data(studies)
     numbers = [fold for _, fold in known]
     if len(set(numbers)) < len(numbers):
         raise DataError("studies: a fold is there twice; give one study per fold (data.fold)")
-    if len(numbers) < known[0][0]:
-        missing = sorted(set(range(known[0][0])) - set(numbers))
+    if missing := sorted(set(range(known[0][0])) - set(numbers)):
         raise DataError(
             f"studies: fold {', '.join(map(str, missing))} of {known[0][0]} is missing; run it, "
             "since some images would never be tested"
         )
     return numbers
+
+
+def _refuse_other_data(studies: Sequence[Study]) -> None:
+    """Raises DataError unless all folds are of one data set."""
+    first = studies[0].first
+    for study in studies[1:]:
+        run = study.first
+        of_first = (first.result.data, first.data.protocol, first.classes.names)
+        if (run.result.data, run.data.protocol, run.classes.names) != of_first:
+            raise DataError(
+                f"studies: {studies[0].path.name} and {study.path.name} are folds of different "
+                f"data ({first.result.data}, {first.data.protocol}; {run.result.data}, "
+                f"{run.data.protocol}); compare the folds of one data set at a time"
+            )
 
 
 def _fold(study: Study) -> tuple[int, int] | None:
@@ -64,10 +78,12 @@ def _fold(study: Study) -> tuple[int, int] | None:
 
 def tested_share(studies: Sequence[Study]) -> float:
     """Tested images over training images, mean over folds."""
-    sizes = [study.first.data.num_images for study in studies]
-    if any(not size.get("train") for size in sizes):
+    found = [study.first.data for study in studies]
+    if any(not data.num_images.get("train") for data in found):
         raise DataError("studies: the runs do not say how many images they were trained on")
-    return float(np.mean([size["test"] / size["train"] for size in sizes]))
+    tested = [len(study.first.names) for study in studies]
+    shares = [n / data.num_images["train"] for n, data in zip(tested, found, strict=True)]
+    return float(np.mean(shares))
 
 
 class Corrected(TypedDict):

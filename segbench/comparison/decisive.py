@@ -49,7 +49,7 @@ def predict_again(runs: Sequence[Run], names: Sequence[str]) -> tuple[dict[str, 
     """
     checkpoints = [file for run in runs if (file := checkpoint_of(run))]
     if not names or len(checkpoints) < len(runs):
-        return {}, "their checkpoints are not on this machine"
+        return {}, "not every run has its checkpoint in its folder"
     try:
         return _see(runs, checkpoints, names), ""
     except Exception as error:  # moved data, foreign code, memory: the report works without them

@@ -18,7 +18,7 @@ from segbench.metrics.catalog import CATALOG, PERCENT, ImageMetric
 from segbench.metrics.fine_grained import WORST, class_scores, image_means
 
 APPROXIMATE = (
-    "Intervals of scores over the worst images are approximate: of those at 95%, 83 to 98% "
+    "Intervals of scores over the worst images are approximate: of those at 95%, 82 to 98% "
     "contained the truth in simulations."
 )
 OF_A_CHECKPOINT = (CORRUPTED, "SCE", "NLL", "Brier")  # label maps and confidences are not enough
@@ -121,7 +121,7 @@ def check_metrics(headline: str, further: Sequence[str]) -> None:
     """
     for key, name in (("metric", headline), *(("metrics", name) for name in further)):
         if name not in MEASURES:
-            hint = did_you_mean(name, MEASURES)
+            hint = did_you_mean(name, MEASURES).partition("; known")[0]
             raise ConfigError(f"{key}: {name}: there is no such metric{hint}; known: "
                               f"{', '.join(MEASURES)}")  # fmt: skip
     if len(set(further)) < len(further):

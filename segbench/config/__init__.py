@@ -64,7 +64,11 @@ def make_folder(key: str, folder: str | Path) -> Path:
 def did_you_mean(word: str, options: Iterable[str]) -> str:
     """A hint like `; did you mean 'width'?`, or the list of options if nothing is close."""
     options = sorted(options)
-    close = difflib.get_close_matches(word, options, n=1, cutoff=0.6)
-    if close:
-        return f"; did you mean '{close[0]}'?"
+    lowered = {option.casefold(): option for option in options}
+    if word.casefold() in lowered:
+        return f"; did you mean '{lowered[word.casefold()]}'?"
+    for written, known in ((word, dict(zip(options, options, strict=True))),
+                           (word.casefold(), lowered)):  # fmt: skip
+        if close := difflib.get_close_matches(written, known, n=1, cutoff=0.6):
+            return f"; did you mean '{known[close[0]]}'?"
     return f"; known: {', '.join(options)}" if options else ""

@@ -20,7 +20,7 @@ from segbench.data.dataset import SPLITS, Record, Source
 from segbench.data.files import orientation_of, read_raw_mask
 from segbench.data.findings import Finding, SplitStatistics, across_splits
 from segbench.data.frames import SourceFrames
-from segbench.data.grouping import Fault, grouped
+from segbench.data.grouping import INTERPOLATED, Fault, grouped
 from segbench.data.oddities import Oddities, oddities_of
 from segbench.data.proposals import BY_YAML, Unlike, proposal, unused_range
 from segbench.data.sources.folder import Folder
@@ -250,10 +250,10 @@ def _refined(kind: str, record: Record, num_classes: int) -> str:
     except DataError:  # its values are not labels
         return kind
     values = np.unique(raw.reshape(-1, raw.shape[2]), axis=0) if raw.ndim == 3 else np.unique(raw)
-    return "interpolated" if len(values) > 2 * num_classes + 8 else kind
+    return INTERPOLATED if len(values) > 2 * num_classes + 8 else kind
 
 
 _ADVICE = {
-    "interpolated": " It contains far more values than there are classes, so it was probably "
+    INTERPOLATED: " It contains far more values than there are classes, so it was probably "
     "anti-aliased, resized with interpolation, or compressed."
 }

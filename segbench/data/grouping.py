@@ -10,6 +10,7 @@ from pathlib import Path
 from segbench.data.dataset import Record
 from segbench.data.findings import Finding
 
+INTERPOLATED = "interpolated"  # kind of a mask with far more values than there are classes
 _SHARE = re.compile(r" on [\d.]+% of the pixels")
 _NUMBERS = re.compile(r"\d+(?:\.\d+)?%|\d+x\d+|\d+ (?=such|colors)|most often \([^)]*\)")
 
@@ -49,7 +50,9 @@ def grouped(split: str, total: int, faults: list[Fault]) -> list[Finding]:
     """
     alike: dict[tuple[str, str], list[Fault]] = defaultdict(list)
     for fault in faults:
-        alike[fault.kind, _NUMBERS.sub("", _SHARE.sub("", fault.sentence))].append(fault)
+        # Of interpolated masks, each has other values.
+        sentence = "" if fault.kind == INTERPOLATED else fault.sentence
+        alike[fault.kind, _NUMBERS.sub("", _SHARE.sub("", sentence))].append(fault)
     return [_finding(split, total, same) for same in alike.values()]
 
 
@@ -59,7 +62,7 @@ def _finding(split: str, total: int, faults: list[Fault]) -> Finding:
     text = first.text
     if len(faults) > 1:
         where = f"on {len(faults)} of {total} masks, e.g. {files[0]}"
-        if _SHARE.search(first.sentence):
+        if first.kind != INTERPOLATED and _SHARE.search(first.sentence):
             text = _SHARE.sub(lambda _: f" {where},", first.sentence, count=1).replace(",;", ";")
         else:
             text = f"{len(faults)} of {total} files, e.g. {first.text}"

@@ -66,10 +66,19 @@ def wanted(config: Config) -> Wanted:
 
 
 def corruptions(config: Config) -> list[Corruption]:
-    """The corruptions that are asked for; none if `corruptions` is null."""
+    """The corruptions that are asked for; none if `corruptions` is null or empty.
+
+    Raises:
+        ConfigError: they are no names, or see `corruptions.chosen`.
+    """
     from segbench.evaluation.corruptions import chosen
 
-    names = config["corruptions"]
-    if not names:
+    given = config["corruptions"]
+    if given is None or given == []:
         return []
-    return chosen([names] if isinstance(names, str) else names, config["severities"])
+    names = [given] if isinstance(given, str) else given
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise ConfigError(f"corruptions={given}: expected all, or names such as [fog,snow]")
+    if "all" in names and len(names) > 1:
+        raise ConfigError(f"corruptions={','.join(names)}: all stands alone")
+    return chosen(names, config["severities"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,15 +14,19 @@ from segbench.publication import checklist, compute
 from segbench.publication.checklist import Evidence
 from segbench.system.escaping import latex
 
-CLASSES = {"article": r"\documentclass[11pt]{article}", "llncs": r"\documentclass{llncs}"}
+CLASSES = {
+    "article": "\\documentclass[11pt]{article}\n\\usepackage[margin=1in]{geometry}",
+    "llncs": r"\documentclass{llncs}",
+}
 PREAMBLE = (
     r"\usepackage[T1]{fontenc}", r"\usepackage[utf8]{inputenc}", r"\usepackage{textcomp}",
     r"\usepackage{booktabs}", r"\usepackage{graphicx}", r"\usepackage{url}",
-    r"\setlength{\belowcaptionskip}{6pt}",
+    r"\setlength{\belowcaptionskip}{6pt}", r"\emergencystretch=3em",
 )  # fmt: skip
 MATH = {"−": "-", "↑": r"\uparrow", "↓": r"\downarrow"}
 KNOWN = "–—‘’“”…€†‡•"  # beyond Latin, what LaTeX can print by itself
 LATIN = 0x180  # characters below it are known
+HERE = "[htbp]"  # tables and figures stay close to the text that they belong to
 # Tables that are wider than the page are made smaller.
 WIDE = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{\begin{tabular}"
 
@@ -50,6 +55,7 @@ def across_tables(across: Mapping[str, Any]) -> str:
 
 
 def _fitted(text: str) -> str:
+    text = text.replace(r"\begin{table}", rf"\begin{{table}}{HERE}\small\tabcolsep=4pt")
     return text.replace(r"\begin{tabular}", WIDE).replace(r"\end{tabular}", r"\end{tabular}}")
 
 
@@ -95,6 +101,7 @@ def main_tex(
             r"\subsection{All data sets}",
             r"\input{across}",
             *_figure("ranks", figures, across),
+            r"\clearpage",
         ]
     for chapter in chapters:
         body += [rf"\subsection{{{latex(chapter.comparison['study'])}}}"] if across else []
@@ -126,7 +133,7 @@ def _figure(name: str, figures: Sequence[str], comparison: Mapping[str, Any]) ->
         return []
     caption = latex(_caption(name.rpartition("-")[2], comparison))
     graphic = rf"  \includegraphics[width=\linewidth]{{figures/{name}.pdf}}"
-    return [r"\begin{figure}", r"  \centering", graphic, rf"  \caption{{{caption}}}",
+    return [rf"\begin{{figure}}{HERE}", r"  \centering", graphic, rf"  \caption{{{caption}}}",
             r"\end{figure}"]  # fmt: skip
 
 
@@ -148,11 +155,16 @@ def appendix(evidence: Evidence) -> str:
         ("NeurIPS checklist: experiments", checklist.neurips(evidence)),
         ("MICCAI reproducibility checklist", checklist.miccai(evidence)),
     ):
-        parts += [rf"\section{{{title}}}", r"\begin{description}"]
-        parts += [rf"  \item[{{{latex(i.question)}.}}] {latex(i.answer)}" for i in items]
-        parts += [r"\end{description}", ""]
+        parts += [rf"\section{{{title}}}", r"\begin{itemize}\sloppy"]
+        parts += [rf"  \item \textbf{{{latex(i.question)}.}} {_breakable(i.answer)}" for i in items]
+        parts += [r"\end{itemize}", ""]
     caption = (
         f"Time of all runs, those that failed included: {compute.total(evidence.spent):.2f} h."
     )
     table = formats.latex_table(compute.table(evidence.spent), caption, "compute")
     return "\n".join([*parts, _fitted(table)])
+
+
+def _breakable(text: str) -> str:
+    """Text for LaTeX whose names of classes, files and runs may be broken into lines."""
+    return re.sub(r"(?<=[^\W\d])(\.|\\_|/|=)(?=\w)", r"\1\\allowbreak{}", latex(text))

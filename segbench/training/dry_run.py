@@ -102,6 +102,8 @@ class _Model:
             return f"returns {logits.dtype}; {expected}, before any argmax"
         if len(shape) != 4 or shape[0] != wanted[0]:
             return f"returns {shape} for images {list(image.shape)}; {expected}"
+        if shape[1] != self.num_classes and shape[1:] == [*wanted[2:], self.num_classes]:
+            return f"returns {shape}, channels last; {expected}: permute(0, 3, 1, 2)"
         if shape[1] != self.num_classes:
             return (
                 f"returns {shape[1]} channels for the {self.num_classes} classes of the data set; "
@@ -145,6 +147,14 @@ def _check_loss(
 ) -> None:
     name = f"loss {config['loss']['_target_']}"
     ignored = data.classes.ignore_index
+    if trained := [
+        key.removeprefix("loss.") for key, value in loss.named_parameters() if value.requires_grad
+    ]:
+        raise ConfigError(
+            f"{name}: has trainable parameters ({', '.join(trained[:4])}), but only those of the "
+            "model are optimized; freeze them with requires_grad_(False), or move them into the "
+            "model, with a training_loss there"
+        )
     given = f"logits {list(logits.shape)} and a mask {list(mask.shape)} of class IDs"
     try:
         with _blamed(name, given):

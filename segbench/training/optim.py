@@ -90,7 +90,8 @@ def parameter_groups(
         Non-empty groups for an optimizer, each with a `name`.
 
     Raises:
-        ValueError: a number is below 0, or `encoder_lr_factor` needs a missing `encoder`.
+        ValueError: a number is below 0, `encoder_lr_factor` needs a missing `encoder`, or nothing
+            is trainable.
     """
     if min(weight_decay, encoder_lr_factor) < 0:
         raise ValueError(
@@ -120,6 +121,11 @@ def parameter_groups(
         start = {"params": [], "name": key, "lr": lr * factor}
         group = groups.setdefault(key, start | {"weight_decay": weight_decay if decays else 0.0})
         group["params"].append(parameter)
+    if not groups:
+        raise ValueError(
+            f"{type(model).__name__} has no trainable parameters (requires_grad), so nothing "
+            "would be learned"
+        )
     return list(groups.values())
 
 

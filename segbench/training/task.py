@@ -277,14 +277,20 @@ class SegmentationTask(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": schedule}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Makes the checkpoint self-contained, and keeps only the model among the weights."""
+        """Makes the checkpoint self-contained; keeps the model and what the loss may change."""
+        changing = {name for name, _ in self.named_buffers() if name.startswith("loss.")}
         checkpoint["state_dict"] = {
             key: value
             for key, value in checkpoint["state_dict"].items()
-            if key.startswith("model.")
+            if key.startswith("model.") or key in changing
         }
         found = dict(self.latest_scores) if self.is_validated else {}
         checkpoint["segbench"] = {**self.checkpoint_meta, "scores": found}
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], *args: Any, **options: Any) -> Any:
+        """As in torch; what a checkpoint lacks of the loss, its frozen weights, stays as built."""
+        built = {key: v for key, v in self.state_dict().items() if key.startswith("loss.")}
+        return super().load_state_dict({**built, **state_dict}, *args, **options)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restores the latest scores."""

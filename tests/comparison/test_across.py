@@ -2,6 +2,7 @@
 
 import html
 import json
+from dataclasses import replace
 from types import SimpleNamespace
 
 import numpy as np
@@ -9,13 +10,14 @@ import pytest
 from omegaconf import OmegaConf
 
 from segbench.compare import compare
-from segbench.comparison import across
+from segbench.comparison import across, across_report
 from segbench.comparison.across import DataSet
 from segbench.comparison.across_report import compare_studies, rank_figure
 from segbench.comparison.across_tables import outcome, pair_table, score_table
 from segbench.comparison.comparison import Options
 from segbench.comparison.measures import APPROXIMATE
 from segbench.comparison.study import read_study
+from segbench.comparison.verdicts import ONE_SEED, UNCLEAR
 from segbench.config.compare_schema import CompareConfig
 from segbench.errors import ConfigError, DataError
 from tests.comparison.fabricated import edit, write_study
@@ -128,6 +130,22 @@ def test_the_sentence_counts_the_data_sets(studies):
     assert outcome(pair).endswith("of 2 data sets, worse on none")
 
 
+def test_one_seed_on_each_data_set_gets_no_verdict(tmp_path):
+    first, second = write_sets(tmp_path, a={"x": 0.8, "y": 0.0}, b={"x": 0.8, "y": 0.0})
+    alone = [
+        replace(study, runs={label: runs[:1] for label, runs in study.runs.items()})
+        for study in (first, second)
+    ]
+    found = compare_studies(alone, FAST)
+    assert (
+        found["verdict"] == "No verdict on x and y: one seed is not enough, on any of 2 data sets."
+    )
+    equal = {"a": "x", "b": "y", "data": [{"verdict": UNCLEAR}, {"verdict": ONE_SEED}]}
+    assert across_report.undecided(equal) == (
+        "x and y are not distinguishable on 1 data set (no verdict on 1: one seed)."
+    )
+
+
 def test_p_values_are_corrected_over_pairs_and_data_sets(studies):
     found = compare_studies(studies, FAST)
     tests = [on for pair in found["pairs"] for on in pair["data"]]
@@ -160,7 +178,7 @@ def test_the_verb_writes_a_page_for_all_of_them(studies, capsys):
     assert 'src="http' not in text
     assert 'href="http' not in text
     assert json.loads((folder / "across.json").read_text())["studies"] == ["a", "b", "c"]
-    assert (folder / "tables.tex").read_text().count(r"\toprule") == 2
+    assert (folder / "tables.tex").read_text().count(r"\toprule") == 3
     assert (folder / "figures/ranks.svg").is_file()
 
 

@@ -1,6 +1,7 @@
 """The comparison as values: scores, pairs, classes, groups, and the sentence about them."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -191,6 +192,9 @@ def test_an_interval_excludes_impossible_values(tmp_path, write):
         assert all(end is None or -1 <= end <= 1 for end in ends)
     assert [None, None] in [pair["interval"], *(entry["interval"] for entry in pair["classes"])]
     write(path, found)
+    surer = compare_runs(read_study(path), replace(FAST, confidence=0.999))
+    assert surer["pairs"][0]["interval"] == [None, None]
+    assert "two seeds give no usable 99.9% interval" in surer["evidence"]
 
 
 def test_two_seeds_without_a_usable_interval_are_reported_as_such(comparison):

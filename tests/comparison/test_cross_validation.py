@@ -62,6 +62,14 @@ def test_folds_that_do_not_belong_together_are_refused(tmp_path):
     plain = write_study(tmp_path, {"a": 0.8, "b": 0.0}, seeds=2, name="plain")
     with pytest.raises(DataError, match="plain are no folds"):
         folds_of([*studies, read_study(plain)])
+    for run in studies[1].path.glob("*/seed*"):
+        edit(run, "data_info.protocol", "another")
+    with pytest.raises(DataError, match="cv0 and cv1 are folds of different data"):
+        folds_of([studies[0], read_study(studies[1].path), studies[2]])
+    for run in studies[2].path.glob("*/seed*"):
+        edit(run, "config.data.fold", 7)
+    with pytest.raises(DataError, match="fold 2 of 3 is missing"):
+        folds_of([studies[0], write_folds(tmp_path / "again")[1], read_study(studies[2].path)])
 
 
 def test_p_values_are_corrected_over_pairs(tmp_path):

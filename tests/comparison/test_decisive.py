@@ -99,4 +99,4 @@ def test_without_checkpoints_nothing_is_predicted(study):
     (runs[1].path / "checkpoints/best.ckpt").unlink()
     found, reason = decisive.predict_again(runs, runs[0].names[:1])
     assert found == {}
-    assert "checkpoints are not on this machine" in reason
+    assert "not every run has its checkpoint" in reason

@@ -8,7 +8,7 @@ import pytest
 
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.artifacts.scores import Scores
-from segbench.comparison import measures, more_metrics
+from segbench.comparison import more_metrics
 from segbench.comparison.comparison import Options, compare_runs
 from segbench.comparison.entrants import Entrant
 from segbench.comparison.formats import latex_tables, markdown_report
@@ -21,9 +21,8 @@ from segbench.comparison.tables import leaderboard, method
 from segbench.config.schema import EvaluateConfig
 from segbench.errors import ConfigError, DataError
 from segbench.metrics.catalog import CATALOG
-from segbench.metrics.fine_grained import class_scores, fine_grained_scores, image_means
+from segbench.metrics.fine_grained import fine_grained_scores
 from tests.comparison.fabricated import write_study
-from tests.comparison.simulation import World
 
 
 @pytest.fixture(scope="module")
@@ -194,41 +193,3 @@ def test_influence_is_the_derivative_of_the_score(scoring):
         moved[0, image] += step
         slope = (sample(moved) - sample(np.ones((1, 40))))[0, 0, -1] / step
         assert kind.influence(counts)[0, image] == pytest.approx(slope, rel=1e-3, abs=1e-6)
-
-
-def coverage(name: str, trials: int) -> float:
-    """How often the interval of a model's score contains its value on endlessly many frames."""
-    world = World(groups=5, frames=40, seed_sd=0.1)
-    measure = MEASURES[name]
-
-    def entrant(world, rng, seeds):
-        (model,) = world.study(rng, seeds, (0.0,))
-        hits, union, labeled = (model.counts[:, :, part] for part in range(3))
-        counts = np.stack([hits, labeled, union - labeled + hits], axis=2)
-        values = class_scores(counts)
-        if "_I" in name:
-            values = image_means(values)[..., None]
-        parts = values if isinstance(measure.scoring, Worst) else np.stack(
-            [measures._means(run) for run in values]
-        )  # fmt: skip
-        return Entrant("model", model.seeds, parts, measure.scoring)
-
-    many = World(groups=200, frames=40, seed_sd=0.1)
-    truth = np.mean([
-        measure.scoring.observed(entrant(many, np.random.default_rng(10_000 + i), 1).counts,
-                                 "exclude")[0, -1]
-        for i in range(30)
-    ])  # fmt: skip
-    hits = 0
-    for trial in range(trials):
-        one = entrant(world, np.random.default_rng(trial), 5)
-        drawn = resample([one], world.names(), replicates=300, seed=trial)
-        low, high = drawn.model(0).interval()[-1]
-        hits += low <= truth <= high
-    return hits / trials
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("name", ["mIoU_I", "mIoU_C", "mIoU_I10"])
-def test_intervals_contain_the_truth_as_often_as_they_say(name):
-    assert 0.93 <= coverage(name, 400) <= 0.975

@@ -124,6 +124,7 @@ def test_classes_that_contradict_themselves_are_a_problem_of_the_config(
 
 def test_did_you_mean() -> None:
     assert did_you_mean("wdith", ["width", "depth"]) == "; did you mean 'width'?"
+    assert did_you_mean("miou", ["mDice", "mIoU"]) == "; did you mean 'mIoU'?"
     assert (
         did_you_mean("xyz", ["width", "depth"]) + did_you_mean("x", []) == "; known: depth, width"
     )

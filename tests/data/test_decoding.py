@@ -144,7 +144,7 @@ def test_integers_of_any_type_are_labels(tmp_path: Path, dtype: str) -> None:
     read = read_ids(tmp_path / "a.tif")
     assert read.dtype in (np.uint8, np.uint16)
     np.testing.assert_array_equal(read, IDS)
-    np.testing.assert_array_equal(identity_map(4).read(tmp_path / "a.tif"), IDS)
+    np.testing.assert_array_equal(identity_map("abcd").read(tmp_path / "a.tif"), IDS)
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_what_cannot_be_a_label_is_refused_by_name(
     pixels = IDS.astype(dtype)
     pixels[2, 3] = value
     cv2.imwrite(str(tmp_path / "a.tif"), pixels)
-    for read in (read_ids, identity_map(4).read):
+    for read in (read_ids, identity_map("abcd").read):
         with pytest.raises(DataError, match=rf"a\.tif: {message}") as caught:
             read(tmp_path / "a.tif")
         assert caught.value.kind == "label"

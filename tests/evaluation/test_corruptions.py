@@ -15,6 +15,7 @@ from segbench.evaluation.corruptions import (
     imported,
     seed_of,
 )
+from segbench.evaluation.options import corruptions
 from segbench.evaluation.robustness import count_corrupted
 from segbench.metrics.robustness import summary
 
@@ -75,6 +76,13 @@ def test_unknown_corruptions_and_severities_are_refused(names, severities, messa
     with pytest.raises(ConfigError) as error:
         chosen(names, severities)
     assert message.replace(", did you mean", "") in str(error.value)
+
+
+@pytest.mark.parametrize("given", [3, True, False, 0, {"fog": 1}, [["fog"]], "", ["all", "fog"]])
+def test_what_is_no_list_of_names_is_refused(given):
+    with pytest.raises(ConfigError, match=r"corruptions[=:]"):
+        corruptions({"corruptions": given, "severities": [1]})
+    assert corruptions({"corruptions": [], "severities": [1]}) == []
 
 
 def test_all_of_them_at_each_severity():

@@ -150,10 +150,13 @@ def test_and_those_of_several_studies(both):
         values = [x for on in row["data"].values() for x in points(on["value"], *on["interval"])]
         values += [round(x, 2) for x in ranks[cells[0]]]
         assert numbers(cells[1:]) == pytest.approx(values, abs=1e-9)
-    for cells, row in zip(table(tex, "a-b-c-second-pairs"), across["pairs"], strict=True):
-        chance = [round(100 * x) for x in row["improvement"]]
-        values = [x for on in row["data"] for x in points(on["value"], *on["interval"])]
-        assert numbers(cells[2:]) == pytest.approx(chance + values, abs=1e-9)
+    for cells, row in zip(table(tex, "a-b-c-second-outcomes"), across["pairs"], strict=True):
+        assert numbers(cells[2:]) == [round(100 * x) for x in row["improvement"]]
+    each = [on for row in across["pairs"] for on in row["data"]]
+    for cells, on in zip(table(tex, "a-b-c-second-pairs"), each, strict=True):
+        values = points(on["value"], *on["interval"]) + p(on["p_holm"])
+        assert [cells[1], cells[-1]] == [on["data"], on["verdict"]]
+        assert numbers(cells[2:-1]) == pytest.approx(values, abs=1e-9)
     for number, name in ((1, "a-b-c"), (2, "second")):
         found = json.loads((both / f"{number}-comparison.json").read_text())
         check_tables((both / f"{number}-tables.tex").read_text(), found, name)
@@ -164,6 +167,12 @@ def test_and_those_of_several_studies(both):
     assert "figures/ranks.pdf" in main
     with zipfile.ZipFile(both / "data.zip") as archive:
         assert "studies=[a_b&c,second]" in archive.read("README.txt").decode()
+
+
+def test_long_names_in_the_checklists_may_be_broken_into_lines(folder):
+    text = (folder / "checklist.tex").read_text()
+    assert r"segbench.\allowbreak{}training.\allowbreak{}optim.\allowbreak{}adamw" in text
+    assert "0.001" in text  # but no number
 
 
 def test_captions_say_what_the_intervals_are(folder):
@@ -258,6 +267,7 @@ def test_it_compiles(studies, tmp_path, document_class, number):
         subprocess.run(command, cwd=file.parent, check=True, capture_output=True)
     log = (tmp_path / "main.log").read_text(errors="replace")
     assert "undefined" not in log
+    assert "Overfull" not in log
     assert (tmp_path / "main.pdf").stat().st_size > 50_000
 
 

@@ -41,6 +41,7 @@ class Net(nn.Module):
             "softmax": logits.softmax(1),
             "argmax": logits.argmax(1),
             "flat": logits.mean(1),
+            "last": logits.permute(0, 2, 3, 1),
             "nan": logits * float("nan"),
         }.get(self.answer, logits) if self.answer != "fails" else self.missing
 
@@ -49,10 +50,17 @@ class Loss(nn.Module):
     def __init__(self, ignore_index, answer="mean"):
         super().__init__()
         self.ignore_index, self.answer = ignore_index, answer
+        if answer == "trainable":
+            self.temperature = nn.Parameter(torch.ones(()))
+        if answer == "state":
+            self.frozen = nn.Parameter(torch.ones(()), requires_grad=False)
+            self.register_buffer("calls", torch.zeros(()))
 
     def forward(self, logits, mask):
         if self.answer == "detached":
             logits = logits.detach()
+        if self.answer == "state":
+            self.calls += 1
         losses = F.cross_entropy(logits, mask, ignore_index=self.ignore_index, reduction="none")
         if self.answer == "fails":
             return losses.mean() * (1 / len([]))
@@ -109,6 +117,7 @@ CE = "_target_: torch.nn.CrossEntropyLoss"
         ("softmax", "returns probabilities .*return the logits, before softmax"),
         ("argmax", r"returns torch.int64; .*before any argmax"),
         ("flat", r"returns \[2, 16, 24\] for images \[2, 3, 16, 24\]"),
+        ("last", r"returns \[2, 16, 24, 11\], channels last; .*permute"),
         ("nan", "returns NaN or infinite logits"),
         ("fails", r"failed on a training batch 16x24: AttributeError: .*own_parts.py, line \d+"),
     ],
@@ -132,6 +141,7 @@ def test_what_is_wrong_with_a_model_is_said_once(
         (f"{LOSS}\nanswer: float", r"own_parts.Loss: returns float; expected a scalar"),
         (f"{LOSS}\nanswer: detached", r"own_parts.Loss: its value has no gradient"),
         (f"{LOSS}\nanswer: nan", "own_parts.Loss: is -inf on the first images, before any train"),
+        (f"{LOSS}\nanswer: trainable", r"own_parts.Loss: has trainable parameters \(temperature\)"),
         (f"{LOSS}\nanswer: fails", r"own_parts.Loss failed on logits .*ZeroDivisionError"),
         ("_target_: own_parts.NoIgnore", "own_parts.NoIgnore: cannot handle 255, .*ignore_index"),
     ],
@@ -141,6 +151,16 @@ def test_what_is_wrong_with_a_loss_is_said_once(
 ) -> None:
     with pytest.raises(ConfigError, match=f"(?s)^loss {said}"):
         own(NET, yaml)
+
+
+def test_the_state_of_a_loss_comes_back_with_a_checkpoint(
+    own: Callable[..., Any], tmp_path: Path
+) -> None:
+    assert own(NET, f"{LOSS}\nanswer: state").status == "finished"
+    state = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt")["state_dict"]
+    others = {key: value for key, value in state.items() if not key.startswith("model.")}
+    assert [key.rpartition(".")[2] for key in others] == ["calls"]
+    assert all(value > 0 for value in others.values())
 
 
 def test_a_model_that_takes_only_crops_fails_before_the_first_epoch(

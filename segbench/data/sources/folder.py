@@ -200,7 +200,7 @@ class Folder:
             return binary_map(self._all_masks(strict=False))
         if colored:
             return color_map(self.classes, with_void=self.void_color is not None)
-        return identity_map(len(self.names or []))
+        return identity_map(self.names or [])
 
     @cached_property
     def classes(self) -> ClassSet:

@@ -66,7 +66,7 @@ def rows_of(source: Folder, split: str) -> tuple[list[Row], list[str], Further]:
         if split not in source.lists:
             hint = f" {_NO_TEST_LIST}" if split == "test" else ""
             raise DataError(f"data.lists has no '{split}'; it has {', '.join(source.lists)}.{hint}")
-        wanted = set(read_list(source.root, source.lists[split] or [], images))
+        wanted: set[str] = set(read_list(source.root, source.lists[split] or [], images))
     elif source.ratio is not None:
         groups = {name: source.group(name) for name in images}
         division = split_groups(list(groups.values()), source.ratio, source.split_seed)
@@ -79,6 +79,13 @@ def rows_of(source: Folder, split: str) -> tuple[list[Row], list[str], Further]:
         {name: path for name, path in images.items() if name in wanted},
         {name: path for name, path in masks.items() if name in wanted},
     )
+    for key, pattern, ours, theirs in (
+        ("data.images", images_pattern, images, masks),
+        ("data.masks", masks_pattern, masks, images),
+    ):
+        lonely = wanted & theirs.keys() - ours.keys()
+        if lonely and (hint := _other_extension(source.root, pattern, folder, key, lonely)):
+            problems[-1] += f" ({hint})"
     rows = [(name, image, mask, group_in(images_pattern, image)) for name, image, mask in pairs]
     return rows, problems, further
 
@@ -93,6 +100,21 @@ def _masks_of(
         return find_files(source.root, pattern, folder, "data.masks", read, more)
     file = source.root / pattern.replace("{split}", folder)
     return _of_one_file(file, source.outlines.names_in(file), images)
+
+
+def _other_extension(root: Path, pattern: str, folder: str, key: str, names: set[str]) -> str:
+    """A hint if files of these names exist with another extension than the pattern's."""
+    stem, dot, extension = pattern.rpartition(".")
+    if not dot or set("/*{}") & set(extension):
+        return ""
+    try:
+        found = find_files(root, f"{stem}.*", folder, key, more={})
+    except DataError:
+        return ""
+    there = sorted(names & found.keys())
+    if not there:
+        return ""
+    return f"{found[there[0]]} exists: let {key} end in {stem.rpartition('/')[2]}.*"
 
 
 def _of_one_file(

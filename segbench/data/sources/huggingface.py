@@ -76,9 +76,7 @@ class HuggingFace:
         if not names:
             raise ValueError("classes are needed, or a label_map")
         self.classes: ClassSet = class_set(names, colors, None)
-        self.label_map = (
-            declared_map(label_map, names, False) if label_map else identity_map(len(names))
-        )
+        self.label_map = declared_map(label_map, names, False) if label_map else identity_map(names)
         self.protocol = protocol
 
     def records(self, split: str) -> list[Record]:

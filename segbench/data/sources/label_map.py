@@ -10,6 +10,7 @@ import numpy as np
 
 from segbench.data.classes import RGB, ClassSet, pack, parse_color
 from segbench.data.files import Place, read_colors, read_ids, read_raw_mask
+from segbench.data.sources.unknown_labels import advice, color_advice
 from segbench.errors import DataError
 
 IGNORE = 255
@@ -27,6 +28,8 @@ class LabelMap:
         expected: sentence about the legal values, appended to errors about other values.
         first_channel: masks with three channels are actually gray, apart from compression: use
             the first one.
+        names: the classes if masks store class ids or colors of classes, without a label map; for
+            advice about other values.
     """
 
     def __init__(
@@ -35,11 +38,13 @@ class LabelMap:
         colored: bool,
         expected: str = "",
         first_channel: bool = False,
+        names: Sequence[str] = (),
     ) -> None:
         self.table = dict(sorted(table.items()))
         self.colored = colored
         self.expected = expected
         self.first_channel = first_channel
+        self.names = tuple(names)
         self._lut: np.ndarray | None = None
 
     def read(self, path: Path | None, place: Place | None = None) -> np.ndarray:
@@ -63,16 +68,26 @@ class LabelMap:
         ids = self._lut.take(raw)
         if ids.min(initial=0) < 0:
             unknown = ids < 0
-            shown = ", ".join(self._show(v) for v in np.unique(raw[unknown])[:6].tolist())
+            values = np.unique(raw[unknown]).tolist()
+            shown = ", ".join(map(self._show, values[:6]))
             known = ", ".join(self._show(v) for v in list(self.table)[:40])
             raise DataError(
                 f"{what}: label {shown} on {unknown.mean():.2%} of the pixels is not in the label "
-                f"map (known: {known}). Add it to data.label_map, as a class or under ignore; if "
-                "the mask was resized with interpolation or saved as JPEG, export it again."
-                f"{self.expected}",
+                f"map (known: {known}). {self._advice(values)}If the mask was resized with "
+                f"interpolation or saved as JPEG, export it again.{self.expected}",
                 "color" if self.colored else "label",
             )
         return ids.astype(np.uint8)
+
+    def _advice(self, unknown: list[int]) -> str:
+        """A sentence, unless there are so many values that they cannot be meant as labels."""
+        if len(unknown) > max(6, len(self.table)):
+            return ""
+        if not self.colored:
+            return f"{advice(unknown, self.table, self.names)}. "
+        key = "data.colors" if self.names else "data.label_map"
+        text = color_advice([*map(unpack, unknown)], [*map(unpack, self.table)], key)
+        return f"{text}. "
 
     def __getstate__(self) -> dict[str, object]:
         return self.__dict__ | {"_lut": None}
@@ -128,16 +143,17 @@ def declared_map(
     return LabelMap(table, colored)
 
 
-def identity_map(num_classes: int) -> LabelMap:
-    """Masks that already contain class ids, with 255 for ignore."""
-    return LabelMap({**{i: i for i in range(num_classes)}, IGNORE: IGNORE}, colored=False)
+def identity_map(names: Sequence[str]) -> LabelMap:
+    """Masks that already contain class ids, in the order of `names`, with 255 for ignore."""
+    table = {**{i: i for i in range(len(names))}, IGNORE: IGNORE}
+    return LabelMap(table, colored=False, names=names)
 
 
 def color_map(classes: ClassSet, with_void: bool) -> LabelMap:
     """Masks in the colors of the classes; `with_void` ignores the void color, too."""
     table = {_packed(color): i for i, color in enumerate(classes.colors)}
     void = {_packed(classes.void_color): IGNORE} if with_void else {}
-    return LabelMap(table | void, colored=True)
+    return LabelMap(table | void, colored=True, names=classes.names)
 
 
 def binary_map(masks: Iterable[Mask]) -> LabelMap:
