@@ -97,7 +97,7 @@ class PaddedSwinBlock(SwinTransformerBlock):
         """Attention within windows, [N, H, W, C] -> the same."""
         batch, height, width, channels = x.shape
         size, shift = self.window_size, self.shift_size
-        # Written so that exporters see multiples of the window; remainders would nest in each block.
+        # Exporters see multiples of the window; remainders would nest from block to block.
         grid = ((height + size[0] - 1) // size[0], (width + size[1] - 1) // size[1])
         whole = (grid[0] * size[0], grid[1] * size[1])
         x = F.pad(x, (0, 0, 0, whole[1] - width, 0, whole[0] - height))
