@@ -27,6 +27,8 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _NO_FILE_NAME = re.compile(rf'[\n\t<>:"/\\|?*]|{_UNSAFE.pattern}')
 _DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
 _NOT_IN_FILES = re.compile(rf"{_NO_FILE_NAME.pattern}|[. ]$|%(?=[0-9A-Fa-f]{{2}})")
+_NO_MLFLOW_KEY = re.compile(r"[^a-zA-Z0-9_. -]")  # parts are separated by /
+LONGEST_MLFLOW_KEY = 250  # characters
 LONGEST_FILE_NAME = 120  # bytes in UTF-8: leaves room for suffixes on encrypted disks
 
 
@@ -76,6 +78,17 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def mlflow_key(text: str) -> str:
+    """A name of a metric or parameter for MLflow; other characters as in Python: `u80cc`."""
+    parts = (_NO_MLFLOW_KEY.sub(lambda found: _number(found[0]), p) for p in text.split("/"))
+    legal = "/".join(_number(part) if part in ("", ".", "..") else part for part in parts)
+    return legal[:LONGEST_MLFLOW_KEY]
+
+
+def _number(text: str) -> str:
+    return "".join(f"u{ord(char):04x}" for char in text) or "_"
 
 
 def file_name(text: str) -> str:

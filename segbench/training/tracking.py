@@ -13,7 +13,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from pytorch_lightning.loggers import Logger, WandbLogger
+from pytorch_lightning.loggers import Logger, MLFlowLogger, WandbLogger
 
 from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory
@@ -48,7 +48,7 @@ def save_dir(node: Mapping[str, Any], config: Config, run: RunDirectory) -> Path
     kind = str(node["_target_"]).rpartition(".")[2]
     if kind == "WandbLogger":
         return Path(os.environ.get("WANDB_DIR") or study)
-    return study / "mlruns" if kind == "MLFlowLogger" else run.path
+    return study if kind == "MLflow" else run.path
 
 
 def wandb_arguments(node: Mapping[str, Any], folder: Path, run: RunDirectory) -> Config:
@@ -88,6 +88,7 @@ def wandb_arguments(node: Mapping[str, Any], folder: Path, run: RunDirectory) ->
 # Loggers of Lightning: the packages one of which they need, the first one's name is the extra's.
 _PACKAGES = {
     "TensorBoardLogger": ("tensorboard", "tensorboardX"),
+    "MLflow": ("mlflow",),
     "MLFlowLogger": ("mlflow",),
 }
 
@@ -123,7 +124,7 @@ def define_best(loggers: Sequence[Logger]) -> None:
 
 
 def log_facts(loggers: Sequence[Logger], result: Result) -> None:
-    """Facts about a run at its start, as plain values for the config in W&B."""
+    """Facts about a run at its start, as plain values beside the config in W&B and MLflow."""
     if not is_first_process():
         return
     facts = {
@@ -134,6 +135,9 @@ def log_facts(loggers: Sequence[Logger], result: Result) -> None:
     }
     for logger in _of_wandb(loggers):
         logger.experiment.config.update(facts, allow_val_change=True)
+    for other in loggers:
+        if isinstance(other, MLFlowLogger):
+            other.log_hyperparams(facts)
 
 
 def _offline() -> str:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import posixpath
+import re
 import unicodedata
 from dataclasses import replace
 from pathlib import Path
@@ -162,6 +164,14 @@ def test_files_of_an_image_are_legal_on_every_system(name: str, path: str):
     assert escaping.file_path(name) == path
     assert all(escaping.file_name(part) == part for part in path.split("/"))
     assert unquote(path, errors="surrogatepass") == name
+
+
+@pytest.mark.parametrize("name", [*NASTY, "", ".", "..", "a//b", "/", "a/../b"])
+def test_mlflow_accepts_every_name(name: str):
+    for key in (escaping.mlflow_key(name), escaping.mlflow_key(f"val/IoU/{name}")):
+        assert re.fullmatch("[a-zA-Z0-9_/. -]{1,250}", key)
+        assert posixpath.normpath(key) == key
+        assert not key.startswith(("/", ".."))
 
 
 def test_ordinary_names_stay_as_they_are():

@@ -1,4 +1,4 @@
-"""W&B: what it does not accept is adapted or reported, before anything is trained."""
+"""W&B and MLflow: what they do not accept is adapted or reported, before anything is trained."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from pytorch_lightning.loggers import MLFlowLogger
 
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.errors import ConfigError
 from segbench.training import tracking
+from segbench.training.mlflow_logger import MLflow
 from segbench.training.tracking import LONGEST_TAG, check_installed, save_dir, wandb_arguments
 
 wandb = pytest.importorskip("wandb")
@@ -86,8 +88,8 @@ def test_loggers_of_a_study_share_a_folder(tmp_path: Path, monkeypatch: pytest.M
     config = {"name": "a/unet", "seed": 3}
     run = RunDirectory(tmp_path / "runs" / "mine" / "a" / "unet" / "seed3")
     assert save_dir(NODE, config, run) == tmp_path / "runs" / "mine"
-    mlflow = {"_target_": "pytorch_lightning.loggers.MLFlowLogger"}
-    assert save_dir(mlflow, config, run) == tmp_path / "runs" / "mine" / "mlruns"
+    mlflow = {"_target_": "segbench.training.mlflow_logger.MLflow"}
+    assert save_dir(mlflow, config, run) == tmp_path / "runs" / "mine"
     csv = {"_target_": "pytorch_lightning.loggers.CSVLogger"}
     assert save_dir(csv, config, run) == run.path
     elsewhere = RunDirectory(tmp_path / "elsewhere")
@@ -117,7 +119,7 @@ def test_what_a_logger_refuses_is_reported(
 
 
 @pytest.mark.parametrize(
-    ("name", "kind"), [("tensorboard", "TensorBoardLogger"), ("mlflow", "MLFlowLogger")]
+    ("name", "kind"), [("tensorboard", "TensorBoardLogger"), ("mlflow", "MLflow")]
 )
 def test_a_logger_without_its_package_names_the_extra(
     name: str, kind: str, monkeypatch: pytest.MonkeyPatch
@@ -129,3 +131,51 @@ def test_a_logger_without_its_package_names_the_extra(
     check_installed("csv", "pytorch_lightning.loggers.CSVLogger")
     monkeypatch.setattr(tracking, "find_spec", lambda package: object())
     check_installed(name, target)
+
+
+@pytest.fixture
+def mlflow_calls(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What reaches Lightning's logger, which needs a package that the tests do not."""
+    calls: dict[str, Any] = {}
+
+    def start(self: Any, *values: Any, **more: Any) -> None:
+        calls.update(uri=values[2], files=more["artifact_location"])
+
+    monkeypatch.setattr(MLFlowLogger, "__init__", start)
+    for name in ("log_hyperparams", "log_metrics"):
+        kept = lambda self, values, *_, name=name: calls.update({name: values})  # noqa: E731
+        monkeypatch.setattr(MLFlowLogger, name, kept)
+    return calls
+
+
+def test_mlflow_gets_a_database_of_the_study_and_names_it_accepts(
+    tmp_path: Path, mlflow_calls: dict[str, Any]
+) -> None:
+    logger = MLflow(str(tmp_path / "my study"))
+    assert mlflow_calls["uri"] == f"sqlite:///{tmp_path.as_posix()}/my study/mlflow.db"
+    assert mlflow_calls["files"].startswith("file://")
+    logger.log_metrics({"train/loss": 1.0, "val/IoU/背景": 0.5}, 3)
+    assert mlflow_calls["log_metrics"] == {"train/loss": 1.0, "val/IoU/u80ccu666f": 0.5}
+    logger.log_hyperparams({"data": {"label_map": {"(x)": [1]}}, "seed": 0})
+    assert mlflow_calls["log_hyperparams"]["data"]["label_map"] == {"u0028xu0029": [1]}
+
+
+def test_a_server_of_mlflow_decides_where_files_go(
+    tmp_path: Path, mlflow_calls: dict[str, Any]
+) -> None:
+    MLflow(str(tmp_path), tracking_uri="http://localhost:5000")
+    assert mlflow_calls == {"uri": "http://localhost:5000", "files": None}
+
+
+def test_what_a_run_leaves_in_mlflow(
+    train_tiny: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mlflow = pytest.importorskip("mlflow")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
+    train_tiny("logger=mlflow", "study=mine", f"run_dir={tmp_path}/mine/unet-streets/seed0")
+    client = mlflow.MlflowClient(f"sqlite:///{tmp_path}/mine/mlflow.db")
+    (experiment,) = (found for found in client.search_experiments() if found.name == "mine")
+    (found,) = client.search_runs([experiment.experiment_id])
+    assert found.info.status == "FINISHED"
+    assert {"seed", "model/_target_", "params", "commit"} <= set(found.data.params)
+    assert {"train/loss", "train/loss/ce", "val/IoU/Road", "test/mIoU"} <= set(found.data.metrics)
