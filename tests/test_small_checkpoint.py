@@ -123,7 +123,9 @@ def test_the_shipped_checkpoint_predicts_an_image_of_any_size() -> None:
 def test_a_training_starts_from_the_shipped_weights(
     train_tiny: Callable[..., Any], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    words = ("model=custom", "weights=shipped", "trainer.max_epochs=0", "selection=last")
+    words = (
+        "model=fpn_efficientnet_lite0", "weights=shipped", "trainer.max_epochs=0", "selection=last",
+    )  # fmt: skip
     checkpoint = Path(train_tiny(*words).run_dir) / "checkpoints" / "last.ckpt"
     assert "tensors loaded" in capsys.readouterr().out
     found = torch.load(checkpoint, weights_only=True)["state_dict"]

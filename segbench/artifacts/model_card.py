@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from segbench.artifacts import build, trust
+from segbench.artifacts.licenses import of_initial_weights, terms
 from segbench.artifacts.result import Budget, Hardware, Timings
 from segbench.artifacts.typed import read_as
 from segbench.metrics.scores import percent
 from segbench.system.escaping import markdown, markdown_code, one_line
 
-UNKNOWN_TERMS = "The terms of the data set may restrict the use of weights trained on it."
 WEAK = 0.3  # classes with a lower IoU are listed under limitations
 
 
@@ -38,6 +37,7 @@ def card(
         "model": _network(config["model"], trained.get("params")),
         "classes": f"{len(classes)}: {markdown(', '.join(classes))}",
         "training data": _data(meta),
+        "initial weights": markdown(of_initial_weights(config)),
         "command": markdown_code(trained["command"]) if "command" in trained else "unknown",
         "commit": _commit(trained),
         "seed": markdown(str(trained.get("seed", config.get("seed", "unknown")))),
@@ -79,18 +79,6 @@ python -m segbench.evaluate {name} root=DATA_FOLDER
 """
 
 
-def terms(data: Mapping[str, Any]) -> str:
-    """The terms that the license of a data set sets for weights trained on it."""
-    target = str(data.get("_target_"))
-    if not trust.is_shipped("data", target):  # a file may not import code of another package
-        return UNKNOWN_TERMS
-    about = data.get("about") or {}
-    if "license" in about:
-        license_of_data = " ".join(str(about["license"]).split())
-        return f"{UNKNOWN_TERMS} License of {about.get('title', 'the data set')}: {license_of_data}"
-    return getattr(build.locate(target), "terms", UNKNOWN_TERMS)
-
-
 def _network(model: Mapping[str, Any], params: int | None) -> str:
     options = ", ".join(f"{k}={v}" for k, v in model.items() if k != "_target_" and v is not None)
     size = f", {params / 1e6:.2f} M parameters" if params else ""
@@ -103,8 +91,7 @@ def _data(meta: Mapping[str, Any]) -> str:
     text = str(info.get("protocol", meta["protocol"].get("labels", meta["config"]["data"])))
     text += f", {images} training images" if images else ""
     text += f", resized to {resize[0]}x{resize[1]} (height x width)" if resize else ""
-    start = meta["config"].get("weights") or meta["config"]["model"].get("encoder_weights")
-    return markdown(f"{text}, starting from {start or 'random'} weights")
+    return markdown(text)
 
 
 def _commit(trained: Mapping[str, Any]) -> str:

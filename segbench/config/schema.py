@@ -47,7 +47,7 @@ class TrainConfig:
 
     # Training
     # start from these weights: a checkpoint, weights published for the model, or `shipped` (those
-    # of segbench for model=custom); a head of another number of classes is re-initialized
+    # of segbench for fpn_efficientnet_lite0); a head of another size is re-initialized
     weights: str | None = path(None)
     # auto: bf16 if the GPU supports it, fp16 with loss scaling on an older GPU, 32 bit on CPU
     precision: str = choice("auto", "32-true", "bf16-mixed", "16-mixed")

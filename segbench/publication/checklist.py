@@ -9,9 +9,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from segbench.artifacts import licenses
 from segbench.artifacts.result import Result
 from segbench.comparison.measures import APPROXIMATE
-from segbench.publication import compute, licenses
+from segbench.publication import compute
 from segbench.publication.compute import UNKNOWN, Spent
 
 COMMIT = 12  # characters of a commit that are shown

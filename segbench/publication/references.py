@@ -64,7 +64,8 @@ def models(results: Iterable[Result]) -> dict[str, list[str]]:
         keys = [MODELS[target]] if target in MODELS else []
         encoder = " ".join((target, str(node.get("encoder_name", "")))).lower()
         keys += [key for word, key in ENCODERS.items() if keys and word in encoder]
-        if "imagenet" in str(node.get("encoder_weights")):
+        weights = str(node.get("encoder_weights"))
+        if weights == "package" or "imagenet" in weights:
             keys.append("imagenet")
         found[result.name] = list(dict.fromkeys([*found.get(result.name, []), *keys]))
     return found

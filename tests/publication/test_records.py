@@ -6,12 +6,13 @@ from pathlib import Path
 import pytest
 from omegaconf import OmegaConf
 
+from segbench.artifacts import licenses
 from segbench.artifacts.result import Hardware, Protocol, Timings
 from segbench.comparison.comparison import Options, compare_runs
 from segbench.comparison.study import read_study
 from segbench.config import config_dir
 from segbench.config.compose import compose_checked, register
-from segbench.publication import checklist, compute, licenses, references
+from segbench.publication import checklist, compute, references
 from segbench.publication.checklist import Evidence
 from segbench.publication.compute import Spent
 from tests.comparison.fabricated import edit, record, write_study
@@ -138,6 +139,8 @@ def test_the_entries_of_a_model_are_those_of_its_parts():
             "encoder_weights": "imagenet"}  # fmt: skip
     keys = references.models([with_config(model=node)])["unet-streets"]
     assert keys == ["unet", "resnet", "imagenet"]
+    packaged = node | {"encoder_name": "tu-tf_efficientnet_lite0", "encoder_weights": "package"}
+    assert "imagenet" in references.models([with_config(model=packaged)])["unet-streets"]
     other = {"_target_": "my_package.segnet_like.Net"}
     assert references.models([with_config(model=other)])["unet-streets"] == []
 

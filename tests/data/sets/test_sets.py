@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from segbench.artifacts.build import build_source
-from segbench.artifacts.model_card import terms
+from segbench.artifacts.licenses import terms
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.data.about import KEYS, OPTIONAL_KEYS, card
 from segbench.data.check import check

