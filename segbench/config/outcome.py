@@ -37,7 +37,7 @@ class JobRecord:
 
     Args:
         outcome: how it ended.
-        overrides: what the job alone was started with.
+        overrides: those of its overrides that differ between the jobs.
         seconds: how long it took.
     """
 

@@ -125,7 +125,7 @@ class Sweep:
         file = self.records / f"{job.job.num:05d}.outcome"
         code, received = _run(command, {**os.environ, **self._limits(), OUTCOME_FILE: str(file)})
         outcome = _outcome_of(file, code, received)
-        record = JobRecord(outcome, tuple(own), time.time() - started)
+        record = JobRecord(outcome, tuple(shown), time.time() - started)
         write_text(file.with_suffix(".json"), record.to_json())
         if received and outcome.status == "interrupted":
             raise SweepEndedError(received)
