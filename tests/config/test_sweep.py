@@ -108,11 +108,11 @@ def test_an_interrupted_job_ends_the_sweep(
 ) -> None:
     monkeypatch.setattr(module, "_run", lambda *given: (130, signal.SIGINT))
     with pytest.raises(SweepEndedError) as ended:
-        planned.run_job(job("optimizer.lr=0.1", "seed=1", "data.root=PATH"))
+        planned.run_job(job("optimizer.lr=0.1", "seed=1", "samples=0"))
     assert ended.value.exit_code == 130
     planned.end(interrupted=True)
     printed = capsys.readouterr().out
-    assert "data.root" not in printed  # nor are other settings that all jobs share
+    assert "samples" not in printed  # nor are other settings that all jobs share
     assert "interrupted with 0 of 4 jobs done; run the same command again to continue" in printed
     assert "by SIGINT" in printed
 
