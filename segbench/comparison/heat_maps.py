@@ -130,7 +130,7 @@ def _room(titles: Sequence[str], columns: Sequence[str]) -> float:
 
 
 def _cut(title: str) -> str:
-    return title if len(title) <= _SHORT else f"{title[: _SHORT - 1]}…"
+    return title if len(title) <= _SHORT else f"{title[: _SHORT - 9]}…{title[-8:]}"
 
 
 def _readable(value: float, limit: float) -> str:
