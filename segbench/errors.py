@@ -40,6 +40,10 @@ class ResultError(DataError):
     """A result.json is not the record of a run; the message says what is wrong in it."""
 
 
+class NewerResultError(ResultError):
+    """A result.json was written by a later version; the message says to update segbench."""
+
+
 class UnpairedError(DataError):
     """Images without mask or masks without image.
 

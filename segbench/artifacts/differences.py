@@ -73,19 +73,20 @@ def leaves(value: object, path: str = "") -> dict[str, object]:
     return found
 
 
-def _node(result: Result, name: str) -> Mapping[str, Any]:
-    return mapping_at(result.config, name)
-
-
 def _pretraining(result: Result) -> str:
-    model = _node(result, "model")
+    model = mapping_at(result.config, "model")
     starts = (model.get("encoder_weights"), model.get("path"), result.config.get("weights"))
     return " + ".join(str(start) for start in starts if start) or "from scratch"
 
 
+def _fold(result: Result) -> object:
+    data = mapping_at(result.config, "data")
+    return {"folds": data["folds"], "fold": data.get("fold")} if data.get("folds") else None
+
+
 def has_own_loss(result: Result) -> bool:
     """Whether a model is trained with a loss that it brings itself."""
-    return _node(result, "loss").get("_target_") == OWN
+    return mapping_at(result.config, "loss").get("_target_") == OWN
 
 
 def _loss(result: Result) -> Any:
@@ -94,8 +95,8 @@ def _loss(result: Result) -> Any:
 
 def _augmentation(result: Result) -> dict[str, object]:
     """The data options that no other rule covers."""
-    found = leaves(dict(_node(result, "data")), "data")
-    found |= leaves(dict(_node(result, "augment")), "augment")
+    found = leaves(dict(mapping_at(result.config, "data")), "data")
+    found |= leaves(dict(mapping_at(result.config, "augment")), "augment")
     return {
         key.removeprefix("data."): value
         for key, value in found.items()
@@ -109,7 +110,7 @@ def _trained_on(result: Result) -> dict[str, str]:
 
 
 def _normalizes_over_all(result: Result) -> bool:
-    is_synced = bool(_node(result, "trainer").get("sync_batchnorm"))
+    is_synced = bool(mapping_at(result.config, "trainer").get("sync_batchnorm"))
     return is_synced or (result.budget.devices or 1) == 1
 
 
@@ -151,8 +152,7 @@ RULES = (
          scored_data, ("data._target_",), foreign=True),
     Rule("fold", MUST_BE_EQUAL,
          "they were not scored on the same images; studies=[...] compares folds",
-         lambda result: {key: _node(result, "data").get(key) for key in ("folds", "fold")}
-         if _node(result, "data").get("folds") else None,
+         _fold,
          ("data.folds", "data.fold"), foreign=True),
     Rule("label protocol", MUST_BE_EQUAL, "the classes have different meanings",
          _of_data("protocol"), foreign=True),
@@ -196,7 +196,7 @@ RULES = (
     Rule("scheduler", WEAKENS, "the schedule may explain the difference",
          _of_config("scheduler"), ("scheduler",)),
     Rule("gradient clipping", WEAKENS, "the optimization differs",
-         lambda result: _node(result, "trainer").get("gradient_clip_val"),
+         lambda result: mapping_at(result.config, "trainer").get("gradient_clip_val"),
          ("trainer.gradient_clip_val",)),
     Rule("callbacks", WEAKENS, "a callback may affect training",
          lambda result: result.config.get("callbacks") or None, ("callbacks",)),
@@ -213,7 +213,7 @@ RULES = (
     Rule("batch normalization", WEAKENS, "for one model, its statistics cover smaller batches",
          _normalizes_over_all, ("trainer.sync_batchnorm",)),
     Rule("frozen part", WEAKENS, "one model trains only a part of its weights",
-         lambda result: _node(result, "model").get("freeze"), ("model.freeze",)),
+         lambda result: mapping_at(result.config, "model").get("freeze"), ("model.freeze",)),
     Rule("EMA", WEAKENS, "averaged weights usually score higher", _of_budget("ema"), ("ema",)),
     Rule("early stopping", WEAKENS, "for one model, the training length is chosen on val",
          _of_config("early_stopping"), ("early_stopping",)),
@@ -229,14 +229,14 @@ RULES = (
                          for key in ("deterministic", "channels_last", "compile")},
          ("deterministic", "channels_last", "compile")),
     Rule("activation checkpointing", NOTE, "the same sums are computed twice",
-         lambda result: bool(_node(result, "model").get("checkpoint_activations")),
+         lambda result: bool(mapping_at(result.config, "model").get("checkpoint_activations")),
          ("model.checkpoint_activations",), resumable=True),
     Rule("frames on device", NOTE,
          "crops are made by different code, so image values differ by rounding",
-         lambda result: bool(_node(result, "data").get("frames_on_device")),
+         lambda result: bool(mapping_at(result.config, "data").get("frames_on_device")),
          ("data.frames_on_device",)),
     Rule("validation", NOTE, "val is scored at different epochs or on fewer images",
-         lambda result: {key: _node(result, "trainer").get(key)
+         lambda result: {key: mapping_at(result.config, "trainer").get(key)
                          for key in ("check_val_every_n_epoch", "limit_val_batches")},
          ("trainer.check_val_every_n_epoch", "trainer.limit_val_batches")),
     Rule("params", NOTE, "a larger model may simply have more capacity",

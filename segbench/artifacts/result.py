@@ -17,7 +17,7 @@ from segbench.artifacts.typed import plain, read_as
 from segbench.config import Config
 from segbench.data.bands import Bands
 from segbench.data.classes import ClassSet
-from segbench.errors import ResultError
+from segbench.errors import NewerResultError, ResultError
 
 SCHEMA_VERSION = 1
 
@@ -243,7 +243,7 @@ class Result:
         if type(version) is not int:
             raise ResultError("has no schema_version")
         if version > SCHEMA_VERSION:
-            raise ResultError(
+            raise NewerResultError(
                 f"has schema {version}, but segbench reads up to {SCHEMA_VERSION}; update segbench"
             )
         return read_as(Result, content)

@@ -81,7 +81,7 @@ class RunDirectory:
         except (ValueError, RecursionError) as error:
             raise ResultError(f"{self.result_file} is corrupt ({error})") from None
         except ResultError as error:
-            raise ResultError(f"{self.result_file}: {error}") from None
+            raise type(error)(f"{self.result_file}: {error}") from None
 
     def read_config(self) -> Config | None:
         """The config that the run was last started with; None if it was never started.

@@ -12,7 +12,7 @@ from segbench.comparison.entrants import HEADLINES, Entrant, count
 from segbench.comparison.runs import Run
 from segbench.comparison.scoring import Bins, Ratio, Scoring, Worst
 from segbench.comparison.study import Study
-from segbench.config import did_you_mean
+from segbench.config import nearest
 from segbench.errors import ConfigError, DataError
 from segbench.metrics.catalog import CATALOG, PERCENT, ImageMetric
 from segbench.metrics.fine_grained import WORST, class_scores, image_means
@@ -121,7 +121,8 @@ def check_metrics(headline: str, further: Sequence[str]) -> None:
     """
     for key, name in (("metric", headline), *(("metrics", name) for name in further)):
         if name not in MEASURES:
-            hint = did_you_mean(name, MEASURES).partition("; known")[0]
+            near = nearest(name, MEASURES)
+            hint = f"; did you mean '{near}'?" if near else ""
             raise ConfigError(f"{key}: {name}: there is no such metric{hint}; known: "
                               f"{', '.join(MEASURES)}")  # fmt: skip
     if len(set(further)) < len(further):

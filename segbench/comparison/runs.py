@@ -12,7 +12,7 @@ from segbench.artifacts.result import DataInfo, Protocol, Result
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.artifacts.scores import Scores
 from segbench.data.classes import ClassSet
-from segbench.errors import ResultError
+from segbench.errors import NewerResultError, ResultError
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,8 @@ def read_run(folder: Path) -> Run | LeftOut:
         result = directory.read_result()
     except ResultError as error:
         reason = str(error).removeprefix(f"{folder}{os.sep}")
-        return LeftOut(folder, f"{reason}; rerun it", broken=True)
+        remedy = "" if isinstance(error, NewerResultError) else "; rerun it"
+        return LeftOut(folder, f"{reason}{remedy}", broken=True)
     if result is None:
         return LeftOut(folder, "no result.json: the run never started", broken=False)
     if result.status != "finished":

@@ -64,11 +64,13 @@ def make_folder(key: str, folder: str | Path) -> Path:
 def did_you_mean(word: str, options: Iterable[str]) -> str:
     """A hint like `; did you mean 'width'?`, or the list of options if nothing is close."""
     options = sorted(options)
-    lowered = {option.casefold(): option for option in options}
-    if word.casefold() in lowered:
-        return f"; did you mean '{lowered[word.casefold()]}'?"
-    for written, known in ((word, dict(zip(options, options, strict=True))),
-                           (word.casefold(), lowered)):  # fmt: skip
-        if close := difflib.get_close_matches(written, known, n=1, cutoff=0.6):
-            return f"; did you mean '{known[close[0]]}'?"
+    if near := nearest(word, options):
+        return f"; did you mean '{near}'?"
     return f"; known: {', '.join(options)}" if options else ""
+
+
+def nearest(word: str, options: Iterable[str]) -> str | None:
+    """The option that is spelled most like a word, upper and lower case being alike; or None."""
+    lowered = {option.casefold(): option for option in options}
+    close = difflib.get_close_matches(word.casefold(), lowered, n=1, cutoff=0.6)
+    return lowered[close[0]] if close else None

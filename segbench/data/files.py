@@ -169,6 +169,9 @@ def require_folders(root: Path, folders: Iterable[str], layout: str, how: str) -
     )
 
 
+NO_MASK, NO_IMAGE = "image(s) without mask", "mask(s) without image"
+
+
 def pair(
     images: dict[str, Path], masks: Mapping[str, Path | None]
 ) -> tuple[list[tuple[str, Path, Path | None]], list[str]]:
@@ -182,8 +185,8 @@ def pair(
     problems = [
         f"{len(paths)} {what}: {', '.join(paths[:5])}{', ...' if len(paths) > 5 else ''}"
         for what, paths in (
-            ("image(s) without mask", [str(images[key]) for key in lonely]),
-            ("mask(s) without image", [str(masks[key]) for key in strays]),
+            (NO_MASK, [str(images[key]) for key in lonely]),
+            (NO_IMAGE, [str(masks[key]) for key in strays]),
         )
         if paths
     ]

@@ -67,18 +67,18 @@ def wandb_arguments(node: Mapping[str, Any], folder: Path, run: RunDirectory) ->
     if not id_file.exists():
         write_text(id_file, secrets.token_hex(4))
     os.environ.setdefault("WANDB_SILENT", "true")
-    offline = not _logged_in()
-    if offline and is_first_process():
+    reason = _offline()
+    if reason and is_first_process():
         shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
         place = shell([str(shown / "wandb")])
         say(
-            f"W&B is offline (not logged in): `wandb leet {place}` shows the runs of the "
+            f"W&B is offline ({reason}): `wandb leet {place}` shows the runs of the "
             f"study, `wandb sync {place}/offline-run-*` uploads them"
         )
     folder.mkdir(parents=True, exist_ok=True)
     return {
         "id": id_file.read_text(encoding="utf-8").strip(),
-        "mode": "offline" if offline else "online",
+        "mode": "offline" if reason else "online",
         "resume": "allow",
         "tags": [str(tag)[:LONGEST_TAG] for tag in node.get("tags") or ()],
         "group": str(group)[:LONGEST_GROUP] if (group := node.get("group")) else None,
@@ -140,13 +140,14 @@ def log_facts(loggers: Sequence[Logger], result: Result) -> None:
             other.log_hyperparams(facts)
 
 
-def _logged_in() -> bool:
-    if os.environ.get("WANDB_MODE") in ("offline", "dryrun"):
-        return False
+def _offline() -> str:
+    """Why W&B stores runs on disk only; empty if it uploads them."""
+    if (mode := os.environ.get("WANDB_MODE")) in ("offline", "dryrun"):
+        return f"WANDB_MODE={mode}"
     import wandb
 
     try:
-        return wandb.login(prompt=False)
+        return "" if wandb.login(prompt=False) else "not logged in"
     except Exception as error:  # the server rejects the key or cannot be reached
         raise ConfigError(
             f"W&B: {str(error) or type(error).__name__}. Set WANDB_MODE=offline to log to disk "

@@ -59,7 +59,7 @@ def test_an_unfinished_or_failed_run_is_named_but_no_broken_file(study):
         (lambda run: flip(run / "confusion.npz"), "confusion.npz is corrupt"),
         (lambda run: (run / "result.json").write_text("{"), "result.json is corrupt"),
         (lambda run: (run / "result.json").write_text("[]"), "no schema_version"),
-        (lambda run: edit(run, "schema_version", 99), "update segbench"),
+        (lambda run: edit(run, "schema_version", 99), "reads up to 1; update segbench"),
         (lambda run: edit(run, "scores.test.mIoU", 0.99), "result.json says 0.99"),
         (lambda run: edit(run, "scores.test.mDice", 0.99), "result.json says 0.99"),
         (lambda run: edit(run, "scores.test.fwIoU", None), "result.json says None"),
@@ -79,6 +79,7 @@ def test_a_broken_file_is_named_and_its_run_left_out(study, damage, message):
     assert entry.path == run_of(study)
     assert entry.broken
     assert message in entry.reason
+    assert ("rerun it" in entry.reason) != ("update segbench" in entry.reason)  # one remedy
     assert len(found.runs["unet"]) == 1
 
 

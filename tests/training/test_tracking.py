@@ -20,12 +20,13 @@ NODE = {"_target_": "pytorch_lightning.loggers.WandbLogger"}
 
 
 def test_the_id_is_kept_and_tags_are_fitted(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("WANDB_MODE", "offline")
     node = {**NODE, "tags": ["mine", "x" * 100]}
     first = wandb_arguments(node, tmp_path, RunDirectory(tmp_path))
     assert first["mode"] == "offline"
+    assert "W&B is offline (WANDB_MODE=offline)" in capsys.readouterr().out
     assert first["tags"] == ["mine", "x" * LONGEST_TAG]
     assert wandb_arguments(node, tmp_path, RunDirectory(tmp_path))["id"] == first["id"]
 

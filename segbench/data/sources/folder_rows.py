@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
-from segbench.data.files import pair
+from segbench.data.files import NO_IMAGE, NO_MASK, pair
 from segbench.data.sources.layout import (
     Row,
     find_files,
@@ -79,13 +79,13 @@ def rows_of(source: Folder, split: str) -> tuple[list[Row], list[str], Further]:
         {name: path for name, path in images.items() if name in wanted},
         {name: path for name, path in masks.items() if name in wanted},
     )
-    for key, pattern, ours, theirs in (
-        ("data.images", images_pattern, images, masks),
-        ("data.masks", masks_pattern, masks, images),
+    for key, pattern, ours, theirs, problem in (
+        ("data.images", images_pattern, images, masks, NO_IMAGE),
+        ("data.masks", masks_pattern, masks, images, NO_MASK),
     ):
         lonely = wanted & theirs.keys() - ours.keys()
         if lonely and (hint := _other_extension(source.root, pattern, folder, key, lonely)):
-            problems[-1] += f" ({hint})"
+            problems = [f"{text} ({hint})" if problem in text else text for text in problems]
     rows = [(name, image, mask, group_in(images_pattern, image)) for name, image, mask in pairs]
     return rows, problems, further
 

@@ -86,3 +86,15 @@ def test_a_partner_with_another_extension_is_named(tmp_path: Path) -> None:
     with pytest.raises(UnpairedError) as caught:
         Folder(str(tmp_path), **WHERE | {"images": "{split}"}, classes=NAMES).records("train")
     assert "a.tif exists: let data.masks end in {name}.*" in str(caught.value)
+
+
+def test_the_hint_stands_at_its_own_problem(tmp_path: Path) -> None:
+    mask = np.zeros((4, 4), np.uint8)
+    made(tmp_path, mask)
+    save(tmp_path / "train_m" / "stray.png", mask)  # a mask without any image
+    (tmp_path / "train_m" / "a.png").rename(tmp_path / "train_m" / "a.tif")
+    with pytest.raises(UnpairedError) as caught:
+        Folder(str(tmp_path), **WHERE, classes=NAMES).records("train")
+    without_mask, without_image = str(caught.value).split("mask(s) without image")
+    assert "a.tif exists" in without_mask
+    assert "exists" not in without_image
