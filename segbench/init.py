@@ -9,7 +9,6 @@ Existing files are never overwritten.
 from __future__ import annotations
 
 import os
-import shlex
 import sys
 from pathlib import Path
 
@@ -17,6 +16,7 @@ from segbench.config import make_folder
 from segbench.config.app import first_line
 from segbench.errors import ConfigError, OutputError
 from segbench.system.console import say
+from segbench.system.escaping import shell
 from segbench.system.storage import output_error
 
 TEMPLATE = Path(__file__).resolve().parent / "assets" / "project"
@@ -47,7 +47,7 @@ def init(folder: Path) -> None:
 
     write_shapes(folder / DATA)
     is_here = folder.resolve() == Path.cwd()
-    change = "" if is_here else f"cd {shlex.quote(_as_argument(folder))}\n"
+    change = "" if is_here else f"cd {shell([_as_argument(folder)])}\n"
     say(
         f"{folder}: a project with generated data. README.md explains what to replace. Next:\n\n"
         f"{change}segbench check_data data=mine\nsegbench train data=mine model=mine"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import io
 import logging
 import os
 import sys
@@ -16,7 +15,7 @@ from segbench.config import config_dir, make_folder, without_hydra
 from segbench.config.help import help_of
 from segbench.config.outcome import Outcome, write_outcome
 from segbench.errors import ConfigError
-from segbench.system.console import say
+from segbench.system.console import say, show_every_character
 from segbench.system.storage import output_error
 
 if TYPE_CHECKING:
@@ -133,11 +132,9 @@ def _sweep(
 def _set_up_messages() -> None:
     """Sends warnings to the terminal as well as to any log, without tracebacks from logging itself.
 
-    Characters that a terminal cannot show are escaped; a log on a full disk loses lines.
+    Characters that a terminal cannot show are replaced; a log on a full disk loses lines.
     """
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")
+    show_every_character()
     logging.raiseExceptions = False
     handler = logging.StreamHandler()
     handler.setLevel(logging.WARNING)

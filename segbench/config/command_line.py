@@ -8,7 +8,6 @@ quotes, and in a sweep the commas between values.
 from __future__ import annotations
 
 import re
-import shlex
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 from hydra.core.override_parser.types import Quote, QuotedString
 
 from segbench.config.text_keys import LIST, OTHER, TEXT, Kinds
+from segbench.system.escaping import shell
 
 _WORD = re.compile(r"(\+{0,2}[^=+~][^=]*)=(.*)", re.DOTALL)
 _QUOTED = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*\"""", re.DOTALL)
@@ -89,7 +89,7 @@ def command(module: str, values: Mapping[str, str], flags: Sequence[str] = ()) -
         f"{key}={value}" if _reads_as_typed(value) else override(key, value)
         for key, value in values.items()
     ]
-    return shlex.join([*_program(module), *flags, *words])
+    return shell([*_program(module), *flags, *words])
 
 
 def _program(module: str) -> list[str]:

@@ -30,7 +30,7 @@ from segbench.config.run_names import named_keys, suffixed
 from segbench.config.sweep_table import print_jobs
 from segbench.config.tuning import is_tuning, swept_values
 from segbench.system.console import duration, say
-from segbench.system.machine import cores, signal_name
+from segbench.system.machine import WINDOWS, cores, killer, signal_name
 from segbench.system.storage import write_text
 
 # Overrides for the sweep itself, not passed to its jobs.
@@ -183,7 +183,8 @@ def _run(command: list[str], environment: dict[str, str]) -> tuple[int, int]:
     """Runs a command to its end; returns its exit code and the signal received, or 0.
 
     The process runs in its own session, so that Ctrl-C in the terminal reaches it only once,
-    forwarded from here, and it can save its state. A second signal kills it.
+    forwarded from here, and it can save its state. On Windows, where there are no sessions, the
+    terminal sends it to both. A second signal kills it.
     """
     process = subprocess.Popen(command, env=environment, start_new_session=True)
     received: list[int] = []
@@ -191,7 +192,7 @@ def _run(command: list[str], environment: dict[str, str]) -> tuple[int, int]:
     def forward(number: int, frame: Any) -> None:
         if received:
             process.kill()
-        else:
+        elif not WINDOWS:
             process.send_signal(number)
         received.append(number)
 
@@ -215,8 +216,8 @@ def _outcome_of(file: Path, code: int, received: int) -> Outcome:
     outcome = Outcome(**json.loads(text)) if text else Outcome("failed")
     if received and code:
         return Outcome("interrupted", reason=f"by {signal_name(received)}")
-    if code < 0:
-        return Outcome("killed", reason=f"ended by {signal_name(-code)}", run_dir=outcome.run_dir)
+    if (by := killer(code)) is not None:
+        return Outcome("killed", reason=f"ended by {by}", run_dir=outcome.run_dir)
     if code and not outcome.reason:
         return Outcome("failed", reason=f"exit code {code}")
     return outcome

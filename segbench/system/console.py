@@ -7,6 +7,8 @@ which would move the cursor or change colors.
 
 from __future__ import annotations
 
+import codecs
+import io
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,6 +31,23 @@ class PlainConsole(Console):
         """The text without markup, emoji and control characters; `style` etc. still apply."""
         options |= {"markup": False, "emoji": False, "highlight": False}
         return super().render_str(terminal(text), **options)
+
+
+def show_every_character() -> None:
+    """Lets the terminal, or a pipe, take characters that its encoding lacks, as on Windows.
+
+    A minus is a hyphen there, so that numbers stay numbers; others are escaped as in Python.
+    """
+    codecs.register_error("nearest", _nearest)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="nearest")
+
+
+def _nearest(error: UnicodeError) -> tuple[str, int]:
+    assert isinstance(error, UnicodeEncodeError)
+    text = error.object[error.start : error.end].replace("−", "-")
+    return text.encode("ascii", "backslashreplace").decode("ascii"), error.end
 
 
 def console(stderr: bool = False) -> PlainConsole:

@@ -7,7 +7,10 @@ HTML pages are written with jinja, which escapes by itself; figures have their o
 
 from __future__ import annotations
 
+import os
 import re
+import shlex
+from collections.abc import Iterable
 
 # Control characters, marks that change the text direction, and unpaired surrogates (bytes of a
 # file name that are not UTF-8), which cannot be encoded at all. Newlines and tabs stay.
@@ -23,6 +26,7 @@ _LATEX = {
 _MARKDOWN = re.compile(r"[\\`*\[\]|]|(?<!\w)_|_(?!\w)|(?<!\w)~|~(?!\w)")
 _HTML = re.compile(r"&(?=[#\w])|<(?=[\w/!?])|^>")  # start of an entity, a tag or a quotation
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
+_PLAIN_WORD = re.compile(r"[\w@+=:./\\-]+", re.ASCII)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 _NO_FILE_NAME = re.compile(rf'[\n\t<>:"/\\|?*]|{_UNSAFE.pattern}')
 _DEVICES = re.compile(r"(?i)(con|prn|aux|nul|com\d|lpt\d)(\.|$)")
@@ -78,6 +82,19 @@ def _is_number(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def shell(words: Iterable[str], windows: bool = os.name == "nt") -> str:
+    """A command to paste into a shell; on Windows, into cmd or PowerShell."""
+    if not windows:
+        return shlex.join(words)
+    return " ".join(w if _PLAIN_WORD.fullmatch(w) else _in_double_quotes(w) for w in words)
+
+
+def _in_double_quotes(word: str) -> str:
+    """As the C library of Windows reads it: backslashes are doubled before a quote and the end."""
+    inside = re.sub(r'(\\*)("|\Z)', lambda found: 2 * found[1] + found[2].replace('"', r"\""), word)
+    return f'"{inside}"'
 
 
 def mlflow_key(text: str) -> str:

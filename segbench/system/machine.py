@@ -9,6 +9,7 @@ from pathlib import Path
 
 from segbench.errors import ConfigError
 
+WINDOWS = os.name == "nt"
 SHARED_MEMORY = Path("/dev/shm")  # through which worker processes pass batches, on Linux
 
 
@@ -65,6 +66,17 @@ def expanded(path: str | os.PathLike[str], key: str) -> Path:
         raise ConfigError(
             f"{key}={path}: there is no such home folder; set HOME, or use the full path"
         ) from None
+
+
+def killer(code: int) -> str | None:
+    """What ended a process that did not end by itself, from its exit code; None if it did.
+
+    Args:
+        code: negative for a signal; on Windows a status like 0xC0000005 for a crash.
+    """
+    if code < 0:
+        return signal_name(-code)
+    return f"0x{code:X}" if code >= 0xC0000000 else None
 
 
 def signal_name(number: int) -> str:

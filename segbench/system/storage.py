@@ -13,6 +13,7 @@ import logging
 import os
 import secrets
 import shutil
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -20,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from segbench.errors import ConfigError, OutputError, causes
 from segbench.system.escaping import file_name
+from segbench.system.machine import WINDOWS
 
 if TYPE_CHECKING:
     import numpy as np
@@ -35,6 +37,7 @@ _REMEDIES = {
     errno.EIO: "check the disk, then repeat the command",
 }
 _DRAFT = ".partial-"
+_TRIES, _PAUSE = 30, 0.1  # s: a reader is done with a file by then
 _LONGEST_NAME = 200  # bytes; file systems allow 255, and a draft needs some
 
 
@@ -61,7 +64,7 @@ def replacing(target: Path, durable: bool = True) -> Iterator[Path]:
         if durable and draft.is_file():
             with draft.open("r+b") as file:
                 os.fsync(file.fileno())
-        os.replace(draft, target)
+        _moved(draft, target)
     except Exception as error:
         if (failure := _write_failure(error)) is None:
             raise
@@ -87,13 +90,23 @@ def replacing_all(folder: Path) -> Iterator[Path]:
         for file in sorted(file for file in draft.rglob("*") if file.is_file()):
             target = folder / file.relative_to(draft)
             target.parent.mkdir(parents=True, exist_ok=True)
-            os.replace(file, target)
+            _moved(file, target)
     except OSError as error:
         if error.filename is not None and str(error.filename).startswith(str(draft)):
             error.filename = str(folder / Path(error.filename).relative_to(draft))
         raise
     finally:
         _remove(draft)
+
+
+def _moved(draft: Path, target: Path) -> None:
+    """Renames a file; on Windows, where a file that is being read cannot be replaced, after it."""
+    for _ in range(_TRIES if WINDOWS else 1):
+        try:
+            return os.replace(draft, target)
+        except PermissionError:
+            time.sleep(_PAUSE)
+    os.replace(draft, target)
 
 
 def write_text(target: Path, text: str) -> None:

@@ -20,7 +20,8 @@ from segbench.training.description import earlier_result
 from segbench.training.terminal_log import log_traceback
 
 # Errors of a process after another one has ended: a consequence, not the cause.
-_PEER_LOST = re.compile(r"Connection (closed|reset) by peer|gloo|NCCL|Broken pipe|SIGTERM", re.I)
+_PEER_GONE = re.compile(r"Connection (closed|reset) by peer|Broken pipe", re.I)
+_PEER_LOST = re.compile(rf"{_PEER_GONE.pattern}|gloo|NCCL|SIGTERM", re.I)
 
 
 class Journal:
@@ -57,6 +58,8 @@ class Journal:
             reason = f"{self.process}: {reason}"
         elif is_echo and on_disk and on_disk.status == "failed":
             reason = on_disk.reason
+        elif _PEER_GONE.search(reason) and is_echo:
+            reason = f"another process of this run ended first, perhaps killed ({reason})"
         self.result = replace(
             self.result, status="interrupted" if is_interrupted else "failed", reason=reason
         )

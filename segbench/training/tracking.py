@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import secrets
-import shlex
 import sys
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
@@ -22,6 +21,7 @@ from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError
 from segbench.inference.sheets import Panels
 from segbench.system.console import say
+from segbench.system.escaping import shell
 from segbench.system.storage import write_text
 from segbench.training.distributed import is_first_process
 
@@ -70,10 +70,10 @@ def wandb_arguments(node: Mapping[str, Any], folder: Path, run: RunDirectory) ->
     reason = _offline()
     if reason and is_first_process():
         shown = folder.relative_to(Path.cwd()) if folder.is_relative_to(Path.cwd()) else folder
-        place = shlex.quote(str(shown))
+        place = shell([str(shown / "wandb")])
         say(
-            f"W&B is offline ({reason}): `wandb leet {place}/wandb` shows the runs of the "
-            f"study, `wandb sync {place}/wandb/offline-run-*` uploads them"
+            f"W&B is offline ({reason}): `wandb leet {place}` shows the runs of the "
+            f"study, `wandb sync {place}/offline-run-*` uploads them"
         )
     folder.mkdir(parents=True, exist_ok=True)
     return {

@@ -89,6 +89,7 @@ def test_options_of_the_sweep_are_not_passed_to_its_jobs(
         (0, 0, True, "finished", ""),
         (1, 0, False, "failed", "exit code 1"),
         (-9, 0, False, "killed", "ended by SIGKILL"),
+        (0xC0000005, 0, False, "killed", "ended by 0xC0000005"),  # on Windows
         (130, signal.SIGINT, False, "interrupted", "by SIGINT"),
         (0, signal.SIGINT, True, "finished", ""),
     ],
@@ -149,6 +150,31 @@ def test_a_signal_reaches_the_job_once_and_the_sweep_ends_normally(name: str) ->
     printed, errors = process.communicate(timeout=60)
     number = int(getattr(signal, name))
     assert printed.strip() == f"({-number}, {number})", errors
+
+
+def test_on_windows_the_terminal_itself_stops_the_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Job:
+        """A job on Windows, where no process can send Ctrl-C to another."""
+
+        def __init__(self, command: list[str], **options: Any) -> None:
+            self.killed = False
+
+        def send_signal(self, number: int) -> None:
+            raise ValueError(f"Unsupported signal: {number}")
+
+        def kill(self) -> None:
+            self.killed = True
+
+        def wait(self) -> int:
+            signal.raise_signal(signal.SIGINT)
+            assert not self.killed
+            signal.raise_signal(signal.SIGINT)
+            assert self.killed
+            return 130
+
+    monkeypatch.setattr(module, "WINDOWS", True)
+    monkeypatch.setattr(module.subprocess, "Popen", Job)
+    assert module._run([], {}) == (130, signal.SIGINT)
 
 
 def test_the_tables_show_percent_mean_and_spread(capsys: pytest.CaptureFixture[str]) -> None:

@@ -6,6 +6,7 @@ import csv
 import io
 import posixpath
 import re
+import sys
 import unicodedata
 from dataclasses import replace
 from pathlib import Path
@@ -166,12 +167,39 @@ def test_files_of_an_image_are_legal_on_every_system(name: str, path: str):
     assert unquote(path, errors="surrogatepass") == name
 
 
+def test_numbers_stay_numbers_where_an_encoding_lacks_the_minus(monkeypatch: pytest.MonkeyPatch):
+    written = io.BytesIO()
+    monkeypatch.setattr(sys, "stdout", io.TextIOWrapper(written, encoding="cp1252"))
+    console.show_every_character()
+    console.say("−5.9 to ±10.6 道")
+    assert written.getvalue() == "-5.9 to ±10.6 \\u9053\n".encode("cp1252")
+
+
 @pytest.mark.parametrize("name", [*NASTY, "", ".", "..", "a//b", "/", "a/../b"])
 def test_mlflow_accepts_every_name(name: str):
     for key in (escaping.mlflow_key(name), escaping.mlflow_key(f"val/IoU/{name}")):
         assert re.fullmatch("[a-zA-Z0-9_/. -]{1,250}", key)
         assert posixpath.normpath(key) == key
         assert not key.startswith(("/", ".."))
+
+
+@pytest.mark.parametrize(
+    ("word", "shown"),
+    [
+        ("a b", '"a b"'),
+        ("data.size=[32,48]", '"data.size=[32,48]"'),
+        ('say "hi"', r'"say \"hi\""'),
+        ("C:\\my runs\\", r'"C:\my runs\\"'),
+        ("", '""'),
+    ],
+)
+def test_a_command_can_be_pasted_on_windows(word: str, shown: str):
+    assert escaping.shell(["python", word, "x=1"], windows=True) == f"python {shown} x=1"
+
+
+def test_plain_words_are_not_quoted_on_windows():
+    words = ["segbench", "train", "-cn", r"ckpt=C:\runs\best.ckpt", "study=a"]
+    assert escaping.shell(words, windows=True) == " ".join(words)
 
 
 def test_ordinary_names_stay_as_they_are():

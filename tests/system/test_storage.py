@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 import torch
 
 from segbench.errors import ConfigError
+from segbench.system import storage
 from segbench.system.storage import (
     alone_in,
     clear_drafts,
@@ -184,3 +186,28 @@ def test_names_of_files_are_legal_and_different_on_every_system() -> None:
     assert all(is_portable(name) for name in names)
     assert all(len(name.encode()) <= 210 for name in names)
     assert not any(is_portable(name) for name in ("..", "a:b", "aux", "x.", "what?"))
+
+
+def test_a_file_that_is_being_read_on_windows_is_replaced_afterwards(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    refused, replace = [], os.replace
+
+    def busy(source: Path, target: Path) -> None:
+        refused.append(target)
+        if len(refused) < 3:
+            raise PermissionError(errno.EACCES, "is being used by another process", str(target))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", busy)
+    monkeypatch.setattr(storage, "_PAUSE", 0)
+    with pytest.raises(PermissionError):
+        write_text(tmp_path / "a", "new")
+    monkeypatch.setattr(storage, "WINDOWS", True)
+    refused.clear()
+    write_text(tmp_path / "a", "new")
+    assert (tmp_path / "a").read_text(encoding="utf-8") == "new"
+    with replacing_all(tmp_path / "b") as draft:
+        (draft / "c").write_text("x", encoding="utf-8")
+        refused.clear()
+    assert len(refused) == 3

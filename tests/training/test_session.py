@@ -221,6 +221,9 @@ def test_the_cause_is_that_of_the_process_that_failed_first(run: RunDirectory) -
     assert close(first, ValueError("the cause")) == "ValueError: the cause"
     assert close(other, lost) == "ValueError: the cause", "an echo of the first process"
 
+    first.update(running)
+    assert close(first, lost).startswith("another process of this run ended first, perhaps killed")
+
 
 def test_a_run_is_never_continued_on_another_number_of_devices(
     train_tiny: Train, run: RunDirectory, monkeypatch: pytest.MonkeyPatch
