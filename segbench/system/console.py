@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import codecs
 import io
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, TextIO
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -31,6 +32,10 @@ class PlainConsole(Console):
         """The text without markup, emoji and control characters; `style` etc. still apply."""
         options |= {"markup": False, "emoji": False, "highlight": False}
         return super().render_str(terminal(text), **options)
+
+    def on_broken_pipe(self) -> None:
+        """Goes on without a reader, unlike Rich, which ends the process."""
+        no_longer_read(sys.stderr if self.stderr else sys.stdout)
 
 
 def show_every_character() -> None:
@@ -59,7 +64,19 @@ def console(stderr: bool = False) -> PlainConsole:
 
 def say(text: str, stderr: bool = False) -> None:
     """Prints one or more lines literally: neither wrapped nor truncated."""
-    print(terminal(text), file=sys.stderr if stderr else sys.stdout, flush=True)
+    stream = sys.stderr if stderr else sys.stdout
+    try:
+        print(terminal(text), file=stream, flush=True)
+    except BrokenPipeError:
+        no_longer_read(stream)
+
+
+def no_longer_read(stream: TextIO) -> None:
+    """Discards what is written to a pipe whose reader, such as `head`, has ended.
+
+    What a command does is worth more than the lines that it prints: it goes on.
+    """
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def table(*columns: str, title: str | None = None, left: int = 1) -> Table:

@@ -10,6 +10,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+from segbench.system.console import no_longer_read
+
 
 class Tee:
     """A terminal stream whose lines also go to a log.
@@ -29,7 +31,11 @@ class Tee:
 
     def write(self, text: str) -> int:
         """Writes to both; to the log, only whole lines."""
-        written = self.stream.write(text)
+        try:
+            written = self.stream.write(text)
+        except BrokenPipeError:
+            no_longer_read(self.stream)
+            written = len(text)
         *lines, self._line = (self._line + text).split("\n")
         with suppress(OSError, ValueError):  # ValueError: the log is closed
             for line in lines:
@@ -39,7 +45,10 @@ class Tee:
 
     def flush(self) -> None:
         """Flushes both."""
-        self.stream.flush()
+        try:
+            self.stream.flush()
+        except BrokenPipeError:
+            no_longer_read(self.stream)
         with suppress(OSError, ValueError):
             self._log.flush()
 
