@@ -10,7 +10,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from segbench.comparison import across, formats, plots
+from segbench.comparison import across, formats, plots, style
 from segbench.comparison.across import FEWEST_FOR_FRIEDMAN, DataSet
 from segbench.comparison.across_tables import (
     difference_table,
@@ -196,8 +196,8 @@ def rank_figure(found: Mapping[str, Any]) -> Figure | None:
     if ranks is None:
         return None
     rows = sorted(ranks["models"], key=lambda row: row["rank"])
-    with plots.style():
-        figure = Figure(figsize=(plots.WIDTH, 1.1 + 0.32 * len(rows)))
+    with style.style():
+        figure = Figure(figsize=(style.WIDTH, 1.1 + 0.32 * len(rows)))
         axes = figure.add_subplot()
         for place, row in enumerate(rows):
             color = plots.COLORS[place % len(plots.COLORS)]
@@ -205,7 +205,7 @@ def rank_figure(found: Mapping[str, Any]) -> Figure | None:
             axes.plot(row["rank"], place, "o", color=color, markersize=7)
         if ranks["critical_difference"] is not None:
             best = rows[0]["rank"]
-            axes.plot([best, best + ranks["critical_difference"]], [-0.7, -0.7], color=plots.INK,
+            axes.plot([best, best + ranks["critical_difference"]], [-0.7, -0.7], color=style.INK,
                       linewidth=3, marker="|")  # fmt: skip
             axes.text(best, -0.85, f"critical difference {ranks['critical_difference']:.2f}",
                       fontsize=8, va="bottom")  # fmt: skip
@@ -220,11 +220,11 @@ def rank_figure(found: Mapping[str, Any]) -> Figure | None:
 def write_report(folder: Path, found: Mapping[str, Any]) -> Path:
     """Writes everything below `folder`; returns the page."""
     figure = rank_figure(found)
-    svg = Markup(plots.inline_svg(figure)) if figure is not None else None
+    svg = Markup(style.inline_svg(figure)) if figure is not None else None
     with replacing_all(folder) as draft:
         (draft / "figures").mkdir()
         if figure is not None:
-            plots.save(figure, draft / "figures/ranks")
+            style.save(figure, draft / "figures/ranks")
         write_json(found, draft / "across.json")
         formats.write_csv(score_table(found), draft / "scores.csv")
         formats.write_csv(pair_table(found), draft / "pairs.csv")

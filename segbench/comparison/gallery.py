@@ -95,7 +95,9 @@ def _add_sheet(run: Run, found: Gallery) -> None:
     except Exception as error:  # for a damaged file, Pillow raises almost anything
         found.left_out.append(_unread(files[-1], error))
         return
-    found.sheets.append((f"{run.label}, seed {run.seed}, {files[-1].stem}", uri))
+    is_strip = files[-1].stem == "film_strip"
+    shown = "one image over the epochs" if is_strip else files[-1].stem
+    found.sheets.append((f"{run.label}, seed {run.seed}: {shown}", uri))
 
 
 def _prediction(run: Run, name: str, found: Gallery) -> np.ndarray | None:

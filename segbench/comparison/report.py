@@ -14,10 +14,12 @@ from markupsafe import Markup
 from segbench.comparison import (
     domination,
     formats,
+    heat_maps,
     margin_report,
     more_metrics,
     plots,
     robustness,
+    style,
     tables,
     wording,
 )
@@ -48,8 +50,8 @@ def write_report(study: Study, comparison: Mapping[str, Any], gallery: Gallery) 
     with replacing_all(folder) as draft:
         (draft / "figures").mkdir()
         for name, figure in figures.items():
-            plots.save(figure, draft / "figures" / name)
-        svg = {name: Markup(plots.inline_svg(figure)) for name, figure in figures.items()}
+            style.save(figure, draft / "figures" / name)
+        svg = {name: Markup(style.inline_svg(figure)) for name, figure in figures.items()}
         write_json(comparison, draft / "comparison.json")
         write_text(draft / "report.md", formats.markdown_report(comparison))
         write_text(draft / "tables.tex", formats.latex_tables(comparison))
@@ -124,7 +126,7 @@ def _captions(comparison: Mapping[str, Any], pair: Mapping[str, Any] | None) -> 
     """What each figure shows, with the units of its colors."""
     few_models = len(comparison["leaderboard"]) <= plots.MOST_BANDS
     score, a, b = comparison["metric"], pair and pair["a"], pair and pair["b"]
-    most = plots.MOST_COLUMNS
+    most = heat_maps.MOST_COLUMNS
     shares = "each row in percent of the true pixels of its class"
     return {
         "leaderboard": f"Each model's {score}",

@@ -10,8 +10,11 @@ from segbench.metrics.scores import MISSING, percent
 
 
 def points(value: float | None, digits: int = 1, factor: int = 100) -> str:
-    """A difference of fractions in points, always with a sign: 0.012 as `+1.2`."""
-    return MISSING if value is None else f"{factor * value:+.{digits}f}".replace("-", "−")
+    """A difference of fractions in points, with a sign unless it is rounded to 0: `+1.2`."""
+    if value is None:
+        return MISSING
+    text = f"{factor * value:+.{digits}f}".replace("-", "−")
+    return text if text.strip("+−0.") else text[1:]
 
 
 def bounds(interval: Sequence[float | None], signed: bool = False) -> str:
@@ -65,7 +68,7 @@ def verdict(comparison: Mapping[str, Any], instead: str = "", more: str = "") ->
 def _pair_sentences(pair: Mapping[str, Any], comparison: Mapping[str, Any]) -> tuple[str, str]:
     a, b = pair["a"], pair["b"]
     seeds = {row["label"]: len(row["seeds"]) for row in comparison["leaderboard"]}
-    size = f"{abs(100 * pair['value']):.1f} points of {comparison['metric']}"
+    size = _size(pair["value"], comparison["metric"])
     number = len(comparison["pairs"])
     if None in pair["interval"]:
         fewest = min(seeds[a], seeds[b])
@@ -90,6 +93,12 @@ def _pair_sentences(pair: Mapping[str, Any], comparison: Mapping[str, Any]) -> t
         f"{a} and {b} are not distinguishable: {a} scored {size} more, which is within the noise.",
         f"{evidence} {needed(pair, comparison)}",
     )
+
+
+def _size(value: float, metric: str) -> str:
+    """The size of a difference of fractions, for a sentence: `1.2 points of mIoU`."""
+    size = f"{abs(100 * value):.1f}"
+    return f"{size if float(size) or not value else 'less than 0.1'} points of {metric}"
 
 
 def _seeds(a: int, b: int) -> str:

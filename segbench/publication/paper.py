@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from segbench.artifacts.result import Result
-from segbench.comparison import across_report, plots
+from segbench.comparison import across_report, plots, style
 from segbench.comparison.content import write_json
 from segbench.comparison.study import Study
 from segbench.publication import compute, references
@@ -85,7 +85,7 @@ def write_paper(paper: Paper, folder: Path, document_class: str = "article") -> 
     with replacing_all(folder) as draft:
         (draft / "figures").mkdir()
         for name, figure in figures.items():
-            with plots.style():
+            with style.style():
                 figure.savefig(draft / f"figures/{name}.pdf", metadata={"CreationDate": None})
         for name, text in texts.items():
             write_text(draft / name, text)

@@ -1,0 +1,57 @@
+"""The heat maps of a report with many classes, long names and missing values."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from segbench.comparison.heat_maps import _confusion, _readable
+from segbench.comparison.style import INK, style
+from segbench.comparison.wording import _size, points
+
+
+def _overlaps(names: list[str]) -> list[bool]:
+    """For each two neighboring column labels, whether they cover each other when drawn."""
+    values = np.hstack([np.eye(len(names)), np.zeros((len(names), 1))]) * 100
+    with style():
+        figure = _confusion(values, names, "Blues", (0, 100), "{:.0f}", 0.5)
+        figure.canvas.draw()
+    ticks = figure.axes[0].get_xticklabels()
+    at = [tick.get_window_extent().x1 for tick in ticks]
+    # Slanted text needs its height over the sine of its angle along the axis.
+    needed = [
+        tick.get_fontsize() * figure.dpi / 72 / np.sin(np.radians(tick.get_rotation()))
+        for tick in ticks
+    ]
+    return [b - a < 0.95 * size for a, b, size in zip(at, at[1:], needed, strict=False)]
+
+
+@pytest.mark.parametrize("count", [2, 3, 11, 19, 32, 150])
+@pytest.mark.parametrize("name", ["car {}", "a class with a rather long name no. {}"])
+def test_names_of_predicted_classes_do_not_overlap(count: int, name: str) -> None:
+    assert not any(_overlaps([name.format(number) for number in range(count)]))
+
+
+def test_few_classes_keep_their_names_at_the_columns() -> None:
+    values = np.zeros((3, 4))
+    with style():
+        figure = _confusion(values, ["sky", "road", "car"], "Blues", (0, 1), "{:.0f}", 0.5)
+    assert [text.get_text() for text in figure.axes[0].get_xticklabels()] == ["sky", "road", "car"]
+
+
+def test_a_missing_value_has_the_color_of_text() -> None:
+    assert _readable(float("nan"), 1.0) == INK
+    assert _readable(0.9, 1.0) == "white"
+
+
+@pytest.mark.parametrize("value", [0.0, -0.0, -0.0004, 0.0004])
+def test_a_difference_that_is_rounded_to_zero_has_no_sign(value: float) -> None:
+    assert points(value) == "0.0"
+    assert points(value or 0.0, digits=2, factor=1) == "0.00"
+    assert points(-0.006) == "−0.6"
+
+
+def test_a_small_difference_is_not_called_zero() -> None:
+    assert _size(0.0002, "mIoU") == "less than 0.1 points of mIoU"
+    assert _size(0.0, "mIoU") == "0.0 points of mIoU"
+    assert _size(-0.0123, "mIoU") == "1.2 points of mIoU"
