@@ -200,7 +200,7 @@ def _add_legend(figure: Figure, found: Explanation) -> None:
 def write_sheet(found: Explanation, file: Path) -> None:
     """Writes the sheet, and the arrays next to it as .npz."""
     with replacing(file, durable=False) as draft:
-        draw_sheet(found).savefig(draft, dpi=110)
+        draw_sheet(found).savefig(draft, dpi=110, bbox_inches="tight", pad_inches=0.06)
     arrays = {"labels": found.labels, "uncertainty": found.uncertainty}
     for kind, maps in (("heat", found.heat), ("probs", found.probs)):
         keys = [f"{kind}/{name}" for name in file_names(list(maps))]

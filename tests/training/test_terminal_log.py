@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import subprocess
 import sys
 from contextlib import nullcontext
 from pathlib import Path
@@ -12,6 +13,26 @@ import pytest
 
 from segbench.system.console import console, say
 from segbench.training.terminal_log import logged_to
+
+
+def test_a_training_goes_on_when_nobody_reads_its_output(tmp_path: Path) -> None:
+    code = (
+        "import sys, pathlib; from segbench.training.terminal_log import logged_to\n"
+        "from segbench.system.console import console, say\n"
+        "with logged_to(pathlib.Path(sys.argv[1])):\n"
+        "    for number in range(20000): say(f'line {number}')\n"
+        "    console().print('a table')\n"
+        "say('after')\n"
+    )
+    command = [sys.executable, "-c", code, str(tmp_path / "train.log")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as running:
+        assert running.stdout is not None
+        assert running.stdout.readline() == b"line 0\n"
+        running.stdout.close()
+        assert running.stderr is not None
+        assert running.stderr.read() == b""
+    assert running.returncode == 0
+    assert (tmp_path / "train.log").read_text().splitlines()[-1] == "a table"
 
 
 @pytest.mark.parametrize("by_a_verb", [True, False])
