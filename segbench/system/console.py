@@ -8,12 +8,13 @@ which would move the cursor or change colors.
 from __future__ import annotations
 
 import codecs
+import errno
 import io
 import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, TextIO
+from contextlib import contextmanager, suppress
+from typing import IO, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -21,8 +22,10 @@ from rich.table import Table
 from rich.text import Text
 
 from segbench.system.escaping import terminal
+from segbench.system.machine import WINDOWS
 
 WIDTH = 120  # columns if the output is a file or a pipe, which has no width
+_GONE = {errno.EPIPE, errno.EIO} | ({errno.EINVAL} if WINDOWS else set())
 
 
 class PlainConsole(Console):
@@ -33,9 +36,26 @@ class PlainConsole(Console):
         options |= {"markup": False, "emoji": False, "highlight": False}
         return super().render_str(terminal(text), **options)
 
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Prints, if there still is a reader."""
+        with outliving(self.file):
+            super().print(*objects, **options)
+
     def on_broken_pipe(self) -> None:
-        """Goes on without a reader, unlike Rich, which ends the process."""
-        no_longer_read(sys.stderr if self.stderr else sys.stdout)
+        """Leaves the error to `print`; rich would end the process."""
+        raise
+
+
+@contextmanager
+def outliving(stream: IO[str]) -> Iterator[None]:
+    """Goes on if nothing reads the stream any more: `head` has ended, the terminal was closed."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _GONE:
+            raise
+        with suppress(OSError, ValueError):  # ValueError: not a file
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def show_every_character() -> None:
@@ -65,18 +85,8 @@ def console(stderr: bool = False) -> PlainConsole:
 def say(text: str, stderr: bool = False) -> None:
     """Prints one or more lines literally: neither wrapped nor truncated."""
     stream = sys.stderr if stderr else sys.stdout
-    try:
+    with outliving(stream):
         print(terminal(text), file=stream, flush=True)
-    except BrokenPipeError:
-        no_longer_read(stream)
-
-
-def no_longer_read(stream: TextIO) -> None:
-    """Discards what is written to a pipe whose reader, such as `head`, has ended.
-
-    What a command does is worth more than the lines that it prints: it goes on.
-    """
-    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def table(*columns: str, title: str | None = None, left: int = 1) -> Table:
