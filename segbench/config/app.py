@@ -53,6 +53,8 @@ def run_verb(verb: str, task: Task, after_sweep: Callable[[DictConfig], int] | N
     parsed = parser.parse_intermixed_args(arguments)
     shows = parsed.hydra_help or parsed.info or parsed.cfg or parsed.shell_completion
     try:
+        if shows and (parsed.multirun or parsed.run):
+            raise ConfigError("--cfg and --info show a single job: leave out -m and --run")
         register(parsed.config_dir)
         command = read_command(
             parsed.config_name or verb, parsed.overrides, parsed.multirun, not shows

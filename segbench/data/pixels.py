@@ -9,6 +9,7 @@ import warnings
 import zipfile
 from dataclasses import dataclass, replace
 from pathlib import Path
+from types import ModuleType
 
 import cv2
 import numpy as np
@@ -19,14 +20,21 @@ from segbench.data.bands import MOST_CHANNELS
 from segbench.data.damage import PNG_MAGIC, has_exif
 from segbench.errors import DataError
 
-# OpenCV prints raw C++ messages about damaged files; our own errors report them.
-cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_SILENT)
 _ORIENTATION = 0x0112  # EXIF tag; values 5 to 8 rotate by 90 degrees
 _NPY_MAGIC = b"\x93NUMPY"
 _ZIP_MAGIC = b"PK\x03\x04"
 _NETPBM = re.compile(rb"P([2356])" + 3 * rb"(?:\s|#[^\n]*\n)+(\d+)" + rb"(?:#[^\n]*\n)?\s", re.S)
 _MOST_UNPACKED = 1040  # maximum decompressed bytes per byte in a ZIP
 _MASKS_OF_BMP = ("1", "L", "P", "RGB", "RGBA")
+
+
+def silence(opencv: ModuleType) -> None:
+    """Stops the raw C++ messages about damaged files, which our own errors report."""
+    set_level = getattr(opencv, "setLogLevel", None)  # OpenCV 4.11
+    (set_level or opencv.utils.logging.setLogLevel)(0)
+
+
+silence(cv2)
 
 
 @dataclass(frozen=True)

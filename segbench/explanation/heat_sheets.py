@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import cv2
 import numpy as np
 import torch
+from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
+from matplotlib.patches import Patch
 from torch.nn import functional as F
 
 from segbench.artifacts.segmenter import Segmenter
-from segbench.data.classes import ClassSet
+from segbench.data.classes import RGB, ClassSet
 from segbench.data.frames import resize_image
 from segbench.explanation.features import (
     Method,
@@ -28,6 +33,23 @@ from segbench.system import figures
 from segbench.system.storage import file_names, replacing
 
 MOST_CLASSES = 3
+_MOST_NAMED = 12  # classes in the legend
+_OPACITY = 0.6  # of a map of values over the image
+
+
+@dataclass(frozen=True)
+class Panel:
+    """One panel of a sheet.
+
+    Args:
+        title: what it shows.
+        pixels: uint8 `[H, W, 3]`, or with `colors` float32 `[H, W]` in 0..1.
+        colors: the color map of values; brightness rises with the value, for any color vision.
+    """
+
+    title: str
+    pixels: np.ndarray
+    colors: str = ""
 
 
 @dataclass(frozen=True)
@@ -111,51 +133,77 @@ def explain_image(
     )  # fmt: skip
 
 
-@figures.plain_text()
-def write_sheet(found: Explanation, file: Path) -> None:
-    """Writes the sheet, and the arrays next to it as .npz."""
-    tiles = [
-        ("image", found.image),
-        ("prediction", overlay(found.image, found.labels, found.classes)),
-        ("uncertainty (entropy)", _tinted(found.image, found.uncertainty, cv2.COLORMAP_INFERNO)),
+def draw_sheet(found: Explanation) -> Figure:
+    """Panels with their titles; each map of values has its scale, the prediction its legend."""
+    first = [
+        Panel("image", found.image),
+        Panel("prediction", overlay(found.image, found.labels, found.classes)),
+        Panel("uncertainty (entropy, 1 = all classes alike)", found.uncertainty, "inferno"),
     ]
     if found.mask is not None:
         wrong = error_map(found.image, found.labels, found.mask, found.classes)
-        tiles.append(("correct green, wrong red", wrong))
-    rows = [tiles]
-    for name, heat in found.heat.items():
-        rows.append(
-            [
-                (f"{figures.label(name)}: class activation",
-                 _tinted(found.image, heat, cv2.COLORMAP_JET)),
-                (f"{figures.label(name)}: probability", _tinted(found.image, found.probs[name],
-                                                 cv2.COLORMAP_VIRIDIS)),
-            ]
-        )  # fmt: skip
-    pairs = [rows[0], *(rows[i] + (rows[i + 1] if i + 1 < len(rows) else [])
-                        for i in range(1, len(rows), 2))]  # fmt: skip
+        first.append(Panel("correct green, wrong red", wrong))
+    maps = [
+        [
+            Panel(f"{figures.label(name)}\nclass activation (1 = its maximum)", heat, "magma"),
+            Panel(f"{figures.label(name)}\nprobability", found.probs[name], "viridis"),
+        ]
+        for name, heat in found.heat.items()
+    ]
+    rows = [first, *([*chain(*maps[i : i + 2])] for i in range(0, len(maps), 2))]
     height, width = found.labels.shape
-    columns = max(len(row) for row in pairs)
-    figure = Figure(figsize=(3.2 * columns, (3.2 * height / width + 0.3) * len(pairs)),
-                    layout="constrained")  # fmt: skip
-    for y, row in enumerate(pairs):
-        for x, (title, panel) in enumerate(row):
-            axes = figure.add_subplot(len(pairs), columns, y * columns + x + 1)
-            axes.imshow(panel)
-            axes.set_title(title, fontsize=9)
-            axes.set_axis_off()
+    columns = max(len(row) for row in rows)
+    size = (3.4 * columns, (3.0 * height / width + 0.4) * len(rows) + 0.3)
+    figure = Figure(figsize=size, layout="constrained")
+    gray = cv2.cvtColor(found.image, cv2.COLOR_RGB2GRAY)
+    for y, row in enumerate(rows):
+        for x, panel in enumerate(row):
+            axes = figure.add_subplot(len(rows), columns, y * columns + x + 1)
+            _draw(axes, panel, gray)
+    _add_legend(figure, found)
+    return figure
+
+
+def _draw(axes: Axes, panel: Panel, gray: np.ndarray) -> None:
+    axes.set_title(panel.title, fontsize=9)
+    axes.set_axis_off()
+    if not panel.colors:
+        axes.imshow(panel.pixels)
+        return
+    axes.imshow(gray, cmap="gray", vmin=0, vmax=255)
+    scale = Normalize(0, 1, clip=True)
+    axes.imshow(panel.pixels, cmap=panel.colors, norm=scale, alpha=_OPACITY)
+    bar = axes.figure.colorbar(ScalarMappable(scale, panel.colors), ax=axes, pad=0.02, aspect=30)
+    bar.set_ticks([0, 0.5, 1])
+    bar.ax.tick_params(labelsize=8)
+
+
+def _hex(color: RGB) -> str:
+    return "#{:02x}{:02x}{:02x}".format(*color)
+
+
+def _add_legend(figure: Figure, found: Explanation) -> None:
+    """Below the panels: the colors of the predicted classes, the most frequent first."""
+    counts = np.bincount(found.labels.ravel(), minlength=256)[: found.classes.num_classes]
+    ranked = [int(i) for i in np.argsort(-counts, kind="stable") if counts[i]][:_MOST_NAMED]
+    patches = [
+        Patch(facecolor=_hex(found.classes.colors[i]), edgecolor="#444444",
+              label=figures.label(found.classes.names[i]))
+        for i in ranked
+    ]  # fmt: skip
+    columns = max(1, round(figure.get_figwidth() / 2.5))
+    figure.legend(handles=patches, loc="outside lower left", ncols=columns, fontsize=8,
+                  frameon=False)  # fmt: skip
+
+
+@figures.plain_text()
+def write_sheet(found: Explanation, file: Path) -> None:
+    """Writes the sheet, and the arrays next to it as .npz."""
     with replacing(file, durable=False) as draft:
-        figure.savefig(draft, dpi=110)
+        draw_sheet(found).savefig(draft, dpi=110, bbox_inches="tight", pad_inches=0.06)
     arrays = {"labels": found.labels, "uncertainty": found.uncertainty}
     for kind, maps in (("heat", found.heat), ("probs", found.probs)):
         keys = [f"{kind}/{name}" for name in file_names(list(maps))]
         arrays |= dict(zip(keys, maps.values(), strict=True))
     with replacing(file.with_suffix(".npz"), durable=False) as draft:
         np.savez_compressed(draft, **arrays)  # type: ignore[arg-type]
-
-
-def _tinted(image: np.ndarray, values: np.ndarray, colormap: int) -> np.ndarray:
-    """Values in 0..1 as colors over the gray image."""
-    colors = cv2.applyColorMap((values.clip(0, 1) * 255).astype(np.uint8), colormap)
-    gray = cv2.cvtColor(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), cv2.COLOR_GRAY2RGB)
-    return cv2.addWeighted(cv2.cvtColor(colors, cv2.COLOR_BGR2RGB), 0.6, gray, 0.4, 0)

@@ -8,11 +8,13 @@ which would move the cursor or change colors.
 from __future__ import annotations
 
 import codecs
+import errno
 import io
+import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import IO, Any
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -20,8 +22,10 @@ from rich.table import Table
 from rich.text import Text
 
 from segbench.system.escaping import terminal
+from segbench.system.machine import WINDOWS
 
 WIDTH = 120  # columns if the output is a file or a pipe, which has no width
+_GONE = {errno.EPIPE, errno.EIO} | ({errno.EINVAL} if WINDOWS else set())
 
 
 class PlainConsole(Console):
@@ -31,6 +35,27 @@ class PlainConsole(Console):
         """The text without markup, emoji and control characters; `style` etc. still apply."""
         options |= {"markup": False, "emoji": False, "highlight": False}
         return super().render_str(terminal(text), **options)
+
+    def print(self, *objects: Any, **options: Any) -> None:
+        """Prints, if there still is a reader."""
+        with outliving(self.file):
+            super().print(*objects, **options)
+
+    def on_broken_pipe(self) -> None:
+        """Leaves the error to `print`; rich would end the process."""
+        raise
+
+
+@contextmanager
+def outliving(stream: IO[str]) -> Iterator[None]:
+    """Goes on if nothing reads the stream any more: `head` has ended, the terminal was closed."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _GONE:
+            raise
+        with suppress(OSError, ValueError):  # ValueError: not a file
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def show_every_character() -> None:
@@ -59,7 +84,9 @@ def console(stderr: bool = False) -> PlainConsole:
 
 def say(text: str, stderr: bool = False) -> None:
     """Prints one or more lines literally: neither wrapped nor truncated."""
-    print(terminal(text), file=sys.stderr if stderr else sys.stdout, flush=True)
+    stream = sys.stderr if stderr else sys.stdout
+    with outliving(stream):
+        print(terminal(text), file=stream, flush=True)
 
 
 def table(*columns: str, title: str | None = None, left: int = 1) -> Table:

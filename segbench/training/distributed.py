@@ -41,23 +41,33 @@ def all_start_together() -> bool:
     return _by_srun() and os.environ["SLURM_NTASKS"] != "1"
 
 
+def devices_per_node(trainer: Mapping[str, Any]) -> Any:
+    """`trainer.devices`; with `auto`, as many as torchrun or srun start processes on a node."""
+    devices = trainer.get("devices")
+    if devices not in ("auto", "-1", -1):
+        return devices
+    if _by_torchrun():
+        return int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
+    return int(os.environ.get("SLURM_NTASKS_PER_NODE", "0")) or devices if _by_srun() else devices
+
+
 def check_launch(trainer: Mapping[str, Any]) -> None:
     """Checks, before anything heavy is imported, that the number of processes matches the config.
 
     Args:
-        trainer: its config; `devices=auto` matches any number.
+        trainer: its config.
 
     Raises:
         ConfigError: srun or torchrun start another number of processes.
     """
-    devices, nodes = trainer.get("devices"), trainer.get("num_nodes", 1)
+    devices, nodes = devices_per_node(trainer), trainer.get("num_nodes", 1)
     if _by_torchrun():
         world = int(os.environ.get("WORLD_SIZE", "1"))
         if isinstance(devices, int) and devices * nodes != world:
             raise ConfigError(
                 f"torchrun starts {world} process(es), but trainer.devices={devices} times "
                 f"trainer.num_nodes={nodes} are {devices * nodes}; set trainer.devices to the "
-                "number on each node (--nproc-per-node)"
+                "number on each node (--nproc-per-node), trainer.num_nodes to that of the nodes"
             )
     elif _by_srun():
         _check_srun(devices, nodes)

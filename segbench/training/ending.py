@@ -20,8 +20,8 @@ from segbench.training.description import earlier_result
 from segbench.training.terminal_log import log_traceback
 
 # Errors of a process after another one has ended: a consequence, not the cause.
-_PEER_GONE = re.compile(r"Connection (closed|reset) by peer|Broken pipe", re.I)
-_PEER_LOST = re.compile(rf"{_PEER_GONE.pattern}|gloo|NCCL|SIGTERM", re.I)
+_PEER_GONE = re.compile("Connection (closed|reset) by peer", re.I)
+_PEER_LOST = re.compile(rf"{_PEER_GONE.pattern}|gloo|NCCL|Broken pipe|SIGTERM", re.I)
 
 
 class Journal:

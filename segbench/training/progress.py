@@ -31,14 +31,19 @@ class EpochLines(pl.Callback):
         parts = [
             f"{label} {float(found[key]):{form}}" for key, label, form in shown if key in found
         ]
-        epoch = f"epoch {trainer.current_epoch + 1}"
         if (last := trainer.max_epochs) not in (None, -1):
             done = trainer.current_epoch + 1 - self._first
             left = (time.monotonic() - self._started) / done * (last - trainer.current_epoch - 1)
-            epoch += f"/{last}"
             parts.append(f"{duration(left)} left")
-        Tqdm.write("  ".join([epoch, *parts]), file=sys.stdout)  # above the bar, if there is one
+        line = "  ".join([epoch_of(trainer), *parts])
+        Tqdm.write(line, file=sys.stdout)  # above the bar, if there is one
         sys.stdout.flush()
+
+
+def epoch_of(trainer: pl.Trainer) -> str:
+    """The current epoch, counted from 1, of all: `epoch 3/10`."""
+    is_limited = trainer.max_epochs not in (None, -1)
+    return f"epoch {trainer.current_epoch + 1}" + f"/{trainer.max_epochs}" * is_limited
 
 
 class Bar(TQDMProgressBar):
@@ -59,6 +64,11 @@ class Bar(TQDMProgressBar):
         bar = super().init_train_tqdm()
         bar.leave = False
         return bar
+
+    def on_train_epoch_start(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Counts epochs from 1, as the lines above the bar do."""
+        super().on_train_epoch_start(trainer, *args)
+        self.train_progress_bar.set_description(epoch_of(trainer))
 
     def on_train_batch_end(
         self,

@@ -10,12 +10,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
+from segbench.system.console import outliving
+
 
 class Tee:
     """A terminal stream whose lines also go to a log.
 
     If a line is redrawn again and again, such as a progress bar, the log gets its last state.
-    Errors while writing the log, for example on a full disk, are ignored.
+    Errors while writing the log, for example on a full disk, are ignored, and so is the end of
+    what reads the terminal output.
 
     Args:
         stream: the terminal stream.
@@ -29,17 +32,19 @@ class Tee:
 
     def write(self, text: str) -> int:
         """Writes to both; to the log, only whole lines."""
-        written = self.stream.write(text)
+        with outliving(self.stream):
+            self.stream.write(text)
         *lines, self._line = (self._line + text).split("\n")
         with suppress(OSError, ValueError):  # ValueError: the log is closed
             for line in lines:
                 self._log.write(line.rstrip("\r").rpartition("\r")[2] + "\n")
         self._line = self._line.rpartition("\r")[2] or self._line
-        return written
+        return len(text)
 
     def flush(self) -> None:
         """Flushes both."""
-        self.stream.flush()
+        with outliving(self.stream):
+            self.stream.flush()
         with suppress(OSError, ValueError):
             self._log.flush()
 

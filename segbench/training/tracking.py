@@ -178,7 +178,7 @@ def log_samples(
         return
     import wandb
 
-    labels = {**dict(enumerate(classes.names)), classes.ignore_index: "void"}
+    labels = {**dict(enumerate(classes.names)), classes.ignore_index: "ignore"}
     panels = []
     for entry in shown:
         height, width = entry.mask.shape

@@ -31,6 +31,7 @@ from segbench.system.storage import replacing
 from segbench.training.averaging import EMA
 from segbench.training.callbacks import CudnnSearch, Curves, Samples
 from segbench.training.checkpoints import LastCheckpoint
+from segbench.training.distributed import devices_per_node
 from segbench.training.progress import Bar, EpochLines
 from segbench.training.speed import Speed
 from segbench.training.tracking import (
@@ -158,7 +159,7 @@ def build_trainer(
     try:
         trainer: pl.Trainer = build.instantiate(
             "trainer",
-            config["trainer"],
+            {**config["trainer"], "devices": devices_per_node(config["trainer"])},
             precision=build.resolve_precision(config["precision"], accelerator),
             deterministic=config["deterministic"],
             logger=loggers or False,

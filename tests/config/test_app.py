@@ -71,3 +71,14 @@ def test_a_name_that_some_system_cannot_have_is_refused(name: str) -> None:
     register()
     with pytest.raises(ConfigError, match="is not a valid folder name on every system"):
         compose_checked("train", ["logger=csv", f"name='{name}'"])
+
+
+@pytest.mark.parametrize("flag", ["-m", "--run"])
+def test_a_shown_config_is_that_of_one_job(
+    flag: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(sys, "argv", ["train", flag, "--cfg", "job"])
+    with pytest.raises(SystemExit) as ended:
+        run_verb("train", lambda config: None)
+    assert ended.value.code == 2
+    assert "--cfg and --info show a single job: leave out -m" in capsys.readouterr().err

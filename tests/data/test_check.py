@@ -215,6 +215,14 @@ def test_reports_and_exit_codes(camvid11_root: Path, tmp_path: Path) -> None:
     assert len((out / "pairs.csv").read_text().splitlines()) == 14  # head and readable pairs
     for sheet in ("classes.png", "samples.png"):
         assert Image.open(out / sheet).size[0] > 300
+    page = (out / "index.html").read_text()
+    # Classes are HTML, not an image: readable in dark mode and on a phone, where cells have heads.
+    assert "classes.png" not in page
+    assert page.count('class="swatch"') == 12  # 11 classes and ignore
+    assert page.count('class="bar"') == 3 * 12
+    cells = [line for line in page.splitlines() if line.startswith("<tr><td>")]
+    assert all(line.count("<td") - 1 == line.count("data-head=") for line in cells)
+    assert "loss.class_weights=enet" in page
 
 
 # Facts: % of pixels, void last (measured independently of this code).

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 
 from segbench.data.decoding import decode_rgb
 from segbench.data.labels import decode_colors, decode_mask
-from segbench.data.pixels import read_pixels
+from segbench.data.pixels import read_pixels, silence
 from segbench.errors import DataError
 from tests.data.pixel_files import (
     PATH,
@@ -160,3 +161,14 @@ def test_the_number_of_frames_is_known() -> None:
         options = {"save_all": True, "append_images": pages[1:]}
         assert read_pixels(pillow(pages[0], kind, **options), PATH).frames > 1, kind
         assert read_pixels(pillow(pages[0], kind), PATH).frames == 1, kind
+
+
+def test_older_and_newer_versions_of_opencv_are_silenced() -> None:
+    levels: list[int] = []
+    older, newer = ModuleType("cv2"), ModuleType("cv2")
+    older.setLogLevel, older.utils = levels.append, SimpleNamespace()  # type: ignore[attr-defined]
+    logging = SimpleNamespace(setLogLevel=levels.append)
+    newer.utils = SimpleNamespace(logging=logging)  # type: ignore[attr-defined]
+    silence(older)
+    silence(newer)
+    assert levels == [0, 0]

@@ -5,12 +5,17 @@ from __future__ import annotations
 import pytest
 
 from segbench.errors import ConfigError
-from segbench.training.distributed import all_start_together, check_launch, is_first_process
+from segbench.training.distributed import (
+    all_start_together,
+    check_launch,
+    devices_per_node,
+    is_first_process,
+)
 
 VARIABLES = (
     *("RANK", "LOCAL_RANK", "NODE_RANK", "GROUP_RANK", "WORLD_SIZE", "TORCHELASTIC_RUN_ID"),
     *("SLURM_PROCID", "SLURM_LOCALID", "SLURM_NTASKS", "SLURM_JOB_NAME"),
-    *("SLURM_NTASKS_PER_NODE", "SLURM_NNODES"),
+    *("SLURM_NTASKS_PER_NODE", "SLURM_NNODES", "LOCAL_WORLD_SIZE"),
 )
 SRUN = {"SLURM_NTASKS": "2", "SLURM_JOB_NAME": "train"}
 TORCHRUN = {"TORCHELASTIC_RUN_ID": "none", "WORLD_SIZE": "2"}
@@ -61,6 +66,8 @@ def test_the_first_process_is_found(
         (SRUN | {"SLURM_JOB_NAME": "bash"}, 1, None),
         (TORCHRUN, 2, None),
         (TORCHRUN, 1, "torchrun starts 2 process.*trainer.devices=1"),
+        (TORCHRUN | {"LOCAL_WORLD_SIZE": "2"}, "auto", None),
+        (TORCHRUN | {"LOCAL_WORLD_SIZE": "1"}, "auto", "trainer.num_nodes to that of the nodes"),
     ],
 )
 def test_another_number_of_processes_is_refused_before_anything_is_loaded(
@@ -76,3 +83,26 @@ def test_another_number_of_processes_is_refused_before_anything_is_loaded(
         return
     with pytest.raises(ConfigError, match=said):
         check_launch(trainer)
+
+
+@pytest.mark.parametrize(
+    ("environment", "devices", "expected"),
+    [
+        ({}, "auto", "auto"),
+        (TORCHRUN | {"LOCAL_WORLD_SIZE": "2"}, "auto", 2),
+        (TORCHRUN | {"LOCAL_WORLD_SIZE": "2"}, 4, 4),
+        (SRUN | {"SLURM_NTASKS_PER_NODE": "2"}, "auto", 2),
+        (SRUN | {"SLURM_NTASKS_PER_NODE": "2", "SLURM_JOB_NAME": "bash"}, "auto", "auto"),
+    ],
+)
+def test_all_devices_are_those_for_which_processes_are_started(
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    devices: int | str,
+    expected: int | str,
+) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert devices_per_node({"devices": devices}) == expected

@@ -76,6 +76,7 @@ def test_the_bar_reads_the_loss_only_when_it_is_logged(
     make_trainer(tmp_path, **options).fit(make_task(), loader(1))
     assert read_at == [3, 4, 4]  # the last two at the end of the batches and of the epoch
     assert bar.train_progress_bar.n == 4
+    assert bar.train_progress_bar.desc == "epoch 1/1: "  # as in the line of the epoch
 
 
 def test_kernels_are_benchmarked_only_in_training(tmp_path: Path) -> None:

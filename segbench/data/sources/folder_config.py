@@ -101,7 +101,8 @@ def class_set(
     names: Sequence[str], colors: Sequence[Any] | None, void_color: Sequence[int] | None
 ) -> ClassSet:
     """The classes of a config; ValueError if they contradict each other."""
-    picked = distinct_colors(len(names)) if colors is None else colors
+    avoided = None if void_color is None else parse_color(void_color)
+    picked = distinct_colors(names, avoided) if colors is None else colors
     rgb = tuple(parse_color(color) for color in picked)
     void = void_color or next(color for color in _VOID_COLORS if color not in rgb)
     return ClassSet(tuple(names), rgb, void_color=parse_color(void))

@@ -14,6 +14,11 @@ from segbench.data.sources.unknown_labels import advice, color_advice
 from segbench.errors import DataError
 
 IGNORE = 255
+_OKABE_ITO: tuple[RGB, ...] = (
+    (0, 114, 178), (230, 159, 0), (0, 158, 115), (204, 121, 167), (86, 180, 233), (213, 94, 0),
+    (240, 228, 66),
+)  # fmt: skip
+_BACKGROUND, _GRAY = ("background", "bg"), (100, 100, 100)
 _LARGEST_LABEL = (1 << 16) - 1
 _MOST_VALUES = 255
 Mask = tuple[Path, Place | None]  # file, and slice of a volume
@@ -245,16 +250,28 @@ def unpack(value: int) -> RGB:
     return value & 255, (value >> 8) & 255, value >> 16
 
 
-def distinct_colors(count: int) -> tuple[RGB, ...]:
-    """Colors for classes without any: the bit-shuffled palette of PASCAL VOC, without black."""
-    colors = []
-    for index in range(1, count + 1):
-        channels = [0, 0, 0]
-        for bit in range(8):
-            for channel in range(3):
-                channels[channel] |= ((index >> (3 * bit + channel)) & 1) << (7 - bit)
-        colors.append((channels[0], channels[1], channels[2]))
-    return tuple(colors)
+def distinct_colors(names: Sequence[str], avoided: RGB | None = None) -> tuple[RGB, ...]:
+    """Colors for classes without any.
+
+    A class called background is gray. The others have the colors of Okabe & Ito (2008), which are
+    distinguishable with any color vision, and then those of PASCAL VOC, without black.
+
+    Args:
+        names: the classes.
+        avoided: a color that no class gets.
+    """
+    fresh = (color for color in (*_OKABE_ITO, *map(_voc_color, range(1, 512))) if color != avoided)
+    gray = _GRAY if avoided != _GRAY else next(fresh)
+    background = next((i for i, name in enumerate(names) if str(name).lower() in _BACKGROUND), None)
+    return tuple(gray if i == background else next(fresh) for i in range(len(names)))
+
+
+def _voc_color(index: int) -> RGB:
+    channels = [0, 0, 0]
+    for bit in range(8):
+        for channel in range(3):
+            channels[channel] |= ((index >> (3 * bit + channel)) & 1) << (7 - bit)
+    return channels[0], channels[1], channels[2]
 
 
 def raw_value(value: Any, colored: bool) -> int:
