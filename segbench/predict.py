@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from segbench.artifacts.segmenter import Prediction, Segmenter
     from segbench.inference.outputs import Outputs
 
+# Keys that change the label maps, beside the checkpoint.
+_DETERMINING = ("resize", "drop_class", "classes", "refine_edges", "majority_window", "min_region")
 MAX_PIXELS = 178_000_000  # largest size that the model may get at once
 
 
@@ -38,6 +40,7 @@ def predict(config: DictConfig) -> int:
     plain = resolved(config)
     _check(plain)
     from segbench.artifacts.many_pixels import kind_of
+    from segbench.artifacts.origin import record_origin
     from segbench.inference.inputs import find_sources
     from segbench.inference.outputs import KINDS
     from segbench.inference.video import SUFFIXES as VIDEOS
@@ -57,6 +60,9 @@ def predict(config: DictConfig) -> int:
     )
     shown = segmenter.class_ids(plain["classes"])
     make_folder("output", output)
+    settings = {key: plain[key] for key in _DETERMINING} | {"inference": segmenter.inference}
+    if note := record_origin(output, segmenter.ckpt, settings):
+        say(note, stderr=True)
     if not segmenter.bands.is_rgb8 and any(f.suffix.lower() in VIDEOS for f in files.values()):
         raise ConfigError(
             "source: contains a video, which is 8-bit RGB, but the checkpoint expects other "

@@ -1,5 +1,6 @@
 """The scripted W&B dashboard: its content, and its message without an account."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -28,11 +29,38 @@ def test_only_the_runs_of_the_study_are_shown(view) -> None:
     assert "mine" in str(view.runset_settings.filters)
 
 
+def test_the_confusion_of_the_test_is_shown(view) -> None:
+    (section,) = [section for section in view.sections if section.name == "Confusion"]
+    assert section.panels[0].table_name == "test/confusion"
+
+
+@pytest.mark.parametrize(
+    ("mode", "said"),
+    [("offline", "WANDB_MODE=offline"), ("online", "W&B: no connection")],
+)
+def test_without_the_server_it_says_why(
+    view, monkeypatch: pytest.MonkeyPatch, mode: str, said: str
+) -> None:
+    import dashboard
+    import wandb
+
+    def refuse(prompt: bool) -> None:
+        raise wandb.errors.CommError("no connection\nand details")
+
+    monkeypatch.setattr(wandb, "login", refuse)
+    monkeypatch.setenv("WANDB_MODE", mode)
+    monkeypatch.setattr(sys, "argv", ["dashboard.py", "me"])
+    with pytest.raises(SystemExit, match=said):
+        dashboard.main()
+
+
 @pytest.mark.slow
 def test_without_an_account_it_says_what_to_do() -> None:
+    without = {"WANDB_MODE": "online", "WANDB_API_KEY": ""}
     done = subprocess.run(
-        [sys.executable, str(SCRIPT), "me"], capture_output=True, text=True, check=False
-    )
+        [sys.executable, str(SCRIPT), "me"], capture_output=True, text=True, check=False,
+        env=os.environ | without,
+    )  # fmt: skip
     assert done.returncode == 1
     assert "wandb login" in done.stderr
     assert "Traceback" not in done.stderr

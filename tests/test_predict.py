@@ -54,6 +54,24 @@ def test_a_second_call_does_not_predict_the_output_of_the_first(run, tmp_path, c
         assert "1 of 1 images" in capsys.readouterr().out
 
 
+def test_predictions_of_two_checkpoints_in_a_folder_are_noted(run, ckpt, tmp_path, capsys):
+    Image.fromarray(RGB).save(tmp_path / "a.png")
+    for _ in range(2):
+        assert run(f"source={tmp_path}/a.png") == 0
+        assert "note" not in capsys.readouterr().err
+    assert run(f"source={tmp_path}/a.png", "min_region=9") == 0
+    assert "predictions of this checkpoint with other settings" in capsys.readouterr().err
+    record = tmp_path / "out" / "predictions.json"
+    record.write_text(record.read_text().replace('"sha256": "', '"sha256": "0'))
+    assert run(f"source={tmp_path}/a.png", "min_region=9") == 0
+    shown = capsys.readouterr().err
+    assert f"predictions of another checkpoint, {ckpt}" in shown
+    assert "set output=FOLDER" in shown
+    record.write_text("[]")  # not ours, or damaged: nothing is known
+    assert run(f"source={tmp_path}/a.png") == 0
+    assert "note" not in capsys.readouterr().err
+
+
 def test_chosen_classes_and_their_probabilities(run, ckpt, photos, tmp_path):
     found = Segmenter(ckpt).predict(photos / "a.png")
     label = int(np.bincount(found.labels.ravel()).argmax())

@@ -4,12 +4,14 @@
     python tools/dashboard.py ENTITY [PROJECT] [STUDY]
 
 Runs are grouped by study, model and seed; the most important curves come first: scores, loss,
-learning rate, then IoU by class, then speed. Prints the address of the view. Needs the internet.
+learning rate, then IoU and Dice by class, samples, confusion, then speed. Prints the address of the
+view. Needs the internet.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from typing import Any
 
@@ -56,6 +58,8 @@ def dashboard(entity: str, project: str = "segbench", study: str | None = None) 
     sections.insert(1, workspaces.Section("Classes", by_class, is_open=True))
     pictures = panels.MediaBrowser(media_keys=["val/samples"])
     sections.insert(2, workspaces.Section("Samples", [pictures], is_open=True))
+    counted = panels.WeavePanelSummaryTable(table_name="test/confusion")
+    sections.insert(3, workspaces.Section("Confusion", [counted], is_open=True))
     groups = [workspaces.Config(key) for key in ("study", "name", "seed")]
     filters = [workspaces.Config("study") == study] if study else []
     return workspaces.Workspace(
@@ -80,9 +84,14 @@ def main() -> None:
         sys.exit("dashboard: wandb-workspaces is missing: pip install 'segbench[dashboard]'")
     import wandb
 
-    if not wandb.login(prompt=False):
-        sys.exit("dashboard: not logged in to W&B; run `wandb login` first")
-    print(view.save().url)
+    if (mode := os.environ.get("WANDB_MODE", "online")) != "online":
+        sys.exit(f"dashboard: a view is saved on the server, but WANDB_MODE={mode}; unset it")
+    try:
+        if not wandb.login(prompt=False):
+            sys.exit("dashboard: not logged in to W&B; run `wandb login` first")
+        print(view.save().url)
+    except (wandb.Error, OSError) as error:  # no connection, a wrong key, no such entity
+        sys.exit(f"dashboard: W&B: {str(error).splitlines()[0]}")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from segbench.system.figures import label
 _DIVERGING = LinearSegmentedColormap.from_list("okabe", ["#D55E00", "#f7f7f7", "#0072B2"])
 _ROOM_OF_NAME = 0.15  # inches that slanted names need in order not to overlap
 _SMALLEST = 5.0  # points of the numbers of columns; with less room, every second is shown, or fewer
-_SHORT = 24  # characters of the name of a row next to numbered columns
+_SHORT = 24  # characters of a name in a confusion matrix
 MOST_COLUMNS = 8  # models of the heat map of classes
 
 
@@ -90,10 +90,14 @@ def _confusion(
     """One matrix `[C, C + 1]` in percent of the true class; numbers below `least` are omitted."""
     has_void = bool(np.nanmax(np.abs(values[:, -1]), initial=0) > 0)
     values = values[:, : len(names) + has_void]
-    figure = Figure(figsize=(WIDTH, 1.4 + 0.26 * len(names)))
+    titles = [_cut(label(name)) for name in names]
+    columns = [*titles, *["void"] * has_void]
+    has_names = _room(titles, columns) >= _ROOM_OF_NAME
+    below = 0.07 * max(map(len, columns)) if has_names else 0.2  # inches of the names of columns
+    figure = Figure(figsize=(WIDTH, 0.8 + below + 0.26 * len(names)))
     axes = figure.add_subplot()
     image = axes.imshow(values, cmap=colors, vmin=limits[0], vmax=limits[1], aspect="auto")
-    _write_names(axes, names, has_void)
+    (_write_names if has_names else _write_numbers)(axes, titles, columns)
     axes.set(xlabel="predicted class", ylabel="true class")
     axes.tick_params(length=0)
     axes.grid(False)
@@ -106,22 +110,21 @@ def _confusion(
     return figure
 
 
-def _write_names(axes: Axes, names: Sequence[str], has_void: bool) -> None:
-    """Labels rows and columns; where columns are too narrow for names, with numbers."""
-    titles = [label(name) for name in names]
-    columns = [*titles, *["void"] * has_void]
-    if _room(titles, columns) >= _ROOM_OF_NAME:
-        slant: Any = {"rotation": 60, "ha": "right", "rotation_mode": "anchor"}
-        axes.set_xticks(range(len(columns)), columns, **slant)
-    else:
-        titles = [f"{_cut(title)}  {number}" for number, title in enumerate(titles)]
-        columns = [*map(str, range(len(names))), *["void"] * has_void]
-        room = 72 * _room(titles, columns)  # points
-        every = max(1, math.ceil(_SMALLEST / room))
-        shown = range(0, len(columns), every)
-        axes.set_xticks(shown, [columns[i] for i in shown], rotation=90,
-                        fontsize=min(8.0, every * room))  # fmt: skip
+def _write_names(axes: Axes, titles: Sequence[str], columns: Sequence[str]) -> None:
+    slant: Any = {"rotation": 60, "ha": "right", "rotation_mode": "anchor"}
+    axes.set_xticks(range(len(columns)), columns, **slant)
     axes.set_yticks(range(len(titles)), titles)
+
+
+def _write_numbers(axes: Axes, titles: Sequence[str], columns: Sequence[str]) -> None:
+    """Labels columns with the numbers of the rows, because names would overlap."""
+    rows = [f"{title}  ({number})" for number, title in enumerate(titles)]
+    room = 72 * _room(rows, columns)  # points
+    every = max(1, math.ceil(_SMALLEST / room))
+    shown = range(0, len(columns), every)
+    texts = [str(i) if i < len(titles) else columns[i] for i in shown]
+    axes.set_xticks(shown, texts, rotation=90, fontsize=min(8.0, every * room))
+    axes.set_yticks(range(len(rows)), rows)
 
 
 def _room(titles: Sequence[str], columns: Sequence[str]) -> float:

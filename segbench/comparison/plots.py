@@ -48,9 +48,14 @@ def look(comparison: Mapping[str, Any]) -> dict[str, tuple[str, str]]:
     }
 
 
-def legend_height(names: int) -> float:
-    """Inches that a legend in three columns takes."""
-    return 0.2 * -(-names // 3)
+def legend_columns(names: Collection[str]) -> int:
+    """Columns of a legend, at most three, that the width of a figure holds."""
+    return max(1, min(3, int(WIDTH / (0.5 + 0.06 * max(len(label(name)) for name in names)))))
+
+
+def legend_height(names: Collection[str]) -> float:
+    """Inches that a legend takes."""
+    return 0.2 * -(-len(names) // legend_columns(names))
 
 
 def leaderboard(comparison: Mapping[str, Any]) -> Figure:
@@ -83,7 +88,7 @@ def cost(comparison: Mapping[str, Any]) -> Figure | None:
     }
     columns = min(2, len(found))
     lines = -(-len(found) // columns)
-    figure = Figure(figsize=(WIDTH, 0.3 + legend_height(len(scores)) + 2.3 * lines))
+    figure = Figure(figsize=(WIDTH, 0.3 + legend_height(scores) + 2.3 * lines))
     for number, ((key, machine), costs) in enumerate(found.items(), 1):
         axes = figure.add_subplot(lines, columns, number)
         hollow = {label for *panel, label in dominated if panel == [key, machine]}
@@ -94,7 +99,8 @@ def cost(comparison: Mapping[str, Any]) -> Figure | None:
             axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
     pairs = [axes.get_legend_handles_labels() for axes in figure.axes]
     marks = {name: handle for pair in pairs for handle, name in zip(*pair, strict=True)}
-    figure.legend([*marks.values()], [*marks], loc="outside upper left", ncols=3, fontsize=8)
+    figure.legend([*marks.values()], [*marks], loc="outside upper left",
+                  ncols=legend_columns(scores), fontsize=8)  # fmt: skip
     return figure
 
 
@@ -135,7 +141,7 @@ def curves(comparison: Mapping[str, Any]) -> Figure | None:
     if not panels:
         return None
     looks = look(comparison)
-    height = 2.5 * len(panels) + 0.2 + legend_height(len(looks))
+    height = 2.5 * len(panels) + 0.2 + legend_height(looks)
     figure = Figure(figsize=(WIDTH, height))
     for number, (key, title, factor) in enumerate(panels, 1):
         axes = figure.add_subplot(len(panels), 1, number)
@@ -149,8 +155,8 @@ def curves(comparison: Mapping[str, Any]) -> Figure | None:
                     axes.fill_between(curve["epochs"], low, high, **band)
         axes.set(xlabel="epoch", ylabel=title)
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper left", ncols=3,
-                  fontsize=8)  # fmt: skip
+    figure.legend(*figure.axes[0].get_legend_handles_labels(), loc="outside upper left",
+                  ncols=legend_columns(looks), fontsize=8)  # fmt: skip
     return figure
 
 

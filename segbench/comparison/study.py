@@ -99,7 +99,9 @@ def read_study(path: Path, only: Iterable[str] = ()) -> Study:
         DataError: the directory or a finished run is missing, or runs must not share a table.
     """
     if not path.is_dir():
-        raise DataError(f"{path}: there is no such study; set study=NAME to a folder in runs")
+        known = [each.parent.parent.name for each in path.parent.glob("*/*/seed*")]
+        hint = did_you_mean(path.name, set(known)) or "; nothing was trained in this folder"
+        raise DataError(f"{path}: there is no such study{hint}")
     wanted = set(only)
     folders = [
         folder

@@ -121,7 +121,7 @@ def redraw(runs: np.ndarray, rng: np.random.Generator, number: int) -> np.ndarra
 
 
 def ranks(drawn: Resampled) -> np.ndarray:
-    """How often each model takes each rank when seeds and images are resampled.
+    """How often each model takes each rank when seeds and images are resampled; ties share ranks.
 
     One seed less than available is drawn, which keeps the variance of their mean unbiased (see
     `resampling`); a single seed is kept as it is, so its rank looks more stable than it is.
@@ -131,8 +131,11 @@ def ranks(drawn: Resampled) -> np.ndarray:
     """
     rng = np.random.default_rng(0)
     means = [redraw(runs, rng, max(1, runs.shape[1] - 1)).mean(axis=1) for runs in drawn.runs]
-    place = np.argsort(np.argsort(-np.stack(means, axis=1), axis=1), axis=1)
-    return np.stack([(place == rank).mean(axis=0) for rank in range(len(means))], axis=1)
+    mean = np.stack(means, axis=1)
+    first = (mean[:, None, :] > mean[:, :, None]).sum(axis=2)  # the best rank of each model
+    alike = (mean[:, None, :] == mean[:, :, None]).sum(axis=2)  # models that share its ranks
+    at = [(first <= rank) & (rank < first + alike) for rank in range(len(means))]
+    return np.stack([(share / alike).mean(axis=0) for share in at], axis=1)
 
 
 def seeds_needed(

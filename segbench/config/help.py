@@ -26,7 +26,8 @@ def groups_of(verb: str) -> list[str]:
 
 _FOOTER = """
 == Also ==
-  --cfg job                         print every key with its value and exit
+  --cfg job                         print every key with its value and exit; what it means:
+                                    https://github.com/segbench/segbench/blob/main/docs/config.md
   --config-dir FOLDER               search FOLDER/GROUP/NAME.yaml for your own options, in addition
                                     to ./conf
 Text is taken literally (study=2024_05_01, 'source=photo (1).jpg'); null means no value.

@@ -86,7 +86,7 @@ def check_node(
         if path.split(".")[-1] == "model" and key in OF_EVERY_MODEL and key not in known:
             of_it = ast.parse(OF_EVERY_MODEL[key], mode="eval").body
             if not matches(value, of_it):
-                problems.append(f"{path}.{key}: expected {in_yaml(of_it)}, got {value!r}")
+                problems.append(f"{path}.{key}: {_expected(of_it, value)}")
             continue
         if key in injected:
             problems.append(
@@ -98,7 +98,7 @@ def check_node(
         elif key in known and (annotation := signature.parameters[str(key)].annotation):
             is_target = isinstance(value, Mapping) and "_target_" in value
             if not is_target and value != "???" and not matches(value, annotation):
-                problems.append(f"{path}.{key}: expected {in_yaml(annotation)}, got {value!r}")
+                problems.append(f"{path}.{key}: {_expected(annotation, value)}")
     for key, parameter in signature.parameters.items():
         if parameter.required and key not in node and key not in injected | handed:
             problems.append(f"{path}.{key}: {target} requires this argument, but it is not set")
@@ -144,6 +144,20 @@ def matches(value: Any, annotation: ast.expr) -> bool:
             return _matches_generic(value, name, inner)
         case _:
             return True
+
+
+def _expected(annotation: ast.expr, value: Any) -> str:
+    """What was expected instead of a value.
+
+    With a hint where YAML took a name for a number or, like `no`, for a boolean.
+    """
+    wanted = in_yaml(annotation)
+    text = f"expected {wanted}, got {value!r}"
+    if "a list of str" not in wanted or not isinstance(value, list):
+        return text
+    if not any(isinstance(each, bool | int | float) for each in value):
+        return text
+    return f'{text}; names that look like numbers, and yes, no, on, off need quotes: ["1", "no"]'
 
 
 def in_yaml(annotation: ast.expr) -> str:

@@ -167,6 +167,7 @@ def _without_target(values: Mapping[str, object]) -> list[str]:
     parts |= {f"logger.{name}": node for name, node in loggers.items()}
     return [
         f"{name}._target_: is not set; set it to the class, such as _target_: package.module.Class"
+        + ", or begin the YAML with defaults: [folder, _self_]" * (name == "data")
         for name, node in parts.items()
         if node not in (None, "???") and not (isinstance(node, dict) and "_target_" in node)
     ]

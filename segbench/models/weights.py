@@ -142,7 +142,7 @@ def read_state(source: str) -> dict[str, Tensor]:
         if source.count("/") != 1 or path.suffix or source.startswith(("/", ".")):
             raise ValueError(
                 f"weights={source!r}: there is no such file. Expected a .ckpt, .pt, .pth or "
-                ".safetensors file, or a hub name owner/name"
+                ".safetensors file, a hub name owner/name, or shipped"
             )
         from segbench.models import hub
 

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from segbench.comparison.heat_maps import _confusion, _readable
-from segbench.comparison.style import INK, style
+from segbench.comparison.plots import legend_columns, legend_height
+from segbench.comparison.style import INK, WIDTH, style
 from segbench.comparison.wording import _size, points
 
 
@@ -15,7 +17,7 @@ def _overlaps(names: list[str]) -> list[bool]:
     values = np.hstack([np.eye(len(names)), np.zeros((len(names), 1))]) * 100
     with style():
         figure = _confusion(values, names, "Blues", (0, 100), "{:.0f}", 0.5)
-        figure.canvas.draw()
+        figure.draw_without_rendering()
     ticks = figure.axes[0].get_xticklabels()
     at = [tick.get_window_extent().x1 for tick in ticks]
     # Slanted text needs its height over the sine of its angle along the axis.
@@ -30,6 +32,37 @@ def _overlaps(names: list[str]) -> list[bool]:
 @pytest.mark.parametrize("name", ["car {}", "a class with a rather long name no. {}"])
 def test_names_of_predicted_classes_do_not_overlap(count: int, name: str) -> None:
     assert not any(_overlaps([name.format(number) for number in range(count)]))
+
+
+@pytest.mark.parametrize("count", [2, 5, 11, 40])
+def test_names_as_long_as_they_may_be_are_not_cut_off(
+    count: int, recwarn: pytest.WarningsRecorder
+) -> None:
+    names = [f"Lichtzeichenanlagen- und Verkehrszeichenträger {i}" for i in range(count)]
+    values = np.zeros((count, count + 1))
+    with style():
+        figure = _confusion(values, names, "Blues", (0, 1), "{:.0f}", 0.5)
+        figure.draw_without_rendering()  # warns if there is no room for the axes
+    assert not [str(warning.message) for warning in recwarn]
+    axes = figure.axes[0]
+    for tick in (*axes.get_xticklabels(), *axes.get_yticklabels()):
+        box = tick.get_window_extent()
+        assert min(box.x0, box.y0) >= 0
+    assert axes.get_window_extent().width > figure.bbox.width / 4
+
+
+@pytest.mark.parametrize("length", [4, 19, 40])
+def test_the_legend_of_models_fits_into_the_figure(length: int) -> None:
+    names = [f"{i}".rjust(length, "x") for i in range(5)]
+    with style():
+        figure = Figure(figsize=(WIDTH, 2 + legend_height(names)))
+        axes = figure.add_subplot()
+        marks = [axes.plot(0, i, "o")[0] for i in range(5)]
+        legend = figure.legend(marks, names, loc="outside upper left", fontsize=8,
+                               ncols=legend_columns(names))  # fmt: skip
+        figure.draw_without_rendering()
+    assert legend.get_window_extent().x1 <= figure.bbox.width
+    assert legend_columns(["short"]) == 3
 
 
 def test_few_classes_keep_their_names_at_the_columns() -> None:

@@ -203,8 +203,10 @@ def test_given_weights_count_once_whatever_their_seeds(study):
 
 
 def test_nothing_to_compare_is_an_error_that_says_why(study, tmp_path):
-    with pytest.raises(DataError, match="no such study"):
-        read_study(tmp_path / "nothing")
+    with pytest.raises(DataError, match=r"no such study; did you mean 'custom_vs_unet'\?"):
+        read_study(study.parent / "custom_unet")
+    with pytest.raises(DataError, match="no such study; nothing was trained"):
+        read_study(tmp_path / "elsewhere" / "nothing")
     for run in study.glob("*/seed*"):
         edit(run, "status", "running")
     with pytest.raises(DataError, match=r"(?s)no finished run.*running"):

@@ -1,6 +1,7 @@
 """Verdicts in words, and the advice for a study that cannot decide."""
 
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -56,6 +57,15 @@ def test_ranks_are_sure_for_clear_differences_and_shared_for_equal_models():
     equal = verdicts.ranks(drawn((0.0, 0.0, 0.0), world=World(groups=4, frames=40, seed_sd=0.3)))
     assert equal.sum(axis=1) == pytest.approx(1.0)
     assert equal.max() < 0.95
+
+
+def test_models_that_score_the_same_share_their_ranks():
+    """Not: the one that happens to come first is first in 100% of the resampled sets."""
+    scores = [np.full((50, 1), value) for value in (0.4, 0.7, 0.4, 0.4)]
+    shares = verdicts.ranks(SimpleNamespace(runs=scores))
+    assert np.allclose(shares[1], [1, 0, 0, 0])
+    for place in (0, 2, 3):
+        assert np.allclose(shares[place], [0, 1 / 3, 1 / 3, 1 / 3])
 
 
 def test_the_advice_is_seeds_if_seeds_and_images_if_images_are_the_noise():

@@ -27,6 +27,10 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def write_data(content: str) -> None:
+    Path("conf/data/own.yaml").write_text(content, encoding="utf-8")
+
+
 def refusal(verb: str, *words: str) -> str:
     with pytest.raises(ConfigError) as caught:
         compose_checked(verb, list(words))
@@ -106,3 +110,21 @@ def test_dashes_are_explained(
     assert printed.startswith("segbench.train: error: ")
     assert "KEY=VALUE" in printed
     assert printed.count("\n") == 1
+
+
+@pytest.mark.parametrize("classes", ["[no, yes, maybe]", "[0, 1]", "[a, 2.5]"])
+def test_names_that_yaml_does_not_read_as_text_need_quotes(home: Path, classes: str) -> None:
+    write_data(f"{FOLDER}root: .\nclasses: {classes}\n")
+    assert 'need quotes: ["1", "no"]' in refusal("check_data", "data=own")
+
+
+def test_a_wrong_number_in_a_list_of_numbers_gets_no_hint_on_quotes(home: Path) -> None:
+    write_data(f"{FOLDER}root: .\nclasses: [a]\ncrop_size: [a, 2]\n")
+    said = refusal("check_data", "data=own")
+    assert "data.crop_size: expected" in said
+    assert "quotes" not in said
+
+
+def test_data_without_defaults_are_told_which(home: Path) -> None:
+    write_data("root: .\nclasses: [a]\n")
+    assert "begin the YAML with defaults: [folder, _self_]" in refusal("check_data", "data=own")
