@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -64,7 +66,7 @@ def test_differences_of_many_models_do_not_overlap(models: int) -> None:
         assert figure is not None
         figure.draw_without_rendering()
     boxes = [text.get_window_extent() for text in figure.axes[0].texts[: models - 1]]
-    assert all(left.x1 <= right.x0 for left, right in zip(boxes, boxes[1:], strict=False))
+    assert all(left.x1 <= right.x0 for left, right in pairwise(boxes))
 
 
 @pytest.mark.parametrize("length", [4, 19, 40])
