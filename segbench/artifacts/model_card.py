@@ -10,7 +10,7 @@ from typing import Any
 from segbench.artifacts import build, trust
 from segbench.artifacts.result import Budget, Hardware, Timings
 from segbench.artifacts.typed import read_as
-from segbench.metrics.scores import percent
+from segbench.metrics.scores import amount, percent
 from segbench.system.escaping import markdown, markdown_code, one_line
 
 UNKNOWN_TERMS = "The terms of the data set may restrict the use of weights trained on it."
@@ -93,7 +93,7 @@ def terms(data: Mapping[str, Any]) -> str:
 
 def _network(model: Mapping[str, Any], params: int | None) -> str:
     options = ", ".join(f"{k}={v}" for k, v in model.items() if k != "_target_" and v is not None)
-    size = f", {params / 1e6:.2f} M parameters" if params else ""
+    size = f", {amount(params)} parameters" if params else ""
     return markdown_code(model["_target_"]) + size + (f" ({markdown(options)})" if options else "")
 
 
