@@ -1,14 +1,15 @@
 """`segbench VERB ...` or `python -m segbench VERB ...` runs a verb; without one, lists them."""
 
 import ast
-import os
 import runpy
 import sys
 from pathlib import Path
 
 import segbench
 from segbench.config import did_you_mean
+from segbench.errors import ConfigError
 from segbench.system.console import say
+from segbench.system.machine import working_folder
 
 
 def main() -> None:
@@ -18,8 +19,13 @@ def main() -> None:
     verbs = {name: text for name, text in texts.items() if '__name__ == "__main__"' in text}
     verb = sys.argv[1] if len(sys.argv) > 1 else "--help"
     if verb in verbs:
-        if not {"", os.getcwd()} & set(sys.path):  # started as a script, not by python -m
-            sys.path.insert(0, os.getcwd())
+        try:
+            here = working_folder()
+        except ConfigError as error:
+            say(f"segbench: error: {error}", stderr=True)
+            sys.exit(error.exit_code)
+        if not {"", here} & set(sys.path):  # started as a script, not by python -m
+            sys.path.insert(0, here)
         sys.argv[:2] = [f"segbench {verb}"]
         runpy.run_module(f"segbench.{verb}", run_name="__main__", alter_sys=True)
     elif verb == "--version":

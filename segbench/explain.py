@@ -112,13 +112,14 @@ def _architectures(config: Config, folder: Path) -> None:
     from segbench.artifacts.offline import offline
     from segbench.explanation.architecture import trace
     from segbench.explanation.drawing import as_svg
+    from segbench.metrics.scores import amount
 
     height, width = config["size"]
     for name, train in training_configs(config["models"]).items():
         traced = trace(build_model(offline(train["model"]), config["num_classes"]), (height, width))
         file = folder / f"{file_names([name])[0]}.svg"
         write_text(file, as_svg(traced, name))
-        say(f"{file}: {traced.params / 1e6:.2f} M parameters, {traced.macs / 1e9:.2f} GMACs")
+        say(f"{file}: {amount(traced.params)} parameters, {amount(traced.macs)} MACs")
 
 
 def _images(

@@ -10,7 +10,7 @@ from typing import Any
 from segbench.artifacts.licenses import of_initial_weights, terms
 from segbench.artifacts.result import Budget, Hardware, Timings
 from segbench.artifacts.typed import read_as
-from segbench.metrics.scores import percent
+from segbench.metrics.scores import amount, percent
 from segbench.system.escaping import markdown, markdown_code, one_line
 
 WEAK = 0.3  # classes with a lower IoU are listed under limitations
@@ -81,7 +81,7 @@ python -m segbench.evaluate {name} root=DATA_FOLDER
 
 def _network(model: Mapping[str, Any], params: int | None) -> str:
     options = ", ".join(f"{k}={v}" for k, v in model.items() if k != "_target_" and v is not None)
-    size = f", {params / 1e6:.2f} M parameters" if params else ""
+    size = f", {amount(params)} parameters" if params else ""
     return markdown_code(model["_target_"]) + size + (f" ({markdown(options)})" if options else "")
 
 

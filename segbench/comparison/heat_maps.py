@@ -44,18 +44,20 @@ def class_differences(comparison: Mapping[str, Any]) -> Figure | None:
     figure = Figure(figsize=(WIDTH, 1.3 + 0.27 * len(names)))
     axes = figure.add_subplot()
     image = axes.imshow(values, cmap=_DIVERGING, vmin=-limit, vmax=limit, aspect="auto")
+    titles = [_cut(label(name)) for name in names]
+    size = min(8.0, 72 * _room(titles, columns) / 4.5)  # points; 4.5 em is the longest number
     for row, column in np.ndindex(values.shape):
         entry, value = columns[column]["classes"][row], values[row, column]
         sure = entry["p_holm"] is not None and entry["p_holm"] < 1 - comparison["confidence"]
         text = points(None if np.isnan(value) else float(value), factor=1)
         text += " *" if sure else ""
-        axes.text(column, row, text, ha="center", va="center", fontsize=8,
+        axes.text(column, row, text, ha="center", va="center", fontsize=size,
                   color=_readable(value, limit))  # fmt: skip
     others = [label(pair["a"]) if sign > 0 else label(pair["b"])
               for pair, sign in zip(columns, signs, strict=True)]  # fmt: skip
     slant: Any = {"rotation": 25, "ha": "left"} if len(others) > 2 else {}
     axes.set_xticks(range(len(others)), others, **slant)
-    axes.set_yticks(range(len(names)), [label(name) for name in names])
+    axes.set_yticks(range(len(names)), titles)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)
     axes.grid(False)
@@ -127,7 +129,7 @@ def _write_numbers(axes: Axes, titles: Sequence[str], columns: Sequence[str]) ->
     axes.set_yticks(range(len(rows)), rows)
 
 
-def _room(titles: Sequence[str], columns: Sequence[str]) -> float:
+def _room(titles: Sequence[str], columns: Sequence[Any]) -> float:
     """Inches of a column, next to the names of the rows and the color bar."""
     return (WIDTH - 1.2 - 0.08 * max(map(len, titles))) / len(columns)
 

@@ -16,6 +16,7 @@ from segbench.config.help import help_of
 from segbench.config.outcome import Outcome, write_outcome
 from segbench.errors import ConfigError
 from segbench.system.console import say, show_every_character
+from segbench.system.machine import working_folder
 from segbench.system.storage import output_error
 
 if TYPE_CHECKING:
@@ -53,6 +54,7 @@ def run_verb(verb: str, task: Task, after_sweep: Callable[[DictConfig], int] | N
     parsed = parser.parse_intermixed_args(arguments)
     shows = parsed.hydra_help or parsed.info or parsed.cfg or parsed.shell_completion
     try:
+        working_folder()  # refused if it is gone
         if shows and (parsed.multirun or parsed.run):
             raise ConfigError("--cfg and --info show a single job: leave out -m and --run")
         register(parsed.config_dir)

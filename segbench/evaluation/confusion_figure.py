@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _MOST_NUMBERED = 40  # classes; with more, the shares would not be readable
+_CELL, _SMALL_CELL = 0.45, 0.18  # inches, with a number and without, where a name must fit
 _POINTS, _PIXELS = 10, 40  # font size of names in the figure, and in their images
 _GAP = 6  # points between the axes and a name
 
@@ -34,13 +35,14 @@ def draw_confusion(file: Path, matrix: np.ndarray, names: Sequence[str]) -> None
     shares = np.where(pixels > 0, matrix / np.maximum(pixels, 1), np.nan)
     has_void = bool(matrix[:, -1].any())
     shares = shares if has_void else shares[:, :-1]
-    side = 2.5 + 0.45 * len(names)
+    is_numbered = len(names) <= _MOST_NUMBERED
+    side = 2.5 + (_CELL if is_numbered else _SMALL_CELL) * len(names)
     figure = Figure(figsize=(side + 0.5, side), layout="constrained")
     axes = figure.subplots()
     axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
     _write_names(axes, names, has_void)
     axes.set(xlabel="predicted", ylabel="true", title="percent of the true pixels")
-    if len(names) <= _MOST_NUMBERED:
+    if is_numbered:
         for (row, column), share in np.ndenumerate(shares):
             if share >= 0.005:
                 color = "white" if share > 0.5 else "black"

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from html import escape
 
 from segbench.explanation.architecture import Architecture, Stage
+from segbench.metrics.scores import amount
 from segbench.system.escaping import one_line
 
 COLUMN, ROW, TOP, LEFT = 92, 92, 92, 64
@@ -48,8 +49,8 @@ def as_svg(architecture: Architecture, title: str) -> str:
         f'<path d="M0 0.5 L8 4 L0 7.5 z" fill="{INK}"/></marker></defs>',
         f'<rect width="{width}" height="{height}" fill="white"/>',
         f'<text x="16" y="28" font-size="18" font-weight="bold" fill="{INK}">{title}</text>',
-        f'<text x="16" y="48" font-size="12" fill="{INK}">{architecture.params / 1e6:.2f} M '
-        f"parameters, {architecture.macs / 1e9:.2f} G multiply-accumulates at "
+        f'<text x="16" y="48" font-size="12" fill="{INK}">{_size(architecture.params, 1e6, "M")} '
+        f"parameters, {_size(architecture.macs, 1e9, 'G')} multiply-accumulates at "
         f"{architecture.size[0]}x{architecture.size[1]}</text>",
     ]
     lines += _legend(parts, colors)
@@ -142,3 +143,8 @@ def _count(value: int, unit: str) -> str:
         if value >= size:
             return f"{value / size:.3g} {letter} {unit}"
     return f"{value} {unit}"
+
+
+def _size(count: float, unit: float, letter: str) -> str:
+    """A count in this unit, or in a smaller one where it would be 0.0."""
+    return f"{count / unit:.2f} {letter}" if count >= unit / 10 else amount(count)

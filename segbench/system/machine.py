@@ -50,6 +50,18 @@ def cache_folder() -> Path | None:
         return None
 
 
+def working_folder() -> str:
+    """The working folder.
+
+    Raises:
+        ConfigError: it was removed after the shell had changed to it.
+    """
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        raise ConfigError("the working folder was removed; change to an existing one") from None
+
+
 def expanded(path: str | os.PathLike[str], key: str) -> Path:
     """The path with `~` replaced by the home folder.
 

@@ -24,10 +24,12 @@ from segbench.system.escaping import file_name
 from segbench.system.machine import WINDOWS
 
 if TYPE_CHECKING:
+    import filelock
     import numpy as np
 
 _log = logging.getLogger(__name__)
 FULL = {errno.ENOSPC, getattr(errno, "EDQUOT", errno.ENOSPC)}  # Windows has no quotas
+_NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP}
 _REMEDIES = {
     **dict.fromkeys(FULL, "free some and repeat the command"),
     errno.EFBIG: "allow larger files (ulimit -f) and repeat the command",
@@ -35,6 +37,7 @@ _REMEDIES = {
     errno.EACCES: "choose another place, or change its permissions",
     errno.EPERM: "choose another place, or change its permissions",
     errno.EIO: "check the disk, then repeat the command",
+    **dict.fromkeys(_NO_LOCKS, "choose a file system with locks, or let an administrator add them"),
 }
 _DRAFT = ".partial-"
 _TRIES, _PAUSE = 30, 0.1  # s: a reader is done with a file by then
@@ -149,7 +152,7 @@ def locked(file: Path) -> Iterator[bool]:
     file.parent.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(file)
     try:
-        lock.acquire(blocking=False)
+        _acquire(lock)
     except filelock.Timeout:
         yield False
         return
@@ -172,7 +175,7 @@ def waiting_for(file: Path, holder: str) -> Iterator[None]:
     file.parent.mkdir(parents=True, exist_ok=True)
     lock = filelock.FileLock(file)
     try:
-        lock.acquire(blocking=False)
+        _acquire(lock)
     except filelock.Timeout:
         _log.info("waiting for %s", holder)
         lock.acquire()
@@ -181,6 +184,15 @@ def waiting_for(file: Path, holder: str) -> Iterator[None]:
     finally:
         _remove_lock(file)
         lock.release()
+
+
+def _acquire(lock: filelock.BaseFileLock) -> None:
+    try:
+        lock.acquire(blocking=False)
+    except OSError as error:
+        if error.errno in _NO_LOCKS:
+            raise OSError(error.errno, error.strerror, str(lock.lock_file)) from None
+        raise
 
 
 @contextmanager

@@ -12,6 +12,7 @@ from segbench.artifacts.result import Budget, DataInfo, Result
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import Config
 from segbench.errors import ConfigError, DataError, ResultError
+from segbench.metrics.scores import amount
 from segbench.system.console import say
 from segbench.training.build import RunParts
 
@@ -95,7 +96,7 @@ def print_description(result: Result) -> None:
             "as with precision=32-true"
         )
     say(
-        f"{result.name} seed {result.seed}: {(result.params or 0) / 1e6:.2f} M parameters, "
+        f"{result.name} seed {result.seed}: {amount(result.params or 0)} parameters, "
         f"{info.num_images['train']} training images, batch {budget.effective_batch_size}, "
         f"{budget.precision}, {result.hardware.device}",
     )

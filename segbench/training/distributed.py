@@ -8,6 +8,8 @@ from typing import Any
 
 from segbench.errors import ConfigError
 
+_IN_A_SHELL = ". To start processes without srun, unset SLURM_NTASKS"
+
 
 def is_first_process() -> bool:
     """Whether this process locks the run and writes its files.
@@ -80,7 +82,13 @@ def _check_srun(devices: Any, nodes: int) -> None:
             raise ConfigError(
                 f"SLURM runs with --ntasks={tasks}, which does not determine the number of "
                 "processes on each node; use --ntasks-per-node=K and set trainer.devices=K. For "
-                "one process, or a sweep, use --ntasks=1"
+                f"one process, or a sweep, use --ntasks=1{_IN_A_SHELL}"
+            )
+        if not (_is_one(devices) and nodes == 1):
+            raise ConfigError(
+                f"SLURM runs one process (--ntasks=1), but trainer.devices={devices} and "
+                f"trainer.num_nodes={nodes} take one for each device; use srun with "
+                f"--ntasks-per-node=K and set trainer.devices=K, or use one device{_IN_A_SHELL}"
             )
         return
     if isinstance(devices, int) and per_node != str(devices):
@@ -93,6 +101,10 @@ def _check_srun(devices: Any, nodes: int) -> None:
             f"SLURM runs on --nodes={os.environ['SLURM_NNODES']}, but trainer.num_nodes={nodes}; "
             "make them equal"
         )
+
+
+def _is_one(devices: Any) -> bool:
+    return devices in (None, 1, "1") or (isinstance(devices, list) and len(devices) == 1)
 
 
 def _by_torchrun() -> bool:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from segbench.comparison.heat_maps import _confusion, _readable
+from segbench.comparison.heat_maps import _confusion, _readable, class_differences
 from segbench.comparison.plots import legend_columns, legend_height
 from segbench.comparison.style import INK, WIDTH, style
 from segbench.comparison.wording import _size, points
@@ -49,6 +51,22 @@ def test_names_as_long_as_they_may_be_are_not_cut_off(
         box = tick.get_window_extent()
         assert min(box.x0, box.y0) >= 0
     assert axes.get_window_extent().width > figure.bbox.width / 4
+
+
+@pytest.mark.parametrize("models", [2, 4, 9])
+def test_differences_of_many_models_do_not_overlap(models: int) -> None:
+    entry = {"value": -0.876, "p_holm": 0.001}
+    pairs = [{"a": f"model {i}", "b": "unet", "classes": [entry] * 2} for i in range(models - 1)]
+    found = {
+        "headline": 0, "metric": "mIoU", "baseline": "unet", "pairs": pairs, "confidence": 0.95,
+        "classes": ["Lichtzeichenanlagen- und Verkehrszeichenträger", "car"],
+    }  # fmt: skip
+    with style():
+        figure = class_differences(found)
+        assert figure is not None
+        figure.draw_without_rendering()
+    boxes = [text.get_window_extent() for text in figure.axes[0].texts[: models - 1]]
+    assert all(left.x1 <= right.x0 for left, right in pairwise(boxes))
 
 
 @pytest.mark.parametrize("length", [4, 19, 40])

@@ -50,3 +50,9 @@ def test_names_without_any_font_are_codes(drawn, recwarn: pytest.WarningsRecorde
     image = drawn("\U0001f697", "$x^{$", "a" * 200)
     assert (image[:, :40] < 128).any()
     assert not [w for w in recwarn if "Glyph" in str(w.message)]
+
+
+def test_many_classes_need_no_wall(drawn) -> None:
+    height, width = drawn(*(f"a class of {number}" for number in range(60))).shape[:2]
+    assert 60 * 10 / 72 * 120 < height < 2000, "a line of text for each class, and little more"
+    assert abs(height - width) < 200

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from segbench.cost.profiling import count_macs, count_params
 from segbench.explanation.architecture import trace
-from segbench.explanation.drawing import as_svg
+from segbench.explanation.drawing import _size, as_svg
 from segbench.models.hrnet import HRNet
 from segbench.models.smp_transformers import segformer
 from segbench.models.unet import UNet
@@ -72,3 +72,10 @@ def test_the_drawing_is_svg_with_a_box_per_stage() -> None:
     assert len(boxes) == len(found.stages)
     assert len(lines) == len(found.arrows)
     assert root.find(f"{space}title").text == "a <name>"  # type: ignore[union-attr]
+
+
+def test_small_networks_do_not_have_zero_parameters() -> None:
+    assert _size(1_967, 1e6, "M") == "1.97 K"
+    assert _size(1_420_000, 1e6, "M") == "1.42 M"
+    assert _size(134_460_000, 1e6, "M") == "134.46 M"
+    assert _size(850_000, 1e9, "G") == "850 K"

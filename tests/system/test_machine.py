@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
+from segbench.__main__ import main as segbench_main
+from segbench.config.app import run_verb
 from segbench.errors import ConfigError
 from segbench.system import machine
 
@@ -40,3 +43,19 @@ def test_cores_and_memory_are_known_without_linux(monkeypatch: pytest.MonkeyPatc
 def test_every_signal_has_a_name() -> None:
     assert machine.signal_name(9) == "SIGKILL"
     assert machine.signal_name(1000) == "signal 1000"
+
+
+def test_a_working_folder_that_was_removed_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "gone").mkdir()
+    monkeypatch.chdir(tmp_path / "gone")
+    assert machine.working_folder() == str(tmp_path / "gone")
+    (tmp_path / "gone").rmdir()
+    monkeypatch.setattr(sys, "argv", ["segbench", "train"])
+    for start in (segbench_main, lambda: run_verb("train", lambda config: None)):
+        with pytest.raises(SystemExit) as ended:
+            start()
+        assert ended.value.code == 2
+        assert "the working folder was removed" in capsys.readouterr().err
+        sys.argv[1:] = []

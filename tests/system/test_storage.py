@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import filelock
 import numpy as np
 import pytest
 import torch
@@ -19,6 +20,7 @@ from segbench.system.storage import (
     clear_drafts,
     file_names,
     is_portable,
+    locked,
     output_error,
     replacing,
     replacing_all,
@@ -211,3 +213,18 @@ def test_a_file_that_is_being_read_on_windows_is_replaced_afterwards(
         (draft / "c").write_text("x", encoding="utf-8")
         refused.clear()
     assert len(refused) == 3
+
+
+@pytest.mark.parametrize("number", [errno.ENOLCK, errno.ENOTSUP])
+def test_a_file_system_without_locks_is_reported(
+    number: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*given: object, **options: object) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(filelock.FileLock, "acquire", refuse)
+    for block in (locked(tmp_path / ".lock"), waiting_for(tmp_path / ".lock", "another")):
+        with pytest.raises(OSError, match="lock") as caught, block:
+            pass
+        assert f"{tmp_path}/.lock: " in str(output_error(caught.value))
+        assert "choose a file system with locks" in str(output_error(caught.value))

@@ -1,9 +1,11 @@
 """What is printed before the first step."""
 
+from unittest.mock import MagicMock
+
 import pytest
 import torch
 
-from segbench.training.description import has_fast_bf16
+from segbench.training.description import has_fast_bf16, print_description
 
 
 @pytest.mark.parametrize(
@@ -18,3 +20,11 @@ from segbench.training.description import has_fast_bf16
 def test_bf16_is_slow_on_a_cpu_without_its_instructions(monkeypatch, device, capability, expected):
     monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: capability)
     assert has_fast_bf16(device) is expected
+
+
+def test_a_small_model_does_not_have_zero_parameters(capsys: pytest.CaptureFixture[str]) -> None:
+    result = MagicMock(params=1_967, seed=0)
+    result.name, result.data_info.num_images = "tiny-mine", {"train": 1}
+    result.data_info.fingerprint = {"val": "a"}
+    print_description(result)
+    assert "tiny-mine seed 0: 1.97 K parameters, 1 training images" in capsys.readouterr().out

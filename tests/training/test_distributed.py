@@ -55,6 +55,9 @@ def test_the_first_process_is_found(
         ({}, 2, None),
         (SRUN, 2, "--ntasks=2, which does not determine .*--ntasks-per-node=K"),
         (SRUN | {"SLURM_NTASKS": "1"}, 1, None),
+        (SRUN | {"SLURM_NTASKS": "1"}, [3], None),
+        (SRUN | {"SLURM_NTASKS": "1"}, 2, "one process .*trainer.devices=2.* unset SLURM_NTASKS"),
+        (SRUN | {"SLURM_NTASKS": "1"}, "auto", "one process .*trainer.devices=auto"),
         (SRUN | {"SLURM_NTASKS_PER_NODE": "2"}, 2, None),
         (SRUN | {"SLURM_NTASKS_PER_NODE": "2"}, "auto", None),
         (SRUN | {"SLURM_NTASKS_PER_NODE": "2"}, 1, "--ntasks-per-node=2 .*trainer.devices=1"),
@@ -71,7 +74,10 @@ def test_the_first_process_is_found(
     ],
 )
 def test_another_number_of_processes_is_refused_before_anything_is_loaded(
-    monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], devices: int | str, said: str
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    devices: int | str | list[int],
+    said: str,
 ) -> None:
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)

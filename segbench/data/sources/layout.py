@@ -51,7 +51,7 @@ def find_files(
     if not (root / fixed).is_dir():
         raise DataError(
             f"{root / fixed}: no such folder. The pattern '{pattern}' below data.root leads "
-            "there; correct data.root, data.images or data.masks."
+            "there; correct data.root (with ckpt: root), data.images or data.masks."
         )
     regex, suffixes = _expression(pattern), tuple(read) or _suffixes_of(pattern)
     parts = ("group", "name") if "{group}" in pattern else ("name",)
