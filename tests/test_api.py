@@ -76,7 +76,7 @@ def test_mistakes_are_raised_and_hydra_is_left_as_it_was(tmp_path: Path) -> None
         segbench.trian  # noqa: B018
 
 
-def test_the_import_is_light_and_the_commands_are_functions_and_modules() -> None:
+def test_the_import_is_light_and_the_commands_are_functions_and_modules(ckpt: Path) -> None:
     code = (
         "import sys, segbench\n"
         "heavy = {'torch', 'numpy', 'hydra', 'yaml', 'rich'} & set(sys.modules)\n"
@@ -85,7 +85,7 @@ def test_the_import_is_light_and_the_commands_are_functions_and_modules() -> Non
         "assert callable(segbench.train) and segbench.train is module and module.finish_study\n"
         "assert callable(segbench.evaluate) and callable(segbench.compare)\n"
         "assert 'torch' not in sys.modules\n"
-        "segbench.load()\n"  # libraries that this model does not need take seconds
+        f"segbench.load({str(ckpt)!r})\n"  # libraries that this model does not need take seconds
         "more = {'timm', 'segmentation_models_pytorch', 'huggingface_hub', 'wandb', 'transformers',"
         " 'albumentations', 'pytorch_lightning'} & set(sys.modules)\n"
         "assert not more, more\n"
