@@ -7,7 +7,7 @@ it along, so that a report over such scores still knows that it was not chosen a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import Field
@@ -43,6 +43,7 @@ def aim_of(config: Mapping[str, Any], study: str) -> Aim | None:
         return None
     if not isinstance(baseline, str) or not baseline:
         return None
-    aim = Aim(study=study, margin=float(margin), baseline=baseline)
-    metric = node.get("metric", aim.metric)
-    return replace(aim, metric=metric) if isinstance(metric, str) else None
+    metric = node.get("metric", Aim.metric)
+    if not isinstance(metric, str):
+        return None
+    return Aim(study=study, margin=float(margin), baseline=baseline, metric=metric)
