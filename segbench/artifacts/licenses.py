@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from pathlib import PurePath
 from typing import Any
 
 from segbench.artifacts import build, trust
@@ -60,8 +61,10 @@ def of_initial_weights(config: Mapping[str, Any]) -> str:
     node = mapping_at(config, "model")
     name, weights = str(node.get("encoder_name") or ""), node.get("encoder_weights")
     parts = []
-    if config.get("weights"):
-        parts.append(f"a file of weights, license {UNKNOWN}")
+    if given := config.get("weights"):
+        file = PurePath(str(given)).name
+        shipped = f"the checkpoint that ships with segbench: {UNKNOWN_TERMS}"
+        parts.append(shipped if given == "shipped" else f"{file}, license {UNKNOWN}")
     if node.get("path"):
         parts.append(f"a published model, license {UNKNOWN}: see its model card")
     if weights == "package":

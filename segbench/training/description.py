@@ -78,8 +78,13 @@ def describe(result: Result, parts: RunParts, config: Config) -> Result:
     )
 
 
-def print_description(result: Result) -> None:
-    """Prints what is trained, and a note if the test score will be optimistic."""
+def print_description(result: Result, frozen: int = 0) -> None:
+    """Prints what is trained, and a note if the test score will be optimistic.
+
+    Args:
+        result: record of the run.
+        frozen: parameters of the model that are not trained.
+    """
     info, protocol, budget = result.data_info, result.protocol, result.budget
     assert info is not None
     assert protocol is not None
@@ -95,9 +100,11 @@ def print_description(result: Result) -> None:
             "note: this CPU has no instructions for bf16, so training takes several times as long "
             "as with precision=32-true"
         )
+    images = info.num_images["train"]
     say(
-        f"{result.name} seed {result.seed}: {amount(result.params or 0)} parameters, "
-        f"{info.num_images['train']} training images, batch {budget.effective_batch_size}, "
+        f"{result.name} seed {result.seed}: {amount(result.params or 0)} parameters"
+        f"{f' ({amount(frozen)} frozen)' if frozen else ''}, "
+        f"{images} training image{'s' * (images != 1)}, batch {budget.effective_batch_size}, "
         f"{budget.precision}, {result.hardware.device}",
     )
 

@@ -86,7 +86,9 @@ def _work(
         journal.update(describe(journal.result, parts, config))
         log_facts(parts.trainer.loggers, journal.result)
         if is_first_process():
-            print_description(journal.result)
+            weights = parts.task.model.parameters()
+            frozen = sum(p.numel() for p in weights if not p.requires_grad)
+            print_description(journal.result, frozen)
             if checkpoint:
                 say(f"resuming {resume} after epoch {checkpoint['epoch'] + 1}")
     _fit(parts, journal, resume)

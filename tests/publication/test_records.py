@@ -100,8 +100,11 @@ def test_the_weights_that_a_model_starts_from_are_named_with_their_license(model
 
 
 def test_a_file_of_weights_has_no_known_license():
-    found = licenses.of_weights([with_config(weights="theirs.pt")])
-    assert found == {"unet-streets": "a file of weights, license not known"}
+    found = licenses.of_weights([with_config(weights="some/where/theirs.pt")])
+    assert found == {"unet-streets": "theirs.pt, license not known"}
+    (shipped,) = licenses.of_weights([with_config(weights="shipped")]).values()
+    assert "segbench" in shipped
+    assert licenses.UNKNOWN_TERMS in shipped
 
 
 def test_the_license_of_a_data_set_is_that_of_its_config_or_its_reader():

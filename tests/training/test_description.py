@@ -27,4 +27,6 @@ def test_a_small_model_does_not_have_zero_parameters(capsys: pytest.CaptureFixtu
     result.name, result.data_info.num_images = "tiny-mine", {"train": 1}
     result.data_info.fingerprint = {"val": "a"}
     print_description(result)
-    assert "tiny-mine seed 0: 1.97 K parameters, 1 training images" in capsys.readouterr().out
+    assert "tiny-mine seed 0: 1.97 K parameters, 1 training image, " in capsys.readouterr().out
+    print_description(result, frozen=1_200)
+    assert "1.97 K parameters (1.20 K frozen), 1 training image, " in capsys.readouterr().out
