@@ -13,6 +13,9 @@ from segbench.data.folders import files_below
 from segbench.errors import DataError
 from segbench.inference import video
 
+# Photos of phones, cameras and satellites in formats that a folder is not searched for.
+NOT_READ = (".arw", ".avif", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".jp2", ".jxl", ".nef")
+
 
 def find_sources(source: str, own: Sequence[Path] = ()) -> dict[str, Path]:
     """The files that a path, a folder (with its subfolders) or a glob matches.
@@ -61,12 +64,25 @@ def find_sources(source: str, own: Sequence[Path] = ()) -> dict[str, Path]:
     }
 
 
+def not_read(source: str) -> str | None:
+    """A note on the photos of a folder that are left out; None if there are none."""
+    folder = Path(source).expanduser()
+    files = files_below(folder) if folder.is_dir() else ()
+    counts = Counter(suffix for f in files if (suffix := f.suffix.lower()) in NOT_READ)
+    if not counts:
+        return None
+    kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(counts.items()))
+    return f"{source}: left out: {kinds}; convert them to JPEG or PNG"
+
+
 def _nothing_in(folder: Path, source: str) -> DataError:
     """The error for a folder without an image or a video; arrays are read only if named."""
-    names = (file.suffix.lower() for file in files_below(folder))
+    kinds = {file.suffix.lower() for file in files_below(folder)}
     text = f"source: the folder {source} contains no images and no videos"
-    if kind := next((name for name in names if name in decoding.ARRAYS), None):
-        text += f"; for its {kind} files, set source={source.rstrip('/')}/**/*{kind}"
+    if photos := sorted(kinds.intersection(NOT_READ)):
+        text += f" that can be read; convert its {', '.join(photos)} files to JPEG or PNG"
+    elif arrays := sorted(kinds.intersection(decoding.ARRAYS)):
+        text += f"; for its {arrays[0]} files, set source={source.rstrip('/')}/**/*{arrays[0]}"
     return DataError(text)
 
 

@@ -5,7 +5,7 @@ import os
 import pytest
 
 from segbench.errors import DataError
-from segbench.inference.inputs import find_sources
+from segbench.inference.inputs import find_sources, not_read
 
 
 @pytest.fixture
@@ -33,6 +33,19 @@ def test_nothing_to_predict_is_an_error(tmp_path):
         find_sources(str(tmp_path))
     with pytest.raises(DataError, match="no file or folder"):
         find_sources(f"{tmp_path}/*.png")
+
+
+def test_photos_of_a_format_that_is_not_read_are_named(photos):
+    assert not_read(str(photos)) is None
+    assert not_read(f"{photos}/*.png") is None
+    for name in ("IMG_1.HEIC", "IMG_2.heic", "more/c.avif"):
+        (photos / name).touch()
+    left_out = "left out: 1 .avif, 2 .heic; convert them to JPEG or PNG"
+    assert not_read(str(photos)) == f"{photos}: {left_out}"
+    for file in ("a.png", "b.jpg", "more/c.png"):
+        (photos / file).unlink()
+    with pytest.raises(DataError, match=r"can be read; convert its \.avif, \.heic files to JPEG"):
+        find_sources(str(photos))
 
 
 def test_arrays_are_read_if_they_are_named(tmp_path):

@@ -85,6 +85,21 @@ def test_what_cannot_be_read_is_refused_by_name(tmp_path):
         read_photo(tmp_path / "none.png")
 
 
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"\0\0\0\x24ftypheic\0\0\0\0mif1heic", "a HEIC or AVIF photo"),
+        (b"%PDF-1.7\n", "a PDF document"),
+        (b"\n<!DOCTYPE html><html><body>404</body></html>", "a web page"),
+        (b'<?xml version="1.0"?><svg/>', "SVG or XML"),
+    ],
+)
+def test_files_that_are_no_image_are_named_by_their_format(tmp_path, content, words):
+    (tmp_path / "a.jpg").write_bytes(content)
+    with pytest.raises(DataError, match=rf"a\.jpg: {words}"):
+        read_photo(tmp_path / "a.jpg")
+
+
 def odd_exif(text_tag: bytes, number_tag: bytes) -> bytes:
     """EXIF data with text `abc` and number 1.5 in the wrong fields; orientation 6."""
     head = b"Exif\0\0MM\0*\0\0\0\x08\0\x03"
