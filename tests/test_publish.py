@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from segbench.comparison.across_report import compare_studies
 from segbench.comparison.comparison import Options, compare_runs
 from segbench.comparison.content import write_json
-from segbench.comparison.study import read_study
+from segbench.comparison.study import read_studies, read_study
 from tests.comparison.fabricated import edit, write_study
 
 ROOT = Path(__file__).parents[1]
@@ -91,6 +92,44 @@ def test_a_page_may_show_the_leaderboard_of_one_study(publish, study, root):
     assert "| model | mIoU (%) |" in one
     assert "[mine](experiments/results/mine.md)" in one
     assert "| study |" in rest
+
+
+def test_a_comparison_over_studies_is_published_with_links_to_each(publish, study, root):
+    results = root / "experiments/results"
+    other = write_study(study.parent, {"custom": 0.4, "unet": 0.3}, name="theirs")
+    for run in other.glob("*/seed*"):
+        edit(run, "data_info.fingerprint.test", "0000")
+    found = compare_studies(read_studies([study, other]), Options(replicates=100))
+    folder = study.parent / "mine+theirs"
+    (folder / "report").mkdir(parents=True)
+    write_json(found, folder / "report/across.json")
+    assert publish.doubts(json.loads(publish.take(folder, results).read_text())) == []
+    with pytest.raises(ValueError, match=r"mine\+theirs: mine, theirs is not published"):
+        publish.rendered(root)
+
+    for single in (study, other):
+        (single / "report").mkdir(exist_ok=True)
+        write_json(
+            compare_runs(read_study(single), Options(replicates=100)),
+            single / "report/comparison.json",
+        )
+        publish.take(single, results)
+    marks = MARKS.replace("results -->\nold", "results of mine+theirs -->\nold")
+    (root / "docs").mkdir()
+    (root / "docs/which-model.md").write_text(marks)
+    pages = publish.rendered(root)
+    report = pages[results / "mine+theirs.md"]
+    assert found["verdict"] in report
+    assert "[mine](mine.md), [theirs](theirs.md)" in report
+    page = pages[root / "docs/which-model.md"]
+    assert found["verdict"] in page
+    assert "[mine+theirs](../experiments/results/mine+theirs.md)" in page
+    row = next(
+        line for line in pages[root / "experiments/README.md"].splitlines() if "mine+" in line
+    )
+    score = found["scores"][0]["data"]["theirs"]["value"]
+    assert f"{found['scores'][0]['label']}: {100 * score:.1f} (" in row
+    assert found["verdict"] in row
 
 
 def test_what_cannot_be_traced_is_refused_or_reported(publish, study, root):

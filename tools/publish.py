@@ -2,6 +2,7 @@
 
     python -m segbench.compare study=NAME    writes the report to runs/NAME/report
     python tools/publish.py runs/NAME        copies it to experiments/results, then as below
+    python tools/publish.py runs/A+B         the same for a comparison over published studies
     python tools/publish.py                  as `make results` does
 
 `results/NAME.json` is the comparison with all its runs: score, seed, command, commit and machine of
@@ -12,7 +13,7 @@ each. `results/NAME.md` and the tables between these marks are generated from it
     <!-- end of results -->               end of both
 
 Paths of your machine in commands become PATH; otherwise the JSON equals the report's
-comparison.json.
+comparison.json (across.json for several studies).
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from typing import Any
 from segbench.artifacts.provenance import commit_in_words
 from segbench.artifacts.result import Hardware
 from segbench.artifacts.typed import read_as
-from segbench.comparison import formats, tables
+from segbench.comparison import across_report, across_tables, formats, tables
 from segbench.comparison.content import write_json
 from segbench.comparison.reproduce import span
 from segbench.comparison.wording import score_interval
@@ -38,9 +39,9 @@ from segbench.metrics.scores import percent
 from segbench.system.escaping import markdown
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", "experiments/README.md")
+PAGES = ("README.md", "experiments/README.md", "docs/which-model.md")
 MARKS = re.compile(
-    r"(<!-- results(?: of (?P<study>[\w.-]+))? -->\n).*?(<!-- end of results -->)", re.DOTALL
+    r"(<!-- results(?: of (?P<study>[\w.+-]+))? -->\n).*?(<!-- end of results -->)", re.DOTALL
 )
 LOCAL = re.compile(r"(?:/|~|\.\.|[A-Za-z]:[\\/])")
 
@@ -56,6 +57,12 @@ def take(study: Path, results: Path) -> Path:
     Raises:
         FileNotFoundError: the study has no report.
     """
+    several = study / "report/across.json"
+    if several.is_file():  # the commands of its runs are in the results of each study
+        comparison = json.loads(several.read_text(encoding="utf-8"))
+        file = results / f"{'+'.join(comparison['studies'])}.json"
+        write_json(comparison, file)
+        return file
     comparison = json.loads((study / "report/comparison.json").read_text(encoding="utf-8"))
     for run in comparison["runs"]:
         if run["command"]:
@@ -68,6 +75,8 @@ def take(study: Path, results: Path) -> Path:
 
 def doubts(comparison: Mapping[str, Any]) -> list[str]:
     """Reasons why a reader cannot trace or trust the numbers."""
+    if "studies" in comparison:
+        return []  # those of each study are told when it is published
     runs = {
         f"{run['label']}, seed {run['seed']}: {commit_in_words(run)}; the numbers cannot be traced"
         for run in comparison["runs"]
@@ -82,21 +91,20 @@ def rendered(root: Path) -> dict[Path, str]:
     """Every file that is generated from the published comparisons, with its expected text.
 
     Raises:
-        ValueError: a report without its data, or a mark for a study that is not published.
+        ValueError: a report without its data, or a mark for a study that is not published, or a
+            comparison over studies of which one is not published.
     """
     results = root / "experiments/results"
     studies = {
         file.stem: EARLIER | json.loads(file.read_text(encoding="utf-8"))
         for file in sorted(results.glob("*.json"))
     }
-    pages = {
-        results / f"{name}.md": formats.markdown_report(found) for name, found in studies.items()
-    }
+    pages = {results / f"{name}.md": _report(found, studies) for name, found in studies.items()}
     for file in sorted(results.glob("*.md")):
         if file not in pages:
             raise ValueError(f"{file}: {file.stem}.json is missing; publish the study again")
 
-    for page in (root / name for name in PAGES):
+    for page in filter(Path.is_file, (root / name for name in PAGES)):
 
         def filled(match: re.Match[str], page: Path = page) -> str:
             name = match["study"]
@@ -111,6 +119,19 @@ def rendered(root: Path) -> dict[Path, str]:
 
         pages[page] = MARKS.sub(filled, page.read_text(encoding="utf-8"))
     return pages
+
+
+def _report(found: Mapping[str, Any], studies: Mapping[str, Any]) -> str:
+    """The Markdown of a comparison; over several studies, with links to each."""
+    if "studies" not in found:
+        return formats.markdown_report(found)
+    if unknown := [name for name in found["studies"] if name not in studies]:
+        raise ValueError(
+            f"{'+'.join(found['studies'])}: {', '.join(unknown)} is not published, so the runs "
+            "cannot be traced; publish it first"
+        )
+    links = ", ".join(f"[{name}]({name}.md)" for name in found["studies"])
+    return f"{across_report.markdown_report(found)}\nRuns, commands and machines: {links}.\n"
 
 
 def _public(word: str) -> str:
@@ -129,6 +150,9 @@ def _list(studies: Mapping[str, Any], links: Mapping[str, str]) -> str:
     """One row per study."""
     rows = [["study", "test score (%), interval", "seeds", "verdict", "commit, hardware"]]
     for name, found in studies.items():
+        if "studies" in found:
+            rows.append(_several(found, links[name]))
+            continue
         scores = [markdown(f"{row['label']} {percent(row['value'])} ({score_interval(row)})")
                   for row in found["leaderboard"]]  # fmt: skip
         seeds = {span(row["seeds"]): None for row in found["leaderboard"]}
@@ -141,9 +165,24 @@ def _list(studies: Mapping[str, Any], links: Mapping[str, str]) -> str:
     return formats.markdown_table(rows) if studies else "None yet."
 
 
+def _several(found: Mapping[str, Any], link: str) -> list[str]:
+    """The row of a comparison over several studies."""
+    names = found["studies"]
+    scores = [
+        markdown(f"{cells[0]}: {score}, {name}")
+        for cells in across_tables.score_table(found).texts()
+        for name, score in zip(names, cells[1 : 1 + len(names)], strict=True)
+    ]
+    elsewhere = "those of each study"
+    return [link, "<br>".join(scores), elsewhere, markdown(found["verdict"]), elsewhere]
+
+
 def _one(found: Mapping[str, Any], link: str) -> str:
     """The verdict and the leaderboard of one study, and links to the rest."""
-    board = formats.markdown_of(tables.leaderboard(found))
+    several = "studies" in found
+    board = formats.markdown_of(
+        across_tables.score_table(found) if several else tables.leaderboard(found)
+    )
     words = f"**{markdown(found['verdict'])}** {markdown(found['evidence'])}"
     return f"{words}\n\n{board}\n\nFull report: {link}."
 
