@@ -44,10 +44,13 @@ def _explain(config: Config, folder: Path) -> None:
     if config["what"] == "architecture":
         _architectures(config, folder)
         return
+    from segbench.artifacts.default_checkpoint import about_default
     from segbench.artifacts.segmenter import Segmenter
 
     segmenter = Segmenter(config["ckpt"], device=config["device"],
                           allow_targets=config["allow_targets"])  # fmt: skip
+    if config["ckpt"] is None:
+        say(about_default(segmenter.classes.num_classes), stderr=True)
     draw = _embeddings if config["what"] == "embeddings" else _heat_maps
     try:
         draw(config, segmenter, folder)

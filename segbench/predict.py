@@ -50,6 +50,7 @@ def predict(config: DictConfig) -> int:
     files = find_sources(plain["source"], own=[output / kind for kind in KINDS])
     if note := not_read(plain["source"]):
         say(f"note: {note}", stderr=True)
+    from segbench.artifacts.default_checkpoint import about_default
     from segbench.artifacts.segmenter import Segmenter
 
     segmenter = Segmenter(
@@ -60,6 +61,8 @@ def predict(config: DictConfig) -> int:
         plain["drop_class"],
         plain["allow_targets"],
     )
+    if plain["ckpt"] is None:
+        say(about_default(segmenter.classes.num_classes), stderr=True)
     shown = segmenter.class_ids(plain["classes"])
     make_folder("output", output)
     settings = {key: plain[key] for key in _DETERMINING} | {"inference": segmenter.inference}

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 import torch
 
-from segbench.artifacts.segmenter import ASSETS, Segmenter
+from segbench.artifacts.default_checkpoint import ASSETS
+from segbench.artifacts.segmenter import Segmenter
 from segbench.errors import ExportError
 from segbench.export import export
 

@@ -19,7 +19,7 @@ from segbench.artifacts.entry import Entry, check_entry, stored_bands
 from segbench.artifacts.trust import admit, construct
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError
-from segbench.models.weights import not_finite, read_plain
+from segbench.models.weight_files import not_finite, read_plain
 
 SHOWN_KEYS = 3  # mismatched keys of each kind listed in a message
 # A model is first built with random weights. Limits on what it may allocate for them beyond twice

@@ -21,6 +21,7 @@ from torch import Tensor, nn
 
 from segbench.artifacts.build import instantiate
 from segbench.artifacts.checkpoint import load_checkpoint
+from segbench.artifacts.default_checkpoint import SHIPPED, default_checkpoint
 from segbench.artifacts.entry import IN_ONNX, Entry, check_entry, stored_bands
 from segbench.artifacts.trust import admit, construct
 from segbench.config import Config, did_you_mean
@@ -33,7 +34,6 @@ from segbench.inference.photos import read_photo
 from segbench.inference.predictor import Predictor
 
 Size = tuple[int, int]
-ASSETS = Path(__file__).resolve().parents[1] / "assets"
 WHOLE_LIMIT = 1 << 22  # largest image, in pixels, that the model gets in one piece
 LARGE_WINDOW, LARGE_STRIDE = (1024, 1024), (768, 768)
 MOST_ENLARGED = 16  # training images' pixels up to which resize=auto enlarges an image
@@ -63,7 +63,7 @@ class Segmenter:
 
     Args:
         ckpt: a checkpoint from `segbench.train`, or an `.onnx` file from `segbench.export`;
-            None for the shipped checkpoint.
+            None or `shipped` for the shipped checkpoint.
         inference: config node of a `Predictor`; None for that of the checkpoint.
         device: `auto`, `cpu`, `cuda`, ...
         resize: `auto` scales images to the height used in training; None keeps their size;
@@ -84,7 +84,7 @@ class Segmenter:
         drop_class: str | None = None,
         allow_targets: Sequence[str] = (),
     ) -> None:
-        self.ckpt = Path(ckpt) if ckpt is not None else default_checkpoint()
+        self.ckpt = default_checkpoint() if ckpt in (None, SHIPPED) else Path(str(ckpt))
         self.allow_targets = tuple(allow_targets)
         model, self.meta = load_network(self.ckpt, allow_targets)
         self.device = resolve_device(device)
@@ -258,21 +258,6 @@ def load_network(path: Path, allow_targets: Sequence[str] = ()) -> tuple[nn.Modu
     meta = check_entry(network.meta, f"ckpt={path}", left_out=IN_ONNX)
     raw = onnx.no_normalization(stored_bands(meta).count)
     return network, {**meta, "mean": raw["mean"], "std": raw["std"], "limits": (0.0, 255.0)}
-
-
-def default_checkpoint() -> Path:
-    """Path of the checkpoint that is shipped with segbench.
-
-    Raises:
-        ConfigError: this copy has none.
-    """
-    found = sorted(ASSETS.glob("*.ckpt"))
-    if not found:
-        raise ConfigError(
-            "ckpt: is not set, and this copy of segbench comes without a checkpoint; set "
-            "ckpt=PATH (runs/STUDY/NAME/seedN/checkpoints/best.ckpt)"
-        )
-    return found[0]
 
 
 def resolve_device(name: str) -> torch.device:

@@ -83,7 +83,7 @@ class EvaluateConfig:
     """All top-level keys of `python -m segbench.evaluate`."""
 
     # What to score: a checkpoint, or a folder of label maps from any program
-    ckpt: str | None = path(None)  # a checkpoint or an exported .onnx file
+    ckpt: str | None = path(None)  # a checkpoint, an exported .onnx file, or shipped
     # label maps, one file per image with the name of the image
     predictions: str | None = path(None)
     confidence: str | None = path(None)  # a map of the confidence for each label map
@@ -199,7 +199,7 @@ class CheckDataConfig:
 class ExportConfig:
     """All top-level keys of `python -m segbench.export`."""
 
-    ckpt: str = path()  # a checkpoint of segbench.train
+    ckpt: str = path()  # a checkpoint of segbench.train, or shipped
     format: str = choice("onnx", "ckpt")  # ckpt: a small checkpoint with a model card
     # file to write; null: next to the checkpoint
     output: str | None = path(None)
@@ -228,7 +228,7 @@ class ExplainConfig:
 
     # the kind of explanation; also written without the key: `segbench explain embeddings`
     what: str = choice("heatmaps", "embeddings", "architecture")
-    ckpt: str | None = path(None)  # a checkpoint of segbench.train
+    ckpt: str | None = path(None)  # a checkpoint of segbench.train; null: the shipped checkpoint
     output: str = path("explanations")  # folder
 
     # Your own images, or a split of the checkpoint's data set

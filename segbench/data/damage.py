@@ -1,4 +1,6 @@
-"""Parses the structure of PNG and JPEG files and finds damage that decoders do not notice."""
+"""Parses the structure of PNG and JPEG files, finds damage that decoders do not notice, and names
+files that no decoder reads.
+"""
 
 from __future__ import annotations
 
@@ -18,6 +20,7 @@ _JPEG_MARK = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _MOST_PACKED = 1040  # maximum decompressed bytes per byte in a PNG
 _MOST_JPEG = 4096  # maximum pixels per byte: a uniform block of 64 takes a bit or more
 _APP1, _SCAN, _END, _ALONE = 0xE1, 0xDA, 0xD9, 0x01
+_PHOTOS = tuple(b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif"))
 _PNG_TEXT = (b"tEXt", b"zTXt", b"iTXt")
 _JPEG_FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 
@@ -155,3 +158,20 @@ def _impossible(data: bytes, path: Path | None, width: int, height: int) -> Data
 def _truncated(data: bytes, path: Path | None) -> DataError:
     message = f"{path}: truncated after {len(data)} bytes. Copy or download it again."
     return DataError(message, "unreadable")
+
+
+def unreadable(data: bytes, path: Path | None, what: str) -> DataError:
+    """The error for a file that no decoder reads."""
+    if data.startswith(b"version https://git-lfs"):
+        return DataError(f"{path}: is a pointer of Git LFS; run `git lfs pull`.", "unreadable")
+    text = f"{path}: not a readable {what} ({len(data)} bytes). Replace the file."
+    start = data[:256].lstrip().lower()
+    if data[4:12] in _PHOTOS:
+        text = f"{path}: a HEIC or AVIF photo, which is not read. Convert it to JPEG or PNG."
+    elif start.startswith(b"%pdf"):
+        text = f"{path}: a PDF document, not an image. Save its pages as PNG."
+    elif start.startswith((b"<!doctype html", b"<html")):
+        text = f"{path}: a web page, not an image: the download failed. Download it again."
+    elif start.startswith((b"<svg", b"<?xml")):
+        text = f"{path}: SVG or XML, not an image of pixels. Save it as PNG."
+    return DataError(text, "unreadable")

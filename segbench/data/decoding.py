@@ -23,8 +23,8 @@ import cv2
 import numpy as np
 
 from segbench.data.bands import RGB, Bands, order_hint
-from segbench.data.damage import JPEG_MAGIC, PNG_MAGIC, check_whole
-from segbench.data.pixels import Pixels, displayed, imdecode, orientation, read_pixels, unreadable
+from segbench.data.damage import JPEG_MAGIC, PNG_MAGIC, check_whole, unreadable
+from segbench.data.pixels import Pixels, displayed, imdecode, orientation, read_pixels
 from segbench.errors import DataError
 
 # Extensions of image files; arrays are read only if named: many folders contain other arrays.
@@ -131,8 +131,8 @@ def _in_8_bits(pixels: Pixels, path: Path | None) -> Pixels:
         bits = f" ({top.bit_length()} bits used)" if 0 < top < _LARGEST_16 else ""
         raise DataError(
             f"{path}: contains {pixels.type_name}{bits}, and the values of black and white are "
-            "unknown: set data.value_range=[lo,hi] (segbench.check_data proposes it), or save it "
-            "with 8 bits.",
+            "unknown: for training, set data.value_range=[lo,hi] (segbench.check_data proposes "
+            "it); for a model of 8-bit images, save it with 8 bits.",
             "range",
         )
     if top == 255 and not pixels.white_is_zero:

@@ -11,8 +11,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from segbench.data.damage import PNG_MAGIC, check_whole
-from segbench.data.pixels import Pixels, displayed, imdecode, orientation, read_pixels, unreadable
+from segbench.data.damage import PNG_MAGIC, check_whole, unreadable
+from segbench.data.pixels import Pixels, displayed, imdecode, orientation, read_pixels
 from segbench.errors import DataError
 
 _LARGEST_LABEL = (1 << 16) - 1

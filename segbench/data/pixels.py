@@ -17,7 +17,7 @@ from PIL import Image
 
 from segbench.data import tiff
 from segbench.data.bands import MOST_CHANNELS
-from segbench.data.damage import PNG_MAGIC, has_exif
+from segbench.data.damage import PNG_MAGIC, has_exif, unreadable
 from segbench.errors import DataError
 
 _ORIENTATION = 0x0112  # EXIF tag; values 5 to 8 rotate by 90 degrees
@@ -25,7 +25,6 @@ _NPY_MAGIC = b"\x93NUMPY"
 _ZIP_MAGIC = b"PK\x03\x04"
 _NETPBM = re.compile(rb"P([2356])" + 3 * rb"(?:\s|#[^\n]*\n)+(\d+)" + rb"(?:#[^\n]*\n)?\s", re.S)
 _MOST_UNPACKED = 1040  # maximum decompressed bytes per byte in a ZIP
-_PHOTOS = tuple(b"ftyp" + brand for brand in (b"heic", b"heix", b"hevc", b"mif1", b"msf1", b"avif"))
 _MASKS_OF_BMP = ("1", "L", "P", "RGB", "RGBA")
 
 
@@ -143,23 +142,6 @@ def imdecode(data: bytes, flags: int) -> np.ndarray | None:
         return cv2.imdecode(np.frombuffer(data, np.uint8), flags | cv2.IMREAD_IGNORE_ORIENTATION)
     except cv2.error:  # the header of a WebP
         return None
-
-
-def unreadable(data: bytes, path: Path | None, what: str) -> DataError:
-    """The error for a file that no decoder reads."""
-    if data.startswith(b"version https://git-lfs"):
-        return DataError(f"{path}: is a pointer of Git LFS; run `git lfs pull`.", "unreadable")
-    text = f"{path}: not a readable {what} ({len(data)} bytes). Replace the file."
-    start = data[:256].lstrip().lower()
-    if data[4:12] in _PHOTOS:
-        text = f"{path}: a HEIC or AVIF photo, which is not read. Convert it to JPEG or PNG."
-    elif start.startswith(b"%pdf"):
-        text = f"{path}: a PDF document, not an image. Save its pages as PNG."
-    elif start.startswith((b"<!doctype html", b"<html")):
-        text = f"{path}: a web page, not an image: the download failed. Download it again."
-    elif start.startswith((b"<svg", b"<?xml")):
-        text = f"{path}: SVG or XML, not an image of pixels. Save it as PNG."
-    return DataError(text, "unreadable")
 
 
 def _png(data: bytes) -> Pixels:

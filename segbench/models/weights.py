@@ -7,25 +7,17 @@ does not fit there keeps its initial values and is reported.
 
 from __future__ import annotations
 
-import pickle
-import re
-import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
 
-import torch
-from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from segbench.models.first_convolution import inflated, is_inflatable
+from segbench.models.weight_files import entry_of, read, state_of
 
 CLASSIFIERS = ("head.", "aux_head.")
 # Prefixes that DataParallel and Lightning add to all keys of a model.
 PREFIXES = ("", "module.", "model.", "module.model.", "model.module.")
 ROWS = 20
-SHOWN = 3  # tensors listed in a message
 
 
 @dataclass(frozen=True)
@@ -40,6 +32,8 @@ class LoadReport:
         missing: keys of the model that the weights do not have; they keep their initial values.
         unexpected: keys of the weights that the model does not have; ignored.
         inflated: first convolutions whose weights were for images with three channels.
+        normalization: mean and standard deviation of the images that the weights were trained on;
+            empty if the file does not tell.
     """
 
     source: str
@@ -48,6 +42,7 @@ class LoadReport:
     missing: tuple[str, ...]
     unexpected: tuple[str, ...]
     inflated: tuple[str, ...] = ()
+    normalization: tuple[tuple[float, ...], ...] = ()
 
     def __str__(self) -> str:
         lines = [f"weights {self.source}: {self.loaded} tensors loaded"]
@@ -84,7 +79,9 @@ def load_weights(model: nn.Module, source: str) -> LoadReport:
         ValueError: there is no such file or hub name, it is unreadable, or it is of another
             architecture. The message lists what does not match; the model is unchanged.
     """
-    given, ignored = _translate(model, read_state(source))
+    content = read(source)
+    given, ignored = _translate(model, state_of(content, source))
+    entry = entry_of(content)
     own = model.state_dict()
     widened = {
         key: given[key].shape[1]
@@ -104,7 +101,7 @@ def load_weights(model: nn.Module, source: str) -> LoadReport:
     # mean another architecture.
     fatal += [key for key in unexpected if key.split(".")[0] in parts]
     if fatal:
-        raise ValueError(_mismatch(source, fatal, given, own))
+        raise ValueError(_mismatch(source, fatal, given, own, entry.get("name", "")))
     fitting = common.difference(differing)
     model.load_state_dict({key: given[key] for key in fitting}, strict=False)
     return LoadReport(
@@ -119,111 +116,7 @@ def load_weights(model: nn.Module, source: str) -> LoadReport:
         ),
         missing=tuple(missing),
         unexpected=(*unexpected, *ignored),
-    )
-
-
-def read_state(source: str) -> dict[str, Tensor]:
-    """Reads the state_dict in a file or on a hub, without renaming its keys.
-
-    Raises:
-        ValueError: no such file or hub name, truncated, or not a state_dict.
-    """
-    path = Path(source)
-    if (path / "config.json").is_file():
-        from segbench.models import hf  # imports the hub's client, which takes long
-
-        try:
-            return hf.state_of(source)
-        except ImportError as error:
-            raise ValueError(f"weights={source!r}: {error}") from None
-        except ValueError as error:
-            raise ValueError(f"weights={source!r}: {str(error).partition(': ')[2]}") from None
-    if not path.is_file():
-        if source.count("/") != 1 or path.suffix or source.startswith(("/", ".")):
-            raise ValueError(
-                f"weights={source!r}: there is no such file. Expected a .ckpt, .pt, .pth or "
-                ".safetensors file, a hub name owner/name, or shipped"
-            )
-        from segbench.models import hub
-
-        path = Path(hub.weights_file(source))
-    try:
-        content = load_file(path) if path.suffix == ".safetensors" else read_plain(path)
-    except ValueError as error:
-        raise ValueError(f"weights={source!r}: {error}") from None
-    except Exception as error:  # safetensors raises its own
-        raise ValueError(
-            f"weights={source!r}: cannot be read: truncated, or not a file of weights ({error})"
-        ) from None
-    for wrapper in ("state_dict", "model"):
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-    if not isinstance(content, dict) or not all(
-        isinstance(key, str) and isinstance(value, Tensor) for key, value in content.items()
-    ):
-        raise ValueError(f"weights={source!r}: expected a state_dict that maps names to tensors")
-    if problem := not_finite(content):
-        raise ValueError(f"weights={source!r}: {problem}")
-    return content
-
-
-def read_plain(path: Path) -> Any:
-    """Reads a `torch.save` file without running code from it, and verifies its checksums.
-
-    torch itself does not verify the CRC-32 of a record, so a flipped bit would silently change a
-    weight.
-
-    Raises:
-        ValueError: the file is damaged, truncated, of another kind, or more than plain data.
-    """
-    if zipfile.is_zipfile(path):  # otherwise from a torch before 1.6, without checksums
-        _check_records(path)
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
-        named = re.search(r"GLOBAL ([\w.]+)", str(error))
-        what = f"it names {named[1]}" if named else "it is damaged, or from another program"
-        raise ValueError(
-            f"not a file of plain data, so it was refused and nothing of it was run ({what})"
-        ) from None
-    except Exception as error:  # torch raises almost anything for a file of another kind
-        reason = (str(error).splitlines() or [""])[0] or type(error).__name__
-        raise ValueError(f"cannot be read: truncated, or not a torch file ({reason})") from None
-
-
-def _check_records(path: Path) -> None:
-    """Raises ValueError if a record of the file does not match its checksum."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            packed = [
-                i.filename for i in archive.infolist() if i.compress_type != zipfile.ZIP_STORED
-            ]
-            damaged = packed or archive.testzip()  # torch does not compress; testzip decompresses
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError, OSError) as error:
-        raise ValueError(f"cannot be read: the file is damaged or truncated ({error})") from None
-    if packed:
-        raise ValueError("cannot be read: it has compressed records, which torch never writes")
-    if damaged:
-        raise ValueError(
-            f"the file is damaged: the checksum of {damaged} does not match; copy it again, or "
-            "use another one"
-        )
-
-
-def not_finite(state: Mapping[str, Tensor]) -> str:
-    """A sentence that names the first NaN or infinite weight; empty if all are finite."""
-    found = [
-        key
-        for key, value in state.items()
-        if value.is_floating_point() and not bool(torch.isfinite(value).all())
-    ]
-    if not found:
-        return ""
-    shown = f"{', '.join(found[:SHOWN])}{', ...' * (len(found) > SHOWN)}"
-    return (
-        f"{len(found)} of {len(state)} tensors contain NaN or infinite weights ({shown}). The "
-        "training diverged, or the file was altered; use an earlier checkpoint, or train with a "
-        "lower learning rate"
+        normalization=entry.get("normalization", ()),
     )
 
 
@@ -269,7 +162,7 @@ def _other_than_classes(
 
 
 def _mismatch(
-    source: str, keys: list[str], given: dict[str, Tensor], own: dict[str, Tensor]
+    source: str, keys: list[str], given: dict[str, Tensor], own: dict[str, Tensor], name: str
 ) -> str:
     shown = [(k, _shape(given.get(k)), _shape(own.get(k))) for k in keys[:ROWS]]
     rows = [("key", "weights", "model"), *shown]
@@ -279,7 +172,7 @@ def _mismatch(
     return (
         f"weights={source!r} belong to another architecture, so nothing was loaded: {len(keys)} "
         f"of {len(own.keys() | given.keys())} keys do not match. Expected weights of the same "
-        f"model and arguments\n{table}{rest}"
+        f"model and arguments{f'; these are of a run {name[:80]!r}' if name else ''}\n{table}{rest}"
     )
 
 

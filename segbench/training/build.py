@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import pytorch_lightning as pl
 import torch
 from torch import nn
 
 from segbench.artifacts import build
 from segbench.artifacts.build_loss import build_loss, class_weight_names
+from segbench.artifacts.default_checkpoint import SHIPPED, default_checkpoint
 from segbench.artifacts.entry import CHECKPOINT_FORMAT
 from segbench.artifacts.result import Protocol
 from segbench.artifacts.run_directory import RunDirectory
-from segbench.artifacts.segmenter import default_checkpoint
 from segbench.artifacts.typed import plain
 from segbench.config import Config
 from segbench.data.bands import RGB, bands_of
@@ -77,6 +79,9 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
     elif is_inflated:
         say(f"the pretrained first convolution was inflated from {RGB} to {channels} channels")
     data = build.build_datamodule(loader_node, source, config["seed"], config.get("augment"))
+    expected = loaded.normalization if config["weights"] else _of_package(config["model"], channels)
+    if note := other_normalization(expected, (data.mean, data.std)):
+        say(note)
     if config["inference"].get("drop_class"):
         raise ConfigError(
             "inference.drop_class is only for prediction; it must be null in training"
@@ -139,9 +144,41 @@ def check_whose_loss(config: Config, model: nn.Module, loss: nn.Module) -> None:
         )
 
 
+def _of_package(model: Config, channels: int) -> tuple[tuple[float, ...], ...]:
+    """Mean and standard deviation of the images that a packaged encoder expects."""
+    if model.get("encoder_weights") != "package":
+        return ()
+    from segbench.models import encoders
+
+    return (encoders.PACKAGED_MEAN,) * channels, (encoders.PACKAGED_STD,) * channels
+
+
+def other_normalization(
+    expected: Sequence[Sequence[float]], given: Sequence[Sequence[float]]
+) -> str | None:
+    """A note if images are not normalized as the initial weights expect; else None.
+
+    Args:
+        expected: mean and standard deviation of each channel; empty if they are not known.
+        given: those of the data set.
+    """
+    pairs = list(zip(expected, given, strict=False))
+    if all(np.allclose(a, b, atol=0.01) for a, b in pairs if len(a) == len(b)):
+        return None
+    wanted, used = (
+        [f"[{', '.join(f'{number:.3g}' for number in value)}]" for value in values]
+        for values in (expected, given)
+    )
+    return (
+        f"note: the initial weights expect images normalized with mean {wanted[0]} and std "
+        f"{wanted[1]}, but these have mean {used[0]} and std {used[1]}; "
+        f"'data.mean={wanted[0].replace(' ', '')}' 'data.std={wanted[1].replace(' ', '')}'"
+    )
+
+
 def _weights_file(given: str) -> str:
     """The file of the key `weights`; `shipped` is the checkpoint that comes with segbench."""
-    return str(default_checkpoint()) if given == "shipped" else given
+    return str(default_checkpoint()) if given == SHIPPED else given
 
 
 def _image_names(data: SegmentationData, is_tested: bool) -> dict[str, list[str]]:

@@ -14,7 +14,7 @@ from segbench.artifacts.checkpoint import load_checkpoint, read_checkpoint
 from segbench.artifacts.segmenter import Segmenter
 from segbench.errors import ConfigError
 from segbench.inference import onnx
-from segbench.models.weights import read_state
+from segbench.models.weight_files import read_state
 from tests.artifacts.altered import changed
 
 

@@ -9,6 +9,7 @@ import torch
 from PIL import Image
 
 import segbench
+from segbench.artifacts import default_checkpoint
 from segbench.artifacts import segmenter as module
 from segbench.artifacts.segmenter import Segmenter
 from segbench.errors import ConfigError, DataError
@@ -105,9 +106,9 @@ def test_wrong_input_is_explained(ckpt, tmp_path):
 
 
 def test_without_a_checkpoint_the_shipped_one_is_taken(ckpt, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "ASSETS", ckpt.parent)
-    assert segbench.load().ckpt == ckpt
-    monkeypatch.setattr(module, "ASSETS", tmp_path)
+    monkeypatch.setattr(default_checkpoint, "ASSETS", ckpt.parent)
+    assert segbench.load().ckpt == segbench.load("shipped").ckpt == ckpt
+    monkeypatch.setattr(default_checkpoint, "ASSETS", tmp_path)
     with pytest.raises(ConfigError, match="set ckpt=PATH"):
         segbench.load()
 

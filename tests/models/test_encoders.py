@@ -15,6 +15,7 @@ from segmentation_models_pytorch.encoders.mix_transformer import Attention
 from timm.layers import Conv2dSame
 from torch import nn
 
+from segbench.errors import EndedBySignalError
 from segbench.models import encoders, hub, smp, torchvision_zoo
 
 
@@ -99,6 +100,20 @@ def test_missing_package_names_the_extra(name: str, monkeypatch: pytest.MonkeyPa
 def test_other_encoders_have_no_package() -> None:
     with pytest.raises(ValueError, match=r"for 'resnet34'; it exists for .*_lite0 and .*_lite2"):
         smp.unet(11, encoder_name="resnet34", encoder_weights="package")
+
+
+def test_a_misspelled_package_names_the_package() -> None:
+    with pytest.raises(ValueError, match=r"Expected null, `package`, or `imagenet` with"):
+        smp.unet(11, encoder_name="tu-tf_efficientnet_lite0", encoder_weights="packaged")
+
+
+def test_a_signal_while_a_model_is_built_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    def ended(*args: object, **kwargs: object) -> None:
+        raise EndedBySignalError("stopped by SIGTERM")
+
+    monkeypatch.setattr("segmentation_models_pytorch.Unet", ended)
+    with pytest.raises(EndedBySignalError):
+        smp.unet(11, encoder_name="resnet18")
 
 
 def test_drop_path_needs_an_encoder_that_has_it() -> None:

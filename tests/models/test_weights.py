@@ -135,6 +135,18 @@ def test_another_architecture_is_refused_completely(tmp_path: Path) -> None:
     assert same(ours.state_dict(), before)
 
 
+def test_a_checkpoint_says_what_it_is(tmp_path: Path) -> None:
+    entry = {"config": {"name": "wide-mine"}, "mean": [0.5, 0.4], "std": [0.2, 0.1]}
+    file = tmp_path / "w.ckpt"
+    torch.save({"state_dict": small().state_dict(), "segbench": entry}, file)
+    with pytest.raises(ValueError, match="these are of a run 'wide-mine'"):
+        load_weights(small(width=8), str(file))
+    assert load_weights(small(), str(file)).normalization == ((0.5, 0.4), (0.2, 0.1))
+    for damaged in ({"mean": "x", "std": [1.0]}, {"config": 3}, 5):
+        torch.save({"state_dict": small().state_dict(), "segbench": damaged}, file)
+        assert load_weights(small(), str(file)).normalization == ()
+
+
 def test_deeper_variant_is_refused(tmp_path: Path) -> None:
     """All basic blocks of ResNet-18 also exist in ResNet-34, with more between them."""
     torch.save(smp.unet(5, encoder_name="resnet34").state_dict(), tmp_path / "deep.pt")
