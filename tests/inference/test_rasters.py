@@ -120,7 +120,7 @@ from segbench.data.classes import ClassSet
 from segbench.inference import rasters
 from segbench.inference.predictor import Predictor
 import numpy as np
-classes = ClassSet(("a", "b"), ((0, 0, 0), (255, 255, 255)))
+classes = ClassSet(("a", "b"), ((9, 9, 9), (255, 255, 255)))
 predictor = Predictor(torch.nn.Conv2d(4, 2, 1).eval(), classes, [0.5] * 4, [1.0] * 4, "slide",
                       (512, 512), (512, 512), value_range=(0.0, 4000.0))
 raster = rasters.Raster(Path(sys.argv[1]), Bands(4, (0.0, 4000.0)), torch.device("cpu"))
