@@ -44,6 +44,8 @@ def study(tmp_path: Path) -> Path:
 def root(tmp_path: Path) -> Path:
     """A repository without results."""
     (tmp_path / "experiments/results").mkdir(parents=True)
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs/which-model.md").write_text("# models\n")
     (tmp_path / "README.md").write_text("# mine\n")
     (tmp_path / "experiments/README.md").write_text(f"before\n{MARKS}after\n")
     return tmp_path
@@ -115,7 +117,6 @@ def test_a_comparison_over_studies_is_published_with_links_to_each(publish, stud
         )
         publish.take(single, results)
     marks = MARKS.replace("results -->\nold", "results of mine+theirs -->\nold")
-    (root / "docs").mkdir()
     (root / "docs/which-model.md").write_text(marks)
     pages = publish.rendered(root)
     report = pages[results / "mine+theirs.md"]

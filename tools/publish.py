@@ -57,32 +57,26 @@ def take(study: Path, results: Path) -> Path:
     Raises:
         FileNotFoundError: the study has no report.
     """
-    several = study / "report/across.json"
-    if several.is_file():  # the commands of its runs are in the results of each study
-        comparison = json.loads(several.read_text(encoding="utf-8"))
-        file = results / f"{'+'.join(comparison['studies'])}.json"
-        write_json(comparison, file)
-        return file
-    comparison = json.loads((study / "report/comparison.json").read_text(encoding="utf-8"))
-    for run in comparison["runs"]:
+    several, single = study / "report/across.json", study / "report/comparison.json"
+    report = several if several.is_file() else single
+    comparison = json.loads(report.read_text(encoding="utf-8"))
+    for run in comparison.get("runs", []):  # those of several studies are in the results of each
         if run["command"]:
             run["command"] = shlex.join(_public(word) for word in shlex.split(run["command"]))
     results.mkdir(parents=True, exist_ok=True)
-    file = results / f"{comparison['study']}.json"
+    file = results / f"{_name(comparison)}.json"
     write_json(comparison, file)
     return file
 
 
 def doubts(comparison: Mapping[str, Any]) -> list[str]:
     """Reasons why a reader cannot trace or trust the numbers."""
-    if "studies" in comparison:
-        return []  # those of each study are told when it is published
     runs = {
         f"{run['label']}, seed {run['seed']}: {commit_in_words(run)}; the numbers cannot be traced"
-        for run in comparison["runs"]
+        for run in comparison.get("runs", [])  # those of several studies are told with each
         if run["dirty"] or not run["commit"]
     }
-    grave = [entry for entry in comparison["audit"] if entry["grade"] != "note"]
+    grave = [entry for entry in comparison.get("audit", []) if entry["grade"] != "note"]
     unfair = [f"{entry['grade']}: {entry['field']}: {entry['why']}" for entry in grave]
     return sorted(runs) + unfair
 
@@ -104,7 +98,7 @@ def rendered(root: Path) -> dict[Path, str]:
         if file not in pages:
             raise ValueError(f"{file}: {file.stem}.json is missing; publish the study again")
 
-    for page in filter(Path.is_file, (root / name for name in PAGES)):
+    for page in (root / name for name in PAGES):
 
         def filled(match: re.Match[str], page: Path = page) -> str:
             name = match["study"]
@@ -121,13 +115,18 @@ def rendered(root: Path) -> dict[Path, str]:
     return pages
 
 
+def _name(found: Mapping[str, Any]) -> str:
+    """The name of a study, or of a comparison over several, as that of its folder in runs/."""
+    return "+".join(found.get("studies") or [found["study"]])
+
+
 def _report(found: Mapping[str, Any], studies: Mapping[str, Any]) -> str:
     """The Markdown of a comparison; over several studies, with links to each."""
     if "studies" not in found:
         return formats.markdown_report(found)
     if unknown := [name for name in found["studies"] if name not in studies]:
         raise ValueError(
-            f"{'+'.join(found['studies'])}: {', '.join(unknown)} is not published, so the runs "
+            f"{_name(found)}: {', '.join(unknown)} is not published, so the runs "
             "cannot be traced; publish it first"
         )
     links = ", ".join(f"[{name}]({name}.md)" for name in found["studies"])

@@ -7,6 +7,7 @@ from pathlib import PurePath
 from typing import Any
 
 from segbench.artifacts import build, trust
+from segbench.artifacts.default_checkpoint import SHIPPED
 from segbench.artifacts.plain import mapping_at
 from segbench.artifacts.result import Result
 
@@ -64,7 +65,7 @@ def of_initial_weights(config: Mapping[str, Any]) -> str:
     if given := config.get("weights"):
         file = PurePath(str(given)).name
         shipped = f"the checkpoint that ships with segbench: {UNKNOWN_TERMS}"
-        parts.append(shipped if given == "shipped" else f"{file}, license {UNKNOWN}")
+        parts.append(shipped if given == SHIPPED else f"{file}, license {UNKNOWN}")
     if node.get("path"):
         parts.append(f"a published model, license {UNKNOWN}: see its model card")
     if weights == "package":
