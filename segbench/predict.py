@@ -41,15 +41,13 @@ def predict(config: DictConfig) -> int:
     _check(plain)
     from segbench.artifacts.many_pixels import kind_of
     from segbench.artifacts.origin import record_origin
-    from segbench.inference.inputs import find_sources, not_read
+    from segbench.inference.inputs import find_sources
     from segbench.inference.outputs import KINDS
     from segbench.inference.video import SUFFIXES as VIDEOS
 
     output = Path(plain["output"]).expanduser()
     plain["output"] = str(output)
     files = find_sources(plain["source"], own=[output / kind for kind in KINDS])
-    if note := not_read(plain["source"]):
-        say(f"note: {note}", stderr=True)
     from segbench.artifacts.default_checkpoint import about_default
     from segbench.artifacts.segmenter import Segmenter
 

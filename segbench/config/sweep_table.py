@@ -26,14 +26,15 @@ def print_jobs(
     """
     heads = ("job", "overrides", "status", "score %", "run directory or reason")
     jobs = table(*heads, title=f"jobs of {folder}", left=len(heads))
-    shown = _without_common(records)
-    for number, (record, own) in enumerate(zip(records, shown, strict=True), start=1):
+    for number, record in enumerate(records, start=1):
         ended = record.outcome
         status = Text(ended.status, "green" if ended.status in _DONE else "red")
         score = "" if ended.score is None else f"{100 * ended.score:.1f}"
-        jobs.add_row(str(number), " ".join(own), status, score, ended.reason or ended.run_dir)
+        jobs.add_row(
+            str(number), " ".join(record.overrides), status, score, ended.reason or ended.run_dir
+        )
     console().print(jobs)
-    _print_means(records, shown)
+    _print_means(records)
     failed = sum(record.outcome.status in ("failed", "killed") for record in records)
     if interrupted:
         done = sum(record.outcome.status in _DONE for record in records)
@@ -47,12 +48,12 @@ def print_jobs(
     return int(failed > 0)
 
 
-def _print_means(records: Sequence[JobRecord], shown: Sequence[Sequence[str]]) -> None:
+def _print_means(records: Sequence[JobRecord]) -> None:
     """Prints mean and SD of the scores of jobs that differ only in their seed."""
     groups: dict[str, list[float]] = {}
-    for record, own in zip(records, shown, strict=True):
+    for record in records:
         if record.outcome.score is not None:
-            label = " ".join(text for text in own if not text.startswith("seed="))
+            label = " ".join(text for text in record.overrides if not text.startswith("seed="))
             groups.setdefault(label, []).append(100 * record.outcome.score)
     if not any(len(scores) > 1 for scores in groups.values()):
         return
@@ -62,14 +63,3 @@ def _print_means(records: Sequence[JobRecord], shown: Sequence[Sequence[str]]) -
         mean = f"{statistics.fmean(scores):.1f}"
         means.add_row(label or "all", str(len(scores)), mean, spread)
     console().print(means)
-
-
-def _without_common(records: Sequence[JobRecord]) -> list[list[str]]:
-    """The overrides of each job without those that all jobs share; all of them if none remain."""
-    if not records:
-        return []
-    same = set.intersection(*(set(record.overrides) for record in records))
-    return [
-        [text for text in record.overrides if text not in same] or list(record.overrides)
-        for record in records
-    ]

@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from segbench.config import did_you_mean, resolved, without_hydra
 from segbench.config.compare_schema import CompareConfig
+from segbench.config.extras import missing_extras
 from segbench.config.fields import removed, wrong_values
 from segbench.config.messages import not_set
 from segbench.config.targets import INJECTED, PIPELINE, check_targets
@@ -49,7 +50,7 @@ def check_values(config: DictConfig) -> list[str]:
     problems += [text for text in found if text.split(":")[0] not in missing]
     problems += wrong_values(values, verb_schema)
     problems += wrong_numbers(values) + _wrong_sizes(values) + _endless(values)
-    return problems + _check_report(values.get("compare"))
+    return problems + missing_extras(values) + _check_report(values.get("compare"))
 
 
 def unresolved(config: DictConfig | ListConfig, path: str = "") -> dict[str, str]:

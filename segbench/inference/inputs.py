@@ -12,6 +12,7 @@ from segbench.data import decoding, volumes
 from segbench.data.folders import files_below
 from segbench.errors import DataError
 from segbench.inference import video
+from segbench.system.console import say
 
 # Photos of phones, cameras and satellites in formats that a folder is not searched for.
 NOT_READ = (".arw", ".avif", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".jp2", ".jxl", ".nef")
@@ -20,7 +21,8 @@ NOT_READ = (".arw", ".avif", ".cr2", ".cr3", ".dng", ".heic", ".heif", ".jp2", "
 def find_sources(source: str, own: Sequence[Path] = ()) -> dict[str, Path]:
     """The files that a path, a folder (with its subfolders) or a glob matches.
 
-    Symbolic links to folders are followed; names that begin with a dot are skipped.
+    Symbolic links to folders are followed; names that begin with a dot are skipped. Photos of a
+    folder in a format that is not read are left out, and a note says so.
 
     Args:
         source: path, folder or glob; `~` is the home directory.
@@ -43,13 +45,17 @@ def find_sources(source: str, own: Sequence[Path] = ()) -> dict[str, Path]:
         found = [path]
     elif path.is_dir():
         suffixes = (*decoding.SUFFIXES, *video.SUFFIXES, *volumes.SUFFIXES)
-        found = [f for f in files_below(path, without=own) if f.name.lower().endswith(suffixes)]
+        files = list(files_below(path, without=own))
+        found = [file for file in files if file.name.lower().endswith(suffixes)]
         if not found:
-            raise _nothing_in(path, source)
+            raise _nothing_in(files, source)
+        if left_out := Counter(s for f in files if (s := f.suffix.lower()) in NOT_READ):
+            kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(left_out.items()))
+            say(f"note: {source}: left out: {kinds}; convert them to JPEG or PNG", stderr=True)
     else:
-        left_out = {folder.resolve() for folder in own}
+        skipped = {folder.resolve() for folder in own}
         matches = map(Path, glob.glob(str(path), recursive=True))
-        found = [f for f in matches if f.is_file() and left_out.isdisjoint(f.resolve().parents)]
+        found = [f for f in matches if f.is_file() and skipped.isdisjoint(f.resolve().parents)]
         if not found:
             raise DataError(
                 f"source: there is no file or folder '{source}', and it matches nothing as a glob"
@@ -64,20 +70,9 @@ def find_sources(source: str, own: Sequence[Path] = ()) -> dict[str, Path]:
     }
 
 
-def not_read(source: str) -> str | None:
-    """A note on the photos of a folder that are left out; None if there are none."""
-    folder = Path(source).expanduser()
-    files = files_below(folder) if folder.is_dir() else ()
-    counts = Counter(suffix for f in files if (suffix := f.suffix.lower()) in NOT_READ)
-    if not counts:
-        return None
-    kinds = ", ".join(f"{count} {suffix}" for suffix, count in sorted(counts.items()))
-    return f"{source}: left out: {kinds}; convert them to JPEG or PNG"
-
-
-def _nothing_in(folder: Path, source: str) -> DataError:
+def _nothing_in(files: Sequence[Path], source: str) -> DataError:
     """The error for a folder without an image or a video; arrays are read only if named."""
-    kinds = {file.suffix.lower() for file in files_below(folder)}
+    kinds = {file.suffix.lower() for file in files}
     text = f"source: the folder {source} contains no images and no videos"
     if photos := sorted(kinds.intersection(NOT_READ)):
         text += f" that can be read; convert its {', '.join(photos)} files to JPEG or PNG"

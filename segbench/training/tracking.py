@@ -6,7 +6,6 @@ import os
 import secrets
 import sys
 from collections.abc import Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -83,29 +82,6 @@ def wandb_arguments(node: Mapping[str, Any], folder: Path, run: RunDirectory) ->
         "tags": [str(tag)[:LONGEST_TAG] for tag in node.get("tags") or ()],
         "group": str(group)[:LONGEST_GROUP] if (group := node.get("group")) else None,
     }
-
-
-# Loggers of Lightning: the packages one of which they need, the first one's name is the extra's.
-_PACKAGES = {
-    "TensorBoardLogger": ("tensorboard", "tensorboardX"),
-    "MLflow": ("mlflow",),
-    "MLFlowLogger": ("mlflow",),
-}
-
-
-def check_installed(name: str, target: str) -> None:
-    """Raises ConfigError, with the extra to install, if a logger's package is missing.
-
-    Args:
-        name: of the logger in the config.
-        target: its `_target_`.
-    """
-    packages = _PACKAGES.get(target.rpartition(".")[2], ())
-    if packages and not any(find_spec(package) for package in packages):
-        raise ConfigError(
-            f"logger.{name}: needs {packages[0]}, which is not installed: "
-            f'pip install "segbench[{packages[0]}]"'
-        )
 
 
 def started(logger: Logger) -> Logger:

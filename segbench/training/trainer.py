@@ -35,7 +35,6 @@ from segbench.training.distributed import devices_per_node
 from segbench.training.progress import Bar, EpochLines
 from segbench.training.speed import Speed
 from segbench.training.tracking import (
-    check_installed,
     define_best,
     is_disabled,
     save_dir,
@@ -122,7 +121,6 @@ def build_loggers(config: Config, run: RunDirectory) -> list[Logger]:
     for name, node in (config["logger"] or {}).items():
         if is_disabled(node):
             continue
-        check_installed(name, str(node["_target_"]))
         folder = save_dir(node, config, run).absolute()  # W&B's process may run in another folder
         given = {"save_dir": str(folder)} | wandb_arguments(node, folder, run)
         logger = started(build.instantiate(f"logger.{name}", node, **given))

@@ -182,7 +182,7 @@ def test_the_tables_show_percent_mean_and_spread(capsys: pytest.CaptureFixture[s
     records = [
         JobRecord(
             Outcome("failed" if score is None else "finished", score, reason="[/x] bad"),
-            ("a=[b]", f"model={model}", f"seed={seed}"),
+            (f"model={model}", f"seed={seed}"),
             seconds=1.0,
         )
         for (model, seed), score in scores.items()

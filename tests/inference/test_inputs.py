@@ -5,7 +5,7 @@ import os
 import pytest
 
 from segbench.errors import DataError
-from segbench.inference.inputs import find_sources, not_read
+from segbench.inference.inputs import find_sources
 
 
 @pytest.fixture
@@ -35,13 +35,15 @@ def test_nothing_to_predict_is_an_error(tmp_path):
         find_sources(f"{tmp_path}/*.png")
 
 
-def test_photos_of_a_format_that_is_not_read_are_named(photos):
-    assert not_read(str(photos)) is None
-    assert not_read(f"{photos}/*.png") is None
-    for name in ("IMG_1.HEIC", "IMG_2.heic", "more/c.avif"):
+def test_photos_of_a_format_that_is_not_read_are_named(photos, capsys):
+    files = find_sources(str(photos), own=[photos / "written"])
+    for name in ("IMG_1.HEIC", "IMG_2.heic", "more/c.avif", "written/d.heic"):
+        (photos / name).parent.mkdir(exist_ok=True)
         (photos / name).touch()
-    left_out = "left out: 1 .avif, 2 .heic; convert them to JPEG or PNG"
-    assert not_read(str(photos)) == f"{photos}: {left_out}"
+    assert capsys.readouterr().err == ""
+    assert find_sources(str(photos), own=[photos / "written"]) == files
+    said = " ".join(capsys.readouterr().err.split())
+    assert said.endswith("left out: 1 .avif, 2 .heic; convert them to JPEG or PNG")
     for file in ("a.png", "b.jpg", "more/c.png"):
         (photos / file).unlink()
     with pytest.raises(DataError, match=r"can be read; convert its \.avif, \.heic files to JPEG"):

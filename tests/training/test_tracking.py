@@ -11,9 +11,8 @@ from pytorch_lightning.loggers import MLFlowLogger
 
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.errors import ConfigError
-from segbench.training import tracking
 from segbench.training.mlflow_logger import MLflow
-from segbench.training.tracking import LONGEST_TAG, check_installed, save_dir, wandb_arguments
+from segbench.training.tracking import LONGEST_TAG, save_dir, wandb_arguments
 
 wandb = pytest.importorskip("wandb")
 NODE = {"_target_": "pytorch_lightning.loggers.WandbLogger"}
@@ -116,21 +115,6 @@ def test_what_a_logger_refuses_is_reported(
     monkeypatch.setenv("WANDB_MODE", "offline")
     with pytest.raises(ConfigError, match=r"logger\.wandb could not be started: .*'a/b'"):
         train_tiny("logger=wandb", "logger.wandb.project=a/b")
-
-
-@pytest.mark.parametrize(
-    ("name", "kind"), [("tensorboard", "TensorBoardLogger"), ("mlflow", "MLflow")]
-)
-def test_a_logger_without_its_package_names_the_extra(
-    name: str, kind: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    target = f"pytorch_lightning.loggers.{kind}"
-    monkeypatch.setattr(tracking, "find_spec", lambda package: None)
-    with pytest.raises(ConfigError, match=rf'pip install "segbench\[{name}\]"'):
-        check_installed(name, target)
-    check_installed("csv", "pytorch_lightning.loggers.CSVLogger")
-    monkeypatch.setattr(tracking, "find_spec", lambda package: object())
-    check_installed(name, target)
 
 
 @pytest.fixture
