@@ -30,7 +30,7 @@ INSTALL = $(BIN)/uv pip install --python $(BIN)/python --constraint requirements
 	@touch $@
 
 train: .venv/ready  ## set up, then train a model on the built-in data; ARGS="model=unet seed=1"
-	$(BIN)/python -m segbench.train $(or $(ARGS),-cn quickstart)
+	$(BIN)/python -m segbench.train -cn quickstart $(ARGS)
 
 TOWNS := town_a town_b
 CORRUPTIONS := [gaussian_noise,motion_blur,fog,brightness,jpeg_compression]

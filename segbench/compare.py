@@ -73,7 +73,8 @@ def _compare_studies(plain: Mapping[str, Any]) -> int:
     with alone_in(folder, "studies"):
         page = write_report(folder, found)
     _print_studies(found, page)
-    return int(any(entry["broken"] for entry in found["left_out"]))
+    broken = any(entry["broken"] for entry in found["left_out"])
+    return int(broken or (plain["strict"] and any(found["audits"].values())))
 
 
 def _options(plain: Mapping[str, Any]) -> Options:
@@ -106,12 +107,17 @@ def _check(config: Mapping[str, Any]) -> None:
     study_names(config["study"], config["studies"], "one study is compared with")
     if config["studies"] and config["margin"] is not None:
         raise ConfigError("margin is for one study; with studies=[...] leave it out")
+    if config["studies"] and config["metrics"]:
+        raise ConfigError("metrics is for one study; with studies=[...] set a single metric")
 
 
 def _print_studies(found: Mapping[str, Any], page: Path) -> None:
     from segbench.comparison.across_tables import pair_table, score_table
 
     _print_tables([score_table(found), *([pair_table(found)] if found["pairs"] else [])])
+    for name, findings in found["audits"].items():
+        for finding in findings:
+            say(f"{name}: {finding['grade']}: {finding['field']}: {finding['why']}")
     for entry in found["left_out"]:
         say(f"left out: {entry['path']}: {entry['reason']}")
     say(f"\n{found['verdict']}\n{found['evidence']}\n\nreport: {page}")

@@ -10,6 +10,7 @@ figure and the worst images to runs/STUDY/NAME/seedN.
 
 from __future__ import annotations
 
+import hashlib
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -30,7 +31,7 @@ from segbench.system.storage import alone_in, replacing_all
 if TYPE_CHECKING:
     import numpy as np
 
-    from segbench.artifacts.result import Protocol, Result
+    from segbench.artifacts.result import Protocol, Result, Training
     from segbench.artifacts.scores import Scores
     from segbench.artifacts.segmenter import Segmenter
     from segbench.data.bands import Bands
@@ -70,7 +71,6 @@ def _record(
 
 def _of_ckpt(config: Config) -> Subject:
     from segbench.artifacts import build, provenance
-    from segbench.artifacts.aim import aim_of
     from segbench.artifacts.plain import is_component
     from segbench.artifacts.segmenter import Segmenter
     from segbench.data.bands import bands_of
@@ -141,7 +141,23 @@ def _of_ckpt(config: Config) -> Subject:
         ),
         source=source,
         evaluate=evaluation,
-        aim=aim_of(trained, trained.get("study", "")),
+        training=_training_of(segmenter),
+    )
+
+
+def _training_of(segmenter: Segmenter) -> Training:
+    """How the checkpoint was trained."""
+    from segbench.artifacts.result import Training
+    from segbench.artifacts.typed import plain
+
+    with segmenter.ckpt.open("rb") as file:
+        digest = hashlib.file_digest(file, "blake2b").hexdigest()
+    meta = segmenter.meta
+    return Training(
+        config=plain(meta["config"]),
+        fingerprint=dict(meta.get("fingerprint", {})),  # type: ignore[arg-type]
+        devices=meta.get("devices"),
+        weights=digest[:32],
     )
 
 

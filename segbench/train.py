@@ -102,8 +102,14 @@ def _is_proven(result: Result, run: RunDirectory) -> bool:
     return True
 
 
-def finish_study(config: DictConfig) -> int:
-    """Follow-up of a sweep: the tuned values, or the report if set; returns the exit code."""
+def finish_study(config: DictConfig, varying: tuple[str, ...] = ()) -> int:
+    """Follow-up of a sweep: the tuned values, or the report if set; returns the exit code.
+
+    Args:
+        config: the config of the sweep, with Hydra's own node.
+        varying: the keys that differ between its jobs.
+    """
+    from segbench.artifacts.differences import varied_on_purpose
     from segbench.config.command_line import command, override
 
     if is_tuning(config):
@@ -112,7 +118,10 @@ def finish_study(config: DictConfig) -> int:
         return write_tuned(Path(config.hydra.sweep.dir), config.hydra.runtime.choices)
     if config.compare is None:
         without = {} if "wandb" in (config.logger or {}) else {"wandb": "false"}
-        say(f"\nnext: {command('segbench.compare', {'study': config.study, **without})}")
+        names = varied_on_purpose(varying)
+        varies = {"varies": f"[{','.join(names)}]"} if names else {}
+        keys = {"study": config.study, **varies, **without}
+        say(f"\nnext: {command('segbench.compare', keys)}")
         return 0
     options = {"study": config.study, "wandb": "wandb" in (config.logger or {})}
     options |= OmegaConf.to_container(config.compare, resolve=True)  # type: ignore[arg-type]

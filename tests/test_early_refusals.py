@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,8 @@ from typing import Any
 import pytest
 
 from segbench.data.datamodule import SegmentationData
-from segbench.errors import ConfigError
+from segbench.data.dataset import check_split
+from segbench.errors import ConfigError, DataError
 from segbench.models.unet import UNet
 
 
@@ -74,6 +76,32 @@ def test_an_optimizer_that_does_not_fit_is_refused_before_masks_are_counted(
     monkeypatch.setattr(SegmentationData, "class_weights", counted)
     with pytest.raises(ConfigError, match=message):
         train_tiny("loss.class_weights=median_frequency", word)
+
+
+def test_a_data_set_without_a_test_split_names_the_two_ways_out() -> None:
+    with pytest.raises(
+        DataError, match=r"no test images, only train and val: .*\{test: val\}.*test"
+    ):
+        check_split("test", absent=["test"])
+    with pytest.raises(DataError, match="it is for evaluating checkpoints"):
+        check_split("train", absent=["train", "val"])
+
+
+def test_training_images_among_the_tested_ones_are_said(
+    train_tiny: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def trained_on(self: SegmentationData, split: str) -> list[str]:
+        return ["copy"] if split == "test" else []
+
+    monkeypatch.setattr(SegmentationData, "trained_on", trained_on)
+    train_tiny("trainer.max_epochs=1")
+    said = " ".join(capsys.readouterr().out.split())
+    assert "note: training images among the 4 test images: 1; so the test score will be" in said
+    info = json.loads((tmp_path / "run/result.json").read_text())["data_info"]
+    assert info["trained_on"] == {"test": 1}
 
 
 def test_a_training_without_validation_may_keep_its_last_weights(

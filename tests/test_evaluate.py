@@ -2,12 +2,14 @@
 
 import csv
 import json
+from dataclasses import asdict
 
 import cv2
 import numpy as np
 import pytest
 import torch
 
+from segbench.artifacts.aim import aim_of
 from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.errors import ConfigError, DataError
@@ -74,7 +76,10 @@ def test_the_margin_that_a_training_was_fixed_to_is_taken_along(
         (config | aims | {"compare": {"margin": 2, "baseline": None}}, None),
     ):
         run(f"ckpt={make_checkpoint(config=given)}", *words, f"run_dir={tmp_path / 'scored'}")
-        assert json.loads((tmp_path / "scored/result.json").read_text())["aim"] == expected
+        training = json.loads((tmp_path / "scored/result.json").read_text())["training"]
+        aim = aim_of(training["config"], training["config"]["study"])
+        assert (None if aim is None else asdict(aim)) == expected
+        assert len(training["weights"]) == 32
 
 
 def test_saved_predictions_score_the_same_integers(run, ckpt, tmp_path):

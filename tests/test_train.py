@@ -47,7 +47,7 @@ def test_a_run_leaves_everything_that_is_promised(
     assert set(written) == {
         *("schema_version", "status", "reason", "study", "name", "model", "data", "seed", "kind"),
         *("config", "classes", "data_info", "protocol", "budget", "params", "versions", "commit"),
-        *("dirty", "command", "hardware", "timings", "scores", "selected_epoch", "aim"),
+        *("dirty", "command", "hardware", "timings", "scores", "selected_epoch", "training"),
     }
     assert written["schema_version"] == 1
     assert (result.status, result.kind) == ("finished", "train")

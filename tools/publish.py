@@ -56,10 +56,17 @@ def take(study: Path, results: Path) -> Path:
 
     Raises:
         FileNotFoundError: the study has no report.
+        ValueError: a comparison over studies of which one is not published.
     """
     several, single = study / "report/across.json", study / "report/comparison.json"
     report = several if several.is_file() else single
     comparison = json.loads(report.read_text(encoding="utf-8"))
+    missing = [s for s in comparison.get("studies", []) if not (results / f"{s}.json").is_file()]
+    if missing:
+        raise ValueError(
+            f"{_name(comparison)}: not published yet: {', '.join(missing)}, so the runs cannot be "
+            "traced; publish them first"
+        )
     for run in comparison.get("runs", []):  # those of several studies are in the results of each
         if run["command"]:
             run["command"] = shlex.join(_public(word) for word in shlex.split(run["command"]))
@@ -76,9 +83,15 @@ def doubts(comparison: Mapping[str, Any]) -> list[str]:
         for run in comparison.get("runs", [])  # those of several studies are told with each
         if run["dirty"] or not run["commit"]
     }
-    grave = [entry for entry in comparison.get("audit", []) if entry["grade"] != "note"]
-    unfair = [f"{entry['grade']}: {entry['field']}: {entry['why']}" for entry in grave]
-    return sorted(runs) + unfair
+    audits = {"": comparison.get("audit", []), **comparison.get("audits", {})}
+    unfair = [
+        f"{name}{': ' * bool(name)}{entry['grade']}: {entry['field']}: {entry['why']}"
+        for name, entries in audits.items()
+        for entry in entries
+        if entry["grade"] != "note"
+    ]
+    left_out = [f"left out: {e['path']}: {e['reason']}" for e in comparison.get("left_out", [])]
+    return sorted(runs) + unfair + left_out
 
 
 def rendered(root: Path) -> dict[Path, str]:
@@ -125,10 +138,7 @@ def _report(found: Mapping[str, Any], studies: Mapping[str, Any]) -> str:
     if "studies" not in found:
         return formats.markdown_report(found)
     if unknown := [name for name in found["studies"] if name not in studies]:
-        raise ValueError(
-            f"{_name(found)}: {', '.join(unknown)} is not published, so the runs "
-            "cannot be traced; publish it first"
-        )
+        raise ValueError(f"{_name(found)}: not published: {', '.join(unknown)}; publish them first")
     links = ", ".join(f"[{name}]({name}.md)" for name in found["studies"])
     return f"{across_report.markdown_report(found)}\nRuns, commands and machines: {links}.\n"
 

@@ -7,7 +7,7 @@ except for the keys marked `resumable` here.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -61,6 +61,15 @@ def may_differ_on_resume(key: str) -> bool:
     """Whether an interrupted run may be continued with another value of a config key."""
     rule = rule_of(key)
     return rule is not None and rule.resumable
+
+
+def varied_on_purpose(keys: Iterable[str]) -> list[str]:
+    """The properties that a sweep over these config keys varies, as `varies` of compare has them.
+
+    The seed and what a table compares anyway, such as the model, are not among them.
+    """
+    rules = filter(None, (rule_of(key) for key in keys if key != "data"))
+    return list(dict.fromkeys(r.name for r in rules if r.grade in (INVALIDATES, WEAKENS)))
 
 
 def leaves(value: object, path: str = "") -> dict[str, object]:

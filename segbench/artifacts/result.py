@@ -11,7 +11,6 @@ from typing import Annotated, Literal
 
 from pydantic import Strict, StringConstraints
 
-from segbench.artifacts.aim import Aim
 from segbench.artifacts.scores import Amount, Count, Flag, Fraction, Scores, Split, Text
 from segbench.artifacts.typed import plain, read_as
 from segbench.config import Config
@@ -34,6 +33,7 @@ class DataInfo:
         num_images: number of images of each split.
         label_map: raw label -> class id, if the data set defines it.
         tested: number of images scored, if not all of `split`.
+        trained_on: for val and test, how many of their images are training images too.
     """
 
     fingerprint: dict[Split, Text]
@@ -43,6 +43,7 @@ class DataInfo:
     num_images: dict[Split, Count] = field(default_factory=dict)
     label_map: dict[Text, Annotated[int, Strict()]] | None = None
     tested: Count | None = None
+    trained_on: dict[Split, Count] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -107,6 +108,23 @@ class Budget:
     steps: Count | None = None
     images_seen: Count | None = None
     found_lr: Amount | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training:
+    """The training of a checkpoint that was evaluated.
+
+    Args:
+        config: its config.
+        fingerprint: as in `DataInfo`, of the splits that it used.
+        devices: as in `Budget`.
+        weights: hash of the checkpoint file, by which one training is recognized.
+    """
+
+    config: Config
+    fingerprint: dict[Split, Text]
+    devices: Count | None
+    weights: Text
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -187,8 +205,7 @@ class Result:
         timings: durations of the training or evaluation.
         scores: scores by split. None for val: the tested weights were never validated.
         selected_epoch: epoch, from 1, after which the tested weights were saved; 0 if only tested.
-        aim: of an evaluated checkpoint, what was fixed before its training; a training has that in
-            its config.
+        training: of an evaluated checkpoint, how it was trained; None for all others.
 
     Raises:
         ValueError: a finished run without classes, data, protocol or the scores of its split.
@@ -216,7 +233,7 @@ class Result:
     timings: Timings = Timings()
     scores: dict[Literal["val", "test"], Scores | None] = field(default_factory=dict)
     selected_epoch: Count | None = None
-    aim: Aim | None = None
+    training: Training | None = None
 
     def __post_init__(self) -> None:
         if self.status != "finished":

@@ -155,7 +155,7 @@ def _check_target(part: str, target: str, where: str, allow: Sequence[str]) -> N
     module = target.rpartition(".")[0]
     remedy = ""
     if module and _DOTTED.fullmatch(target) and module.partition(".")[0] not in _NEVER_ADDED:
-        remedy = f". If you know this code and trust it, add allow_targets=[{module}]"
+        remedy = f". If you know this code and trust it, add 'allow_targets=[{module}]'"
     raise ConfigError(
         f"{where}: names code that is not in conf/{part}, {target[:200]!r}, as its {part}; it "
         f"was not run{remedy}"

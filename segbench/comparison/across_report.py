@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -10,25 +11,24 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from segbench.comparison import across, formats, plots, style
-from segbench.comparison.across import FEWEST_FOR_FRIEDMAN, DataSet
+from segbench.artifacts.differences import NOTE
+from segbench.comparison import across, across_wording, formats, plots, style
+from segbench.comparison.across import DataSet
 from segbench.comparison.across_tables import (
     difference_table,
-    number_of,
-    outcome,
     outcome_table,
     pair_table,
     score_table,
 )
+from segbench.comparison.audit import AuditEntry, audit
 from segbench.comparison.comparison import Options, resample_study
 from segbench.comparison.content import jsonable, write_json
 from segbench.comparison.cross_validation import cross_validation, folds_of, tested_share
 from segbench.comparison.measures import MEASURES, definition, entrants_by
+from segbench.comparison.resampling import CAUTION
 from segbench.comparison.study import Study
-from segbench.comparison.verdicts import BETTER, ONE_SEED, UNCLEAR, WORSE
-from segbench.comparison.wording import bounds, join, level, p_value, points
+from segbench.comparison.wording import join, level
 from segbench.errors import DataError
-from segbench.metrics.scores import percent
 from segbench.system.escaping import latex, markdown, one_line
 from segbench.system.figures import label as figure_label
 from segbench.system.storage import replacing_all, write_text
@@ -43,6 +43,8 @@ def compare_studies(studies: Sequence[Study], options: Options) -> dict[str, Any
     Raises:
         DataError: the studies share no model, or two of them are scored on the same images.
     """
+    labels = dict.fromkeys(study.label_of(options.baseline) for study in studies)
+    options = replace(options, baseline=next(iter(labels)))
     _refuse(studies, options.baseline)
     sets = [
         DataSet(study.path.name, resample_study(entrants_by(study, options.metric), study, options))
@@ -53,7 +55,7 @@ def compare_studies(studies: Sequence[Study], options: Options) -> dict[str, Any
     if folds_of(studies) is not None:
         folds = cross_validation(sets, tested_share(studies), options.confidence)
     found: dict[str, Any] = {
-        "schema_version": 1,
+        "schema_version": 2,
         "studies": [entry.name for entry in sets],
         "metric": options.metric,
         "approximate": MEASURES[options.metric].is_approximate,
@@ -71,9 +73,21 @@ def compare_studies(studies: Sequence[Study], options: Options) -> dict[str, Any
             for study in studies for entry in study.left_out
         ],
         "resampling": {entry.name: entry.drawn.plan.note for entry in sets},
+        "audits": {study.path.name: _doubts(study, options) for study in studies},
     }  # fmt: skip
-    found["verdict"], found["evidence"] = verdict_of_folds(found) if folds else verdict(found)
+    sentence, found["evidence"] = (
+        across_wording.of_folds(found) if folds else across_wording.of_sets(found)
+    )
+    found["verdict"] = sentence + across_wording.invalid(found["audits"])
+    if few := [entry.name for entry in sets if entry.drawn.plan.caution and not folds]:
+        found["evidence"] += f" On {join(few)}: {CAUTION}"
     return jsonable(found)
+
+
+def _doubts(study: Study, options: Options) -> list[dict[str, Any]]:
+    """What the audit of a study finds beyond notes; its own report has all of it."""
+    found = audit(study.runs, options.varies)
+    return [asdict(entry) for entry in found if entry.grade != NOTE]
 
 
 def _refuse(studies: Sequence[Study], baseline: str | None) -> None:
@@ -107,87 +121,6 @@ def _scores(sets: Sequence[DataSet], confidence: float) -> list[dict[str, Any]]:
         }
         rows.append({"label": label, "data": on})
     return rows
-
-
-def headline(found: Mapping[str, Any]) -> Mapping[str, Any] | None:
-    """The pair of the best model by average rank and the baseline, or the second."""
-    pairs, base = found["pairs"], found["baseline"]
-    ranked = sorted(found["ranks"]["models"], key=lambda row: row["rank"]) if found["ranks"] else []
-    order = [row["label"] for row in ranked]
-    fitting = [pair for pair in pairs if base in (None, pair["a"], pair["b"])]
-
-    def place(pair: Mapping[str, Any]) -> tuple[int, ...]:
-        return tuple(sorted(order.index(x) if x in order else len(order)
-                            for x in (pair["a"], pair["b"])))  # fmt: skip
-
-    return min(fitting, key=place, default=None)
-
-
-def verdict(found: Mapping[str, Any]) -> tuple[str, str]:
-    """The whole comparison in a sentence, and its evidence."""
-    pair = headline(found)
-    sets = f"{len(found['studies'])} data sets"
-    if pair is None:
-        return f"Only one model ran on {sets}: there is nothing to compare it with.", ""
-    sentence = f"{pair['a']} is better than {pair['b']} {outcome(pair).removeprefix('better ')}."
-    if not any(entry["verdict"] in (BETTER, WORSE) for entry in pair["data"]):
-        sentence = undecided(pair)
-    chance = pair["improvement"]
-    evidence = (
-        f"A run of {pair['a']} beats one of {pair['b']} with a probability of "
-        f"{percent(chance[0], 0)}% ({level(found)} {percent(chance[1], 0)} to "
-        f"{percent(chance[2], 0)}%), averaged over the data sets. {about_friedman(found)}"
-    )
-    if gaps := found["missing"]:
-        words = [f"{gap['model']} on {gap['data']}" for gap in gaps]
-        evidence += f" Missing: {join(words)}; models with a gap have no average rank."
-    return sentence, evidence
-
-
-def undecided(pair: Mapping[str, Any]) -> str:
-    """The sentence on two models of which none is better on any data set."""
-    found = across.tally(pair)
-    both, unclear, single = f"{pair['a']} and {pair['b']}", found[UNCLEAR], found[ONE_SEED]
-    where = "any of " * ((unclear or single) > 1) + number_of(unclear or single)
-    if not unclear:
-        return f"No verdict on {both}: one seed is not enough, on {where}."
-    untested = f" (no verdict on {single}: one seed)" * bool(single)
-    return f"{both} are not distinguishable on {where}{untested}."
-
-
-def verdict_of_folds(found: Mapping[str, Any]) -> tuple[str, str]:
-    """The same for the folds of one data set."""
-    folds, base = found["cross_validation"], found["baseline"]
-    number = folds["folds"]
-    pair = next((p for p in folds["pairs"] if base in (None, p["a"], p["b"])), None)
-    if pair is None:
-        return f"Only one model ran on all {number} folds: there is nothing to compare it with.", ""
-    size = f"{abs(100 * pair['value']):.1f} points of {found['metric']}"
-    told = f"{pair['a']} is {pair['verdict']} than {pair['b']} over {number} folds, by {size}."
-    if pair["verdict"] == UNCLEAR:
-        told = f"{pair['a']} and {pair['b']} are not distinguishable over {number} folds."
-    return told, (
-        f"Difference {points(pair['value'])} points, {level(found)} "
-        f"{bounds(pair['interval'], signed=True)}; {p_value(pair['p_holm'])}; with the corrected "
-        f"resampled variance of Nadeau and Bengio (2003), since folds share training images "
-        f"(tested / trained on = {folds['share']:.2f})."
-    )
-
-
-def about_friedman(found: Mapping[str, Any]) -> str:
-    """What Friedman's test says, or why nothing is said."""
-    number, ranks = len(found["studies"]), found["ranks"]
-    if number < FEWEST_FOR_FRIEDMAN:
-        return (
-            f"No Friedman test and no critical difference: {number} data sets are fewer than "
-            f"{FEWEST_FOR_FRIEDMAN}, with which these tests can show nothing."
-        )
-    if ranks is None or ranks["friedman_p"] is None:
-        return "No Friedman test: it needs three models that ran on every data set."
-    return (
-        f"Friedman's test of equal ranks: {p_value(ranks['friedman_p'])}; average ranks must "
-        f"differ by {ranks['critical_difference']:.2f} (Nemenyi)."
-    )
 
 
 def rank_figure(found: Mapping[str, Any]) -> Figure | None:
@@ -265,9 +198,15 @@ def markdown_report(found: Mapping[str, Any]) -> str:
     parts = [f"# {markdown(', '.join(found['studies']))}", f"**{markdown(found['verdict'])}**"]
     parts += [markdown(found["evidence"]), "## Data sets", formats.markdown_of(score_table(found))]
     parts += ["## Pairs", formats.markdown_of(pair_table(found)), markdown(method(found))]
+    parts += [f"- *{entry['grade']}* ({markdown(name)}): {markdown(_sentence(entry))}"
+              for name, entries in found["audits"].items() for entry in entries]  # fmt: skip
     parts += [f"- *left out*: {markdown(entry['path'] + ': ' + entry['reason'])}"
               for entry in found["left_out"]]  # fmt: skip
     return "\n\n".join(parts) + "\n"
+
+
+def _sentence(entry: Mapping[str, Any]) -> str:
+    return AuditEntry(**entry).sentence()
 
 
 def latex_tables(found: Mapping[str, Any]) -> str:

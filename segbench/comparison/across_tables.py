@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from segbench.comparison import across
@@ -78,17 +79,30 @@ def pair_table(found: Mapping[str, Any]) -> Table:
 
 def outcome_table(found: Mapping[str, Any]) -> Table:
     """One row per pair: the outcome over all data sets."""
+    folds = found["cross_validation"]
+    told, help = outcome, "p values corrected by Holm over all pairs and data sets"
+    if folds is not None:
+        told, help = partial(_over_folds, folds), "the corrected test over all folds"
     columns = [
         Column("models", "the first minus the second", _models,
                {"a": lambda row: row["a"], "b": lambda row: row["b"]}, is_text=True),
-        Column("outcome", "p values corrected by Holm over all pairs and data sets", outcome,
-               {"outcome": outcome}, is_text=True),
+        Column("outcome", help, told, {"outcome": told}, is_text=True),
         Column("P(improvement)", "how likely a new run of the first beats one of the second, "
                "averaged over data sets", lambda row: "{}% ({} to {})".format(
                    *(percent(chance, 0) for chance in row["improvement"])),
                {"p_improvement": lambda row: row["improvement"][0]}),
     ]  # fmt: skip
     return Table(tuple(columns), tuple(found["pairs"]))
+
+
+def _over_folds(folds: Mapping[str, Any], row: Mapping[str, Any]) -> str:
+    """The verdict of the test over all folds, said of the first model of a pair."""
+    for pair in folds["pairs"]:
+        if {pair["a"], pair["b"]} == {row["a"], row["b"]}:
+            turned = {BETTER: WORSE, WORSE: BETTER} if pair["a"] != row["a"] else {}
+            verdict = turned.get(pair["verdict"], pair["verdict"])
+            return f"{verdict} over {folds['folds']} folds ({p_value(pair['p_holm'])})"
+    return "not tested: a fold is missing"
 
 
 def difference_table(found: Mapping[str, Any]) -> Table:

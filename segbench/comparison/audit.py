@@ -22,6 +22,8 @@ from segbench.artifacts.differences import (
     has_own_loss,
     leaves,
 )
+from segbench.artifacts.result import Result
+from segbench.artifacts.trained_as import OF_TRAININGS_ONLY, as_trained
 from segbench.artifacts.typed import plain
 from segbench.comparison.runs import Run
 
@@ -64,7 +66,8 @@ def audit(
         if name not in known:
             raise ValueError(f"varies: '{name}' is not audited; known: {', '.join(known)}")
     found = [entry for rule in AUDITED if (entry := _compare(rule, runs, rule.name in varies))]
-    found += _equal_tuning(runs) + _seeds(runs) + _selected_on_test(runs) + _dirty(runs)
+    found += _equal_tuning(runs) + _seeds(runs) + _selected_on_test(runs) + _trained_on(runs)
+    found += _dirty(runs)
     found += _own_losses(runs) + _collapsed(runs)
     if macs and len(set(macs.values())) > 1:
         values = {label: f"{value / 1e9:.2f} G" for label, value in macs.items()}
@@ -79,9 +82,11 @@ def _compare(rule: Rule, runs: Mapping[str, Sequence[Run]], subject: bool) -> Au
     for label, members in runs.items():
         by_value = defaultdict(list)
         for run in members:
-            if rule.foreign or run.result.kind == "train":
-                value = json.dumps(plain(rule.read(run.result)), sort_keys=True)
-                by_value[value].append(run.seed)
+            result = run.result if rule.foreign else as_trained(run.result)
+            if result is None or (run.result.training and rule.name in OF_TRAININGS_ONLY):
+                continue  # unknown
+            value = json.dumps(plain(rule.read(result)), sort_keys=True)
+            by_value[value].append(run.seed)
         if by_value:
             values[label] = dict(by_value)
     distinct = {value for by_value in values.values() for value in by_value}
@@ -132,7 +137,7 @@ def _word(item: Any) -> str:
 def _equal_tuning(runs: Mapping[str, Sequence[Run]]) -> list[AuditEntry]:
     """The number of tuning trials, if it is the same for all models and not zero."""
     trials = {
-        label: {run.result.budget.tuning_trials or 0 for run in members}
+        label: {_trained(run).budget.tuning_trials or 0 for run in members}
         for label, members in runs.items()
     }
     spent = set().union(*trials.values())
@@ -158,7 +163,7 @@ def _own_losses(runs: Mapping[str, Sequence[Run]]) -> list[AuditEntry]:
     own = {
         label: "its own loss"
         for label, members in runs.items()
-        if any(has_own_loss(run.result) for run in members)
+        if any(has_own_loss(_trained(run)) for run in members)
     }
     if not own or len(own) == len(runs):
         return []
@@ -191,9 +196,26 @@ def _selected_on_test(runs: Mapping[str, Sequence[Run]]) -> list[AuditEntry]:
 
 
 def _is_selected_on_test(run: Run) -> bool:
-    prints = run.data.fingerprint
+    info = _trained(run).data_info
+    prints = info.fingerprint if info else {}
     on_test = "val" in prints and prints["val"] == prints.get("test")
-    return run.result.kind == "train" and on_test and run.protocol.selection == "best"
+    return on_test and run.protocol.selection == "best"
+
+
+def _trained(run: Run) -> Result:
+    """The record with what is known of the training."""
+    return as_trained(run.result) or run.result
+
+
+def _trained_on(runs: Mapping[str, Sequence[Run]]) -> list[AuditEntry]:
+    """Models that were tested on images of their training."""
+    known = {
+        label: f"{most} of the {max(run.data.num_images.get(run.data.split, 0) for run in members)}"
+        for label, members in runs.items()
+        if (most := max(run.data.trained_on.get(run.data.split, 0) for run in members))
+    }
+    why = "tested images are training images too, so the scores are too high"
+    return [AuditEntry("tested training images", WEAKENS, why, known)] if known else []
 
 
 def _dirty(runs: Mapping[str, Sequence[Run]]) -> list[AuditEntry]:

@@ -82,6 +82,7 @@ def compare_runs(study: Study, options: Options) -> Comparison:
         ConfigError: a margin without a baseline.
         DataError: the baseline is not in the study, or there are too few images.
     """
+    options = replace(options, baseline=study.label_of(options.baseline))
     margin, findings = margin_of(study, options.metric, options.margin, options.baseline)
     options = replace(options, baseline=margin.baseline if margin else options.baseline)
     entrants = entrants_by(study, options.metric)
@@ -134,7 +135,8 @@ def compare_runs(study: Study, options: Options) -> Comparison:
         result |= _about_headline(entrants, shown, study, options)
     comparison: Comparison = jsonable(result)  # NaN becomes None, as the wording expects
     about_margin = margin_report.headline(comparison) if margin and shown else ("", "")
-    comparison["verdict"], comparison["evidence"] = wording.verdict(comparison, *about_margin)
+    comparison["verdict"], evidence = wording.verdict(comparison, *about_margin)
+    comparison["evidence"] = f"{evidence} {drawn.plan.caution}".rstrip()
     return comparison
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segbench.artifacts.aim import Aim, aim_of
+from segbench.artifacts.differences import WEAKENS
 from segbench.artifacts.result import Result
 from segbench.comparison.content import Finding, MarginEntry, MarginModel
 from segbench.comparison.margins import EQUIVALENT, NOT_WORSE, MarginTest, margin_tests
@@ -51,7 +52,8 @@ def margin_of(
         baseline: likewise, a label.
 
     Returns:
-        The margin, and a finding if the one of the runs is not tested since its baseline is absent.
+        The margin, and a finding if the one of the runs is not tested: its baseline is absent, or
+        not all runs have it.
 
     Raises:
         ConfigError: a margin without a baseline.
@@ -62,7 +64,7 @@ def margin_of(
     fixed = (next(iter(stated)) if len(stated) == 1 else None) or (None, None, None)
     given, against = points if points is not None else fixed[0], baseline or fixed[1]
     if given is None:
-        return None, []
+        return None, [_unequal(study)] if any(aims) else []
     if against is None:
         raise ConfigError(
             f"margin={given:g} says how much worse than a baseline a model may be; add "
@@ -87,8 +89,32 @@ def margin_of(
     return Margin(given, against, is_fixed, note), []
 
 
+def _unequal(study: Study) -> Finding:
+    """The finding that the trainings were not all started under the same margin."""
+    values = {}
+    for label, runs in study.runs.items():
+        by_text: dict[str, list[str]] = {}
+        for run in runs:
+            if run.result.model:
+                aim = _aim(run.result)
+                text = (
+                    f"{aim.margin:g} points of {aim.metric} against {aim.baseline}"
+                    if aim
+                    else "none"
+                )
+                by_text.setdefault(text, []).append(str(run.seed))
+        values[label] = "; ".join(
+            text + f" (seed {', '.join(seeds)})" * (len(by_text) > 1)
+            for text, seeds in by_text.items()
+        )
+    why = "not all runs were started under the same margin, so none is tested"
+    return {"field": "margin", "grade": WEAKENS, "why": why, "values": values}
+
+
 def _aim(result: Result) -> Aim | None:
-    return aim_of(result.config, result.study) if result.kind == "train" else result.aim
+    """The margin under which the training of a run, or of its checkpoint, was started."""
+    config = result.training.config if result.training else result.config
+    return aim_of(config, str(config.get("study", result.study)))
 
 
 def entry(

@@ -31,8 +31,13 @@ Unit = Literal["auto", "image", "block", "group"]
 UNITS = ("auto", "image", "block", "group")
 MIN_GROUPS = 10
 MIN_BLOCKS = 8
+FEWEST_IMAGES = 64  # below it, blocks cannot be as long as the correlation needs (`caution`)
 LENGTHEN = 3
 LARGEST_CORRECTION = 2.0
+CAUTION = (
+    f"fewer than {FEWEST_IMAGES} neighboring images are too few for correct intervals, and "
+    "differences are found too often."
+)
 UNGROUPED = "Every image is its own group; if these are video frames, set data.group_regex."
 
 
@@ -56,6 +61,12 @@ class Plan:
     strata: tuple[tuple[int, int, int], ...]
     note: str
     correction: float = 1.0
+
+    @property
+    def caution(self) -> str:
+        """A sentence for the reader if there are too few neighboring images; else empty."""
+        is_short = self.unit == "block" and len(self.position) < FEWEST_IMAGES
+        return f"Caution: {CAUTION}" if is_short else ""
 
     @property
     def dof(self) -> int:

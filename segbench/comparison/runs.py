@@ -55,6 +55,11 @@ class Run:
         return self.result.seed
 
     @property
+    def weights(self) -> str | None:
+        """The hash of the checkpoint that was evaluated; None for all other runs."""
+        return self.result.training.weights if self.result.training else None
+
+    @property
     def is_untrained(self) -> bool:
         """Whether given weights were scored as they are, by a training of no epochs."""
         return self.result.kind == "train" and self.result.budget.epochs == 0

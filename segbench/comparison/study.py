@@ -30,6 +30,11 @@ class Study:
     runs: dict[str, list[Run]]
     left_out: list[LeftOut]
 
+    def label_of(self, name: str | None) -> str | None:
+        """The label of a model that is named by its label or by the full name of its runs."""
+        full = {run.result.name: label for label, runs in self.runs.items() for run in runs}
+        return name if name is None or name in self.runs else full.get(name, name)
+
     @property
     def classes(self) -> ClassSet:
         """The classes that all runs share."""
@@ -103,13 +108,11 @@ def read_study(path: Path, only: Iterable[str] = ()) -> Study:
         hint = did_you_mean(path.name, set(known)) or "; nothing was trained in this folder"
         raise DataError(f"{path}: there is no such study{hint}")
     wanted = set(only)
-    folders = [
-        folder
-        for folder in sorted(path.glob("*/seed*"))
-        if folder.is_dir() and (not wanted or folder.parent.name in wanted)
-    ]
+    every = [folder for folder in sorted(path.glob("*/seed*")) if folder.is_dir()]
+    folders = [f for f in every if not wanted or f.parent.name in wanted]
     runs: list[Run] = []
-    left_out: list[LeftOut] = []
+    unwanted = dict.fromkeys(f.parent for f in every if f not in folders)
+    left_out = [LeftOut(f, "not compared: only=[...] does not name it", False) for f in unwanted]
     for folder in folders:
         found = read_run(folder)
         (runs if isinstance(found, Run) else left_out).append(found)  # type: ignore[arg-type]
@@ -141,6 +144,11 @@ def _without_duplicates(runs: list[Run], left_out: list[LeftOut]) -> list[Run]:
                 reason = (
                     f"its predictions are identical to those of {other.path}: one run would count "
                     "twice"
+                )
+            elif run.weights is not None and run.weights == other.weights:
+                reason = (
+                    f"it scores the checkpoint of {other.path} again: two seeds are not two "
+                    "trainings"
                 )
             elif run.is_untrained and other.is_untrained:
                 reason = (
@@ -204,19 +212,25 @@ def _labels(group: list[Run], runs: list[Run]) -> str:
     return ", ".join(sorted(names))
 
 
-def short_names(names: Iterable[str]) -> dict[str, str]:
-    """Names of runs (MODEL-DATA) without the data, if all share it and the names stay unique."""
-    known = sorted(set(names))
-    short = {name: name.rpartition("-")[0] or name for name in known}
-    endings = {name.rpartition("-")[2] for name in known if "-" in name}
-    if len(endings) != 1 or len(set(short.values())) != len(known):
-        return {name: name for name in known}
-    return short
+def short_names(names: Iterable[str], foreign: Iterable[str] = ()) -> dict[str, str]:
+    """Names of runs (MODEL-DATA) without the data, if all share it and the names stay unique.
+
+    Args:
+        names: all of them.
+        foreign: those of predictions made elsewhere, which need not end in the data.
+    """
+    known, other = sorted(set(names)), set(foreign)
+    ours = [name for name in known if name not in other] or known
+    endings = {name.rpartition("-")[2] for name in ours if "-" in name}
+    ending = f"-{endings.pop()}" if len(endings) == 1 else ""
+    short = {name: name.removesuffix(ending) or name for name in known}
+    return short if len(set(short.values())) == len(known) else {name: name for name in known}
 
 
 def _by_label(runs: list[Run]) -> dict[str, list[Run]]:
     """Runs by their short name, seeds ascending."""
-    short = short_names(run.label for run in runs)
+    foreign = {run.label for run in runs if run.result.model is None}
+    short = short_names((run.label for run in runs), foreign)
     groups: dict[str, list[Run]] = {label: [] for label in short.values()}
     for run in sorted(runs, key=lambda run: run.seed):
         label = short[run.label]

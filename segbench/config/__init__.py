@@ -55,7 +55,8 @@ def make_folder(key: str, folder: str | Path) -> Path:
     except OSError as error:
         if error.errno in FULL:
             raise
-        raise ConfigError(f"{key}={folder}: cannot be created ({error.strerror})") from None
+        reason = "it is a file" if folder.is_file() else error.strerror
+        raise ConfigError(f"{key}={folder}: cannot be created ({reason})") from None
     if not os.access(folder, os.W_OK):
         raise ConfigError(f"{key}={folder}: cannot be written to")
     return folder

@@ -25,9 +25,10 @@ if TYPE_CHECKING:
 INTERRUPTED = 130  # the shell convention: 128 + SIGINT
 
 Task = Callable[[DictConfig], Outcome | int | None]
+AfterSweep = Callable[[DictConfig, tuple[str, ...]], int]
 
 
-def run_verb(verb: str, task: Task, after_sweep: Callable[[DictConfig], int] | None = None) -> None:
+def run_verb(verb: str, task: Task, after_sweep: AfterSweep | None = None) -> None:
     """Runs a verb from the command line and ends the process.
 
     The exit code is 0 on success, 1 if the work failed, 2 if the command, its config or the data
@@ -37,7 +38,8 @@ def run_verb(verb: str, task: Task, after_sweep: Callable[[DictConfig], int] | N
     Args:
         verb: name of the module and of its config, `train` for `conf/train.yaml`.
         task: does the work; may return an `Outcome` or an exit code.
-        after_sweep: called when all jobs of a sweep have ended; returns an exit code.
+        after_sweep: called with the config and the keys that differ between the jobs when all jobs
+            of a sweep have ended; returns an exit code.
     """
     arguments = sys.argv[1:]
     if {"-h", "--help"} & set(arguments):
@@ -100,7 +102,7 @@ def _sweep(
     module: str,
     command: Command,
     parsed: argparse.Namespace,
-    after_sweep: Callable[[DictConfig], int] | None,
+    after_sweep: AfterSweep | None,
 ) -> int:
     """Runs a sweep with Hydra's sweeper and launcher; returns the exit code."""
     from segbench.config.compose import for_sweeper
@@ -128,7 +130,7 @@ def _sweep(
     if code:
         return code
     try:
-        return max(failed, after_sweep(config) if after_sweep else 0)
+        return max(failed, after_sweep(config, sweep.varying) if after_sweep else 0)
     except Exception as error:
         return _report(module, error)
 

@@ -160,12 +160,18 @@ def _truncated(data: bytes, path: Path | None) -> DataError:
     return DataError(message, "unreadable")
 
 
+def _is_text(start: bytes) -> bool:
+    return all(byte in b"\t\n\r" or 32 <= byte < 127 for byte in start)
+
+
 def unreadable(data: bytes, path: Path | None, what: str) -> DataError:
     """The error for a file that no decoder reads."""
     if data.startswith(b"version https://git-lfs"):
         return DataError(f"{path}: is a pointer of Git LFS; run `git lfs pull`.", "unreadable")
     text = f"{path}: not a readable {what} ({len(data)} bytes). Replace the file."
     start = data[:256].lstrip().lower()
+    if start and _is_text(start):
+        text = f"{path}: a text file, not an image."
     if data[4:12] in _PHOTOS:
         text = f"{path}: a HEIC or AVIF photo, which is not read. Convert it to JPEG or PNG."
     elif start.startswith(b"%pdf"):

@@ -145,6 +145,10 @@ class SegmentationData(pl.LightningDataModule):
         """Fingerprint of a split's content; see `fingerprint`."""
         return self.splits.fingerprint(split)
 
+    def trained_on(self, split: str) -> list[Record]:
+        """The images of a split that are training images too; see `shared_images`."""
+        return self.splits.trained_on(split)
+
     def class_weights(self, weighting: str) -> list[float]:
         """Class weights from the training set; see `balance.class_weights`."""
         counts = pixel_counts(self.dataset("train").frames, self.classes.num_classes)

@@ -233,10 +233,19 @@ def check_split(split: str, absent: Sequence[str] = ()) -> None:
         raise DataError(f"there is no split '{split}'; expected one of {', '.join(SPLITS)}")
     if split in absent:
         present = " and ".join(s for s in SPLITS if s not in absent)
-        raise DataError(
-            f"this data set has no {split} images, only {present}: it is for evaluating "
-            "checkpoints that were trained on another data set with the same classes."
-        )
+        if "train" in absent:
+            remedy = (
+                "it is for evaluating checkpoints that were trained on another data set with the "
+                "same classes."
+            )
+        else:
+            other = "val" if split == "test" else "train"
+            remedy = (
+                f"name another one in its place with selection=last, as in 'data.splits={{{split}: "
+                f"{other}}}' (the name that {other} has there)"
+                + (", or train without a test: test=false." if split == "test" else ".")
+            )
+        raise DataError(f"this data set has no {split} images, only {present}: {remedy}")
 
 
 def _own(array: np.ndarray) -> np.ndarray:

@@ -81,7 +81,7 @@ def read_ids(path: Path | None, place: Place | None = None) -> np.ndarray:
         colors = len(np.unique(mask.reshape(-1, 3), axis=0))
         raise DataError(
             f"{path}: an RGB mask ({colors} colors) where one label id per pixel was expected. "
-            "Use the label-id version of the masks, or a source that reads colors.",
+            "Use the label-id version of the masks, or mask_type: rgb with colors (data=folder).",
             "rgb",
         )
     return mask

@@ -126,7 +126,8 @@ def deal(records: Sequence[Record], source: Source, folds: int) -> np.ndarray:
     number = len(set(groups))
     if number < folds:
         raise DataError(
-            f"data.folds={folds}: there are only {number} groups of images, and a group is never "
+            f"data.folds={folds}: there {'is' if number == 1 else 'are'} only {number} "
+            f"group{'s' * (number != 1)} of images, and a group is never "
             f"divided; use data.folds={number} or fewer"
             + (", or name smaller groups (data.group_regex of data=folder)" if number < 3 else "")
         )

@@ -9,6 +9,7 @@ from segbench.data.cache import cached_in_memory, cached_on_disk
 from segbench.data.dataset import Frames, Record, Source
 from segbench.data.fingerprint import fingerprint
 from segbench.data.frames import SourceFrames
+from segbench.data.overlap import shared_images
 from segbench.errors import DataError
 from segbench.system.machine import cache_folder, expanded
 
@@ -65,6 +66,10 @@ class Splits:
         """Fingerprint of a split's content; see `fingerprint`."""
         memo = self.cache_dir / "fingerprints" if self.cache_dir else None
         return fingerprint(self.source, self.records(split), memo)
+
+    def trained_on(self, split: str) -> list[Record]:
+        """The images of a split that are training images too; see `shared_images`."""
+        return shared_images(self.source, self.records(split), self.records("train"))
 
     def _cached(self, split: str) -> Frames:
         train, records = split == "train", self.records(split)

@@ -177,11 +177,17 @@ def evaluate_predictions(
             progress(done, len(found))
     if problems and not partial:
         raise DataError(
-            f"predictions={folder}: {len(problems)} problems, nothing was scored. Fix them, or "
-            "score what is there with partial=true.\n" + "\n".join(f"  - {p}" for p in problems)
+            f"predictions={folder}: {len(problems)} problem{'s' * (len(problems) > 1)}, nothing "
+            "was scored. Fix "
+            + ("them" if not kept else "them, or score what is there with partial=true")
+            + ".\n"
+            + "\n".join(f"  - {p}" for p in problems)
         )
     if not kept:
-        raise DataError(f"predictions={folder}: no file matches an image of the {split} split")
+        reasons = "\n".join(f"  - {p}" for p in problems)
+        raise DataError(
+            f"predictions={folder}: no file can be scored on the {split} split.\n{reasons}"
+        )
 
     def pred_of(position: int) -> np.ndarray:
         return read_prediction(found[kept[position]], classes, format, void_values)

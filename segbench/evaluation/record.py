@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from segbench.artifacts import provenance
-from segbench.artifacts.aim import Aim
-from segbench.artifacts.result import DataInfo, Hardware, Protocol, Result
+from segbench.artifacts.result import DataInfo, Hardware, Protocol, Result, Training
 from segbench.artifacts.scores import Scores
 from segbench.artifacts.typed import read_as
 from segbench.config import Config
@@ -30,7 +29,7 @@ class Subject:
         fingerprint: fingerprint of the scored split.
         protocol: how the predictions were made; common fields are added later.
         source: the data set.
-        aim: what was fixed before the training of the checkpoint.
+        training: how the checkpoint was trained; None for a folder.
         evaluate: computes the evaluation.
     """
 
@@ -44,7 +43,7 @@ class Subject:
     protocol: Protocol
     source: Source
     evaluate: Callable[[], Evaluation]
-    aim: Aim | None = None
+    training: Training | None = None
 
 
 def scores_of(evaluation: Evaluation, classes: ClassSet, absent: str) -> Scores:
@@ -104,5 +103,5 @@ def record(config: Config, subject: Subject, evaluation: Evaluation, scores: Sco
         ),
         params=subject.params,
         scores={split: scores},
-        aim=subject.aim,
+        training=subject.training,
     )

@@ -42,6 +42,7 @@ class RunParts:
         speed: the callback that measures times.
         protocol: how the scores are measured.
         fingerprint: fingerprint of each split.
+        trained_on: for val and test, how many of their images are training images too, if any.
     """
 
     task: SegmentationTask
@@ -50,6 +51,7 @@ class RunParts:
     speed: Speed
     protocol: Protocol
     fingerprint: dict[str, str]
+    trained_on: dict[str, int]
 
 
 def build_run(config: Config, run: RunDirectory) -> RunParts:
@@ -105,6 +107,8 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
         compile_network(model)
     protocol = protocol_of(config, data, is_inflated)
     fingerprint = {split: data.fingerprint(split) for split in names}
+    shared = {split: len(data.trained_on(split)) for split in names if split != "train"}
+    trained_on = {split: count for split, count in shared.items() if count}
     speed = Speed()
     trainer = build_trainer(config, run, data, loggers, speed)
     portable: Config = getattr(model, "portable", dict)()
@@ -130,7 +134,7 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
             "devices": trainer.world_size,
         },
     )
-    return RunParts(task, data, trainer, speed, protocol, fingerprint)
+    return RunParts(task, data, trainer, speed, protocol, fingerprint, trained_on)
 
 
 def check_whose_loss(config: Config, model: nn.Module, loss: nn.Module) -> None:

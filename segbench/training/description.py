@@ -67,6 +67,7 @@ def describe(result: Result, parts: RunParts, config: Config) -> Result:
             label_map=getattr(data.source, "found_label_map", None),
             split="test",
             num_images={split: len(data.records(split)) for split in parts.fingerprint},
+            trained_on=parts.trained_on,
         ),
         budget=Budget(
             effective_batch_size=batch_size,
@@ -94,6 +95,11 @@ def print_description(result: Result, frozen: int = 0) -> None:
             "note: val and test are the same images, and the best epoch is chosen on them: the "
             "test score will be too high. Set selection=last, or hold out other images of train "
             "(Cityscapes: data.val_cities=[ulm,zurich])."
+        )
+    for split, count in info.trained_on.items():
+        say(
+            f"note: training images among the {info.num_images[split]} {split} images: {count}; so "
+            f"the {split} score will be too high. segbench.check_data lists them"
         )
     if budget.precision == "bf16-mixed" and not has_fast_bf16(result.hardware.device):
         say(

@@ -100,7 +100,7 @@ def test_what_segbench_itself_writes_is_allowed(group: str) -> None:
 
 def test_one_option_lets_trusted_code_in(tmp_path: Path) -> None:
     file = _checkpoint(tmp_path / "mine.ckpt", {"_target_": f"{__name__}.run_code"})
-    with pytest.raises(ConfigError, match=f"add allow_targets=\\[{__name__}\\]"):
+    with pytest.raises(ConfigError, match=f"add 'allow_targets=\\[{__name__}\\]'"):
         checkpoint.load_checkpoint(file)
     with pytest.raises(ConfigError, match="weights and model do not match"):
         checkpoint.load_checkpoint(file, allow_targets=[__name__])

@@ -95,7 +95,7 @@ def test_custom_models_nest_custom_blocks_without_downloads() -> None:
         "_target_": f"{HERE}.Nest",
         "block": {"_target_": f"{HERE}.Block", "width": 3, "weights": "http://x/y.pth"},
     }
-    with pytest.raises(ConfigError, match=rf"was not run. If .* add allow_targets=\[{HERE}\]"):
+    with pytest.raises(ConfigError, match=rf"was not run. If .* add 'allow_targets=\[{HERE}\]'"):
         trust.admit("model", node, "x")
     admitted = trust.admit("model", node, "x", [HERE])
     model = trust.construct("model", admitted, "x", num_classes=2)

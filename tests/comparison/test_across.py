@@ -10,7 +10,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from segbench.compare import compare
-from segbench.comparison import across, across_report
+from segbench.comparison import across, across_wording
 from segbench.comparison.across import DataSet
 from segbench.comparison.across_report import compare_studies, rank_figure
 from segbench.comparison.across_tables import outcome, pair_table, score_table
@@ -141,7 +141,7 @@ def test_one_seed_on_each_data_set_gets_no_verdict(tmp_path):
         found["verdict"] == "No verdict on x and y: one seed is not enough, on any of 2 data sets."
     )
     equal = {"a": "x", "b": "y", "data": [{"verdict": UNCLEAR}, {"verdict": ONE_SEED}]}
-    assert across_report.undecided(equal) == (
+    assert across_wording.undecided(equal) == (
         "x and y are not distinguishable on 1 data set (no verdict on 1: one seed)."
     )
 
@@ -227,3 +227,25 @@ def test_studies_that_share_no_model_or_their_images_are_refused(tmp_path):
 def edit_all(path, fingerprint):
     for run in path.glob("*/seed*"):
         edit(run, "data_info.fingerprint.test", fingerprint)
+
+
+def test_an_invalid_comparison_on_one_data_set_is_in_the_verdict_over_all(tmp_path):
+    for name, print_ in (("a", "1111"), ("b", "2222")):
+        study = write_study(tmp_path, {"custom": 0.4, "unet": 0.3}, name=name)
+        for run in study.glob("*/seed*"):
+            edit(run, "data_info.fingerprint.test", print_)
+            if name == "b" and run.parent.name == "custom-streets":
+                edit(run, "config.model.encoder_weights", "imagenet")
+    studies = [read_study(tmp_path / name) for name in "ab"]
+    found = compare_studies(studies, Options(replicates=100))
+    assert found["audits"]["a"] == []
+    (entry,) = found["audits"]["b"]
+    assert (entry["field"], entry["grade"]) == ("pretraining", "invalidates")
+    assert found["verdict"].endswith(
+        " But the comparison is invalid: on b the runs differ in pretraining."
+    )
+    meant = compare_studies(studies, Options(replicates=100, varies=("pretraining",)))
+    assert not any(meant["audits"].values())
+    assert "invalid" not in meant["verdict"]
+    full = compare_studies(studies, Options(replicates=100, baseline="unet-streets"))
+    assert full["baseline"] == "unet"

@@ -187,3 +187,11 @@ def test_an_epoch_chosen_on_the_tested_images_weakens_even_if_all_did_so(study):
     (entry,) = found(study)
     assert (entry.field, entry.grade) == ("selection on test", WEAKENS)
     assert set(entry.values) == {"custom", "unet"}
+
+
+def test_tested_training_images_weaken_even_if_all_models_have_them(study):
+    for label in ("custom", "unet"):
+        change(study, "data_info.trained_on", {"test": 3}, label)
+    (entry,) = found(study)
+    assert (entry.field, entry.grade) == ("tested training images", WEAKENS)
+    assert entry.values["unet"].startswith("3 of the ")

@@ -13,7 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from segbench.artifacts.differences import REFUSED
 from segbench.compare import compare
 from segbench.comparison.comparison import Options, compare_runs
-from segbench.comparison.study import read_study
+from segbench.comparison.study import read_studies, read_study
 from segbench.config.compare_schema import CompareConfig
 from segbench.errors import ConfigError, DataError
 from tests.comparison.fabricated import edit, write_study
@@ -202,16 +202,24 @@ def test_a_margin_that_was_not_fixed_in_advance_is_called_exploratory(runs, stat
     assert "exploratory" in found["note"]
 
 
-def as_evaluations(runs, aim):
-    """Makes all runs scores of checkpoints whose trainings were fixed to an aim."""
-    values = {"kind": "evaluate", "aim": aim, "protocol.source": "ckpt=x.ckpt"}
+def as_evaluations(runs, **compare):
+    """Makes all runs scores of checkpoints whose trainings were started with these keys."""
     for folder in (runs / "mine").glob("*/seed*"):
+        config = json.loads((folder / "result.json").read_text())["config"]
+        training = {
+            "config": config | {"study": "town", "compare": compare},
+            "fingerprint": {"train": "0a1b", "val": "2c3d"},
+            "devices": 1,
+            "weights": f"{folder.parent.name}{folder.name}",
+        }
+        values = {"kind": "evaluate", "training": training, "protocol.source": "ckpt=x.ckpt"}
+        values |= {"budget": {}, "config": {"ckpt": "x.ckpt"}}
         for key, value in values.items():
             edit(folder, key, value)
 
 
 def test_a_margin_is_known_where_checkpoints_are_scored_later(runs):
-    as_evaluations(runs, {"study": "town", "margin": 1.0, "baseline": "unet"})
+    as_evaluations(runs, margin=1.0, baseline="unet")
     found = compared(runs)["margin"]
     assert (found["points"], found["baseline"], found["fixed"]) == (1.0, "unet", True)
     assert found["note"] == "It was fixed in the study town before the first run."
@@ -221,9 +229,14 @@ def test_a_margin_is_known_where_checkpoints_are_scored_later(runs):
 
 
 def test_one_checkpoint_without_the_margin_makes_it_exploratory(runs):
-    as_evaluations(runs, {"study": "town", "margin": 1.0, "baseline": "unet"})
-    edit(runs / "mine/unet-streets/seed1", "aim", None)
-    assert compared(runs)["margin"] is None
+    as_evaluations(runs, margin=1.0, baseline="unet")
+    edit(runs / "mine/unet-streets/seed1", "training.config.compare", None)
+    found = compared(runs)
+    assert found["margin"] is None
+    (entry,) = [entry for entry in found["audit"] if entry["field"] == "margin"]
+    assert entry["grade"] == "weakens"
+    assert "1 points of mIoU against unet (seed 0" in entry["values"]["unet"]
+    assert entry["values"]["unet"].endswith("none (seed 1)")
     note = compared(runs, margin=1.0, baseline="unet")["margin"]["note"]
     assert "Some runs were trained under another margin" in note
 
@@ -279,3 +292,56 @@ def test_costs_say_who_is_dominated(runs):
         ("params", "custom"): ("not dominated", []),
         ("params", "unet"): ("dominated", ["custom"]),
     }
+
+
+def test_evaluated_checkpoints_are_audited_as_their_trainings(runs):
+    as_evaluations(runs)
+    assert compared(runs)["audit"] == []
+    for folder in (runs / "mine/unet-streets").glob("seed*"):
+        edit(folder, "training.config.weights", "imagenet.pth")
+        edit(folder, "training.config.optimizer.lr", 0.1)
+        edit(folder, "training.config.trainer.max_epochs", 40)
+        edit(folder, "training.config.data.batch_size", 16)
+        edit(folder, "training.fingerprint.train", "ffff")
+        edit(folder, "protocol.inference.mode", "slide")
+    found = compared(runs)
+    assert [(entry["field"], entry["grade"]) for entry in found["audit"]] == [
+        ("training data", "invalidates"),
+        ("pretraining", "invalidates"),
+        ("inference", "weakens"),
+        ("optimizer", "weakens"),
+        ("epochs", "weakens"),
+        ("effective batch size", "weakens"),
+    ]
+    assert "invalid: the runs differ in training data and pretraining" in found["verdict"]
+
+
+def test_a_checkpoint_that_is_scored_twice_is_one_training(runs):
+    as_evaluations(runs)
+    first = runs / "mine/unet-streets/seed0"
+    edit(runs / "mine/unet-streets/seed1", "training.weights", "unet-streetsseed0")
+    (entry,) = compared(runs)["left_out"]
+    assert entry["path"] == "unet-streets/seed1"
+    assert entry["reason"].startswith(f"it scores the checkpoint of {first} again")
+
+
+def test_a_baseline_may_be_named_as_its_runs_are(runs):
+    assert compared(runs, baseline="unet-streets")["baseline"] == "unet"
+
+
+def test_a_foreign_name_with_a_dash_does_not_rename_the_others(runs):
+    shutil.copytree(runs / "mine/unet-streets", runs / "mine/their-model")
+    for number, folder in enumerate(sorted((runs / "mine/their-model").glob("seed*"))):
+        for key, value in {"name": "their-model", "model": None, "kind": "evaluate",
+                           "seed": number, "config": {}, "budget": {}}.items():  # fmt: skip
+            edit(folder, key, value)
+    labels = {row["label"] for row in compared(runs, baseline="unet")["leaderboard"]}
+    assert labels == {"custom", "unet", "their-model"}
+
+
+def test_what_only_leaves_out_is_in_the_report(runs):
+    (study,) = read_studies([runs / "mine"], ["unet-streets"])
+    found = compare_runs(study, Options(replicates=200))
+    (entry,) = found["left_out"]
+    assert (entry["path"], entry["broken"]) == ("custom-streets", False)
+    assert "only=[...]" in entry["reason"]

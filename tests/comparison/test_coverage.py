@@ -108,3 +108,16 @@ def test_a_frame_bootstrap_calls_equal_models_different():
     print(f"\nframe bootstrap: {found}")
     assert found.rejected > 0.09
     assert found.model_covered < 0.75
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("groups", "frames", "is_short"), [(3, 16, True), (3, 32, False)])
+def test_too_few_neighboring_frames_come_with_a_caution(groups, frames, is_short):
+    """Why reports on fewer than `FEWEST_IMAGES` neighboring images have one."""
+    world = World(groups=groups, frames=frames, taste_sd=0.3)
+    found = rates(world, FULL, seeds=3, first=10_000)
+    print(f"\n{groups} drives of {frames} frames: {found}")
+    study = world.study(np.random.default_rng(0), 3, (0.0, 0.0))
+    caution = resample(study, world.names(), replicates=100).plan.caution
+    assert bool(caution) == is_short
+    assert found.rejected > 0.1 if is_short else found.rejected < 0.1

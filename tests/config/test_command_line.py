@@ -262,3 +262,23 @@ def test_the_report_after_a_study_is_of_that_study(
     composed = compose_checked("compare", commands[0][3:])
     assert (composed.study, composed.baseline, composed.only) == (study, "1_0", ["a b"])
     assert composed.wandb is False
+
+
+@pytest.mark.parametrize(
+    ("varying", "shown"),
+    [
+        (("model", "seed", "data"), None),
+        (("loss", "seed", "model.width"), "varies=[loss]"),
+        (("model.encoder_weights", "optimizer.lr", "ema"), "varies=[pretraining,optimizer,EMA]"),
+    ],
+)
+def test_the_next_command_names_what_a_sweep_varies(
+    varying: tuple[str, ...], shown: str | None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from segbench import train
+
+    assert train.finish_study(compose_checked("train", ["study=s", "logger=csv"]), varying) == 0
+    words = shlex.split(capsys.readouterr().out)
+    assert [word for word in words if word.startswith("varies")] == ([shown] if shown else [])
+    composed = compose_checked("compare", words[words.index("segbench.compare") + 1 :])
+    assert composed.study == "s"

@@ -148,7 +148,9 @@ def test_everything_wrong_with_a_folder_is_listed_and_nothing_scored(source, fol
 
 def test_a_folder_without_any_matching_file_is_refused_even_if_partial(source, tmp_path):
     cv2.imwrite(str(tmp_path / "stranger.png"), np.zeros((24, 33), np.uint8))
-    with pytest.raises(DataError, match="no file matches"):
+    with pytest.raises(
+        DataError, match=r"no file can be scored on the test split\.\n  - stranger\.png: belongs"
+    ):
         evaluate_folder(tmp_path, source, partial=True)
 
 

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _NO_TEST = (
     "Without a test split, set 'data.splits={test: val}', with selection=last (then nothing is "
-    "selected on val)."
+    "selected on val), or test=false; segbench.evaluate takes split=val."
 )
 _NO_TEST_LIST = "Without a test split, give val's list for it too, with selection=last."
 

@@ -76,10 +76,13 @@ class LabelMap:
             values = np.unique(raw[unknown]).tolist()
             shown = ", ".join(map(self._show, values[:6]))
             known = ", ".join(self._show(v) for v in list(self.table)[:40])
+            lossy = "interpolation or saved as JPEG, export it again"
+            if set(self.table) == {0, 255}:
+                lossy += ", or set data.threshold=128"
             raise DataError(
                 f"{what}: label {shown} on {unknown.mean():.2%} of the pixels is not in the label "
                 f"map (known: {known}). {self._advice(values)}If the mask was resized with "
-                f"interpolation or saved as JPEG, export it again.{self.expected}",
+                f"{lossy}.{self.expected}",
                 "color" if self.colored else "label",
             )
         return ids.astype(np.uint8)

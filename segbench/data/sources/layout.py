@@ -211,8 +211,8 @@ def split_groups(groups: Sequence[str], ratio: Sequence[float], seed: int) -> di
     names, counts = np.unique(np.array(groups), return_counts=True)
     if len(names) < sum(share > 0 for share in ratio):
         raise DataError(
-            f"ratio {list(ratio)} needs a group per split, but there are only {len(names)}: "
-            f"{', '.join(names[:5])}. Change data.group_regex or list the splits."
+            f"ratio {list(ratio)} needs a group of images per split, but the number of groups is "
+            f"{len(names)}: {', '.join(names[:5])}. Change data.group_regex or list the splits."
         )
     order = np.random.default_rng(seed).permutation(len(names))
     goal = np.array(ratio) * counts.sum()
