@@ -222,6 +222,7 @@ def _of_folder(config: Config) -> Subject:
     from segbench.evaluation.record import Subject
 
     source = build.build_source(config["data"])
+    options.check_void_values(config, source.classes.names)
     folder = Path(config["predictions"])
     data = build.build_datamodule(config["data"], source, 0)
 

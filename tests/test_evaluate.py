@@ -215,3 +215,14 @@ def test_a_checkpoint_of_other_classes_is_not_scored(run, make_checkpoint, small
     classes["names"] = [name.upper() for name in classes["names"]]
     with pytest.raises(ConfigError, match="the classes differ"):
         run(f"ckpt={make_checkpoint(classes=classes)}", f"run_dir={tmp_path}/run")
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [(70000, r"void_values=\[70000\]: labels are 0 to 65535"), (-1, "labels are 0 to"),
+     (3, "void_values: 3 is 'Road', a class of the data set")],
+)  # fmt: skip
+def test_a_value_that_cannot_mean_void_is_refused(run, tmp_path, value, said):
+    words = (f"void_values=[{value}]", "study=v", "name=v")
+    with pytest.raises(ConfigError, match=said):
+        run(f"predictions={tmp_path}", *STREETS, *words, f"run_dir={tmp_path}/run")

@@ -137,7 +137,8 @@ def plan(
     position = np.empty_like(order)
     position[order] = np.arange(len(order))
     if unit in ("image", "group"):
-        note = f"Single images are resampled ({len(order)} images, assumed independent).{hint}"
+        how = "" if ungrouped else " as configured, although they have groups"
+        note = f"Single images are resampled ({len(order)} images, assumed independent{how}).{hint}"
         return Plan("image", 1, position, ((0, len(order), 1),), note)
     sizes = np.bincount(member)
     memory = memory_length(series[:, order], sizes)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from segbench.artifacts.run_directory import RunDirectory
@@ -35,6 +36,18 @@ def check(config: Config) -> None:
         problems.append("inference applies to checkpoints, not to existing predictions")
     if problems:
         raise ConfigError("; ".join(problems))
+
+
+def check_void_values(config: Config, names: Sequence[str]) -> None:
+    """Raises ConfigError if a void value cannot occur in predictions, or is the ID of a class."""
+    values, of_ids = config["void_values"], config["format"] in ("auto", "ids")
+    if wrong := [value for value in values if not 0 <= value < 1 << 16]:
+        raise ConfigError(f"void_values={wrong}: labels are 0 to 65535")
+    if classes := [f"{v} is '{names[v]}'" for v in values if of_ids and v < len(names)]:
+        raise ConfigError(
+            f"void_values: {', '.join(classes)}, a class of the data set; only other values can "
+            "mean that there is none"
+        )
 
 
 def check_place(config: Config, run: RunDirectory, source: Source) -> None:
