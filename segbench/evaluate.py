@@ -148,17 +148,20 @@ def _of_ckpt(config: Config) -> Subject:
 def _training_of(segmenter: Segmenter) -> Training:
     """How the checkpoint was trained."""
     from segbench.artifacts.result import Training
-    from segbench.artifacts.typed import plain
+    from segbench.artifacts.typed import plain, read_as
 
     with segmenter.ckpt.open("rb") as file:
         digest = hashlib.file_digest(file, "blake2b").hexdigest()
     meta = segmenter.meta
-    return Training(
-        config=plain(meta["config"]),
-        fingerprint=dict(meta.get("fingerprint", {})),  # type: ignore[arg-type]
-        devices=meta.get("devices"),
-        weights=digest[:32],
-    )
+    config = plain(meta["config"])
+    if meta.get("origin"):
+        config["model"]["path"] = meta["origin"]
+    known = {key: meta.get(key, {}) for key in ("fingerprint", "trained_on")}
+    known |= {"config": config, "devices": meta.get("devices"), "weights": digest[:32]}
+    try:
+        return read_as(Training, known)
+    except ResultError as error:
+        raise ConfigError(f"ckpt={segmenter.ckpt}: {error}; the file was altered") from None
 
 
 def _check_bands(given: Bands, wanted: Bands) -> None:

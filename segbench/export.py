@@ -209,6 +209,7 @@ def _inside(segmenter: Segmenter) -> Config:
         "protocol": {**meta["protocol"], "precision": "32-true"},
         "scores": meta["scores"],
         "params": segmenter.num_params,
+        **{k: meta[k] for k in ("fingerprint", "trained_on", "origin", "devices") if k in meta},
     }
 
 

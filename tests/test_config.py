@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from segbench.config import config_dir, studies_dir
+from segbench.config import config_dir, extras, studies_dir
 from segbench.config.compose import compose_checked, for_sweeper, register
 from segbench.errors import ConfigError
 from tests.conftest import ROOT, python_path
@@ -39,6 +39,12 @@ CHOICES = [
     for group in _groups_of(verb)
     for file in sorted((config_dir() / group).glob("*.yaml"))
 ]
+
+
+@pytest.fixture(autouse=True)
+def every_extra(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The configs are checked for packages that are not installed here."""
+    monkeypatch.setattr(extras, "find_spec", lambda package: True)
 
 
 @pytest.fixture(autouse=True)

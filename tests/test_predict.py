@@ -93,7 +93,7 @@ def test_unreadable_images_do_not_stop_the_rest(run, photos, tmp_path, capsys):
     captured = capsys.readouterr()
     assert "3 of 5 images" in captured.out
     assert "broken.png: truncated after" in captured.err
-    assert "text.jpg: not a readable" in captured.err
+    assert "text.jpg: a text file, not an image" in captured.err
 
 
 def test_post_processing_removes_small_regions(run, photos, tmp_path):
@@ -133,7 +133,7 @@ def test_impossible_commands_say_what_to_do(run, photos, tmp_path):
         run(f"source={photos}", "classes=[Raod]")
     with pytest.raises(ConfigError, match=r"no 'overlays'; did you mean 'overlay'"):
         run(f"source={photos}", "write=[overlays]")
-    with pytest.raises(ConfigError, match=r"a\.png: cannot be created \(File exists\)"):
+    with pytest.raises(ConfigError, match=r"a\.png: cannot be created \(it is a file\)"):
         run(f"source={photos}", f"output={photos}/a.png")
     with pytest.raises(ConfigError, match="alpha: must be between 0 and 1"):
         run(f"source={photos}", "alpha=7")

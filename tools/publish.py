@@ -48,6 +48,7 @@ LOCAL = re.compile(r"(?:/|~|\.\.|[A-Za-z]:[\\/])")
 # What comparisons published with an earlier schema do not contain.
 EARLIER = {
     "margin": None, "metrics": [], "domination": [], "robustness": None, "approximate": False,
+    "audits": {},
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from segbench.artifacts.plain import mapping_at
@@ -69,7 +70,8 @@ def varied_on_purpose(keys: Iterable[str]) -> list[str]:
     The seed and what a table compares anyway, such as the model, are not among them.
     """
     rules = filter(None, (rule_of(key) for key in keys if key != "data"))
-    return list(dict.fromkeys(r.name for r in rules if r.grade in (INVALIDATES, WEAKENS)))
+    names = [rule.name for rule in rules if rule.grade in (INVALIDATES, WEAKENS)]
+    return list(dict.fromkeys(n for name in names for n in (name, *_ENTAILED.get(name, ()))))
 
 
 def leaves(value: object, path: str = "") -> dict[str, object]:
@@ -85,11 +87,14 @@ def leaves(value: object, path: str = "") -> dict[str, object]:
 def _pretraining(result: Result) -> str:
     model = mapping_at(result.config, "model")
     starts = (model.get("encoder_weights"), model.get("path"), result.config.get("weights"))
-    return " + ".join(str(start) for start in starts if start) or "from scratch"
+    # Small checkpoints have the names of files without their folders.
+    names = [str(s) if s and not str(s).startswith(("/", "~")) else Path(str(s)).name
+             for s in starts if s]  # fmt: skip
+    return " + ".join(names) or "from scratch"
 
 
 def _fold(result: Result) -> object:
-    data = mapping_at(result.config, "data")
+    data = mapping_at(result.training.config if result.training else result.config, "data")
     return {"folds": data["folds"], "fold": data.get("fold")} if data.get("folds") else None
 
 
@@ -191,7 +196,7 @@ RULES = (
          "its pretrained weights were made for three channels", _of_protocol("inflated")),
     Rule("kind", WEAKENS,
          "predictions of another program: how that model was trained and selected is unknown",
-         lambda result: result.kind, foreign=True),
+         lambda result: "train" if result.training else result.kind, foreign=True),
     Rule("model input size", WEAKENS, "one model sees finer detail",
          _of_protocol("resize"), ("data.resize",)),
     Rule("inference", WEAKENS, "sliding windows and TTA add points without a better model",
@@ -268,5 +273,11 @@ RULES = (
 )  # fmt: skip
 
 _BY_KEY = {key: rule for rule in RULES for key in rule.keys}
+# Properties that follow from others, which a sweep varies.
+_ENTAILED = {
+    "epochs": ("steps", "images seen"),
+    "effective batch size": ("steps",),
+    "images seen": ("steps",),
+}
 AUDITED = tuple(rule for rule in RULES if rule.grade in (INVALIDATES, WEAKENS, NOTE))
 REFUSED = tuple(rule for rule in RULES if rule.grade == MUST_BE_EQUAL)

@@ -34,6 +34,9 @@ class Entry(TypedDict):
         protocol: how the scores were measured, see `artifacts.result.Protocol`.
         scores: by split, as far as they are known.
         fingerprint: of each split of the training data.
+        trained_on: for val and test, how many of their images are training images too.
+        origin: the published model that the training started from, of a model that can be built
+            without it.
         devices: processes that shared each step.
         params: parameters of the model, where the file is an exported one.
         trained: what result.json says of the training, in a small checkpoint.
@@ -48,6 +51,8 @@ class Entry(TypedDict):
     protocol: Config
     scores: dict[str, MatrixScores | None]
     fingerprint: NotRequired[dict[str, str]]
+    trained_on: NotRequired[dict[str, int]]
+    origin: NotRequired[str]
     devices: NotRequired[int]
     params: NotRequired[int | None]
     trained: NotRequired[Config]
@@ -152,6 +157,8 @@ FIELDS: dict[str, _Field] = {
     "scores.val": _SCORES,
     "scores.test": _SCORES,
     "fingerprint": _MAYBE_MAPPING,
+    "trained_on": _MAYBE_MAPPING,
+    "origin": _TEXT,
     "params": _COUNT,
     "trained": _MAYBE_MAPPING,
     "trained.data_info": _MAYBE_MAPPING,

@@ -118,13 +118,15 @@ class Training:
         config: its config.
         fingerprint: as in `DataInfo`, of the splits that it used.
         devices: as in `Budget`.
-        weights: hash of the checkpoint file, by which one training is recognized.
+        trained_on: as in `DataInfo`.
+        weights: hash of the checkpoint file.
     """
 
     config: Config
     fingerprint: dict[Split, Text]
     devices: Count | None
     weights: Text
+    trained_on: dict[Split, Count] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,39 +9,58 @@ from typing import Any
 from segbench.artifacts.plain import mapping_at
 from segbench.artifacts.result import Budget, Result
 
-# What only a training itself records: an evaluated checkpoint does not tell it.
-OF_TRAININGS_ONLY = ("steps", "images seen", "found learning rate")
+# What only a training itself records: its checkpoint does not tell it.
+_OF_TRAININGS_ONLY = frozenset({"steps", "images seen", "found learning rate", "commit"})
+_OF_DEVICES = frozenset({"effective batch size", "batch normalization"})
 
 
 def as_trained(result: Result) -> Result | None:
     """A record with what is known of the training: that of an evaluated checkpoint is added.
 
-    None for predictions made elsewhere. How far a training of an evaluated checkpoint came
-    (`OF_TRAININGS_ONLY`) is not known.
+    None for predictions made elsewhere. Some properties stay unknown, see `is_unknown`.
     """
     if result.kind == "train" or result.training is None:
         return result if result.kind == "train" else None
     training, config = result.training, result.training.config
     trainer, data = mapping_at(config, "trainer"), mapping_at(config, "data")
-    devices = training.devices or 1
-    parts = (data.get("batch_size"), trainer.get("accumulate_grad_batches", 1))
+    parts = (data.get("batch_size"), trainer.get("accumulate_grad_batches", 1), training.devices)
     budget = Budget(
-        effective_batch_size=_product(*parts, devices),
-        devices=devices,
-        precision=_of_kind(str, config.get("precision")),
+        effective_batch_size=_product(*parts),
+        devices=training.devices,
+        precision=result.protocol.precision if result.protocol else None,
         ema=_of_kind(float, config.get("ema")),
-        tuning_trials=_of_kind(int, config.get("tuning_trials")),
+        tuning_trials=_of_kind(int, config.get("tuning_trials", 0)),
         epochs=_of_kind(int, trainer.get("max_epochs")),
     )
     info = result.data_info
-    if info is not None:
-        scored = info.fingerprint.get(info.split, "")
-        info = replace(info, fingerprint={**training.fingerprint, info.split: scored})
+    info = info and replace(info, fingerprint=training.fingerprint)
     return replace(result, config=config, budget=budget, data_info=info)
 
 
+def is_unknown(name: str, result: Result, beside_trainings: bool) -> bool:
+    """Whether a property of the training of an evaluated checkpoint is not known.
+
+    Args:
+        name: of the property, see `differences.RULES`.
+        result: the record of the evaluation, or of a training, of which all is known.
+        beside_trainings: whether it is compared with trainings, which record the epochs that they
+            reached; a checkpoint has only their limit.
+    """
+    training = result.training
+    if training is None:
+        return False
+    if name in _OF_TRAININGS_ONLY or (name == "epochs" and beside_trainings):
+        return True
+    if name == "training data":
+        return not training.fingerprint
+    if name == "precision":
+        return result.protocol is None or result.protocol.precision is None
+    return name in _OF_DEVICES and training.devices is None
+
+
 def _of_kind(kind: type, value: Any) -> Any:
-    return value if isinstance(value, kind) and not isinstance(value, bool) else None
+    is_number = isinstance(value, kind) and not isinstance(value, bool)
+    return value if is_number and float(value) >= 0 else None
 
 
 def _product(*values: Any) -> int | None:

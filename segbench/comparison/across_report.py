@@ -43,8 +43,9 @@ def compare_studies(studies: Sequence[Study], options: Options) -> dict[str, Any
     Raises:
         DataError: the studies share no model, or two of them are scored on the same images.
     """
-    labels = dict.fromkeys(study.label_of(options.baseline) for study in studies)
-    options = replace(options, baseline=next(iter(labels)))
+    labels = [(study, study.label_of(options.baseline)) for study in studies]
+    known = [label for study, label in labels if label in study.runs]
+    options = replace(options, baseline=known[0] if known else options.baseline)
     _refuse(studies, options.baseline)
     sets = [
         DataSet(study.path.name, resample_study(entrants_by(study, options.metric), study, options))
@@ -80,7 +81,7 @@ def compare_studies(studies: Sequence[Study], options: Options) -> dict[str, Any
     )
     found["verdict"] = sentence + across_wording.invalid(found["audits"])
     if few := [entry.name for entry in sets if entry.drawn.plan.caution and not folds]:
-        found["evidence"] += f" On {join(few)}: {CAUTION}"
+        found["evidence"] = f"{found['evidence']} On {join(few)}: {CAUTION}".lstrip()
     return jsonable(found)
 
 

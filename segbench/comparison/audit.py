@@ -21,9 +21,10 @@ from segbench.artifacts.differences import (
     Rule,
     has_own_loss,
     leaves,
+    scored_data,
 )
 from segbench.artifacts.result import Result
-from segbench.artifacts.trained_as import OF_TRAININGS_ONLY, as_trained
+from segbench.artifacts.trained_as import as_trained, is_unknown
 from segbench.artifacts.typed import plain
 from segbench.comparison.runs import Run
 
@@ -79,12 +80,13 @@ def _compare(rule: Rule, runs: Mapping[str, Sequence[Run]], subject: bool) -> Au
     if rule.read is None:
         return None
     values: dict[str, dict[str, list[int]]] = {}
+    has_trainings = any(run.result.kind == "train" for members in runs.values() for run in members)
     for label, members in runs.items():
         by_value = defaultdict(list)
         for run in members:
             result = run.result if rule.foreign else as_trained(run.result)
-            if result is None or (run.result.training and rule.name in OF_TRAININGS_ONLY):
-                continue  # unknown
+            if result is None or is_unknown(rule.name, run.result, has_trainings):
+                continue
             value = json.dumps(plain(rule.read(result)), sort_keys=True)
             by_value[value].append(run.seed)
         if by_value:
@@ -191,15 +193,18 @@ def _selected_on_test(runs: Mapping[str, Sequence[Run]]) -> list[AuditEntry]:
         for label, members in runs.items()
         if any(_is_selected_on_test(run) for run in members)
     }
-    why = "val and test are the same images, so the scores are too high"
+    why = "the best epoch was chosen on the scored images, so the scores are too high"
     return [AuditEntry("selection on test", WEAKENS, why, chosen)] if chosen else []
 
 
 def _is_selected_on_test(run: Run) -> bool:
     info = _trained(run).data_info
     prints = info.fingerprint if info else {}
-    on_test = "val" in prints and prints["val"] == prints.get("test")
-    return on_test and run.protocol.selection == "best"
+    return (
+        prints.get("val") is not None
+        and prints["val"] == scored_data(run.result)
+        and run.protocol.selection == "best"
+    )
 
 
 def _trained(run: Run) -> Result:

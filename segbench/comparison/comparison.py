@@ -136,7 +136,7 @@ def compare_runs(study: Study, options: Options) -> Comparison:
     comparison: Comparison = jsonable(result)  # NaN becomes None, as the wording expects
     about_margin = margin_report.headline(comparison) if margin and shown else ("", "")
     comparison["verdict"], evidence = wording.verdict(comparison, *about_margin)
-    comparison["evidence"] = f"{evidence} {drawn.plan.caution}".rstrip()
+    comparison["evidence"] = f"{evidence} {drawn.plan.caution}".strip()
     return comparison
 
 

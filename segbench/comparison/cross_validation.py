@@ -70,7 +70,8 @@ def _refuse_other_data(studies: Sequence[Study]) -> None:
 
 
 def _fold(study: Study) -> tuple[int, int] | None:
-    node = mapping_at(study.first.result.config, "data")
+    result = study.first.result
+    node = mapping_at(result.training.config if result.training else result.config, "data")
     folds, fold = node.get("folds"), node.get("fold")
     is_fold = type(folds) is int and type(fold) is int
     return (folds, fold) if is_fold else None  # type: ignore[return-value]

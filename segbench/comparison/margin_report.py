@@ -60,7 +60,9 @@ def margin_of(
     """
     trained = [run.result for runs in study.runs.values() for run in runs if run.result.model]
     aims = [_aim(result) for result in trained]
-    stated = {(aim.margin, aim.baseline, aim.metric) if aim else None for aim in aims}
+    stated = {
+        (aim.margin, study.label_of(aim.baseline), aim.metric) if aim else None for aim in aims
+    }
     fixed = (next(iter(stated)) if len(stated) == 1 else None) or (None, None, None)
     given, against = points if points is not None else fixed[0], baseline or fixed[1]
     if given is None:
@@ -103,10 +105,11 @@ def _unequal(study: Study) -> Finding:
                     else "none"
                 )
                 by_text.setdefault(text, []).append(str(run.seed))
-        values[label] = "; ".join(
-            text + f" (seed {', '.join(seeds)})" * (len(by_text) > 1)
-            for text, seeds in by_text.items()
-        )
+        if by_text:
+            values[label] = "; ".join(
+                text + f" (seed {', '.join(seeds)})" * (len(by_text) > 1)
+                for text, seeds in by_text.items()
+            )
     why = "not all runs were started under the same margin, so none is tested"
     return {"field": "margin", "grade": WEAKENS, "why": why, "values": values}
 

@@ -55,9 +55,16 @@ class Run:
         return self.result.seed
 
     @property
-    def weights(self) -> str | None:
-        """The hash of the checkpoint that was evaluated; None for all other runs."""
-        return self.result.training.weights if self.result.training else None
+    def training(self) -> tuple[object, ...] | None:
+        """What tells a training from others, also if its checkpoint was scored later.
+
+        None for predictions made elsewhere. Two checkpoints of a run are one training.
+        """
+        training, result = self.result.training, self.result
+        if training is None:
+            known = result.kind == "train"
+            return (result.study, result.name, result.seed) if known else None
+        return tuple(training.config.get(key) for key in ("study", "name", "seed"))
 
     @property
     def is_untrained(self) -> bool:

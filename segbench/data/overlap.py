@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
 from collections.abc import Callable, Sequence
-from functools import cache
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from segbench.data.dataset import Record, Source
+from segbench.system.machine import cores
 
 _HEAD = 1 << 16  # bytes that tell most files of equal size apart
 _Files = list[tuple[Path, Record]]
@@ -18,9 +20,9 @@ def shared_images(
 ) -> list[Record]:
     """The images of a split whose files are also in another split, under any name.
 
-    Few files are read: only those of equal size, and of these only those with an equal beginning,
-    are compared. Copies of blank images, which are alike everywhere, do not count, nor do images
-    without a file. `segbench check_data` compares pixels, which finds copies in other formats too.
+    Only files of equal size are read, and only those with an equal beginning in full. Copies of
+    blank images, which are alike everywhere, do not count, nor do images without a file of their
+    own. `segbench check_data` compares pixels, which finds copies in other formats too.
 
     Args:
         source: the data set.
@@ -35,19 +37,30 @@ def shared_images(
         OSError: a file cannot be read.
     """
     found, known = _files(records), _files(others)
-    same = {path for path, _ in known}
+    places = {(path, record.part) for path, record in known}
+    same = {record.name for path, record in found if (path, record.part) in places}
+    found = [(path, record) for path, record in found if record.name not in same]
     for trait in (_size, _head, _content):
         found, known = _alike(found, known, trait)
-    return [record for path, record in found if path in same or not _is_blank(source, record)]
+    copies = {record.name for _, record in found if not _is_blank(source, record)}
+    return [record for record in records if record.name in same | copies]
 
 
 def _files(records: Sequence[Record]) -> _Files:
-    return [(record.image, record) for record in records if record.image is not None]
+    """The images that have a file, or a slice of one, to themselves."""
+    number = Counter((record.image, record.part) for record in records)
+    return [
+        (record.image, record)
+        for record in records
+        if record.image is not None and number[record.image, record.part] == 1
+    ]
 
 
 def _alike(found: _Files, known: _Files, trait: Callable[[Path], object]) -> tuple[_Files, _Files]:
     """The images of both sides that have a trait of their file in common, and their slice of it."""
-    of = cache(trait)  # a volume is the file of many images
+    paths = list(dict.fromkeys(path for path, _ in (*found, *known)))  # a volume has many images
+    with ThreadPoolExecutor(cores()) as pool:
+        of = dict(zip(paths, pool.map(trait, paths), strict=True)).__getitem__
     both = {(of(path), r.part) for path, r in found} & {(of(path), r.part) for path, r in known}
     left, right = (
         [(path, record) for path, record in side if (of(path), record.part) in both]

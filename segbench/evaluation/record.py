@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Literal
 
 from segbench.artifacts import provenance
 from segbench.artifacts.result import DataInfo, Hardware, Protocol, Result, Training
-from segbench.artifacts.scores import Scores
+from segbench.artifacts.scores import Scores, Split
 from segbench.artifacts.typed import read_as
 from segbench.config import Config
 from segbench.data.classes import ClassSet
@@ -93,6 +94,7 @@ def record(config: Config, subject: Subject, evaluation: Evaluation, scores: Sco
             comparable=source.comparable,
             split=split,
             num_images={split: len(evaluation.records)},
+            trained_on=_trained_on(subject, split),
         ),
         protocol=replace(
             subject.protocol,
@@ -105,3 +107,12 @@ def record(config: Config, subject: Subject, evaluation: Evaluation, scores: Sco
         scores={split: scores},
         training=subject.training,
     )
+
+
+def _trained_on(subject: Subject, split: Literal["val", "test"]) -> dict[Split, int]:
+    """How many scored images the checkpoint was trained on, if its training knew these images."""
+    training = subject.training
+    if training is None or training.fingerprint.get(split) != subject.fingerprint:
+        return {}
+    count = training.trained_on.get(split)
+    return {split: count} if count else {}

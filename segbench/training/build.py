@@ -131,6 +131,8 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
             "std": list(data.std),
             "protocol": plain(protocol),
             "fingerprint": fingerprint,
+            "trained_on": trained_on,
+            **({"origin": str(config["model"]["path"])} if portable.get("architecture") else {}),
             "devices": trainer.world_size,
         },
     )

@@ -202,9 +202,9 @@ def test_a_margin_that_was_not_fixed_in_advance_is_called_exploratory(runs, stat
     assert "exploratory" in found["note"]
 
 
-def as_evaluations(runs, **compare):
-    """Makes all runs scores of checkpoints whose trainings were started with these keys."""
-    for folder in (runs / "mine").glob("*/seed*"):
+def as_evaluations(runs, label="*", **compare):
+    """Makes runs scores of checkpoints whose trainings were started with these keys."""
+    for folder in (runs / "mine").glob(f"{label}-streets/seed*"):
         config = json.loads((folder / "result.json").read_text())["config"]
         training = {
             "config": config | {"study": "town", "compare": compare},
@@ -319,10 +319,10 @@ def test_evaluated_checkpoints_are_audited_as_their_trainings(runs):
 def test_a_checkpoint_that_is_scored_twice_is_one_training(runs):
     as_evaluations(runs)
     first = runs / "mine/unet-streets/seed0"
-    edit(runs / "mine/unet-streets/seed1", "training.weights", "unet-streetsseed0")
+    edit(runs / "mine/unet-streets/seed1", "training.config.seed", 0)
     (entry,) = compared(runs)["left_out"]
     assert entry["path"] == "unet-streets/seed1"
-    assert entry["reason"].startswith(f"it scores the checkpoint of {first} again")
+    assert entry["reason"].startswith(f"it scores the training of {first} again")
 
 
 def test_a_baseline_may_be_named_as_its_runs_are(runs):
@@ -345,3 +345,46 @@ def test_what_only_leaves_out_is_in_the_report(runs):
     (entry,) = found["left_out"]
     assert (entry["path"], entry["broken"]) == ("custom-streets", False)
     assert "only=[...]" in entry["reason"]
+
+
+def test_what_a_checkpoint_does_not_tell_is_no_difference(runs):
+    as_evaluations(runs, "unet")
+    assert compared(runs)["audit"] == []
+    for folder in (runs / "mine/unet-streets").glob("seed*"):
+        edit(folder, "training.config.trainer.max_epochs", 40)  # the limit, not what was reached
+        edit(folder, "training.fingerprint", {})  # as in files of earlier versions
+        edit(folder, "training.devices", None)
+    assert compared(runs)["audit"] == []
+
+
+def test_a_checkpoint_scored_on_the_images_that_chose_it_is_named(runs):
+    as_evaluations(runs)
+    for folder in (runs / "mine").glob("*/seed*"):
+        edit(folder, "training.fingerprint.val", "4e5f")  # that of test
+    (entry,) = compared(runs)["audit"]
+    assert entry["field"] == "selection on test"
+
+
+def test_a_training_and_its_checkpoint_are_one_seed(runs):
+    copy = runs / "mine/unet-streets/seed7"
+    shutil.copytree(runs / "mine/unet-streets/seed0", copy)
+    edit(copy, "seed", 7)
+    config = json.loads((copy / "result.json").read_text())["config"]
+    training = {"config": config, "fingerprint": {}, "devices": 1, "weights": "x"}
+    for key, value in {"kind": "evaluate", "training": training}.items():
+        edit(copy, key, value)
+    counts = copy / "confusion.npz"
+    shutil.copy(runs / "mine/unet-streets/seed1/confusion.npz", counts)
+    edit(
+        copy,
+        "scores",
+        json.loads((runs / "mine/unet-streets/seed1/result.json").read_text())["scores"],
+    )
+    (entry,) = compared(runs)["left_out"]
+    assert entry["path"] == "unet-streets/seed7"
+
+
+def test_a_margin_against_a_full_name_is_fixed(runs):
+    with_margin(runs, baseline="unet-streets")
+    found = compared(runs)["margin"]
+    assert (found["baseline"], found["fixed"]) == ("unet", True)

@@ -270,6 +270,7 @@ def test_the_report_after_a_study_is_of_that_study(
         (("model", "seed", "data"), None),
         (("loss", "seed", "model.width"), "varies=[loss]"),
         (("model.encoder_weights", "optimizer.lr", "ema"), "varies=[pretraining,optimizer,EMA]"),
+        (("trainer.max_epochs",), "varies=[epochs,steps,images seen]"),
     ],
 )
 def test_the_next_command_names_what_a_sweep_varies(

@@ -63,6 +63,8 @@ def test_blank_copies_and_generated_images_do_not_count(tmp_path: Path) -> None:
     blank, other = image(tmp_path, "a", None), image(tmp_path, "b", None)
     assert shared_images(source, [blank], [other]) == []
     assert shared_images(source, [blank], [blank]) == [blank]  # the same file is no coincidence
+    pages = [Record(f"p{i}", "g", blank.image, index=i) for i in range(2)]
+    assert shared_images(source, pages, [blank]) == []  # one file of many images
     generated = Record("c", "g")
     assert shared_images(source, [generated], [generated]) == []
 

@@ -79,7 +79,7 @@ def test_what_cannot_be_read_is_refused_by_name(tmp_path):
     with pytest.raises(DataError, match=r"cut\.png: truncated after"):
         read_photo(tmp_path / "cut.png")
     (tmp_path / "text.jpg").write_text("hello")
-    with pytest.raises(DataError, match=r"text\.jpg: not a readable"):
+    with pytest.raises(DataError, match=r"text\.jpg: a text file, not an image"):
         read_photo(tmp_path / "text.jpg")
     with pytest.raises(DataError, match=r"none\.png: cannot be read"):
         read_photo(tmp_path / "none.png")

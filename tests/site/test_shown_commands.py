@@ -13,6 +13,7 @@ import pytest
 from hydra._internal.utils import get_args_parser
 from hydra.core.override_parser.overrides_parser import OverridesParser
 
+from segbench.config import extras
 from segbench.config.compose import read_command, register
 from segbench.config.named_models import as_list
 from segbench.config.places import is_group, options_of
@@ -38,6 +39,7 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         file.write_text("# @package _global_\ntuning_trials: 2\n", encoding="utf-8")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
+        patch.setattr(extras, "find_spec", lambda package: True)  # not all are installed here
         patch.syspath_prepend(str(folder))
         register()
         yield folder
