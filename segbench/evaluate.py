@@ -10,7 +10,6 @@ figure and the worst images to runs/STUDY/NAME/seedN.
 
 from __future__ import annotations
 
-import hashlib
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -149,15 +148,18 @@ def _training_of(segmenter: Segmenter) -> Training:
     """How the checkpoint was trained."""
     from segbench.artifacts.result import Training
     from segbench.artifacts.typed import plain, read_as
+    from segbench.data.fingerprint import file_digest
 
-    with segmenter.ckpt.open("rb") as file:
-        digest = hashlib.file_digest(file, "blake2b").hexdigest()
     meta = segmenter.meta
     config = plain(meta["config"])
     if meta.get("origin"):
         config["model"]["path"] = meta["origin"]
     known = {key: meta.get(key, {}) for key in ("fingerprint", "trained_on")}
-    known |= {"config": config, "devices": meta.get("devices"), "weights": digest[:32]}
+    known |= {
+        "config": config,
+        "devices": meta.get("devices"),
+        "weights": file_digest(segmenter.ckpt)[:32],
+    }
     try:
         return read_as(Training, known)
     except ResultError as error:

@@ -88,13 +88,13 @@ def _pretraining(result: Result) -> str:
     model = mapping_at(result.config, "model")
     starts = (model.get("encoder_weights"), model.get("path"), result.config.get("weights"))
     # Small checkpoints have the names of files without their folders.
-    names = [str(s) if s and not str(s).startswith(("/", "~")) else Path(str(s)).name
-             for s in starts if s]  # fmt: skip
+    words = [str(start) for start in starts if start]
+    names = [Path(word).name if word.startswith(("/", "~")) else word for word in words]
     return " + ".join(names) or "from scratch"
 
 
 def _fold(result: Result) -> object:
-    data = mapping_at(result.training.config if result.training else result.config, "data")
+    data = mapping_at(result.trained_config, "data")
     return {"folds": data["folds"], "fold": data.get("fold")} if data.get("folds") else None
 
 

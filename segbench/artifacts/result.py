@@ -251,6 +251,11 @@ class Result:
         if not is_scored:
             raise ValueError("a finished run lacks the scores of its split")
 
+    @property
+    def trained_config(self) -> Config:
+        """The config of the training, if an evaluated checkpoint knows it; else that of the run."""
+        return self.training.config if self.training else self.config
+
     def to_dict(self) -> Config:
         """The content of `result.json`."""
         return {"schema_version": SCHEMA_VERSION, **plain(self)}

@@ -70,8 +70,7 @@ def _refuse_other_data(studies: Sequence[Study]) -> None:
 
 
 def _fold(study: Study) -> tuple[int, int] | None:
-    result = study.first.result
-    node = mapping_at(result.training.config if result.training else result.config, "data")
+    node = mapping_at(study.first.result.trained_config, "data")
     folds, fold = node.get("folds"), node.get("fold")
     is_fold = type(folds) is int and type(fold) is int
     return (folds, fold) if is_fold else None  # type: ignore[return-value]

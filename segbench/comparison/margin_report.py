@@ -116,7 +116,7 @@ def _unequal(study: Study) -> Finding:
 
 def _aim(result: Result) -> Aim | None:
     """The margin under which the training of a run, or of its checkpoint, was started."""
-    config = result.training.config if result.training else result.config
+    config = result.trained_config
     return aim_of(config, str(config.get("study", result.study)))
 
 

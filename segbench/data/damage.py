@@ -170,8 +170,6 @@ def unreadable(data: bytes, path: Path | None, what: str) -> DataError:
         return DataError(f"{path}: is a pointer of Git LFS; run `git lfs pull`.", "unreadable")
     text = f"{path}: not a readable {what} ({len(data)} bytes). Replace the file."
     start = data[:256].lstrip().lower()
-    if start and _is_text(start):
-        text = f"{path}: a text file, not an image."
     if data[4:12] in _PHOTOS:
         text = f"{path}: a HEIC or AVIF photo, which is not read. Convert it to JPEG or PNG."
     elif start.startswith(b"%pdf"):
@@ -180,4 +178,6 @@ def unreadable(data: bytes, path: Path | None, what: str) -> DataError:
         text = f"{path}: a web page, not an image: the download failed. Download it again."
     elif start.startswith((b"<svg", b"<?xml")):
         text = f"{path}: SVG or XML, not an image of pixels. Save it as PNG."
+    elif start and _is_text(start):
+        text = f"{path}: a text file, not an image."
     return DataError(text, "unreadable")

@@ -45,7 +45,7 @@ def fingerprint(source: Source, records: Sequence[Record], memo: Path | None = N
     remembered = memo / _digest([*head, *map(repr, records), *stats]) if memo else None
     if remembered is not None and (known := _remembered(remembered)):
         return known
-    digest = cache(_file_digest)  # a file may contain many images
+    digest = cache(file_digest)  # a file may contain many images
     with ThreadPoolExecutor(cores()) as pool:
         contents = list(pool.map(lambda record: _content(record, digest), records))
     result = _digest([*head, *contents])
@@ -73,7 +73,8 @@ def _content(record: Record, digest: Callable[[Path], str]) -> str:
     return f"{record.name}\t{record.group}\t{record.index}\t" + "\t".join(files)
 
 
-def _file_digest(path: Path) -> str:
+def file_digest(path: Path) -> str:
+    """Hash of the bytes of a file, in hexadecimal digits."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "blake2b").hexdigest()
 

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from segbench.data.dataset import Record, Source
+from segbench.data.fingerprint import file_digest
 from segbench.system.machine import cores
 
 _HEAD = 1 << 16  # bytes that tell most files of equal size apart
@@ -40,7 +41,7 @@ def shared_images(
     places = {(path, record.part) for path, record in known}
     same = {record.name for path, record in found if (path, record.part) in places}
     found = [(path, record) for path, record in found if record.name not in same]
-    for trait in (_size, _head, _content):
+    for trait in (_size, _head, file_digest):
         found, known = _alike(found, known, trait)
     copies = {record.name for _, record in found if not _is_blank(source, record)}
     return [record for record in records if record.name in same | copies]
@@ -76,11 +77,6 @@ def _size(file: Path) -> int:
 def _head(file: Path) -> str:
     with file.open("rb") as stream:
         return hashlib.blake2b(stream.read(_HEAD)).hexdigest()
-
-
-def _content(file: Path) -> str:
-    with file.open("rb") as stream:
-        return hashlib.file_digest(stream, "blake2b").hexdigest()
 
 
 def _is_blank(source: Source, record: Record) -> bool:
