@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from segbench.artifacts.run_directory import RunDirectory
 from segbench.comparison.across_report import compare_studies
 from segbench.comparison.comparison import Options, compare_runs
 from segbench.comparison.content import write_json
@@ -14,6 +15,7 @@ from segbench.comparison.study import read_studies, read_study
 from tests.comparison.fabricated import edit, write_study
 
 ROOT = Path(__file__).parents[1]
+RUNS = ROOT / "experiments/results/runs"
 MARKS = "<!-- results -->\nold\n<!-- end of results -->\n"
 
 
@@ -83,6 +85,54 @@ def test_a_published_study_names_its_command_commit_seeds_and_machine(publish, s
     board = json.loads((study / "report/comparison.json").read_text())["leaderboard"]
     for row in board:
         assert f"{row['label']} {100 * row['value']:.1f}" in index
+
+
+def test_a_published_report_can_be_computed_again_from_the_published_runs(publish, study, root):
+    for run in study.glob("*/seed*"):
+        edit(run, "config.data.root", "/d/me/camvid")
+        edit(run, "config.model.path", "~/weights/best.pth")
+        content = json.loads((run / "result.json").read_text())["config"]
+        RunDirectory(run).write_config(content)
+    old = root / "experiments/results/runs/mine/left-streets/seed0"
+    old.mkdir(parents=True)
+    file = publish.take(study, root / "experiments/results")
+    copies = file.parent / "runs/mine"
+    assert not old.exists()
+    found = json.loads(json.dumps(compare_runs(read_study(copies), Options(replicates=100))))
+    assert found == json.loads(file.read_text())
+    for each in copies.rglob("*.*"):
+        assert each.name in ("result.json", "confusion.npz", "config.yaml", "metrics.csv")
+        assert b"/d/me" not in each.read_bytes()
+        assert b"~" not in each.read_bytes() or each.suffix == ".npz"
+    first = RunDirectory(copies / "custom-streets/seed0")
+    config = first.read_config()
+    assert config["data"]["root"] == "data/camvid"
+    assert config["model"]["path"] == "best.pth"
+    assert first.read_result().command.endswith("data.root=PATH hydra.mode=RUN")
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in RUNS.glob("*")))
+def test_the_published_scores_are_those_of_the_published_counts(name: str) -> None:
+    published = json.loads((RUNS.parent / f"{name}.json").read_text(encoding="utf-8"))
+    study = read_study(RUNS / name)
+    assert not [entry for entry in study.left_out if entry.broken]
+    found = compare_runs(
+        study,
+        Options(
+            metric=published["metric"],
+            metrics=tuple(entry["metric"] for entry in published["metrics"]),
+            baseline=published["baseline"],
+            replicates=published["replicates"],
+        ),
+    )
+    assert [run["path"] for run in found["runs"]] == [run["path"] for run in published["runs"]]
+    for key, values in (
+        ("leaderboard", ("value", "sd", "interval")),
+        ("pairs", ("value", "p_holm")),
+    ):
+        for row, said in zip(found[key], published[key], strict=True):
+            for value in values:
+                assert row[value] == pytest.approx(said[value], abs=1e-6), (key, value)
 
 
 def test_a_page_may_show_the_leaderboard_of_one_study(publish, study, root):

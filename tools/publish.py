@@ -6,14 +6,20 @@
     python tools/publish.py                  as `make results` does
 
 `results/NAME.json` is the comparison with all its runs: score, seed, command, commit and machine of
-each. `results/NAME.md` and the tables between these marks are generated from it:
+each. `results/runs/NAME` contains what the comparison was computed from, the pixel counts of every
+test image of every run, so anyone can compute it again or go on with the study:
+
+    python -m segbench.compare runs=experiments/results/runs study=NAME
+    cp -r experiments/results/runs/NAME runs/      then train further models or seeds as usual
+
+`results/NAME.md` and the tables between these marks are generated from the comparison:
 
     <!-- results -->                      the list of studies
     <!-- results of NAME -->              the verdict and the leaderboard of one study
     <!-- end of results -->               end of both
 
-Paths of your machine in commands become PATH; otherwise the JSON equals the report's
-comparison.json (across.json for several studies).
+Paths of your machine become PATH in commands and lose their folders in configs; otherwise the JSON
+equals the report's comparison.json (across.json for several studies).
 """
 
 from __future__ import annotations
@@ -23,13 +29,17 @@ import json
 import os
 import re
 import shlex
+import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from segbench.artifacts.provenance import commit_in_words
-from segbench.artifacts.result import Hardware
+from segbench.artifacts.result import Hardware, Result
+from segbench.artifacts.run_directory import RunDirectory
+from segbench.artifacts.small_checkpoint import without_folders
 from segbench.artifacts.typed import read_as
 from segbench.comparison import across_report, across_tables, formats, tables
 from segbench.comparison.content import write_json
@@ -68,13 +78,49 @@ def take(study: Path, results: Path) -> Path:
             f"{_name(comparison)}: not published yet: {', '.join(missing)}, so the runs cannot be "
             "traced; publish them first"
         )
-    for run in comparison.get("runs", []):  # those of several studies are in the results of each
-        if run["command"]:
-            run["command"] = shlex.join(_public(word) for word in shlex.split(run["command"]))
+    runs = comparison.get("runs", [])  # those of several studies are in the results of each
+    for run in runs:
+        run["command"] = _public_command(run["command"])
     results.mkdir(parents=True, exist_ok=True)
+    if runs:
+        _take_runs(study, [run["path"] for run in runs], results / "runs" / study.name)
     file = results / f"{_name(comparison)}.json"
     write_json(comparison, file)
     return file
+
+
+def _take_runs(study: Path, runs: Sequence[str], target: Path) -> None:
+    """Copies records, counts and curves of the compared runs, and the measured costs."""
+    shutil.rmtree(target, ignore_errors=True)
+    for path in runs:
+        source, copy = RunDirectory(study / path), RunDirectory(target / path)
+        result, config = source.read_result(), source.read_config()
+        assert result is not None, f"{source.path} was compared, so it has a result"
+        copy.path.mkdir(parents=True)
+        copy.write_result(_public_result(result))
+        if config is not None:
+            copy.write_config(without_folders(config))
+        for file in (source.confusion_file, source.metrics_file):
+            if file.is_file():
+                shutil.copyfile(file, copy.path / file.name)
+    costs = study / "benchmark.json"
+    if costs.is_file():
+        shutil.copyfile(costs, target / costs.name)
+
+
+def _public_result(result: Result) -> Result:
+    training, protocol = result.training, result.protocol
+    if training is not None:
+        training = replace(training, config=without_folders(training.config))
+    if protocol is not None:
+        protocol = replace(protocol, source=without_folders(protocol.source))
+    return replace(
+        result,
+        config=without_folders(result.config),
+        command=_public_command(result.command),
+        training=training,
+        protocol=protocol,
+    )
 
 
 def doubts(comparison: Mapping[str, Any]) -> list[str]:
@@ -142,6 +188,10 @@ def _report(found: Mapping[str, Any], studies: Mapping[str, Any]) -> str:
         raise ValueError(f"{_name(found)}: not published: {', '.join(unknown)}; publish them first")
     links = ", ".join(f"[{name}]({name}.md)" for name in found["studies"])
     return f"{across_report.markdown_report(found)}\nRuns, commands and machines: {links}.\n"
+
+
+def _public_command(command: str) -> str:
+    return shlex.join(_public(word) for word in shlex.split(command))
 
 
 def _public(word: str) -> str:

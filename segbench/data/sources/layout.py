@@ -219,9 +219,10 @@ def split_groups(groups: Sequence[str], ratio: Sequence[float], seed: int) -> di
     got = np.zeros(3)
     division = {}
     for position in order[np.argsort(-counts[order], kind="stable")]:
-        # Assigning the largest groups first, each to the split that lacks most, keeps the ratio.
+        # Assigning the largest groups first, each to the split that lacks the largest share, keeps
+        # the ratio; of two splits that lack the same, the larger one is first.
         lack = np.where(goal > 0, (goal - got) / np.maximum(goal, 1e-9), -np.inf)
-        chosen = int(lack.argmax())
+        chosen = max(range(3), key=lambda split: (lack[split], goal[split]))
         got[chosen] += counts[position]
         division[str(names[position])] = ("train", "val", "test")[chosen]
     return division

@@ -12,6 +12,7 @@ from segbench.check_data import check_data
 from segbench.data.dataset import SPLITS
 from segbench.data.sources.camvid11 import CamVid11
 from segbench.data.sources.folder import Folder
+from segbench.data.sources.layout import split_groups
 from segbench.data.sources.streets import CLASSES
 from segbench.errors import DataError
 from tests.data.writers import street, write_camvid11, write_streets
@@ -52,6 +53,13 @@ def test_a_ratio_keeps_groups_together_and_is_deterministic(tmp_path: Path) -> N
     assert groups == {split: {r.group for r in make(0).records(split)} for split in SPLITS}
     divisions = {tuple(sorted(r.group for r in make(seed).records("val"))) for seed in range(6)}
     assert len(divisions) > 1
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_of_few_groups_the_larger_share_gets_the_larger_one(seed: int) -> None:
+    groups = ["a"] * 204 + ["b"] * 62 + ["c"] * 101
+    divided = split_groups(groups, [0.6, 0.1, 0.3], seed)
+    assert divided == {"a": "train", "b": "val", "c": "test"}
 
 
 def test_the_table_that_check_data_writes_is_read_back(tmp_path: Path) -> None:
