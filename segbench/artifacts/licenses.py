@@ -10,6 +10,7 @@ from segbench.artifacts import build, trust
 from segbench.artifacts.default_checkpoint import SHIPPED
 from segbench.artifacts.plain import mapping_at
 from segbench.artifacts.result import Result
+from segbench.artifacts.trained_as import data_used
 
 UNKNOWN = "not known"
 UNKNOWN_TERMS = "The terms of the data set may restrict the use of weights trained on it."
@@ -38,10 +39,9 @@ def terms(data: Mapping[str, Any]) -> str:
 def of_data(results: Iterable[Result]) -> dict[str, str]:
     """The license of each data set, or its terms for weights trained on it, by its title."""
     found: dict[str, str] = {}
-    for result in results:
-        node = mapping_at(result.config, "data")
+    for node, target in (used for result in results for used in data_used(result)):
         about = mapping_at(node, "about")
-        title = str(about.get("title") or result.data)
+        title = str(about.get("title") or target)
         text = about.get("license") or (terms(node) if node.get("_target_") else UNKNOWN)
         if found.get(title, UNKNOWN) == UNKNOWN:
             found[title] = " ".join(str(text).split())
@@ -52,8 +52,8 @@ def of_weights(results: Iterable[Result]) -> dict[str, str]:
     """What each model was initialized with, and its license, by the model's name."""
     found: dict[str, str] = {}
     for result in results:
-        if result.kind == "train":
-            found[result.name] = of_initial_weights(result.config)
+        if result.kind == "train" or result.training is not None:
+            found[result.name] = of_initial_weights(result.trained_config)
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -35,6 +36,17 @@ def as_trained(result: Result) -> Result | None:
     info = result.data_info
     info = info and replace(info, fingerprint=training.fingerprint)
     return replace(result, config=config, budget=budget, data_info=info)
+
+
+def data_used(result: Result) -> list[tuple[Mapping[str, Any], str]]:
+    """Config and dotted name of the data that were scored, and of those trained on, if others."""
+    found = [(mapping_at(result.config, "data"), result.data)]
+    if result.training is not None:
+        trained = mapping_at(result.training.config, "data")
+        target = str(trained.get("_target_") or result.data)
+        if target != result.data or trained.get("about") != found[0][0].get("about"):
+            found.append((trained, target))
+    return found
 
 
 def is_unknown(name: str, result: Result, beside_trainings: bool) -> bool:

@@ -11,6 +11,7 @@ from typing import Any
 
 from segbench.artifacts import licenses
 from segbench.artifacts.result import Result
+from segbench.artifacts.trained_as import as_trained
 from segbench.comparison.measures import APPROXIMATE
 from segbench.publication import compute
 from segbench.publication.compute import UNKNOWN, Spent
@@ -42,9 +43,10 @@ class Evidence:
 
     @property
     def trained(self) -> list[Result]:
-        """The finished trainings, or what was evaluated if there is none."""
+        """The finished trainings; if there are none, those of the evaluated checkpoints."""
         finished = [result for result in self.results if result.status == "finished"]
-        return [result for result in finished if result.kind == "train"] or finished
+        trained = [result for result in finished if result.kind == "train"]
+        return trained or [as_trained(result) or result for result in finished]
 
 
 def neurips(evidence: Evidence) -> list[Item]:

@@ -14,6 +14,7 @@ from typing import Any
 
 from segbench.artifacts.plain import mapping_at
 from segbench.artifacts.result import Result
+from segbench.artifacts.trained_as import data_used
 from segbench.system.escaping import latex
 
 # The last two parts of a model's target
@@ -59,7 +60,7 @@ def models(results: Iterable[Result]) -> dict[str, list[str]]:
     """The entries of each model and its encoder, by the model's name; empty if none is known."""
     found: dict[str, list[str]] = {}
     for result in results:
-        node = mapping_at(result.config, "model")
+        node = mapping_at(result.trained_config, "model")
         target = ".".join(str(node.get("_target_", result.model)).split(".")[-2:])
         keys = [MODELS[target]] if target in MODELS else []
         encoder = " ".join((target, str(node.get("encoder_name", "")))).lower()
@@ -74,10 +75,10 @@ def models(results: Iterable[Result]) -> dict[str, list[str]]:
 def data_sets(results: Iterable[Result]) -> dict[str, tuple[str, str] | None]:
     """Key and entry of each data set, by its title; None if it says nothing of its source."""
     found: dict[str, tuple[str, str] | None] = {}
-    for result in results:
-        about = mapping_at(mapping_at(result.config, "data"), "about")
-        title = str(about.get("title") or result.data)
-        known = of_citation(about.get("citation"), title) or of_source(result.data)
+    for node, target in (used for result in results for used in data_used(result)):
+        about = mapping_at(node, "about")
+        title = str(about.get("title") or target)
+        known = of_citation(about.get("citation"), title) or of_source(target)
         found[title] = found.get(title) or known
     return found
 

@@ -7,7 +7,7 @@ import pytest
 from omegaconf import OmegaConf
 
 from segbench.artifacts import licenses
-from segbench.artifacts.result import Hardware, Protocol, Timings
+from segbench.artifacts.result import Hardware, Protocol, Timings, Training
 from segbench.comparison.comparison import Options, compare_runs
 from segbench.comparison.study import read_study
 from segbench.config import config_dir
@@ -117,6 +117,33 @@ def test_the_license_of_a_data_set_is_that_of_its_config_or_its_reader():
     built_in = {"_target_": "segbench.data.sources.streets.Streets"}
     (text,) = licenses.of_data([with_config(data=built_in)]).values()
     assert "nothing restricts the use" in text
+
+
+def test_of_an_evaluated_checkpoint_the_training_is_described(tmp_path):
+    config = {
+        "model": {"_target_": "segbench.models.smp.unet", "encoder_name": "resnet34",
+                  "encoder_weights": "imagenet"},
+        "data": {"_target_": "segbench.data.sources.camvid11.CamVid11", "batch_size": 7},
+        "optimizer": {"lr": 0.003}, "trainer": {"max_epochs": 24}, "tuning_trials": 5,
+    }  # fmt: skip
+    training = Training(config=config, fingerprint={}, devices=1, weights="ab")
+    scored = {"data": {"_target_": "segbench.data.sources.streets.Streets"}}
+    result = record(kind="evaluate", config=scored, training=training)
+    assert "BSD-3-Clause" in licenses.of_weights([result])["unet-streets"]
+    assert any("CamVid" in title for title in licenses.of_data([result]))
+    assert references.models([result])["unet-streets"] == ["unet", "resnet", "imagenet"]
+    assert len(references.data_sets([result])) == 2
+    comparison = compare_runs(
+        read_study(write_study(tmp_path, {"custom": 0.6, "unet": 0.1}, seeds=2)),
+        Options(replicates=100),
+    )
+    items = {item.question: item.answer
+             for item in checklist.neurips(Evidence([comparison], [result], []))}  # fmt: skip
+    setting = items["Experimental setting: training and test details"]
+    assert "learning rate: 0.003; " in setting
+    assert "epochs: 24; batch size: 7" in setting
+    tuning = items["Experimental setting: selection of hyperparameters"]
+    assert tuning == "unet-streets: 5 trials."
 
 
 MODELS = sorted(file.stem for file in (CONF / "model").glob("*.yaml"))
