@@ -16,6 +16,7 @@ test image of every run, so anyone can compute it again or go on with the study:
 
     <!-- results -->                      the list of studies
     <!-- results of NAME -->              the verdict and the leaderboard of one study
+    <!-- costs -->                        the costs measured in results/costs, see costs.py
     <!-- end of results -->               end of both
 
 Paths of your machine become PATH in commands and lose their folders in configs; otherwise the JSON
@@ -36,6 +37,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import costs
+
 from segbench.artifacts.provenance import commit_in_words
 from segbench.artifacts.result import Hardware, Result
 from segbench.artifacts.run_directory import RunDirectory
@@ -51,7 +54,9 @@ from segbench.system.escaping import markdown
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("README.md", "experiments/README.md", "docs/which-model.md")
 MARKS = re.compile(
-    r"(<!-- results(?: of (?P<study>[\w.+-]+))? -->\n).*?(<!-- end of results -->)", re.DOTALL
+    r"(<!-- (?:results(?: of (?P<study>[\w.+-]+))?|(?P<costs>costs)) -->\n)"
+    r".*?(<!-- end of results -->)",
+    re.DOTALL,
 )
 LOCAL = re.compile(r"(?:/|~|\.\.|[A-Za-z]:[\\/])")
 
@@ -161,6 +166,10 @@ def rendered(root: Path) -> dict[Path, str]:
     for page in (root / name for name in PAGES):
 
         def filled(match: re.Match[str], page: Path = page) -> str:
+            if match["costs"]:
+                return (
+                    f"{match[1]}{costs.section(sorted(results.glob('costs/*.json')))}\n{match[4]}"
+                )
             name = match["study"]
             if name is not None and name not in studies:
                 raise ValueError(
@@ -169,7 +178,7 @@ def rendered(root: Path) -> dict[Path, str]:
                 )
             links = {study: _link(study, results, page) for study in studies}
             text = _list(studies, links) if name is None else _one(studies[name], links[name])
-            return f"{match[1]}{text}\n{match[3]}"
+            return f"{match[1]}{text}\n{match[4]}"
 
         pages[page] = MARKS.sub(filled, page.read_text(encoding="utf-8"))
     return pages

@@ -1,7 +1,8 @@
 """Cost of models as ratios to one of them, from the files of `segbench.benchmark`.
 
-    python -m segbench.benchmark model=unet_resnet34,custom,unet output=runs/cost/a.json
-    python -m benchmarks.models runs/cost/*.json
+    python -m segbench.benchmark model=unet_resnet34,custom,unet \\
+        output=experiments/results/costs/a.json
+    python tools/publish.py            writes the table to where it is shown, see there
 
 Each file must also contain the reference, so that a ratio compares the same few minutes of
 a machine. Times are for one image in evaluation. On a CPU this is `CPU time`, which equals the
@@ -16,15 +17,17 @@ all models are in docs/models.md.
 
 from __future__ import annotations
 
-import argparse
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from segbench.artifacts.provenance import commit_in_words
+
+REFERENCE = "unet_resnet34"
 Row = dict[str, Any]
 Pairs = list[tuple[Row, Row]]
 
@@ -41,24 +44,31 @@ CPU = Time("CPU time", "cpu_ms", "cpu_spread")
 LATENCY = Time("latency", "latency_ms", "latency_spread")
 
 
-def measured(files: Iterable[Path], reference: str) -> dict[str, Pairs]:
+def measured(contents: Mapping[Path, Any], reference: str) -> dict[str, Pairs]:
     """Rows by model, each with the row of the reference in the same file.
 
+    Args:
+        contents: the content of each file.
+        reference: the model that ratios refer to.
+
     Raises:
-        SystemExit: a file lacks the reference, or differs in size, mode or number of threads.
+        ValueError: there is no file, or one lacks the reference, or differs in size, mode or
+            number of threads.
     """
+    if not contents:
+        raise ValueError("no costs are published; measure some, see tools/costs.py")
     found: dict[str, Pairs] = defaultdict(list)
     settings = set()
-    for file in files:
-        rows = json.loads(file.read_text(encoding="utf-8"))["models"]
+    for file, content in contents.items():
+        rows = content["models"]
         beside = next((row for row in rows if row["model"] == reference), None)
         if beside is None:
-            raise SystemExit(f"{file}: has no {reference}; measure it in the same command")
+            raise ValueError(f"{file}: has no {reference}; measure it in the same command")
         for row in rows:
             settings.add((tuple(row["input"]), row["device"]))
             found[row["model"]].append((row, beside))
     if len(settings) != 1:
-        raise SystemExit(f"these are not comparable: {sorted(map(str, settings))}")
+        raise ValueError(f"these are not comparable: {sorted(map(str, settings))}")
     return dict(found)
 
 
@@ -99,29 +109,31 @@ def table(found: dict[str, Pairs], reference: str) -> list[str]:
     return lines
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("files", nargs="+", type=Path, help="files written by segbench.benchmark")
-    parser.add_argument("--reference", default="unet_resnet34")
-    arguments = parser.parse_args()
-    found = measured(arguments.files, arguments.reference)
-    print("\n".join(table(found, arguments.reference)))
+def section(files: Iterable[Path], reference: str = REFERENCE) -> str:
+    """The table and how it was measured, as Markdown.
+
+    Raises:
+        ValueError: as `measured`.
+    """
+    contents = {file: json.loads(file.read_text(encoding="utf-8")) for file in files}
+    found = measured(contents, reference)
+    lines = table(found, reference)
     time = shown_time(found)
-    references = [row for row, _ in found.pop(arguments.reference)]
+    references = [row for row, _ in found.pop(reference)]
     first, times = references[0], [row[time.key] for row in references]
     low, high = (f"{value:.{0 if value >= 10 else 2}f}" for value in (min(times), max(times)))
     height, width = first["input"]
-    print(
-        f"\n1 x 3 x {height} x {width}, {first['num_classes']} classes, {first['device']}, torch "
-        f"{first['versions']['torch']}. {arguments.reference} = 1: {time.title} {low} to {high} "
-        f"ms, {first['peak_memory_mib']:.0f} MiB."
+    commits = dict.fromkeys(commit_in_words(content) for content in contents.values())
+    text = (
+        f"Input 1 x 3 x {height} x {width}, {first['num_classes']} classes, {first['device']}, "
+        f"torch {first['versions']['torch']}, {', '.join(commits)}. `{reference}` = 1: "
+        f"{time.title} {low} to {high} ms, {first['peak_memory_mib']:.0f} MiB."
     )
     if several := [repeats(pairs, time) for pairs in found.values() if len(pairs) > 1]:
         agree = sum(gap <= spread for gap, spread in several)
-        print(f"Repeat gap within the spread: {agree} of {len(several)} models.")
-
-
-if __name__ == "__main__":
-    main()
+        most = max(gap for gap, _ in several)
+        text += (
+            f" Repetitions differ by no more than the spread for {agree} of {len(several)} models, "
+            f"and by at most {most:.0%}."
+        )
+    return "\n".join([*lines, "", text])
