@@ -9,7 +9,7 @@ from segbench.comparison.comparison import Options, compare_runs
 from segbench.comparison.gallery import gallery
 from segbench.comparison.report import write_report
 from segbench.comparison.study import read_study
-from tests.comparison.fabricated import write_study
+from tests.comparison.fabricated import edit, write_study
 
 COSTS = [
     {"model": "custom", "device": "GPU A", "params": 1e6, "macs": 2e9, "latency_ms": 3.0},
@@ -39,3 +39,12 @@ def write():
         return write_report(study, comparison, gallery(study, comparison))
 
     return write
+
+
+@pytest.fixture
+def runs(tmp_path) -> Path:
+    """A folder with one study, `mine`, of two equally large models."""
+    path = write_study(tmp_path, {"custom": 1.0, "unet": 0.0}, seeds=2, name="mine")
+    for seed in (0, 1):
+        edit(path / "unet-streets" / f"seed{seed}", "params", 1_000_000)
+    return tmp_path

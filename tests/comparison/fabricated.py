@@ -7,10 +7,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from omegaconf import OmegaConf
 from PIL import Image
 
 from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory
+from segbench.comparison.comparison import Options, compare_runs
+from segbench.comparison.study import read_study
+from segbench.config.compare_schema import CompareConfig
 from segbench.metrics.scores import scores
 from tests.comparison.simulation import World
 
@@ -143,3 +147,30 @@ def edit(folder: Path, path: str, value: Any) -> None:
         node = node[key]
     node[last] = value
     file.write_text(json.dumps(content))
+
+
+def config(runs: Path, **changes: Any) -> Any:
+    """The config of `segbench.compare` for the study `mine`."""
+    values = {"study": "mine", "runs": str(runs), "replicates": 200, "wandb": False, **changes}
+    return OmegaConf.merge(OmegaConf.structured(CompareConfig), values)
+
+
+def compared(runs: Path, **options: Any) -> Any:
+    """The comparison of the study `mine`."""
+    return compare_runs(read_study(runs / "mine"), Options(replicates=100, **options))
+
+
+def as_evaluations(runs: Path, label: str = "*", **compare: Any) -> None:
+    """Makes runs scores of checkpoints whose trainings were started with these keys."""
+    for folder in (runs / "mine").glob(f"{label}-streets/seed*"):
+        config = json.loads((folder / "result.json").read_text())["config"]
+        training = {
+            "config": config | {"study": "town", "compare": compare},
+            "fingerprint": {"train": "0a1b", "val": "2c3d"},
+            "devices": 1,
+            "weights": f"{folder.parent.name}{folder.name}",
+        }
+        values = {"kind": "evaluate", "training": training, "protocol.source": "ckpt=x.ckpt"}
+        values |= {"budget": {}, "config": {"ckpt": "x.ckpt"}}
+        for key, value in values.items():
+            edit(folder, key, value)
