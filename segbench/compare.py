@@ -27,7 +27,7 @@ from segbench.system.console import console, say, table
 from segbench.system.storage import alone_in
 
 if TYPE_CHECKING:
-    from segbench.comparison.comparison import Options
+    from segbench.comparison.options import Options
     from segbench.comparison.tables import Table
 
 
@@ -78,7 +78,7 @@ def _compare_studies(plain: Mapping[str, Any]) -> int:
 
 
 def _options(plain: Mapping[str, Any]) -> Options:
-    from segbench.comparison.comparison import Options
+    from segbench.comparison.options import Options
 
     return Options(
         metric=plain["metric"],

@@ -22,15 +22,15 @@ from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import Config, make_folder, resolved
 from segbench.config.app import run_verb
 from segbench.config.outcome import Outcome
-from segbench.errors import ConfigError, ResultError
+from segbench.errors import ConfigError
 from segbench.evaluation import options
-from segbench.system.console import progress
+from segbench.system.console import progress, say
 from segbench.system.storage import alone_in, replacing_all
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from segbench.artifacts.result import Protocol, Result, Training
+    from segbench.artifacts.result import Result
     from segbench.artifacts.scores import Scores
     from segbench.artifacts.segmenter import Segmenter
     from segbench.data.bands import Bands
@@ -48,11 +48,14 @@ def evaluate(config: DictConfig) -> Outcome:
     subject = _of_ckpt(plain) if plain["ckpt"] else _of_folder(plain)
     place = f"runs/{plain['study']}/{subject.name}/seed{subject.seed}"
     run = RunDirectory(plain["run_dir"] or place)
-    options.check_place(plain, run, subject.source)
+    previous = options.check_place(plain, run, subject.source)
     make_folder("run_dir", run.path)
     with alone_in(run.path, "run_dir"):
         evaluation = subject.evaluate()
         result, scores = _record(plain, subject, evaluation, started)
+        if previous is not None and (other := options.differences(previous, result)):
+            say(f"{run.path}: replaces an evaluation of other {', '.join(other)}")
+            options.remove_pictures(run.path, plain["predictions"])
         _write(run, result, scores, plain, evaluation, subject.source)
     return Outcome("finished", scores.mIoU, run_dir=str(run.path))
 
@@ -77,6 +80,7 @@ def _of_ckpt(config: Config) -> Subject:
     from segbench.evaluation.evaluator import evaluate_checkpoint
     from segbench.evaluation.record import Subject
     from segbench.evaluation.robustness import count_corrupted
+    from segbench.evaluation.scored_checkpoint import protocol_of, training_of
     from segbench.evaluation.summary import Wanted
 
     segmenter = Segmenter(
@@ -136,34 +140,14 @@ def _of_ckpt(config: Config) -> Subject:
         hardware=provenance.hardware(segmenter.device),
         fingerprint=data.fingerprint(config["split"]),
         protocol=replace(
-            _trained_as(segmenter), inference=segmenter.inference, source=f"ckpt={config['ckpt']}"
+            protocol_of(segmenter),
+            inference=segmenter.inference,
+            source=f"ckpt={config['ckpt']}",
         ),
         source=source,
         evaluate=evaluation,
-        training=_training_of(segmenter),
+        training=training_of(segmenter),
     )
-
-
-def _training_of(segmenter: Segmenter) -> Training:
-    """How the checkpoint was trained."""
-    from segbench.artifacts.result import Training
-    from segbench.artifacts.typed import plain, read_as
-    from segbench.data.fingerprint import file_digest
-
-    meta = segmenter.meta
-    config = plain(meta["config"])
-    if meta.get("origin"):
-        config["model"]["path"] = meta["origin"]
-    known = {key: meta.get(key, {}) for key in ("fingerprint", "trained_on")}
-    known |= {
-        "config": config,
-        "devices": meta.get("devices"),
-        "weights": file_digest(segmenter.ckpt)[:32],
-    }
-    try:
-        return read_as(Training, known)
-    except ResultError as error:
-        raise ConfigError(f"ckpt={segmenter.ckpt}: {error}; the file was altered") from None
 
 
 def _check_bands(given: Bands, wanted: Bands) -> None:
@@ -175,16 +159,6 @@ def _check_bands(given: Bands, wanted: Bands) -> None:
             f"value_range={given.value_range}; remove data.channels and data.value_range, or use "
             "another data set"
         )
-
-
-def _trained_as(segmenter: Segmenter) -> Protocol:
-    from segbench.artifacts.result import Protocol
-    from segbench.artifacts.typed import read_as
-
-    try:
-        return read_as(Protocol, segmenter.meta["protocol"])
-    except ResultError as error:
-        raise ConfigError(f"ckpt={segmenter.ckpt}: protocol.{error}") from None
 
 
 def _seen_as_in_training(segmenter: Segmenter) -> Config:

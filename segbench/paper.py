@@ -24,7 +24,7 @@ from segbench.system.console import say
 from segbench.system.storage import alone_in
 
 if TYPE_CHECKING:
-    from segbench.comparison.comparison import Options
+    from segbench.comparison.options import Options
     from segbench.comparison.study import Study
 
 
@@ -33,8 +33,9 @@ def paper(config: DictConfig) -> int:
     plain: dict[str, Any] = OmegaConf.to_container(config, resolve=True)  # type: ignore[assignment]
     names, tuning = _checked(plain)
     from segbench.comparison.across_report import compare_studies
-    from segbench.comparison.comparison import Options, compare_runs
+    from segbench.comparison.comparison import compare_runs
     from segbench.comparison.measures import check_metrics
+    from segbench.comparison.options import Options
     from segbench.comparison.study import read_studies
     from segbench.publication.paper import Paper, write_paper
 
@@ -66,7 +67,7 @@ def paper(config: DictConfig) -> int:
 
 def _known(options: Options, study: Study, across: object) -> Options:
     """The options for one study: of several, not every one needs to have the baseline."""
-    if across is None or options.baseline in (None, *study.runs):
+    if across is None or study.label_of(options.baseline) in (None, *study.runs):
         return options
     return replace(options, baseline=None, margin=None)
 

@@ -177,12 +177,13 @@ def _score_in_words(result: Result) -> str:
 def _check_same_config(new: Config, old: Config, run: RunDirectory) -> None:
     """Raises ConfigError with the differences if the run was made with another config."""
     from segbench.artifacts.differences import leaves, may_differ_on_resume
+    from segbench.artifacts.public_copy import is_same
 
     new_flat, old_flat = leaves(new), leaves(old)
     changed = [
         key
         for key in sorted(set(new_flat) | set(old_flat))
-        if new_flat.get(key) != old_flat.get(key) and not may_differ_on_resume(key)
+        if not is_same(new_flat.get(key), old_flat.get(key)) and not may_differ_on_resume(key)
     ]
     if changed:
         lines = [

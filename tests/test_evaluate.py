@@ -2,7 +2,9 @@
 
 import csv
 import json
+import shutil
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -10,10 +12,11 @@ import pytest
 import torch
 
 from segbench.artifacts.aim import aim_of
-from segbench.artifacts.result import Result
+from segbench.artifacts.result import Result, Training
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.errors import ConfigError, DataError
 from segbench.evaluate import evaluate
+from segbench.evaluation.record import _trained_on
 from segbench.predict import predict
 from tests.conftest import run_verb
 
@@ -226,3 +229,32 @@ def test_a_value_that_cannot_mean_void_is_refused(run, tmp_path, value, said):
     words = (f"void_values=[{value}]", "study=v", "name=v")
     with pytest.raises(ConfigError, match=said):
         run(f"predictions={tmp_path}", *STREETS, *words, f"run_dir={tmp_path}/run")
+
+
+def test_another_evaluation_in_the_same_place_is_named_and_leaves_no_pictures(
+    run, ckpt, tmp_path, capsys
+):
+    few = ("num_workers=0", "boundary=false", "calibration=false", f"run_dir={tmp_path}/r")
+    run(f"ckpt={ckpt}", *few, "gallery=2", "save=ids")
+    run(f"ckpt={ckpt}", *few, "gallery=0")
+    assert (tmp_path / "r/worst.png").is_file()
+    assert "replaces" not in capsys.readouterr().out
+    run(f"ckpt={ckpt}", *few, "gallery=0", "split=val")
+    assert "replaces an evaluation of other images" in capsys.readouterr().out
+    assert not (tmp_path / "r/worst.png").exists()
+    assert not (tmp_path / "r/predictions").exists()
+
+
+@pytest.mark.parametrize(("trained", "said"), [("ab", {"test": 5}), ("cd", {})])
+def test_a_checkpoint_scored_on_its_training_images_says_so(trained, said):
+    training = Training(config={}, fingerprint={"train": trained}, devices=1, weights="x")
+    subject = SimpleNamespace(training=training, fingerprint="ab")
+    assert _trained_on(subject, "test", 5) == said
+
+
+def test_the_selection_is_that_of_the_file(run, ckpt, tmp_path):
+    for name in ("best", "last"):
+        shutil.copy(ckpt, tmp_path / f"{name}.ckpt")
+        few = ("num_workers=0", "gallery=0", f"run_dir={tmp_path}/{name}")
+        run(f"ckpt={tmp_path}/{name}.ckpt", *few)
+        assert RunDirectory(tmp_path / name).read_result().protocol.selection == name

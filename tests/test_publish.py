@@ -7,10 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from segbench.artifacts.public_copy import is_same
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.comparison.across_report import compare_studies
-from segbench.comparison.comparison import Options, compare_runs
+from segbench.comparison.comparison import compare_runs
 from segbench.comparison.content import write_json
+from segbench.comparison.options import Options
 from segbench.comparison.study import read_studies, read_study
 from tests.comparison.fabricated import edit, write_study
 
@@ -107,7 +109,9 @@ def test_a_published_report_can_be_computed_again_from_the_published_runs(publis
     first = RunDirectory(copies / "custom-streets/seed0")
     config = first.read_config()
     assert config["data"]["root"] == "data/camvid"
-    assert config["model"]["path"] == "best.pth"
+    assert config["model"]["path"].startswith("PATH-")
+    assert is_same("/elsewhere/best.pth", config["model"]["path"])
+    assert not is_same("/elsewhere/last.pth", config["model"]["path"])
     assert first.read_result().command.endswith("data.root=PATH hydra.mode=RUN")
 
 

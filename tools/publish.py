@@ -9,7 +9,7 @@
 each. `results/runs/NAME` contains what the comparison was computed from, the pixel counts of every
 test image of every run, so anyone can compute it again or go on with the study:
 
-    python -m segbench.compare runs=experiments/results/runs study=NAME
+    python -m segbench.compare runs=experiments/results/runs study=NAME wandb=false
     cp -r experiments/results/runs/NAME runs/      then train further models or seeds as usual
 
 `results/NAME.md` and the tables between these marks are generated from the comparison:
@@ -19,8 +19,8 @@ test image of every run, so anyone can compute it again or go on with the study:
     <!-- costs -->                        the costs measured in results/costs, see costs.py
     <!-- end of results -->               end of both
 
-Paths of your machine become PATH in commands and lose their folders in configs; otherwise the JSON
-equals the report's comparison.json (across.json for several studies).
+Paths of your machine become PATH; otherwise the JSON equals the report's comparison.json
+(across.json for several studies).
 """
 
 from __future__ import annotations
@@ -29,25 +29,23 @@ import argparse
 import json
 import os
 import re
-import shlex
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import costs
 
 from segbench.artifacts.provenance import commit_in_words
-from segbench.artifacts.result import Hardware, Result
-from segbench.artifacts.run_directory import RunDirectory
-from segbench.artifacts.small_checkpoint import without_folders
+from segbench.artifacts.public_copy import copy_runs, public_command, public_values
+from segbench.artifacts.result import Hardware
 from segbench.artifacts.typed import read_as
 from segbench.comparison import across_report, across_tables, formats, tables
 from segbench.comparison.content import write_json
 from segbench.comparison.reproduce import span
 from segbench.comparison.wording import score_interval
+from segbench.errors import ConfigError, ResultError
 from segbench.metrics.scores import percent
 from segbench.system.escaping import markdown
 
@@ -58,74 +56,82 @@ MARKS = re.compile(
     r".*?(<!-- end of results -->)",
     re.DOTALL,
 )
-LOCAL = re.compile(r"(?:/|~|\.\.|[A-Za-z]:[\\/])")
 
 # What comparisons published with an earlier schema do not contain.
 EARLIER = {
     "margin": None, "metrics": [], "domination": [], "robustness": None, "approximate": False,
-    "audits": {},
+    "audits": {}, "options": None,
 }  # fmt: skip
 
 
 def take(study: Path, results: Path) -> Path:
-    """Copies the comparison of a study into `results`, without the paths of this machine.
+    """Copies the comparison of a study and its runs into `results`, without local paths.
+
+    What is published already is replaced only when the new copy is complete.
 
     Raises:
         FileNotFoundError: the study has no report.
-        ValueError: a comparison over studies of which one is not published.
+        ValueError: the report does not belong to the runs in the folder, or to published studies.
     """
+    study, results = study.resolve(), results.resolve()
+    if results in (study, *study.parents):
+        raise ValueError(f"{study}: this is published already; name a folder in runs/")
     several, single = study / "report/across.json", study / "report/comparison.json"
     report = several if several.is_file() else single
     comparison = json.loads(report.read_text(encoding="utf-8"))
-    missing = [s for s in comparison.get("studies", []) if not (results / f"{s}.json").is_file()]
-    if missing:
+    if not isinstance(comparison, dict) or not {"study", "studies"} & comparison.keys():
+        raise ValueError(f"{report}: is not a comparison")
+    name = _name(comparison)
+    if name != study.name:
+        raise ValueError(f"{report}: is of {name}, not of {study.name}; compare it again")
+    if "studies" in comparison:  # the runs are published with each
+        _check_studies(comparison, results)
+    else:
+        _take_runs(study, comparison, results / "runs" / name)
+        for run in comparison["runs"]:
+            run["command"] = public_command(run["command"])
+    file = results / f"{name}.json"
+    results.mkdir(parents=True, exist_ok=True)
+    write_json(public_values(comparison), file)
+    return file
+
+
+def _take_runs(study: Path, comparison: Mapping[str, Any], target: Path) -> None:
+    """Publishes the compared runs; all of them, or nothing."""
+    draft = target.with_name(f".{target.name}")
+    shutil.rmtree(draft, ignore_errors=True)
+    try:
+        copied = copy_runs(study, [run["path"] for run in comparison["runs"]], draft)
+        for run, result in zip(comparison["runs"], copied, strict=True):
+            scores = result.scores.get(comparison["split"])
+            if scores is None or run["mIoU"] != scores.mIoU:
+                raise ResultError(f"{study / run['path']} is not the run of the report")
+        shutil.rmtree(target, ignore_errors=True)
+        draft.rename(target)
+    except (ResultError, ConfigError) as error:
+        raise ValueError(f"{error}; compare the study again, then publish it") from None
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _check_studies(comparison: Mapping[str, Any], results: Path) -> None:
+    """Raises ValueError unless each study is published with the scores of this comparison."""
+    files = {name: results / f"{name}.json" for name in comparison["studies"]}
+    if missing := [name for name, file in files.items() if not file.is_file()]:
         raise ValueError(
             f"{_name(comparison)}: not published yet: {', '.join(missing)}, so the runs cannot be "
             "traced; publish them first"
         )
-    runs = comparison.get("runs", [])  # those of several studies are in the results of each
-    for run in runs:
-        run["command"] = _public_command(run["command"])
-    results.mkdir(parents=True, exist_ok=True)
-    if runs:
-        _take_runs(study, [run["path"] for run in runs], results / "runs" / study.name)
-    file = results / f"{_name(comparison)}.json"
-    write_json(comparison, file)
-    return file
-
-
-def _take_runs(study: Path, runs: Sequence[str], target: Path) -> None:
-    """Copies records, counts and curves of the compared runs, and the measured costs."""
-    shutil.rmtree(target, ignore_errors=True)
-    for path in runs:
-        source, copy = RunDirectory(study / path), RunDirectory(target / path)
-        result, config = source.read_result(), source.read_config()
-        assert result is not None, f"{source.path} was compared, so it has a result"
-        copy.path.mkdir(parents=True)
-        copy.write_result(_public_result(result))
-        if config is not None:
-            copy.write_config(without_folders(config))
-        for file in (source.confusion_file, source.metrics_file):
-            if file.is_file():
-                shutil.copyfile(file, copy.path / file.name)
-    costs = study / "benchmark.json"
-    if costs.is_file():
-        shutil.copyfile(costs, target / costs.name)
-
-
-def _public_result(result: Result) -> Result:
-    training, protocol = result.training, result.protocol
-    if training is not None:
-        training = replace(training, config=without_folders(training.config))
-    if protocol is not None:
-        protocol = replace(protocol, source=without_folders(protocol.source))
-    return replace(
-        result,
-        config=without_folders(result.config),
-        command=_public_command(result.command),
-        training=training,
-        protocol=protocol,
-    )
+    for name, file in files.items():
+        rows = json.loads(file.read_text(encoding="utf-8"))["leaderboard"]
+        known = {row["value"] for row in rows}
+        for row in comparison["scores"]:
+            score = row["data"].get(name)
+            if score is not None and not any(abs(score["value"] - x) < 1e-9 for x in known):
+                raise ValueError(
+                    f"{_name(comparison)}: {row['label']} scores {percent(score['value'])} on "
+                    f"{name}, which is not what is published of it; compare both again"
+                )
 
 
 def doubts(comparison: Mapping[str, Any]) -> list[str]:
@@ -136,6 +142,12 @@ def doubts(comparison: Mapping[str, Any]) -> list[str]:
         if run["dirty"] or not run["commit"]
     }
     audits = {"": comparison.get("audit", []), **comparison.get("audits", {})}
+    unknown = {
+        f"{run['label']}, seed {run['seed']}: scored by evaluate; the commit of its training "
+        "is not recorded"
+        for run in comparison.get("runs", [])
+        if run["kind"] == "evaluate"
+    }
     unfair = [
         f"{name}{': ' * bool(name)}{entry['grade']}: {entry['field']}: {entry['why']}"
         for name, entries in audits.items()
@@ -143,7 +155,7 @@ def doubts(comparison: Mapping[str, Any]) -> list[str]:
         if entry["grade"] != "note"
     ]
     left_out = [f"left out: {e['path']}: {e['reason']}" for e in comparison.get("left_out", [])]
-    return sorted(runs) + unfair + left_out
+    return sorted(runs) + sorted(unknown) + unfair + left_out
 
 
 def rendered(root: Path) -> dict[Path, str]:
@@ -197,17 +209,6 @@ def _report(found: Mapping[str, Any], studies: Mapping[str, Any]) -> str:
         raise ValueError(f"{_name(found)}: not published: {', '.join(unknown)}; publish them first")
     links = ", ".join(f"[{name}]({name}.md)" for name in found["studies"])
     return f"{across_report.markdown_report(found)}\nRuns, commands and machines: {links}.\n"
-
-
-def _public_command(command: str) -> str:
-    return shlex.join(_public(word) for word in shlex.split(command))
-
-
-def _public(word: str) -> str:
-    key, equals, value = word.partition("=")
-    if equals and (LOCAL.match(value) or key == "data.root"):
-        return f"{key}=PATH"
-    return "PATH" if LOCAL.match(word) else word
 
 
 def _link(study: str, results: Path, page: Path) -> str:
@@ -269,7 +270,7 @@ def main() -> None:
             if not file.is_file() or file.read_text(encoding="utf-8") != text:
                 file.write_text(text, encoding="utf-8")
                 print(f"written: {file.relative_to(ROOT)}")
-    except FileNotFoundError as error:
+    except (FileNotFoundError, NotADirectoryError) as error:
         sys.exit(
             f"publish: {error.filename} does not exist; create it with "
             "python -m segbench.compare study=NAME"

@@ -93,8 +93,13 @@ def _pretraining(result: Result) -> str:
     return " + ".join(names) or "from scratch"
 
 
+def scored_node(result: Result) -> Mapping[str, Any]:
+    """The config of the data that were scored; by default a checkpoint has that of its training."""
+    return mapping_at(result.config, "data") or mapping_at(result.trained_config, "data")
+
+
 def _fold(result: Result) -> object:
-    data = mapping_at(result.trained_config, "data")
+    data = scored_node(result)
     return {"folds": data["folds"], "fold": data.get("fold")} if data.get("folds") else None
 
 

@@ -50,7 +50,7 @@ def write_small(ckpt: Path, target: Path, half: bool) -> None:
         tested = _test_scores(ckpt, trained.get("epoch"), result)
         meta["scores"] = {**meta["scores"], **tested}
     kept = {k: v for k, v in meta["config"].items() if k not in _OF_THE_MACHINE}
-    meta["config"] = without_folders(kept)
+    meta["config"] = _without_folders(kept)
     state = {
         key: value.half() if half and value.is_floating_point() and "running_" not in key else value
         for key, value in checkpoint["state_dict"].items()
@@ -102,12 +102,12 @@ def _test_scores(ckpt: Path, epoch: int | None, result: Result | None) -> Config
     return {"test": plain(scores)} if is_tested else {}
 
 
-def without_folders(value: Any, key: str = "") -> Any:
+def _without_folders(value: Any, key: str = "") -> Any:
     """A config without absolute paths: `root` becomes `data/NAME`, other paths the file name."""
     if isinstance(value, Mapping):
-        return {name: without_folders(item, str(name)) for name, item in value.items()}
+        return {name: _without_folders(item, str(name)) for name, item in value.items()}
     if isinstance(value, list):
-        return [without_folders(item, key) for item in value]
+        return [_without_folders(item, key) for item in value]
     if isinstance(value, str) and (Path(value).is_absolute() or value.startswith("~")):
         return f"data/{Path(value).name}" if key == "root" else Path(value).name
     return value

@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from segbench.artifacts.plain import mapping_at
 from segbench.artifacts.result import Budget, Result
 
 # What only a training itself records: its checkpoint does not tell it.
-_OF_TRAININGS_ONLY = frozenset({"steps", "images seen", "found learning rate", "commit"})
+_OF_TRAININGS_ONLY = frozenset({"images seen", "found learning rate", "commit"})
 _OF_DEVICES = frozenset({"effective batch size", "batch normalization"})
 
 
@@ -25,17 +26,36 @@ def as_trained(result: Result) -> Result | None:
     training, config = result.training, result.training.config
     trainer, data = mapping_at(config, "trainer"), mapping_at(config, "data")
     parts = (data.get("batch_size"), trainer.get("accumulate_grad_batches", 1), training.devices)
+    epochs, steps = _limits(config)
     budget = Budget(
         effective_batch_size=_product(*parts),
         devices=training.devices,
         precision=result.protocol.precision if result.protocol else None,
         ema=_of_kind(float, config.get("ema")),
         tuning_trials=_of_kind(int, config.get("tuning_trials", 0)),
-        epochs=_of_kind(int, trainer.get("max_epochs")),
+        epochs=epochs,
+        steps=steps,
     )
     info = result.data_info
     info = info and replace(info, fingerprint=training.fingerprint)
     return replace(result, config=config, budget=budget, data_info=info)
+
+
+def by_limits(result: Result) -> Result:
+    """A record whose epochs and steps are what the config allows, as a checkpoint tells them.
+
+    So the lengths of trainings and of evaluated checkpoints can be compared.
+    """
+    epochs, steps = _limits(result.trained_config)
+    return replace(result, budget=replace(result.budget, epochs=epochs, steps=steps))
+
+
+def _limits(config: Mapping[str, Any]) -> tuple[int | None, int | None]:
+    """Epochs and steps that a config allows; None = no limit."""
+    trainer = mapping_at(config, "trainer")
+    limits = (_of_kind(int, trainer.get(key)) for key in ("max_epochs", "max_steps"))
+    epochs, steps = (None if limit is None or limit < 0 else limit for limit in limits)
+    return epochs, steps
 
 
 def data_used(result: Result) -> list[tuple[Mapping[str, Any], str]]:
@@ -49,19 +69,17 @@ def data_used(result: Result) -> list[tuple[Mapping[str, Any], str]]:
     return found
 
 
-def is_unknown(name: str, result: Result, beside_trainings: bool) -> bool:
+def is_unknown(name: str, result: Result) -> bool:
     """Whether a property of the training of an evaluated checkpoint is not known.
 
     Args:
         name: of the property, see `differences.RULES`.
         result: the record of the evaluation, or of a training, of which all is known.
-        beside_trainings: whether it is compared with trainings, which record the epochs that they
-            reached; a checkpoint has only their limit.
     """
     training = result.training
     if training is None:
         return False
-    if name in _OF_TRAININGS_ONLY or (name == "epochs" and beside_trainings):
+    if name in _OF_TRAININGS_ONLY:
         return True
     if name == "training data":
         return not training.fingerprint
@@ -77,3 +95,10 @@ def _of_kind(kind: type, value: Any) -> Any:
 
 def _product(*values: Any) -> int | None:
     return math.prod(values) if all(type(value) is int for value in values) else None
+
+
+def weights_digest(file: Path) -> str:
+    """The hash of a checkpoint file by which a record knows its weights."""
+    from segbench.data.fingerprint import file_digest
+
+    return file_digest(file)[:32]

@@ -21,10 +21,11 @@ from segbench.comparison.across_tables import (
     score_table,
 )
 from segbench.comparison.audit import AuditEntry, audit
-from segbench.comparison.comparison import Options, resample_study
+from segbench.comparison.comparison import resample_study
 from segbench.comparison.content import jsonable, write_json
 from segbench.comparison.cross_validation import cross_validation, folds_of, tested_share
 from segbench.comparison.measures import MEASURES, definition, entrants_by
+from segbench.comparison.options import Options
 from segbench.comparison.resampling import CAUTION
 from segbench.comparison.study import Study
 from segbench.comparison.wording import join, level
@@ -63,6 +64,7 @@ def compare_studies(studies: Sequence[Study], options: Options) -> dict[str, Any
         "confidence": options.confidence,
         "replicates": options.replicates,
         "baseline": options.baseline,
+        "options": options.words(),
         "scores": _scores(sets, options.confidence),
         "cross_validation": folds,
         "missing": across.missing(sets),

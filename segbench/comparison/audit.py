@@ -24,7 +24,7 @@ from segbench.artifacts.differences import (
     scored_data,
 )
 from segbench.artifacts.result import Result
-from segbench.artifacts.trained_as import as_trained, is_unknown
+from segbench.artifacts.trained_as import as_trained, by_limits, is_unknown
 from segbench.artifacts.typed import plain
 from segbench.comparison.runs import Run
 
@@ -80,13 +80,15 @@ def _compare(rule: Rule, runs: Mapping[str, Sequence[Run]], subject: bool) -> Au
     if rule.read is None:
         return None
     values: dict[str, dict[str, list[int]]] = {}
-    has_trainings = any(run.result.kind == "train" for members in runs.values() for run in members)
+    are_evaluated = any(run.result.training for members in runs.values() for run in members)
     for label, members in runs.items():
         by_value = defaultdict(list)
         for run in members:
             result = run.result if rule.foreign else as_trained(run.result)
-            if result is None or is_unknown(rule.name, run.result, has_trainings):
+            if result is None or is_unknown(rule.name, run.result):
                 continue
+            if are_evaluated and not rule.foreign:
+                result = by_limits(result)
             value = json.dumps(plain(rule.read(result)), sort_keys=True)
             by_value[value].append(run.seed)
         if by_value:

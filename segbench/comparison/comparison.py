@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 import numpy as np
 
@@ -24,7 +24,7 @@ from segbench.comparison.entrants import HEADLINES, Entrant, boundary_entrants
 from segbench.comparison.margin_report import margin_of
 from segbench.comparison.measures import MEASURES, absent_policy, entrants_by
 from segbench.comparison.more_metrics import more_metrics
-from segbench.comparison.resampling import Unit
+from segbench.comparison.options import Options
 from segbench.comparison.robustness import robustness
 from segbench.comparison.runs import LeftOut, Run
 from segbench.comparison.side_files import read_costs, read_curves, relative
@@ -41,37 +41,6 @@ from segbench.metrics.scores import class_dice, class_iou, mean_over_classes, un
 SCHEMA_VERSION = 5
 
 
-@dataclass(frozen=True)
-class Options:
-    """Options of a comparison.
-
-    Args:
-        metric: the score that is tested: `mIoU` or `mDice`; the other one is shown beside it.
-        metrics: further ones, whose p values are corrected together.
-        baseline: label the others are measured against; None = that of the margin, else the
-            runner-up.
-        margin: the largest loss against the baseline that does not matter, in points; None = as
-            the runs say, see `margin_report.margin_of`.
-        unit: what is resampled: auto, image, block or group.
-        block_length: images per block; None = chosen from the data.
-        replicates: number of resampled image sets.
-        confidence: confidence level of intervals, 0..1; tests use the level 1 - confidence.
-        varies: audited fields that differ on purpose.
-        gallery: number of images shown where the leader is better, and where it is worse.
-    """
-
-    metric: str = "mIoU"
-    metrics: tuple[str, ...] = ()
-    baseline: str | None = None
-    margin: float | None = None
-    unit: Unit = "auto"
-    block_length: int | None = None
-    replicates: int = 10_000
-    confidence: float = 0.95
-    varies: tuple[str, ...] = ()
-    gallery: int = 4
-
-
 def compare_runs(study: Study, options: Options) -> Comparison:
     """Computes the comparison.
 
@@ -83,6 +52,7 @@ def compare_runs(study: Study, options: Options) -> Comparison:
         DataError: the baseline is not in the study, or there are too few images.
     """
     options = replace(options, baseline=study.label_of(options.baseline))
+    words = [*([f"only=[{','.join(study.only)}]"] if study.only else []), *options.words()]
     margin, findings = margin_of(study, options.metric, options.margin, options.baseline)
     options = replace(options, baseline=margin.baseline if margin else options.baseline)
     entrants = entrants_by(study, options.metric)
@@ -111,6 +81,7 @@ def compare_runs(study: Study, options: Options) -> Comparison:
         "unit": drawn.plan.unit,
         "block_length": drawn.plan.block_length,
         "baseline": options.baseline,
+        "options": words,
         "leaderboard": _leaderboard(study, drawn, options),
         "pairs": [_pair(pair, study, drawn, options) for pair in found],
         "headline": None if shown is None else found.index(shown),

@@ -238,6 +238,7 @@ class MarginEntry(TypedDict):
 class Comparison(TypedDict):
     """The whole file; `headline` is the place of its pair in `pairs`.
 
+    `options`: those of `segbench.compare` that are not the default.
     `approximate`: the intervals of `metric` contain the truth less often than they say.
     """
 
@@ -259,6 +260,7 @@ class Comparison(TypedDict):
     unit: str
     block_length: int
     baseline: str | None
+    options: list[str]
     leaderboard: list[Row]
     pairs: list[PairEntry]
     headline: int | None

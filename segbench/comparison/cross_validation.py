@@ -19,7 +19,7 @@ from typing import TypedDict
 import numpy as np
 from scipy.stats import t as student_t
 
-from segbench.artifacts.plain import mapping_at
+from segbench.artifacts.differences import scored_node
 from segbench.comparison.across import DataSet, complete
 from segbench.comparison.statistics import holm
 from segbench.comparison.study import Study
@@ -70,7 +70,7 @@ def _refuse_other_data(studies: Sequence[Study]) -> None:
 
 
 def _fold(study: Study) -> tuple[int, int] | None:
-    node = mapping_at(study.first.result.trained_config, "data")
+    node = scored_node(study.first.result)
     folds, fold = node.get("folds"), node.get("fold")
     is_fold = type(folds) is int and type(fold) is int
     return (folds, fold) if is_fold else None  # type: ignore[return-value]

@@ -10,7 +10,7 @@ from typing import Any
 
 from segbench.comparison import domination, margin_report, more_metrics, robustness, tables
 from segbench.comparison.entrants import HEADLINES
-from segbench.comparison.reproduce import origins
+from segbench.comparison.reproduce import comparison_command, origins
 from segbench.comparison.tables import Table
 from segbench.system.escaping import csv_cell, latex, markdown, markdown_code
 
@@ -49,6 +49,8 @@ def markdown_report(comparison: Mapping[str, Any]) -> str:
     parts += ["\n".join(f"- {origin.sentence()}" for origin in origins(comparison))]
     prints = ", ".join(f"{split} {value}" for split, value in comparison["fingerprint"].items())
     parts += [f"Data fingerprint: {markdown(prints)}."]
+    if comparison["options"] is not None:
+        parts += [f"Compared by {markdown_code(comparison_command(comparison))}."]
     return "\n\n".join(parts) + "\n"
 
 

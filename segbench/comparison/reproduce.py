@@ -54,6 +54,21 @@ def origins(comparison: Mapping[str, Any]) -> list[Origin]:
     return found
 
 
+def comparison_command(comparison: Mapping[str, Any], runs: str = "") -> str:
+    """The command that makes a comparison again.
+
+    Args:
+        comparison: of one study, or over several.
+        runs: the folder of the studies; empty = the default.
+    """
+    studies = comparison.get("studies")
+    which = f"studies=[{','.join(studies)}]" if studies else f"study={comparison['study']}"
+    place = [f"runs={runs}"] if runs else []
+    return shlex.join(
+        ["python", "-m", "segbench.compare", *place, which, *comparison.get("options", [])]
+    )
+
+
 def span(seeds: Sequence[int]) -> str:
     """`0 to 4`, or `0, 2 and 5`."""
     if len(seeds) > 2 and list(seeds) == list(range(seeds[0], seeds[-1] + 1)):

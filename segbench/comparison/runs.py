@@ -11,6 +11,7 @@ from segbench.artifacts.pixel_counts import ImageCounts
 from segbench.artifacts.result import DataInfo, Protocol, Result
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.artifacts.scores import Scores
+from segbench.artifacts.trained_as import as_trained
 from segbench.data.classes import ClassSet
 from segbench.errors import NewerResultError, ResultError
 
@@ -66,10 +67,23 @@ class Run:
             return (result.study, result.name, result.seed) if known else None
         return tuple(training.config.get(key) for key in ("study", "name", "seed"))
 
+    def repeats(self, other: Run) -> bool:
+        """Whether it scores the training of another run again."""
+        prints = {self._trained_on, other._trained_on}
+        is_same_data = len(prints) == 1 or None in prints  # earlier versions do not tell it
+        return self.training == other.training is not None and is_same_data
+
+    @property
+    def _trained_on(self) -> str | None:
+        """The fingerprint of the training images, if known."""
+        training = self.result.training
+        return (training.fingerprint if training else self.data.fingerprint).get("train")
+
     @property
     def is_untrained(self) -> bool:
         """Whether given weights were scored as they are, by a training of no epochs."""
-        return self.result.kind == "train" and self.result.budget.epochs == 0
+        trained = as_trained(self.result)
+        return trained is not None and trained.budget.epochs == 0
 
     @property
     def only_class(self) -> str | None:

@@ -24,11 +24,15 @@ from segbench.errors import ConfigError, DataError
 
 @dataclass(frozen=True)
 class Study:
-    """The runs of one table, by label, seeds ascending; and everything left out."""
+    """The runs of one table, by label, seeds ascending; and everything left out.
+
+    `only`: the names that alone were asked for; () = all.
+    """
 
     path: Path
     runs: dict[str, list[Run]]
     left_out: list[LeftOut]
+    only: tuple[str, ...] = ()
 
     def label_of(self, name: str | None) -> str | None:
         """The label of a model that is named by its label or by the full name of its runs."""
@@ -93,7 +97,7 @@ def read_studies(paths: Sequence[Path], only: Sequence[str] = ()) -> list[Study]
     return [read_study(path, only) for path in paths]
 
 
-def read_study(path: Path, only: Iterable[str] = ()) -> Study:
+def read_study(path: Path, only: Sequence[str] = ()) -> Study:
     """Reads `RUNS/STUDY/NAME/seedN` of one study.
 
     Args:
@@ -126,7 +130,7 @@ def read_study(path: Path, only: Iterable[str] = ()) -> Study:
         )
     left_out += [LeftOut(f, "not compared: only=[...] does not name it", False) for f in unwanted]
     _refuse_mixed_tables(path, runs)
-    return Study(path, _by_label(runs), left_out)
+    return Study(path, _by_label(runs), left_out, tuple(only))
 
 
 def _without_duplicates(runs: list[Run], left_out: list[LeftOut]) -> list[Run]:
@@ -140,17 +144,19 @@ def _without_duplicates(runs: list[Run], left_out: list[LeftOut]) -> list[Run]:
             if run.label != other.label:
                 continue
             if run.seed == other.seed:
-                reason = f"seed {run.seed} of {run.label} also exists in {other.path}"
+                reason = f"seed {run.seed} of {run.label} also exists in {_place(other)}"
             elif _same_counts(run, other) and not _collapsed_alike(run, other):
                 reason = (
-                    f"its predictions are identical to those of {other.path}: one run would count "
-                    "twice"
+                    f"its predictions are identical to those of {_place(other)}: one run would "
+                    "count twice"
                 )
-            elif run.training == other.training is not None:
-                reason = f"it scores the training of {other.path} again: that is not another seed"
+            elif run.repeats(other):
+                reason = (
+                    f"it scores the training of {_place(other)} again: that is not another seed"
+                )
             elif run.is_untrained and other.is_untrained:
                 reason = (
-                    f"nothing was trained in it, nor in {other.path} (trainer.max_epochs=0): "
+                    f"nothing was trained in it, nor in {_place(other)} (trainer.max_epochs=0): "
                     "two seeds are not two trainings"
                 )
             else:
@@ -160,6 +166,11 @@ def _without_duplicates(runs: list[Run], left_out: list[LeftOut]) -> list[Run]:
         else:
             kept.append(run)
     return kept
+
+
+def _place(run: Run) -> str:
+    """The folder of a run in its study."""
+    return f"{run.path.parent.name}/{run.path.name}"
 
 
 def _same_counts(a: Run, b: Run) -> bool:

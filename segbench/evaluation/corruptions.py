@@ -51,7 +51,7 @@ class Corruption:
 
 
 def chosen(names: Sequence[str], severities: Sequence[int]) -> list[Corruption]:
-    """The corruptions of a command: `all`, or names, at each severity.
+    """The corruptions of a command: `all`, or names, at each severity; always in the same order.
 
     Raises:
         ConfigError: an unknown corruption or severity, or the library is not installed.
@@ -74,7 +74,7 @@ def chosen(names: Sequence[str], severities: Sequence[int]) -> list[Corruption]:
         raise ConfigError(
             f'corruptions need imagecorruptions ({error}): pip install "segbench[robustness]"'
         ) from None
-    return [Corruption(name, int(s)) for name in dict.fromkeys(wanted)
+    return [Corruption(name, int(s)) for name in CORRUPTIONS if name in wanted
             for s in sorted(set(severities))]  # fmt: skip
 
 

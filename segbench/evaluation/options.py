@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import shutil
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from segbench.artifacts.run_directory import RunDirectory
@@ -11,6 +13,7 @@ from segbench.config import Config
 from segbench.errors import ConfigError, ResultError
 
 if TYPE_CHECKING:
+    from segbench.artifacts.result import Result
     from segbench.data.dataset import Source
     from segbench.evaluation.corruptions import Corruption
     from segbench.evaluation.summary import Wanted
@@ -50,8 +53,12 @@ def check_void_values(config: Config, names: Sequence[str]) -> None:
         )
 
 
-def check_place(config: Config, run: RunDirectory, source: Source) -> None:
-    """Raises ConfigError if the result cannot be written to this run directory."""
+def check_place(config: Config, run: RunDirectory, source: Source) -> Result | None:
+    """The evaluation that is in this run directory, if any.
+
+    Raises:
+        ConfigError: the result cannot be written there.
+    """
     from segbench.metrics.cityscapes_protocol import is_cityscapes
 
     try:
@@ -64,6 +71,30 @@ def check_place(config: Config, run: RunDirectory, source: Source) -> None:
         )
     if config["save"] == "cityscapes" and not is_cityscapes(source.classes.names):
         raise ConfigError("save=cityscapes is for the 19 classes of Cityscapes; use save=ids")
+    return previous
+
+
+def differences(a: Result, b: Result) -> list[str]:
+    """What two evaluations were not made of alike; files of one do not fit to the other."""
+
+    def parts(result: Result) -> dict[str, object]:
+        training, protocol, data = result.training, result.protocol, result.data_info
+        source = protocol and protocol.source
+        return {
+            "weights": training.weights if training else source,
+            "images": data and data.fingerprint,
+            "inference": protocol and protocol.inference,
+        }
+
+    return [name for name, value in parts(a).items() if value != parts(b)[name]]
+
+
+def remove_pictures(folder: Path, predictions: str | None) -> None:
+    """Removes what an earlier evaluation drew and saved, except predictions that are scored now."""
+    (folder / "worst.png").unlink(missing_ok=True)
+    saved = folder / "predictions"
+    if predictions is None or Path(predictions).resolve() != saved.resolve():
+        shutil.rmtree(saved, ignore_errors=True)
 
 
 def wanted(config: Config) -> Wanted:

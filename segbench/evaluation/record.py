@@ -94,7 +94,7 @@ def record(config: Config, subject: Subject, evaluation: Evaluation, scores: Sco
             comparable=source.comparable,
             split=split,
             num_images={split: len(evaluation.records)},
-            trained_on=_trained_on(subject, split),
+            trained_on=_trained_on(subject, split, len(evaluation.records)),
         ),
         protocol=replace(
             subject.protocol,
@@ -109,9 +109,11 @@ def record(config: Config, subject: Subject, evaluation: Evaluation, scores: Sco
     )
 
 
-def _trained_on(subject: Subject, split: Literal["val", "test"]) -> dict[Split, int]:
-    """How many scored images the checkpoint was trained on, if its training knew these images."""
+def _trained_on(subject: Subject, split: Literal["val", "test"], number: int) -> dict[Split, int]:
+    """How many of the `number` scored images the checkpoint was trained on, as far as is known."""
     training = subject.training
+    if training is not None and training.fingerprint.get("train") == subject.fingerprint:
+        return {split: number}
     if training is None or training.fingerprint.get(split) != subject.fingerprint:
         return {}
     count = training.trained_on.get(split)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from segbench.artifacts import licenses
+from segbench.artifacts.public_copy import public_command
 from segbench.artifacts.result import Result
 from segbench.artifacts.trained_as import as_trained
 from segbench.comparison.measures import APPROXIMATE
@@ -33,20 +34,20 @@ class Evidence:
 
     Args:
         comparisons: of each study, see `comparison.compare_runs`.
-        results: the records of all runs.
+        results: the records of all runs, also of those that are not compared.
         spent: their time, and that of the tuning.
+        compared: the records of the compared runs.
     """
 
     comparisons: Sequence[Mapping[str, Any]]
     results: Sequence[Result]
     spent: Sequence[Spent]
+    compared: Sequence[Result]
 
     @property
     def trained(self) -> list[Result]:
-        """The finished trainings; if there are none, those of the evaluated checkpoints."""
-        finished = [result for result in self.results if result.status == "finished"]
-        trained = [result for result in finished if result.kind == "train"]
-        return trained or [as_trained(result) or result for result in finished]
+        """The compared trainings, and those of the compared checkpoints."""
+        return [as_trained(result) or result for result in self.compared]
 
 
 def neurips(evidence: Evidence) -> list[Item]:
@@ -162,7 +163,9 @@ def _code(results: Sequence[Result]) -> str:
     dirty = any(result.dirty for result in results)
     text = f"segbench, commit {', '.join(commits)}"
     text += " (with uncommitted changes)" if dirty else ""
-    commands = dict.fromkeys(result.command for result in results if result.command)
+    if any(result.kind == "evaluate" for result in results):
+        text += "; of evaluated checkpoints, that of the evaluation: their own is not recorded"
+    commands = dict.fromkeys(public_command(result.command) for result in results if result.command)
     return f"{text}; command of the first run: {next(iter(commands), UNKNOWN)}."
 
 

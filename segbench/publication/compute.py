@@ -8,6 +8,7 @@ from pathlib import Path
 
 from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory
+from segbench.artifacts.trained_as import as_trained, weights_digest
 from segbench.comparison.tables import Column, Table
 from segbench.comparison.wording import join
 from segbench.errors import ResultError
@@ -64,10 +65,22 @@ def with_trainings(study: Path, results: Sequence[Result]) -> list[Result]:
         source = (result.protocol.source if result.protocol else None) or ""
         parents = Path(source.removeprefix(CKPT)).parents
         if source.startswith(CKPT) and len(parents) > 3:  # STUDY/NAME/seedN/checkpoints/FILE
-            folder = parents[3] if parents[3].is_dir() else study.parent / parents[3].name
-            if folder.is_dir() and folder.resolve() != study.resolve():
+            folder = parents[3]
+            if not folder.is_dir():
+                folder = study.parent / folder.name
+                file = folder / Path(source.removeprefix(CKPT)).relative_to(parents[3])
+                if not _is_of(file, result):
+                    continue
+            if folder.resolve() != study.resolve():
                 folders[folder] = None
     return [*(entry for folder in folders for entry in records(folder)), *results]
+
+
+def _is_of(file: Path, result: Result) -> bool:
+    """Whether a file is the checkpoint that was evaluated."""
+    if result.training is None or not file.is_file():
+        return False
+    return weights_digest(file) == result.training.weights
 
 
 def spent(results: Iterable[Result], tuning: Iterable[Result] = ()) -> list[Spent]:
@@ -98,7 +111,8 @@ def stated_trials(results: Iterable[Result]) -> int:
     trials: dict[tuple[str, str], int] = {}
     for result in results:
         key = result.study, result.name
-        trials[key] = max(trials.get(key, 0), result.budget.tuning_trials or 0)
+        budget = (as_trained(result) or result).budget
+        trials[key] = max(trials.get(key, 0), budget.tuning_trials or 0)
     return sum(trials.values())
 
 

@@ -11,18 +11,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+from segbench.artifacts.public_copy import copy_runs, public_text, public_values
 from segbench.artifacts.result import Result
 from segbench.comparison import across_report, plots, style
 from segbench.comparison.content import write_json
+from segbench.comparison.reproduce import comparison_command
 from segbench.comparison.study import Study
 from segbench.publication import compute, references
 from segbench.publication.checklist import Evidence
 from segbench.publication.document import Chapter, across_tables, appendix, main_tex, study_tables
 from segbench.system.storage import replacing_all, write_text
 
-PACKED = ("config.yaml", "result.json", "confusion.npz", "metrics.csv")
 FIGURES = ("leaderboard", "cost", "classes", "curves")
 RANKS = "ranks"
 
@@ -59,7 +61,10 @@ class Paper:
                 found[r.kind, r.study, r.name, r.seed, r.status] = r
         tuned = [result for study in self.tuning for result in compute.records(study)]
         results = list(found.values())
-        return Evidence(self.comparisons, results, compute.spent(results, tuned))
+        compared = [
+            run.result for study in self.studies for runs in study.runs.values() for run in runs
+        ]
+        return Evidence(self.comparisons, results, compute.spent(results, tuned), compared)
 
 
 def write_paper(paper: Paper, folder: Path, document_class: str = "article") -> Path:
@@ -90,27 +95,26 @@ def write_paper(paper: Paper, folder: Path, document_class: str = "article") -> 
         for name, text in texts.items():
             write_text(draft / name, text)
         for chapter in paper.chapters:
-            write_json(chapter.comparison, draft / f"{chapter.prefix}comparison.json")
+            write_json(
+                public_values(chapter.comparison), draft / f"{chapter.prefix}comparison.json"
+            )
         if paper.across:
-            write_json(paper.across, draft / "across.json")
+            write_json(public_values(paper.across), draft / "across.json")
         _pack(paper, draft / "data.zip")
     return folder / "main.tex"
 
 
 def _pack(paper: Paper, file: Path) -> None:
     """Configs, results and counts: what `compare` makes the same tables of."""
-    names = [study.path.name for study in paper.studies]
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-        for study, name in zip(paper.studies, names, strict=True):
-            for runs in study.runs.values():
-                for run in runs:
-                    place = run.path.relative_to(study.path).as_posix()
-                    for part in PACKED:
-                        if (run.path / part).is_file():
-                            archive.write(run.path / part, f"runs/{name}/{place}/{part}")
-            if (study.path / "benchmark.json").is_file():
-                archive.write(study.path / "benchmark.json", f"runs/{name}/benchmark.json")
-        keys = [f"study={name}" for name in names]
-        keys += [f"studies=[{','.join(names)}]"] if len(names) > 1 else []
-        commands = "".join(f"    python -m segbench.compare {key}\n" for key in keys)
-        archive.writestr("README.txt", f"Unpack here and run\n\n{commands}")
+    with TemporaryDirectory() as folder:
+        for study in paper.studies:
+            places = [run.path for runs in study.runs.values() for run in runs]
+            names = [place.relative_to(study.path).as_posix() for place in places]
+            copy_runs(study.path, names, Path(folder) / "runs" / study.path.name)
+        comparisons = [*paper.comparisons, *([paper.across] if paper.across else [])]
+        commands = "".join(f"    {comparison_command(found)}\n" for found in comparisons)
+        readme = f"Unpack here and run\n\n{public_text(commands)}"
+        (Path(folder) / "README.txt").write_text(readme, encoding="utf-8")
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for part in sorted(file for file in Path(folder).rglob("*") if file.is_file()):
+                archive.write(part, part.relative_to(folder).as_posix())

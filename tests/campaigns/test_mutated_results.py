@@ -25,8 +25,9 @@ import pytest
 from omegaconf import OmegaConf
 
 from segbench.compare import compare
-from segbench.comparison.comparison import Options, compare_runs
+from segbench.comparison.comparison import compare_runs
 from segbench.comparison.gallery import gallery
+from segbench.comparison.options import Options
 from segbench.comparison.study import Study, read_study
 from segbench.config.schema import CompareConfig
 from segbench.errors import DataError

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from segbench.comparison.comparison import Options, compare_runs
+from segbench.comparison.comparison import compare_runs
 from segbench.comparison.gallery import gallery
+from segbench.comparison.options import Options
 from segbench.comparison.report import write_report
 from segbench.comparison.study import read_study
 from tests.comparison.fabricated import edit, write_study

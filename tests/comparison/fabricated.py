@@ -12,7 +12,8 @@ from PIL import Image
 
 from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory
-from segbench.comparison.comparison import Options, compare_runs
+from segbench.comparison.comparison import compare_runs
+from segbench.comparison.options import Options
 from segbench.comparison.study import read_study
 from segbench.config.compare_schema import CompareConfig
 from segbench.metrics.scores import scores

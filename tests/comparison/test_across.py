@@ -14,8 +14,8 @@ from segbench.comparison import across, across_wording
 from segbench.comparison.across import DataSet
 from segbench.comparison.across_report import compare_studies, rank_figure
 from segbench.comparison.across_tables import outcome, pair_table, score_table
-from segbench.comparison.comparison import Options
 from segbench.comparison.measures import APPROXIMATE
+from segbench.comparison.options import Options
 from segbench.comparison.study import read_study
 from segbench.comparison.verdicts import ONE_SEED, UNCLEAR
 from segbench.config.compare_schema import CompareConfig

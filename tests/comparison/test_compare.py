@@ -10,7 +10,8 @@ import pytest
 
 from segbench.artifacts.differences import REFUSED
 from segbench.compare import compare
-from segbench.comparison.comparison import Options, compare_runs
+from segbench.comparison.comparison import compare_runs
+from segbench.comparison.options import Options
 from segbench.comparison.study import read_studies
 from segbench.errors import DataError
 from tests.comparison.fabricated import compared, config, edit

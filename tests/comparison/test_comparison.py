@@ -9,9 +9,10 @@ import pytest
 
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.comparison import tables, wording
-from segbench.comparison.comparison import Options, compare_runs
+from segbench.comparison.comparison import compare_runs
 from segbench.comparison.entrants import Entrant
 from segbench.comparison.measures import entrants_by
+from segbench.comparison.options import Options
 from segbench.comparison.statistics import resample
 from segbench.comparison.study import read_study
 from segbench.errors import DataError

@@ -5,8 +5,8 @@ import pytest
 import scipy.stats
 
 from segbench.comparison.across_report import compare_studies
-from segbench.comparison.comparison import Options
 from segbench.comparison.cross_validation import corrected, folds_of
+from segbench.comparison.options import Options
 from segbench.comparison.study import read_study
 from segbench.errors import DataError
 from tests.comparison.fabricated import edit, write_study

@@ -10,8 +10,9 @@ import pytest
 
 from segbench.artifacts import segmenter
 from segbench.comparison import decisive
-from segbench.comparison.comparison import Options, compare_runs
+from segbench.comparison.comparison import compare_runs
 from segbench.comparison.gallery import gallery, median_run
+from segbench.comparison.options import Options
 from segbench.comparison.study import read_study
 from segbench.data.bands import Bands
 from segbench.errors import ConfigError

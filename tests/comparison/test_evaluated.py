@@ -3,6 +3,8 @@
 import json
 import shutil
 
+import pytest
+
 from tests.comparison.fabricated import as_evaluations, compared, edit
 
 
@@ -30,18 +32,16 @@ def test_evaluated_checkpoints_are_audited_as_their_trainings(runs):
 
 def test_a_checkpoint_that_is_scored_twice_is_one_training(runs):
     as_evaluations(runs)
-    first = runs / "mine/unet-streets/seed0"
     edit(runs / "mine/unet-streets/seed1", "training.config.seed", 0)
     (entry,) = compared(runs)["left_out"]
     assert entry["path"] == "unet-streets/seed1"
-    assert entry["reason"].startswith(f"it scores the training of {first} again")
+    assert entry["reason"].startswith("it scores the training of unet-streets/seed0 again")
 
 
 def test_what_a_checkpoint_does_not_tell_is_no_difference(runs):
     as_evaluations(runs, "unet")
     assert compared(runs)["audit"] == []
     for folder in (runs / "mine/unet-streets").glob("seed*"):
-        edit(folder, "training.config.trainer.max_epochs", 40)  # the limit, not what was reached
         edit(folder, "training.fingerprint", {})  # as in files of earlier versions
         edit(folder, "training.devices", None)
     assert compared(runs)["audit"] == []
@@ -72,3 +72,42 @@ def test_a_training_and_its_checkpoint_are_one_seed(runs):
     )
     (entry,) = compared(runs)["left_out"]
     assert entry["path"] == "unet-streets/seed7"
+
+
+@pytest.mark.parametrize(("label", "key"), [("unet", "max_epochs"), ("*", "max_steps")])
+def test_the_length_of_a_training_is_the_limit_that_a_checkpoint_tells(runs, label, key):
+    as_evaluations(runs, label)
+    for folder in (runs / "mine/unet-streets").glob("seed*"):
+        edit(folder, f"training.config.trainer.{key}", 100_000)
+    (entry,) = compared(runs)["audit"]
+    assert (entry["field"], entry["grade"]) == (key.removeprefix("max_"), "weakens")
+    assert entry["values"]["unet"] == "100,000"
+
+
+def test_checkpoints_without_any_training_are_no_seeds(runs):
+    as_evaluations(runs, "unet")
+    for folder in (runs / "mine/unet-streets").glob("seed*"):
+        edit(folder, "training.config.trainer.max_epochs", 0)
+    (entry,) = compared(runs)["left_out"]
+    assert "two seeds are not two trainings" in entry["reason"]
+
+
+def test_trainings_of_one_name_on_different_images_are_two(runs):
+    as_evaluations(runs, "unet")
+    run = runs / "mine/unet-streets/seed1"
+    edit(run, "training.config.seed", 0)
+    edit(run, "training.fingerprint.train", "ffff")
+    found = compared(runs)
+    assert found["left_out"] == []
+    assert [entry["field"] for entry in found["audit"]] == ["training data"]
+
+
+def test_folds_are_those_of_the_scored_data(runs):
+    as_evaluations(runs)
+    for label, fold in (("custom", 0), ("unet", 2)):
+        for folder in (runs / f"mine/{label}-streets").glob("seed*"):
+            edit(folder, "training.config.data.folds", 3)
+            edit(folder, "training.config.data.fold", fold)
+            edit(folder, "training.fingerprint.train", f"{fold}{fold}")
+            edit(folder, "config.data", {"_target_": "their.Data", "folds": None, "fold": 0})
+    assert [entry["field"] for entry in compared(runs)["audit"]] == ["training data"]

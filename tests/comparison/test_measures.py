@@ -9,10 +9,11 @@ import pytest
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.artifacts.scores import Scores
 from segbench.comparison import more_metrics
-from segbench.comparison.comparison import Options, compare_runs
+from segbench.comparison.comparison import compare_runs
 from segbench.comparison.entrants import Entrant
 from segbench.comparison.formats import latex_tables, markdown_report
 from segbench.comparison.measures import APPROXIMATE, MEASURES, check_metrics, entrants_by
+from segbench.comparison.options import Options
 from segbench.comparison.resampling import plan
 from segbench.comparison.scoring import Bins, Worst
 from segbench.comparison.statistics import resample

@@ -13,7 +13,8 @@ import pytest
 from PIL import Image
 
 from segbench.comparison import plots, tables
-from segbench.comparison.comparison import Options, compare_runs
+from segbench.comparison.comparison import compare_runs
+from segbench.comparison.options import Options
 from segbench.comparison.study import read_study
 from tests.comparison.fabricated import NAMES, edit, write_study
 

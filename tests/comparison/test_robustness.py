@@ -7,11 +7,12 @@ import pytest
 
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.comparison import robustness
-from segbench.comparison.comparison import Options, compare_runs
+from segbench.comparison.comparison import compare_runs
 from segbench.comparison.corrupted import CORRUPTED, Corrupted
 from segbench.comparison.formats import latex_tables, markdown_report
 from segbench.comparison.gallery import gallery
 from segbench.comparison.measures import entrants_by
+from segbench.comparison.options import Options
 from segbench.comparison.report import write_report
 from segbench.comparison.resampling import plan
 from segbench.comparison.study import read_study

@@ -89,6 +89,7 @@ def test_all_of_them_at_each_severity():
     library_or_skip()
     assert len(chosen(["all"], [1, 2, 3, 4, 5])) == 75
     assert [str(c) for c in chosen(["fog", "fog"], [3, 1, 3])] == ["fog 1", "fog 3"]
+    assert chosen(["snow", "fog"], [1]) == chosen(["fog", "snow"], [1])
 
 
 def test_small_images_are_refused_by_name():

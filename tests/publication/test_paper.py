@@ -10,8 +10,9 @@ from dataclasses import replace
 import pytest
 
 from segbench.comparison.across_report import compare_studies
-from segbench.comparison.comparison import Options, compare_runs
+from segbench.comparison.comparison import compare_runs
 from segbench.comparison.measures import APPROXIMATE
+from segbench.comparison.options import Options
 from segbench.comparison.study import read_study
 from segbench.errors import ConfigError
 from segbench.paper import paper as paper_verb

@@ -8,7 +8,9 @@ from omegaconf import OmegaConf
 
 from segbench.artifacts import licenses
 from segbench.artifacts.result import Hardware, Protocol, Timings, Training
-from segbench.comparison.comparison import Options, compare_runs
+from segbench.artifacts.trained_as import weights_digest
+from segbench.comparison.comparison import compare_runs
+from segbench.comparison.options import Options
 from segbench.comparison.study import read_study
 from segbench.config import config_dir
 from segbench.config.compose import compose_checked, register
@@ -57,6 +59,13 @@ def test_an_evaluation_brings_the_records_of_its_training(tmp_path):
     ]  # fmt: skip
     # from another working directory the study is found beside this one
     edit(run, "protocol.source", "ckpt=runs/trained/unet-streets/seed0/checkpoints/last.ckpt")
+    file = trained / "unet-streets/seed0/checkpoints/last.ckpt"
+    file.parent.mkdir()
+    file.write_bytes(b"weights")
+    training = {"config": {}, "fingerprint": {}, "devices": 1, "weights": "0" * 32}
+    edit(run, "training", training)  # another checkpoint
+    assert len(compute.with_trainings(scored, compute.records(scored))) == 1
+    edit(run, "training", training | {"weights": weights_digest(file)})
     assert len(compute.with_trainings(scored, compute.records(scored))) == 3
     edit(run, "protocol.source", "ckpt=best.ckpt")
     assert len(compute.with_trainings(scored, compute.records(scored))) == 1
@@ -67,7 +76,7 @@ def test_answers_that_the_records_do_not_have_are_not_known(tmp_path):
     edit(path / "unet-streets/seed1", "status", "failed")
     results = compute.records(path)
     comparison = compare_runs(read_study(path), Options(replicates=100))
-    evidence = Evidence([comparison], results, compute.spent(results))
+    evidence = Evidence([comparison], results, compute.spent(results), results[:1])
     items = {item.question: item.answer for item in checklist.miccai(evidence)}
     assert items["Ethics approval of the data"] == "not known"
     items = {item.question: item.answer for item in checklist.neurips(evidence)}
@@ -137,8 +146,8 @@ def test_of_an_evaluated_checkpoint_the_training_is_described(tmp_path):
         read_study(write_study(tmp_path, {"custom": 0.6, "unet": 0.1}, seeds=2)),
         Options(replicates=100),
     )
-    items = {item.question: item.answer
-             for item in checklist.neurips(Evidence([comparison], [result], []))}  # fmt: skip
+    evidence = Evidence([comparison], [result], [], [result])
+    items = {item.question: item.answer for item in checklist.neurips(evidence)}
     setting = items["Experimental setting: training and test details"]
     assert "learning rate: 0.003; " in setting
     assert "epochs: 24; batch size: 7" in setting
