@@ -22,7 +22,7 @@ from segbench.artifacts.run_directory import RunDirectory
 from segbench.errors import ResultError
 
 COSTS = "benchmark.json"
-_START = r"(?:(?:file|sqlite):/+|~[\w.-]*/|(?:\.\./)+|[A-Za-z]:[\\/]|/)"
+_START = r"(?:(?:file|sqlite):/+|~[\w.-]*/|(?:\.\./)+|[A-Za-z]:[\\/]|/(?!/))"
 _LOCAL = re.compile(_START)
 _QUOTED = re.compile(rf"(['\"])(?={_START})[^'\"]*\1")
 _IN_TEXT = re.compile(rf"(?<![\w.)\]/~-]){_START}[^\s'\",;\[\]{{}}()]*[^\s'\",;\[\]{{}}().]")
