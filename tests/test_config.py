@@ -194,7 +194,12 @@ def test_a_study_that_sweeps_accepts_other_values_without_m() -> None:
 
 
 def test_a_sweep_without_m_is_explained() -> None:
-    assert "seed=0,1: several values form a sweep, which needs -m" in problems("seed=0,1")[0]
+    for override in ("seed=0,1", "model=unet,fcn"):
+        assert "several values form a sweep, which needs -m" in problems(override)[0]
+
+
+def test_the_root_of_data_that_have_none_is_explained() -> None:
+    assert "is generated and has no folder" in problems("data.root=/x")[0]
 
 
 def test_the_keys_of_a_swept_option_are_checked_with_each_option() -> None:

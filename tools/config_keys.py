@@ -1,13 +1,14 @@
 """Every config key with its type, default and meaning, from schema, YAML and signatures.
 
 The meaning of a key of a verb is the comment beside or above its field in the schema. That of a key
-of a component is its entry under Args in the docstring of the target, or the comment beside it in
-the YAML.
+of a component is its entry under Args in the docstring of the target or in that of its module, or
+the comment beside it in the YAML.
 """
 
 from __future__ import annotations
 
 import ast
+import importlib
 import inspect
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -25,6 +26,7 @@ from segbench.config.targets import PIPELINE, in_yaml, target_nodes
 from tools.config_files import Option, node_of, option, options
 
 _FIELD = re.compile(r"^    (\w+): ([^#]*)(?:#\s?(.*))?$")
+_SHARED = re.compile(r"^    (\w+): (.+(?:\n {8,}.+)*)", re.MULTILINE)
 
 
 @dataclass(frozen=True)
@@ -130,7 +132,13 @@ def documented(target: str) -> dict[str, str]:
                     is_vague = len(names) > 1 and prose.startswith("see ")
                     for name in names:
                         meanings.setdefault(name, "" if is_vague else prose)
-    return meanings
+    return _of_module(target) | meanings
+
+
+def _of_module(target: str) -> dict[str, str]:
+    """What the docstring of the module says of arguments that its functions share."""
+    text = inspect.getdoc(importlib.import_module(target.rpartition(".")[0])) or ""
+    return {match[1]: " ".join(match[2].split()) for match in _SHARED.finditer(text)}
 
 
 def _keys_of(
@@ -151,8 +159,9 @@ def _keys_of(
                 text = shown(node[name])
                 defaults[text] = (*defaults.get(text, ()), one.name)
         beside = [one.comments[name] for one, _ in uses if name in one.comments]
-        others = [m[name] for m in meanings.values() if m.get(name)]
-        said = [meanings[target].get(name), *beside, *others, comments.get(name)]
+        others = {m[name] for m in meanings.values() if m.get(name)}
+        agreed = others if len(others) == 1 else ()  # of another target, it may mean something else
+        said = [meanings[target].get(name), *beside, *agreed, comments.get(name)]
         if len(defaults) == 1:
             defaults = dict.fromkeys(defaults, ())
         value = next(node[name] for _, node in uses if name in node)

@@ -24,6 +24,10 @@ _EXTRAS = {
 }
 
 
+_WITHOUT_ROOT = "the data set is generated and has no folder; choose another one, data=NAME"
+_ROOT_OF_A_CHECKPOINT = "no data set is chosen; for that of the checkpoint, write root=FOLDER, for another one data=NAME"
+
+
 def explain(config: DictConfig, override: str, error: Exception) -> str:
     """Why an override could not be applied to a config that contains all others."""
     key, _, value = override.partition("=")
@@ -31,12 +35,17 @@ def explain(config: DictConfig, override: str, error: Exception) -> str:
     if is_group(bare) and value[:1] in ("[", "{"):
         return f"{bare}: takes one option: {', '.join(options_of(bare))}"
     if isinstance(error, MissingConfigException) and error.options:
+        names = value.split(",")
+        if len(names) > 1 and set(names) <= set(error.options):
+            return f"{override}: several values form a sweep, which needs -m"
         return unknown_option(bare, value, list(error.options))
     if "Ambiguous value" in str(error):
         return (
             f"{override}: several values form a sweep, which needs -m; text that contains a comma "
             f"needs quotes: '{key}=\"A,B\"'"
         )
+    if bare == "data.root" and "root" not in (config.get("data") or {}):
+        return f"{override}: {_WITHOUT_ROOT if config.get('data') else _ROOT_OF_A_CHECKPOINT}"
     if is_group(bare) and value == "null":
         return not_set(bare)
     if is_group(bare) and not str(error).startswith(_NO_SUCH_GROUP):  # the file is broken

@@ -63,7 +63,16 @@ class Jaccard(nn.Module):
     """One minus the soft IoU, `(I + smooth) / (sum of p_c + |y=c| - I + smooth)`.
 
     Rahman and Wang, "Optimizing Intersection-Over-Union in Deep Neural Networks for Image
-    Segmentation", ISVC 2016. Arguments and errors as for `Dice`.
+    Segmentation", ISVC 2016.
+
+    Args:
+        ignore_index: label of pixels that do not count.
+        smooth: pixels added to numerator and denominator, at least 0; as for `Dice`.
+        reduction: "batch" or "image", see `segbench.losses.convention`.
+        classes: "present" or "all": which classes enter the mean.
+
+    Raises:
+        ValueError: an argument is out of range.
     """
 
     def __init__(

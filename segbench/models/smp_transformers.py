@@ -1,6 +1,9 @@
 """SegFormer and DPT of segmentation_models_pytorch, behind explicit arguments.
 
-The common arguments are those of `segbench.models.smp`.
+Every function takes `num_classes`, `in_channels`, as in `segbench.models.smp`, and
+    encoder_name: `mit_b0` to `mit_b5` for SegFormer; `tu-` and a ViT of timm for DPT.
+    encoder_weights: null (from scratch) or `imagenet`, which must be cached or reachable.
+    drop_path_rate: stochastic depth of the deepest block, rising linearly from 0; 0..1.
 """
 
 from __future__ import annotations

@@ -3,8 +3,10 @@
     image -> encoder -> head -> bilinear to the size of the image -> logits
                 └ stage 3 -> auxiliary head (FCN and DeepLabV3, training only)
 
-The models are torchvision's own. `encoder_weights: imagenet` starts the backbone from
-torchvision's first ImageNet weights (V1), if they are cached or reachable; otherwise ValueError.
+The models are torchvision's own. Every function takes
+    encoder_weights: null (from scratch) or `imagenet`, torchvision's first ImageNet weights (V1)
+        for the backbone; they must be cached or reachable.
+    aux_weight: weight of the auxiliary loss; 0 builds no auxiliary head.
 """
 
 from __future__ import annotations
