@@ -25,7 +25,10 @@ _EXTRAS = {
 
 
 _WITHOUT_ROOT = "the data set is generated and has no folder; choose another one, data=NAME"
-_ROOT_OF_A_CHECKPOINT = "no data set is chosen; for that of the checkpoint, write root=FOLDER, for another one data=NAME"
+_ROOT_OF_A_CHECKPOINT = (
+    "no data set is chosen; for that of the checkpoint set root=FOLDER, "
+    "for another one data=NAME and data.root=FOLDER"
+)
 
 
 def explain(config: DictConfig, override: str, error: Exception) -> str:
