@@ -59,8 +59,8 @@ def _busi() -> Files:
     image, mask = "{0}/{0} ({1}).png", "{0}/{0} ({1})_mask.png"
     chosen = {
         "train": [("benign", 1), ("benign", 100), ("malignant", 1), ("malignant", 2)],
-        "val": [("benign", 2)],
-        "test": [("normal", 1)],
+        "val": [("normal", 1)],
+        "test": [("benign", 2)],
     }
     return {
         split: [(image.format(*name), mask.format(*name)) for name in names]
