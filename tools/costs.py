@@ -1,8 +1,10 @@
 """Cost of models as ratios to one of them, from the files of `segbench.benchmark`.
 
-    python -m segbench.benchmark model=unet_resnet34,custom,unet \\
-        output=experiments/results/costs/a.json
-    python tools/publish.py            writes the table to where it is shown, see there
+    python -m segbench.benchmark model=unet_resnet34,custom,unet output=runs/cost/a.json
+    python tools/costs.py runs/cost/*.json                       prints the table
+
+Files in experiments/results/costs are shown between `<!-- costs -->` and `<!-- end of results -->`
+by `make results`, see publish.py.
 
 Each file must also contain the reference, so that a ratio compares the same few minutes of
 a machine. Times are for one image in evaluation. On a CPU this is `CPU time`, which equals the
@@ -18,6 +20,7 @@ all models are in docs/models.md.
 from __future__ import annotations
 
 import json
+import sys
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -56,7 +59,7 @@ def measured(contents: Mapping[Path, Any], reference: str) -> dict[str, Pairs]:
             number of threads.
     """
     if not contents:
-        raise ValueError("no costs are published; measure some, see tools/costs.py")
+        raise ValueError("no costs are there; measure some, see tools/costs.py")
     found: dict[str, Pairs] = defaultdict(list)
     settings = set()
     for file, content in contents.items():
@@ -137,3 +140,10 @@ def section(files: Iterable[Path], reference: str = REFERENCE) -> str:
             f"and by at most {most:.0%}."
         )
     return "\n".join([*lines, "", text])
+
+
+if __name__ == "__main__":
+    try:
+        print(section(map(Path, sys.argv[1:])))
+    except (OSError, ValueError, KeyError) as error:
+        sys.exit(f"costs: {error}")

@@ -206,6 +206,22 @@ MEDICAL = {
         gone="PNG/Ground Truth",
         named="missing PNG/Ground Truth of CVC-ClinicDB.*Only PNG/Original",
     ),
+    "nuclei": Layout(
+        files={
+            split: pairs(f"{split}/{{}}.jpg", f"{split}annot/{{}}.png", names)
+            for split, names in (
+                ("train", ["00ae65", "0b2e70"]),
+                ("val", ["0a7d30"]),
+                ("test", ["1c8b79"]),
+            )
+        },
+        raw=[0, 1],
+        ignored=None,
+        classes=2,
+        table={0: ("background", None), 1: ("nucleus", None)},
+        fault=lambda ids: ids * 100,
+        named="label 100 .*0 background, 1 nucleus, 2 boundary",
+    ),
     "busi": Layout(
         files=_busi(),
         raw=[0, 255],
