@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterator
+from copy import deepcopy
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +23,7 @@ from segbench.config import Config, make_folder, resolved
 from segbench.config.app import run_verb
 from segbench.config.named_models import as_list, training_configs
 from segbench.config.outcome import Outcome
+from segbench.config.values import forget_class_weight_rules
 from segbench.errors import ConfigError, ResultError
 from segbench.system.console import say
 from segbench.system.storage import write_text
@@ -119,6 +121,8 @@ def _admitted(config: Config, file: str, allow: list[str]) -> Config:
 
     if not isinstance(config, dict):
         raise ConfigError(f"{file}: its config is not a mapping; the file was altered")
+    config = deepcopy(config)
+    forget_class_weight_rules(config.get("loss"))  # numbers of the data set, which cost the same
     found: Config = {}
     for key, value in config.items():
         if isinstance(value, dict):

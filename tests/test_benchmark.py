@@ -38,7 +38,9 @@ def test_a_study_is_measured_into_the_file_that_compare_reads(
     tmp_path: Path, tiny_config: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = {"_target_": "segbench.models.unet.UNet", "width": 4, "depth": 2}
-    study_of(tmp_path, node, tiny_config())
+    train = tiny_config()
+    train.loss.class_weights = "enet"  # a rule, as in most studies
+    study_of(tmp_path, node, train)
     monkeypatch.setenv("PYTHONPATH", python_path(ROOT))
     monkeypatch.chdir(tmp_path)
     outcome = benchmark(config("study=mine", "train_steps=2", *QUICK))

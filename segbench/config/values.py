@@ -44,7 +44,7 @@ def check_values(config: DictConfig) -> list[str]:
     values = resolved(config)
     problems += _not_portable(values)
     missing = {problem.split(":")[0] for problem in problems}
-    _forget_class_weight_rules(values.get("loss"))
+    forget_class_weight_rules(values.get("loss"))
     problems += _without_target(values)
     found = check_targets(values, INJECTED, beside={"data": PIPELINE})
     problems += [text for text in found if text.split(":")[0] not in missing]
@@ -174,10 +174,10 @@ def _without_target(values: Mapping[str, object]) -> list[str]:
     ]
 
 
-def _forget_class_weight_rules(loss: Any) -> None:
+def forget_class_weight_rules(loss: Any) -> None:
     """Replaces the name of a rule by null, because the signature of the loss takes only numbers."""
     if isinstance(loss, dict):
         if str(loss.get("class_weights")) in CLASS_WEIGHT_RULES:
             loss["class_weights"] = None
         for value in loss.values():
-            _forget_class_weight_rules(value)
+            forget_class_weight_rules(value)
