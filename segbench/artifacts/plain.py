@@ -82,3 +82,12 @@ def numbers(value: Any) -> list[float]:
     if isinstance(value, list | tuple):
         return [number for item in value for number in numbers(item)]
     return [value] if isinstance(value, int | float) else []
+
+
+def with_texts(value: Any, change: Callable[[str, str], str], key: str = "") -> Any:
+    """Nested values in which each text is what `change` makes of its key and itself."""
+    if isinstance(value, Mapping):
+        return {name: with_texts(item, change, str(name)) for name, item in value.items()}
+    if isinstance(value, list):
+        return [with_texts(item, change, key) for item in value]
+    return change(key, value) if isinstance(value, str) else value

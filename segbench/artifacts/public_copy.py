@@ -12,11 +12,12 @@ import json
 import re
 import shlex
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from segbench.artifacts.plain import with_texts
 from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.errors import ResultError
@@ -45,26 +46,12 @@ def public_command(command: str) -> str:
 
 def public_values(value: Any) -> Any:
     """Nested values with each text made public."""
-    if isinstance(value, Mapping):
-        return {key: public_values(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [public_values(item) for item in value]
-    return public_text(value) if isinstance(value, str) else value
+    return with_texts(value, lambda _, text: public_text(text))
 
 
-def public_config(value: Any, key: str = "") -> Any:
+def public_config(config: Any) -> Any:
     """A config in which each path is `PATH-HASH/NAME`; the root of the data is `data/NAME`."""
-    if isinstance(value, Mapping):
-        return {name: public_config(item, str(name)) for name, item in value.items()}
-    if isinstance(value, list):
-        return [public_config(item, key) for item in value]
-    if not isinstance(value, str) or key.endswith("regex") or not _LOCAL.match(value):
-        return value
-    path = PurePosixPath(value.replace("\\", "/"))
-    if key == "root":
-        return f"data/{path.name}"
-    folder = hashlib.blake2b(str(path.parent).encode(), digest_size=3).hexdigest()
-    return f"PATH-{folder}/{path.name}"
+    return with_texts(config, _public_value)
 
 
 def is_same(value: object, copied: object) -> bool:
@@ -132,3 +119,13 @@ def _public_word(word: str) -> str:
     if equals and (key == "data.root" or (_LOCAL.match(value) and not key.endswith("regex"))):
         return f"{key}=PATH"
     return "PATH" if _LOCAL.match(word) else public_text(word)
+
+
+def _public_value(key: str, value: str) -> str:
+    if key.endswith("regex") or not _LOCAL.match(value):
+        return value
+    path = PurePosixPath(value.replace("\\", "/"))
+    if key == "root":
+        return f"data/{path.name}"
+    folder = hashlib.blake2b(str(path.parent).encode(), digest_size=3).hexdigest()
+    return f"PATH-{folder}/{path.name}"

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import torch
 
 from segbench.artifacts.checkpoint import Checkpoint, read_checkpoint
+from segbench.artifacts.plain import with_texts
 from segbench.artifacts.result import Result
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.artifacts.typed import plain
@@ -50,7 +49,7 @@ def write_small(ckpt: Path, target: Path, half: bool) -> None:
         tested = _test_scores(ckpt, trained.get("epoch"), result)
         meta["scores"] = {**meta["scores"], **tested}
     kept = {k: v for k, v in meta["config"].items() if k not in _OF_THE_MACHINE}
-    meta["config"] = _without_folders(kept)
+    meta["config"] = with_texts(kept, _without_folder)
     state = {
         key: value.half() if half and value.is_floating_point() and "running_" not in key else value
         for key, value in checkpoint["state_dict"].items()
@@ -102,12 +101,8 @@ def _test_scores(ckpt: Path, epoch: int | None, result: Result | None) -> Config
     return {"test": plain(scores)} if is_tested else {}
 
 
-def _without_folders(value: Any, key: str = "") -> Any:
-    """A config without absolute paths: `root` becomes `data/NAME`, other paths the file name."""
-    if isinstance(value, Mapping):
-        return {name: _without_folders(item, str(name)) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_without_folders(item, key) for item in value]
-    if isinstance(value, str) and (Path(value).is_absolute() or value.startswith("~")):
-        return f"data/{Path(value).name}" if key == "root" else Path(value).name
-    return value
+def _without_folder(key: str, value: str) -> str:
+    """An absolute path without its folders: `root` becomes `data/NAME`, others the file name."""
+    if not Path(value).is_absolute() and not value.startswith("~"):
+        return value
+    return f"data/{Path(value).name}" if key == "root" else Path(value).name
