@@ -93,7 +93,8 @@ def remove_pictures(folder: Path, predictions: str | None) -> None:
     """Removes what an earlier evaluation drew and saved, except predictions that are scored now."""
     (folder / "worst.png").unlink(missing_ok=True)
     saved = folder / "predictions"
-    if predictions is None or Path(predictions).resolve() != saved.resolve():
+    given = None if predictions is None else Path(predictions).resolve()
+    if given is None or saved.resolve() not in (given, *given.parents):
         shutil.rmtree(saved, ignore_errors=True)
 
 
