@@ -249,6 +249,7 @@ def _write(
     from segbench.evaluation import report
     from segbench.evaluation.confusion_figure import draw_confusion
     from segbench.evaluation.summary import stacked_counts
+    from segbench.metrics.robustness import CORRUPTED
 
     names = [record.name for record in evaluation.records]
     groups = [record.group for record in evaluation.records]
@@ -256,7 +257,7 @@ def _write(
         draft = RunDirectory(folder)
         counts = stacked_counts(evaluation.extras)
         if evaluation.corrupted_counts is not None:
-            counts["mIoU_corrupted"] = evaluation.corrupted_counts
+            counts[CORRUPTED] = evaluation.corrupted_counts
         draft.write_confusion(names, groups, evaluation.matrices, counts)
         report.write_tables(folder, result, scores, evaluation.matrices, names)
         draw_confusion(folder / "confusion.png", evaluation.matrices.sum(0), source.classes.names)

@@ -15,7 +15,8 @@ from segbench.artifacts.run_directory import RunDirectory
 from segbench.artifacts.scores import Scores
 from segbench.data.classes import ClassSet
 from segbench.errors import ResultError
-from segbench.metrics.scores import scores
+from segbench.metrics.robustness import CORRUPTED, Scored
+from segbench.metrics.scores import mean_over_classes, overlap, scores
 
 # Errors of NumPy for a damaged .npz file; NotImplementedError for an unknown compression.
 _BROKEN_ARCHIVE = (
@@ -44,6 +45,7 @@ def read_counts(run: RunDirectory, result: Result) -> ImageCounts:
         counts = read_pixel_counts(run.confusion_file)
         _check_classes(counts, classes)
         _check_scores(counts.total, stated, protocol.absent_classes, classes, data.split)
+        _check_corrupted(counts, stated.corrupted, protocol.absent_classes)
     except FileNotFoundError:
         raise ResultError("there is no confusion.npz") from None
     except _BROKEN_ARCHIVE as error:
@@ -68,6 +70,26 @@ def _check_scores(
             if not _agree(said, value):
                 what = f"{key} of {name}" if name else key
                 raise ValueError(f"it gives {what} {value}, but result.json says {said} on {split}")
+
+
+def _check_corrupted(counts: ImageCounts, stated: Scored | None, absent: str) -> None:
+    """Raises ValueError unless the counts reproduce the mIoU on corrupted images, if any."""
+    if not stated:
+        return
+    found = counts.counts_of(CORRUPTED)
+    if found is None:
+        raise ValueError("it has no counts of the corrupted images that result.json lists")
+    severities = {tuple(by_severity) for by_severity in stated.values()}
+    if len(severities) != 1:
+        raise ValueError("result.json lists corruptions at different severities")
+    values = [value for by_severity in stated.values() for value in by_severity.values()]
+    images, classes = len(counts.names), len(counts.total)
+    if found.size != images * 2 * len(values) * classes:
+        raise ValueError(f"{CORRUPTED} {found.shape} is not that of {len(values)} corruptions")
+    hits, unions = found.reshape(images, 2, len(values), classes).sum(axis=0)
+    for said, value in zip(values, mean_over_classes(overlap(hits, unions), absent), strict=True):
+        if not _agree(said, None if np.isnan(value) else float(value)):
+            raise ValueError(f"it gives {CORRUPTED} {value}, but result.json says {said}")
 
 
 def _agree(stated: float | None, found: float | None) -> bool:

@@ -69,7 +69,7 @@ def audit(
     found = [entry for rule in AUDITED if (entry := _compare(rule, runs, rule.name in varies))]
     found += _equal_tuning(runs) + _seeds(runs) + _selected_on_test(runs) + _trained_on(runs)
     found += _dirty(runs)
-    found += _own_losses(runs) + _collapsed(runs)
+    found += _own_losses(runs) + _collapsed(runs) + _identical(runs)
     if macs and len(set(macs.values())) > 1:
         values = {label: f"{value / 1e9:.2f} G" for label, value in macs.items()}
         found.append(AuditEntry("MACs", NOTE, "one model needs more compute", values))
@@ -186,6 +186,21 @@ def _collapsed(runs: Mapping[str, Sequence[Run]]) -> list[AuditEntry]:
             found[label] = f"only {names} (seed {seeds})"
     why = "a model that predicts one class for every pixel has learned nothing from these data"
     return [AuditEntry("constant predictions", WEAKENS, why, found)] if found else []
+
+
+def _identical(runs: Mapping[str, Sequence[Run]]) -> list[AuditEntry]:
+    """Models with a run whose predictions are those of a run of another model."""
+    found: dict[str, str] = {}
+    seen: dict[bytes, list[tuple[str, Run]]] = defaultdict(list)
+    for label, members in runs.items():
+        for run in members:
+            alike = seen[run.images.total.tobytes()]
+            for other_label, other in alike:
+                if other_label != label and run.predicts_as(other):
+                    found[label] = f"seed {run.seed} is seed {other.seed} of {other_label}"
+            alike.append((label, run))
+    why = "one run is listed under two names, so they are not two models"
+    return [AuditEntry("identical predictions", WEAKENS, why, found)] if found else []
 
 
 def _selected_on_test(runs: Mapping[str, Sequence[Run]]) -> list[AuditEntry]:

@@ -15,9 +15,8 @@ from segbench.comparison.entrants import influence
 from segbench.comparison.resampling import Plan
 from segbench.comparison.runs import Run
 from segbench.comparison.scoring import Sampler
+from segbench.metrics.robustness import CORRUPTED
 from segbench.metrics.scores import mean_over_classes, overlap
-
-CORRUPTED = "mIoU_corrupted"  # in confusion.npz, see `artifacts.pixel_counts`
 
 
 @dataclass(frozen=True)
@@ -60,8 +59,7 @@ def _columns(summed: np.ndarray, absent: str) -> np.ndarray:
 def corrupted_counts(run: Run) -> np.ndarray | None:
     """The counts of one run, float64 `[N, 2, A + 1, B, C]`; None if there are none.
 
-    Raises:
-        ValueError: they are not those of the corruptions that result.json lists.
+    That they are those of the listed corruptions is checked as a run is read.
     """
     found = run.images.counts_of(CORRUPTED)
     if found is None or not run.scores.corrupted:
@@ -70,8 +68,6 @@ def corrupted_counts(run: Run) -> np.ndarray | None:
     clean = run.images.counts
     images, classes = len(clean), clean.shape[-1]
     shape = (images, 2, len(corruptions), len(severities), classes)
-    if found.size != np.prod(shape):
-        raise ValueError(f"{CORRUPTED} {found.shape} of {len(corruptions)} corruptions")
     hits, labeled, predicted = np.moveaxis(clean.astype(np.int64), 1, 0)
     of_clean = np.stack([hits, labeled + predicted - hits], axis=1)[:, :, None, None]
     of_clean = np.broadcast_to(of_clean, (images, 2, 1, len(severities), classes))
@@ -79,12 +75,5 @@ def corrupted_counts(run: Run) -> np.ndarray | None:
 
 
 def names_of(scored: Mapping[str, Mapping[str, float | None]]) -> tuple[list[str], list[str]]:
-    """The corruptions, and the severities of each.
-
-    Raises:
-        ValueError: they differ in their severities.
-    """
-    severities = {tuple(by_severity) for by_severity in scored.values()}
-    if len(severities) != 1:
-        raise ValueError(f"corruptions at different severities: {sorted(severities)}")
-    return list(scored), list(severities.pop())
+    """The corruptions, and the severities, which all of them share."""
+    return list(scored), list(next(iter(scored.values())))

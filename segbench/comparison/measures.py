@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from segbench.comparison.corrupted import CORRUPTED, Corrupted, corrupted_counts
+from segbench.comparison.corrupted import Corrupted, corrupted_counts
 from segbench.comparison.entrants import HEADLINES, Entrant, count
 from segbench.comparison.runs import Run
 from segbench.comparison.scoring import Bins, Ratio, Scoring, Worst
@@ -16,6 +16,7 @@ from segbench.config import nearest
 from segbench.errors import ConfigError, DataError
 from segbench.metrics.catalog import CATALOG, PERCENT, ImageMetric
 from segbench.metrics.fine_grained import WORST, class_scores, image_means
+from segbench.metrics.robustness import CORRUPTED
 
 APPROXIMATE = (
     "Intervals of scores over the worst images are approximate: of those at 95%, 82 to 98% "

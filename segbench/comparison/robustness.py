@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from segbench.comparison.content import Finding, RobustnessEntry, RobustnessRow
-from segbench.comparison.corrupted import CORRUPTED, names_of
+from segbench.comparison.corrupted import names_of
 from segbench.comparison.entrants import Entrant
 from segbench.comparison.measures import entrants_by
 from segbench.comparison.runs import Run
@@ -17,7 +17,7 @@ from segbench.comparison.statistics import Estimate, Resampled, holm
 from segbench.comparison.study import Study
 from segbench.comparison.tables import Column, Table
 from segbench.comparison.wording import bounds, join, p_value, points
-from segbench.metrics.robustness import Scored, summary
+from segbench.metrics.robustness import CORRUPTED, Scored, summary
 from segbench.metrics.scores import percent
 
 CLEAN, MEAN, DROP = "clean", "mean", "drop"  # rows besides the corruptions

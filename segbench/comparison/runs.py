@@ -6,6 +6,8 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+
 from segbench.artifacts.counts import read_counts
 from segbench.artifacts.pixel_counts import ImageCounts
 from segbench.artifacts.result import DataInfo, Protocol, Result
@@ -72,6 +74,19 @@ class Run:
         prints = {self._trained_on, other._trained_on}
         is_same_data = len(prints) == 1 or None in prints  # earlier versions do not tell it
         return self.training == other.training is not None and is_same_data
+
+    def predicts_as(self, other: Run) -> bool:
+        """Whether every image has the same confusion matrix, other than by collapse of both.
+
+        Two trainings that predict one class everywhere have equal counts, but differ at least in
+        their measured durations; a copied run does not.
+        """
+        if not np.array_equal(self.images.counts, other.images.counts):
+            return False
+        if self.only_class is not None and self.result.timings != other.result.timings:
+            return False
+        is_equal = np.array_equal(self.images.total, other.images.total)
+        return is_equal and np.array_equal(self.images.matrices(), other.images.matrices())
 
     @property
     def _trained_on(self) -> str | None:

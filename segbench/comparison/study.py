@@ -13,8 +13,6 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import numpy as np
-
 from segbench.artifacts.differences import REFUSED
 from segbench.comparison.runs import LeftOut, Run, read_run
 from segbench.config import did_you_mean
@@ -145,7 +143,7 @@ def _without_duplicates(runs: list[Run], left_out: list[LeftOut]) -> list[Run]:
                 continue
             if run.seed == other.seed:
                 reason = f"seed {run.seed} of {run.label} also exists in {_place(other)}"
-            elif _same_counts(run, other) and not _collapsed_alike(run, other):
+            elif run.predicts_as(other):
                 reason = (
                     f"its predictions are identical to those of {_place(other)}: one run would "
                     "count twice"
@@ -171,23 +169,6 @@ def _without_duplicates(runs: list[Run], left_out: list[LeftOut]) -> list[Run]:
 def _place(run: Run) -> str:
     """The folder of a run in its study."""
     return f"{run.path.parent.name}/{run.path.name}"
-
-
-def _same_counts(a: Run, b: Run) -> bool:
-    """Whether every image has the same confusion matrix in both runs."""
-    if not np.array_equal(a.images.counts, b.images.counts):
-        return False
-    if not np.array_equal(a.images.total, b.images.total):
-        return False
-    return np.array_equal(a.images.matrices(), b.images.matrices())
-
-
-def _collapsed_alike(a: Run, b: Run) -> bool:
-    """Whether two trainings predict one class everywhere, which makes their counts equal.
-
-    Two trainings differ at least in their measured durations; a copied run does not.
-    """
-    return a.only_class is not None and a.result.timings != b.result.timings
 
 
 def _refuse_mixed_tables(path: Path, runs: list[Run]) -> None:

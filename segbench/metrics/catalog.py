@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from segbench.metrics.calibration import calibration_counts, calibration_error
+from segbench.metrics.robustness import CORRUPTED
 from segbench.metrics.scores import mean_over_classes, or_none, overlap, with_weights
 
 if TYPE_CHECKING:
@@ -156,7 +157,7 @@ CATALOG: Mapping[str, ImageMetric] = {
                     _OUTLINES, by_class=True),
         ImageMetric("NSD", "share of the outlines within the tolerance (Nikolov et al. 2021)",
                     _SURFACES, by_class=True),
-        ImageMetric("mIoU_corrupted", "mean mIoU on corrupted images (ImageNet-C)",
+        ImageMetric(CORRUPTED, "mean mIoU on corrupted images (ImageNet-C)",
                     None, made_by="corruptions=all"),
         _lower("HD95", "95th percentile of the distance between the outlines",
                _SURFACES, by_class=True, limits=_UNBOUNDED, unit="units of the spacing"),

@@ -7,6 +7,7 @@ from typing import TypedDict
 
 import numpy as np
 
+CORRUPTED = "mIoU_corrupted"  # the metric, and its counts in confusion.npz
 Scored = Mapping[str, Mapping[str, float | None]]  # by corruption and severity
 
 

@@ -1,5 +1,7 @@
 """The fairness audit: two runs that differ in one thing trigger exactly the line about it."""
 
+import shutil
+
 import pytest
 
 from segbench.artifacts.differences import AUDITED, INVALIDATES, NOTE, WEAKENS
@@ -195,3 +197,12 @@ def test_tested_training_images_weaken_even_if_all_models_have_them(study):
     (entry,) = found(study)
     assert (entry.field, entry.grade) == ("tested training images", WEAKENS)
     assert entry.values["unet"].startswith("3 of the ")
+
+
+def test_a_copied_model_under_another_name_is_named(study):
+    assert not [entry for entry in audit(read_study(study).runs) if "identical" in entry.field]
+    shutil.copytree(study / "unet-streets", study / "better-streets")
+    edit(study / "better-streets/seed0", "name", "better-streets")
+    found = [entry for entry in audit(read_study(study).runs) if "identical" in entry.field]
+    assert [entry.grade for entry in found] == [WEAKENS]
+    assert found[0].values == {"unet": "seed 0 is seed 0 of better"}

@@ -11,12 +11,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from segbench.comparison.corrupted import CORRUPTED
 from segbench.comparison.entrants import Entrant, count
 from segbench.comparison.measures import APPROXIMATE, MEASURES
 from segbench.comparison.scoring import Bins, Worst
 from segbench.comparison.statistics import resample
 from segbench.metrics.fine_grained import class_scores, image_means
+from segbench.metrics.robustness import CORRUPTED
 from tests.comparison.simulation import World
 
 TRIALS, FAST = 1000, 60

@@ -1,6 +1,7 @@
 """Scores on corrupted images: those of evaluate, paired between models, by corruption."""
 
 import json
+import re
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.comparison import robustness
 from segbench.comparison.comparison import compare_runs
-from segbench.comparison.corrupted import CORRUPTED, Corrupted
+from segbench.comparison.corrupted import Corrupted
 from segbench.comparison.formats import latex_tables, markdown_report
 from segbench.comparison.gallery import gallery
 from segbench.comparison.measures import entrants_by
@@ -19,7 +20,7 @@ from segbench.comparison.study import read_study
 from segbench.errors import DataError
 from segbench.evaluation.corruptions import Corruption
 from segbench.evaluation.robustness import count_corrupted
-from segbench.metrics.robustness import summary
+from segbench.metrics.robustness import CORRUPTED, summary
 from tests.comparison.fabricated import edit, write_study
 
 NAMES, SEVERITIES = ("fog", "snow", "gaussian_noise"), (1, 3)
@@ -132,12 +133,33 @@ def test_runs_with_other_corruptions_are_not_compared_and_named(tmp_path):
         compare_runs(read_study(path), Options(metrics=("mIoU_corrupted",), replicates=200))
 
 
-def test_counts_that_are_not_of_the_stated_corruptions_are_an_error_that_names_the_file(tmp_path):
+def _without_snow(run):
+    content = json.loads((run / "result.json").read_text())
+    del content["scores"]["test"]["corrupted"]["snow"]
+    (run / "result.json").write_text(json.dumps(content))
+
+
+def _without_counts(run):
+    directory = RunDirectory(run)
+    directory.write_confusion(*directory.read_confusion())
+
+
+@pytest.mark.parametrize(
+    ("alter", "reason"),
+    [
+        (_without_snow, r"mIoU_corrupted .* is not that of 4 corruptions"),
+        (_without_counts, "no counts of the corrupted images that result.json lists"),
+        (lambda run: edit(run, "scores.test.corrupted.fog", {"1": 0.2}), "different severities"),
+        (lambda run: edit(run, "scores.test.corrupted.fog.3", 0.9), "but result.json says 0.9"),
+        (lambda run: edit(run, "scores.test.corrupted.fog.3", None), "but result.json says None"),
+    ],
+)
+def test_a_run_whose_counts_do_not_give_its_corrupted_scores_is_left_out(tmp_path, alter, reason):
     path = corrupt_study(write_study(tmp_path, {"custom": 0.3, "unet": 0.1}, seeds=2))
-    for run in path.glob("*/seed*"):
-        file = run / "result.json"
-        content = json.loads(file.read_text())
-        del content["scores"]["test"]["corrupted"]["snow"]
-        file.write_text(json.dumps(content))
-    with pytest.raises(DataError, match=r"confusion.npz: mIoU_corrupted .* of 2 corruptions"):
-        compare_runs(read_study(path), Options(metric="mIoU_corrupted", replicates=200))
+    alter(path / "unet-streets/seed1")
+    study = read_study(path)
+    assert [run.seed for run in study.runs["unet"]] == [0]
+    (left_out,) = study.left_out
+    assert left_out.broken
+    assert re.search(reason, left_out.reason)
+    compare_runs(study, FAST)
