@@ -14,6 +14,7 @@ from typing import Any
 
 from segbench.artifacts.plain import mapping_at
 from segbench.artifacts.result import Result
+from segbench.config import leaves
 from segbench.config.own_loss import OWN
 from segbench.data.bands import RGB8
 
@@ -72,16 +73,6 @@ def varied_on_purpose(keys: Iterable[str]) -> list[str]:
     rules = filter(None, (rule_of(key) for key in keys if key != "data"))
     names = [rule.name for rule in rules if rule.grade in (INVALIDATES, WEAKENS)]
     return list(dict.fromkeys(n for name in names for n in (name, *_ENTAILED.get(name, ()))))
-
-
-def leaves(value: object, path: str = "") -> dict[str, object]:
-    """The values of nested mappings by dotted path."""
-    if not isinstance(value, Mapping):
-        return {path: value}
-    found: dict[str, object] = {}
-    for key, item in value.items():
-        found |= leaves(item, f"{path}.{key}" if path else str(key))
-    return found
 
 
 def _pretraining(result: Result) -> str:

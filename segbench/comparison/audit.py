@@ -20,13 +20,13 @@ from segbench.artifacts.differences import (
     WEAKENS,
     Rule,
     has_own_loss,
-    leaves,
     scored_data,
 )
 from segbench.artifacts.result import Result
 from segbench.artifacts.trained_as import as_trained, by_limits, is_unknown
 from segbench.artifacts.typed import plain
 from segbench.comparison.runs import Run
+from segbench.config import leaves
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +40,16 @@ def resolved(config: DictConfig) -> Config:
     from omegaconf import OmegaConf
 
     return OmegaConf.to_container(without_hydra(config), resolve=True)  # type: ignore[return-value]
+
+
+def leaves(value: object, path: str = "") -> dict[str, object]:
+    """The values of nested mappings by dotted path."""
+    if not isinstance(value, Mapping):
+        return {path: value}
+    found: dict[str, object] = {}
+    for key, item in value.items():
+        found |= leaves(item, f"{path}.{key}" if path else str(key))
+    return found
 
 
 def make_folder(key: str, folder: str | Path) -> Path:

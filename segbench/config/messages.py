@@ -10,9 +10,17 @@ from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
 from yaml import YAMLError
 
-from segbench.config import did_you_mean, studies_dir
+from segbench.config import did_you_mean, leaves, nearest, studies_dir
 from segbench.config.places import hidden, is_group, options_of
 
+_MOST_HINTS = 3
+# OmegaConf's words for a value of another type, and what it then expected.
+_TYPES = {
+    "could not be converted to Integer": "expected int",
+    "could not be converted to Float": "expected float",
+    "is not a valid bool": "expected true or false",
+    "is not a ListConfig, list or tuple": "expected a list, [VALUE,...]",
+}
 _NO_SUCH_GROUP = ("Could not override", "Could not append", "Could not delete")  # Hydra's words
 # The extra that installs each launcher and sweeper of Hydra.
 _EXTRAS = {
@@ -61,11 +69,25 @@ def explain(config: DictConfig, override: str, error: Exception) -> str:
             break
         if part not in node:
             where = f"'{path}'" if path else "the config"
-            options = {str(option) for option in node} - {"hydra", "_target_"}
-            return f"{key}: there is no key '{part}' in {where}{did_you_mean(part, options)}"
+            meant = _meant(part, node, f"{path}." if path else "")
+            return f"{key}: there is no key '{part}' in {where}{meant}"
         path = f"{path}.{part}".lstrip(".")
         node = OmegaConf.select(config, path, throw_on_resolution_failure=False)
     return f"{override}: {root_cause(error)}"
+
+
+def _meant(name: str, node: DictConfig, path: str) -> str:
+    """What may be meant by an unknown key: one below, such as the lr of the optimizer, or here."""
+    here = {str(option) for option in node} - {"hydra", "_target_"}
+    below = {key: set(key.rpartition(".")[2].split("_"))
+             for key in leaves(OmegaConf.to_container(node))
+             if "." in key and not key.startswith("hydra.")}  # fmt: skip
+    found = [key for key in below if key.endswith(f".{name}")]
+    if not found and not nearest(name, here):
+        found = [key for key, words in below.items() if words >= set(name.split("_"))]
+    if 0 < len(found) <= _MOST_HINTS:
+        return f"; did you mean {' or '.join(path + key for key in found)}?"
+    return did_you_mean(name, here)
 
 
 def unknown_option(group: str, name: str, options: Sequence[str]) -> str:
@@ -91,6 +113,8 @@ def root_cause(error: BaseException) -> str:
         return f"the file is not text in UTF-8 ({error})"
     if "DictConfig with ListConfig" in str(error):
         return "the file contains a list; write lines of KEY: VALUE"
+    if expected := next((said for words, said in _TYPES.items() if words in str(error)), None):
+        return expected
     first, *rest = str(error).splitlines() or [type(error).__name__]
     return rest[0].strip() if rest and first.endswith("composing config:") else first
 

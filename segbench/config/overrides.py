@@ -40,7 +40,7 @@ def parse(arguments: list[str]) -> tuple[list[Override], dict[str, str]]:
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if not key_of(argument):
-            problems[argument] = f"{argument}: write KEY=VALUE"
+            problems[argument] = f"{argument}: write KEY=VALUE, without spaces around ="
             continue
         for attempt in (argument, f"{key}={quoted(value)}"):
             try:
@@ -54,7 +54,7 @@ def parse(arguments: list[str]) -> tuple[list[Override], dict[str, str]]:
                 break
             except OverrideParseException:
                 if not equals or attempt != argument:
-                    problems[argument] = f"{argument}: write KEY=VALUE"
+                    problems[argument] = f"{argument}: write KEY=VALUE, without spaces around ="
                     break
     return parsed, problems
 

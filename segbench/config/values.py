@@ -147,13 +147,16 @@ def _check_report(options: Any) -> list[str]:
 
 
 def _not_portable(values: Mapping[str, object]) -> list[str]:
-    """One sentence for each name that is not a legal folder name on every system."""
+    """One sentence for each name that is not a legal folder name on every system.
+
+    A study may be in a folder of studies; a run is in the folder of its study.
+    """
+    folders = {"study": str(values.get("study")).split("/"), "name": [str(values.get("name"))]}
     return [
-        f"{key}: '{values[key]}' is not a valid folder name on every system; avoid <>:\"\\|?*, "
+        f"{key}: '{values[key]}' is not a valid folder name on every system; avoid <>:\"/\\|?*, "
         "trailing dots and spaces, and Windows device names such as CON"
-        for key in ("study", "name")
-        if values.get(key) not in (None, "", "???")
-        and not all(map(is_portable, str(values[key]).split("/")))
+        for key, parts in folders.items()
+        if values.get(key) not in (None, "", "???") and not all(map(is_portable, parts))
     ]
 
 
