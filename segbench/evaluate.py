@@ -111,6 +111,13 @@ def _of_ckpt(config: Config) -> Subject:
             f"data set has {', '.join(source.classes.names)}"
         )
     data = build.build_datamodule(node, source, trained["seed"])
+    training, fingerprint = training_of(segmenter), data.fingerprint(config["split"])
+    known = training.fingerprint.get(config["split"])
+    if config["data"] is None and known not in (None, fingerprint):
+        say(
+            f"the images or masks of {config['split']} are not those of the training's "
+            f"{config['split']} split: some are missing, added or changed"
+        )
     corruptions = options.corruptions(config)
 
     def evaluation() -> Evaluation:
@@ -138,7 +145,7 @@ def _of_ckpt(config: Config) -> Subject:
         params=segmenter.num_params,
         data=node["_target_"],
         hardware=provenance.hardware(segmenter.device),
-        fingerprint=data.fingerprint(config["split"]),
+        fingerprint=fingerprint,
         protocol=replace(
             protocol_of(segmenter),
             inference=segmenter.inference,
@@ -146,7 +153,7 @@ def _of_ckpt(config: Config) -> Subject:
         ),
         source=source,
         evaluate=evaluation,
-        training=training_of(segmenter),
+        training=training,
     )
 
 

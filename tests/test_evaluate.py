@@ -252,6 +252,15 @@ def test_a_checkpoint_scored_on_its_training_images_says_so(trained, said):
     assert _trained_on(subject, "test", 5) == said
 
 
+def test_changed_images_of_the_own_data_set_are_said(run, make_checkpoint, tmp_path, capsys):
+    words = ("num_workers=0", "gallery=0", "calibration=false", "boundary=false")
+    run(f"ckpt={make_checkpoint()}", *words, f"run_dir={tmp_path}/first")
+    same = json.loads((tmp_path / "first/result.json").read_text())["data_info"]["fingerprint"]
+    for known, is_said in ((same, False), ({"test": "f" * 32}, True), ({}, False)):
+        run(f"ckpt={make_checkpoint(fingerprint=known)}", *words, f"run_dir={tmp_path}/again")
+        assert ("are not those of the training's test split" in capsys.readouterr().out) is is_said
+
+
 def test_the_selection_is_that_of_the_file(run, ckpt, tmp_path):
     for name in ("best", "last"):
         shutil.copy(ckpt, tmp_path / f"{name}.ckpt")
