@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 from matplotlib.figure import Figure
 
-from segbench.artifacts.differences import NOTE
+from segbench.artifacts.differences import NOTE, WEAKENS
 from segbench.comparison import across, across_wording, formats, plots, style
 from segbench.comparison.across import DataSet
 from segbench.comparison.across_tables import (
@@ -76,7 +76,10 @@ def compare_studies(studies: Sequence[Study], options: Options) -> dict[str, Any
             for study in studies for entry in study.left_out
         ],
         "resampling": {entry.name: entry.drawn.plan.note for entry in sets},
-        "audits": {study.path.name: _doubts(study, options) for study in studies},
+        "audits": {
+            study.path.name: _doubts(study, studies[:number], options)
+            for number, study in enumerate(studies)
+        },
     }  # fmt: skip
     sentence, found["evidence"] = (
         across_wording.of_folds(found) if folds else across_wording.of_sets(found)
@@ -87,10 +90,19 @@ def compare_studies(studies: Sequence[Study], options: Options) -> dict[str, Any
     return jsonable(found)
 
 
-def _doubts(study: Study, options: Options) -> list[dict[str, Any]]:
-    """What the audit of a study finds beyond notes; its own report has all of it."""
-    found = audit(study.runs, options.varies)
-    return [asdict(entry) for entry in found if entry.grade != NOTE]
+def _doubts(study: Study, earlier: Sequence[Study], options: Options) -> list[dict[str, Any]]:
+    """What the audit of a study finds beyond notes, and trainings that it shares with others."""
+    found = [entry for entry in audit(study.runs, options.varies) if entry.grade != NOTE]
+    shared = {
+        label: f"seed {join(sorted({str(run.seed) for run in both}))} as in {other.path.name}"
+        for other in earlier
+        for label, runs in study.runs.items()
+        if (both := [run for run in runs if any(map(run.repeats, other.runs.get(label, ())))])
+    }
+    if shared:
+        why = "the same trainings were scored on both data sets, so a lucky one counts twice"
+        found.append(AuditEntry("shared trainings", WEAKENS, why, shared))
+    return [asdict(entry) for entry in found]
 
 
 def _refuse(studies: Sequence[Study], baseline: str | None) -> None:

@@ -229,6 +229,20 @@ def edit_all(path, fingerprint):
         edit(run, "data_info.fingerprint.test", fingerprint)
 
 
+def test_trainings_that_are_scored_on_several_data_sets_are_named(tmp_path):
+    one, two = write_sets(tmp_path, a=BOTH, b=BOTH)
+    assert not any(compare_studies([one, two], FAST)["audits"].values())
+    training = {"config": {"study": "s", "name": "custom", "seed": 1}, "fingerprint": {},
+                "devices": None, "weights": "0" * 32}  # fmt: skip
+    for study in (one, two):
+        edit(study.runs["custom"][1].path, "training", training)
+    found = compare_studies([read_study(one.path), read_study(two.path)], FAST)["audits"]
+    shared = {name: [e for e in entries if e["field"] == "shared trainings"]
+              for name, entries in found.items()}  # fmt: skip
+    assert shared["a"] == []
+    assert [entry["values"] for entry in shared["b"]] == [{"custom": "seed 1 as in a"}]
+
+
 def test_an_invalid_comparison_on_one_data_set_is_in_the_verdict_over_all(tmp_path):
     for name, print_ in (("a", "1111"), ("b", "2222")):
         study = write_study(tmp_path, {"custom": 0.4, "unet": 0.3}, name=name)
