@@ -26,7 +26,6 @@ from segbench.comparison.content import jsonable, write_json
 from segbench.comparison.cross_validation import cross_validation, folds_of, tested_share
 from segbench.comparison.measures import MEASURES, definition, entrants_by
 from segbench.comparison.options import Options
-from segbench.comparison.resampling import CAUTION
 from segbench.comparison.study import Study
 from segbench.comparison.wording import join, level
 from segbench.errors import DataError
@@ -85,8 +84,9 @@ def compare_studies(studies: Sequence[Study], options: Options) -> dict[str, Any
         across_wording.of_folds(found) if folds else across_wording.of_sets(found)
     )
     found["verdict"] = sentence + across_wording.invalid(found["audits"])
-    if few := [entry.name for entry in sets if entry.drawn.plan.caution and not folds]:
-        found["evidence"] = f"{found['evidence']} On {join(few)}: {CAUTION}".lstrip()
+    cautions = {} if folds else {entry.name: entry.drawn.plan.caution for entry in sets}
+    said = [f"On {name}: {caution}" for name, caution in cautions.items() if caution]
+    found["evidence"] = " ".join([found["evidence"], *said]).strip()
     return jsonable(found)
 
 

@@ -107,7 +107,8 @@ def compare_runs(study: Study, options: Options) -> Comparison:
     comparison: Comparison = jsonable(result)  # NaN becomes None, as the wording expects
     about_margin = margin_report.headline(comparison) if margin and shown else ("", "")
     comparison["verdict"], evidence = wording.verdict(comparison, *about_margin)
-    comparison["evidence"] = f"{evidence} {drawn.plan.caution}".strip()
+    caution = f"Caution: {drawn.plan.caution}" if drawn.plan.caution else ""
+    comparison["evidence"] = f"{evidence} {caution}".strip()
     return comparison
 
 

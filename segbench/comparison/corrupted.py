@@ -38,6 +38,10 @@ class Corrupted:
         parts = np.moveaxis(counts[:, :, :, :-1], (3, 4), (0, 1))  # [A, B, S, N, 2, C]
         return np.mean([influence(part) for row in parts for part in row], axis=0)
 
+    def sizes(self, counts: np.ndarray) -> np.ndarray | None:
+        """See `scoring.Scoring`: those of the clean images."""
+        return counts[0, :, 1, -1, 0].sum(axis=-1)
+
     def sampler(self, plan: Plan, counts: np.ndarray, absent: str) -> Sampler:
         """See `scoring.Scoring`; one matrix product for all runs."""
         gathered = plan.gather(counts.swapaxes(0, 1)).astype(np.float64)

@@ -15,14 +15,16 @@ overstate the evidence. The unit of resampling is therefore one of
 There are two corrections for few units. Of k units, k - 1 are drawn and weighted by k / (k - 1),
 which makes the variance of a resampled mean unbiased (Rao & Wu 1988; plain resampling is too narrow
 by the factor (k - 1) / k in every stratum). And the number of units gives the degrees of freedom,
-so that the intervals use Student's t.
+so that the intervals use Student's t. Where a score pools the pixels of images of very different
+sizes, a few images decide, and that number is Kish's effective one (1965): (sum w)^2 / sum w^2 of
+the pixels w.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -32,12 +34,9 @@ UNITS = ("auto", "image", "block", "group")
 MIN_GROUPS = 10
 MIN_BLOCKS = 8
 FEWEST_IMAGES = 64  # below it, blocks cannot be as long as the correlation needs (`caution`)
+UNEVEN = 0.75  # below this share of effective units, a caution says so, if these are so few
 LENGTHEN = 3
 LARGEST_CORRECTION = 2.0
-CAUTION = (
-    f"fewer than {FEWEST_IMAGES} neighboring images are too few for correct intervals, and "
-    "differences are found too often."
-)
 UNGROUPED = "Every image is its own group; if these are video frames, set data.group_regex."
 
 
@@ -53,6 +52,7 @@ class Plan:
         strata: `(start, length, block)` of each stretch of positions that is resampled separately.
         note: for the reader: what was chosen and why.
         correction: factor for image variances, for what blocks of this length still miss.
+        evenness: share of the units that counts, by their pixels: 1 if all are equally large.
     """
 
     unit: str
@@ -61,16 +61,34 @@ class Plan:
     strata: tuple[tuple[int, int, int], ...]
     note: str
     correction: float = 1.0
+    evenness: float = 1.0
 
     @property
     def caution(self) -> str:
-        """A sentence for the reader if there are too few neighboring images; else empty."""
-        is_short = self.unit == "block" and len(self.position) < FEWEST_IMAGES
-        return f"Caution: {CAUTION}" if is_short else ""
+        """What the reader must know of too few images, or few that decide; else empty."""
+        found = []
+        if self.unit == "block" and len(self.position) < FEWEST_IMAGES:
+            found.append(
+                f"fewer than {FEWEST_IMAGES} neighboring images are too few for correct "
+                "intervals, and differences are found too often"
+            )
+        number = self._draws + len(self.strata)
+        counting = max(1, round(number * self.evenness))
+        if self.evenness < UNEVEN and counting < FEWEST_IMAGES:
+            units = {"image": "images", "group": "groups", "block": "blocks of images"}[self.unit]
+            found.append(
+                f"a few large {units} decide: by their pixels, the {number} {units} count like "
+                f"{counting}, and intervals are somewhat too narrow"
+            )
+        return "; ".join(found) + "." * bool(found)
 
     @property
-    def dof(self) -> int:
+    def dof(self) -> float:
         """Degrees of freedom of a variance estimated from the units."""
+        return max(1.0, self._draws * self.evenness)
+
+    @property
+    def _draws(self) -> int:
         return sum(_draws(length, block) for _, length, block in self.strata)
 
     def gather(self, values: np.ndarray) -> np.ndarray:
@@ -103,6 +121,7 @@ def plan(
     series: np.ndarray,
     unit: Unit = "auto",
     block_length: int | None = None,
+    sizes: np.ndarray | None = None,
 ) -> Plan:
     """Chooses the unit and the block length of the resampling.
 
@@ -112,10 +131,17 @@ def plan(
             autocorrelation determines the default block length.
         unit: see the module.
         block_length: images per block; None uses `choose_block_length`.
+        sizes: int `[N]`; the pixels of each image, if the score pools them; None = all images
+            count the same.
 
     Raises:
         ValueError: fewer than two units, or an impossible option.
     """
+    found = _plan(groups, series, unit, block_length)
+    return found if sizes is None else replace(found, evenness=_evenness(found, sizes))
+
+
+def _plan(groups: Sequence[str], series: np.ndarray, unit: Unit, block_length: int | None) -> Plan:
     if unit not in UNITS:
         raise ValueError(f"unit {unit!r} is not one of {', '.join(UNITS)}")
     if block_length is not None and block_length < 1:
@@ -152,6 +178,23 @@ def plan(
     images = f"{length} neighboring images" if length > 1 else "1 image"
     note = f"Blocks of {images} are resampled{within} ({blocks} blocks, {how}).{hint}"
     return Plan(unit, length, position, strata, note, 1 / (1 - missed))
+
+
+def _evenness(plan: Plan, sizes: np.ndarray) -> float:
+    """Kish's effective number of units, as a share of them.
+
+    A block counts as large as its mean image, so that a last, shorter one is no exception.
+    """
+    pixels = plan.gather(sizes).astype(np.float64)
+    means = []
+    for start, length, block in plan.strata:
+        first = np.arange(0, length, block)
+        sums = np.add.reduceat(pixels[start : start + length], first)
+        means.append(sums / np.diff([*first, length]))
+    found = np.concatenate(means)
+    if not found.any():
+        return 1.0
+    return float(found.sum() ** 2 / (len(found) * (found**2).sum()))
 
 
 def memory_length(series: np.ndarray, sizes: np.ndarray) -> float:

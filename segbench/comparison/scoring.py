@@ -40,6 +40,9 @@ class Scoring(Protocol):
     def influence(self, counts: np.ndarray) -> np.ndarray:
         """What each image adds to the mean score, `[S, N]`."""
 
+    def sizes(self, counts: np.ndarray) -> np.ndarray | None:
+        """The pixels that each image brings into the sums, `[N]`; None where all count the same."""
+
     def sampler(self, plan: Plan, counts: np.ndarray, absent: str) -> Sampler:
         """A function from weights of the positions `[R, P]` to scores `[R, S, K + 1]`."""
 
@@ -58,6 +61,10 @@ class Ratio:
     def influence(self, counts: np.ndarray) -> np.ndarray:
         """See `Scoring`."""
         return influence(counts)
+
+    def sizes(self, counts: np.ndarray) -> np.ndarray | None:
+        """See `Scoring`."""
+        return counts[0, :, 2].sum(axis=-1)
 
     def sampler(self, plan: Plan, counts: np.ndarray, absent: str) -> Sampler:
         """See `Scoring`; one matrix product for all runs."""
@@ -96,6 +103,10 @@ class Worst:
                 capped = np.minimum(column[known], np.sort(column[known])[worst - 1])
                 found[run, known] += (capped - capped.mean()) / worst / len(columns)
         return found
+
+    def sizes(self, counts: np.ndarray) -> np.ndarray | None:
+        """See `Scoring`."""
+        return None
 
     def sampler(self, plan: Plan, counts: np.ndarray, absent: str) -> Sampler:
         """See `Scoring`."""
@@ -155,6 +166,10 @@ class Bins:
         gap = (sign * (counts[..., 1] - counts[..., 2])).sum(axis=-1)
         error = _gaps(total)[..., :-1]
         return np.nan_to_num((gap - error * counts[..., 0].sum(axis=-1)) / pixels).mean(axis=-1)
+
+    def sizes(self, counts: np.ndarray) -> np.ndarray | None:
+        """See `Scoring`."""
+        return counts[0, ..., 0].sum(axis=(1, 2))
 
     def sampler(self, plan: Plan, counts: np.ndarray, absent: str) -> Sampler:
         """See `Scoring`."""

@@ -202,7 +202,7 @@ def resample(
     scoring = entrants[0].scoring or Ratio()
     observed = scoring.observed(counts, absent)
     series = np.stack([scoring.influence(entrant.counts).mean(axis=0) for entrant in entrants])
-    plan = resampling.plan(groups, series, unit, block_length)
+    plan = resampling.plan(groups, series, unit, block_length, scoring.sizes(counts))
     sample = scoring.sampler(plan, counts, absent)
 
     rng = np.random.default_rng(seed)

@@ -29,6 +29,7 @@ class World:
     taste_sd: float = 0.0
     drive_sd: float = 0.0
     memory: float = 0.8  # correlation of neighboring frames
+    size_sd: float = 0.0  # of the logarithm of the pixels of an image
 
     def names(self) -> list[str]:
         return [f"drive{g}" for g in range(self.groups) for _ in range(self.frames)]
@@ -37,7 +38,10 @@ class World:
         """Pixels per class `[N, C]` and difficulty per class `[N, C]` of all frames."""
         size = np.exp(0.5 * self._drift(rng, (self.classes,)))
         size *= np.linspace(1.0, 0.2, self.classes)
-        labeled = np.round(PIXELS * size / size.sum(axis=1, keepdims=True))
+        pixels = PIXELS * np.ones((len(size), 1))
+        if self.size_sd:
+            pixels *= np.exp(self.size_sd * rng.standard_normal(pixels.shape))
+        labeled = np.round(pixels * size / size.sum(axis=1, keepdims=True))
         hard = self.scene_sd * self._drift(rng, (self.classes,))
         drive = self.drive_sd * rng.standard_normal((self.groups, 1, self.classes))
         return labeled, hard + np.repeat(drive, self.frames, axis=1).reshape(hard.shape)

@@ -121,3 +121,17 @@ def test_too_few_neighboring_frames_come_with_a_caution(groups, frames, is_short
     caution = resample(study, world.names(), replicates=100).plan.caution
     assert bool(caution) == is_short
     assert found.rejected > 0.1 if is_short else found.rejected < 0.1
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("size_sd", "is_uneven"), [(0.3, False), (0.8, True), (1.6, True)])
+def test_a_few_large_images_come_with_a_caution(size_sd, is_uneven):
+    """Why reports on images of very different sizes have one."""
+    world = World(groups=42, frames=1, memory=0.0, taste_sd=0.3, size_sd=size_sd)
+    found = rates(world, FULL, first=10_000)
+    print(f"\nsizes with a standard deviation of exp({size_sd}): {found}")
+    study = world.study(np.random.default_rng(0), 3, (0.0, 0.0))
+    caution = resample(study, world.names(), replicates=100).plan.caution
+    assert bool(caution) == is_uneven
+    assert found.rejected <= (0.1 if is_uneven else 0.07)
+    assert found.model_covered >= (0.9 if is_uneven else 0.93) - slack(0.93, FULL) / 3

@@ -39,6 +39,31 @@ def test_blocks_stay_within_their_group_and_keep_its_share():
     assert plan.dof == 8
 
 
+@pytest.mark.parametrize(("unit", "block"), [("image", None), ("block", 7), ("group", None)])
+def test_equally_large_images_all_count(unit, block):
+    without = resampling.plan(NAMES, noise(0, 100), unit, block)
+    sized = resampling.plan(NAMES, noise(0, 100), unit, block, np.full(100, 30))
+    if unit == "group":  # one of the two has 60 of the 100 images
+        assert sized.evenness == pytest.approx(1 / (2 * (0.4**2 + 0.6**2)))
+    else:
+        assert (sized.evenness, sized.dof) == (1, without.dof)
+    assert not sized.caution
+
+
+def test_a_few_large_images_take_degrees_of_freedom_and_are_said():
+    sizes = np.ones(41)
+    sizes[:2] = 1000
+    names = [f"image{i:02d}" for i in range(41)]
+    found = resampling.plan(names, noise(0, 41), "auto", None, sizes)
+    kish = sizes.sum() ** 2 / (sizes**2).sum()
+    assert found.dof == pytest.approx(40 * kish / 41)
+    assert found.caution == (
+        "a few large images decide: by their pixels, the 41 images count like 2, and intervals are "
+        "somewhat too narrow."
+    )
+    assert resampling.plan(names, noise(0, 41), "auto", None, np.zeros(41)).evenness == 1
+
+
 def test_blocks_are_neighbors_and_wrap_around():
     plan = resampling.plan(["a"] * 8, noise(0, 8), "block", 4)  # draws 1 of 2 blocks, weight 2
     weights = plan.weights(200, np.random.default_rng(0))
