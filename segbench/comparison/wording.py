@@ -56,6 +56,8 @@ def verdict(comparison: Mapping[str, Any], instead: str = "", more: str = "") ->
         )
     pair = comparison["pairs"][comparison["headline"]]
     sentence, evidence = _pair_sentences(pair, comparison)
+    if instead:  # which does not say whose score is the higher one
+        evidence = f"{pair['a']} − {pair['b']}: d{evidence.removeprefix('D')}"
     sentence, evidence = instead or sentence, f"{evidence} {more}".rstrip()
     broken = [
         finding["field"] for finding in comparison["audit"] if finding["grade"] == "invalidates"

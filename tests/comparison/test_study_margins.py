@@ -108,3 +108,10 @@ def test_a_margin_against_a_full_name_is_fixed(runs):
     with_margin(runs, baseline="unet-streets")
     found = compared(runs)["margin"]
     assert (found["baseline"], found["fixed"]) == ("unet", True)
+
+
+def test_the_evidence_beside_a_sentence_on_a_margin_says_whose_score_is_subtracted(runs):
+    found = compared(runs, baseline="custom", margin=90.0)
+    (pair,) = found["pairs"]
+    assert not found["verdict"].startswith(pair["a"] + " is better")
+    assert found["evidence"].startswith(f"{pair['a']} − {pair['b']}: difference ")
