@@ -60,6 +60,10 @@ def root(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def test_a_comparison_over_studies_has_the_scores_of_the_published_studies(publish) -> None:
+    assert publish.stale(ROOT) == []
+
+
 def test_the_tables_of_this_repository_are_those_of_its_results(publish) -> None:
     stale = [
         str(file.relative_to(ROOT))
@@ -102,7 +106,10 @@ def test_a_published_report_can_be_computed_again_from_the_published_runs(publis
         RunDirectory(run).write_config(content)
     old = root / "experiments/results/runs/mine/left-streets/seed0"
     old.mkdir(parents=True)
-    file = publish.take(study, root / "experiments/results")
+    with pytest.raises(ValueError, match=r"1 published runs are not in this report: left-streets"):
+        publish.take(study, root / "experiments/results")
+    assert old.exists()
+    file = publish.take(study, root / "experiments/results", replace=True)
     copies = file.parent / "runs/mine"
     assert not old.exists()
     found = json.loads(json.dumps(compare_runs(read_study(copies), Options(replicates=100))))
@@ -191,6 +198,13 @@ def test_a_comparison_over_studies_is_published_with_links_to_each(publish, stud
     page = pages[root / "docs/which-model.md"]
     assert found["verdict"] in page
     assert "[mine+theirs](../experiments/results/mine+theirs.md)" in page
+    assert publish.stale(root) == []
+    changed = json.loads((results / "theirs.json").read_text())
+    changed["leaderboard"][0]["value"] += 0.01
+    write_json(changed, results / "theirs.json")
+    (told,) = publish.stale(root)
+    assert "mine+theirs: " in told
+    assert "on theirs, which is not what is published of it; compare both again" in told
     row = next(
         line for line in pages[root / "experiments/README.md"].splitlines() if "mine+" in line
     )
@@ -214,6 +228,20 @@ def test_what_cannot_be_traced_is_refused_or_reported(publish, study, root):
     file = publish.take(study, results)
     found = json.loads(file.read_text())
     assert publish.doubts(found) == []
+    counts = study / "custom-streets/seed1/confusion.npz"
+    whole = counts.read_bytes()
+    counts.write_bytes(whole[:3000])
+    with pytest.raises(ValueError, match=r"seed1: confusion.npz is corrupt"):
+        publish.take(study, results)
+    counts.write_bytes(whole)
+    for folder in study.glob("*/seed*"):
+        edit(folder, "study", "sub/mine")
+    with pytest.raises(ValueError, match="published from the study mine, and these runs are of"):
+        publish.take(study, results)
+    for text, said in (('{"study": "mine"}', "is not a comparison"), ("{", "is damaged")):
+        (study / "report/comparison.json").write_text(text)
+        with pytest.raises(ValueError, match=said):
+            publish.take(study, results)
     found["runs"][0]["dirty"] = True
     found["runs"][4]["commit"] = None
     told = publish.doubts(found)

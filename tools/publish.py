@@ -4,6 +4,7 @@
     python tools/publish.py runs/NAME        copies it to experiments/results, then as below
     python tools/publish.py runs/A+B         the same for a comparison over published studies
     python tools/publish.py                  as `make results` does
+    python tools/publish.py --replace runs/NAME    also if published runs are not among the new ones
 
 `results/NAME.json` is the comparison with all its runs: score, seed, command, commit and machine of
 each. `results/runs/NAME` contains what the comparison was computed from, the pixel counts of every
@@ -31,19 +32,22 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 import costs
 
 from segbench.artifacts.provenance import commit_in_words
 from segbench.artifacts.public_copy import copy_runs, public_command, public_values
 from segbench.artifacts.result import Hardware
+from segbench.artifacts.run_directory import RunDirectory
 from segbench.artifacts.typed import read_as
 from segbench.comparison import across_report, across_tables, formats, tables
 from segbench.comparison.content import write_json
 from segbench.comparison.reproduce import span
+from segbench.comparison.runs import LeftOut, read_run
 from segbench.comparison.wording import score_interval
 from segbench.errors import ConfigError, ResultError
 from segbench.metrics.scores import percent
@@ -52,11 +56,12 @@ from segbench.system.escaping import markdown
 ROOT = Path(__file__).resolve().parents[1]
 PAGES = ("README.md", "experiments/README.md", "docs/which-model.md")
 MARKS = re.compile(
-    r"(<!-- (?:results(?: of (?P<study>[\w.+-]+))?|(?P<costs>costs)) -->\n)"
+    r"(<!-- (?:results(?: of (?P<study>[^\n]+?))?|(?P<costs>costs)) -->\n)"
     r".*?(<!-- end of results -->)",
     re.DOTALL,
 )
 
+COMPARISONS = ({"study", "runs", "leaderboard", "split"}, {"studies", "scores"})  # keys of each
 # What comparisons published with an earlier schema do not contain.
 EARLIER = {
     "margin": None, "metrics": [], "domination": [], "robustness": None, "approximate": False,
@@ -64,30 +69,39 @@ EARLIER = {
 }  # fmt: skip
 
 
-def take(study: Path, results: Path) -> Path:
+def take(study: Path, results: Path, replace: bool = False) -> Path:
     """Copies the comparison of a study and its runs into `results`, without local paths.
 
     What is published already is replaced only when the new copy is complete.
 
+    Args:
+        study: its folder, with runs and report.
+        results: where it is published.
+        replace: whether published runs that the new report does not have may be removed.
+
     Raises:
         FileNotFoundError: the study has no report.
-        ValueError: the report does not belong to the runs in the folder, or to published studies.
+        ValueError: the report does not belong to the runs in the folder, or to published studies;
+            or published runs would be lost.
     """
     study, results = study.resolve(), results.resolve()
     if results in (study, *study.parents):
         raise ValueError(f"{study}: this is published already; name a folder in runs/")
     several, single = study / "report/across.json", study / "report/comparison.json"
     report = several if several.is_file() else single
-    comparison = json.loads(report.read_text(encoding="utf-8"))
-    if not isinstance(comparison, dict) or not {"study", "studies"} & comparison.keys():
-        raise ValueError(f"{report}: is not a comparison")
+    try:
+        comparison = json.loads(report.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{report}: is damaged ({error}); compare the study again") from None
+    if not isinstance(comparison, dict) or not any(map(comparison.keys().__ge__, COMPARISONS)):
+        raise ValueError(f"{report}: is not a comparison; compare the study again")
     name = _name(comparison)
     if name != study.name:
         raise ValueError(f"{report}: is of {name}, not of {study.name}; compare it again")
     if "studies" in comparison:  # the runs are published with each
         _check_studies(comparison, results)
     else:
-        _take_runs(study, comparison, results / "runs" / name)
+        _take_runs(study, comparison, results / "runs" / name, replace)
         for run in comparison["runs"]:
             run["command"] = public_command(run["command"])
     file = results / f"{name}.json"
@@ -96,22 +110,58 @@ def take(study: Path, results: Path) -> Path:
     return file
 
 
-def _take_runs(study: Path, comparison: Mapping[str, Any], target: Path) -> None:
+def _take_runs(study: Path, comparison: Mapping[str, Any], target: Path, replace: bool) -> None:
     """Publishes the compared runs; all of them, or nothing."""
+    names = [run["path"] for run in comparison["runs"]]
+    if target.is_dir() and not replace:
+        _keep_published(names, study, target)
     draft = target.with_name(f".{target.name}")
     shutil.rmtree(draft, ignore_errors=True)
     try:
-        copied = copy_runs(study, [run["path"] for run in comparison["runs"]], draft)
+        copied = copy_runs(study, names, draft)
         for run, result in zip(comparison["runs"], copied, strict=True):
             scores = result.scores.get(comparison["split"])
             if scores is None or run["mIoU"] != scores.mIoU:
                 raise ResultError(f"{study / run['path']} is not the run of the report")
+            if isinstance(read := read_run(draft / run["path"]), LeftOut):
+                raise ResultError(f"{study / run['path']}: {read.reason}")
         shutil.rmtree(target, ignore_errors=True)
         draft.rename(target)
     except (ResultError, ConfigError) as error:
         raise ValueError(f"{error}; compare the study again, then publish it") from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _keep_published(names: Sequence[str], study: Path, target: Path) -> None:
+    """Raises ValueError if published runs are not among the new ones, or of another study."""
+    published = {folder.relative_to(target).as_posix() for folder in target.glob("*/seed*")}
+    if lost := sorted(published - set(names)):
+        raise ValueError(
+            f"{target.name}: {len(lost)} published runs are not in this report: "
+            f"{', '.join(lost[:6])}{', ...' * (len(lost) > 6)}. To keep them, cp -r -n {target}/* "
+            f"{study}/ and compare again without only=; to remove them, publish with --replace"
+        )
+    for name in sorted(published):
+        old, new = (RunDirectory(folder / name).read_result() for folder in (target, study))
+        if old and new and old.study != new.study:
+            raise ValueError(
+                f"{target.name}: is published from the study {old.study}, and these runs are of "
+                f"{new.study}; give it another name, or publish with --replace"
+            )
+
+
+def stale(root: Path) -> list[str]:
+    """The published comparisons over studies that have other scores than the studies now have."""
+    results, found = root / "experiments/results", []
+    for file in sorted(results.glob("*.json")):
+        comparison = json.loads(file.read_text(encoding="utf-8"))
+        try:
+            if "studies" in comparison:
+                _check_studies(comparison, results)
+        except ValueError as error:
+            found.append(str(error))
+    return found
 
 
 def _check_studies(comparison: Mapping[str, Any], results: Path) -> None:
@@ -124,10 +174,11 @@ def _check_studies(comparison: Mapping[str, Any], results: Path) -> None:
         )
     for name, file in files.items():
         rows = json.loads(file.read_text(encoding="utf-8"))["leaderboard"]
-        known = {row["value"] for row in rows}
+        known = {row["label"]: row["value"] for row in rows}
         for row in comparison["scores"]:
             score = row["data"].get(name)
-            if score is not None and not any(abs(score["value"] - x) < 1e-9 for x in known):
+            same = [known[row["label"]]] if row["label"] in known else list(known.values())
+            if score is not None and not any(abs(score["value"] - x) < 1e-9 for x in same):
                 raise ValueError(
                     f"{_name(comparison)}: {row['label']} scores {percent(score['value'])} on "
                     f"{name}, which is not what is published of it; compare both again"
@@ -207,13 +258,13 @@ def _report(found: Mapping[str, Any], studies: Mapping[str, Any]) -> str:
         return formats.markdown_report(found)
     if unknown := [name for name in found["studies"] if name not in studies]:
         raise ValueError(f"{_name(found)}: not published: {', '.join(unknown)}; publish them first")
-    links = ", ".join(f"[{name}]({name}.md)" for name in found["studies"])
+    links = ", ".join(f"[{markdown(n)}]({quote(n, safe='+')}.md)" for n in found["studies"])
     return f"{across_report.markdown_report(found)}\nRuns, commands and machines: {links}.\n"
 
 
 def _link(study: str, results: Path, page: Path) -> str:
     address = Path(os.path.relpath(results / f"{study}.md", page.parent)).as_posix()
-    return f"[{study}]({address})"
+    return f"[{markdown(study)}]({quote(address, safe='/+')})"
 
 
 def _list(studies: Mapping[str, Any], links: Mapping[str, str]) -> str:
@@ -261,15 +312,19 @@ def main() -> None:
     """Publishes the named studies, writes all tables, prints changes and doubts."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("studies", nargs="*", type=Path, metavar="runs/NAME")
+    parser.add_argument("--replace", action="store_true", help="published runs may be removed")
+    given = parser.parse_args()
     try:
-        for study in parser.parse_args().studies:
-            file = take(study, ROOT / "experiments/results")
+        for study in given.studies:
+            file = take(study, ROOT / "experiments/results", given.replace)
             for doubt in doubts(json.loads(file.read_text(encoding="utf-8"))):
                 print(f"{file.stem}: {doubt}")
         for file, text in rendered(ROOT).items():
             if not file.is_file() or file.read_text(encoding="utf-8") != text:
                 file.write_text(text, encoding="utf-8")
                 print(f"written: {file.relative_to(ROOT)}")
+        for text in stale(ROOT):
+            print(f"out of date: {text}")
     except (FileNotFoundError, NotADirectoryError) as error:
         sys.exit(
             f"publish: {error.filename} does not exist; create it with "

@@ -23,10 +23,17 @@ from segbench.artifacts.run_directory import RunDirectory
 from segbench.errors import ResultError
 
 COSTS = "benchmark.json"
-_START = r"(?:(?:file|sqlite):/+|~[\w.-]*/|(?:\.\./)+|[A-Za-z]:[\\/]|/(?!/))"
+_START = (
+    r"(?:(?:file|sqlite):/+|~[\w.-]*/|(?:\.\./)+|[A-Za-z]:[\\/]|/(?!/)|\\\\[\w.-]+\\"
+    r"|(?<!:)//[\w.-]+/)"
+)
+# A space, comma or bracket in a path: what follows goes on as a path does.
+_MORE = r"(?:[,( ]+[^\s,;:='\"\[\]{}()/\\]+\)?[\\/][^\s'\",;\[\]{}()]*)*"
 _LOCAL = re.compile(_START)
 _QUOTED = re.compile(rf"(['\"])(?={_START})[^'\"]*\1")
-_IN_TEXT = re.compile(rf"(?<![\w.)\]/~-]){_START}[^\s'\",;\[\]{{}}()]*[^\s'\",;\[\]{{}}().]")
+_IN_TEXT = re.compile(
+    rf"(?<![\w.)\]/~<-]){_START}[^\s'\",;\[\]{{}}()]*[^\s'\",;\[\]{{}}().]{_MORE}(?<!\.)"
+)
 _COPIED = re.compile(r"PATH-[0-9a-f]{6}/(?P<name>.+)")
 
 
@@ -68,7 +75,7 @@ def public_result(result: Result) -> Result:
     if training is not None:
         training = replace(training, config=public_config(training.config))
     if protocol is not None and protocol.source is not None:
-        protocol = replace(protocol, source=public_text(protocol.source))
+        protocol = replace(protocol, source=_public_word(protocol.source))
     return replace(
         result,
         config=public_config(result.config),
@@ -116,16 +123,19 @@ def copy_runs(study: Path, runs: Sequence[str], target: Path) -> list[Result]:
 
 def _public_word(word: str) -> str:
     key, equals, value = word.partition("=")
-    if equals and (key == "data.root" or (_LOCAL.match(value) and not key.endswith("regex"))):
+    is_root = key.lstrip("+") in ("data.root", "root")
+    if equals and (is_root or (_LOCAL.match(value) and not key.endswith("regex"))):
         return f"{key}=PATH"
     return "PATH" if _LOCAL.match(word) else public_text(word)
 
 
 def _public_value(key: str, value: str) -> str:
-    if key.endswith("regex") or not _LOCAL.match(value):
+    if key.endswith("regex"):
         return value
     path = PurePosixPath(value.replace("\\", "/"))
     if key == "root":
         return f"data/{path.name}"
+    if not _LOCAL.match(value):
+        return public_text(value)
     folder = hashlib.blake2b(str(path.parent).encode(), digest_size=3).hexdigest()
     return f"PATH-{folder}/{path.name}"

@@ -22,6 +22,12 @@ from segbench.artifacts.public_copy import (
         (r"root=C:\Users\me\data", "root=PATH"),
         ("7.5 images/s, 3 / 4 of train/val, https://github.com/a/b, IoU (%)/x", None),
         ("runs/mine/custom-streets/seed0", None),
+        ("left out: /home/john doe/secret/x.ckpt, 3 images", "left out: PATH, 3 images"),
+        (r"C:\Users\John Doe\x and the rest", "PATH and the rest"),
+        ("x /home/jane (work)/y, /home/a-b(1)/c d", "x PATH, PATH d"),
+        ("[/mnt/a,b/c]", "[PATH]"),
+        (r"from \\server\share\x or //server/share/y", "from PATH or PATH"),
+        ("a model <i>x</i> of s3://bucket/x", None),
     ],
 )
 def test_paths_in_a_text_are_replaced_and_nothing_else(text, public):
@@ -37,6 +43,8 @@ def test_paths_in_a_text_are_replaced_and_nothing_else(text, public):
         ("python -m x data.group_regex='/(.*)_' ckpt=~/x.ckpt",
          "python -m x 'data.group_regex=/(.*)_' ckpt=PATH"),
         ("python -m x 'open /home/me", "python -m x 'open PATH"),
+        ("python -m x ++data.root=clients/acme root=clients/acme",
+         "python -m x ++data.root=PATH root=PATH"),
     ],
 )  # fmt: skip
 def test_commands_stay_commands(command, public):
@@ -52,5 +60,9 @@ def test_files_of_one_name_stay_two_files_and_go_on_elsewhere():
     assert not is_same("/other/place/last.ckpt", here["weights"])
     assert not is_same(None, here["weights"])
     assert public_config({"group_regex": "/(.*)_"}) == {"group_regex": "/(.*)_"}
+    assert public_config({"root": "clients/acme", "note": "see /home/me/x"}) == {
+        "root": "data/acme",
+        "note": "see PATH",
+    }
     assert is_same("runs/best.ckpt", "runs/best.ckpt")
     assert not is_same("/a/best.ckpt", "/b/best.ckpt")
