@@ -49,11 +49,14 @@ def evaluate(config: DictConfig) -> Outcome:
     place = f"runs/{plain['study']}/{subject.name}/seed{subject.seed}"
     run = RunDirectory(plain["run_dir"] or place)
     previous = options.check_place(plain, run, subject.source)
+    other = previous and options.differences(previous, subject, plain["split"])
+    if previous is not None and not other:
+        options.check_kept(previous, plain, run)
     make_folder("run_dir", run.path)
     with alone_in(run.path, "run_dir"):
         evaluation = subject.evaluate()
         result, scores = _record(plain, subject, evaluation, started)
-        if previous is not None and (other := options.differences(previous, result)):
+        if other:
             say(f"{run.path}: replaces an evaluation of other {', '.join(other)}")
             options.remove_pictures(run.path, plain["predictions"])
         _write(run, result, scores, plain, evaluation, subject.source)

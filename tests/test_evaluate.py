@@ -261,6 +261,29 @@ def test_changed_images_of_the_own_data_set_are_said(run, make_checkpoint, tmp_p
         assert ("are not those of the training's test split" in capsys.readouterr().out) is is_said
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("format=label_ids", "partial=true"), "format, partial: for predictions=FOLDER"),
+        (("severities=[1]",), "severities: of corruptions; also set corruptions"),
+        (("root=x",), "root=x: the data set of the checkpoint is generated and has no folder"),
+    ],
+)
+def test_options_that_would_do_nothing_are_refused(run, ckpt, words, said):
+    with pytest.raises(ConfigError, match=said):
+        run(f"ckpt={ckpt}", *words)
+
+
+def test_scores_of_the_same_predictions_are_not_lost(run, ckpt, tmp_path):
+    few = ("num_workers=0", "gallery=0", "calibration=false", f"run_dir={tmp_path}/r")
+    run(f"ckpt={ckpt}", *few)
+    before = (tmp_path / "r/result.json").read_text()
+    with pytest.raises(ConfigError, match=r"would be lost: set boundary=true again, or another"):
+        run(f"ckpt={ckpt}", *few, "boundary=false")
+    assert (tmp_path / "r/result.json").read_text() == before
+    run(f"ckpt={ckpt}", *few, "boundary=false", "split=val")
+
+
 def test_the_selection_is_that_of_the_file(run, ckpt, tmp_path):
     for name in ("best", "last"):
         shutil.copy(ckpt, tmp_path / f"{name}.ckpt")

@@ -163,9 +163,15 @@ class Segmenter:
             root: where the data set is, if not at the path used in training.
 
         Raises:
-            ConfigError: it names code that is neither a data set of segbench nor trusted.
+            ConfigError: it names code that is neither a data set of segbench nor trusted; or a
+                root is given for generated data.
         """
         node = admit("data", self.meta["config"]["data"], f"ckpt={self.ckpt}", self.allow_targets)
+        if root and "root" not in node:
+            raise ConfigError(
+                f"root={root}: the data set of the checkpoint is generated and has no folder; for "
+                "another one set data=NAME and data.root=FOLDER"
+            )
         return node | ({"root": root} if root else {})
 
     def source(self, root: str | None = None) -> Source:

@@ -8,12 +8,20 @@ from pathlib import Path, PurePath
 
 from hydra.errors import MissingConfigException
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError
 
 from segbench.config import did_you_mean, leaves, nearest, studies_dir
 from segbench.config.places import hidden, is_group, options_of
 
 _MOST_HINTS = 3
+_MOST_OPTIONS = 8
+_SEVERAL = ("augment", "callbacks", "logger")  # groups of which several options can be chosen
+# Names in other programs, and at the command line what they are here.
+_ELSEWHERE = {
+    "device": "trainer", "gpus": "trainer.devices", "learning_rate": "optimizer.lr",
+    "wandb": "logger", "workers": "data.num_workers",
+}  # fmt: skip
 # OmegaConf's words for a value of another type, and what it then expected.
 _TYPES = {
     "could not be converted to Integer": "expected int",
@@ -44,16 +52,21 @@ def explain(config: DictConfig, override: str, error: Exception) -> str:
     key, _, value = override.partition("=")
     bare, value = key.lstrip("+~"), value.strip("'\"")
     if is_group(bare) and value[:1] in ("[", "{"):
-        return f"{bare}: takes one option: {', '.join(options_of(bare))}"
+        known = options_of(bare)
+        names = [name.strip() for name in value.strip("[]").split(",")]
+        if bare in _SEVERAL and (unknown := [name for name in names if name not in known]):
+            return unknown_option(bare, unknown[0], known)
+        return f"{bare}: takes one option: {', '.join(known)}"
     if isinstance(error, MissingConfigException) and error.options:
         names = value.split(",")
         if len(names) > 1 and set(names) <= set(error.options):
-            return f"{override}: several values form a sweep, which needs -m"
+            together = f"; both at once are {bare}=[{value}]" * (bare in _SEVERAL)
+            return f"{override}: several values form a sweep, which needs -m{together}"
         return unknown_option(bare, value, list(error.options))
     if "Ambiguous value" in str(error):
         return (
-            f"{override}: several values form a sweep, which needs -m; text that contains a comma "
-            f"needs quotes: '{key}=\"A,B\"'"
+            f"{override}: several values form a sweep, which needs -m; a list needs brackets, "
+            f"{key}=[{value}]; text that contains a comma needs quotes: '{key}=\"A,B\"'"
         )
     if bare == "data.root" and "root" not in (config.get("data") or {}):
         return f"{override}: {_WITHOUT_ROOT if config.get('data') else _ROOT_OF_A_CHECKPOINT}"
@@ -64,9 +77,9 @@ def explain(config: DictConfig, override: str, error: Exception) -> str:
     path, node = "", config
     for part in bare.split("."):
         if node is None:
-            return f"{key}: {path} is null; write +{bare}={value}"
+            return _below_null(config, key, path, value)
         if not isinstance(node, DictConfig):
-            break
+            return f"{key}: {path} is {node}, which has no keys; write {path}=VALUE"
         if part not in node:
             where = f"'{path}'" if path else "the config"
             meant = _meant(part, node, f"{path}." if path else "")
@@ -74,6 +87,20 @@ def explain(config: DictConfig, override: str, error: Exception) -> str:
         path = f"{path}.{part}".lstrip(".")
         node = OmegaConf.select(config, path, throw_on_resolution_failure=False)
     return f"{override}: {root_cause(error)}"
+
+
+def _below_null(config: DictConfig, key: str, path: str, value: str) -> str:
+    """For a key of a node that is null: an option to choose first, or no node at all."""
+    bare = key.lstrip("+~")
+    if is_group(path):
+        known = options_of(path)
+        options = "|".join(known) if len(known) <= _MOST_OPTIONS else "NAME"
+        return f"{key}: {path} is null; choose one first, {path}={options}"
+    try:
+        OmegaConf.update(config.copy(), bare, value, force_add=True)
+    except OmegaConfBaseException:  # its type has no keys
+        return f"{key}: {path} has no keys; write {path}=VALUE"
+    return f"{key}: {path} is null; write +{bare}={value}"
 
 
 def _meant(name: str, node: DictConfig, path: str) -> str:
@@ -84,7 +111,10 @@ def _meant(name: str, node: DictConfig, path: str) -> str:
              if "." in key and not key.startswith("hydra.")}  # fmt: skip
     found = [key for key in below if key.endswith(f".{name}")]
     if not found and not nearest(name, here):
-        found = [key for key, words in below.items() if words >= set(name.split("_"))]
+        found = [key for key, words in below.items() if len(words - set(name.split("_"))) == 1
+                 and words > set(name.split("_"))]  # fmt: skip
+    if (other := _ELSEWHERE.get(name)) and not path and (other in below or other in here):
+        found = [other]
     if 0 < len(found) <= _MOST_HINTS:
         return f"; did you mean {' or '.join(path + key for key in found)}?"
     return did_you_mean(name, here)

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING
 
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.config import Config
+from segbench.config.schema import EvaluateConfig
 from segbench.errors import ConfigError, ResultError
 
 if TYPE_CHECKING:
     from segbench.artifacts.result import Result
     from segbench.data.dataset import Source
     from segbench.evaluation.corruptions import Corruption
+    from segbench.evaluation.record import Subject
     from segbench.evaluation.summary import Wanted
 
 
@@ -32,6 +34,11 @@ def check(config: Config) -> None:
         problems.append("corruptions are for checkpoints: predictions are made already")
     if config["confidence"] and not config["predictions"]:
         problems.append("confidence=FOLDER belongs to predictions=FOLDER; a checkpoint has its own")
+    ignored = {"format": "auto", "void_values": [], "partial": False}
+    if config["ckpt"] and (given := [key for key in ignored if config[key] != ignored[key]]):
+        problems.append(f"{', '.join(given)}: for predictions=FOLDER; a checkpoint makes its own")
+    if not config["corruptions"] and config["severities"] != EvaluateConfig().severities:
+        problems.append("severities: of corruptions; also set corruptions=all or names")
     spacing = config["spacing"]
     if len(spacing) != 2 or not all(0 < side < math.inf for side in spacing):
         problems.append(f"spacing={spacing}: must be the height and width of a pixel, above 0")
@@ -74,19 +81,34 @@ def check_place(config: Config, run: RunDirectory, source: Source) -> Result | N
     return previous
 
 
-def differences(a: Result, b: Result) -> list[str]:
-    """What two evaluations were not made of alike; files of one do not fit to the other."""
+def differences(previous: Result, subject: Subject, split: str) -> list[str]:
+    """What an earlier evaluation was not made of alike; its files do not fit to this one."""
 
-    def parts(result: Result) -> dict[str, object]:
-        training, protocol, data = result.training, result.protocol, result.data_info
-        source = protocol and protocol.source
-        return {
-            "weights": training.weights if training else source,
-            "images": data and data.fingerprint,
-            "inference": protocol and protocol.inference,
-        }
+    def weights(each: Result | Subject) -> object:
+        return each.training.weights if each.training else each.protocol and each.protocol.source
 
-    return [name for name, value in parts(a).items() if value != parts(b)[name]]
+    data, protocol = previous.data_info, previous.protocol
+    is_other = {
+        "weights": weights(previous) != weights(subject),
+        "images": (data and data.fingerprint) != {split: subject.fingerprint},
+        "inference": (protocol and protocol.inference) != subject.protocol.inference,
+    }
+    return [name for name, differs in is_other.items() if differs]
+
+
+def check_kept(previous: Result, config: Config, run: RunDirectory) -> None:
+    """Raises ConfigError if an evaluation would lose what was measured of the same before."""
+    from segbench.metrics.catalog import OPTIONS
+
+    before = previous.config
+    lost = [f"{key}=true" for key in OPTIONS if before.get(key) and not config[key]]
+    if before.get("corruptions") and not config["corruptions"]:
+        lost.append("corruptions")
+    if lost:
+        raise ConfigError(
+            f"{run.path}: has scores of the same predictions that would be lost: set "
+            f"{' and '.join(lost)} again, or another study or run_dir"
+        )
 
 
 def remove_pictures(folder: Path, predictions: str | None) -> None:
