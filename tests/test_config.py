@@ -127,6 +127,10 @@ def test_every_group_is_used_by_a_verb() -> None:
         ("device=cpu", "there is no key 'device' in the config; did you mean trainer?"),
         ("logger=csv,wandb", "which needs -m; both at once are logger=[csv,wandb]"),
         ("logger=[csv,wandbb]", "logger: there is no logger 'wandbb'; did you mean 'wandb'?"),
+        (
+            "+trainer.callbacks=3",
+            "trainer.callbacks: must not be set here: write callbacks= without trainer",
+        ),
         ("lr=3", "lr: there is no key 'lr' in the config; did you mean optimizer.lr?"),
         ("epochs=3", "there is no key 'epochs' in the config; did you mean trainer.max_epochs?"),
         ("model.encoder_depth=deep", "model.encoder_depth: expected int, got 'deep'"),

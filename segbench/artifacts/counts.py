@@ -25,6 +25,10 @@ _BROKEN_ARCHIVE = (
 )  # fmt: skip
 
 
+class _ContradictionError(Exception):
+    """Two files of a run that cannot both be right."""
+
+
 def read_counts(run: RunDirectory, result: Result) -> ImageCounts:
     """Reads the pixel counts behind the scores of a run.
 
@@ -48,6 +52,8 @@ def read_counts(run: RunDirectory, result: Result) -> ImageCounts:
         _check_corrupted(counts, stated.corrupted, protocol.absent_classes)
     except FileNotFoundError:
         raise ResultError("there is no confusion.npz") from None
+    except _ContradictionError as error:
+        raise ResultError(f"confusion.npz and result.json contradict each other: {error}") from None
     except _BROKEN_ARCHIVE as error:
         raise ResultError(f"confusion.npz is corrupt ({error})") from None
     return counts
@@ -55,13 +61,15 @@ def read_counts(run: RunDirectory, result: Result) -> ImageCounts:
 
 def _check_classes(counts: ImageCounts, classes: ClassSet) -> None:
     if len(counts.total) != classes.num_classes:
-        raise ValueError(f"counts of {len(counts.total)} classes, expected {classes.num_classes}")
+        raise _ContradictionError(
+            f"counts of {len(counts.total)} classes, expected {classes.num_classes}"
+        )
 
 
 def _check_scores(
     total: np.ndarray, stated: Scores, absent: str, classes: ClassSet, split: str
 ) -> None:
-    """Raises ValueError unless the counts reproduce all scores in result.json."""
+    """Raises _ContradictionError unless the counts reproduce all scores in result.json."""
     for key, found in scores(total, classes.names, absent).items():
         of_all = getattr(stated, key)
         by_class: Mapping[str, Any] = found if isinstance(found, dict) else {"": found}
@@ -69,27 +77,33 @@ def _check_scores(
             said = of_all.get(name) if isinstance(found, dict) else of_all
             if not _agree(said, value):
                 what = f"{key} of {name}" if name else key
-                raise ValueError(f"it gives {what} {value}, but result.json says {said} on {split}")
+                raise _ContradictionError(
+                    f"the counts of {split} give {what} {value}, result.json says {said}"
+                )
 
 
 def _check_corrupted(counts: ImageCounts, stated: Scored | None, absent: str) -> None:
-    """Raises ValueError unless the counts reproduce the mIoU on corrupted images, if any."""
+    """Raises _ContradictionError unless the counts give the mIoU on corrupted images."""
     if not stated:
         return
     found = counts.counts_of(CORRUPTED)
     if found is None:
-        raise ValueError("it has no counts of the corrupted images that result.json lists")
+        raise _ContradictionError("there are no counts of the corrupted images")
     severities = {tuple(by_severity) for by_severity in stated.values()}
     if len(severities) != 1:
-        raise ValueError("result.json lists corruptions at different severities")
+        raise _ContradictionError("corruptions at different severities")
     values = [value for by_severity in stated.values() for value in by_severity.values()]
     images, classes = len(counts.names), len(counts.total)
     if found.size != images * 2 * len(values) * classes:
-        raise ValueError(f"{CORRUPTED} {found.shape} is not that of {len(values)} corruptions")
+        raise _ContradictionError(
+            f"{CORRUPTED} {found.shape} is not that of {len(values)} corruptions"
+        )
     hits, unions = found.reshape(images, 2, len(values), classes).sum(axis=0)
     for said, value in zip(values, mean_over_classes(overlap(hits, unions), absent), strict=True):
         if not _agree(said, None if np.isnan(value) else float(value)):
-            raise ValueError(f"it gives {CORRUPTED} {value}, but result.json says {said}")
+            raise _ContradictionError(
+                f"the counts give {CORRUPTED} {value}, result.json says {said}"
+            )
 
 
 def _agree(stated: float | None, found: float | None) -> bool:
