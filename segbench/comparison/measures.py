@@ -121,6 +121,11 @@ def check_metrics(headline: str, further: Sequence[str]) -> None:
         ConfigError: there is no such metric, one is given twice, or less of the headline is better.
     """
     for key, name in (("metric", headline), *(("metrics", name) for name in further)):
+        if "," in name:
+            first, _, rest = name.partition(",")
+            raise ConfigError(
+                f"{key}={name}: metric takes one; set metric={first} metrics=[{rest}]"
+            )
         if name not in MEASURES:
             near = nearest(name, MEASURES)
             hint = f"; did you mean '{near}'?" if near else ""

@@ -57,6 +57,8 @@ def explain(config: DictConfig, override: str, error: Exception) -> str:
         if bare in _SEVERAL and (unknown := [name for name in names if name not in known]):
             return unknown_option(bare, unknown[0], known)
         return f"{bare}: takes one option: {', '.join(known)}"
+    if is_group(bare) and not value:
+        return not_set(bare)
     if isinstance(error, MissingConfigException) and error.options:
         names = value.split(",")
         if len(names) > 1 and set(names) <= set(error.options):
