@@ -57,6 +57,8 @@ def test_the_headline_is_a_score_of_which_more_is_better():
         check_metrics("miou", [])
     with pytest.raises(ConfigError, match="metrics=NLL,ECE,NLL: name each metric once"):
         check_metrics("mIoU", ["NLL", "ECE", "NLL"])
+    with pytest.raises(ConfigError, match=r"set metric=mIoU metrics=\[mDice\]"):
+        check_metrics("mIoU,mDice", ())
     with pytest.raises(ConfigError, match=r"metrics: HD59: there is no such metric.*HD95"):
         check_metrics("mIoU", ["HD59"])
 
