@@ -27,7 +27,6 @@ INJECTED = {
     "inference": {"model", "classes", "mean", "std", "value_range"},
     "data": {"source", "seed", "augment", "image_fill", "ignore_index", "limits", "further"},
 }
-_FROM_THE_DATA = "it comes from the data set; remove it"
 # What the builder does with every model itself: keys beside the arguments of the target.
 OF_EVERY_MODEL = {"freeze": "str | None", "checkpoint_activations": "bool"}
 # In addition to the arguments of its source, a data config contains those of these targets.
@@ -91,8 +90,11 @@ def check_node(
             continue
         if key in injected:
             own = "run_dir" if key == "default_root_dir" else key
-            why = f"write {own}= without trainer" if path == "trainer" else _FROM_THE_DATA
-            problems.append(f"{path}.{key}: must not be set here: {why}")
+            problems.append(
+                f"{path}.{key}: must not be set here: write {own}= without trainer"
+                if path == "trainer"
+                else f"{path}.{key}: must not be set here: it comes from the data set; remove it"
+            )
         elif key not in known and not signature.is_open:
             hint = did_you_mean(str(key), known - injected)
             problems.append(f"{path}.{key}: {target} has no argument '{key}'{hint}")
