@@ -118,13 +118,13 @@ def _take_runs(study: Path, comparison: Mapping[str, Any], target: Path, replace
     draft = target.with_name(f".{target.name}")
     shutil.rmtree(draft, ignore_errors=True)
     try:
-        copied = copy_runs(study, names, draft)
-        for run, result in zip(comparison["runs"], copied, strict=True):
-            scores = result.scores.get(comparison["split"])
-            if scores is None or run["mIoU"] != scores.mIoU:
-                raise ResultError(f"{study / run['path']} is not the run of the report")
-            if isinstance(read := read_run(draft / run["path"]), LeftOut):
+        copy_runs(study, names, draft)
+        for run in comparison["runs"]:
+            read = read_run(draft / run["path"])
+            if isinstance(read, LeftOut):
                 raise ResultError(f"{study / run['path']}: {read.reason}")
+            if read.data.split != comparison["split"] or run["mIoU"] != read.scores.mIoU:
+                raise ResultError(f"{study / run['path']} is not the run of the report")
         shutil.rmtree(target, ignore_errors=True)
         draft.rename(target)
     except (ResultError, ConfigError) as error:

@@ -86,7 +86,7 @@ def public_result(result: Result) -> Result:
     )
 
 
-def copy_runs(study: Path, runs: Sequence[str], target: Path) -> list[Result]:
+def copy_runs(study: Path, runs: Sequence[str], target: Path) -> None:
     """Copies runs of a study, and its measured costs.
 
     Args:
@@ -94,13 +94,9 @@ def copy_runs(study: Path, runs: Sequence[str], target: Path) -> list[Result]:
         runs: the folders of the runs in it.
         target: the folder of the copies; must be empty or not exist.
 
-    Returns:
-        The record of each run, as copied.
-
     Raises:
         ResultError: a run is missing or damaged.
     """
-    found = []
     for path in runs:
         source, copy = RunDirectory(study / path), RunDirectory(target / path)
         result = source.read_result()
@@ -113,12 +109,10 @@ def copy_runs(study: Path, runs: Sequence[str], target: Path) -> list[Result]:
         for file in (source.confusion_file, source.metrics_file):
             if file.is_file():
                 shutil.copyfile(file, copy.path / file.name)
-        found.append(result)
     if (study / COSTS).is_file():
         costs = json.loads((study / COSTS).read_text(encoding="utf-8-sig"))
         text = json.dumps(public_values(costs), indent=2)
         (target / COSTS).write_text(text + "\n", encoding="utf-8")
-    return found
 
 
 def _public_word(word: str) -> str:
