@@ -132,6 +132,7 @@ def test_every_group_is_used_by_a_verb() -> None:
             "trainer.callbacks: must not be set here: write callbacks= without trainer",
         ),
         ("model=", "model: is not set; set it on the command line as model=OPTION, one of "),
+        ("ckpt=a.ckpt", "'ckpt' in the config; it is a key of segbench.evaluate, segbench.predict"),
         ("lr=3", "lr: there is no key 'lr' in the config; did you mean optimizer.lr?"),
         ("epochs=3", "there is no key 'epochs' in the config; did you mean trainer.max_epochs?"),
         ("model.encoder_depth=deep", "model.encoder_depth: expected int, got 'deep'"),

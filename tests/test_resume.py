@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import pytest
 import torch
 
 from segbench.artifacts.run_directory import RunDirectory
+from segbench.artifacts.trained_as import weights_digest
 from segbench.data.datamodule import SegmentationData
 from segbench.errors import ConfigError, DataError
 from segbench.training import session
@@ -125,6 +127,28 @@ def test_an_unfinished_run_is_never_continued_on_other_images(
 
 def _fail(*arguments: Any) -> None:
     raise PowerCutError
+
+
+def test_the_record_knows_the_weights_that_a_run_started_from(
+    train_tiny: Train, run: RunDirectory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "first.ckpt"
+    train_tiny(f"run_dir={tmp_path}/first")
+    shutil.copy(RunDirectory(tmp_path / "first").last_checkpoint, file)
+    digest = weights_digest(file)
+    with monkeypatch.context() as patch:
+        patch.setattr(Speed, "on_train_batch_end", _crash_after(3))
+        with pytest.raises(PowerCutError):
+            train_tiny(f"weights={file}")
+    changed = torch.load(file, weights_only=True)
+    changed["state_dict"] = {key: value * 0 for key, value in changed["state_dict"].items()}
+    torch.save(changed, file)
+    train_tiny(f"weights={file}")
+    assert weights_digest(file) != digest
+    assert run.read_result().initial_weights == digest
+    checkpoint = torch.load(run.last_checkpoint, weights_only=True)
+    assert checkpoint["segbench"]["initial_weights"] == digest
+    assert RunDirectory(tmp_path / "first").read_result().initial_weights is None
 
 
 def test_a_run_that_was_moved_keeps_its_best_epoch(

@@ -124,6 +124,11 @@ def _normalizes_over_all(result: Result) -> bool:
     return is_synced or (result.budget.devices or 1) == 1
 
 
+def _limit_of_batches(result: Result) -> Any:
+    limit = mapping_at(result.config, "trainer").get("limit_train_batches")
+    return 1.0 if limit is None else limit  # as Lightning reads it
+
+
 def scored_data(result: Result) -> str | None:
     """The fingerprint of the scored images."""
     info = result.data_info
@@ -215,7 +220,9 @@ RULES = (
     Rule("steps", WEAKENS, "more optimizer steps usually score higher",
          _of_budget("steps"), ("trainer.max_steps",)),
     Rule("images seen", WEAKENS, "more images usually score higher",
-         _of_budget("images_seen"), ("trainer.limit_train_batches",)),
+         _of_budget("images_seen")),
+    Rule("limit of batches", WEAKENS, "an epoch of one model has fewer batches",
+         _limit_of_batches, ("trainer.limit_train_batches",)),
     Rule("effective batch size", WEAKENS, "the optimization differs",
          _of_budget("effective_batch_size"),
          ("data.batch_size", "trainer.accumulate_grad_batches", "trainer.devices",
@@ -273,7 +280,7 @@ _BY_KEY = {key: rule for rule in RULES for key in rule.keys}
 _ENTAILED = {
     "epochs": ("steps", "images seen"),
     "effective batch size": ("steps",),
-    "images seen": ("steps",),
+    "limit of batches": ("steps", "images seen"),
 }
 AUDITED = tuple(rule for rule in RULES if rule.grade in (INVALIDATES, WEAKENS, NOTE))
 REFUSED = tuple(rule for rule in RULES if rule.grade == MUST_BE_EQUAL)

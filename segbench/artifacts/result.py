@@ -120,6 +120,7 @@ class Training:
         devices: as in `Budget`.
         trained_on: as in `DataInfo`.
         weights: hash of the checkpoint file.
+        initial_weights: as in `Result`.
     """
 
     config: Config
@@ -127,6 +128,7 @@ class Training:
     devices: Count | None
     weights: Text
     trained_on: dict[Split, Count] = field(default_factory=dict)
+    initial_weights: Text | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -203,6 +205,7 @@ class Result:
         data_info: the images; None until the data is opened.
         protocol: how the scores are measured; None until the data is opened.
         params: number of model parameters, trainable or not.
+        initial_weights: hash of the file of the key `weights`; None without one, or for a hub name.
         budget: budget of the training.
         timings: durations of the training or evaluation.
         scores: scores by split. None for val: the tested weights were never validated.
@@ -231,6 +234,7 @@ class Result:
     data_info: DataInfo | None = None
     protocol: Protocol | None = None
     params: Count | None = None
+    initial_weights: Text | None = None
     budget: Budget = Budget()
     timings: Timings = Timings()
     scores: dict[Literal["val", "test"], Scores | None] = field(default_factory=dict)

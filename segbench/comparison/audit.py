@@ -11,6 +11,7 @@ import json
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from segbench.artifacts.differences import (
@@ -69,7 +70,7 @@ def audit(
     found = [entry for rule in AUDITED if (entry := _compare(rule, runs, rule.name in varies))]
     found += _equal_tuning(runs) + _seeds(runs) + _selected_on_test(runs) + _trained_on(runs)
     found += _dirty(runs)
-    found += _own_losses(runs) + _collapsed(runs) + _identical(runs)
+    found += _own_losses(runs) + _collapsed(runs) + _identical(runs) + _changed_weights(runs)
     if macs and len(set(macs.values())) > 1:
         values = {label: f"{value / 1e9:.2f} G" for label, value in macs.items()}
         found.append(AuditEntry("MACs", NOTE, "one model needs more compute", values))
@@ -201,6 +202,26 @@ def _identical(runs: Mapping[str, Sequence[Run]]) -> list[AuditEntry]:
             alike.append((label, run))
     why = "one run is listed under two names, so they are not two models"
     return [AuditEntry("identical predictions", WEAKENS, why, found)] if found else []
+
+
+def _changed_weights(runs: Mapping[str, Sequence[Run]]) -> list[AuditEntry]:
+    """Models whose runs started from one weights file with different contents."""
+    contents: dict[str, set[str]] = defaultdict(set)
+    used: list[tuple[str, int, str, str]] = []
+    for label, members in runs.items():
+        for run in members:
+            digest = (run.result.training or run.result).initial_weights
+            file = run.result.trained_config.get("weights")
+            if digest and isinstance(file, str):
+                contents[file].add(digest)
+                used.append((label, run.seed, file, digest))
+    words: dict[str, str] = {}
+    for label, seed, file, digest in used:
+        if len(contents[file]) > 1:
+            before = f"{words[label]}; " if label in words else ""
+            words[label] = f"{before}{Path(file).name} {digest[:8]} (seed {seed})"
+    why = "the file that these runs started from has changed in between"
+    return [AuditEntry("initial weights", WEAKENS, why, words)] if words else []
 
 
 def _selected_on_test(runs: Mapping[str, Sequence[Run]]) -> list[AuditEntry]:

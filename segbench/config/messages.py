@@ -13,6 +13,7 @@ from yaml import YAMLError
 
 from segbench.config import did_you_mean, leaves, nearest, studies_dir
 from segbench.config.places import hidden, is_group, options_of
+from segbench.config.schema import SCHEMAS
 
 _MOST_HINTS = 3
 _MOST_OPTIONS = 8
@@ -119,6 +120,9 @@ def _meant(name: str, node: DictConfig, path: str) -> str:
         found = [other]
     if 0 < len(found) <= _MOST_HINTS:
         return f"; did you mean {' or '.join(path + key for key in found)}?"
+    verbs = [verb for verb, keys in SCHEMAS.items() if name in keys.__annotations__]
+    if verbs and not path:
+        return f"; it is a key of {', '.join(f'segbench.{verb}' for verb in verbs)}"
     return did_you_mean(name, here)
 
 

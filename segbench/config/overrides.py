@@ -36,7 +36,8 @@ def parse(arguments: list[str]) -> tuple[list[Override], dict[str, str]]:
     later.
     """
     parser = OverridesParser.create(_config_loader())
-    parsed, problems = [], {}
+    parsed: list[Override] = []
+    arguments, problems = _without_spaced(arguments)
     for argument in arguments:
         key, equals, value = argument.partition("=")
         if not key_of(argument):
@@ -57,6 +58,22 @@ def parse(arguments: list[str]) -> tuple[list[Override], dict[str, str]]:
                     problems[argument] = f"{argument}: write KEY=VALUE, without spaces around ="
                     break
     return parsed, problems
+
+
+def _without_spaced(arguments: list[str]) -> tuple[list[str], dict[str, str]]:
+    """The other arguments, and a message for each setting with spaces before its `=`."""
+    rest: list[str] = []
+    problems, left = {}, list(arguments)
+    while left:
+        is_spaced = len(left) > 1 and "=" not in left[0] and left[1].startswith("=")
+        count = (3 if left[1] == "=" else 2) if is_spaced else 1
+        words, left = left[:count], left[count:]
+        if is_spaced:
+            told = f"{' '.join(words)}: write {''.join(words)}, without spaces around ="
+            problems[words[0]] = told
+        else:
+            rest += words
+    return rest, problems
 
 
 def _config_loader() -> ConfigLoader:

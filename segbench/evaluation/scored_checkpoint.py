@@ -25,6 +25,7 @@ def training_of(segmenter: Segmenter) -> Training:
     known |= {
         "config": config,
         "devices": meta.get("devices"),
+        "initial_weights": meta.get("initial_weights"),
         "weights": weights_digest(segmenter.ckpt),
     }
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytorch_lightning as pl
@@ -16,6 +17,7 @@ from segbench.artifacts.default_checkpoint import SHIPPED, default_checkpoint
 from segbench.artifacts.entry import CHECKPOINT_FORMAT
 from segbench.artifacts.result import Protocol
 from segbench.artifacts.run_directory import RunDirectory
+from segbench.artifacts.trained_as import weights_digest
 from segbench.artifacts.typed import plain
 from segbench.config import Config
 from segbench.data.bands import RGB, bands_of
@@ -43,6 +45,7 @@ class RunParts:
         protocol: how the scores are measured.
         fingerprint: fingerprint of each split.
         trained_on: for val and test, how many of their images are training images too, if any.
+        initial_weights: hash of the file of the key `weights`.
     """
 
     task: SegmentationTask
@@ -52,6 +55,7 @@ class RunParts:
     protocol: Protocol
     fingerprint: dict[str, str]
     trained_on: dict[str, int]
+    initial_weights: str | None
 
 
 def build_run(config: Config, run: RunDirectory) -> RunParts:
@@ -74,8 +78,11 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
     classes = source.classes
     model = build.build_model(config["model"], classes.num_classes, channels, classes.names)
     is_inflated = channels != RGB and bool(config["model"].get("encoder_weights"))
+    initial_weights = None
     if config["weights"]:
-        loaded = build.start_from(model, _weights_file(config["weights"]))
+        file = _weights_file(config["weights"])
+        loaded = build.start_from(model, file)
+        initial_weights = weights_digest(Path(file)) if Path(file).is_file() else None
         is_inflated = bool(loaded.inflated)
         say(str(loaded))
     elif is_inflated:
@@ -134,9 +141,10 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
             "trained_on": trained_on,
             **({"origin": str(config["model"]["path"])} if portable.get("architecture") else {}),
             "devices": trainer.world_size,
+            "initial_weights": initial_weights,
         },
     )
-    return RunParts(task, data, trainer, speed, protocol, fingerprint, trained_on)
+    return RunParts(task, data, trainer, speed, protocol, fingerprint, trained_on, initial_weights)
 
 
 def check_whose_loss(config: Config, model: nn.Module, loss: nn.Module) -> None:

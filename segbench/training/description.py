@@ -60,6 +60,7 @@ def describe(result: Result, parts: RunParts, config: Config) -> Result:
         classes=data.classes,
         protocol=parts.protocol,
         params=sum(p.numel() for p in parts.task.model.parameters()),
+        initial_weights=parts.initial_weights,
         data_info=DataInfo(
             fingerprint=parts.fingerprint,
             protocol=data.source.protocol,

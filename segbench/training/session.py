@@ -83,6 +83,7 @@ def _work(
         begun: Mapping[str, object] = checkpoint["segbench"] if checkpoint else {}
         parts = build_run(config, run)
         check_same_run(begun, before, parts, run)
+        parts = _as_begun(parts, begun)
         journal.update(describe(journal.result, parts, config))
         log_facts(parts.trainer.loggers, journal.result)
         if is_first_process():
@@ -103,6 +104,15 @@ def _work(
             result = _with_test(result, run, parts)
     timings = replace(result.timings, total_seconds=time.time() - started)
     journal.update(replace(result, status="finished", timings=timings))
+
+
+def _as_begun(parts: RunParts, begun: Mapping[str, object]) -> RunParts:
+    """With the hash of the weights that the run started from: their file may have changed since."""
+    if not begun.get("initial_weights"):
+        return parts
+    first = str(begun["initial_weights"])
+    parts.task.checkpoint_meta = {**parts.task.checkpoint_meta, "initial_weights": first}
+    return replace(parts, initial_weights=first)
 
 
 def _fit(parts: RunParts, journal: Journal, resume: Path | None) -> None:

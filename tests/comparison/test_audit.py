@@ -31,6 +31,7 @@ CHANGES = {
     "epochs": ("budget.epochs", 24, WEAKENS),
     "steps": ("budget.steps", 288, WEAKENS),
     "images seen": ("budget.images_seen", 2304, WEAKENS),
+    "limit of batches": ("config.trainer.limit_train_batches", 6, WEAKENS),
     "effective batch size": ("budget.effective_batch_size", 16, WEAKENS),
     "frozen part": ("config.model.freeze", "encoder", WEAKENS),
     "activation checkpointing": ("config.model.checkpoint_activations", True, NOTE),
@@ -99,6 +100,27 @@ def test_weights_loaded_from_a_file_are_pretraining(study):
     (entry,) = found(study)
     assert entry.field == "pretraining"
     assert entry.values == {"custom": "from scratch", "unet": "runs/pretrained/best.ckpt"}
+
+
+def test_a_weights_file_that_changed_between_the_runs(study):
+    for label, digest in (("custom", "aa" * 16), ("unet", "bb" * 16)):
+        change(study, "config.weights", "pre/last.ckpt", label)
+        change(study, "initial_weights", digest, label)
+    (entry,) = found(study)
+    assert (entry.field, entry.grade) == ("initial weights", WEAKENS)
+    assert entry.values == {
+        "custom": "last.ckpt aaaaaaaa (seed 0)",
+        "unet": "last.ckpt bbbbbbbb (seed 0)",
+    }
+    change(study, "initial_weights", "aa" * 16)
+    assert found(study) == []
+
+
+def test_different_weights_files_are_pretraining_only(study):
+    for label, digest in (("custom", "aa" * 16), ("unet", "bb" * 16)):
+        change(study, "config.weights", f"pre/{label}.ckpt", label)
+        change(study, "initial_weights", digest, label)
+    assert [entry.field for entry in found(study)] == ["pretraining"]
 
 
 def test_a_nested_difference_names_only_the_keys_that_differ(study):

@@ -128,3 +128,13 @@ def test_a_wrong_number_in_a_list_of_numbers_gets_no_hint_on_quotes(home: Path) 
 def test_data_without_defaults_are_told_which(home: Path) -> None:
     write_data("root: .\nclasses: [a]\n")
     assert "begin the YAML with defaults: [folder, _self_]" in refusal("check_data", "data=own")
+
+
+def test_a_setting_with_spaces_is_one_problem() -> None:
+    register()
+    for words in (("seed", "=", "3"), ("seed", "=3")):
+        told = f"{' '.join(words)}: write seed=3, without spaces around ="
+        assert refusal("train", *words) == told
+    told = refusal("train", "study=a", "seed", "=", "3", "trainer.max_epochs", "=", "5")
+    assert "2 problems" in told
+    assert "write trainer.max_epochs=5," in told
