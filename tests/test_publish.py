@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -125,6 +126,19 @@ def test_a_published_report_can_be_computed_again_from_the_published_runs(publis
     assert is_same("/elsewhere/best.pth", config["model"]["path"])
     assert not is_same("/elsewhere/last.pth", config["model"]["path"])
     assert first.read_result().command.endswith("data.root=PATH hydra.mode=RUN")
+
+
+def test_scores_whose_runs_were_not_kept_are_not_lost_silently(publish, study, root):
+    results = root / "experiments/results"
+    file = publish.take(study, results)
+    shutil.rmtree(results / "runs")
+    content = json.loads(file.read_text())
+    content["runs"][0]["path"] = "left-streets/seed0"
+    file.write_text(json.dumps(content))
+    with pytest.raises(ValueError, match=r"1 published scores are .* not kept: left-str"):
+        publish.take(study, results)
+    publish.take(study, results, replace=True)
+    assert "left-streets" not in file.read_text()
 
 
 PUBLISHED = sorted(path.name for path in RUNS.iterdir() if "+" not in path.name)

@@ -77,7 +77,7 @@ def take(study: Path, results: Path, replace: bool = False) -> Path:
     Args:
         study: its folder, with runs and report.
         results: where it is published.
-        replace: whether published runs that the new report does not have may be removed.
+        replace: whether published runs or scores that the new report lacks may be removed.
 
     Raises:
         FileNotFoundError: the study has no report.
@@ -101,6 +101,8 @@ def take(study: Path, results: Path, replace: bool = False) -> Path:
     if "studies" in comparison:  # the runs are published with each
         _check_studies(comparison, results)
     else:
+        if not replace and (before := results / f"{name}.json").is_file():
+            _keep_reported(before, [run["path"] for run in comparison["runs"]])
         _take_runs(study, comparison, results / "runs" / name, replace)
         for run in comparison["runs"]:
             run["command"] = public_command(run["command"])
@@ -131,6 +133,19 @@ def _take_runs(study: Path, comparison: Mapping[str, Any], target: Path, replace
         raise ValueError(f"{error}; compare the study again, then publish it") from None
     finally:
         shutil.rmtree(draft, ignore_errors=True)
+
+
+def _keep_reported(report: Path, names: Sequence[str]) -> None:
+    """Raises ValueError if scores of a published report would go, whose runs were not kept."""
+    runs = json.loads(report.read_text(encoding="utf-8"))["runs"]
+    kept = report.parent / "runs" / report.stem
+    reported = [run["path"] for run in runs if not (kept / run["path"]).is_dir()]
+    if lost := sorted(set(reported) - set(names)):
+        raise ValueError(
+            f"{report.stem}: {len(lost)} published scores are not in this report, and their runs "
+            f"were not kept: {', '.join(lost[:6])}{', ...' * (len(lost) > 6)}. Train them again, "
+            "give the study another name, or publish with --replace"
+        )
 
 
 def _keep_published(names: Sequence[str], study: Path, target: Path) -> None:
