@@ -205,7 +205,7 @@ class Result:
         data_info: the images; None until the data is opened.
         protocol: how the scores are measured; None until the data is opened.
         params: number of model parameters, trainable or not.
-        initial_weights: hash of the file of the key `weights`; None without one, or for a hub name.
+        initial_weights: hash of the file or folder that `weights` or `model.path` names, if any.
         budget: budget of the training.
         timings: durations of the training or evaluation.
         scores: scores by split. None for val: the tested weights were never validated.

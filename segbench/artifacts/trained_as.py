@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Mapping
 from dataclasses import replace
@@ -97,8 +98,19 @@ def _product(*values: Any) -> int | None:
     return math.prod(values) if all(type(value) is int for value in values) else None
 
 
-def weights_digest(file: Path) -> str:
-    """The hash of a checkpoint file by which a record knows its weights."""
+def weights_digest(path: Path) -> str:
+    """The hash of a checkpoint, or of a folder with one, by which a record knows its weights."""
     from segbench.data.fingerprint import file_digest
 
-    return file_digest(file)[:32]
+    if path.is_file():
+        return file_digest(path)[:32]
+    parts = [
+        f"{each.name} {file_digest(each)}" for each in sorted(path.iterdir()) if each.is_file()
+    ]
+    return hashlib.blake2b("\n".join(parts).encode()).hexdigest()[:32]
+
+
+def weights_source(config: Mapping[str, Any]) -> str | None:
+    """The file or folder that a training starts from, if its config names one; or a hub name."""
+    given = config.get("weights") or mapping_at(config, "model").get("path")
+    return given if isinstance(given, str) else None

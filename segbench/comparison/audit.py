@@ -24,7 +24,7 @@ from segbench.artifacts.differences import (
     scored_data,
 )
 from segbench.artifacts.result import Result
-from segbench.artifacts.trained_as import as_trained, by_limits, is_unknown
+from segbench.artifacts.trained_as import as_trained, by_limits, is_unknown, weights_source
 from segbench.artifacts.typed import plain
 from segbench.comparison.runs import Run
 from segbench.config import leaves
@@ -211,8 +211,8 @@ def _changed_weights(runs: Mapping[str, Sequence[Run]]) -> list[AuditEntry]:
     for label, members in runs.items():
         for run in members:
             digest = (run.result.training or run.result).initial_weights
-            file = run.result.trained_config.get("weights")
-            if digest and isinstance(file, str):
+            file = weights_source(run.result.trained_config)
+            if digest and file:
                 contents[file].add(digest)
                 used.append((label, run.seed, file, digest))
     words: dict[str, str] = {}

@@ -17,7 +17,7 @@ from segbench.artifacts.default_checkpoint import SHIPPED, default_checkpoint
 from segbench.artifacts.entry import CHECKPOINT_FORMAT
 from segbench.artifacts.result import Protocol
 from segbench.artifacts.run_directory import RunDirectory
-from segbench.artifacts.trained_as import weights_digest
+from segbench.artifacts.trained_as import weights_digest, weights_source
 from segbench.artifacts.typed import plain
 from segbench.config import Config
 from segbench.data.bands import RGB, bands_of
@@ -45,7 +45,7 @@ class RunParts:
         protocol: how the scores are measured.
         fingerprint: fingerprint of each split.
         trained_on: for val and test, how many of their images are training images too, if any.
-        initial_weights: hash of the file of the key `weights`.
+        initial_weights: hash of the file or folder that `weights` or `model.path` names.
     """
 
     task: SegmentationTask
@@ -78,15 +78,13 @@ def build_run(config: Config, run: RunDirectory) -> RunParts:
     classes = source.classes
     model = build.build_model(config["model"], classes.num_classes, channels, classes.names)
     is_inflated = channels != RGB and bool(config["model"].get("encoder_weights"))
-    initial_weights = None
     if config["weights"]:
-        file = _weights_file(config["weights"])
-        loaded = build.start_from(model, file)
-        initial_weights = weights_digest(Path(file)) if Path(file).is_file() else None
+        loaded = build.start_from(model, _weights_file(config["weights"]))
         is_inflated = bool(loaded.inflated)
         say(str(loaded))
     elif is_inflated:
         say(f"the pretrained first convolution was inflated from {RGB} to {channels} channels")
+    initial_weights = _initial_weights(config)
     data = build.build_datamodule(loader_node, source, config["seed"], config.get("augment"))
     expected = loaded.normalization if config["weights"] else _of_package(config["model"], channels)
     if note := other_normalization(expected, (data.mean, data.std)):
@@ -193,6 +191,13 @@ def other_normalization(
 def _weights_file(given: str) -> str:
     """The file of the key `weights`; `shipped` is the checkpoint that comes with segbench."""
     return str(default_checkpoint()) if given == SHIPPED else given
+
+
+def _initial_weights(config: Config) -> str | None:
+    """Hash of the file or folder of the initial weights, if there is one on this machine."""
+    given = weights_source(config)
+    path = Path(_weights_file(given)) if given else None
+    return weights_digest(path) if path and path.exists() else None
 
 
 def _image_names(data: SegmentationData, is_tested: bool) -> dict[str, list[str]]:

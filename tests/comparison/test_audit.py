@@ -5,6 +5,7 @@ import shutil
 import pytest
 
 from segbench.artifacts.differences import AUDITED, INVALIDATES, NOTE, WEAKENS
+from segbench.artifacts.trained_as import weights_digest
 from segbench.comparison.audit import audit
 from segbench.comparison.study import read_study
 from tests.comparison.fabricated import edit, write_study
@@ -114,6 +115,21 @@ def test_a_weights_file_that_changed_between_the_runs(study):
     }
     change(study, "initial_weights", "aa" * 16)
     assert found(study) == []
+
+
+def test_a_folder_of_weights_is_known_by_its_files(study, tmp_path):
+    folder = tmp_path / "published"
+    (folder / "sub").mkdir(parents=True)
+    (folder / "model.safetensors").write_bytes(b"1")
+    digests = [weights_digest(folder)]
+    (folder / "model.safetensors").write_bytes(b"2")
+    digests.append(weights_digest(folder))
+    for label, digest in zip(("custom", "unet"), digests, strict=True):
+        change(study, "config.model.path", str(folder), label)
+        change(study, "initial_weights", digest, label)
+    (entry,) = found(study)
+    assert entry.field == "initial weights"
+    assert entry.values["unet"] == f"published {digests[1][:8]} (seed 0)"
 
 
 def test_different_weights_files_are_pretraining_only(study):
