@@ -48,6 +48,7 @@ def test_a_run_leaves_everything_that_is_promised(
         *("schema_version", "status", "reason", "study", "name", "model", "data", "seed", "kind"),
         *("config", "classes", "data_info", "protocol", "budget", "params", "versions", "commit"),
         *("dirty", "command", "hardware", "timings", "scores", "selected_epoch", "training"),
+        "initial_weights",
     }
     assert written["schema_version"] == 1
     assert (result.status, result.kind) == ("finished", "train")
