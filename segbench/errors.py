@@ -1,4 +1,4 @@
-"""All exceptions of segbench.
+"""All exceptions of segbench, and the words they share.
 
 Verbs print an error with an `exit_code` without a traceback, and exit with that code.
 """
@@ -113,3 +113,8 @@ def causes(error: BaseException) -> Iterator[BaseException]:
             return
         yield link
         link = link.__cause__ or link.__context__
+
+
+def first_few(names: Sequence[str], most: int) -> str:
+    """The names for a message, separated by commas; of more than `most` the first, and dots."""
+    return ", ".join(names[:most]) + ", ..." * (len(names) > most)

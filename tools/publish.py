@@ -49,7 +49,7 @@ from segbench.comparison.content import write_json
 from segbench.comparison.reproduce import span
 from segbench.comparison.runs import LeftOut, read_run
 from segbench.comparison.wording import score_interval
-from segbench.errors import ConfigError, ResultError
+from segbench.errors import ConfigError, ResultError, first_few
 from segbench.metrics.scores import percent
 from segbench.system.escaping import markdown
 
@@ -143,7 +143,7 @@ def _keep_reported(report: Path, names: Sequence[str]) -> None:
     if lost := sorted(set(reported) - set(names)):
         raise ValueError(
             f"{report.stem}: {len(lost)} published scores are not in this report, and their runs "
-            f"were not kept: {', '.join(lost[:6])}{', ...' * (len(lost) > 6)}. Train them again, "
+            f"were not kept: {first_few(lost, 6)}. Train them again, "
             "give the study another name, or publish with --replace"
         )
 
@@ -154,7 +154,7 @@ def _keep_published(names: Sequence[str], study: Path, target: Path) -> None:
     if lost := sorted(published - set(names)):
         raise ValueError(
             f"{target.name}: {len(lost)} published runs are not in this report: "
-            f"{', '.join(lost[:6])}{', ...' * (len(lost) > 6)}. To keep them, cp -r -n {target}/* "
+            f"{first_few(lost, 6)}. To keep them, cp -r -n {target}/* "
             f"{study}/ and compare again without only=; to remove them, publish with --replace"
         )
     for name in sorted(published):

@@ -18,7 +18,7 @@ from segbench.artifacts.build import of_channels
 from segbench.artifacts.entry import Entry, check_entry, stored_bands
 from segbench.artifacts.trust import admit, construct
 from segbench.data.classes import ClassSet
-from segbench.errors import ConfigError
+from segbench.errors import ConfigError, first_few
 from segbench.models.weight_files import not_finite, read_plain
 
 SHOWN_KEYS = 3  # mismatched keys of each kind listed in a message
@@ -116,7 +116,7 @@ def _mismatch(own: Mapping[str, Tensor], given: Mapping[str, Tensor]) -> str:
         "of a different shape": shapes,
     }
     return "; ".join(
-        f"{len(keys)} {kind} ({', '.join(keys[:SHOWN_KEYS])}{', ...' * (len(keys) > SHOWN_KEYS)})"
+        f"{len(keys)} {kind} ({first_few(keys, SHOWN_KEYS)})"
         for kind, keys in kinds.items()
         if keys
     )

@@ -13,7 +13,7 @@ from segbench.comparison.runs import Run
 from segbench.comparison.scoring import Bins, Ratio, Scoring, Worst
 from segbench.comparison.study import Study
 from segbench.config import nearest
-from segbench.errors import ConfigError, DataError
+from segbench.errors import ConfigError, DataError, first_few
 from segbench.metrics.catalog import CATALOG, PERCENT, ImageMetric
 from segbench.metrics.fine_grained import WORST, class_scores, image_means
 from segbench.metrics.robustness import CORRUPTED
@@ -73,8 +73,7 @@ def entrants_by(study: Study, name: str) -> list[Entrant]:
             seeds = tuple(run.seed for run in runs)
             found.append(Entrant(label, seeds, np.stack(known), measure.scoring))
     if lacking:
-        names = ", ".join(f"{run.label} seed {run.seed}" for run in lacking[:6])
-        names += ", ..." if len(lacking) > 6 else ""
+        names = first_few([f"{run.label} seed {run.seed}" for run in lacking], 6)
         raise DataError(
             f"metric={name}: {names} lack what it needs. {_remedy(measure, lacking[0])}"
         )

@@ -15,7 +15,7 @@ from segbench.data.classes import PlainClasses
 from segbench.data.dataset import Source
 from segbench.data.findings import Finding, SplitStatistics
 from segbench.data.preview import sheet
-from segbench.errors import DataError
+from segbench.errors import DataError, first_few
 from segbench.system.escaping import markdown as escaped
 from segbench.system.figures import label, plain_text
 from segbench.system.storage import replacing_all, write_png, write_text
@@ -141,8 +141,7 @@ def markdown(summary: Summary) -> str:
     lines += ["", "## Splits", "", "| split | images | groups | sizes | mean | std |"]
     lines.append("|---|---|---|---|---|---|")
     for split, part in summary["splits"].items():
-        sizes = ", ".join(f"{size} ({n})" for size, n in list(part["sizes"].items())[:4])
-        sizes += ", ..." * (len(part["sizes"]) > 4)
+        sizes = first_few([f"{size} ({n})" for size, n in part["sizes"].items()], 4)
         lines.append(
             f"| {split} | {part['images']} | {part['groups']} | {sizes} | {_few(part['mean'])} "
             f"| {_few(part['std'])} |"

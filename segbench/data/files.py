@@ -12,6 +12,7 @@ import numpy as np
 from segbench.data.bands import Bands
 from segbench.data.dataset import Record
 from segbench.data.decoding import SUFFIXES, decode_image, decode_rgb, image_of, read_bytes
+from segbench.data.folders import entries_in
 from segbench.data.labels import decode_colors, decode_mask, labels_of
 from segbench.data.pixels import orientation
 from segbench.data.volumes import is_volume, read_slice
@@ -158,11 +159,7 @@ def require_folders(root: Path, folders: Iterable[str], layout: str, how: str) -
     missing = [name for name in folders if not (root / name).exists()]
     if not missing:
         return
-    if root.is_dir():
-        entries = sorted(p.name + "/" * p.is_dir() for p in root.iterdir())
-        found = ", ".join(entries[:12]) + (", ..." if len(entries) > 12 else "") or "nothing"
-    else:
-        found = "no such folder"
+    found = entries_in(root) if root.is_dir() else "no such folder"
     raise DataError(
         f"{root}: missing {', '.join(missing)}. Expected layout: {layout}. Found: {found}. {how} "
         "Then set data.root (with ckpt: root)."

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator
 from operator import attrgetter
 from pathlib import Path
 
-from segbench.errors import DataError
+from segbench.errors import DataError, first_few
 
 Identity = tuple[int, int]  # device and inode number of a folder, independent of its path
 
@@ -70,3 +70,9 @@ def _identity(folder: Path) -> Identity | None:
     except OSError:  # the folder does not exist
         return None
     return stat.st_dev, stat.st_ino
+
+
+def entries_in(folder: Path) -> str:
+    """What a folder contains, for a message: the first names, those of folders with a slash."""
+    entries = sorted(path.name + "/" * path.is_dir() for path in folder.iterdir())
+    return first_few(entries, 12) or "nothing"

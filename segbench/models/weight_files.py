@@ -13,6 +13,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
+from segbench.errors import first_few
+
 SHOWN = 3  # tensors listed in a message
 
 
@@ -138,9 +140,9 @@ def not_finite(state: Mapping[str, Tensor]) -> str:
     ]
     if not found:
         return ""
-    shown = f"{', '.join(found[:SHOWN])}{', ...' * (len(found) > SHOWN)}"
     return (
-        f"{len(found)} of {len(state)} tensors contain NaN or infinite weights ({shown}). The "
+        f"{len(found)} of {len(state)} tensors contain NaN or infinite weights "
+        f"({first_few(found, SHOWN)}). The "
         "training diverged, or the file was altered; use an earlier checkpoint, or train with a "
         "lower learning rate"
     )

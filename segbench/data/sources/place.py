@@ -9,7 +9,7 @@ from typing import Any
 
 import yaml
 
-from segbench.data.folders import files_below
+from segbench.data.folders import entries_in, files_below
 from segbench.data.sources.layout import fixed_folder, matches
 from segbench.errors import DataError
 from segbench.system.shipped import shipped
@@ -76,7 +76,7 @@ def check_place(
     )
     raise DataError(
         f"{root}: missing {', '.join(missing)} of {title}.{half}{looks_like(root)} "
-        f"Found: {_entries(root)}."
+        f"Found: {entries_in(root)}."
         f"\nExpected layout:\n{layout}\nHow to get it: {steps}"
     )
 
@@ -143,8 +143,3 @@ def _folders_below(folder: Path, depth: int) -> Iterator[Path]:
     if depth > 1:
         for path in found:
             yield from _folders_below(path, depth - 1)
-
-
-def _entries(root: Path) -> str:
-    entries = sorted(path.name + "/" * path.is_dir() for path in root.iterdir())
-    return ", ".join(entries[:12]) + (", ..." if len(entries) > 12 else "") or "nothing"
