@@ -262,3 +262,56 @@ def test_what_cannot_be_traced_is_refused_or_reported(publish, study, root):
     assert len(told) == 2
     assert "custom, seed 0: commit a9ee35c00 with uncommitted changes" in told[0]
     assert "unet, seed 1: unknown commit" in told[1]
+
+
+def measured_costs(file: Path, device: str = "cpu", **cpu_ms: float) -> Path:
+    """A file of `segbench.benchmark`."""
+    rows = [
+        {"model": name, "cpu_ms": ms, "cpu_spread": 0.05, "input": [8, 8], "device": device,
+         "num_classes": 3, "peak_memory_mib": 10.0, "versions": {"torch": "2"}}
+        for name, ms in cpu_ms.items()
+    ]  # fmt: skip
+    command = f"python -m segbench.benchmark models=[unet_resnet34] output={file}"
+    content = {"command": command, "commit": "a" * 40, "dirty": False, "models": rows}
+    content["options"] = {"output": str(file)}
+    file.write_text(json.dumps(content), encoding="utf-8")
+    return file
+
+
+def test_measured_costs_are_published_without_local_paths(publish, root, tmp_path):
+    results = root / "experiments/results"
+    (root / "docs/which-model.md").write_text("<!-- costs -->\nold\n<!-- end of results -->\n")
+    first = measured_costs(tmp_path / "a.json", unet_resnet34=100.0, custom=30.0)
+    publish.take_costs([first], results)
+    text = (results / "costs/a.json").read_text()
+    assert str(tmp_path) not in text
+    assert "models=[unet_resnet34] output=PATH" in json.loads(text)["command"].replace("'", "")
+    assert "| custom | 0.30 |" in publish.rendered(root)[root / "docs/which-model.md"]
+
+    publish.take_costs([measured_costs(tmp_path / "b.json", unet_resnet34=9.0, unet=18.0)], results)
+    page = publish.rendered(root)[root / "docs/which-model.md"]
+    assert "| custom | 0.30 |" in page
+    assert "| unet | 2.00 |" in page
+
+
+def test_costs_that_cannot_be_compared_leave_the_published_ones(publish, root, tmp_path):
+    results = root / "experiments/results"
+    first = measured_costs(tmp_path / "a.json", unet_resnet34=100.0)
+    publish.take_costs([first], results)
+    (tmp_path / "new").mkdir()
+    same = measured_costs(tmp_path / "new/a.json", unet_resnet34=80.0)
+    other = measured_costs(tmp_path / "c.json", "cuda", unet_resnet34=5.0)
+    lacking = measured_costs(tmp_path / "d.json", custom=5.0)
+    study = tmp_path / "e.json"
+    study.write_text("{}")
+    for file, said in (
+        (same, "two files are named a.json"),
+        (other, "not comparable"),
+        (lacking, "has no unet_resnet34"),
+        (study, "is not a file of segbench.benchmark"),
+    ):
+        with pytest.raises(ValueError, match=said):
+            publish.take_costs([file], results)
+    assert [file.name for file in (results / "costs").iterdir()] == ["a.json"]
+    publish.take_costs([other], results, replace=True)
+    assert [file.name for file in (results / "costs").iterdir()] == ["c.json"]

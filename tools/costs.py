@@ -3,8 +3,8 @@
     python -m segbench.benchmark model=unet_resnet34,custom,unet output=runs/cost/a.json
     python tools/costs.py runs/cost/*.json                       prints the table
 
-Files in experiments/results/costs are shown between `<!-- costs -->` and `<!-- end of results -->`
-by `make results`, see publish.py.
+`make results ARGS="runs/cost/*.json"` publishes them, in experiments/results/costs and between
+`<!-- costs -->` and `<!-- end of results -->` on a page, see publish.py.
 
 Each file must also contain the reference, so that a ratio compares the same few minutes of
 a machine. Times are for one image in evaluation. On a CPU this is `CPU time`, which equals the
@@ -45,6 +45,21 @@ class Time(NamedTuple):
 
 CPU = Time("CPU time", "cpu_ms", "cpu_spread")
 LATENCY = Time("latency", "latency_ms", "latency_spread")
+
+
+def read(file: Path) -> Any:
+    """The content of a file of `segbench.benchmark`.
+
+    Raises:
+        ValueError: it is not one.
+    """
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file}: is not JSON ({error}); measure it again") from None
+    if not isinstance(content, dict) or not isinstance(content.get("models"), list):
+        raise ValueError(f"{file}: is not a file of segbench.benchmark; see output= there")
+    return content
 
 
 def measured(contents: Mapping[Path, Any], reference: str) -> dict[str, Pairs]:
@@ -118,7 +133,7 @@ def section(files: Iterable[Path], reference: str = REFERENCE) -> str:
     Raises:
         ValueError: as `measured`.
     """
-    contents = {file: json.loads(file.read_text(encoding="utf-8")) for file in files}
+    contents = {file: read(file) for file in files}
     found = measured(contents, reference)
     lines = table(found, reference)
     time = shown_time(found)

@@ -5,6 +5,7 @@
     python tools/publish.py runs/A+B         the same for a comparison over published studies
     python tools/publish.py                  as `make results` does
     python tools/publish.py --replace runs/NAME    also if published runs are not among the new ones
+    python tools/publish.py runs/cost/*.json       adds costs; --replace removes the others
 
 `results/NAME.json` is the comparison with all its runs: score, seed, command, commit and machine of
 each. `results/runs/NAME` contains what the comparison was computed from, the pixel counts of every
@@ -13,12 +14,8 @@ test image of every run, so anyone can compute it again or go on with the study:
     python -m segbench.compare runs=experiments/results/runs study=NAME wandb=false
     cp -r experiments/results/runs/NAME runs/      then train further models or seeds as usual
 
-`results/NAME.md` and the tables between these marks are generated from the comparison:
-
-    <!-- results -->                      the list of studies
-    <!-- results of NAME -->              the verdict and the leaderboard of one study
-    <!-- costs -->                        the costs measured in results/costs, see costs.py
-    <!-- end of results -->               end of both
+`results/NAME.md` and the tables of the pages are generated from these files, see result_pages.py.
+`results/costs` has the files of `segbench.benchmark` for the table of costs, see costs.py.
 
 Paths of your machine become PATH; otherwise the JSON equals the report's comparison.json
 (across.json for several studies).
@@ -28,45 +25,25 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import re
 import shutil
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 import costs
+from result_pages import name_of, rendered
 
 from segbench.artifacts.provenance import commit_in_words
 from segbench.artifacts.public_copy import copy_runs, public_command, public_values
-from segbench.artifacts.result import Hardware
 from segbench.artifacts.run_directory import RunDirectory
-from segbench.artifacts.typed import read_as
-from segbench.comparison import across_report, across_tables, formats, tables
 from segbench.comparison.content import write_json
-from segbench.comparison.reproduce import span
 from segbench.comparison.runs import LeftOut, read_run
-from segbench.comparison.wording import score_interval
 from segbench.errors import ConfigError, ResultError, first_few
 from segbench.metrics.scores import percent
-from segbench.system.escaping import markdown
 
 ROOT = Path(__file__).resolve().parents[1]
-PAGES = ("README.md", "experiments/README.md", "docs/which-model.md")
-MARKS = re.compile(
-    r"(<!-- (?:results(?: of (?P<study>[^\n]+?))?|(?P<costs>costs)) -->\n)"
-    r".*?(<!-- end of results -->)",
-    re.DOTALL,
-)
-
 COMPARISONS = ({"study", "runs", "leaderboard", "split"}, {"studies", "scores"})  # keys of each
-# What comparisons published with an earlier schema do not contain.
-EARLIER = {
-    "margin": None, "metrics": [], "domination": [], "robustness": None, "approximate": False,
-    "audits": {}, "options": None,
-}  # fmt: skip
 
 
 def take(study: Path, results: Path, replace: bool = False) -> Path:
@@ -95,7 +72,7 @@ def take(study: Path, results: Path, replace: bool = False) -> Path:
         raise ValueError(f"{report}: is damaged ({error}); compare the study again") from None
     if not isinstance(comparison, dict) or not any(map(comparison.keys().__ge__, COMPARISONS)):
         raise ValueError(f"{report}: is not a comparison; compare the study again")
-    name = _name(comparison)
+    name = name_of(comparison)
     if name != study.name:
         raise ValueError(f"{report}: is of {name}, not of {study.name}; compare it again")
     if "studies" in comparison:  # the runs are published with each
@@ -110,6 +87,38 @@ def take(study: Path, results: Path, replace: bool = False) -> Path:
     results.mkdir(parents=True, exist_ok=True)
     write_json(public_values(comparison), file)
     return file
+
+
+def take_costs(files: Sequence[Path], results: Path, replace: bool = False) -> None:
+    """Copies files of `segbench.benchmark` into `results/costs`, without local paths.
+
+    Args:
+        files: the files.
+        results: where they are published.
+        replace: whether the files that are there now are removed.
+
+    Raises:
+        FileNotFoundError: a file does not exist.
+        ValueError: a file is no such file, or cannot be compared with the others; nothing is
+            published then.
+    """
+    folder = results / "costs"
+    there = [] if replace else sorted(folder.glob("*.json"))
+    names = [file.name for file in (*there, *files)]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise ValueError(
+            f"{folder}: two files are named {first_few(twice, 6)}; rename the new one, or remove "
+            "all that are there with --replace"
+        )
+    contents = {file: costs.read(file) for file in (*there, *files)}
+    costs.measured(contents, costs.REFERENCE)
+    if replace:
+        shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True, exist_ok=True)
+    for file in files:
+        content = public_values(contents[file])
+        content["command"] = public_command(contents[file]["command"])
+        write_json(content, folder / file.name)
 
 
 def _take_runs(study: Path, comparison: Mapping[str, Any], target: Path, replace: bool) -> None:
@@ -184,8 +193,8 @@ def _check_studies(comparison: Mapping[str, Any], results: Path) -> None:
     files = {name: results / f"{name}.json" for name in comparison["studies"]}
     if missing := [name for name, file in files.items() if not file.is_file()]:
         raise ValueError(
-            f"{_name(comparison)}: not published yet: {', '.join(missing)}, so the runs cannot be "
-            "traced; publish them first"
+            f"{name_of(comparison)}: not published yet: {', '.join(missing)}, so the runs cannot "
+            "be traced; publish them first"
         )
     for name, file in files.items():
         rows = json.loads(file.read_text(encoding="utf-8"))["leaderboard"]
@@ -195,7 +204,7 @@ def _check_studies(comparison: Mapping[str, Any], results: Path) -> None:
             same = [known[row["label"]]] if row["label"] in known else list(known.values())
             if score is not None and not any(abs(score["value"] - x) < 1e-9 for x in same):
                 raise ValueError(
-                    f"{_name(comparison)}: {row['label']} scores {percent(score['value'])} on "
+                    f"{name_of(comparison)}: {row['label']} scores {percent(score['value'])} on "
                     f"{name}, which is not what is published of it; compare both again"
                 )
 
@@ -224,114 +233,21 @@ def doubts(comparison: Mapping[str, Any]) -> list[str]:
     return sorted(runs) + sorted(unknown) + unfair + left_out
 
 
-def rendered(root: Path) -> dict[Path, str]:
-    """Every file that is generated from the published comparisons, with its expected text.
-
-    Raises:
-        ValueError: a report without its data, or a mark for a study that is not published, or a
-            comparison over studies of which one is not published.
-    """
-    results = root / "experiments/results"
-    studies = {
-        file.stem: EARLIER | json.loads(file.read_text(encoding="utf-8"))
-        for file in sorted(results.glob("*.json"))
-    }
-    pages = {results / f"{name}.md": _report(found, studies) for name, found in studies.items()}
-    for file in sorted(results.glob("*.md")):
-        if file not in pages:
-            raise ValueError(f"{file}: {file.stem}.json is missing; publish the study again")
-
-    for page in (root / name for name in PAGES):
-
-        def filled(match: re.Match[str], page: Path = page) -> str:
-            if match["costs"]:
-                return (
-                    f"{match[1]}{costs.section(sorted(results.glob('costs/*.json')))}\n{match[4]}"
-                )
-            name = match["study"]
-            if name is not None and name not in studies:
-                raise ValueError(
-                    f"{page}: shows the results of {name}, but {results / name}.json does not "
-                    f"exist; published studies: {', '.join(studies) or 'none'}"
-                )
-            links = {study: _link(study, results, page) for study in studies}
-            text = _list(studies, links) if name is None else _one(studies[name], links[name])
-            return f"{match[1]}{text}\n{match[4]}"
-
-        pages[page] = MARKS.sub(filled, page.read_text(encoding="utf-8"))
-    return pages
-
-
-def _name(found: Mapping[str, Any]) -> str:
-    """The name of a study, or of a comparison over several, as that of its folder in runs/."""
-    return "+".join(found.get("studies") or [found["study"]])
-
-
-def _report(found: Mapping[str, Any], studies: Mapping[str, Any]) -> str:
-    """The Markdown of a comparison; over several studies, with links to each."""
-    if "studies" not in found:
-        return formats.markdown_report(found)
-    if unknown := [name for name in found["studies"] if name not in studies]:
-        raise ValueError(f"{_name(found)}: not published: {', '.join(unknown)}; publish them first")
-    links = ", ".join(f"[{markdown(n)}]({quote(n, safe='+')}.md)" for n in found["studies"])
-    return f"{across_report.markdown_report(found)}\nRuns, commands and machines: {links}.\n"
-
-
-def _link(study: str, results: Path, page: Path) -> str:
-    address = Path(os.path.relpath(results / f"{study}.md", page.parent)).as_posix()
-    return f"[{markdown(study)}]({quote(address, safe='/+')})"
-
-
-def _list(studies: Mapping[str, Any], links: Mapping[str, str]) -> str:
-    """One row per study."""
-    rows = [["study", "test score (%), interval", "seeds", "verdict", "commit, hardware"]]
-    for name, found in studies.items():
-        if "studies" in found:
-            rows.append(_several(found, links[name]))
-            continue
-        scores = [markdown(f"{row['label']} {percent(row['value'])} ({score_interval(row)})")
-                  for row in found["leaderboard"]]  # fmt: skip
-        seeds = {span(row["seeds"]): None for row in found["leaderboard"]}
-        origins = {
-            markdown(f"{commit_in_words(run)}, {read_as(Hardware, run['hardware'] or {})}"): None
-            for run in found["runs"]
-        }
-        rows.append([links[name], "<br>".join(scores), "; ".join(seeds), markdown(found["verdict"]),
-                     "<br>".join(origins)])  # fmt: skip
-    return formats.markdown_table(rows) if studies else "None yet."
-
-
-def _several(found: Mapping[str, Any], link: str) -> list[str]:
-    """The row of a comparison over several studies."""
-    names = found["studies"]
-    scores = [
-        markdown(f"{cells[0]}: {score}, {name}")
-        for cells in across_tables.score_table(found).texts()
-        for name, score in zip(names, cells[1 : 1 + len(names)], strict=True)
-    ]
-    elsewhere = "those of each study"
-    return [link, "<br>".join(scores), elsewhere, markdown(found["verdict"]), elsewhere]
-
-
-def _one(found: Mapping[str, Any], link: str) -> str:
-    """The verdict and the leaderboard of one study, and links to the rest."""
-    several = "studies" in found
-    board = formats.markdown_of(
-        across_tables.score_table(found) if several else tables.leaderboard(found)
-    )
-    words = f"**{markdown(found['verdict'])}** {markdown(found['evidence'])}"
-    return f"{words}\n\n{board}\n\nFull report: {link}."
-
-
 def main() -> None:
     """Publishes the named studies, writes all tables, prints changes and doubts."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("studies", nargs="*", type=Path, metavar="runs/NAME")
+    parser.add_argument(
+        "given", nargs="*", type=Path, metavar="runs/NAME", help="studies, or files of costs"
+    )
     parser.add_argument("--replace", action="store_true", help="published runs may be removed")
-    given = parser.parse_args()
+    options = parser.parse_args()
+    measured = [path for path in options.given if path.suffix == ".json"]
+    results = ROOT / "experiments/results"
     try:
-        for study in given.studies:
-            file = take(study, ROOT / "experiments/results", given.replace)
+        if measured:
+            take_costs(measured, results, options.replace)
+        for study in (path for path in options.given if path not in measured):
+            file = take(study, results, options.replace)
             for doubt in doubts(json.loads(file.read_text(encoding="utf-8"))):
                 print(f"{file.stem}: {doubt}")
         for file, text in rendered(ROOT).items():
