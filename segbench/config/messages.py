@@ -17,7 +17,7 @@ from segbench.config.schema import SCHEMAS
 
 _MOST_HINTS = 3
 _MOST_OPTIONS = 8
-_SEVERAL = ("augment", "callbacks", "logger")  # groups of which several options can be chosen
+SEVERAL = ("augment", "callbacks", "logger")  # groups of which several options can be chosen
 # Names in other programs, and at the command line what they are here.
 _ELSEWHERE = {
     "device": "trainer", "gpus": "trainer.devices", "learning_rate": "optimizer.lr",
@@ -55,15 +55,15 @@ def explain(config: DictConfig, override: str, error: Exception) -> str:
     if is_group(bare) and value[:1] in ("[", "{"):
         known = options_of(bare)
         names = [name.strip() for name in value.strip("[]").split(",")]
-        if bare in _SEVERAL and (unknown := [name for name in names if name not in known]):
+        if bare in SEVERAL and (unknown := [name for name in names if name not in known]):
             return unknown_option(bare, unknown[0], known)
-        return f"{bare}: takes one option: {', '.join(known)}"
+        return one_option(bare)
     if is_group(bare) and not value:
         return not_set(bare)
     if isinstance(error, MissingConfigException) and error.options:
         names = value.split(",")
         if len(names) > 1 and set(names) <= set(error.options):
-            together = f"; both at once are {bare}=[{value}]" * (bare in _SEVERAL)
+            together = f"; both at once are {bare}=[{value}]" * (bare in SEVERAL)
             return f"{override}: several values form a sweep, which needs -m{together}"
         return unknown_option(bare, value, list(error.options))
     if "Ambiguous value" in str(error):
@@ -161,6 +161,11 @@ def broken_config(config_name: str, error: Exception) -> str:
     if unset := re.match(r"You must specify '([\w/]+)'", reason):
         return not_set(unset[1])
     return f"{config_name}.yaml: {reason}"
+
+
+def one_option(group: str) -> str:
+    """For a list of options of a group that is one component."""
+    return f"{group}: takes one option: {', '.join(options_of(group))}"
 
 
 def not_set(key: str) -> str:

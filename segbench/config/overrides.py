@@ -17,9 +17,12 @@ from omegaconf import DictConfig
 from segbench.config import schema
 from segbench.config.command_line import key_of, quoted
 from segbench.config.messages import (
+    SEVERAL,
     broken_config,
     explain,
     missing_for_tuning,
+    not_set,
+    one_option,
     unknown_study,
     with_suffix,
 )
@@ -48,7 +51,7 @@ def parse(arguments: list[str]) -> tuple[list[Override], dict[str, str]]:
                 override = parser.parse_overrides([attempt])[0]
                 group, option = override.key_or_group, str(override.value())
                 written = with_suffix(group, option) if is_group(group) else None
-                if problem := written or _sweep_problem(override):
+                if problem := written or _sweep_problem(override) or _not_one(override):
                     problems[argument] = problem
                 else:
                     parsed.append(override)
@@ -100,6 +103,16 @@ def _sweep_problem(override: Override) -> str | None:
         if options := options_of(key) if is_group(key) else []:
             return f"{line}: matches none of {', '.join(options)}"
         return f"{line}: glob() picks options of a group, such as model=glob(unet*)"
+    return None
+
+
+def _not_one(override: Override) -> str | None:
+    """The problem with no model, or with several options that Hydra would merge into one config."""
+    group, value = override.key_or_group, override.value()
+    if group == "model" and (override.is_delete() or value == []):
+        return not_set(group)
+    if isinstance(value, list) and is_group(group) and group not in SEVERAL:
+        return one_option(group)
     return None
 
 
