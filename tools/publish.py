@@ -35,7 +35,12 @@ import costs
 from result_pages import name_of, rendered
 
 from segbench.artifacts.provenance import commit_in_words
-from segbench.artifacts.public_copy import copy_runs, public_command, public_values
+from segbench.artifacts.public_copy import (
+    copy_runs,
+    public_command,
+    public_costs,
+    public_values,
+)
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.comparison.content import write_json
 from segbench.comparison.runs import LeftOut, read_run
@@ -116,9 +121,7 @@ def take_costs(files: Sequence[Path], results: Path, replace: bool = False) -> N
         shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     for file in files:
-        content = public_values(contents[file])
-        content["command"] = public_command(contents[file]["command"])
-        write_json(content, folder / file.name)
+        write_json(public_costs(contents[file]), folder / file.name)
 
 
 def _take_runs(study: Path, comparison: Mapping[str, Any], target: Path, replace: bool) -> None:
@@ -234,7 +237,7 @@ def doubts(comparison: Mapping[str, Any]) -> list[str]:
 
 
 def main() -> None:
-    """Publishes the named studies, writes all tables, prints changes and doubts."""
+    """Publishes the named studies and costs, writes all tables, prints changes and doubts."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument(
         "given", nargs="*", type=Path, metavar="runs/NAME", help="studies, or files of costs"

@@ -86,6 +86,14 @@ def public_result(result: Result) -> Result:
     )
 
 
+def public_costs(costs: Any) -> Any:
+    """What `segbench.benchmark` wrote, without the paths of this machine."""
+    public = public_values(costs)
+    if isinstance(command := costs.get("command"), str):
+        public["command"] = public_command(command)
+    return public
+
+
 def copy_runs(study: Path, runs: Sequence[str], target: Path) -> None:
     """Copies runs of a study, and its measured costs.
 
@@ -111,7 +119,7 @@ def copy_runs(study: Path, runs: Sequence[str], target: Path) -> None:
                 shutil.copyfile(file, copy.path / file.name)
     if (study / COSTS).is_file():
         costs = json.loads((study / COSTS).read_text(encoding="utf-8-sig"))
-        text = json.dumps(public_values(costs), indent=2)
+        text = json.dumps(public_costs(costs), indent=2)
         (target / COSTS).write_text(text + "\n", encoding="utf-8")
 
 

@@ -9,7 +9,7 @@ from hydra import compose, initialize_config_dir
 from hydra.core.config_loader import ConfigLoader
 from hydra.core.global_hydra import GlobalHydra
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override, RangeSweep
+from hydra.core.override_parser.types import ChoiceSweep, Glob, Override, RangeSweep
 from hydra.errors import MissingConfigException, OverrideParseException
 from hydra.types import RunMode
 from omegaconf import DictConfig
@@ -111,7 +111,9 @@ def _not_one(override: Override) -> str | None:
     group, value = override.key_or_group, override.value()
     if group == "model" and (override.is_delete() or value == []):
         return not_set(group)
-    if isinstance(value, list) and is_group(group) and group not in SEVERAL:
+    options = value.list if isinstance(value, ChoiceSweep) else [value]
+    is_merged = any(isinstance(option, list) for option in options)
+    if is_merged and is_group(group) and group not in SEVERAL:
         return one_option(group)
     return None
 

@@ -40,6 +40,7 @@ def refusal(verb: str, *words: str) -> str:
 def test_a_list_of_options_is_not_merged_into_one_model() -> None:
     assert refusal("train", "model=[custom]").startswith("model: takes one option: ")
     assert refusal("train", "loss=[ce,dice]").startswith("loss: takes one option: ")
+    assert refusal("train", "model=[custom],[unet]").startswith("model: takes one option: ")
     for argument in ("~model", "model=[]"):
         assert refusal("train", argument).startswith("model: is not set; set it on the command")
     assert compose_checked("train", ["logger=[csv]", "callbacks=[lr_finder]"]).name
