@@ -85,8 +85,12 @@ def _check(config: Config) -> None:
                 Mode.parse(mode)
             except ValueError as error:
                 problems.append(str(error))
+    if (output := config["output"]) is not None and Path(output).suffix.lower() != ".json":
+        problems.append(f"output: must be a .json file, not {output}")
+    elif output is not None and Path(output).is_dir():
+        problems.append(f"output: {output} is a folder; name a file in it")
     if problems:
-        raise ConfigError("\n".join(problems))
+        raise ConfigError("\n".join(dict.fromkeys(problems)))
 
 
 def _positive(value: Any) -> bool:

@@ -42,12 +42,12 @@ def predict(config: DictConfig) -> int:
     from segbench.artifacts.many_pixels import kind_of
     from segbench.artifacts.origin import record_origin
     from segbench.inference.inputs import find_sources
-    from segbench.inference.outputs import KINDS
+    from segbench.inference.outputs import FOLDERS
     from segbench.inference.video import SUFFIXES as VIDEOS
 
     output = Path(plain["output"]).expanduser()
     plain["output"] = str(output)
-    files = find_sources(plain["source"], own=[output / kind for kind in KINDS])
+    files = find_sources(plain["source"], own=[output / kind for kind in FOLDERS])
     from segbench.artifacts.default_checkpoint import about_default
     from segbench.artifacts.segmenter import Segmenter
 
@@ -90,6 +90,8 @@ def _check(config: Config) -> None:
         for kind in config["write"] or []
         if kind not in kinds
     ]
+    if config["write"] == []:
+        problems.append(f"write: names nothing; give some of {', '.join(kinds)}, or null")
     if config["majority_window"] % 2 == 0:
         problems.append(f"majority_window: must be odd, not {config['majority_window']}")
     resize = config["resize"]

@@ -85,11 +85,20 @@ def test_a_model_that_cannot_be_built_is_a_row_with_the_reason(
         (("models=[unet]", "modes=[bf17]"), "'bf17' in 'bf17' is not one of"),
         (("models=[unet]", "sizes=[360]"), r"sizes: must be a list of \[H, W\]"),
         (("study=nothing",), "runs/nothing contains no finished run"),
+        (("models=[unet]", "output=README.md"), "output: must be a .json file, not README.md"),
     ],
 )
 def test_a_wrong_command_is_explained(overrides: tuple[str, ...], expected: str) -> None:
     with pytest.raises(ConfigError, match=expected):
         benchmark(config(*overrides))
+
+
+def test_an_output_that_is_a_folder_is_refused_before_measuring(tmp_path: Path) -> None:
+    (tmp_path / "costs.json").mkdir()
+    with pytest.raises(ConfigError, match=r"output: .*costs\.json is a folder; name a file in it"):
+        benchmark(config("models=[unet]", f"output={tmp_path}/costs.json"))
+    with pytest.raises(ConfigError, match=r"output: must be a \.json file"):
+        benchmark(config("models=[unet]", f"output={tmp_path}"))
 
 
 def test_models_are_listed_with_commas_as_in_a_sweep() -> None:

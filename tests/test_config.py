@@ -106,6 +106,7 @@ def test_every_group_is_used_by_a_verb() -> None:
     [
         ("modle=unet", "modle: there is no key 'modle' in the config; did you mean 'model'?"),
         ("model=unett", "model: there is no model 'unett'; did you mean 'unet'?"),
+        ("+model=unet", "model has an option already; to replace it, write model=unet"),
         ("sede=3", "sede: there is no key 'sede' in the config; did you mean 'seed'?"),
         (
             "data.batchsize=3",

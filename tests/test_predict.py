@@ -133,6 +133,8 @@ def test_impossible_commands_say_what_to_do(run, photos, tmp_path):
         run(f"source={photos}", "classes=[Raod]")
     with pytest.raises(ConfigError, match=r"no 'overlays'; did you mean 'overlay'"):
         run(f"source={photos}", "write=[overlays]")
+    with pytest.raises(ConfigError, match="write: names nothing; give some of ids, color, overlay"):
+        run(f"source={photos}", "write=[]")
     with pytest.raises(ConfigError, match=r"a\.png: cannot be created \(it is a file\)"):
         run(f"source={photos}", f"output={photos}/a.png")
     with pytest.raises(ConfigError, match="alpha: must be between 0 and 1"):

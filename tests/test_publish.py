@@ -267,8 +267,9 @@ def test_what_cannot_be_traced_is_refused_or_reported(publish, study, root):
 def measured_costs(file: Path, device: str = "cpu", **cpu_ms: float) -> Path:
     """A file of `segbench.benchmark`."""
     rows = [
-        {"model": name, "cpu_ms": ms, "cpu_spread": 0.05, "input": [8, 8], "device": device,
-         "num_classes": 3, "peak_memory_mib": 10.0, "versions": {"torch": "2"}}
+        {"model": name, "cpu_ms": ms, "cpu_spread": 0.05, "latency_ms": ms, "latency_spread": 0.05,
+         "input": [8, 8], "device": device, "num_classes": 3, "peak_memory_mib": 10.0,
+         "versions": {"torch": "2"}}
         for name, ms in cpu_ms.items()
     ]  # fmt: skip
     command = f"python -m segbench.benchmark models=[unet_resnet34] output={file}"
@@ -302,9 +303,13 @@ def test_costs_that_cannot_be_compared_leave_the_published_ones(publish, root, t
     same = measured_costs(tmp_path / "new/a.json", unet_resnet34=80.0)
     other = measured_costs(tmp_path / "c.json", "cuda", unet_resnet34=5.0)
     lacking = measured_costs(tmp_path / "d.json", custom=5.0)
+    wrong = measured_costs(tmp_path / "f.json", unet_resnet34=100.0, custom=0.0)
+    copy = Path(shutil.copy(first, tmp_path / "g.json"))
     study = tmp_path / "e.json"
     study.write_text("{}")
     for file, said in (
+        (wrong, "f.json: custom: cpu_ms is 0.0, which is no measurement; measure it again"),
+        (copy, "g.json: unet_resnet34 is the same measurement as in .*a.json"),
         (same, "two files are named a.json"),
         (other, "not comparable"),
         (lacking, "has no unet_resnet34"),
@@ -312,6 +317,8 @@ def test_costs_that_cannot_be_compared_leave_the_published_ones(publish, root, t
     ):
         with pytest.raises(ValueError, match=said):
             publish.take_costs([file], results)
+    with pytest.raises(ValueError, match="no measurement"):
+        publish.take_costs([wrong], results, replace=True)
     assert [file.name for file in (results / "costs").iterdir()] == ["a.json"]
     publish.take_costs([other], results, replace=True)
     assert [file.name for file in (results / "costs").iterdir()] == ["c.json"]

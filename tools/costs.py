@@ -19,16 +19,18 @@ all models are in docs/models.md.
 
 from __future__ import annotations
 
+import argparse
 import json
 import sys
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from segbench.artifacts.provenance import commit_in_words
+from segbench.errors import first_few
 
 REFERENCE = "unet_resnet34"
 Row = dict[str, Any]
@@ -51,43 +53,91 @@ def read(file: Path) -> Any:
     """The content of a file of `segbench.benchmark`.
 
     Raises:
-        ValueError: it is not one.
+        OSError: it cannot be read.
+        ValueError: it is no such file, a model has no measurement there, or one that cannot be.
     """
+    if file.is_dir():
+        raise ValueError(f"{file}: is a folder; name its files, {file}/*.json")
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{file}: is not JSON ({error}); measure it again") from None
     if not isinstance(content, dict) or not isinstance(content.get("models"), list):
         raise ValueError(f"{file}: is not a file of segbench.benchmark; see output= there")
+    names: set[str] = set()
+    for row in content["models"]:
+        if problem := _problem(row, names):
+            raise ValueError(f"{file}: {problem}; measure it again")
+        names.add(row["model"])
     return content
+
+
+def _problem(row: Any, others: Collection[str]) -> str | None:
+    """Why a row cannot be used, or None."""
+    if not isinstance(row, dict) or not isinstance(name := row.get("model"), str):
+        return "a row is not the measurement of a model"
+    if name in others:
+        return f"{name} was measured twice, at several sizes or in several modes"
+    if row.get("error") is not None:
+        return f"{name} was not measured ({row['error']})"
+    times = (CPU, LATENCY) if row.get(CPU.key) is not None else (LATENCY,)
+    known = {key: row.get(key) for time in times for key in (time.key, time.spread)}
+    known |= {"peak_memory_mib": row.get("peak_memory_mib"), "num_classes": row.get("num_classes")}
+    for key, value in known.items():
+        lowest = 0 if "spread" in key else sys.float_info.min
+        if not _is_number(value) or not lowest <= value < float("inf"):
+            return f"{name}: {key} is {value!r}, which is no measurement"
+    size = row.get("input")
+    if not isinstance(size, list) or len(size) != 2 or not all(map(_is_number, size)):
+        return f"{name}: input is {size!r}, not [H, W]"
+    if not isinstance(row.get("device"), str) or not isinstance(row.get("versions"), dict):
+        return f"{name}: the device or the versions are missing"
+    return None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def measured(contents: Mapping[Path, Any], reference: str) -> dict[str, Pairs]:
     """Rows by model, each with the row of the reference in the same file.
 
     Args:
-        contents: the content of each file.
+        contents: the content of each file, see `read`.
         reference: the model that ratios refer to.
 
     Raises:
-        ValueError: there is no file, or one lacks the reference, or differs in size, mode or
-            number of threads.
+        ValueError: there is no file, one has the measurements of another, lacks the reference, or
+            differs in size or device.
     """
     if not contents:
-        raise ValueError("no costs are there; measure some, see tools/costs.py")
+        raise ValueError("no files are given; those published are experiments/results/costs/*.json")
     found: dict[str, Pairs] = defaultdict(list)
-    settings = set()
+    settings: dict[str, list[Path]] = defaultdict(list)
+    seen: dict[str, Path] = {}
     for file, content in contents.items():
         rows = content["models"]
         beside = next((row for row in rows if row["model"] == reference), None)
         if beside is None:
             raise ValueError(f"{file}: has no {reference}; measure it in the same command")
         for row in rows:
-            settings.add((tuple(row["input"]), row["device"]))
+            key = json.dumps(row, sort_keys=True)
+            if (other := seen.setdefault(key, file)) != file:
+                raise ValueError(
+                    f"{file}: {row['model']} is the same measurement as in {other}, which would "
+                    "count as a repetition; remove one of them"
+                )
+            height, width = row["input"]
+            settings[f"{height} x {width} on {row['device']}"].append(file)
             found[row["model"]].append((row, beside))
-    if len(settings) != 1:
-        raise ValueError(f"these are not comparable: {sorted(map(str, settings))}")
+    if len(settings) > 1:
+        told = (f"{name} ({first_few(_names(files), 3)})" for name, files in settings.items())
+        raise ValueError(f"these are not comparable: {'; '.join(told)}")
     return dict(found)
+
+
+def _names(files: Iterable[Path]) -> list[str]:
+    return list(dict.fromkeys(map(str, files)))
 
 
 def ratios(pairs: Pairs, key: str) -> list[float]:
@@ -157,8 +207,18 @@ def section(files: Iterable[Path], reference: str = REFERENCE) -> str:
     return "\n".join([*lines, "", text])
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Prints the table of the given files."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("files", nargs="+", type=Path, metavar="runs/cost/*.json")
+    files = parser.parse_args().files
     try:
-        print(section(map(Path, sys.argv[1:])))
-    except (OSError, ValueError, KeyError) as error:
+        if len({file.resolve() for file in files}) < len(files):
+            raise ValueError("a file is given twice, which would count as a repetition")
+        print(section(files))
+    except (OSError, ValueError) as error:
         sys.exit(f"costs: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -117,11 +117,13 @@ def take_costs(files: Sequence[Path], results: Path, replace: bool = False) -> N
         )
     contents = {file: costs.read(file) for file in (*there, *files)}
     costs.measured(contents, costs.REFERENCE)
-    if replace:
-        shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, exist_ok=True)
     for file in files:
         write_json(public_costs(contents[file]), folder / file.name)
+    if replace:
+        for file in folder.glob("*.json"):
+            if file.name not in names:
+                file.unlink()
 
 
 def _take_runs(study: Path, comparison: Mapping[str, Any], target: Path, replace: bool) -> None:
@@ -260,9 +262,11 @@ def main() -> None:
         for text in stale(ROOT):
             print(f"out of date: {text}")
     except (FileNotFoundError, NotADirectoryError) as error:
+        of_costs = str(error.filename) in map(str, measured)
+        verb = f"benchmark model=NAME,NAME output={error.filename}" if of_costs else (
+            "compare study=NAME")  # fmt: skip
         sys.exit(
-            f"publish: {error.filename} does not exist; create it with "
-            "python -m segbench.compare study=NAME"
+            f"publish: {error.filename} does not exist; create it with python -m segbench.{verb}"
         )
     except ValueError as error:
         sys.exit(f"publish: {error}")

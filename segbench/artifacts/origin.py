@@ -8,9 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from segbench.inference.outputs import RECORD
 from segbench.system.storage import write_text
-
-FILE = "predictions.json"
 
 
 def record_origin(folder: Path, ckpt: Path, settings: Mapping[str, Any]) -> str:
@@ -27,8 +26,8 @@ def record_origin(folder: Path, ckpt: Path, settings: Mapping[str, Any]) -> str:
     with ckpt.open("rb") as content:
         digest = hashlib.file_digest(content, "sha256").hexdigest()
     now = {"ckpt": str(ckpt.resolve()), "sha256": digest, "settings": dict(settings)}
-    before = _read(folder / FILE)
-    write_text(folder / FILE, json.dumps(now, indent=2, default=str) + "\n")
+    before = _read(folder / RECORD)
+    write_text(folder / RECORD, json.dumps(now, indent=2, default=str) + "\n")
     if before is None:
         return ""
     if before.get("sha256") != digest:

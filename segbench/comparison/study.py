@@ -15,7 +15,7 @@ from pathlib import Path
 
 from segbench.artifacts.differences import REFUSED
 from segbench.comparison.runs import LeftOut, Run, read_run
-from segbench.config import did_you_mean
+from segbench.config import did_you_mean, nearest
 from segbench.data.classes import ClassSet
 from segbench.errors import ConfigError, DataError
 
@@ -88,9 +88,13 @@ def read_studies(paths: Sequence[Path], only: Sequence[str] = ()) -> list[Study]
     Raises:
         DataError: as `read_study`; or a name of `only` is in none of them.
     """
-    known = {folder.parent.name for path in paths for folder in path.glob("*/seed*")}
-    if known and (unknown := [name for name in only if name not in known]):
-        hints = [f"{name}: no run has this name{did_you_mean(name, known)}" for name in unknown]
+    known = {name: full for path in paths for name, full in _known_names(path).items()}
+    if known and (unknown := [name for name in dict.fromkeys(only) if name not in known]):
+        every = {name: known if nearest(name, known) else known.values() for name in unknown}
+        hints = [
+            f"{name}: no run has this name{did_you_mean(name, set(options))}"
+            for name, options in every.items()
+        ]
         raise DataError(f"only: {', '.join(hints)}")
     return [read_study(path, only) for path in paths]
 
@@ -100,7 +104,7 @@ def read_study(path: Path, only: Sequence[str] = ()) -> Study:
 
     Args:
         path: the directory of the study.
-        only: names (MODEL-DATA) to use; all if empty.
+        only: names (MODEL-DATA, or as short as in the report) to use; all if empty.
 
     Raises:
         DataError: the directory or a finished run is missing, or runs must not share a table.
@@ -108,10 +112,13 @@ def read_study(path: Path, only: Sequence[str] = ()) -> Study:
     if not path.is_dir():
         known = [each.parent.parent.name for each in path.parent.glob("*/*/seed*")]
         hint = did_you_mean(path.name, set(known)) or "; nothing was trained in this folder"
+        if path.parent.name and (path.parent.parent / path.name).is_dir():  # runs/NAME in runs
+            hint = f"; a study is named without its folder: {path.name}"
         raise DataError(f"{path}: there is no such study{hint}")
-    wanted = set(only)
+    names = _known_names(path)
+    wanted = {names[name] for name in only if name in names}
     every = [folder for folder in sorted(path.glob("*/seed*")) if folder.is_dir()]
-    folders = [f for f in every if not wanted or f.parent.name in wanted]
+    folders = [f for f in every if not only or f.parent.name in wanted]
     runs: list[Run] = []
     unwanted = dict.fromkeys(f.parent for f in every if f not in folders)
     left_out: list[LeftOut] = []
@@ -123,7 +130,7 @@ def read_study(path: Path, only: Sequence[str] = ()) -> Study:
         reasons = "".join(f"\n  {entry.path}: {entry.reason}" for entry in left_out)
         raise DataError(
             f"{path}: no finished run to compare"
-            + (f" among {', '.join(sorted(wanted))}" if wanted else "")
+            + (f" among {', '.join(only)}" if only else "")
             + (reasons or "; train some with study=NAME first")
         )
     left_out += [LeftOut(f, "not compared: only=[...] does not name it", False) for f in unwanted]
@@ -200,6 +207,12 @@ def _labels(group: list[Run], runs: list[Run]) -> str:
     split = {run.label for run in runs if id(run) not in inside}
     names = {f"{run.label} seed {run.seed}" if run.label in split else run.label for run in group}
     return ", ".join(sorted(names))
+
+
+def _known_names(path: Path) -> dict[str, str]:
+    """The folders of the models of a study, by their name and by its short form."""
+    full = {folder.parent.name for folder in path.glob("*/seed*")}
+    return {short: name for name, short in short_names(full).items()} | {n: n for n in full}
 
 
 def short_names(names: Iterable[str], foreign: Iterable[str] = ()) -> dict[str, str]:

@@ -11,7 +11,7 @@ from segbench.config.fields import choice, path, within
 class CompareConfig:
     """All top-level keys of `python -m segbench.compare`."""
 
-    # Which runs: RUNS/STUDY/*/seed*, all of them or only those with these names (MODEL-DATA)
+    # Which runs: RUNS/STUDY/*/seed*, all of them or only these (MODEL or MODEL-DATA)
     study: str | None = None  # name of a folder below `runs`
     studies: list[str] = field(default_factory=list)  # instead of study: several data sets
     runs: str = path("runs")  # folder of the studies

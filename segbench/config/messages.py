@@ -66,6 +66,8 @@ def explain(config: DictConfig, override: str, error: Exception) -> str:
             together = f"; both at once are {bare}=[{value}]" * (bare in SEVERAL)
             return f"{override}: several values form a sweep, which needs -m{together}"
         return unknown_option(bare, value, list(error.options))
+    if is_group(bare) and str(error).startswith("Multiple values for"):
+        return f"{override}: {bare} has an option already; to replace it, write {bare}={value}"
     if "Ambiguous value" in str(error):
         return (
             f"{override}: several values form a sweep, which needs -m; a list needs brackets, "

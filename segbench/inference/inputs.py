@@ -6,12 +6,15 @@ import glob
 import os
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
+from itertools import takewhile
 from pathlib import Path
 
 from segbench.data import decoding, volumes
 from segbench.data.folders import files_below
 from segbench.errors import DataError
 from segbench.inference import video
+from segbench.inference.outputs import FOLDERS, RECORD
 from segbench.system.console import say
 
 # Photos of phones, cameras and satellites in formats that a folder is not searched for.
@@ -22,7 +25,8 @@ def find_sources(source: str, own: Sequence[Path] = ()) -> dict[str, Path]:
     """The files that a path, a folder (with its subfolders) or a glob matches.
 
     Symbolic links to folders are followed; names that begin with a dot are skipped. Photos of a
-    folder in a format that is not read are left out, and a note says so.
+    folder in a format that is not read are left out, as is the output of earlier predictions unless
+    its folder is named, and a note says so.
 
     Args:
         source: path, folder or glob; `~` is the home directory.
@@ -60,6 +64,8 @@ def find_sources(source: str, own: Sequence[Path] = ()) -> dict[str, Path]:
             raise DataError(
                 f"source: there is no file or folder '{source}', and it matches nothing as a glob"
             )
+    if not path.is_file():
+        found = _without_predictions(found, path, source)
     found.sort()
     base = path if path.is_dir() else Path(os.path.commonpath([f.parent for f in found]))
     names = [file.relative_to(base) for file in found]
@@ -68,6 +74,41 @@ def find_sources(source: str, own: Sequence[Path] = ()) -> dict[str, Path]:
         str(name if stems[_stem(name)] > 1 else _stem(name)): file
         for name, file in zip(names, found, strict=True)
     }
+
+
+def _without_predictions(found: list[Path], path: Path, source: str) -> list[Path]:
+    """Leaves out what `segbench.predict` has written below the folder or the glob.
+
+    Raises:
+        DataError: nothing else is there.
+    """
+    fixed = takewhile(lambda part: not glob.has_magic(part), path.parts)
+    named = path if path.is_dir() else Path(*fixed)
+
+    @cache
+    def is_output(folder: Path) -> bool:
+        return folder.name in FOLDERS and (folder.parent / RECORD).is_file()
+
+    def written_to(file: Path) -> Path | None:
+        below = [*file.relative_to(named).parents][:-1]
+        return next((named / each for each in below if is_output(named / each)), None)
+
+    outputs = {file: written_to(file) for file in found}
+    kept = [file for file, folder in outputs.items() if folder is None]
+    if folders := sorted({folder for folder in outputs.values() if folder is not None}):
+        first = f"{folders[0]}{' and others' * (len(folders) > 1)}"
+        if not kept:
+            raise DataError(
+                f"source={source}: contains only what earlier predictions wrote, in {first}; to "
+                f"predict such files, name their folder: source={folders[0]}"
+            )
+        number = len(found) - len(kept)
+        say(
+            f"note: {source}: left out: {number} file{'s' * (number > 1)} that earlier predictions "
+            f"wrote, in {first}; to predict them, name their folder",
+            stderr=True,
+        )
+    return kept
 
 
 def _nothing_in(files: Sequence[Path], source: str) -> DataError:

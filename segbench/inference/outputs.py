@@ -13,6 +13,8 @@ from segbench.system.storage import file_names, write_png
 
 RENDERED = ("color", "overlay", "side_by_side")
 KINDS = ("ids", *RENDERED, "probs")
+FOLDERS = (*KINDS, "volumes")  # in the output folder
+RECORD = "predictions.json"  # the file there that names the checkpoint, see artifacts.origin
 _LEVEL = 1  # PNG compression; nearly as small as the default and 3 times as fast
 
 

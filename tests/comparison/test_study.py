@@ -9,7 +9,7 @@ import pytest
 from segbench.artifacts.run_directory import RunDirectory
 from segbench.comparison.audit import audit
 from segbench.comparison.measures import entrants_by
-from segbench.comparison.study import read_study
+from segbench.comparison.study import read_studies, read_study
 from segbench.errors import DataError
 from segbench.metrics.scores import scores
 from tests.comparison.fabricated import NAMES, WORLD, edit, result, write_run, write_study
@@ -180,6 +180,19 @@ def test_two_data_sets_can_be_compared_one_at_a_time(study):
         read_study(study)
     found = read_study(study, only=["custom-camvid11", "unet-camvid11"])
     assert sorted(found.runs) == ["custom", "unet"]
+
+
+def test_models_may_be_named_as_in_the_report(study):
+    names = [f.name for f in study.glob("*")]
+    assert "custom-streets" in names
+    (found,) = read_studies([study], only=["custom"])
+    assert list(found.runs) == [found.label_of("custom-streets")]
+    assert {run.result.name for runs in found.runs.values() for run in runs} == {"custom-streets"}
+    with pytest.raises(DataError) as error:
+        read_studies([study], only=["costom", "costom"])
+    assert str(error.value).count("no run has this name; did you mean 'custom'?") == 1
+    with pytest.raises(DataError, match=rf"is named without its folder: {study.name}$"):
+        read_study(study.parent / study.parent.name / study.name)
 
 
 def test_other_images_under_the_same_fingerprint_are_refused(study):

@@ -91,6 +91,37 @@ def test_earlier_output_is_not_predicted(photos):
     assert list(find_sources(str(photos / "seen" / "ids"), own)) == ["a"]  # named explicitly
 
 
+def test_what_an_earlier_prediction_wrote_elsewhere_is_left_out_with_a_note(photos, capsys):
+    for name in ("seen/ids/a.png", "seen/overlay/more/c.png", "seen/volumes/d.nii.gz", "ids/e.png"):
+        (photos / name).parent.mkdir(parents=True, exist_ok=True)
+        (photos / name).touch()
+    everything = list(find_sources(str(photos)))
+    assert {"seen/ids/a", "seen/overlay/more/c", "seen/volumes/d", "ids/e"} < set(everything)
+    assert capsys.readouterr().err == ""
+    (photos / "seen/predictions.json").touch()
+    kept = ["a", "b", "ids/e", "more/c"]
+    assert list(find_sources(str(photos))) == kept
+    said = " ".join(capsys.readouterr().err.split())
+    assert "left out: 3 files that earlier predictions wrote, in " in said
+    assert "seen/ids and others; to predict them, name their folder" in said
+    assert list(find_sources(f"{photos}/**/*.png")) == ["a", "ids/e", "more/c"]
+    assert list(find_sources(f"{photos}/seen/ids/*.png")) == ["a"]
+    assert list(find_sources(f"{photos}/seen/overlay")) == ["more/c"]
+    assert list(find_sources(f"{photos}/seen/ids/a.png")) == ["a"]
+    with pytest.raises(DataError, match=r"contains only what earlier predictions wrote, in .*ids"):
+        find_sources(f"{photos}/seen")
+
+
+def test_relative_sources_also_leave_out_earlier_output(photos, monkeypatch):
+    (photos / "out/ids").mkdir(parents=True)
+    (photos / "out/ids/a.png").touch()
+    (photos / "out/predictions.json").touch()
+    monkeypatch.chdir(photos)
+    assert list(find_sources(".")) == ["a", "b", "more/c"]
+    assert list(find_sources("**/*.png")) == ["a", "more/c"]
+    assert list(find_sources("out/../out/ids")) == ["a"]
+
+
 def test_links_are_followed_and_hidden_files_and_pipes_left_out(photos, tmp_path_factory):
     elsewhere = tmp_path_factory.mktemp("elsewhere")
     (elsewhere / "d.png").touch()
