@@ -41,7 +41,11 @@ def class_differences(comparison: Mapping[str, Any]) -> Figure | None:
     found = [[entry["value"] for entry in pair["classes"]] for pair in columns]
     values = 100 * (np.array(found, dtype=float) * np.array(signs)[:, None]).T  # None is NaN
     limit = max(1.0, float(np.nanmax(np.abs(values), initial=0)))
-    figure = Figure(figsize=(WIDTH, 1.3 + 0.27 * len(names)))
+    others = [label(pair["a"]) if sign > 0 else label(pair["b"])
+              for pair, sign in zip(columns, signs, strict=True)]  # fmt: skip
+    upright = len(others) > 2  # so that long names take no width from the cells
+    above = 0.07 * max(map(len, others)) if upright else 0.2  # inches
+    figure = Figure(figsize=(WIDTH, 1.1 + above + 0.27 * len(names)))
     axes = figure.add_subplot()
     image = axes.imshow(values, cmap=_DIVERGING, vmin=-limit, vmax=limit, aspect="auto")
     titles = [_cut(label(name)) for name in names]
@@ -53,10 +57,7 @@ def class_differences(comparison: Mapping[str, Any]) -> Figure | None:
         text += " *" if sure else ""
         axes.text(column, row, text, ha="center", va="center", fontsize=size,
                   color=_readable(value, limit))  # fmt: skip
-    others = [label(pair["a"]) if sign > 0 else label(pair["b"])
-              for pair, sign in zip(columns, signs, strict=True)]  # fmt: skip
-    slant: Any = {"rotation": 25, "ha": "left"} if len(others) > 2 else {}
-    axes.set_xticks(range(len(others)), others, **slant)
+    axes.set_xticks(range(len(others)), others, rotation=90 if upright else 0)
     axes.set_yticks(range(len(names)), titles)
     axes.xaxis.tick_top()
     axes.tick_params(length=0)

@@ -7,10 +7,12 @@ differ in marker and, where colors repeat, in line style, and every axis has its
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
+from textwrap import wrap
 from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import EngFormatter, MaxNLocator
 
 from segbench.comparison.domination import COSTS, COUNTS, DOMINATED, Cost, panels
@@ -24,6 +26,7 @@ from segbench.system.figures import label
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#8C8C8C")
 MARKERS = "osD^vPX"
 LINES = ("-", "--", ":", "-.", (0, (6, 1, 1, 1, 1, 1)))  # where there are more models than colors
+_LINE = 34  # characters that fit below a panel of costs
 MOST_BANDS = len(COLORS)  # of learning curves: more of them hide each other
 
 
@@ -93,12 +96,16 @@ def cost(comparison: Mapping[str, Any]) -> Figure | None:
         axes = figure.add_subplot(lines, columns, number)
         hollow = {label for *panel, label in dominated if panel == [key, machine]}
         _cost_panel(axes, costs, scores, look(comparison), hollow)
-        axes.set_xlabel(COSTS[key] + (f"\n{label(machine)}" if machine else ""))
+        axes.set_xlabel("\n".join([COSTS[key], *map(label, wrap(machine, _LINE))]))
         axes.set_ylabel(f"{comparison['metric']} (%)")
         if key in COUNTS:
             axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
-    pairs = [axes.get_legend_handles_labels() for axes in figure.axes]
-    marks = {name: handle for pair in pairs for handle, name in zip(*pair, strict=True)}
+    measured = {cost.label for costs in found.values() for cost in costs}
+    marks = {
+        label(name): Line2D([], [], color=color, marker=marker, linestyle="", markersize=6)
+        for name, (color, marker) in look(comparison).items()
+        if name in measured
+    }
     figure.legend([*marks.values()], [*marks], loc="outside upper left",
                   ncols=legend_columns(scores), fontsize=8)  # fmt: skip
     return figure
@@ -119,7 +126,7 @@ def _cost_panel(
         axes.plot([cost.low, cost.high], [100 * row["value"]] * 2, color=color, linewidth=1.5)
         inside = "none" if cost.label in hollow else color
         mark: dict[str, Any] = {"color": color, "markersize": 6, "markerfacecolor": inside}
-        axes.plot(at, 100 * row["value"], marker, label=label(cost.label), **mark)
+        axes.plot(at, 100 * row["value"], marker, **mark)
     front, best = [], -np.inf
     for cost in sorted(costs, key=lambda cost: cost.value):
         if scores[cost.label]["value"] > best:

@@ -53,10 +53,11 @@ def test_names_as_long_as_they_may_be_are_not_cut_off(
     assert axes.get_window_extent().width > figure.bbox.width / 4
 
 
+@pytest.mark.parametrize("name", ["model", "deeplabv3plus_efficientnet_lite0"])
 @pytest.mark.parametrize("models", [2, 4, 9])
-def test_differences_of_many_models_do_not_overlap(models: int) -> None:
+def test_differences_of_many_models_do_not_overlap(models: int, name: str) -> None:
     entry = {"value": -0.876, "p_holm": 0.001}
-    pairs = [{"a": f"model {i}", "b": "unet", "classes": [entry] * 2} for i in range(models - 1)]
+    pairs = [{"a": f"{name} {i}", "b": "unet", "classes": [entry] * 2} for i in range(models - 1)]
     found = {
         "headline": 0, "metric": "mIoU", "baseline": "unet", "pairs": pairs, "confidence": 0.95,
         "classes": ["Lichtzeichenanlagen- und Verkehrszeichenträger", "car"],

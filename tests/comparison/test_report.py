@@ -102,6 +102,10 @@ def test_times_of_two_machines_get_a_panel_each(study_path, comparison):
     assert sum("GPU A" in label for label in labels) == 1
     assert sum("GPU B" in label for label in labels) == 1
     assert sum("parameters" in label for label in labels) == 1
+    (legend,) = figure.legends
+    assert [text.get_text() for text in legend.texts] == [*plots.look(comparison)]
+    for mark in legend.legend_handles:
+        assert mark.get_markerfacecolor() != "none", "a model may be dominated in one panel only"
 
 
 def test_every_figure_has_labeled_axes(study_path, comparison):
