@@ -117,6 +117,9 @@ def test_every_group_is_used_by_a_verb() -> None:
             "optimzer.lr: there is no key 'optimzer' in the config; did you mean 'optimizer'?",
         ),
         ("seed=abc", "seed=abc: expected int"),
+        ("seed=1,,2", "seed='1,,2': a value is missing before or after a comma"),
+        ("model=unet,,fcn", "model='unet,,fcn': a value is missing before or after a comma"),
+        ("model=unet,", "model='unet,': a value is missing before or after a comma"),
         ("test=maybe", "test=maybe: expected true or false"),
         ("name=a/b", "name: 'a/b' is not a valid folder name on every system"),
         ("ema.decay=0.9", "ema.decay: ema has no keys; write ema=VALUE"),
@@ -196,6 +199,11 @@ def test_the_verb_prints_the_problems_without_a_traceback_and_ends_with_2() -> N
     assert done.returncode == 2
     assert done.stderr.startswith("segbench.train: error: 2 problems in the config:\n")
     assert "Traceback" not in done.stderr
+
+
+def test_an_empty_value_of_a_sweep_is_named():
+    (reported,) = problems("model=unet,,fcn", "data=streets", multirun=True)
+    assert reported == "model=unet,'',fcn: a value is missing before or after a comma"
 
 
 def test_every_value_of_a_sweep_is_checked() -> None:

@@ -91,7 +91,7 @@ def explain(config: DictConfig, override: str, error: Exception) -> str:
             return f"{key}: there is no key '{part}' in {where}{meant}"
         path = f"{path}.{part}".lstrip(".")
         node = OmegaConf.select(config, path, throw_on_resolution_failure=False)
-    return f"{override}: {root_cause(error)}"
+    return empty_item(override, value) or f"{override}: {root_cause(error)}"
 
 
 def _below_null(config: DictConfig, key: str, path: str, value: str) -> str:
@@ -139,6 +139,14 @@ def unknown_option(group: str, name: str, options: Sequence[str]) -> str:
         return text
     own = f"put your own in ./conf/{group}/{name}.yaml"
     return f"{text} Or {own}" if text.endswith("?") else f"{text}; {own}"
+
+
+def empty_item(override: str, value: str) -> str | None:
+    """For values between commas of which one is empty; None if none is."""
+    items = value.split(",")
+    if len(items) == 1 or all(item.strip(" '\"[]") for item in items):
+        return None
+    return f"{override}: a value is missing before or after a comma"
 
 
 def root_cause(error: BaseException) -> str:

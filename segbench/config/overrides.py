@@ -19,6 +19,7 @@ from segbench.config.command_line import key_of, quoted
 from segbench.config.messages import (
     SEVERAL,
     broken_config,
+    empty_item,
     explain,
     missing_for_tuning,
     not_set,
@@ -51,7 +52,8 @@ def parse(arguments: list[str]) -> tuple[list[Override], dict[str, str]]:
                 override = parser.parse_overrides([attempt])[0]
                 group, option = override.key_or_group, str(override.value())
                 written = with_suffix(group, option) if is_group(group) else None
-                if problem := written or _sweep_problem(override) or _not_one(override):
+                empty = empty_item(argument, value) if is_group(group) else None
+                if problem := empty or written or _sweep_problem(override) or _not_one(override):
                     problems[argument] = problem
                 else:
                     parsed.append(override)
