@@ -105,6 +105,9 @@ def row(**changed: Any) -> dict[str, Any]:
         ([row(cpu_ms="12")], "ref: cpu_ms is '12', which"),
         ([row(cpu_ms=True)], "ref: cpu_ms is True, which"),
         ([row(cpu_spread=None)], "ref: cpu_spread is None, which"),
+        ([row(latency_spread=False)], "ref: latency_spread is False, which"),
+        ([row(latency_ms=10**400)], "ref: latency_ms is 1000"),
+        ([row(input=[0, 8])], r"ref: input is \[0, 8\], not"),
         ([row(peak_memory_mib=None)], "ref: peak_memory_mib is None"),
         ([row(error="out of memory")], r"ref was not measured \(out of memory\)"),
         ([row(), row(cpu_ms=1.0)], "ref was measured twice"),
@@ -129,7 +132,11 @@ def test_a_copied_measurement_is_no_repetition(costs, tmp_path: Path, monkeypatc
         costs.measured({A: measured, B: measured}, "ref")
     file = tmp_path / "a.json"
     file.write_text(json.dumps(measured))
-    for given, said in (([file, file], "a file is given twice"), ([tmp_path], "is a folder; name")):
+    for given, said in (
+        ([file, file], "a file is given twice"),
+        ([tmp_path], "is a folder; name"),
+        ([tmp_path / "no.json"], "no.json does not exist; create it with .*output="),
+    ):
         monkeypatch.setattr("sys.argv", ["costs", *map(str, given)])
         with pytest.raises(SystemExit, match=said):
             costs.main()

@@ -30,6 +30,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from segbench.artifacts.provenance import commit_in_words
+from segbench.comparison.side_files import positive
 from segbench.errors import first_few
 
 REFERENCE = "unet_resnet34"
@@ -54,12 +55,16 @@ def read(file: Path) -> Any:
 
     Raises:
         OSError: it cannot be read.
-        ValueError: it is no such file, a model has no measurement there, or one that cannot be.
+        ValueError: it does not exist or is another kind of file; or a model has no measurement
+            there, or an impossible one.
     """
     if file.is_dir():
         raise ValueError(f"{file}: is a folder; name its files, {file}/*.json")
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        command = f"python -m segbench.benchmark model=NAME,NAME output={file}"
+        raise ValueError(f"{file} does not exist; create it with {command}") from None
     except ValueError as error:
         raise ValueError(f"{file}: is not JSON ({error}); measure it again") from None
     if not isinstance(content, dict) or not isinstance(content.get("models"), list):
@@ -84,19 +89,14 @@ def _problem(row: Any, others: Collection[str]) -> str | None:
     known = {key: row.get(key) for time in times for key in (time.key, time.spread)}
     known |= {"peak_memory_mib": row.get("peak_memory_mib"), "num_classes": row.get("num_classes")}
     for key, value in known.items():
-        lowest = 0 if "spread" in key else sys.float_info.min
-        if not _is_number(value) or not lowest <= value < float("inf"):
+        if positive(value, or_zero="spread" in key) is None:
             return f"{name}: {key} is {value!r}, which is no measurement"
     size = row.get("input")
-    if not isinstance(size, list) or len(size) != 2 or not all(map(_is_number, size)):
+    if not isinstance(size, list) or len(size) != 2 or not all(map(positive, size)):
         return f"{name}: input is {size!r}, not [H, W]"
     if not isinstance(row.get("device"), str) or not isinstance(row.get("versions"), dict):
         return f"{name}: the device or the versions are missing"
     return None
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def measured(contents: Mapping[Path, Any], reference: str) -> dict[str, Pairs]:
@@ -113,7 +113,7 @@ def measured(contents: Mapping[Path, Any], reference: str) -> dict[str, Pairs]:
     if not contents:
         raise ValueError("no files are given; those published are experiments/results/costs/*.json")
     found: dict[str, Pairs] = defaultdict(list)
-    settings: dict[str, list[Path]] = defaultdict(list)
+    settings: dict[str, dict[str, None]] = defaultdict(dict)  # the files of each, in their order
     seen: dict[str, Path] = {}
     for file, content in contents.items():
         rows = content["models"]
@@ -128,16 +128,12 @@ def measured(contents: Mapping[Path, Any], reference: str) -> dict[str, Pairs]:
                     "count as a repetition; remove one of them"
                 )
             height, width = row["input"]
-            settings[f"{height} x {width} on {row['device']}"].append(file)
+            settings[f"{height} x {width} on {row['device']}"][str(file)] = None
             found[row["model"]].append((row, beside))
     if len(settings) > 1:
-        told = (f"{name} ({first_few(_names(files), 3)})" for name, files in settings.items())
+        told = (f"{name} ({first_few([*files], 3)})" for name, files in settings.items())
         raise ValueError(f"these are not comparable: {'; '.join(told)}")
     return dict(found)
-
-
-def _names(files: Iterable[Path]) -> list[str]:
-    return list(dict.fromkeys(map(str, files)))
 
 
 def ratios(pairs: Pairs, key: str) -> list[float]:

@@ -103,9 +103,8 @@ def take_costs(files: Sequence[Path], results: Path, replace: bool = False) -> N
         replace: whether the files that are there now are removed.
 
     Raises:
-        FileNotFoundError: a file does not exist.
-        ValueError: a file is no such file, or cannot be compared with the others; nothing is
-            published then.
+        ValueError: a file does not exist, is no such file, or cannot be compared with the others;
+            nothing is published then.
     """
     folder = results / "costs"
     there = [] if replace else sorted(folder.glob("*.json"))
@@ -262,11 +261,9 @@ def main() -> None:
         for text in stale(ROOT):
             print(f"out of date: {text}")
     except (FileNotFoundError, NotADirectoryError) as error:
-        of_costs = str(error.filename) in map(str, measured)
-        verb = f"benchmark model=NAME,NAME output={error.filename}" if of_costs else (
-            "compare study=NAME")  # fmt: skip
         sys.exit(
-            f"publish: {error.filename} does not exist; create it with python -m segbench.{verb}"
+            f"publish: {error.filename} does not exist; create it with "
+            "python -m segbench.compare study=NAME"
         )
     except ValueError as error:
         sys.exit(f"publish: {error}")

@@ -89,13 +89,14 @@ def cost(comparison: Mapping[str, Any]) -> Figure | None:
         for row in comparison["domination"]
         if row["status"] == DOMINATED
     }
+    looks = look(comparison)
     columns = min(2, len(found))
     lines = -(-len(found) // columns)
     figure = Figure(figsize=(WIDTH, 0.3 + legend_height(scores) + 2.3 * lines))
     for number, ((key, machine), costs) in enumerate(found.items(), 1):
         axes = figure.add_subplot(lines, columns, number)
         hollow = {label for *panel, label in dominated if panel == [key, machine]}
-        _cost_panel(axes, costs, scores, look(comparison), hollow)
+        _cost_panel(axes, costs, scores, looks, hollow)
         axes.set_xlabel("\n".join([COSTS[key], *map(label, wrap(machine, _LINE))]))
         axes.set_ylabel(f"{comparison['metric']} (%)")
         if key in COUNTS:
@@ -103,7 +104,7 @@ def cost(comparison: Mapping[str, Any]) -> Figure | None:
     measured = {cost.label for costs in found.values() for cost in costs}
     marks = {
         label(name): Line2D([], [], color=color, marker=marker, linestyle="", markersize=6)
-        for name, (color, marker) in look(comparison).items()
+        for name, (color, marker) in looks.items()
         if name in measured
     }
     figure.legend([*marks.values()], [*marks], loc="outside upper left",

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -58,10 +57,11 @@ def read_costs(study: Study) -> tuple[list[Cost], list[LeftOut]]:
     return entries + counted, left_out
 
 
-def positive(value: Any) -> float | int | None:
-    """A finite number above zero, or None."""
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return value if is_number and math.isfinite(value) and 0 < value < 1e18 else None
+def positive(value: Any, or_zero: bool = False) -> float | int | None:
+    """A finite number above zero, or zero with `or_zero`; None if it is neither."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    return value if 0 < value < 1e18 or (or_zero and value == 0) else None
 
 
 def _cost(entry: Any, labels: Mapping[str, str], study: Study) -> Cost | str:
@@ -75,7 +75,7 @@ def _cost(entry: Any, labels: Mapping[str, str], study: Study) -> Cost | str:
         if entry.get(key) is not None and positive(entry[key]) is None:
             return f"{key} of {entry['model']} is not a positive number: {str(entry[key])[:40]}"
     spread = entry.get("latency_spread")
-    if spread is not None and spread != 0 and positive(spread) is None:
+    if spread is not None and positive(spread, or_zero=True) is None:
         return f"latency_spread of {entry['model']} is no share: {str(spread)[:40]}"
     device = entry.get("device")
     if device is not None and not isinstance(device, str):

@@ -88,13 +88,14 @@ def read_studies(paths: Sequence[Path], only: Sequence[str] = ()) -> list[Study]
     Raises:
         DataError: as `read_study`; or a name of `only` is in none of them.
     """
-    known = {name: full for path in paths for name, full in _known_names(path).items()}
+    known: dict[str, str] = {}
+    for path in paths:
+        known |= _names_of_folders(path.glob("*/seed*"))
     if known and (unknown := [name for name in dict.fromkeys(only) if name not in known]):
-        every = {name: known if nearest(name, known) else known.values() for name in unknown}
-        hints = [
-            f"{name}: no run has this name{did_you_mean(name, set(options))}"
-            for name, options in every.items()
-        ]
+        hints = []
+        for name in unknown:
+            options = set(known if nearest(name, known) else known.values())
+            hints.append(f"{name}: no run has this name{did_you_mean(name, options)}")
         raise DataError(f"only: {', '.join(hints)}")
     return [read_study(path, only) for path in paths]
 
@@ -115,9 +116,9 @@ def read_study(path: Path, only: Sequence[str] = ()) -> Study:
         if path.parent.name and (path.parent.parent / path.name).is_dir():  # runs/NAME in runs
             hint = f"; a study is named without its folder: {path.name}"
         raise DataError(f"{path}: there is no such study{hint}")
-    names = _known_names(path)
-    wanted = {names[name] for name in only if name in names}
     every = [folder for folder in sorted(path.glob("*/seed*")) if folder.is_dir()]
+    names = _names_of_folders(every)
+    wanted = {names[name] for name in only if name in names}
     folders = [f for f in every if not only or f.parent.name in wanted]
     runs: list[Run] = []
     unwanted = dict.fromkeys(f.parent for f in every if f not in folders)
@@ -209,9 +210,9 @@ def _labels(group: list[Run], runs: list[Run]) -> str:
     return ", ".join(sorted(names))
 
 
-def _known_names(path: Path) -> dict[str, str]:
+def _names_of_folders(runs: Iterable[Path]) -> dict[str, str]:
     """The folders of the models of a study, by their name and by its short form."""
-    full = {folder.parent.name for folder in path.glob("*/seed*")}
+    full = {folder.parent.name for folder in runs}
     return {short: name for name, short in short_names(full).items()} | {n: n for n in full}
 
 
